@@ -1,0 +1,117 @@
+/** The catalogue in PostgreSQL 15 or newer. All SQL of the project stands in database/postgres. */
+import { PgClient } from "@effect/sql-pg"
+import { Clock, Duration, Effect, Layer, type Redacted, Ref } from "effect"
+import type { SqlClient, Statement } from "effect/sql"
+import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
+import { DatabaseError } from "../domain/DatabaseError.ts"
+import { Database } from "./Database.ts"
+import * as Backlog from "./postgres/Backlog.ts"
+import * as Blobs from "./postgres/Blobs.ts"
+import { type Catalog, inspect } from "./postgres/Guard.ts"
+import * as Journal from "./postgres/Journal.ts"
+import * as Orphans from "./postgres/Orphans.ts"
+import { make, qualified, type Session } from "./postgres/Session.ts"
+
+export { type Applied, latestMigration, migrate } from "./postgres/Migrations.ts"
+
+export interface PostgresOptions {
+  /** `postgres://user:password@host:port/database` */
+  readonly url: Redacted.Redacted
+  /** Connections of this process. Default 10: one for each delete batch in flight, and two for scanning. */
+  readonly maxConnections?: number
+  /** Longest a statement may run. Default 30 s: a slice takes 40 ms; what takes longer is stuck. */
+  readonly statementTimeout?: Duration.Duration
+  /** Longest a statement waits for a lock. Default 2 s: the foreground wins, the collector comes back. */
+  readonly lockTimeout?: Duration.Duration
+}
+
+/**
+ * A connection pool as the collector wants it. `synchronous_commit` is on whatever the server's default: a purge
+ * that is lost in a crash after its object was deleted would leave a row without bytes.
+ */
+export const layerClient = (options: PostgresOptions | SocketOptions) => {
+  const millis = (duration: Duration.Duration) => String(Math.max(1, Math.round(Duration.toMillis(duration))))
+  const place =
+    "url" in options
+      ? { url: options.url }
+      : {
+          host: options.socketDirectory,
+          port: options.port,
+          username: options.user,
+          database: options.database
+        }
+  return PgClient.layer({
+    ...place,
+    maxConnections: options.maxConnections ?? 10,
+    connectTimeout: "5 seconds",
+    applicationName: "artifact-gc",
+    startupParameters: {
+      statement_timeout: millis(options.statementTimeout ?? Duration.seconds(30)),
+      lock_timeout: millis(options.lockTimeout ?? Duration.seconds(2)),
+      idle_in_transaction_session_timeout: millis(Duration.seconds(60)),
+      synchronous_commit: "on",
+      TimeZone: "UTC"
+    }
+  }).pipe(Layer.orDie, Layer.provide(Layer.succeed(Clock.Clock, Clock.Clock.defaultValue())))
+}
+
+/** A server on this machine, by its unix socket. */
+export interface SocketOptions extends Omit<PostgresOptions, "url"> {
+  readonly socketDirectory: string
+  readonly port: number
+  readonly user: string
+  readonly database: string
+}
+
+/** The database service on a client that the caller provides. It is lazy: nothing is asked until the first verb. */
+export const layer = (
+  names: CatalogNames = defaultNames,
+  description = "postgres"
+): Layer.Layer<Database, never, SqlClient.SqlClient> =>
+  Layer.effect(
+    Database,
+    Effect.gen(function* () {
+      const session = yield* make(names)
+      const catalog = yield* Ref.make<Catalog | null>(null)
+      const known = Effect.flatMap(Ref.get(catalog), (found) =>
+        found === null ? Effect.fail(notInspected) : Effect.succeed(found)
+      )
+      return Database.of({
+        description,
+        inspect: session.verb("inspect", inspect(session)).pipe(
+          Effect.tap((found) => Ref.set(catalog, found)),
+          // What was found before may no longer be true, so it must not serve another purge.
+          Effect.tapError(() => Ref.set(catalog, null)),
+          Effect.map((found) => found.references)
+        ),
+        orphans: Orphans.make(session, known),
+        journal: Journal.make(session),
+        blobs: Blobs.make(session, yield* digestType(session)),
+        backlog: (now) => session.verb("backlog", Backlog.backlog(session, now))
+      })
+    })
+  )
+
+const notInspected = new DatabaseError({
+  operation: "orphans",
+  reason: "SchemaChanged",
+  detail: "the schema guard has not passed; call Database.inspect first"
+})
+
+/** The digest column's type, read once: writers need it, and it must not cost them a round trip each. */
+const digestType = Effect.fnUntraced(function* (session: Session) {
+  const cached = yield* Ref.make<Statement.Fragment | null>(null)
+  return Effect.flatMap(Ref.get(cached), (found) =>
+    found === null
+      ? Effect.tap(readDigestType(session), (type) => Ref.set(cached, type))
+      : Effect.succeed(found)
+  )
+})
+
+const readDigestType = ({ sql, names, raw }: Session) =>
+  Effect.map(
+    sql<{ type: string }>`
+      SELECT format_type(atttypid, atttypmod) AS type FROM pg_attribute
+      WHERE attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND attname = ${names.digestColumn}`,
+    (rows) => raw(rows[0]?.type ?? "text")
+  )

@@ -1,0 +1,54 @@
+/** What waits for a later sweep, counted. The tables hold garbage only, so counting costs what there is of it. */
+import { Effect } from "effect"
+import type { Backlog } from "../Database.ts"
+import { instant, millis, type Session } from "./Session.ts"
+
+interface Row {
+  readonly waiting: number
+  readonly condemned: number
+  readonly condemned_bytes: number
+  readonly journaled: number
+  readonly journal_due: number
+  readonly journal_due_bytes: number
+  readonly dead_letters: number
+  readonly oldest_seen_at: Date | null
+  readonly oldest_condemned_at: Date | null
+  readonly next_journal_at: Date | null
+}
+
+export const backlog = ({ sql, id }: Session, now: number) => {
+  const atOrNull = (value: Date | null | undefined) =>
+    value === null || value === undefined ? null : millis(value)
+  return Effect.map(
+    sql<Row>`
+      SELECT o.*, j.* FROM (
+        SELECT count(*) FILTER (WHERE o.condemned_at IS NULL)::float8 AS waiting,
+          count(*) FILTER (WHERE o.condemned_at IS NOT NULL)::float8 AS condemned,
+          coalesce(sum(b.${id.size}) FILTER (WHERE o.condemned_at IS NOT NULL), 0)::float8 AS condemned_bytes,
+          min(o.seen_at) FILTER (WHERE o.condemned_at IS NULL) AS oldest_seen_at,
+          min(o.condemned_at) AS oldest_condemned_at
+        FROM ${id.orphans} o LEFT JOIN ${id.blobs} b ON b.${id.digest} = o.digest) o,
+      (SELECT count(*) FILTER (WHERE dead_at IS NULL)::float8 AS journaled,
+          count(*) FILTER (WHERE due)::float8 AS journal_due,
+          coalesce(sum(size_bytes) FILTER (WHERE due), 0)::float8 AS journal_due_bytes,
+          count(*) FILTER (WHERE dead_at IS NOT NULL)::float8 AS dead_letters,
+          min(greatest(not_before, claimed_until)) FILTER (WHERE dead_at IS NULL) AS next_journal_at
+        FROM (SELECT *, dead_at IS NULL AND greatest(not_before, claimed_until) <= ${instant(now)}::timestamptz AS due
+          FROM ${id.journal}) rows) j`,
+    (rows): Backlog => {
+      const row = rows[0]
+      return {
+        waiting: row?.waiting ?? 0,
+        condemned: row?.condemned ?? 0,
+        condemnedBytes: row?.condemned_bytes ?? 0,
+        journaled: row?.journaled ?? 0,
+        journalDue: row?.journal_due ?? 0,
+        journalDueBytes: row?.journal_due_bytes ?? 0,
+        deadLetters: row?.dead_letters ?? 0,
+        oldestSeenAt: atOrNull(row?.oldest_seen_at),
+        oldestCondemnedAt: atOrNull(row?.oldest_condemned_at),
+        nextJournalAt: atOrNull(row?.next_journal_at)
+      }
+    }
+  )
+}

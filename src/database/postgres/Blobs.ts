@@ -1,0 +1,258 @@
+/**
+ * The writers' side: steps W1, W2 and W4 of docs/design/protocol.md, for many blobs at a time.
+ *
+ * Rows are locked in digest order, so two writers that share blobs cannot deadlock. A transaction takes KEY SHARE on a
+ * blob's row before it relies on it, which a purge both waits for and notices.
+ */
+import { Effect, Option } from "effect"
+import type { SqlError, Statement } from "effect/sql"
+import type { Digest } from "../../domain/Digest.ts"
+import { ObjectKey } from "../../domain/ObjectKey.ts"
+import {
+  type Blobs,
+  type Intent,
+  type Publication,
+  type PublishOutcome,
+  type Reference,
+  touchEveryMillis
+} from "../Database.ts"
+import { instant, qualified, quote, type Session } from "./Session.ts"
+
+/** `digestType` is the type of the catalogue's digests, ready to stand behind `::`. */
+export const make = (
+  session: Session,
+  digestType: Effect.Effect<Statement.Fragment, SqlError.SqlError>
+): Blobs => {
+  const verb = <A>(
+    operation: string,
+    run: (type: Statement.Fragment) => Effect.Effect<A, SqlError.SqlError>
+  ) => session.verb(operation, Effect.flatMap(digestType, run))
+  return {
+    adopt: (now, references) => verb("blobs.adopt", (type) => adopt(session, type, now, references)),
+    intend: (intents) => session.verb("blobs.intend", intend(session, intents)),
+    publish: (now, publications) =>
+      verb("blobs.publish", (type) => publish(session, type, now, publications)),
+    unreference: (references) => session.verb("blobs.unreference", unreference(session, references)),
+    locate: (digest) => verb("blobs.locate", (type) => locate(session, type, digest)),
+    owned: (keys) => session.verb("blobs.owned", owned(session, keys))
+  }
+}
+
+const adopt = (
+  session: Session,
+  type: Statement.Fragment,
+  now: number,
+  references: ReadonlyArray<Reference>
+) => {
+  const { sql, id } = session
+  const digests = [...new Set(references.map((reference) => reference.digest))]
+  return session.transaction(
+    Effect.gen(function* () {
+      const rows = yield* sql<{ digest: string }>`
+        SELECT ${id.digest}::text AS digest FROM ${id.blobs}
+        WHERE ${id.digest} = ANY(${digests}::text[]::${type}[]) ORDER BY ${id.digest} FOR KEY SHARE`
+      const live = new Set(rows.map((row) => row.digest as Digest))
+      yield* touch(session, type, now, [...live])
+      yield* clearSightings(session, type, [...live])
+      yield* refer(
+        session,
+        now,
+        references.filter((reference) => live.has(reference.digest))
+      )
+      return live
+    })
+  )
+}
+
+const touch = (
+  { sql, id, names, raw }: Session,
+  type: Statement.Fragment,
+  now: number,
+  digests: ReadonlyArray<Digest>
+) => {
+  if (names.lastUsedAtColumn === null) return Effect.void
+  const column = raw(quote(names.lastUsedAtColumn))
+  return sql`
+    UPDATE ${id.blobs} SET ${column} = ${instant(now)}::timestamptz
+    WHERE ${id.digest} IN (
+      SELECT ${id.digest} FROM ${id.blobs}
+      WHERE ${id.digest} = ANY(${digests}::text[]::${type}[])
+        AND (${column} IS NULL OR ${column} <= ${instant(now - touchEveryMillis)}::timestamptz)
+      ORDER BY ${id.digest} FOR NO KEY UPDATE)`
+}
+
+/** A referenced blob is no orphan: its sightings and its condemnation end with the reference that saved it. */
+const clearSightings = (
+  { sql, id }: Session,
+  type: Statement.Fragment,
+  digests: ReadonlyArray<Digest>
+) => sql`
+  DELETE FROM ${id.orphans} WHERE digest IN (
+    SELECT digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${type}[]) ORDER BY digest FOR UPDATE)`
+
+const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) =>
+  Effect.asVoid(sql`
+  INSERT INTO ${id.intents} (object_key, digest, expires_at)
+  SELECT * FROM unnest(${intents.map((i) => i.key)}::text[], ${intents.map((i) => i.digest)}::text[],
+    ${intents.map((i) => instant(i.expiresAt))}::timestamptz[])`)
+
+/**
+ * The intent is taken under its row lock in the same transaction that makes the key a blob's: reaping takes the same
+ * lock, so exactly one of the two wins.
+ */
+const publish = (
+  session: Session,
+  type: Statement.Fragment,
+  now: number,
+  publications: ReadonlyArray<Publication>
+) => {
+  const { sql, id } = session
+  return session.transaction(
+    Effect.gen(function* () {
+      const taken = yield* sql<{ object_key: string }>`
+        DELETE FROM ${id.intents} WHERE object_key IN (
+          SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
+          ORDER BY object_key FOR UPDATE)
+        RETURNING object_key`
+      const intended = new Set(taken.map((row) => row.object_key))
+      const valid = publications.filter((p) => intended.has(p.key))
+      const owners = yield* insertBlobs(session, type, now, valid)
+      const outcome = (p: Publication): PublishOutcome =>
+        !intended.has(p.key) ? "expired" : owners.get(p.digest) === p.key ? "published" : "deduplicated"
+      yield* journalDuplicates(
+        session,
+        now,
+        publications.filter((p) => outcome(p) === "deduplicated")
+      )
+      yield* clearSightings(
+        session,
+        type,
+        valid.map((p) => p.digest)
+      )
+      yield* refer(
+        session,
+        now,
+        valid.flatMap((p) => p.references)
+      )
+      return publications.map(outcome)
+    })
+  )
+}
+
+/**
+ * The key that owns each digest afterwards. DO UPDATE, not DO NOTHING: it waits for a purge in flight and then tells
+ * the truth, where DO NOTHING would answer "exists" of a row that is being deleted.
+ */
+const insertBlobs = (
+  { sql, id, names, raw }: Session,
+  type: Statement.Fragment,
+  now: number,
+  publications: ReadonlyArray<Publication>
+) => {
+  const first = new Map<Digest, Publication>()
+  for (const p of publications) if (!first.has(p.digest)) first.set(p.digest, p)
+  const rows = [...first.values()]
+  if (rows.length === 0) return Effect.succeed(new Map<Digest, ObjectKey>())
+  const used = names.lastUsedAtColumn === null ? null : quote(names.lastUsedAtColumn)
+  const at = instant(now)
+  const touched = raw(used ?? quote(names.keyColumn))
+  const touchedValue = used === null ? sql`b.${id.key}` : sql`greatest(b.${touched}, ${at}::timestamptz)`
+  return Effect.map(
+    sql<{ digest: string; object_key: string }>`
+      INSERT INTO ${id.blobs} AS b (${id.digest}, ${id.key}, ${id.size}, ${id.createdAt}${used === null ? raw("") : sql`, ${touched}`})
+      SELECT d::${type}, k, s, ${at}::timestamptz${used === null ? raw("") : sql`, ${at}::timestamptz`}
+      FROM unnest(${rows.map((p) => p.digest)}::text[], ${rows.map((p) => p.key)}::text[],
+        ${rows.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (d, k, s)
+      ORDER BY d::${type}
+      ON CONFLICT (${id.digest}) DO UPDATE SET ${touched} = ${touchedValue}
+      RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key`,
+    (result) => new Map(result.map((row) => [row.digest as Digest, row.object_key as ObjectKey]))
+  )
+}
+
+const journalDuplicates = ({ sql, id }: Session, now: number, losers: ReadonlyArray<Publication>) =>
+  losers.length === 0
+    ? Effect.void
+    : sql`
+      INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before)
+      SELECT k, d, s, 'duplicate', ${instant(now)}::timestamptz, ${instant(now)}::timestamptz
+      FROM unnest(${losers.map((p) => p.key)}::text[], ${losers.map((p) => p.digest)}::text[],
+        ${losers.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (k, d, s)
+      ORDER BY k`
+
+/** The last of several references to one name wins, as it would had they come one by one. */
+const refer = ({ sql, names, raw }: Session, now: number, references: ReadonlyArray<Reference>) => {
+  const at = instant(now)
+  const table = (name: string) => raw(qualified(names.schema, name))
+  const artifacts = lastOf(references.filter(isArtifact), (r) => JSON.stringify([r.repository, r.name]))
+  const files = lastOf(references.filter(isLocalFile), (r) => r.path)
+  return Effect.gen(function* () {
+    if (artifacts.length > 0) {
+      yield* sql`
+        INSERT INTO ${table("artifacts")} (repository, name, digest, created_at)
+        SELECT r, n, d, ${at}::timestamptz FROM unnest(${artifacts.map((a) => a.repository)}::text[],
+          ${artifacts.map((a) => a.name)}::text[], ${artifacts.map((a) => a.digest)}::text[]) AS t (r, n, d)
+        ORDER BY r, n
+        ON CONFLICT (repository, name) DO UPDATE SET digest = EXCLUDED.digest, created_at = EXCLUDED.created_at`
+    }
+    if (files.length > 0) {
+      yield* sql`
+        INSERT INTO ${table("local_files")} (path, digest, created_at)
+        SELECT p, d, ${at}::timestamptz FROM unnest(${files.map((f) => f.path)}::text[],
+          ${files.map((f) => f.digest)}::text[]) AS t (p, d)
+        ORDER BY p
+        ON CONFLICT (path) DO UPDATE SET digest = EXCLUDED.digest, created_at = EXCLUDED.created_at`
+    }
+  })
+}
+
+type Artifact = Extract<Reference, { _tag: "Artifact" }>
+type LocalFile = Extract<Reference, { _tag: "LocalFile" }>
+const isArtifact = (reference: Reference): reference is Artifact => reference._tag === "Artifact"
+const isLocalFile = (reference: Reference): reference is LocalFile => reference._tag === "LocalFile"
+
+const lastOf = <A>(items: ReadonlyArray<A>, name: (item: A) => string): ReadonlyArray<A> => [
+  ...new Map(items.map((item) => [name(item), item])).values()
+]
+
+const unreference = (session: Session, references: ReadonlyArray<Reference>) => {
+  const { sql, names, raw } = session
+  const table = (name: string) => raw(qualified(names.schema, name))
+  const artifacts = references.filter(isArtifact)
+  const files = references.filter(isLocalFile)
+  return session.transaction(
+    Effect.gen(function* () {
+      const fromArtifacts = yield* sql`
+        DELETE FROM ${table("artifacts")} a
+        USING unnest(${artifacts.map((r) => r.repository)}::text[], ${artifacts.map((r) => r.name)}::text[],
+          ${artifacts.map((r) => r.digest)}::text[]) AS t (r, n, d)
+        WHERE a.repository = t.r AND a.name = t.n AND a.digest = t.d RETURNING 1 AS gone`
+      const fromFiles = yield* sql`
+        DELETE FROM ${table("local_files")} f
+        USING unnest(${files.map((r) => r.path)}::text[], ${files.map((r) => r.digest)}::text[]) AS t (p, d)
+        WHERE f.path = t.p AND f.digest = t.d RETURNING 1 AS gone`
+      return fromArtifacts.length + fromFiles.length
+    })
+  )
+}
+
+const locate = ({ sql, id }: Session, type: Statement.Fragment, digest: Digest) =>
+  Effect.map(
+    sql<{ object_key: string; size_bytes: number }>`
+      SELECT ${id.key} AS object_key, coalesce(${id.size}, 0)::float8 AS size_bytes
+      FROM ${id.blobs} WHERE ${id.digest} = ${digest}::text::${type}`,
+    (rows) =>
+      Option.map(Option.fromUndefinedOr(rows[0]), (row) => ({
+        key: ObjectKey.make(row.object_key),
+        sizeBytes: row.size_bytes
+      }))
+  )
+
+const owned = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>) =>
+  Effect.map(
+    sql<{ object_key: string }>`
+      SELECT k AS object_key FROM unnest(${keys}::text[]) k
+      WHERE EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = k)
+        OR EXISTS (SELECT FROM ${id.intents} i WHERE i.object_key = k)`,
+    (rows) => new Set(rows.map((row) => row.object_key as ObjectKey))
+  )

@@ -1,0 +1,117 @@
+/**
+ * The journal of dead keys: an outbox between the transaction that kills a key and the request that deletes its
+ * object. Claims never wait for one another, and settling touches rows in key order, so workers cannot deadlock.
+ */
+import { Effect } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
+import { instant, millis, type Session } from "./Session.ts"
+
+interface EntryRow {
+  readonly object_key: string
+  readonly size_bytes: number
+  readonly reason: JournalReason
+  readonly attempts: number
+}
+
+export const make = (session: Session): Journal => ({
+  claim: (now, leaseUntil, limit) => session.verb("journal.claim", claim(session, now, leaseUntil, limit)),
+  confirm: (keys) => session.verb("journal.confirm", confirm(session, keys)),
+  postpone: (postponements) => session.verb("journal.postpone", postpone(session, postponements)),
+  deadLetters: (after, limit) => session.verb("journal.deadLetters", deadLetters(session, after, limit)),
+  retry: (now, keys) => session.verb("journal.retry", retry(session, now, keys)),
+  reapIntents: (now, deleteNotBefore, limit) =>
+    session.verb("journal.reapIntents", reapIntents(session, now, deleteNotBefore, limit))
+})
+
+const toEntry = (row: EntryRow): JournalEntry => ({
+  key: row.object_key as ObjectKey,
+  sizeBytes: row.size_bytes,
+  reason: row.reason,
+  attempts: row.attempts
+})
+
+const claim = ({ sql, id }: Session, now: number, leaseUntil: number, limit: number) =>
+  Effect.map(
+    sql<EntryRow & { readonly readopted: boolean }>`
+      WITH due AS MATERIALIZED (
+        SELECT object_key FROM ${id.journal}
+        WHERE dead_at IS NULL AND not_before <= ${instant(now)}::timestamptz
+          AND (claimed_until IS NULL OR claimed_until <= ${instant(now)}::timestamptz)
+        ORDER BY not_before, object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
+      readopted AS (
+        DELETE FROM ${id.journal} j USING due
+        WHERE j.object_key = due.object_key AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = due.object_key)
+        RETURNING j.object_key, j.size_bytes, j.reason, j.attempts),
+      leased AS (
+        UPDATE ${id.journal} j SET claimed_until = ${instant(leaseUntil)}::timestamptz FROM due
+        WHERE j.object_key = due.object_key AND NOT EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = due.object_key)
+        RETURNING j.object_key, j.size_bytes, j.reason, j.attempts)
+      SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, true AS readopted FROM readopted
+      UNION ALL
+      SELECT object_key, size_bytes::float8, reason, attempts, false FROM leased
+      ORDER BY object_key`,
+    (rows) => ({
+      entries: rows.filter((row) => !row.readopted).map(toEntry),
+      readopted: rows.filter((row) => row.readopted).length
+    })
+  )
+
+const confirm = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>) =>
+  keys.length === 0
+    ? Effect.void
+    : Effect.asVoid(sql`
+      DELETE FROM ${id.journal} WHERE object_key IN (
+        SELECT object_key FROM ${id.journal} WHERE object_key = ANY(${keys}::text[]) ORDER BY object_key FOR UPDATE)`)
+
+const postpone = ({ sql, id }: Session, list: ReadonlyArray<Postponement>) =>
+  list.length === 0
+    ? Effect.void
+    : Effect.asVoid(sql`
+      WITH p AS (
+        SELECT * FROM unnest(
+          ${list.map((p) => p.key)}::text[], ${list.map((p) => instant(p.notBefore))}::timestamptz[],
+          ${list.map((p) => p.attempts)}::int[], ${list.map((p) => p.error)}::text[],
+          -- An array of nothing but NULLs has no type on the wire, so instants travel as text.
+          ${list.map((p) => (p.deadAt === null ? "" : instant(p.deadAt).toISOString()))}::text[]
+        ) AS t (object_key, not_before, attempts, last_error, dead_at)),
+      held AS MATERIALIZED (
+        SELECT j.object_key FROM ${id.journal} j JOIN p USING (object_key) ORDER BY j.object_key FOR UPDATE OF j)
+      UPDATE ${id.journal} j SET claimed_until = NULL, not_before = p.not_before, attempts = p.attempts,
+        last_error = p.last_error, dead_at = nullif(p.dead_at, '')::timestamptz
+      FROM p JOIN held USING (object_key) WHERE j.object_key = p.object_key`)
+
+const deadLetters = ({ sql, id }: Session, after: ObjectKey | null, limit: number) =>
+  Effect.map(
+    sql<EntryRow & { readonly last_error: string | null; readonly dead_at: Date }>`
+      SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, last_error, dead_at
+      FROM ${id.journal} WHERE dead_at IS NOT NULL AND object_key > ${after ?? ""}
+      ORDER BY object_key LIMIT ${limit}`,
+    (rows): ReadonlyArray<DeadLetter> =>
+      rows.map((row) => ({ ...toEntry(row), lastError: row.last_error ?? "", deadAt: millis(row.dead_at) }))
+  )
+
+const retry = ({ sql, id, raw }: Session, now: number, keys: ReadonlyArray<ObjectKey> | "all") =>
+  Effect.map(
+    sql`
+      UPDATE ${id.journal} SET dead_at = NULL, attempts = 0, claimed_until = NULL, not_before = ${instant(now)}::timestamptz
+      WHERE dead_at IS NOT NULL ${keys === "all" ? raw("") : sql`AND object_key = ANY(${keys}::text[])`}
+      RETURNING 1 AS retried`,
+    (rows) => rows.length
+  )
+
+const reapIntents = ({ sql, id }: Session, now: number, deleteNotBefore: number, limit: number) =>
+  Effect.map(
+    sql`
+      WITH reaped AS (
+        DELETE FROM ${id.intents} WHERE object_key IN (
+          SELECT object_key FROM ${id.intents} WHERE expires_at <= ${instant(now)}::timestamptz
+          ORDER BY object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED)
+        RETURNING object_key, digest)
+      INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before)
+      SELECT object_key, digest, 0, 'reaped', ${instant(now)}::timestamptz, ${instant(deleteNotBefore)}::timestamptz
+      FROM reaped ORDER BY object_key
+      ON CONFLICT (object_key) DO NOTHING
+      RETURNING 1 AS journaled`,
+    (rows) => rows.length
+  )

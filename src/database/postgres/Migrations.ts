@@ -1,0 +1,166 @@
+/**
+ * The collector's own tables, and, for whoever has no catalogue yet, a catalogue.
+ *
+ * All pending migrations run in one transaction behind an advisory lock, so replicas that start together wait for
+ * one another. Nothing here touches a row, a column or a constraint of an existing catalogue: what the collector
+ * remembers of a blob stands in its own schema, which can be dropped without a trace.
+ *
+ * Rules for adding one: append, never edit; never reuse or skip a number (the migrator passes over numbers at or
+ * below the newest one applied); one statement a call.
+ */
+import { Effect } from "effect"
+import { Migrator, SqlClient } from "effect/sql"
+import type { CatalogNames } from "../../domain/CatalogNames.ts"
+import { DatabaseError } from "../../domain/DatabaseError.ts"
+import { SchemaRefused } from "../../domain/SchemaRefused.ts"
+import { make, onProcessClock, qualified, quote, type Session, translate } from "./Session.ts"
+
+/** The version this program works with. */
+export const latestMigration = 2
+
+/** One lock for all installations in a database: migrations are rare. The number has no meaning. */
+const lockId = 5_821_309_417
+
+/** A migration that was applied just now. */
+export type Applied = readonly [id: number, name: string]
+
+/**
+ * Brings the collector's tables to {@link latestMigration}; idempotent.
+ *
+ * Fails with `SchemaRefused` when the catalogue's table does not exist and `createCatalog` is false: creating an
+ * empty catalogue under a mistyped name would make every object in the store look like garbage.
+ */
+export const migrate = Effect.fn("Migrations.migrate")(function* (
+  names: CatalogNames,
+  options: { readonly createCatalog: boolean }
+) {
+  const session = yield* make(names)
+  const { sql } = session
+  const run = Effect.gen(function* () {
+    yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
+    if (!options.createCatalog && !(yield* exists(session, names.schema, names.blobsTable))) {
+      return yield* missingCatalog(names)
+    }
+    yield* sql`CREATE SCHEMA IF NOT EXISTS ${session.raw(quote(names.collectorSchema))}`
+    return yield* Migrator.make({})({
+      loader: Migrator.fromRecord({
+        "0001_catalogue": createCatalogue(session),
+        "0002_collector": createCollector(session)
+      }),
+      table: `${names.collectorSchema}.migrations`
+    })
+  })
+  return yield* session.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
+    Effect.catchTags({
+      SqlError: (error) => Effect.fail(translate("migrate", error)),
+      MigrationError: (error) =>
+        Effect.fail(
+          new DatabaseError({ operation: "migrate", reason: "Unknown", detail: error.message, cause: error })
+        )
+    }),
+    onProcessClock
+  )
+})
+
+const missingCatalog = (names: CatalogNames) =>
+  new SchemaRefused({
+    problems: [
+      {
+        kind: "MissingTable",
+        table: `${names.schema}.${names.blobsTable}`,
+        problem: "there is no such table to collect from",
+        fix: "Name the catalogue with CATALOG_SCHEMA and CATALOG_BLOBS_TABLE; or, to create an empty one, run: artifact-gc migrate --create-catalog"
+      }
+    ]
+  })
+
+const exists = ({ sql }: Session, schema: string, table: string) =>
+  Effect.map(
+    sql<{ present: boolean }>`SELECT to_regclass(${qualified(schema, table)}) IS NOT NULL AS present`,
+    (rows) => rows[0]?.present === true
+  )
+
+const statements = ({ sql }: Session, ...list: ReadonlyArray<string>) =>
+  Effect.forEach(list, (statement) => sql.unsafe(statement), { discard: true })
+
+/** Digests sort by bytes (`COLLATE "C"`): half the cost of a comparison under a language's rules. */
+const createCatalogue = Effect.fnUntraced(function* (session: Session) {
+  const { names } = session
+  if (yield* exists(session, names.schema, names.blobsTable)) return
+  const of = (table: string) => qualified(names.schema, table)
+  const blobs = of(names.blobsTable)
+  const digest = quote(names.digestColumn)
+  const lastUsedAt = names.lastUsedAtColumn === null ? "" : `${quote(names.lastUsedAtColumn)} timestamptz,`
+  yield* statements(
+    session,
+    `CREATE SCHEMA IF NOT EXISTS ${quote(names.schema)}`,
+    `CREATE TABLE ${blobs} (
+       ${digest} text COLLATE "C" PRIMARY KEY,
+       ${quote(names.keyColumn)} text COLLATE "C" NOT NULL UNIQUE,
+       ${quote(names.sizeColumn)} bigint NOT NULL CHECK (${quote(names.sizeColumn)} >= 0),
+       ${lastUsedAt}
+       ${quote(names.createdAtColumn)} timestamptz NOT NULL)`,
+    `CREATE TABLE ${of("artifacts")} (
+       repository text NOT NULL,
+       name text NOT NULL,
+       digest text COLLATE "C" NOT NULL REFERENCES ${blobs} (${digest}),
+       created_at timestamptz NOT NULL,
+       PRIMARY KEY (repository, name))`,
+    `CREATE INDEX artifacts_digest ON ${of("artifacts")} (digest)`,
+    `CREATE TABLE ${of("local_files")} (
+       path text PRIMARY KEY,
+       digest text COLLATE "C" NOT NULL REFERENCES ${blobs} (${digest}),
+       created_at timestamptz NOT NULL)`,
+    `CREATE INDEX local_files_digest ON ${of("local_files")} (digest)`
+  )
+})
+
+const createCollector = Effect.fnUntraced(function* (session: Session) {
+  const { names } = session
+  const own = (table: string) => qualified(names.collectorSchema, table)
+  const digest = yield* digestDefinition(session)
+  yield* statements(
+    session,
+    `CREATE TABLE ${own("orphans")} (
+       digest ${digest} PRIMARY KEY,
+       seen_at timestamptz NOT NULL,
+       condemned_at timestamptz)`,
+    `CREATE INDEX orphans_condemned ON ${own("orphans")} (condemned_at, digest) WHERE condemned_at IS NOT NULL`,
+    `CREATE TABLE ${own("journal")} (
+       object_key text COLLATE "C" PRIMARY KEY,
+       digest text,
+       size_bytes bigint NOT NULL,
+       reason text NOT NULL CHECK (reason IN ('purged', 'duplicate', 'reaped')),
+       journaled_at timestamptz NOT NULL,
+       not_before timestamptz NOT NULL,
+       claimed_until timestamptz,
+       attempts int NOT NULL DEFAULT 0,
+       last_error text,
+       dead_at timestamptz)`,
+    `CREATE INDEX journal_due ON ${own("journal")} (not_before, object_key) WHERE dead_at IS NULL`,
+    `CREATE INDEX journal_dead ON ${own("journal")} (object_key) WHERE dead_at IS NOT NULL`,
+    `CREATE TABLE ${own("intents")} (
+       object_key text COLLATE "C" PRIMARY KEY,
+       digest text NOT NULL,
+       expires_at timestamptz NOT NULL)`,
+    `CREATE INDEX intents_expiring ON ${own("intents")} (expires_at)`,
+    `CREATE TABLE ${own("scans")} (
+       name text PRIMARY KEY,
+       pass bigint NOT NULL,
+       position text)`,
+    `INSERT INTO ${own("scans")} (name, pass, position) VALUES ('orphans', 1, NULL)`
+  )
+})
+
+/** Type and collation of the catalogue's digests, so that joining and ranging over both tables uses their indexes. */
+const digestDefinition = ({ sql, names }: Session) =>
+  Effect.map(
+    sql<{ definition: string }>`
+      SELECT format_type(a.atttypid, a.atttypmod)
+        || coalesce(' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(c.collname), '') AS definition
+      FROM pg_attribute a
+      LEFT JOIN pg_collation c ON c.oid = a.attcollation
+      LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
+      WHERE a.attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND a.attname = ${names.digestColumn}`,
+    (rows) => rows[0]?.definition ?? "text"
+  )

@@ -1,0 +1,150 @@
+/**
+ * How statements reach PostgreSQL: quoting, transactions, translation of errors, and the retry of whole verbs.
+ *
+ * Every verb is one transaction that may be repeated, so the retry lives here and nowhere above.
+ */
+import { Clock, Effect, Schedule } from "effect"
+import { SqlClient, SqlError, type Statement } from "effect/sql"
+import type { CatalogNames } from "../../domain/CatalogNames.ts"
+import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
+
+/** An identifier, quoted; dots in it are part of the name. */
+export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** `schema.table`, quoted. */
+export const qualified = (schema: string, table: string): string => `${quote(schema)}.${quote(table)}`
+
+export interface Session {
+  readonly sql: SqlClient.SqlClient
+  readonly names: CatalogNames
+  /** Text put into a statement as it is: quoted identifiers and type names only, never values. */
+  readonly raw: (text: string) => Statement.Fragment
+  /** Identifiers every statement needs, quoted. */
+  readonly id: Identifiers
+  /** Runs `effect` as the verb `operation`: errors translated, transient ones retried, on the process's own clock. */
+  readonly verb: <A, E>(
+    operation: string,
+    effect: Effect.Effect<A, E>
+  ) => Effect.Effect<A, DatabaseError | Exclude<E, SqlError.SqlError>>
+  /** One READ COMMITTED transaction: each statement sees what was committed before it began. */
+  readonly transaction: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
+}
+
+export interface Identifiers {
+  readonly blobs: Statement.Fragment
+  readonly digest: Statement.Fragment
+  readonly key: Statement.Fragment
+  readonly size: Statement.Fragment
+  readonly createdAt: Statement.Fragment
+  readonly orphans: Statement.Fragment
+  readonly journal: Statement.Fragment
+  readonly intents: Statement.Fragment
+  readonly scans: Statement.Fragment
+}
+
+/**
+ * 5 attempts within 10 s: enough for a fail-over of the connection pool or a lost lock race. Longer outages are the
+ * schedule's business.
+ */
+const policy = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")]).pipe(
+  Schedule.jittered,
+  Schedule.upTo({ times: 4, duration: "10 seconds" })
+)
+
+/**
+ * The pool's time-outs and our back-off must run even when `TestClock` governs the decisions; decisions never read
+ * this clock, since callers pass instants.
+ */
+export const onProcessClock = Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
+
+export const make = Effect.fnUntraced(function* (names: CatalogNames) {
+  const sql = yield* SqlClient.SqlClient
+  const raw = (text: string) => sql.literal(text)
+  const own = (table: string) => raw(qualified(names.collectorSchema, table))
+  const session: Session = {
+    sql,
+    names,
+    raw,
+    id: {
+      blobs: raw(qualified(names.schema, names.blobsTable)),
+      digest: raw(quote(names.digestColumn)),
+      key: raw(quote(names.keyColumn)),
+      size: raw(quote(names.sizeColumn)),
+      createdAt: raw(quote(names.createdAtColumn)),
+      orphans: own("orphans"),
+      journal: own("journal"),
+      intents: own("intents"),
+      scans: own("scans")
+    },
+    verb: <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
+      effect.pipe(
+        Effect.mapError((error) =>
+          SqlError.isSqlError(error) ? translate(operation, error) : (error as Exclude<E, SqlError.SqlError>)
+        ),
+        Effect.retry({
+          while: (error) => error instanceof DatabaseError && error.isRetryable,
+          schedule: policy
+        }),
+        onProcessClock,
+        Effect.withSpan(`Database.${operation}`)
+      ),
+    transaction: (effect) =>
+      sql
+        .withTransaction(effect)
+        .pipe(Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED"))
+  }
+  return session
+})
+
+/** An instant as a parameter. */
+export const instant = (millis: number): Date => new Date(millis)
+
+/** A timestamp column's value; PostgreSQL's microseconds are cut off. */
+export const millis = (value: Date): number => value.getTime()
+
+/** SQLSTATEs that the driver files under "unknown" although the same statement may succeed a moment later. */
+const unavailable = new Set(["57P01", "57P02", "57P03", "53300", "53200", "53100"])
+
+const sqlState = (error: SqlError.SqlError): string | undefined => {
+  const cause = error.reason.cause
+  return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
+    ? cause.code
+    : undefined
+}
+
+const failureOf = (error: SqlError.SqlError): DatabaseFailure => {
+  const code = sqlState(error)
+  if (code !== undefined && unavailable.has(code)) return "Unavailable"
+  if (code === "23503") return "StillReferenced"
+  switch (error.reason._tag) {
+    case "ConnectionError":
+      return "Unavailable"
+    case "DeadlockError":
+    case "SerializationError":
+    case "LockTimeoutError":
+    case "StatementTimeoutError":
+      return "Contended"
+    case "AuthenticationError":
+    case "AuthorizationError":
+      return "Denied"
+    default:
+      return "Unknown"
+  }
+}
+
+/** The one place where a driver's error becomes ours. */
+export const translate = (operation: string, error: SqlError.SqlError): DatabaseError => {
+  const cause = error.reason.cause
+  const words = cause instanceof Error ? cause.message : error.message
+  const code = sqlState(error)
+  return new DatabaseError({
+    operation,
+    reason: failureOf(error),
+    detail: code === undefined ? words : `${words} (SQLSTATE ${code})`,
+    cause: error
+  })
+}
+
+/** What a person reads of a connection's place. */
+export const describeUrl = (url: URL): string =>
+  `postgres at ${url.hostname}${url.port === "" ? "" : `:${url.port}`}${url.pathname}`

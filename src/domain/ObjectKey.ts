@@ -1,0 +1,46 @@
+/**
+ * Names of objects in the store.
+ *
+ * The invariant this file keeps: a blob's key serves one upload attempt, ever. It ends in a random nonce, so a
+ * DELETE that arrives late, twice or from a paused process can never meet bytes that were uploaded later
+ * (docs/design/protocol.md, "Fresh keys").
+ */
+import { randomUUID } from "node:crypto"
+import { Context, Effect, Schema } from "effect"
+import type { Digest } from "./Digest.ts"
+
+/** S3 allows 1024 bytes of UTF-8; U+0000 has no representation in XML, in PostgreSQL text or in a file name. */
+const isObjectKey = Schema.makeFilter<string>((key) =>
+  key.length === 0
+    ? "an object key must not be empty"
+    : Buffer.byteLength(key, "utf8") > 1024
+      ? "an object key must not exceed 1024 bytes of UTF-8"
+      : key.includes("\0")
+        ? "an object key must not contain U+0000"
+        : undefined
+)
+
+/** The name of an object: 1 to 1024 bytes of UTF-8. */
+export const ObjectKey = Schema.String.check(isObjectKey).pipe(Schema.brand("ObjectKey"))
+export type ObjectKey = typeof ObjectKey.Type
+
+/**
+ * Where nonces come from. The default is the operating system's random source, because two processes that
+ * never met must not draw the same one; a simulation provides a seeded source instead.
+ */
+export class KeyNonce extends Context.Reference<() => string>("artifact-gc/domain/KeyNonce", {
+  defaultValue: () => randomUUID
+}) {}
+
+/**
+ * A key that was never used before, for one upload attempt of the blob `digest`:
+ * `<prefix><algorithm>/<first two hex>/<hex>/<nonce>`. The two-character level spreads keys over prefixes,
+ * since S3 accounts request rates per prefix.
+ */
+export const fresh = Effect.fnUntraced(function* (prefix: string, digest: Digest) {
+  const nonce = yield* KeyNonce
+  const separator = digest.indexOf(":")
+  const algorithm = digest.slice(0, separator)
+  const hex = digest.slice(separator + 1)
+  return ObjectKey.make(`${prefix}${algorithm}/${hex.slice(0, 2)}/${hex}/${nonce()}`)
+})

@@ -1,0 +1,55 @@
+/** What can go wrong between us and the object store, in the caller's terms; translation lives in each backend. */
+import { Schema } from "effect"
+
+/**
+ * Why a request to the store failed.
+ *
+ * - `Unavailable`: no connection, 5xx, a disk that answers EIO
+ * - `Throttled`: 503 SlowDown, 429
+ * - `TimedOut`: no answer in time; the request may still take effect later
+ * - `AccessDenied`: credentials or policy forbid it
+ * - `NotFound`: the bucket (or, for reads, the object) does not exist
+ * - `Rejected`: the store understood and refused (bad key, malformed request, precondition)
+ * - `Truncated`: a body ended before, or went on past, its declared size; nothing was stored
+ * - `Unknown`: anything else; see `cause`
+ */
+export const StorageFailure = Schema.Literals([
+  "Unavailable",
+  "Throttled",
+  "TimedOut",
+  "AccessDenied",
+  "NotFound",
+  "Rejected",
+  "Truncated",
+  "Unknown"
+])
+export type StorageFailure = typeof StorageFailure.Type
+
+const nextStep: Record<StorageFailure, string> = {
+  Unavailable: "Check that the store is up and reachable; the collector tries again at its next sweep.",
+  Throttled: "Lower GC_DELETE_CONCURRENCY, or raise the store's limits; the collector backs off by itself.",
+  TimedOut: "Check the store's latency, or raise S3_REQUEST_TIMEOUT.",
+  AccessDenied: "Grant the credentials s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject.",
+  NotFound: "Check S3_BUCKET and S3_ENDPOINT (or FILES_DIRECTORY).",
+  Rejected: "Read the store's answer below; the object is left alone.",
+  Truncated: "Send the body again; nothing was stored.",
+  Unknown: "Read the cause below."
+}
+
+/** A request to the store failed. `isRetryable` says whether the same request may succeed later. */
+export class StorageError extends Schema.TaggedError<StorageError>()("StorageError", {
+  operation: Schema.Literals(["list", "delete", "put", "get", "head", "probe"]),
+  /** The object, prefix or bucket concerned. */
+  subject: Schema.String,
+  reason: StorageFailure,
+  /** The store's own words, without credentials. */
+  detail: Schema.String,
+  cause: Schema.optional(Schema.Defect())
+}) {
+  override get message(): string {
+    return `Storage ${this.operation} of "${this.subject}" failed (${this.reason}): ${this.detail}. ${nextStep[this.reason]}`
+  }
+  get isRetryable(): boolean {
+    return this.reason === "Unavailable" || this.reason === "Throttled" || this.reason === "TimedOut"
+  }
+}

@@ -1,0 +1,114 @@
+/** What a sweep did: plain, encodable data. Failures are part of it, because a sweep itself never fails. */
+import { Schema } from "effect"
+
+const Count = Schema.Int
+const Counts = Schema.Record(Schema.String, Count)
+
+/**
+ * Why a phase ended before its work did.
+ *
+ * - `count`, `time`: the sweep's own bounds (GC_SWEEP_MAX_DELETES, GC_SWEEP_MAX_DURATION)
+ * - `stopped`: the process was asked to stop
+ * - `failure`: see `error`
+ */
+export const StoppedBy = Schema.Literals(["count", "time", "stopped", "failure"])
+export type StoppedBy = typeof StoppedBy.Type
+
+/** One phase of a sweep. `eligible` of a dry run is what a sweep would have tried to delete. */
+export const PhaseReport = Schema.Struct({
+  /** Examined: staged objects listed, blobs scanned, journal rows claimed. */
+  seen: Count,
+  /** Found to be garbage whose waits are over. */
+  eligible: Count,
+  /** Objects the store confirmed gone. */
+  deleted: Count,
+  /** Their recorded size, absent ones included; in a dry run, the size of what is eligible. */
+  bytes: Schema.Finite,
+  /** Examined and kept, by reason, e.g. `grace`, `quarantine`, `referenced`, `in use`. */
+  kept: Counts,
+  /** Not deleted although eligible, by the store's code or the error's reason. */
+  failed: Counts,
+  stoppedBy: Schema.NullOr(StoppedBy),
+  /** The error that ended the phase. The other phases ran all the same. */
+  error: Schema.NullOr(Schema.Struct({ tag: Schema.String, message: Schema.String })),
+  /** A dry run's first few candidates: keys or digests. */
+  sample: Schema.Array(Schema.String),
+  durationMillis: Schema.Finite
+})
+export type PhaseReport = typeof PhaseReport.Type
+
+export const phaseNames = ["uploads", "orphans", "journal"] as const
+export type PhaseName = (typeof phaseNames)[number]
+
+/** What waits for a later sweep. */
+export const Left = Schema.Struct({
+  /** Orphans within their grace period. */
+  waiting: Count,
+  /** Condemned, within quarantine. */
+  condemned: Count,
+  condemnedBytes: Schema.Finite,
+  /** Journal rows still to be deleted. */
+  journaled: Count,
+  /** Journal rows given up on; `artifact-gc journal --retry` puts them back. */
+  deadLetters: Count,
+  /** When the next thing that is known to wait becomes due, ISO 8601. */
+  nextDueAt: Schema.NullOr(Schema.String)
+})
+export type Left = typeof Left.Type
+
+/** The outcome of one activation. */
+export const SweepReport = Schema.Struct({
+  /** ISO 8601, by the collector's clock. */
+  startedAt: Schema.String,
+  durationMillis: Schema.Finite,
+  dryRun: Schema.Boolean,
+  /**
+   * - `complete`: everything that was due is gone
+   * - `bounded`: a bound or a stop ended it early; the next sweep goes on where this one ended
+   * - `failed`: something that should be gone is not; see `failed` and `error` of the phases
+   * - `refused`: the schema guard allowed no collecting of blobs
+   */
+  outcome: Schema.Literals(["complete", "bounded", "failed", "refused"]),
+  phases: Schema.Struct({ uploads: PhaseReport, orphans: PhaseReport, journal: PhaseReport }),
+  totals: Schema.Struct({ eligible: Count, deleted: Count, bytes: Schema.Finite, failed: Count }),
+  /** Null when the database could not say. */
+  left: Schema.NullOr(Left)
+})
+export type SweepReport = typeof SweepReport.Type
+
+/** A phase that has done nothing yet. */
+export const emptyPhase: PhaseReport = {
+  seen: 0,
+  eligible: 0,
+  deleted: 0,
+  bytes: 0,
+  kept: {},
+  failed: {},
+  stoppedBy: null,
+  error: null,
+  sample: [],
+  durationMillis: 0
+}
+
+const sum = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((a, b) => a + b, 0)
+
+/** The phases' sums. */
+export const totalsOf = (phases: SweepReport["phases"]): SweepReport["totals"] => {
+  const all = phaseNames.map((name) => phases[name])
+  const total = (of: (phase: PhaseReport) => number) => all.reduce((n, phase) => n + of(phase), 0)
+  return {
+    eligible: total((p) => p.eligible),
+    deleted: total((p) => p.deleted),
+    bytes: total((p) => p.bytes),
+    failed: total((p) => sum(p.failed))
+  }
+}
+
+/** The worst of what the phases say. */
+export const outcomeOf = (phases: SweepReport["phases"]): SweepReport["outcome"] => {
+  const all = phaseNames.map((name) => phases[name])
+  if (all.some((p) => p.error?.tag === "SchemaRefused")) return "refused"
+  if (all.some((p) => p.error !== null || sum(p.failed) > 0)) return "failed"
+  return all.some((p) => p.stoppedBy !== null) ? "bounded" : "complete"
+}

@@ -1,0 +1,35 @@
+/** What ends a sweep early: its bounds in count and time, and a request to stop. Asked between batches. */
+import { Clock, Duration, Effect } from "effect"
+import type { StoppedBy } from "../domain/SweepReport.ts"
+import type { SweepSettings } from "./Settings.ts"
+
+export interface Bounds {
+  /** Why no further batch may begin, or null when one may. */
+  readonly exceeded: Effect.Effect<StoppedBy | null>
+  /** Takes up to `wanted` deletions from what is left of the count and answers how many were granted. */
+  readonly grant: (wanted: number) => number
+  /** Gives back deletions that were granted and not attempted. */
+  readonly giveBack: (unused: number) => void
+}
+
+/** Bounds of a sweep that begins now and is asked to stop when `stopping` says so. */
+export const make = Effect.fnUntraced(function* (settings: SweepSettings, stopping: Effect.Effect<boolean>) {
+  const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(settings.maxDuration)
+  let left = settings.maxDeletes
+  const bounds: Bounds = {
+    exceeded: Effect.gen(function* () {
+      if (yield* stopping) return "stopped"
+      if (left <= 0) return "count"
+      return (yield* Clock.currentTimeMillis) >= deadline ? "time" : null
+    }),
+    grant: (wanted) => {
+      const granted = Math.min(wanted, left)
+      left -= granted
+      return granted
+    },
+    giveBack: (unused) => {
+      left += unused
+    }
+  }
+  return bounds
+})

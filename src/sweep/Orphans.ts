@@ -1,0 +1,158 @@
+/**
+ * Phase 2: blobs that nothing refers to. First the whole catalogue is scanned slice by slice and what was found is
+ * written down; then what has waited long enough is purged and deleted, page by page.
+ *
+ * The scan is shared: each collector takes the next slice, and stops when all together have come round to where it
+ * began. A sweep that was bounded is thereby continued by the next.
+ */
+import { Clock, Duration, Effect, Option, Stream } from "effect"
+import {
+  type ClaimedSlice,
+  Database,
+  type JournalEntry,
+  type PurgeCursor,
+  type ScanEnd,
+  type Slice
+} from "../database/Database.ts"
+import type { Digest } from "../domain/Digest.ts"
+import { type Orphan, type OrphanState, stateAt, type Waits } from "../domain/Orphan.ts"
+import type { Bounds } from "./Bounds.ts"
+import type { Deletion } from "./Deletion.ts"
+import type { SweepSettings } from "./Settings.ts"
+import type { Tally } from "./Tally.ts"
+
+const waitsOf = (settings: SweepSettings): Waits => ({
+  graceMillis: Duration.toMillis(settings.grace),
+  quarantineMillis: Duration.toMillis(settings.quarantine)
+})
+
+/** Scans, condemns, purges and deletes. */
+export const collect = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  deletion: Deletion,
+  tally: Tally
+) {
+  yield* mark(settings, bounds, tally)
+  yield* purge(settings, bounds, deletion, tally)
+})
+
+/** What `collect` would do now: the same scan, the same query, the same rule, and nothing written. */
+export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
+  const { orphans } = yield* Database
+  let after: Digest | null = null
+  do {
+    const exceeded = yield* bounds.exceeded
+    if (exceeded !== null) return tally.stoppedBy(exceeded)
+    const slice: Slice = yield* orphans.readSlice(after, settings.scanPage)
+    const { purgeable } = yield* judge(settings, slice, tally)
+    tally.eligible(purgeable.length, sizeOf(purgeable), digests(purgeable))
+    yield* tally.announce
+    after = slice.upTo
+  } while (after !== null)
+})
+
+const mark = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
+  const { orphans } = yield* Database
+  let end: ScanEnd | null = null
+  while (true) {
+    const exceeded = yield* bounds.exceeded
+    if (exceeded !== null) return tally.stoppedBy(exceeded)
+    const claimed: Option.Option<ClaimedSlice> = yield* orphans.claimSlice(settings.scanPage, end)
+    if (Option.isNone(claimed)) return
+    const slice: ClaimedSlice = claimed.value
+    end ??= { pass: slice.pass + 1, after: slice.after }
+    const { all, condemnable, purgeable } = yield* judge(settings, slice, tally)
+    const fresh = [...condemnable, ...purgeable].filter((orphan) => orphan.condemnedAt === null)
+    const cleared = yield* orphans.record(slice, {
+      now: yield* Clock.currentTimeMillis,
+      seen: digests(all),
+      condemned: digests(fresh)
+    })
+    tally.kept("referenced", cleared)
+    yield* tally.announce
+  }
+})
+
+/** The orphans of a slice by state; those that must wait are tallied as kept. */
+const judge = Effect.fnUntraced(function* (settings: SweepSettings, slice: Slice, tally: Tally) {
+  const { orphans } = yield* Database
+  const all = yield* orphans.find(slice)
+  const now = yield* Clock.currentTimeMillis
+  const waits = waitsOf(settings)
+  const by: Record<OrphanState, Array<Orphan>> = {
+    waiting: [],
+    condemnable: [],
+    quarantined: [],
+    purgeable: []
+  }
+  for (const orphan of all) by[stateAt(orphan, now, waits)].push(orphan)
+  tally.seen(slice.blobs)
+  tally.kept("grace", by.waiting.length)
+  tally.kept("quarantine", by.condemnable.length + by.quarantined.length)
+  return { all, ...by }
+})
+
+const digests = (orphans: ReadonlyArray<Orphan>): ReadonlyArray<Digest> =>
+  orphans.map((orphan) => orphan.digest)
+const sizeOf = (orphans: ReadonlyArray<Orphan>): number =>
+  orphans.reduce((sum, orphan) => sum + orphan.sizeBytes, 0)
+
+/**
+ * Pages are purged one after the other while earlier ones are being deleted; the stream's back-pressure keeps at
+ * most `deleteConcurrency` pages in hand.
+ */
+const purge = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  deletion: Deletion,
+  tally: Tally
+) {
+  const batches = Stream.paginate(null, (cursor: PurgeCursor | null) =>
+    purgePage(settings, bounds, tally, cursor)
+  )
+  yield* batches.pipe(
+    Stream.mapEffect((entries) => Effect.andThen(deletion.delete(entries, tally), tally.announce), {
+      concurrency: settings.deleteConcurrency,
+      unordered: true
+    }),
+    Stream.runDrain
+  )
+})
+
+const purgePage = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  tally: Tally,
+  cursor: PurgeCursor | null
+) {
+  const { orphans } = yield* Database
+  const exceeded = yield* bounds.exceeded
+  if (exceeded !== null) {
+    tally.stoppedBy(exceeded)
+    return [[], Option.none<PurgeCursor>()] as const
+  }
+  const now = yield* Clock.currentTimeMillis
+  const waits = waitsOf(settings)
+  const delayMillis = Duration.toMillis(settings.deleteDelay)
+  const limit = bounds.grant(settings.batchMax)
+  const page = yield* orphans.purge({
+    now,
+    condemnedCutoff: now - waits.quarantineMillis,
+    usedCutoff: now - waits.graceMillis,
+    limit,
+    after: cursor,
+    deleteNotBefore: now + delayMillis,
+    leaseUntil: delayMillis > 0 ? null : now + Duration.toMillis(settings.lease)
+  })
+  bounds.giveBack(limit - page.purged.length)
+  tally.eligible(page.purged.length + page.busy, 0, [])
+  tally.kept("referenced", page.absolved)
+  tally.kept("busy", page.busy)
+  if (delayMillis > 0) tally.kept("delete delay", page.purged.length)
+  const entries = page.purged.map(
+    ({ key, sizeBytes }): JournalEntry => ({ key, sizeBytes, reason: "purged", attempts: 0 })
+  )
+  const batch = delayMillis > 0 || entries.length === 0 ? [] : [entries]
+  return [batch, Option.fromNullishOr(page.next)] as const
+})

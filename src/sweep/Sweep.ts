@@ -1,0 +1,120 @@
+/**
+ * One activation of the collector: staged uploads, orphaned blobs, journal, in this order, in bounded batches.
+ *
+ * A sweep never fails. What failed is in its report, and each phase runs whatever became of the one before, save
+ * when the schema guard refuses: then nothing at all is deleted.
+ */
+import { Clock, Context, Duration, Effect, Layer, Result } from "effect"
+import { type Backlog, Database } from "../database/Database.ts"
+import {
+  emptyPhase,
+  type Left,
+  outcomeOf,
+  type PhaseReport,
+  type SweepReport,
+  totalsOf
+} from "../domain/SweepReport.ts"
+import type { Storage } from "../storage/Storage.ts"
+import * as Bounds from "./Bounds.ts"
+import * as Deletion from "./Deletion.ts"
+import * as Journal from "./Journal.ts"
+import * as Orphans from "./Orphans.ts"
+import { defaultSettings, type SweepSettings } from "./Settings.ts"
+import { phase } from "./Tally.ts"
+import * as Uploads from "./Uploads.ts"
+
+export interface SweepOptions {
+  /** Reads and reports what a sweep would delete now, and changes nothing. Default false. */
+  readonly dryRun?: boolean
+  /** Asked between batches; when it says true the sweep ends after the batch in hand. Default: never. */
+  readonly stopping?: Effect.Effect<boolean>
+}
+
+export class Sweep extends Context.Service<
+  Sweep,
+  {
+    readonly settings: SweepSettings
+    /**
+     * Runs one sweep. Safe to run on any number of replicas at once, to interrupt at any point, and to repeat.
+     */
+    readonly once: (options?: SweepOptions) => Effect.Effect<SweepReport>
+  }
+>()("artifact-gc/sweep/Sweep") {
+  /** A sweep over the given services. Unnamed settings take {@link defaultSettings}. */
+  static readonly layer = (
+    settings: Partial<SweepSettings> = {}
+  ): Layer.Layer<Sweep, never, Database | Storage> =>
+    Layer.effect(
+      Sweep,
+      Effect.gen(function* () {
+        const all = { ...defaultSettings, ...settings }
+        const services = yield* Effect.context<Database | Storage>()
+        return Sweep.of({
+          settings: all,
+          once: (options = {}) => Effect.provideContext(once(all, options), services)
+        })
+      })
+    )
+}
+
+const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, options: SweepOptions) {
+  const database = yield* Database
+  const startedAt = yield* Clock.currentTimeMillis
+  const dryRun = options.dryRun ?? false
+  const bounds = yield* Bounds.make(settings, options.stopping ?? Effect.succeed(false))
+  const guard = yield* Effect.result(database.inspect)
+  const phases = Result.isSuccess(guard)
+    ? yield* runPhases(settings, bounds, dryRun)
+    : refused({ tag: guard.failure._tag, message: guard.failure.message })
+  const finishedAt = yield* Clock.currentTimeMillis
+  const backlog = yield* Effect.option(database.backlog(finishedAt))
+  const report: SweepReport = {
+    startedAt: new Date(startedAt).toISOString(),
+    durationMillis: finishedAt - startedAt,
+    dryRun,
+    outcome: outcomeOf(phases),
+    phases,
+    totals: totalsOf(phases),
+    left: backlog._tag === "Some" ? leftOf(settings, backlog.value) : null
+  }
+  return report
+})
+
+const runPhases = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds.Bounds,
+  dryRun: boolean
+) {
+  const deletion = yield* Deletion.make(settings)
+  const uploads = yield* phase("uploads", dryRun, (tally) => Uploads.collect(settings, bounds, tally, dryRun))
+  const orphans = yield* phase("orphans", dryRun, (tally) =>
+    dryRun ? Orphans.plan(settings, bounds, tally) : Orphans.collect(settings, bounds, deletion, tally)
+  )
+  const journal = yield* phase("journal", dryRun, (tally) =>
+    dryRun ? Journal.plan(tally) : Journal.collect(settings, bounds, deletion, tally)
+  )
+  return { uploads, orphans, journal }
+})
+
+const refused = (error: NonNullable<PhaseReport["error"]>): SweepReport["phases"] => {
+  const report: PhaseReport = { ...emptyPhase, stoppedBy: "failure", error }
+  return { uploads: report, orphans: report, journal: report }
+}
+
+const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {
+  const after = (instant: number | null, wait: Duration.Duration) =>
+    instant === null ? [] : [instant + Duration.toMillis(wait)]
+  const due = [
+    ...after(backlog.oldestSeenAt, settings.grace),
+    ...after(backlog.oldestCondemnedAt, settings.quarantine),
+    ...after(backlog.nextJournalAt, Duration.zero)
+  ]
+  return {
+    waiting: backlog.waiting,
+    condemned: backlog.condemned,
+    condemnedBytes: backlog.condemnedBytes,
+    journaled: backlog.journaled,
+    deadLetters: backlog.deadLetters,
+    nextDueAt: due.length === 0 ? null : new Date(Math.min(...due)).toISOString()
+  }
+}
