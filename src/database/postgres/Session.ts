@@ -145,6 +145,3 @@ export const translate = (operation: string, error: SqlError.SqlError): Database
   })
 }
 
-/** What a person reads of a connection's place. */
-export const describeUrl = (url: URL): string =>
-  `postgres at ${url.hostname}${url.port === "" ? "" : `:${url.port}`}${url.pathname}`

@@ -1,0 +1,239 @@
+/**
+ * The program's settings: read from flags and environment, judged all at once, and turned into what each part needs.
+ *
+ * What every setting means stands in config/settings.ts. Values never appear in an error.
+ */
+
+import type { Config } from "effect"
+import {
+  ConfigProvider,
+  Cron,
+  DateTime,
+  Duration,
+  Effect,
+  Option,
+  type Redacted,
+  Result,
+  Schema,
+  SchemaIssue
+} from "effect"
+import { settings } from "./config/settings.ts"
+import type { CatalogNames } from "./domain/CatalogNames.ts"
+import type { When } from "./sweep/Collector.ts"
+import { defaultSettings, type SweepSettings } from "./sweep/Settings.ts"
+
+/** The settings cannot be used; `problems` has one line for each, beginning with the variable's name. */
+export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
+  problems: Schema.NonEmptyArray(Schema.String)
+}) {
+  override get message(): string {
+    return `Invalid configuration:\n${this.problems.map((problem) => `  ${problem}`).join("\n")}\nEvery setting is explained in docs/configuration.md.`
+  }
+}
+
+type Values = { readonly [K in keyof typeof settings]: Config.Success<(typeof settings)[K]["config"]> }
+
+/** Where the collector works. */
+export type Place =
+  | {
+      readonly _tag: "Embedded"
+      readonly directory: string
+      /** Whether what was acknowledged survives a power cut. Only the demonstration does without. */
+      readonly durable: boolean
+    }
+  | { readonly _tag: "External"; readonly databaseUrl: Redacted.Redacted; readonly store: Store }
+
+export type Store =
+  | { readonly _tag: "Files"; readonly directory: string }
+  | {
+      readonly _tag: "S3"
+      readonly bucket: string
+      readonly region: string
+      readonly endpoint: string | undefined
+      readonly forcePathStyle: boolean | undefined
+      readonly credentials: Credentials | undefined
+      readonly requestTimeout: Duration.Duration
+    }
+
+interface Credentials {
+  readonly accessKeyId: Redacted.Redacted
+  readonly secretAccessKey: Redacted.Redacted
+  readonly sessionToken?: Redacted.Redacted
+}
+
+export interface Configuration {
+  readonly place: Place
+  readonly database: {
+    readonly maxConnections: number
+    readonly statementTimeout: Duration.Duration
+    readonly lockTimeout: Duration.Duration
+  }
+  readonly names: CatalogNames
+  readonly sweep: SweepSettings
+  readonly when: When
+  readonly jitter: Duration.Duration
+  readonly shutdownDeadline: Duration.Duration
+  readonly blobPrefix: string
+}
+
+/** Reads all settings from the present `ConfigProvider`. Fails with every problem at once. */
+export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(function* () {
+  const values: Record<string, unknown> = {}
+  const problems: Array<string> = []
+  for (const [name, setting] of Object.entries(settings)) {
+    const result = yield* Effect.result(setting.config as Config.Config<unknown>)
+    if (Result.isFailure(result))
+      problems.push(`${setting.env}: ${reasonOf(result.failure)}; write ${setting.form}`)
+    // A default stands in for what is wrong, so that what no setting can judge alone is judged all the same.
+    values[name] = Result.isSuccess(result)
+      ? result.success
+      : yield* Effect.orDie((setting.config as Config.Config<unknown>).parse(nothing))
+  }
+  const configuration = assemble(values as Values, problems)
+  if (configuration !== null && problems.length === 0) return configuration
+  return yield* new ConfigInvalid({ problems: problems as [string, ...Array<string>] })
+})
+
+const nothing = ConfigProvider.fromUnknown({})
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const reasonOf = (error: Config.ConfigError): string =>
+  error.cause._tag === "SchemaError"
+    ? format(error.cause.issue)
+        .issues.map((issue) => issue.message)
+        .join("; ")
+    : error.cause.message
+
+/** Judges what no setting can judge alone. Adds to `problems` what is wrong. */
+const assemble = (values: Values, problems: Array<string>): Configuration | null => {
+  const place = placeOf(values, problems)
+  const when = whenOf(values, problems)
+  const sweep = sweepOf(values)
+  if (Duration.isLessThan(values.backoffCap, values.backoffBase)) {
+    problems.push("GC_BACKOFF_CAP: must not be less than GC_BACKOFF_BASE")
+  }
+  if (Duration.isLessThan(values.lease, Duration.times(values.s3RequestTimeout, 2))) {
+    problems.push(
+      "GC_LEASE: must be at least twice S3_REQUEST_TIMEOUT, or leases end while requests are under way"
+    )
+  }
+  if (
+    values.blobPrefix.startsWith(values.uploadPrefix) ||
+    values.uploadPrefix.startsWith(values.blobPrefix)
+  ) {
+    problems.push(
+      "GC_BLOB_PREFIX: must not overlap GC_UPLOAD_PREFIX, or blobs would look like staged uploads"
+    )
+  }
+  if (place === null || when === null) return null
+  return {
+    place,
+    when,
+    sweep,
+    names: {
+      schema: values.catalogSchema,
+      blobsTable: values.catalogBlobsTable,
+      digestColumn: values.catalogDigestColumn,
+      keyColumn: values.catalogKeyColumn,
+      sizeColumn: values.catalogSizeColumn,
+      createdAtColumn: values.catalogCreatedAtColumn,
+      lastUsedAtColumn: values.catalogLastUsedAtColumn === "none" ? null : values.catalogLastUsedAtColumn,
+      collectorSchema: values.collectorSchema
+    },
+    database: {
+      maxConnections: values.databaseMaxConnections,
+      statementTimeout: values.databaseStatementTimeout,
+      lockTimeout: values.databaseLockTimeout
+    },
+    jitter: values.jitter,
+    shutdownDeadline: values.shutdownDeadline,
+    blobPrefix: values.blobPrefix
+  }
+}
+
+/**
+ * A catalogue and a store belong together. An embedded, empty catalogue over somebody's real bucket would take
+ * everything in it for garbage, so half a configuration is refused.
+ */
+const placeOf = (values: Values, problems: Array<string>): Place | null => {
+  const { databaseUrl, s3Bucket, filesDirectory } = values
+  if (s3Bucket !== null && filesDirectory !== null) {
+    problems.push("S3_BUCKET: set either S3_BUCKET or FILES_DIRECTORY, not both")
+    return null
+  }
+  const store = storeOf(values, problems)
+  if (databaseUrl === null && store === null)
+    return { _tag: "Embedded", directory: values.dataDirectory, durable: true }
+  if (databaseUrl === null) {
+    problems.push(
+      "DATABASE_URL: missing, although a store is configured; an empty catalogue would make all of it look like garbage"
+    )
+    return null
+  }
+  if (store === null) {
+    problems.push(
+      "S3_BUCKET: missing, although DATABASE_URL is set; name the store with S3_BUCKET or FILES_DIRECTORY"
+    )
+    return null
+  }
+  return { _tag: "External", databaseUrl, store }
+}
+
+const storeOf = (values: Values, problems: Array<string>): Store | null => {
+  if (values.filesDirectory !== null) return { _tag: "Files", directory: values.filesDirectory }
+  if (values.s3Bucket === null) return null
+  const {
+    s3AccessKeyId: accessKeyId,
+    s3SecretAccessKey: secretAccessKey,
+    s3SessionToken: sessionToken
+  } = values
+  if ((accessKeyId === null) !== (secretAccessKey === null)) {
+    problems.push("S3_SECRET_ACCESS_KEY: S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY go together")
+  }
+  return {
+    _tag: "S3",
+    bucket: values.s3Bucket,
+    region: values.s3Region,
+    endpoint: values.s3Endpoint ?? undefined,
+    forcePathStyle: values.s3ForcePathStyle ?? undefined,
+    credentials:
+      accessKeyId === null || secretAccessKey === null
+        ? undefined
+        : { accessKeyId, secretAccessKey, ...(sessionToken === null ? {} : { sessionToken }) },
+    requestTimeout: values.s3RequestTimeout
+  }
+}
+
+const whenOf = (values: Values, problems: Array<string>): When | null => {
+  if (values.cron === null) return { _tag: "interval", interval: values.interval }
+  const zone = DateTime.zoneMakeNamed(values.timeZone)
+  if (Option.isNone(zone)) {
+    problems.push("GC_TIME_ZONE: not an IANA time zone (such as Europe/Berlin)")
+    return null
+  }
+  const cron = Cron.parse(values.cron, zone.value)
+  if (Result.isFailure(cron)) {
+    problems.push(`GC_CRON: ${cron.failure.message} (expected a cron expression such as "30 2 * * *")`)
+    return null
+  }
+  return { _tag: "cron", cron: cron.success }
+}
+
+const sweepOf = (values: Values): SweepSettings => ({
+  ...defaultSettings,
+  uploadPrefix: values.uploadPrefix,
+  uploadGrace: values.uploadGrace,
+  grace: values.grace,
+  quarantine: values.quarantine ?? values.grace,
+  deleteDelay: values.deleteDelay,
+  scanPage: values.scanPage,
+  batchMax: values.batch,
+  deleteConcurrency: values.deleteConcurrency,
+  maxDeletes: values.sweepMaxDeletes,
+  maxDuration: values.sweepMaxDuration,
+  attemptsMax: values.attemptsMax,
+  backoffBase: values.backoffBase,
+  backoffCap: values.backoffCap,
+  lease: values.lease
+})

@@ -1,0 +1,42 @@
+/** What the process says to whatever started it. Documented in the README; a test keeps them equal. */
+import { Runtime, Schema } from "effect"
+
+export const exitCodes = [
+  [
+    0,
+    "Done: everything that was due is gone, or a bound ended the sweep; or a service that was asked to stop has."
+  ],
+  [1, "A defect of this program."],
+  [2, "The command line or the configuration cannot be used; nothing was done."],
+  [
+    3,
+    "Done in part: something that should be gone is not. The report says what and why; the next sweep tries again."
+  ],
+  [4, "Refused: the schema guard found the catalogue unsafe to collect from; nothing was deleted."],
+  [5, "The database or the store cannot be reached, or denies access."],
+  [130, "A command other than `run` was interrupted; the batch in hand was finished."]
+] as const
+
+export type ExitCode = (typeof exitCodes)[number][0]
+
+const byTag: Readonly<Record<string, ExitCode>> = {
+  ConfigInvalid: 2,
+  ShowHelp: 2,
+  SchemaRefused: 4,
+  DatabaseError: 5,
+  StorageError: 5,
+  EmbeddedPostgresError: 5
+}
+
+/** The exit code for the error a command ended with. */
+export const codeOf = (error: unknown): number => {
+  if (typeof error !== "object" || error === null) return 1
+  if ("_tag" in error && error._tag === "ShowHelp") return Runtime.getErrorExitCode(error) === 0 ? 0 : 2
+  if (error instanceof Ended) return error.code
+  return ("_tag" in error && typeof error._tag === "string" ? byTag[error._tag] : undefined) ?? 1
+}
+
+/** A command has said on stdout what there is to say, and only its exit code is left. */
+export class Ended extends Schema.TaggedError<Ended>()("Ended", { code: Schema.Int }) {
+  override readonly [Runtime.errorReported] = false
+}

@@ -1,0 +1,68 @@
+/** `artifact-gc journal`: keys that could not be deleted, and another chance for them. */
+import { Clock, Console, Effect, Option, Stream } from "effect"
+import { Command, Flag } from "effect/cli"
+import { Database, type DeadLetter } from "../database/Database.ts"
+import { ObjectKey } from "../domain/ObjectKey.ts"
+import { configuration, placeFlags, withServices } from "./Configured.ts"
+import { jsonFlag } from "./SweepCommand.ts"
+import * as Text from "./Text.ts"
+
+const pageMax = 1000
+
+export const command = Command.make(
+  "journal",
+  {
+    retry: Flag.Boolean("retry").pipe(
+      Flag.withDescription("Put dead letters back, due at once: all of them, or the one named by --key"),
+      Flag.withDefault(false)
+    ),
+    key: Flag.String("key").pipe(
+      Flag.withSchema(ObjectKey),
+      Flag.withDescription("With --retry: the object key of one dead letter"),
+      Flag.optional
+    ),
+    json: jsonFlag,
+    ...placeFlags
+  },
+  Effect.fnUntraced(function* ({ retry, key, json, ...given }) {
+    const config = yield* configuration(given)
+    yield* withServices(config, retry ? putBack(key, json) : show(json))
+  })
+).pipe(
+  Command.withDescription(
+    "List dead letters: keys whose objects could not be deleted; --retry puts them back"
+  )
+)
+
+const putBack = Effect.fnUntraced(function* (key: Option.Option<ObjectKey>, json: boolean) {
+  const { journal } = yield* Database
+  const now = yield* Clock.currentTimeMillis
+  const retried = yield* journal.retry(now, Option.isSome(key) ? [key.value] : "all")
+  yield* Console.log(
+    json
+      ? JSON.stringify({ retried })
+      : `${Text.count(retried)} dead letters put back; the next sweep tries them.`
+  )
+})
+
+const show = Effect.fnUntraced(function* (json: boolean) {
+  const { journal, backlog } = yield* Database
+  const letters = Stream.paginate(null, (after: ObjectKey | null) =>
+    Effect.map(journal.deadLetters(after, pageMax), (page) => {
+      const last = page.at(-1)
+      return [
+        page,
+        page.length < pageMax || last === undefined ? Option.none() : Option.some(last.key)
+      ] as const
+    })
+  )
+  yield* Stream.runForEach(letters, (letter) => Console.log(json ? JSON.stringify(letter) : line(letter)))
+  if (json) return
+  const { journaled, journalDue, deadLetters } = yield* backlog(yield* Clock.currentTimeMillis)
+  yield* Console.log(
+    `${Text.count(deadLetters)} dead letters, ${Text.count(journaled)} keys journaled, ${Text.count(journalDue)} of them due.`
+  )
+})
+
+const line = ({ key, sizeBytes, reason, attempts, lastError, deadAt }: DeadLetter): string =>
+  `${key}  ${Text.bytes(sizeBytes)}  ${reason}, ${attempts} attempts until ${new Date(deadAt).toISOString()}: ${lastError}`

@@ -1,0 +1,73 @@
+/** `artifact-gc run`: the service. */
+import { Clock, Console, Cron, Duration, Effect, Stream } from "effect"
+import { Command } from "effect/cli"
+import type { Configuration } from "../Config.ts"
+import { Database } from "../database/Database.ts"
+import type { SweepReport } from "../domain/SweepReport.ts"
+import { Storage } from "../storage/Storage.ts"
+import { reports, type When } from "../sweep/Collector.ts"
+import { allFlags, configuration, withServices } from "./Configured.ts"
+import { graceful, SignalExit } from "./Shutdown.ts"
+import { jsonFlag } from "./SweepCommand.ts"
+import * as Text from "./Text.ts"
+
+export const command = Command.make(
+  "run",
+  { json: jsonFlag, ...allFlags },
+  Effect.fnUntraced(function* ({ json, ...given }) {
+    const config = yield* configuration(given)
+    yield* withServices(config, serve(config, json))
+  })
+).pipe(
+  Command.withDescription(
+    "Collect garbage on a schedule until stopped; SIGTERM finishes the batch in hand and exits 0"
+  )
+)
+
+/** Sweeps until a signal comes. Refuses to start on a store or a catalogue it cannot work with. */
+export const serve = Effect.fnUntraced(function* (config: Configuration, json: boolean) {
+  const database = yield* Database
+  const storage = yield* Storage
+  const exit = yield* SignalExit
+  exit.code = 0
+  yield* storage.probe
+  const references = yield* database.inspect
+  yield* Effect.logInfo(
+    `Collecting from ${database.description} and ${storage.description}. Blobs are kept by ${references.map((r) => `${r.table}.${r.column}`).join(", ")}.`
+  )
+  if (config.when._tag === "cron") yield* announceNext(config.when, config.jitter)
+  yield* graceful(config.shutdownDeadline, (stop) =>
+    reports({ when: config.when, jitter: config.jitter, stop }).pipe(
+      Stream.runForEach((report) =>
+        Effect.gen(function* () {
+          yield* log(report)
+          if (json) yield* Console.log(JSON.stringify(report))
+          yield* announceNext(config.when, config.jitter)
+        })
+      )
+    )
+  )
+  yield* Effect.logInfo("Stopped.")
+})
+
+/** One line a sweep; the whole report in its annotations, where machines look. */
+const log = (report: SweepReport) => {
+  const { totals, outcome } = report
+  const text = `Sweep ${outcome}: ${Text.count(totals.deleted)} objects deleted, ${Text.bytes(totals.bytes)}, ${Text.count(totals.failed)} failed, in ${Text.span(report.durationMillis)}`
+  const level = outcome === "complete" || outcome === "bounded" ? Effect.logInfo : Effect.logError
+  const { uploads, orphans, journal } = report.phases
+  const errors = new Set(
+    [uploads, orphans, journal].flatMap(({ error }) => (error === null ? [] : [error.message]))
+  )
+  return Effect.annotateLogs(level([text, ...errors].join("\n")), { report })
+}
+
+const announceNext = Effect.fnUntraced(function* (when: When, jitter: Duration.Duration) {
+  const now = yield* Clock.currentTimeMillis
+  const at =
+    when._tag === "interval"
+      ? new Date(now + Duration.toMillis(when.interval))
+      : Cron.next(when.cron, new Date(now))
+  const later = Duration.isZero(jitter) ? "" : `, up to ${Duration.format(jitter)} later`
+  yield* Effect.logInfo(`Next sweep at ${at.toISOString()} (in ${Text.span(at.getTime() - now)}${later}).`)
+})

@@ -1,0 +1,61 @@
+/** `artifact-gc sweep`: one activation, and its report. */
+import { Console, Effect } from "effect"
+import { Command, Flag } from "effect/cli"
+import type { SweepReport } from "../domain/SweepReport.ts"
+import { Storage } from "../storage/Storage.ts"
+import { Sweep } from "../sweep/Sweep.ts"
+import { allFlags, configuration, withServices } from "./Configured.ts"
+import { Ended, type ExitCode } from "./ExitCode.ts"
+import * as ProgressLine from "./ProgressLine.ts"
+import { graceful } from "./Shutdown.ts"
+import * as Text from "./Text.ts"
+
+export const jsonFlag = Flag.Boolean("json").pipe(
+  Flag.withDescription("Print JSON on stdout instead of text"),
+  Flag.withDefault(false)
+)
+
+export const command = Command.make(
+  "sweep",
+  {
+    dryRun: Flag.Boolean("dry-run").pipe(
+      Flag.withDescription("Print what a sweep would delete now, by the same query, and delete nothing"),
+      Flag.withDefault(false)
+    ),
+    json: jsonFlag,
+    ...allFlags
+  },
+  Effect.fnUntraced(function* ({ dryRun, json, ...given }) {
+    const config = yield* configuration(given)
+    const report = yield* withServices(
+      config,
+      graceful(config.shutdownDeadline, (stop) => once(stop, dryRun))
+    )
+    yield* Console.log(json ? JSON.stringify(report) : Text.report(report))
+    const code = codeOf(report)
+    if (code !== 0) return yield* new Ended({ code })
+  })
+).pipe(Command.withDescription("Collect garbage once and print a report"))
+
+const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boolean) {
+  const sweep = yield* Sweep
+  // A wrong bucket or directory is an error at once, not a phase that failed.
+  yield* (yield* Storage).probe
+  let stopping = false
+  yield* Effect.forkChild(
+    Effect.andThen(
+      stop,
+      Effect.sync(() => {
+        stopping = true
+      })
+    )
+  )
+  return yield* Effect.provide(
+    sweep.once({ dryRun, stopping: Effect.sync(() => stopping) }),
+    ProgressLine.layer
+  )
+})
+
+/** What a report means for the exit code. */
+export const codeOf = (report: SweepReport): ExitCode =>
+  report.outcome === "refused" ? 4 : report.outcome === "failed" ? 3 : 0

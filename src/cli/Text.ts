@@ -1,0 +1,112 @@
+/** Numbers and reports as a person reads them. */
+import { Duration } from "effect"
+import { type PhaseReport, phaseNames, type SweepReport } from "../domain/SweepReport.ts"
+
+export const count = (n: number): string => n.toLocaleString("en-US")
+
+const units = ["B", "KB", "MB", "GB", "TB", "PB"] as const
+
+/** Decimal units, as stores bill them. */
+export const bytes = (n: number): string => {
+  let value = n
+  let unit = 0
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000
+    unit += 1
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
+}
+
+/** To a tenth of a second below a minute, in two units above. */
+export const span = (millis: number): string => {
+  if (millis < 60_000) return `${(millis / 1000).toFixed(1)} s`
+  const parts = Duration.parts(Duration.millis(Math.round(millis / 1000) * 1000))
+  const named = [
+    [parts.days, "d"],
+    [parts.hours, "h"],
+    [parts.minutes, "min"],
+    [parts.seconds, "s"]
+  ] as const
+  const from = named.findIndex(([value]) => value > 0)
+  return named
+    .slice(from, from + 2)
+    .filter(([value]) => value > 0)
+    .map(([value, unit]) => `${value} ${unit}`)
+    .join(" ")
+}
+
+const reasons = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([reason, n]) => `${count(n)} ${reason}`)
+    .join(", ")
+
+/** Columns padded to their widest cell; numbers to the right. */
+const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) =>
+    row
+      .map((cell, column) =>
+        column === 0 || column >= 5 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)
+      )
+      .join("  ")
+      .trimEnd()
+  )
+}
+
+const outcomes: Record<SweepReport["outcome"], string> = {
+  complete: "complete",
+  bounded: "stopped at its bounds; the next sweep goes on from here",
+  failed: "incomplete, see below",
+  refused: "refused by the schema guard, nothing was deleted"
+}
+
+/** A report as a table, with what failed and what is left below it. */
+export const report = (sweep: SweepReport): string => {
+  const phase = (
+    name: string,
+    p: Pick<PhaseReport, "seen" | "eligible" | "deleted" | "bytes" | "failed" | "kept">
+  ) => [
+    name,
+    count(p.seen),
+    count(p.eligible),
+    count(p.deleted),
+    bytes(p.bytes),
+    reasons(p.failed),
+    reasons(p.kept)
+  ]
+  const { phases, totals, left } = sweep
+  const rows = [
+    ["", "seen", "eligible", "deleted", "size", "failed", "kept"],
+    ...phaseNames.map((name) => phase(name, phases[name])),
+    [
+      "total",
+      "",
+      count(totals.eligible),
+      count(totals.deleted),
+      bytes(totals.bytes),
+      count(totals.failed),
+      ""
+    ]
+  ]
+  const errors = phaseNames.flatMap((name) => {
+    const { error } = phases[name]
+    return error === null ? [] : [`${name}: ${error.message}`]
+  })
+  const samples = phaseNames.flatMap((name) => phases[name].sample.map((item) => `  would delete ${item}`))
+  return [
+    `${sweep.dryRun ? "Dry run" : "Sweep"} of ${sweep.startedAt}: ${outcomes[sweep.outcome]}; took ${span(sweep.durationMillis)}`,
+    ...table(rows),
+    ...samples,
+    ...(sweep.dryRun && totals.eligible > samples.length ? [`  … ${count(totals.eligible)} in all`] : []),
+    ...new Set(errors),
+    ...(left === null ? [] : [leftText(left)])
+  ].join("\n")
+}
+
+const leftText = (left: NonNullable<SweepReport["left"]>): string => {
+  const due = left.nextDueAt === null ? "" : `; next due ${left.nextDueAt}`
+  const dead =
+    left.deadLetters === 0 ? "" : `, ${count(left.deadLetters)} dead letters (see: artifact-gc journal)`
+  return `Left: ${count(left.waiting)} orphans within grace, ${count(left.condemned)} condemned (${bytes(left.condemnedBytes)}), ${count(left.journaled)} journaled${dead}${due}`
+}

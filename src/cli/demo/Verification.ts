@@ -1,0 +1,82 @@
+/** Looks with its own eyes whether a sweep did what it should: reads every blob back and lists the whole store. */
+import { createHash } from "node:crypto"
+import { Effect, Option, Result, Stream } from "effect"
+import { Database } from "../../database/Database.ts"
+import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
+import { BlobStore } from "../../registry/BlobStore.ts"
+import { Storage } from "../../storage/Storage.ts"
+
+export interface Expectation {
+  /** Must be readable and hash to their digest. */
+  readonly kept: ReadonlySet<Digest>
+  /** Must be gone from the table. */
+  readonly gone: ReadonlySet<Digest>
+  /** Staged objects that must still be there, and no others. */
+  readonly staged: ReadonlySet<string>
+  readonly uploadPrefix: string
+  readonly blobPrefix: string
+}
+
+export interface Findings {
+  readonly readable: number
+  readonly unreadable: number
+  readonly goneRows: number
+  readonly remainingRows: number
+  readonly objects: number
+  /** Objects below the blob prefix that no blob owns. */
+  readonly leakedObjects: number
+  readonly stagedKept: number
+  readonly stagedWrong: number
+}
+
+export const verify = Effect.fnUntraced(function* (expected: Expectation) {
+  const { blobs } = yield* Database
+  const storage = yield* Storage
+  const readable = yield* countWhere(expected.kept, hashesToItself)
+  const goneRows = yield* countWhere(expected.gone, (digest) =>
+    Effect.map(blobs.locate(digest), Option.isNone)
+  )
+  let objects = 0
+  let leakedObjects = 0
+  yield* Stream.runForEach(storage.list(expected.blobPrefix), (page) =>
+    Effect.gen(function* () {
+      const owned = yield* blobs.owned(page.map((object) => object.key))
+      objects += page.length
+      leakedObjects += page.length - owned.size
+    })
+  )
+  const staged = yield* Stream.runCollect(Stream.flattenIterable(storage.list(expected.uploadPrefix)))
+  const stagedKept = staged.filter((object) => expected.staged.has(object.key)).length
+  const findings: Findings = {
+    readable,
+    unreadable: expected.kept.size - readable,
+    goneRows,
+    remainingRows: expected.gone.size - goneRows,
+    objects,
+    leakedObjects,
+    stagedKept,
+    stagedWrong: staged.length - stagedKept + (expected.staged.size - stagedKept)
+  }
+  return findings
+})
+
+export const isGood = (findings: Findings): boolean =>
+  findings.unreadable + findings.remainingRows + findings.leakedObjects + findings.stagedWrong === 0
+
+const countWhere = <E, R>(
+  digests: ReadonlySet<Digest>,
+  holds: (digest: Digest) => Effect.Effect<boolean, E, R>
+) =>
+  Effect.map(
+    Effect.forEach(digests, holds, { concurrency: 8 }),
+    (answers) => answers.filter((answer) => answer).length
+  )
+
+const hashesToItself = Effect.fnUntraced(function* (digest: Digest) {
+  const store = yield* BlobStore
+  const hash = createHash("sha256")
+  const read = yield* Effect.result(
+    Stream.runForEach(store.open(digest), (chunk) => Effect.sync(() => hash.update(chunk)))
+  )
+  return Result.isSuccess(read) && fromSha256Hex(hash.digest("hex")) === digest
+})

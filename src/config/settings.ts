@@ -1,0 +1,202 @@
+/**
+ * Every setting there is. The table in docs/configuration.md is generated from this file (`npm run docs`), and a test
+ * keeps them equal.
+ */
+import { duration, integer, optionalChoice, optionalDuration, optionalText, secret, text } from "./Setting.ts"
+
+/** Where the catalogue is and what it calls things. */
+const database = {
+  databaseUrl: secret("DATABASE_URL", "postgres://user:password@host:port/database", {
+    about: "The catalogue. Without it, an embedded PostgreSQL below DATA_DIRECTORY."
+  }),
+  databaseMaxConnections: integer("DATABASE_MAX_CONNECTIONS", 10, 2, 1000, {
+    about: "Connections of this process: one for each delete batch in flight, and two more.",
+    tooLow: "Delete batches wait for a connection to settle their rows.",
+    tooHigh: "The server runs out of connections for the registry."
+  }),
+  databaseStatementTimeout: duration("DATABASE_STATEMENT_TIMEOUT", "30 seconds", "1 second", {
+    about: "Longest a statement may run. A slice of 10,000 blobs takes tens of milliseconds.",
+    tooLow: "Slices on a cold or busy server never finish; the sweep reports Contended.",
+    tooHigh: "A stuck statement holds its locks for as long."
+  }),
+  databaseLockTimeout: duration("DATABASE_LOCK_TIMEOUT", "2 seconds", "10 millis", {
+    about: "Longest a statement waits for a lock. Short, because the foreground shall win.",
+    tooLow: "The collector gives up before short transactions have ended.",
+    tooHigh: "Others queue behind the waiting collector, as behind any lock request."
+  }),
+  catalogSchema: text("CATALOG_SCHEMA", "public", { about: "Schema of the catalogue." }),
+  catalogBlobsTable: text("CATALOG_BLOBS_TABLE", "blobs", {
+    about: "Table with one row a blob. What refers to it is read from its foreign keys, never configured."
+  }),
+  catalogDigestColumn: text("CATALOG_DIGEST_COLUMN", "digest", {
+    about: "Identity of a blob: unique, not null."
+  }),
+  catalogKeyColumn: text("CATALOG_KEY_COLUMN", "object_key", {
+    about: "Name of the blob's object in the store: text, unique, not null."
+  }),
+  catalogSizeColumn: text("CATALOG_SIZE_COLUMN", "size_bytes", { about: "Size in bytes." }),
+  catalogCreatedAtColumn: text("CATALOG_CREATED_AT_COLUMN", "created_at", {
+    about: "When the blob was created: timestamp, not null."
+  }),
+  catalogLastUsedAtColumn: text("CATALOG_LAST_USED_AT_COLUMN", "last_used_at", {
+    about:
+      "When a writer last uploaded or found the blob: timestamp; `none` where the catalogue keeps no such time."
+  }),
+  collectorSchema: text("COLLECTOR_SCHEMA", "artifact_gc", {
+    about: "Schema of the collector's own tables, created by `artifact-gc migrate`."
+  })
+}
+
+/** Where the bytes are. */
+const storage = {
+  s3Bucket: optionalText("S3_BUCKET", "bucket name", {
+    about: "The bucket with the objects. Without it and FILES_DIRECTORY, files below DATA_DIRECTORY."
+  }),
+  s3Endpoint: optionalText("S3_ENDPOINT", "URL", {
+    about: "Address of an S3 server other than AWS."
+  }),
+  s3ForcePathStyle: optionalChoice("S3_FORCE_PATH_STYLE", "true with S3_ENDPOINT", {
+    about: "Whether the bucket goes into the path and not into the host name."
+  }),
+  s3Region: text("S3_REGION", "us-east-1", { about: "Region of the bucket; most other servers accept any." }),
+  s3AccessKeyId: secret("S3_ACCESS_KEY_ID", "text", {
+    about: "Access key. Without it, the AWS SDK's own chain: environment, profile, container, instance."
+  }),
+  s3SecretAccessKey: secret("S3_SECRET_ACCESS_KEY", "text", { about: "Its secret." }),
+  s3SessionToken: secret("S3_SESSION_TOKEN", "text", {
+    about: "Its session token, for temporary credentials."
+  }),
+  s3RequestTimeout: duration("S3_REQUEST_TIMEOUT", "30 seconds", "1 second", {
+    about:
+      "Longest a request may stay without an answer. A delete of 1000 keys takes seconds on slow stores.",
+    tooLow: "Deletes that are under way are reported as failed and sent again.",
+    tooHigh: "A hanging connection holds up its batch for as long."
+  }),
+  filesDirectory: optionalText("FILES_DIRECTORY", "path", {
+    about: "A directory used as the store instead of S3."
+  }),
+  dataDirectory: text("DATA_DIRECTORY", ".artifact-gc", {
+    about: "Where the embedded PostgreSQL and files store keep their data, below the working directory."
+  })
+}
+
+/** When to sweep. */
+const schedule = {
+  interval: duration("GC_INTERVAL", "1 hour", "1 second", {
+    about: "From the end of one sweep to the beginning of the next. An hour, as the waits are hours.",
+    tooLow: "The catalogue is scanned again and again to find that nothing changed.",
+    tooHigh: "Garbage stays for up to this long beyond its waits, and sweeps are large."
+  }),
+  cron: optionalText("GC_CRON", "cron expression", {
+    about: "Sweep at these times instead, e.g. `30 2 * * *`. What falls into a running sweep is passed over."
+  }),
+  timeZone: text("GC_TIME_ZONE", "UTC", { about: "IANA time zone in which GC_CRON is read." }),
+  jitter: duration("GC_JITTER", "1 minute", "0 seconds", {
+    about: "Up to this long is added to each wait, at random, so that replicas started together drift apart.",
+    tooLow: "Replicas scan at the same moments.",
+    tooHigh: "Sweeps begin at times nobody expects."
+  }),
+  shutdownDeadline: duration("GC_SHUTDOWN_DEADLINE", "25 seconds", "1 second", {
+    about: "Longest the batch in hand may take to finish after SIGTERM. Kubernetes kills after 30 seconds.",
+    tooLow: "Batches are cut off; their keys wait for their lease to end.",
+    tooHigh: "The platform kills the process before it has ended by itself."
+  })
+}
+
+/** What is garbage. */
+const waits = {
+  grace: duration("GC_GRACE", "1 hour", "0 seconds", {
+    about:
+      "An orphan waits this long from its last use, and from when a sweep first saw it unreferenced. An hour outlasts the time between a client's upload and the reference to it.",
+    tooLow:
+      "Blobs go between upload and reference; writers upload again (nothing that is referenced is lost).",
+    tooHigh: "Garbage takes up space for longer."
+  }),
+  quarantine: optionalDuration("GC_QUARANTINE", "GC_GRACE", {
+    about:
+      "After the grace period the orphan is condemned, and waits this long before it is purged. Until then one reference saves it.",
+    tooLow: "No time to notice a mistake; zero purges in the sweep that condemns.",
+    tooHigh: "Garbage takes up space for longer. To outlast database backups, set it to their age."
+  }),
+  uploadPrefix: text("GC_UPLOAD_PREFIX", "uploads/", {
+    about:
+      "Objects below it are staged uploads, one session a folder. Nothing else in the store is ever listed."
+  }),
+  uploadGrace: duration("GC_UPLOAD_GRACE", "24 hours", "1 second", {
+    about:
+      "A staged upload goes when none of its objects was written for this long. A day outlasts slow pushes and retries.",
+    tooLow: "Pushes that pause are cut off.",
+    tooHigh: "Chunks of failed pushes take up space for longer."
+  }),
+  deleteDelay: duration("GC_DELETE_DELAY", "0 seconds", "0 seconds", {
+    about: "From the purge of a row to the deletion of its object.",
+    tooLow:
+      "Readers with presigned URLs lose the object; a fail-over to an asynchronous standby may bring back a row whose object is gone.",
+    tooHigh: "The journal grows, and space comes back later."
+  })
+}
+
+/** How much at a time. */
+const sizes = {
+  scanPage: integer("GC_SCAN_PAGE", 10_000, 1, 1_000_000, {
+    about: "Blobs a scan statement looks at: tens of milliseconds a statement.",
+    tooLow: "Round trips dominate the scan.",
+    tooHigh: "Statements of seconds, and memory for the orphans of a page."
+  }),
+  batch: integer("GC_BATCH", 1000, 1, 1000, {
+    about: "Rows a transaction purges and keys a request deletes. 1000 is S3's limit.",
+    tooLow: "Requests and transactions for few keys: 100 lose half the speed.",
+    tooHigh: "Not possible: the store refuses more."
+  }),
+  deleteConcurrency: integer("GC_DELETE_CONCURRENCY", 8, 1, 256, {
+    about: "Delete requests in flight. Eight hide 200 ms of latency at 36,000 keys a second.",
+    tooLow: "The sweep waits for the store.",
+    tooHigh: "The store answers SlowDown, and the registry's own requests suffer."
+  }),
+  sweepMaxDeletes: integer("GC_SWEEP_MAX_DELETES", 1_000_000, 1, 1_000_000_000, {
+    about: "Objects one sweep may delete; the next goes on where it ended.",
+    tooLow: "Garbage grows faster than it is collected.",
+    tooHigh: "A mistake in the references deletes more before somebody sees it."
+  }),
+  sweepMaxDuration: duration("GC_SWEEP_MAX_DURATION", "1 hour", "1 second", {
+    about: "Longest a sweep goes on beginning new batches; the next goes on where it ended.",
+    tooLow: "A scan takes many sweeps to come round.",
+    tooHigh: "Sweeps run into busy hours."
+  }),
+  attemptsMax: integer("GC_ATTEMPTS_MAX", 12, 1, 1000, {
+    about:
+      "Failed deletions of one key before it becomes a dead letter: about a day with the default back-off. Failures of whole requests do not count.",
+    tooLow: "Passing faults leave dead letters for a person to retry.",
+    tooHigh: "A key that can never be deleted is tried for days before anybody is told."
+  }),
+  backoffBase: duration("GC_BACKOFF_BASE", "1 minute", "1 second", {
+    about: "Wait after a key's first failed deletion; it doubles with each, ±20 %.",
+    tooLow: "Attempts are used up within one fault of the store.",
+    tooHigh: "Keys that failed once stay for long."
+  }),
+  backoffCap: duration("GC_BACKOFF_CAP", "6 hours", "1 second", {
+    about: "Longest such wait.",
+    tooLow: "A key that cannot be deleted is tried often.",
+    tooHigh: "It is tried rarely after the fault is gone."
+  }),
+  lease: duration("GC_LEASE", "5 minutes", "30 seconds", {
+    about:
+      "How long keys being deleted are left to one collector. Longer than a request with all its retries.",
+    tooLow: "Two collectors delete the same keys: harmless, and wasted.",
+    tooHigh: "Keys of a collector that was killed wait for as long."
+  }),
+  blobPrefix: text("GC_BLOB_PREFIX", "blobs/", {
+    about: "Where the blob store of this program puts new objects."
+  })
+}
+
+export const settings = { ...database, ...storage, ...schedule, ...waits, ...sizes }
+
+/** The same, under headings, for documentation. */
+export const sections = {
+  Catalogue: database,
+  Store: storage,
+  Schedule: schedule,
+  "What is garbage": waits,
+  "How much at a time": sizes
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+/** The binary. Results go to stdout, everything else to stderr. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
+import { Command } from "effect/cli"
+import { app, version } from "./cli/App.ts"
+import { codeOf } from "./cli/ExitCode.ts"
+import { SignalExit } from "./cli/Shutdown.ts"
+
+const logger = process.stderr.isTTY ? Logger.consolePretty() : Logger.withConsoleError(Logger.formatJson)
+
+const signalExit = { code: 130 }
+
+/** An expected error is its message; only a defect shows where it came from. */
+const report = (cause: Cause.Cause<unknown>) => {
+  const error = Cause.squash(cause)
+  if (Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(error)) return Effect.void
+  const expected = error instanceof Error && "_tag" in error && codeOf(error) !== 1
+  return expected
+    ? Effect.annotateLogs(Effect.logError(error.message), { error: error._tag })
+    : Effect.logFatal(
+        "This is a defect of artifact-gc; nothing that is referenced was deleted. Please report it.",
+        cause
+      )
+}
+
+const program = Command.run(app, { version }).pipe(
+  Effect.tapCause(report),
+  Effect.provide(
+    Layer.mergeAll(
+      NodeServices.layer,
+      Logger.layer([logger]),
+      Layer.succeed(Logger.LogToStderr, true),
+      Layer.succeed(SignalExit, signalExit)
+    )
+  )
+)
+
+NodeRuntime.runMain(program, {
+  disableErrorReporting: true,
+  teardown: (exit, done) =>
+    done(
+      Exit.isSuccess(exit)
+        ? 0
+        : Cause.hasInterruptsOnly(exit.cause)
+          ? signalExit.code
+          : codeOf(Cause.squash(exit.cause))
+    )
+})
