@@ -12,7 +12,7 @@ import {
   Duration,
   Effect,
   Option,
-  type Redacted,
+  Redacted,
   Result,
   Schema,
   SchemaIssue
@@ -160,7 +160,11 @@ const placeOf = (values: Values, problems: Array<string>): Place | null => {
   const { databaseUrl, s3Bucket, filesDirectory } = values
   if (s3Bucket !== null && filesDirectory !== null) {
     problems.push("S3_BUCKET: set either S3_BUCKET or FILES_DIRECTORY, not both")
-    return null
+  }
+  if (databaseUrl !== null && !isUrl(Redacted.value(databaseUrl), ["postgres:", "postgresql:"])) {
+    problems.push(
+      `DATABASE_URL: not a postgres URL; write ${settings.databaseUrl.form}, special characters percent-encoded`
+    )
   }
   const store = storeOf(values, problems)
   if (databaseUrl === null && store === null)
@@ -180,9 +184,11 @@ const placeOf = (values: Values, problems: Array<string>): Place | null => {
   return { _tag: "External", databaseUrl, store }
 }
 
+/** Known at once, and not only when somebody connects. */
+const isUrl = (text: string, protocols: ReadonlyArray<string>): boolean =>
+  URL.canParse(text) && protocols.includes(new URL(text).protocol)
+
 const storeOf = (values: Values, problems: Array<string>): Store | null => {
-  if (values.filesDirectory !== null) return { _tag: "Files", directory: values.filesDirectory }
-  if (values.s3Bucket === null) return null
   const {
     s3AccessKeyId: accessKeyId,
     s3SecretAccessKey: secretAccessKey,
@@ -191,6 +197,11 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
   if ((accessKeyId === null) !== (secretAccessKey === null)) {
     problems.push("S3_SECRET_ACCESS_KEY: S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY go together")
   }
+  if (values.s3Endpoint !== null && !isUrl(values.s3Endpoint, ["http:", "https:"])) {
+    problems.push("S3_ENDPOINT: not an http or https URL; write https://host:port")
+  }
+  if (values.filesDirectory !== null) return { _tag: "Files", directory: values.filesDirectory }
+  if (values.s3Bucket === null) return null
   return {
     _tag: "S3",
     bucket: values.s3Bucket,
@@ -206,18 +217,25 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
 }
 
 const whenOf = (values: Values, problems: Array<string>): When | null => {
-  if (values.cron === null) return { _tag: "interval", interval: values.interval }
   const zone = DateTime.zoneMakeNamed(values.timeZone)
-  if (Option.isNone(zone)) {
-    problems.push("GC_TIME_ZONE: not an IANA time zone (such as Europe/Berlin)")
-    return null
-  }
-  const cron = Cron.parse(values.cron, zone.value)
+  if (Option.isNone(zone)) problems.push("GC_TIME_ZONE: not an IANA time zone (such as Europe/Berlin)")
+  if (values.cron === null) return { _tag: "interval", interval: values.interval }
+  const cron = Cron.parse(values.cron, Option.getOrUndefined(zone))
   if (Result.isFailure(cron)) {
     problems.push(`GC_CRON: ${cron.failure.message} (expected a cron expression such as "30 2 * * *")`)
     return null
   }
+  if (!comes(cron.success)) problems.push("GC_CRON: no day matches it (the 31st of February, say)")
   return { _tag: "cron", cron: cron.success }
+}
+
+const comes = (cron: Cron.Cron): boolean => {
+  try {
+    Cron.next(cron, new Date(0))
+    return true
+  } catch {
+    return false
+  }
 }
 
 const sweepOf = (values: Values): SweepSettings => ({

@@ -4,7 +4,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { Command } from "effect/cli"
-import { app, version } from "./cli/App.ts"
+import { app, presenter, version } from "./cli/App.ts"
 import { codeOf } from "./cli/ExitCode.ts"
 import { SignalExit } from "./cli/Shutdown.ts"
 
@@ -30,6 +30,7 @@ const program = Command.run(app, { version }).pipe(
   Effect.provide(
     Layer.mergeAll(
       NodeServices.layer,
+      presenter,
       Logger.layer([logger]),
       Layer.succeed(Logger.LogToStderr, true),
       Layer.succeed(SignalExit, signalExit)

@@ -1,5 +1,6 @@
 /** The command line, put together. */
-import { Command } from "effect/cli"
+import { Console, Effect, type Layer } from "effect"
+import { CliOutput, Command } from "effect/cli"
 import * as Demo from "./DemoCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
@@ -14,3 +15,19 @@ export const app = Command.make("artifact-gc").pipe(
   ),
   Command.withSubcommands([Run.command, Sweep.command, Migrate.command, Journal.command, Demo.command])
 )
+
+/**
+ * Help that was asked for is a result. What is wrong with a command line is not, and says so alone: below sixty lines
+ * of help nobody would find it, and in a pipe they would pass for the result.
+ */
+export const presenter: Layer.Layer<never> = CliOutput.layerPresenter({
+  present: (event) =>
+    event._tag === "InvalidInvocation"
+      ? Effect.gen(function* () {
+          const formatter = yield* CliOutput.Formatter
+          yield* Console.error(
+            `${formatter.formatErrors(event.errors).trim()}\n\nSee: ${event.commandPath.join(" ")} --help`
+          )
+        })
+      : CliOutput.defaultPresenter.present(event)
+})

@@ -7,6 +7,9 @@ import * as Live from "../Live.ts"
 
 const nameOf = (env: string): string => env.toLowerCase().replaceAll("_", "-")
 
+/** Without its full stop; one within `e.g.` does not end it. */
+const firstSentence = (text: string): string => text.split(/(?<!e\.g)\.(?:\s|$)/)[0] ?? text
+
 type Section = Readonly<Record<string, (typeof settings)[keyof typeof settings]>>
 
 const flagsOf = (section: Section): Record<string, Flag.Flag<Option.Option<string>>> =>
@@ -17,7 +20,7 @@ const flagsOf = (section: Section): Record<string, Flag.Flag<Option.Option<strin
         setting.env,
         Flag.String(nameOf(setting.env)).pipe(
           Flag.withDescription(
-            `${setting.about.split(". ")[0]} (${setting.env}${setting.default === null ? "" : `, default ${setting.default}`})`
+            `${firstSentence(setting.about)} (${setting.env}${setting.default === null ? "" : `, default ${setting.default}`})`
           ),
           Flag.optional
         )
@@ -43,17 +46,19 @@ export const configuration = (given: Given): Effect.Effect<Configuration, Config
   return Effect.provide(load, ConfigProvider.layer(provider))
 }
 
+/** Whoever forgot to name a catalogue shall not take the embedded one for it. */
+export const noticeOf = ({ place }: Configuration): Effect.Effect<void> =>
+  place._tag === "Embedded"
+    ? Effect.logInfo(
+        `Neither DATABASE_URL nor a store is configured: working on an embedded PostgreSQL and files below ${place.directory}. Set DATABASE_URL and S3_BUCKET to collect from your own.`
+      )
+    : Effect.void
+
 /** Runs a command's work with the real services, and says where on. */
 export const withServices = <A, E>(
   config: Configuration,
   work: Effect.Effect<A, E, Live.Services>
 ): Effect.Effect<A, E | Live.LiveError> => {
-  const notice =
-    config.place._tag === "Embedded"
-      ? Effect.logInfo(
-          `Neither DATABASE_URL nor a store is configured: working on an embedded PostgreSQL and files below ${config.place.directory}. Set DATABASE_URL and S3_BUCKET to collect from your own.`
-        )
-      : Effect.void
   const vital = Effect.flatMap(Live.Vital, ({ lost }) => lost)
-  return Effect.andThen(notice, Effect.provide(Effect.raceFirst(work, vital), Live.layer(config)))
+  return Effect.andThen(noticeOf(config), Effect.provide(Effect.raceFirst(work, vital), Live.layer(config)))
 }

@@ -48,7 +48,7 @@ export const command = Command.make(
   }, Effect.scoped)
 ).pipe(
   Command.withDescription(
-    "Show a collection on real files: import, drop references, sweep, read everything back"
+    "Show a collection on real files, with the default waits: import, drop references, sweep, read everything back"
   )
 )
 

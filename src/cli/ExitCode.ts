@@ -14,7 +14,10 @@ export const exitCodes = [
   ],
   [4, "Refused: the schema guard found the catalogue unsafe to collect from; nothing was deleted."],
   [5, "The database or the store cannot be reached, or denies access."],
-  [130, "A command other than `run` was interrupted; the batch in hand was finished."]
+  [
+    130,
+    "A command other than `run` was interrupted; the batch in hand was finished. Or a second signal ended any command at once."
+  ]
 ] as const
 
 export type ExitCode = (typeof exitCodes)[number][0]
@@ -22,6 +25,7 @@ export type ExitCode = (typeof exitCodes)[number][0]
 const byTag: Readonly<Record<string, ExitCode>> = {
   ConfigInvalid: 2,
   ShowHelp: 2,
+  TreeUnreadable: 2,
   SchemaRefused: 4,
   DatabaseError: 5,
   StorageError: 5,

@@ -1,6 +1,7 @@
 /** `artifact-gc journal`: keys that could not be deleted, and another chance for them. */
 import { Clock, Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
+import { ConfigInvalid } from "../Config.ts"
 import { Database, type DeadLetter } from "../database/Database.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
@@ -25,6 +26,9 @@ export const command = Command.make(
     ...placeFlags
   },
   Effect.fnUntraced(function* ({ retry, key, json, ...given }) {
+    if (Option.isSome(key) && !retry) {
+      return yield* new ConfigInvalid({ problems: ["--key: goes with --retry, which puts that key back"] })
+    }
     const config = yield* configuration(given)
     yield* withServices(config, retry ? putBack(key, json) : show(json))
   })
@@ -41,7 +45,9 @@ const putBack = Effect.fnUntraced(function* (key: Option.Option<ObjectKey>, json
   yield* Console.log(
     json
       ? JSON.stringify({ retried })
-      : `${Text.count(retried)} dead letters put back; the next sweep tries them.`
+      : retried === 0
+        ? "There was no dead letter to put back."
+        : `${Text.many(retried, "dead letter")} put back; the next sweep tries ${retried === 1 ? "it" : "them"}.`
   )
 })
 
@@ -60,9 +66,9 @@ const show = Effect.fnUntraced(function* (json: boolean) {
   if (json) return
   const { journaled, journalDue, deadLetters } = yield* backlog(yield* Clock.currentTimeMillis)
   yield* Console.log(
-    `${Text.count(deadLetters)} dead letters, ${Text.count(journaled)} keys journaled, ${Text.count(journalDue)} of them due.`
+    `${Text.many(deadLetters, "dead letter")}, ${Text.many(journaled, "key")} journaled, ${Text.count(journalDue)} of them due.`
   )
 })
 
 const line = ({ key, sizeBytes, reason, attempts, lastError, deadAt }: DeadLetter): string =>
-  `${key}  ${Text.bytes(sizeBytes)}  ${reason}, ${attempts} attempts until ${new Date(deadAt).toISOString()}: ${lastError}`
+  `${key}  ${Text.bytes(sizeBytes)}  ${reason}, ${Text.many(attempts, "attempt")} until ${new Date(deadAt).toISOString()}: ${lastError}`

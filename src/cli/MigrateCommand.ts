@@ -3,7 +3,7 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { migrate } from "../database/Postgres.ts"
 import { clientLayer } from "../Live.ts"
-import { configuration, placeFlags } from "./Configured.ts"
+import { configuration, noticeOf, placeFlags } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
 export const command = Command.make(
@@ -18,6 +18,7 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ createCatalog, json, ...given }) {
     const config = yield* configuration(given)
+    yield* noticeOf(config)
     const applied = yield* Effect.provide(
       migrate(config.names, { createCatalog: createCatalog || config.place._tag === "Embedded" }),
       clientLayer(config)

@@ -26,7 +26,7 @@ export const layer: Layer.Layer<never> = Layer.unwrap(
       if (began?.phase !== event.phase) began = { phase: event.phase, at: now }
       if (now - shownAt < everyMillis) return
       shownAt = now
-      out.write(`\r\u001b[2K${line(event, now - began.at).slice(0, out.columns)}`)
+      out.write(`\r\u001b[2K${line(event, now - began.at).slice(0, out.columns || undefined)}`)
     })
     const clear = Effect.addFinalizer(() => Effect.sync(() => out.write("\r\u001b[2K")))
     return Layer.merge(Layer.succeed(Progress, { watched: true, report: show }), Layer.effectDiscard(clear))

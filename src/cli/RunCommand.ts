@@ -47,18 +47,14 @@ export const serve = Effect.fnUntraced(function* (config: Configuration, json: b
       )
     )
   )
-  yield* Effect.logInfo("Stopped.")
 })
 
 /** One line a sweep; the whole report in its annotations, where machines look. */
 const log = (report: SweepReport) => {
   const { totals, outcome } = report
-  const text = `Sweep ${outcome}: ${Text.count(totals.deleted)} objects deleted, ${Text.bytes(totals.bytes)}, ${Text.count(totals.failed)} failed, in ${Text.span(report.durationMillis)}`
+  const text = `Sweep ${outcome}: ${Text.many(totals.deleted, "object")} deleted, ${Text.bytes(totals.bytes)}, ${Text.count(totals.failed)} failed, in ${Text.span(report.durationMillis)}`
   const level = outcome === "complete" || outcome === "bounded" ? Effect.logInfo : Effect.logError
-  const { uploads, orphans, journal } = report.phases
-  const errors = new Set(
-    [uploads, orphans, journal].flatMap(({ error }) => (error === null ? [] : [error.message]))
-  )
+  const errors = Text.errorsOf(report).map(({ message }) => message)
   return Effect.annotateLogs(level([text, ...errors].join("\n")), { report })
 }
 
@@ -68,6 +64,6 @@ const announceNext = Effect.fnUntraced(function* (when: When, jitter: Duration.D
     when._tag === "interval"
       ? new Date(now + Duration.toMillis(when.interval))
       : Cron.next(when.cron, new Date(now))
-  const later = Duration.isZero(jitter) ? "" : `, up to ${Duration.format(jitter)} later`
+  const later = Duration.isZero(jitter) ? "" : `, up to ${Text.span(Duration.toMillis(jitter))} later`
   yield* Effect.logInfo(`Next sweep at ${at.toISOString()} (in ${Text.span(at.getTime() - now)}${later}).`)
 })

@@ -1,5 +1,6 @@
 /** What a signal does: work ends after the batch in hand, within a deadline; a second signal ends at once. */
 import { Context, Deferred, Duration, Effect, Fiber } from "effect"
+import * as Text from "./Text.ts"
 
 /** The exit code after a graceful end by a signal. A cell, because the command that knows it is not who exits. */
 export class SignalExit extends Context.Reference<{ code: number }>("artifact-gc/cli/SignalExit", {
@@ -25,11 +26,11 @@ export const graceful = <A, E, R>(
         endAtOnceOn(["SIGINT", "SIGTERM"], Duration.toMillis(deadline) + lastResortMillis)
       )
       yield* Effect.logInfo(
-        `Stopping: finishing the batch in hand, within ${Duration.format(deadline)}. A second signal ends at once.`
+        `Stopping: finishing the batch in hand, within ${Text.span(Duration.toMillis(deadline))}. A second signal ends at once.`
       )
       yield* Deferred.succeed(stop, undefined)
       const ended = yield* Effect.timeoutOption(Fiber.await(fiber), deadline)
-      if (ended._tag === "Some") return
+      if (ended._tag === "Some") return yield* Effect.logInfo("Stopped.")
       yield* Effect.logWarning(
         "The deadline is over: cutting off the batch in hand. Its keys wait for their lease to end."
       )

@@ -1,6 +1,7 @@
 /** `artifact-gc sweep`: one activation, and its report. */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
+import { Database } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
@@ -29,9 +30,13 @@ export const command = Command.make(
     const config = yield* configuration(given)
     const report = yield* withServices(
       config,
-      graceful(config.shutdownDeadline, (stop) => once(stop, dryRun))
+      graceful(config.shutdownDeadline, (stop) =>
+        // Printed by the work itself, so that one who interrupts it sees how far it came.
+        Effect.tap(once(stop, dryRun), (report) =>
+          Console.log(json ? JSON.stringify(report) : Text.report(report))
+        )
+      )
     )
-    yield* Console.log(json ? JSON.stringify(report) : Text.report(report))
     const code = codeOf(report)
     if (code !== 0) return yield* new Ended({ code })
   })
@@ -39,8 +44,9 @@ export const command = Command.make(
 
 const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boolean) {
   const sweep = yield* Sweep
-  // A wrong bucket or directory is an error at once, not a phase that failed.
+  // What makes the whole sweep impossible is an error of its own, not three phases that failed.
   yield* (yield* Storage).probe
+  yield* (yield* Database).inspect
   let stopping = false
   yield* Effect.forkChild(
     Effect.andThen(

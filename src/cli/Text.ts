@@ -1,8 +1,11 @@
 /** Numbers and reports as a person reads them. */
 import { Duration } from "effect"
-import { type PhaseReport, phaseNames, type SweepReport } from "../domain/SweepReport.ts"
+import { type PhaseName, type PhaseReport, phaseNames, type SweepReport } from "../domain/SweepReport.ts"
 
 export const count = (n: number): string => n.toLocaleString("en-US")
+
+/** A number of things whose plural ends in s. */
+export const many = (n: number, thing: string): string => `${count(n)} ${thing}${n === 1 ? "" : "s"}`
 
 const units = ["B", "KB", "MB", "GB", "TB", "PB"] as const
 
@@ -19,7 +22,7 @@ export const bytes = (n: number): string => {
 
 /** To a tenth of a second below a minute, in two units above. */
 export const span = (millis: number): string => {
-  if (millis < 60_000) return `${(millis / 1000).toFixed(1)} s`
+  if (millis < 59_950) return `${(millis / 1000).toFixed(1)} s`
   const parts = Duration.parts(Duration.millis(Math.round(millis / 1000) * 1000))
   const named = [
     [parts.days, "d"],
@@ -89,24 +92,31 @@ export const report = (sweep: SweepReport): string => {
       ""
     ]
   ]
-  const errors = phaseNames.flatMap((name) => {
-    const { error } = phases[name]
-    return error === null ? [] : [`${name}: ${error.message}`]
-  })
+  const errors = errorsOf(sweep).map(({ names, message }) => `${names.join(", ")}: ${message}`)
   const samples = phaseNames.flatMap((name) => phases[name].sample.map((item) => `  would delete ${item}`))
   return [
     `${sweep.dryRun ? "Dry run" : "Sweep"} of ${sweep.startedAt}: ${outcomes[sweep.outcome]}; took ${span(sweep.durationMillis)}`,
     ...table(rows),
     ...samples,
     ...(sweep.dryRun && totals.eligible > samples.length ? [`  … ${count(totals.eligible)} in all`] : []),
-    ...new Set(errors),
+    ...errors,
     ...(left === null ? [] : [leftText(left)])
   ].join("\n")
+}
+
+/** Each error once, with the phases that it ended. */
+export const errorsOf = ({ phases }: SweepReport) => {
+  const byMessage = new Map<string, Array<PhaseName>>()
+  for (const name of phaseNames) {
+    const message = phases[name].error?.message
+    if (message !== undefined) byMessage.set(message, [...(byMessage.get(message) ?? []), name])
+  }
+  return [...byMessage].map(([message, names]) => ({ message, names }))
 }
 
 const leftText = (left: NonNullable<SweepReport["left"]>): string => {
   const due = left.nextDueAt === null ? "" : `; next due ${left.nextDueAt}`
   const dead =
-    left.deadLetters === 0 ? "" : `, ${count(left.deadLetters)} dead letters (see: artifact-gc journal)`
-  return `Left: ${count(left.waiting)} orphans within grace, ${count(left.condemned)} condemned (${bytes(left.condemnedBytes)}), ${count(left.journaled)} journaled${dead}${due}`
+    left.deadLetters === 0 ? "" : `, ${many(left.deadLetters, "dead letter")} (see: artifact-gc journal)`
+  return `Left: ${many(left.waiting, "orphan")} within grace, ${count(left.condemned)} condemned (${bytes(left.condemnedBytes)}), ${count(left.journaled)} journaled${dead}${due}`
 }

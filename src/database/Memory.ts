@@ -305,11 +305,20 @@ const blobs = (state: State): Blobs => ({
     Effect.sync(() => publications.map((publication) => publish(state, now, publication))),
   unreference: (references) =>
     Effect.sync(() => {
-      const gone = references.filter((r) => state.references.get(referenceId(r))?.digest === r.digest)
-      for (const reference of gone) state.references.delete(referenceId(reference))
-      return gone.length
+      const before = state.references.size
+      for (const reference of references) {
+        const id = referenceId(reference)
+        if (state.references.get(id)?.digest === reference.digest) state.references.delete(id)
+      }
+      return before - state.references.size
     }),
-  locate: (digest) => Effect.sync(() => Option.fromUndefinedOr(state.blobs.get(digest))),
+  locate: (digest) =>
+    Effect.sync(() =>
+      Option.map(Option.fromUndefinedOr(state.blobs.get(digest)), ({ key, sizeBytes }) => ({
+        key,
+        sizeBytes
+      }))
+    ),
   owned: (keys) =>
     Effect.sync(() => {
       const owners = new Set([...state.intents.keys(), ...[...state.blobs.values()].map((row) => row.key)])
@@ -345,7 +354,8 @@ const backlog = (state: State, now: number) => {
   const rows = [...state.journal.values()]
   const pending = rows.filter((row) => row.deadAt === null)
   const due = pending.filter((row) => row.notBefore <= now && (row.claimedUntil ?? now) <= now)
-  const earliest = (instants: ReadonlyArray<number>) => (instants.length === 0 ? null : Math.min(...instants))
+  const earliest = (instants: ReadonlyArray<number>) =>
+    instants.reduce<number | null>((min, at) => (min === null || at < min ? at : min), null)
   return {
     waiting: waiting.length,
     condemned: condemned.length,

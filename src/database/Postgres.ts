@@ -1,16 +1,17 @@
 /** The catalogue in PostgreSQL 15 or newer. All SQL of the project stands in database/postgres. */
 import { PgClient } from "@effect/sql-pg"
 import { Clock, Duration, Effect, Layer, type Redacted, Ref } from "effect"
-import type { SqlClient, Statement } from "effect/sql"
+import type { SqlClient } from "effect/sql"
 import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
 import { Database } from "./Database.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
+import { type DigestType, readDigestType } from "./postgres/DigestType.ts"
 import { type Catalog, inspect } from "./postgres/Guard.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Orphans from "./postgres/Orphans.ts"
-import { make, qualified, type Session } from "./postgres/Session.ts"
+import { make, type Session } from "./postgres/Session.ts"
 
 export { type Applied, latestMigration, migrate } from "./postgres/Migrations.ts"
 
@@ -100,18 +101,11 @@ const notInspected = new DatabaseError({
 
 /** The digest column's type, read once: writers need it, and it must not cost them a round trip each. */
 const digestType = Effect.fnUntraced(function* (session: Session) {
-  const cached = yield* Ref.make<Statement.Fragment | null>(null)
-  return Effect.flatMap(Ref.get(cached), (found) =>
-    found === null
-      ? Effect.tap(readDigestType(session), (type) => Ref.set(cached, type))
-      : Effect.succeed(found)
+  const cached = yield* Ref.make<DigestType | null>(null)
+  const read = Effect.tap(readDigestType(session), (found) => Ref.set(cached, found))
+  return Ref.get(cached).pipe(
+    Effect.flatMap((found) => (found === null ? read : Effect.succeed(found))),
+    // Without a catalogue the statement itself says best what is missing.
+    Effect.map((found) => found ?? { type: "text", collate: "" })
   )
 })
-
-const readDigestType = ({ sql, names, raw }: Session) =>
-  Effect.map(
-    sql<{ type: string }>`
-      SELECT format_type(atttypid, atttypmod) AS type FROM pg_attribute
-      WHERE attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND attname = ${names.digestColumn}`,
-    (rows) => raw(rows[0]?.type ?? "text")
-  )

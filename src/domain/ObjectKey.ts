@@ -9,14 +9,17 @@ import { randomUUID } from "node:crypto"
 import { Context, Effect, Schema } from "effect"
 import type { Digest } from "./Digest.ts"
 
-/** S3 allows 1024 bytes of UTF-8; U+0000 has no representation in XML, in PostgreSQL text or in a file name. */
+/**
+ * S3 allows 1024 bytes of UTF-8. U+0000 has no representation in XML, in PostgreSQL text or in a file name, and half a
+ * surrogate pair has none in UTF-8.
+ */
 const isObjectKey = Schema.makeFilter<string>((key) =>
   key.length === 0
     ? "an object key must not be empty"
     : Buffer.byteLength(key, "utf8") > 1024
       ? "an object key must not exceed 1024 bytes of UTF-8"
-      : key.includes("\0")
-        ? "an object key must not contain U+0000"
+      : /[\0\p{Cs}]/u.test(key)
+        ? "an object key must contain neither U+0000 nor half of a surrogate pair"
         : undefined
 )
 

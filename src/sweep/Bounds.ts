@@ -8,15 +8,20 @@ export interface Bounds {
   readonly exceeded: Effect.Effect<StoppedBy | null>
   /** Takes up to `wanted` deletions from what is left of the count and answers how many were granted. */
   readonly grant: (wanted: number) => number
-  /** Gives back deletions that were granted and not attempted. */
+  /** Gives back deletions that were granted and did not happen. */
   readonly giveBack: (unused: number) => void
+  /**
+   * The same bounds with only this share of the time that is left, for work that would otherwise use all of it in
+   * every sweep and let nothing behind it come to pass.
+   */
+  readonly share: (fraction: number) => Effect.Effect<Bounds>
 }
 
 /** Bounds of a sweep that begins now and is asked to stop when `stopping` says so. */
 export const make = Effect.fnUntraced(function* (settings: SweepSettings, stopping: Effect.Effect<boolean>) {
   const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(settings.maxDuration)
   let left = settings.maxDeletes
-  const bounds: Bounds = {
+  const until = (deadline: number): Bounds => ({
     exceeded: Effect.gen(function* () {
       if (yield* stopping) return "stopped"
       if (left <= 0) return "count"
@@ -29,7 +34,9 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, stoppi
     },
     giveBack: (unused) => {
       left += unused
-    }
-  }
-  return bounds
+    },
+    share: (fraction) =>
+      Effect.map(Clock.currentTimeMillis, (now) => until(now + Math.max(0, deadline - now) * fraction))
+  })
+  return until(deadline)
 })

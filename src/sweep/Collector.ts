@@ -1,5 +1,5 @@
 /** The service: sweeps on a schedule until it is asked to stop. */
-import { type Cron, Duration, Effect, Random, Schedule, Stream } from "effect"
+import { Cause, type Cron, Deferred, Duration, Effect, Random, Schedule, Stream } from "effect"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { Sweep } from "./Sweep.ts"
 
@@ -42,20 +42,16 @@ export const reports = (options: CollectorOptions): Stream.Stream<SweepReport, n
   Stream.unwrap(
     Effect.gen(function* () {
       const sweep = yield* Sweep
-      const stop = options.stop ?? Effect.never
-      let stopping = false
-      const watch = Effect.andThen(
-        stop,
-        Effect.sync(() => {
-          stopping = true
-        })
+      const stopped = yield* Deferred.make<void>()
+      const watch = Effect.andThen(options.stop ?? Effect.never, Deferred.succeed(stopped, undefined))
+      yield* Effect.forkScoped(watch, { startImmediately: true })
+      const ended = Effect.flatMap(Deferred.await(stopped), () => Cause.done())
+      const once = sweep.once({ stopping: Deferred.isDone(stopped) })
+      // Only the waits are cut short; a sweep under way comes to its own end. `Stream.interruptWhen` would not do: it
+      // pulls ahead, so that the next wait would begin together with the sweep.
+      const due = Stream.transformPull(ticks(options), (wait) =>
+        Effect.succeed(Effect.raceFirst(ended, wait))
       )
-      yield* Effect.forkScoped(watch)
-      const once = sweep.once({ stopping: Effect.sync(() => stopping) })
-      return ticks(options).pipe(
-        // On the ticks alone: a wait is cut short, a sweep under way comes to its own end.
-        Stream.interruptWhen(stop),
-        Stream.mapEffect(() => once)
-      )
+      return Stream.mapEffect(due, () => once)
     })
   )

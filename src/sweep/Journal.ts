@@ -20,7 +20,7 @@ export const collect = Effect.fnUntraced(function* (
 ) {
   const { journal, backlog } = yield* Database
   const startedAt = yield* Clock.currentTimeMillis
-  yield* reapIntents(settings)
+  yield* reapIntents(settings, startedAt)
   if ((yield* Progress).watched) tally.expect((yield* backlog(startedAt)).journalDue)
 
   const batches = Stream.paginate(undefined, () =>
@@ -50,11 +50,14 @@ export const collect = Effect.fnUntraced(function* (
   )
 })
 
-/** Uploads that were announced and never finished: their keys die here, their objects with the rest. */
-const reapIntents = Effect.fnUntraced(function* (settings: SweepSettings) {
+/**
+ * Uploads that were announced and never finished: their keys die here, their objects with the rest. They are due
+ * after this sweep's claims, at the earliest at the next: a dry run does not foresee them, and whether the clock
+ * ticks between here and the first claim must not decide.
+ */
+const reapIntents = Effect.fnUntraced(function* (settings: SweepSettings, now: number) {
   const { journal } = yield* Database
-  const now = yield* Clock.currentTimeMillis
-  const due = now + Duration.toMillis(settings.deleteDelay)
+  const due = now + Math.max(1, Duration.toMillis(settings.deleteDelay))
   while ((yield* journal.reapIntents(now, due, settings.batchMax)) === settings.batchMax);
 })
 

@@ -21,6 +21,9 @@ import type { Deletion } from "./Deletion.ts"
 import type { SweepSettings } from "./Settings.ts"
 import type { Tally } from "./Tally.ts"
 
+/** A scan that takes longer than a sweep may last must leave time for purging what earlier sweeps condemned. */
+const scanShare = 1 / 2
+
 const waitsOf = (settings: SweepSettings): Waits => ({
   graceMillis: Duration.toMillis(settings.grace),
   quarantineMillis: Duration.toMillis(settings.quarantine)
@@ -33,7 +36,7 @@ export const collect = Effect.fnUntraced(function* (
   deletion: Deletion,
   tally: Tally
 ) {
-  yield* mark(settings, bounds, tally)
+  yield* mark(settings, yield* bounds.share(scanShare), tally)
   yield* purge(settings, bounds, deletion, tally)
 })
 

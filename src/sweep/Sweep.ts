@@ -4,7 +4,7 @@
  * A sweep never fails. What failed is in its report, and each phase runs whatever became of the one before, save
  * when the schema guard refuses: then nothing at all is deleted.
  */
-import { Clock, Context, Duration, Effect, Layer, Result } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Layer, Result } from "effect"
 import { type Backlog, Database } from "../database/Database.ts"
 import {
   emptyPhase,
@@ -14,13 +14,13 @@ import {
   type SweepReport,
   totalsOf
 } from "../domain/SweepReport.ts"
-import type { Storage } from "../storage/Storage.ts"
+import { Storage } from "../storage/Storage.ts"
 import * as Bounds from "./Bounds.ts"
 import * as Deletion from "./Deletion.ts"
 import * as Journal from "./Journal.ts"
 import * as Orphans from "./Orphans.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
-import { phase } from "./Tally.ts"
+import { describe, phase } from "./Tally.ts"
 import * as Uploads from "./Uploads.ts"
 
 export interface SweepOptions {
@@ -48,7 +48,8 @@ export class Sweep extends Context.Service<
       Sweep,
       Effect.gen(function* () {
         const all = { ...defaultSettings, ...settings }
-        const services = yield* Effect.context<Database | Storage>()
+        // These two alone: clock, tracer and progress are those of whoever runs a sweep.
+        const services = Context.pick(Database, Storage)(yield* Effect.context<Database | Storage>())
         return Sweep.of({
           settings: all,
           once: (options = {}) => Effect.provideContext(once(all, options), services)
@@ -62,12 +63,13 @@ const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, options
   const startedAt = yield* Clock.currentTimeMillis
   const dryRun = options.dryRun ?? false
   const bounds = yield* Bounds.make(settings, options.stopping ?? Effect.succeed(false))
-  const guard = yield* Effect.result(database.inspect)
+  // Defects are reported like failures, here as in the phases: one of them must not end a schedule.
+  const guard = yield* Effect.result(Effect.sandbox(database.inspect))
   const phases = Result.isSuccess(guard)
     ? yield* runPhases(settings, bounds, dryRun)
-    : refused({ tag: guard.failure._tag, message: guard.failure.message })
+    : refused(describe(guard.failure))
   const finishedAt = yield* Clock.currentTimeMillis
-  const backlog = yield* Effect.option(database.backlog(finishedAt))
+  const backlog = yield* Effect.exit(database.backlog(finishedAt))
   const report: SweepReport = {
     startedAt: new Date(startedAt).toISOString(),
     durationMillis: finishedAt - startedAt,
@@ -75,7 +77,7 @@ const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, options
     outcome: outcomeOf(phases),
     phases,
     totals: totalsOf(phases),
-    left: backlog._tag === "Some" ? leftOf(settings, backlog.value) : null
+    left: Exit.isSuccess(backlog) ? leftOf(settings, backlog.value) : null
   }
   return report
 })

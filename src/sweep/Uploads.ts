@@ -19,12 +19,15 @@ import type { Tally } from "./Tally.ts"
  */
 const heldMax = 10_000
 
+/** Listing starts over in every sweep, and must leave time for the phases behind it however much there is to list. */
+const timeShare = 1 / 2
+
 interface UploadSession {
   /** `<prefix><session>/`, or the key itself of an object directly below the prefix. */
   readonly prefix: string
+  /** The first {@link heldMax} of its objects. */
   readonly objects: ReadonlyArray<StoredObject>
-  /** False when there were more than {@link heldMax}. */
-  readonly whole: boolean
+  readonly count: number
   readonly lastActivityAt: number
 }
 
@@ -37,64 +40,83 @@ export const collect = Effect.fnUntraced(function* (
 ) {
   const storage = yield* Storage
   const cutoff = (yield* Clock.currentTimeMillis) - Duration.toMillis(settings.uploadGrace)
-  const sessions = bySession(storage.list(settings.uploadPrefix), settings.uploadPrefix, (page) => {
-    tally.seen(page.length)
+  const shared = yield* bounds.share(timeShare)
+  const mayGoOn = Effect.map(shared.exceeded, (exceeded) => {
+    if (exceeded !== null) tally.stoppedBy(exceeded)
+    return exceeded === null
   })
   const isStale = (session: UploadSession): boolean => {
     const stale = session.lastActivityAt <= cutoff
-    if (!stale) tally.kept("grace", session.objects.length)
+    if (!stale) tally.kept("grace", session.count)
     return stale
   }
-  const pages = sessions.pipe(
+  const objectsOf = (session: UploadSession): Stream.Stream<ReadonlyArray<StoredObject>, StorageError> =>
+    session.count === session.objects.length
+      ? Stream.succeed(session.objects)
+      : // A chunk that has come since it was judged is not garbage.
+        Stream.map(storage.list(session.prefix), (page) => page.filter((found) => found.modifiedAt <= cutoff))
+  if (!(yield* mayGoOn)) return
+  const batches = bySession(storage.list(settings.uploadPrefix), settings.uploadPrefix, (page) =>
+    Effect.map(mayGoOn, (goOn) => {
+      if (goOn) tally.seen(page.length)
+      return goOn
+    })
+  ).pipe(
     Stream.filter(isStale),
-    Stream.flatMap((session) =>
-      session.whole ? Stream.succeed(session.objects) : storage.list(session.prefix)
-    ),
+    Stream.flatMap(objectsOf),
     Stream.flattenIterable,
-    Stream.grouped(settings.batchMax)
+    Stream.grouped(settings.batchMax),
+    // Asked before a batch is handed out, so that those in hand come to their own end.
+    Stream.takeWhileEffect(() => mayGoOn)
   )
-  yield* pages.pipe(
-    Stream.mapEffect((page) => release(bounds, tally, dryRun, page), {
+  yield* batches.pipe(
+    Stream.mapEffect((batch) => release(bounds, tally, dryRun, batch), {
       concurrency: settings.deleteConcurrency,
       unordered: true
     }),
-    Stream.takeWhile((goOn) => goOn),
     Stream.runDrain
   )
 })
 
-/** Groups a listing, which is in key order, into sessions. */
+/**
+ * Groups a listing, which is in key order, into sessions. Ends when `onPage` says so; the session that is open then
+ * is left out, because its newest object may be on a page that was not read.
+ */
 const bySession = (
   pages: Stream.Stream<ReadonlyArray<StoredObject>, StorageError>,
   prefix: string,
-  onPage: (page: ReadonlyArray<StoredObject>) => void
+  onPage: (page: ReadonlyArray<StoredObject>) => Effect.Effect<boolean>
 ): Stream.Stream<UploadSession, StorageError> =>
   Stream.suspend(() => {
     let open: {
       prefix: string
       objects: Array<StoredObject>
-      whole: boolean
+      count: number
       lastActivityAt: number
     } | null = null
+    let cutShort = false
     const add = (object: StoredObject): UploadSession | null => {
       const own = sessionPrefix(prefix, object.key)
       const finished = open !== null && open.prefix !== own ? open : null
       if (open === null || finished !== null) {
-        open = { prefix: own, objects: [], whole: true, lastActivityAt: Number.NEGATIVE_INFINITY }
+        open = { prefix: own, objects: [], count: 0, lastActivityAt: Number.NEGATIVE_INFINITY }
       }
       open.lastActivityAt = Math.max(open.lastActivityAt, object.modifiedAt)
+      open.count += 1
       if (open.objects.length < heldMax) open.objects.push(object)
-      else open.whole = false
       return finished
     }
     return pages.pipe(
-      Stream.map((page) => {
-        onPage(page)
-        return page.map(add).filter((session) => session !== null)
-      }),
+      Stream.takeWhileEffect((page) =>
+        Effect.map(onPage(page), (goOn) => {
+          cutShort = !goOn
+          return goOn
+        })
+      ),
+      Stream.map((page) => page.map(add).filter((session) => session !== null)),
       Stream.flattenIterable,
       Stream.concat(
-        Stream.suspend(() => (open === null ? Stream.empty : Stream.succeed<UploadSession>(open)))
+        Stream.suspend(() => (open === null || cutShort ? Stream.empty : Stream.succeed<UploadSession>(open)))
       )
     )
   })
@@ -104,49 +126,40 @@ const sessionPrefix = (prefix: string, key: string): string => {
   return slash === -1 ? key : key.slice(0, slash + 1)
 }
 
-/** Deletes a batch of stale objects. Answers whether another may follow. */
+/** Deletes a batch of stale objects, as many as the count allows. */
 const release = Effect.fnUntraced(function* (
   bounds: Bounds,
   tally: Tally,
   dryRun: boolean,
-  page: ReadonlyArray<StoredObject>
+  batch: ReadonlyArray<StoredObject>
 ) {
   const database = yield* Database
   const storage = yield* Storage
-  const exceeded = yield* bounds.exceeded
-  if (exceeded !== null) {
-    tally.stoppedBy(exceeded)
-    return false
-  }
-  const owned = yield* database.blobs.owned(page.map((object) => object.key))
-  const free = page.filter((object) => !owned.has(object.key))
-  tally.kept("owned by the catalogue", page.length - free.length)
+  const owned = yield* database.blobs.owned(batch.map((object) => object.key))
+  const free = batch.filter((object) => !owned.has(object.key))
+  tally.kept("owned by the catalogue", batch.length - free.length)
   if (dryRun) {
-    tally.eligible(
-      free.length,
-      free.reduce((sum, object) => sum + object.sizeBytes, 0),
-      free.map((object) => object.key)
-    )
-    return true
+    return tally.eligible(free.length, sizeOf(free), namesOf(free))
   }
   const granted = free.slice(0, bounds.grant(free.length))
+  if (granted.length < free.length) tally.stoppedBy("count")
+  if (granted.length === 0) return
   tally.eligible(granted.length, 0, [])
-  if (granted.length > 0) {
-    const sizes = new Map(granted.map((object) => [object.key, object.sizeBytes]))
-    const outcome = yield* Effect.result(storage.delete([...sizes.keys()]))
-    if (Result.isFailure(outcome)) {
-      tally.failed(outcome.failure.reason, granted.length)
-      return yield* outcome.failure
-    }
-    const { deleted, failed } = outcome.success
-    tally.deleted(
-      deleted.length,
-      deleted.reduce((sum, key) => sum + (sizes.get(key) ?? 0), 0)
-    )
-    for (const { code } of failed) tally.failed(code, 1)
-    yield* tally.announce
+  const outcome = yield* Effect.result(storage.delete(granted.map((object) => object.key)))
+  if (Result.isFailure(outcome)) {
+    tally.failed(outcome.failure.reason, granted.length)
+    return yield* outcome.failure
   }
-  if (granted.length === free.length) return true
-  tally.stoppedBy("count")
-  return false
+  const gone = new Set(outcome.success.deleted)
+  const deleted = granted.filter((object) => gone.has(object.key))
+  tally.deleted(deleted.length, sizeOf(deleted))
+  // There is no backing off here: what cannot be deleted comes up in every sweep and must not use up its count.
+  bounds.giveBack(granted.length - deleted.length)
+  for (const { code } of outcome.success.failed) tally.failed(code, 1)
+  yield* tally.announce
 })
+
+const sizeOf = (objects: ReadonlyArray<StoredObject>): number =>
+  objects.reduce((sum, object) => sum + object.sizeBytes, 0)
+const namesOf = (objects: ReadonlyArray<StoredObject>): ReadonlyArray<string> =>
+  objects.map((object) => object.key)

@@ -7,6 +7,7 @@ import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
 import { BlobStore } from "../../registry/BlobStore.ts"
 import { Storage } from "../../storage/Storage.ts"
+import { defaultSettings } from "../../sweep/Settings.ts"
 import { Sweep } from "../../sweep/Sweep.ts"
 import * as Text from "../Text.ts"
 import type { TravelClock } from "./TravelClock.ts"
@@ -21,18 +22,27 @@ const uploadsMax = 200
 const isDropped = (repository: string): boolean =>
   Buffer.from(repository).reduce((a, b) => a + b, 0) % 3 === 0
 
+/** Whatever is configured: with other waits and bounds it would be another story, of more sweeps or of fewer. */
+const { grace, quarantine } = defaultSettings
+
 /** Tells it, and answers whether everything was as it should be. */
-export const tell = Effect.fnUntraced(function* (
+export const tell = (config: Configuration, clock: TravelClock, tree: string, json: boolean) =>
+  Effect.provide(
+    told(config, clock, tree, json),
+    Sweep.layer({ ...defaultSettings, uploadPrefix: config.sweep.uploadPrefix })
+  )
+
+const told = Effect.fnUntraced(function* (
   config: Configuration,
   clock: TravelClock,
   tree: string,
   json: boolean
 ) {
   const say = (text: string) => (json ? Effect.void : Console.log(text))
-  const { sweep } = config
-  const staged = yield* stageUploads(sweep.uploadPrefix, "stale", 40)
+  const { uploadPrefix } = config.sweep
+  const staged = yield* stageUploads(uploadPrefix, "stale", 40)
   yield* say(
-    `Yesterday: ${staged.size} chunks of pushes that were never finished are staged below ${sweep.uploadPrefix}.`
+    `Yesterday: ${staged.size} chunks of pushes that were never finished are staged below ${uploadPrefix}.`
   )
 
   clock.travel(Duration.hours(26))
@@ -50,9 +60,9 @@ export const tell = Effect.fnUntraced(function* (
 
   yield* say("\nFirst sweep. What it sees unreferenced for the first time waits for its grace period:")
   yield* sweepOnce(say)
-  clock.travel(Duration.sum(sweep.grace, Duration.minutes(1)))
+  clock.travel(Duration.sum(grace, Duration.minutes(1)))
   yield* say(
-    `\n${Duration.format(sweep.grace)} later the orphans are condemned; one reference would still save them:`
+    `\n${Text.span(Duration.toMillis(grace))} later the orphans are condemned; one reference would still save them:`
   )
   yield* sweepOnce(say)
   const saved = yield* saveOne(gone)
@@ -63,21 +73,21 @@ export const tell = Effect.fnUntraced(function* (
       `\nSomebody pushes ${saved.slice(0, 19)}… again: its bytes are still there, so none are sent, and it is saved.`
     )
   }
-  const fresh = yield* stageUploads(sweep.uploadPrefix, "fresh", 10)
+  const fresh = yield* stageUploads(uploadPrefix, "fresh", 10)
   const young = yield* orphanBlob()
   kept.add(young)
   yield* say(
     `A push is under way (${fresh.size} staged chunks), and one blob has just lost its only reference.`
   )
-  clock.travel(Duration.sum(sweep.quarantine, Duration.minutes(1)))
-  yield* say(`\n${Duration.format(sweep.quarantine)} later the quarantine is over:`)
+  clock.travel(Duration.sum(quarantine, Duration.minutes(1)))
+  yield* say(`\n${Text.span(Duration.toMillis(quarantine))} later the quarantine is over:`)
   const report = yield* sweepOnce(say)
 
   const findings = yield* verify({
     kept,
     gone,
     staged: fresh,
-    uploadPrefix: sweep.uploadPrefix,
+    uploadPrefix,
     blobPrefix: config.blobPrefix
   })
   const good = isGood(findings) && report.outcome === "complete"

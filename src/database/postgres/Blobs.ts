@@ -5,7 +5,7 @@
  * blob's row before it relies on it, which a purge both waits for and notices.
  */
 import { Effect, Option } from "effect"
-import type { SqlError, Statement } from "effect/sql"
+import type { SqlError } from "effect/sql"
 import type { Digest } from "../../domain/Digest.ts"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
 import {
@@ -16,17 +16,12 @@ import {
   type Reference,
   touchEveryMillis
 } from "../Database.ts"
+import type { DigestType } from "./DigestType.ts"
 import { instant, qualified, quote, type Session } from "./Session.ts"
 
-/** `digestType` is the type of the catalogue's digests, ready to stand behind `::`. */
-export const make = (
-  session: Session,
-  digestType: Effect.Effect<Statement.Fragment, SqlError.SqlError>
-): Blobs => {
-  const verb = <A>(
-    operation: string,
-    run: (type: Statement.Fragment) => Effect.Effect<A, SqlError.SqlError>
-  ) => session.verb(operation, Effect.flatMap(digestType, run))
+export const make = (session: Session, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
+  const verb = <A>(operation: string, run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError>) =>
+    session.verb(operation, Effect.flatMap(digestType, run))
   return {
     adopt: (now, references) => verb("blobs.adopt", (type) => adopt(session, type, now, references)),
     intend: (intents) => session.verb("blobs.intend", intend(session, intents)),
@@ -38,19 +33,14 @@ export const make = (
   }
 }
 
-const adopt = (
-  session: Session,
-  type: Statement.Fragment,
-  now: number,
-  references: ReadonlyArray<Reference>
-) => {
-  const { sql, id } = session
+const adopt = (session: Session, type: DigestType, now: number, references: ReadonlyArray<Reference>) => {
+  const { sql, id, raw } = session
   const digests = [...new Set(references.map((reference) => reference.digest))]
   return session.transaction(
     Effect.gen(function* () {
       const rows = yield* sql<{ digest: string }>`
         SELECT ${id.digest}::text AS digest FROM ${id.blobs}
-        WHERE ${id.digest} = ANY(${digests}::text[]::${type}[]) ORDER BY ${id.digest} FOR KEY SHARE`
+        WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY ${id.digest} FOR KEY SHARE`
       const live = new Set(rows.map((row) => row.digest as Digest))
       yield* touch(session, type, now, [...live])
       yield* clearSightings(session, type, [...live])
@@ -66,7 +56,7 @@ const adopt = (
 
 const touch = (
   { sql, id, names, raw }: Session,
-  type: Statement.Fragment,
+  type: DigestType,
   now: number,
   digests: ReadonlyArray<Digest>
 ) => {
@@ -76,25 +66,26 @@ const touch = (
     UPDATE ${id.blobs} SET ${column} = ${instant(now)}::timestamptz
     WHERE ${id.digest} IN (
       SELECT ${id.digest} FROM ${id.blobs}
-      WHERE ${id.digest} = ANY(${digests}::text[]::${type}[])
+      WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[])
         AND (${column} IS NULL OR ${column} <= ${instant(now - touchEveryMillis)}::timestamptz)
       ORDER BY ${id.digest} FOR NO KEY UPDATE)`
 }
 
 /** A referenced blob is no orphan: its sightings and its condemnation end with the reference that saved it. */
-const clearSightings = (
-  { sql, id }: Session,
-  type: Statement.Fragment,
-  digests: ReadonlyArray<Digest>
-) => sql`
+const clearSightings = ({ sql, id, raw }: Session, type: DigestType, digests: ReadonlyArray<Digest>) => sql`
   DELETE FROM ${id.orphans} WHERE digest IN (
-    SELECT digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${type}[]) ORDER BY digest FOR UPDATE)`
+    SELECT digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY digest FOR UPDATE)`
 
-const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) =>
-  Effect.asVoid(sql`
-  INSERT INTO ${id.intents} (object_key, digest, expires_at)
-  SELECT * FROM unnest(${intents.map((i) => i.key)}::text[], ${intents.map((i) => i.digest)}::text[],
-    ${intents.map((i) => instant(i.expiresAt))}::timestamptz[])`)
+/** Repeatable, because a commit whose answer was lost is tried again. */
+const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) => {
+  const rows = lastOf(intents, (i) => i.key)
+  return Effect.asVoid(sql`
+    INSERT INTO ${id.intents} (object_key, digest, expires_at)
+    SELECT k, d, e FROM unnest(${rows.map((i) => i.key)}::text[], ${rows.map((i) => i.digest)}::text[],
+      ${rows.map((i) => instant(i.expiresAt))}::timestamptz[]) AS t (k, d, e)
+    ORDER BY k
+    ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, expires_at = EXCLUDED.expires_at`)
+}
 
 /**
  * The intent is taken under its row lock in the same transaction that makes the key a blob's: reaping takes the same
@@ -102,7 +93,7 @@ const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) =>
  */
 const publish = (
   session: Session,
-  type: Statement.Fragment,
+  type: DigestType,
   now: number,
   publications: ReadonlyArray<Publication>
 ) => {
@@ -114,15 +105,16 @@ const publish = (
           SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
           ORDER BY object_key FOR UPDATE)
         RETURNING object_key`
-      const intended = new Set(taken.map((row) => row.object_key))
-      const valid = publications.filter((p) => intended.has(p.key))
+      const keys = new Set(taken.map((row) => row.object_key))
+      // `delete`, because an intent serves one publication, also within a batch.
+      const isValid = publications.map((p) => keys.delete(p.key))
+      const valid = publications.filter((_, index) => isValid[index])
       const owners = yield* insertBlobs(session, type, now, valid)
-      const outcome = (p: Publication): PublishOutcome =>
-        !intended.has(p.key) ? "expired" : owners.get(p.digest) === p.key ? "published" : "deduplicated"
+      const lives = (p: Publication) => owners.get(p.digest) === p.key
       yield* journalDuplicates(
         session,
         now,
-        publications.filter((p) => outcome(p) === "deduplicated")
+        valid.filter((p) => !lives(p))
       )
       yield* clearSightings(
         session,
@@ -134,7 +126,9 @@ const publish = (
         now,
         valid.flatMap((p) => p.references)
       )
-      return publications.map(outcome)
+      return publications.map(
+        (p, index): PublishOutcome => (!isValid[index] ? "expired" : lives(p) ? "published" : "deduplicated")
+      )
     })
   )
 }
@@ -145,7 +139,7 @@ const publish = (
  */
 const insertBlobs = (
   { sql, id, names, raw }: Session,
-  type: Statement.Fragment,
+  type: DigestType,
   now: number,
   publications: ReadonlyArray<Publication>
 ) => {
@@ -155,15 +149,17 @@ const insertBlobs = (
   if (rows.length === 0) return Effect.succeed(new Map<Digest, ObjectKey>())
   const used = names.lastUsedAtColumn === null ? null : quote(names.lastUsedAtColumn)
   const at = instant(now)
-  const touched = raw(used ?? quote(names.keyColumn))
-  const touchedValue = used === null ? sql`b.${id.key}` : sql`greatest(b.${touched}, ${at}::timestamptz)`
+  // Without a column to touch, one that is in no unique index: writing to such a one would lock the row against
+  // references in flight, which a foreign key only needs when the key changes.
+  const touched = raw(used ?? quote(names.sizeColumn))
+  const touchedValue = used === null ? sql`b.${touched}` : sql`greatest(b.${touched}, ${at}::timestamptz)`
   return Effect.map(
     sql<{ digest: string; object_key: string }>`
       INSERT INTO ${id.blobs} AS b (${id.digest}, ${id.key}, ${id.size}, ${id.createdAt}${used === null ? raw("") : sql`, ${touched}`})
-      SELECT d::${type}, k, s, ${at}::timestamptz${used === null ? raw("") : sql`, ${at}::timestamptz`}
+      SELECT d::${raw(type.type)}, k, s, ${at}::timestamptz${used === null ? raw("") : sql`, ${at}::timestamptz`}
       FROM unnest(${rows.map((p) => p.digest)}::text[], ${rows.map((p) => p.key)}::text[],
         ${rows.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (d, k, s)
-      ORDER BY d::${type}
+      ORDER BY d::${raw(type.type + type.collate)}
       ON CONFLICT (${id.digest}) DO UPDATE SET ${touched} = ${touchedValue}
       RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key`,
     (result) => new Map(result.map((row) => [row.digest as Digest, row.object_key as ObjectKey]))
@@ -215,6 +211,7 @@ const lastOf = <A>(items: ReadonlyArray<A>, name: (item: A) => string): Readonly
   ...new Map(items.map((item) => [name(item), item])).values()
 ]
 
+/** In the order in which `refer` takes the rows. */
 const unreference = (session: Session, references: ReadonlyArray<Reference>) => {
   const { sql, names, raw } = session
   const table = (name: string) => raw(qualified(names.schema, name))
@@ -223,24 +220,30 @@ const unreference = (session: Session, references: ReadonlyArray<Reference>) => 
   return session.transaction(
     Effect.gen(function* () {
       const fromArtifacts = yield* sql`
-        DELETE FROM ${table("artifacts")} a
-        USING unnest(${artifacts.map((r) => r.repository)}::text[], ${artifacts.map((r) => r.name)}::text[],
-          ${artifacts.map((r) => r.digest)}::text[]) AS t (r, n, d)
-        WHERE a.repository = t.r AND a.name = t.n AND a.digest = t.d RETURNING 1 AS gone`
+        DELETE FROM ${table("artifacts")} WHERE (repository, name) IN (
+          SELECT a.repository, a.name FROM ${table("artifacts")} a
+          JOIN unnest(${artifacts.map((r) => r.repository)}::text[], ${artifacts.map((r) => r.name)}::text[],
+            ${artifacts.map((r) => r.digest)}::text[]) AS t (r, n, d)
+            ON a.repository = t.r AND a.name = t.n AND a.digest = t.d
+          ORDER BY 1, 2 FOR UPDATE OF a)
+        RETURNING 1 AS gone`
       const fromFiles = yield* sql`
-        DELETE FROM ${table("local_files")} f
-        USING unnest(${files.map((r) => r.path)}::text[], ${files.map((r) => r.digest)}::text[]) AS t (p, d)
-        WHERE f.path = t.p AND f.digest = t.d RETURNING 1 AS gone`
+        DELETE FROM ${table("local_files")} WHERE path IN (
+          SELECT f.path FROM ${table("local_files")} f
+          JOIN unnest(${files.map((r) => r.path)}::text[], ${files.map((r) => r.digest)}::text[]) AS t (p, d)
+            ON f.path = t.p AND f.digest = t.d
+          ORDER BY 1 FOR UPDATE OF f)
+        RETURNING 1 AS gone`
       return fromArtifacts.length + fromFiles.length
     })
   )
 }
 
-const locate = ({ sql, id }: Session, type: Statement.Fragment, digest: Digest) =>
+const locate = ({ sql, id, raw }: Session, type: DigestType, digest: Digest) =>
   Effect.map(
     sql<{ object_key: string; size_bytes: number }>`
       SELECT ${id.key} AS object_key, coalesce(${id.size}, 0)::float8 AS size_bytes
-      FROM ${id.blobs} WHERE ${id.digest} = ${digest}::text::${type}`,
+      FROM ${id.blobs} WHERE ${id.digest} = ${digest}::text::${raw(type.type)}`,
     (rows) =>
       Option.map(Option.fromUndefinedOr(rows[0]), (row) => ({
         key: ObjectKey.make(row.object_key),

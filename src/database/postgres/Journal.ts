@@ -103,11 +103,12 @@ const retry = ({ sql, id, raw }: Session, now: number, keys: ReadonlyArray<Objec
 const reapIntents = ({ sql, id }: Session, now: number, deleteNotBefore: number, limit: number) =>
   Effect.map(
     sql`
-      WITH reaped AS (
-        DELETE FROM ${id.intents} WHERE object_key IN (
-          SELECT object_key FROM ${id.intents} WHERE expires_at <= ${instant(now)}::timestamptz
-          ORDER BY object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED)
-        RETURNING object_key, digest)
+      -- Materialised: as a sub-query a plan may run it once for each intent, and then it takes more than the limit.
+      WITH due AS MATERIALIZED (
+        SELECT object_key FROM ${id.intents} WHERE expires_at <= ${instant(now)}::timestamptz
+        ORDER BY object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
+      reaped AS (
+        DELETE FROM ${id.intents} i USING due WHERE i.object_key = due.object_key RETURNING i.object_key, i.digest)
       INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before)
       SELECT object_key, digest, 0, 'reaped', ${instant(now)}::timestamptz, ${instant(deleteNotBefore)}::timestamptz
       FROM reaped ORDER BY object_key

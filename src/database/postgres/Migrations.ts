@@ -12,7 +12,8 @@ import { Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
-import { SchemaRefused } from "../../domain/SchemaRefused.ts"
+import { type SchemaProblem, SchemaRefused } from "../../domain/SchemaRefused.ts"
+import { readDigestType } from "./DigestType.ts"
 import { make, onProcessClock, qualified, quote, type Session, translate } from "./Session.ts"
 
 /** The version this program works with. */
@@ -37,17 +38,21 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   const session = yield* make(names)
   const { sql } = session
   const run = Effect.gen(function* () {
+    // Whoever migrates already is waited for, as long as a statement may take; nobody else's tables are locked.
+    yield* sql`SELECT set_config('lock_timeout', '0', true)`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
     if (!options.createCatalog && !(yield* exists(session, names.schema, names.blobsTable))) {
-      return yield* missingCatalog(names)
+      return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
     }
-    yield* sql`CREATE SCHEMA IF NOT EXISTS ${session.raw(quote(names.collectorSchema))}`
+    yield* createSchema(session, names.collectorSchema)
+    // So that the migrator need not name the schema: it takes a dot in a name for a separator.
+    yield* sql`SELECT set_config('search_path', ${quote(names.collectorSchema)}, true)`
     return yield* Migrator.make({})({
       loader: Migrator.fromRecord({
         "0001_catalogue": createCatalogue(session),
         "0002_collector": createCollector(session)
       }),
-      table: `${names.collectorSchema}.migrations`
+      table: "migrations"
     })
   })
   return yield* session.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
@@ -62,23 +67,25 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   )
 })
 
-const missingCatalog = (names: CatalogNames) =>
-  new SchemaRefused({
-    problems: [
-      {
-        kind: "MissingTable",
-        table: `${names.schema}.${names.blobsTable}`,
-        problem: "there is no such table to collect from",
-        fix: "Name the catalogue with CATALOG_SCHEMA and CATALOG_BLOBS_TABLE; or, to create an empty one, run: artifact-gc migrate --create-catalog"
-      }
-    ]
-  })
+/** The configured names lead nowhere. */
+export const catalogMissing = (names: CatalogNames): SchemaProblem => ({
+  kind: "MissingTable",
+  table: `${names.schema}.${names.blobsTable}`,
+  problem: "there is no such table to collect from",
+  fix: "Name the catalogue with CATALOG_SCHEMA and CATALOG_BLOBS_TABLE; or, to create an empty one, run: artifact-gc migrate --create-catalog"
+})
 
 const exists = ({ sql }: Session, schema: string, table: string) =>
   Effect.map(
     sql<{ present: boolean }>`SELECT to_regclass(${qualified(schema, table)}) IS NOT NULL AS present`,
     (rows) => rows[0]?.present === true
   )
+
+/** Only if need be: even IF NOT EXISTS asks for the privilege to create one. */
+const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Session, name: string) {
+  const found = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${name}`
+  if (found.length === 0) yield* sql`CREATE SCHEMA IF NOT EXISTS ${raw(quote(name))}`
+})
 
 const statements = ({ sql }: Session, ...list: ReadonlyArray<string>) =>
   Effect.forEach(list, (statement) => sql.unsafe(statement), { discard: true })
@@ -91,9 +98,9 @@ const createCatalogue = Effect.fnUntraced(function* (session: Session) {
   const blobs = of(names.blobsTable)
   const digest = quote(names.digestColumn)
   const lastUsedAt = names.lastUsedAtColumn === null ? "" : `${quote(names.lastUsedAtColumn)} timestamptz,`
+  yield* createSchema(session, names.schema)
   yield* statements(
     session,
-    `CREATE SCHEMA IF NOT EXISTS ${quote(names.schema)}`,
     `CREATE TABLE ${blobs} (
        ${digest} text COLLATE "C" PRIMARY KEY,
        ${quote(names.keyColumn)} text COLLATE "C" NOT NULL UNIQUE,
@@ -118,7 +125,9 @@ const createCatalogue = Effect.fnUntraced(function* (session: Session) {
 const createCollector = Effect.fnUntraced(function* (session: Session) {
   const { names } = session
   const own = (table: string) => qualified(names.collectorSchema, table)
-  const digest = yield* digestDefinition(session)
+  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+  // As in the catalogue, so that joining and ranging over both tables uses their indexes.
+  const digest = `${type}${collate}`
   yield* statements(
     session,
     `CREATE TABLE ${own("orphans")} (
@@ -151,16 +160,3 @@ const createCollector = Effect.fnUntraced(function* (session: Session) {
     `INSERT INTO ${own("scans")} (name, pass, position) VALUES ('orphans', 1, NULL)`
   )
 })
-
-/** Type and collation of the catalogue's digests, so that joining and ranging over both tables uses their indexes. */
-const digestDefinition = ({ sql, names }: Session) =>
-  Effect.map(
-    sql<{ definition: string }>`
-      SELECT format_type(a.atttypid, a.atttypmod)
-        || coalesce(' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(c.collname), '') AS definition
-      FROM pg_attribute a
-      LEFT JOIN pg_collation c ON c.oid = a.attcollation
-      LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
-      WHERE a.attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND a.attname = ${names.digestColumn}`,
-    (rows) => rows[0]?.definition ?? "text"
-  )

@@ -20,7 +20,7 @@ export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseE
   readSlice: (after, limit) =>
     session.verb(
       "orphans.readSlice",
-      Effect.flatMap(catalog, ({ digestType }) => pageAfter(session, digestType, after, limit))
+      Effect.flatMap(catalog, ({ digest }) => pageAfter(session, digest.type, after, limit))
     ),
   find: (slice) =>
     session.verb(
@@ -67,7 +67,7 @@ const claimSlice = (
   limit: number,
   end: Parameters<Orphans["claimSlice"]>[1]
 ) =>
-  Effect.flatMap(catalog, ({ digestType }) =>
+  Effect.flatMap(catalog, ({ digest }) =>
     session.transaction(
       Effect.gen(function* () {
         const { sql, raw, id } = session
@@ -76,14 +76,15 @@ const claimSlice = (
             ? sql`false`
             : end.after === null
               ? sql`pass >= ${end.pass}::bigint`
-              : sql`pass > ${end.pass}::bigint OR (pass = ${end.pass}::bigint AND position::${raw(digestType)} >= ${end.after}::text::${raw(digestType)})`
+              : sql`pass > ${end.pass}::bigint OR (pass = ${end.pass}::bigint
+                AND position::${raw(digest.type + digest.collate)} >= ${end.after}::text::${raw(digest.type)})`
         const rows = yield* sql<{ pass: number; position: string | null; done: boolean }>`
           SELECT pass::float8 AS pass, position, coalesce(${comesRound}, false) AS done
           FROM ${id.scans} WHERE name = 'orphans' FOR UPDATE`
         const scan = rows[0]
         if (scan === undefined || scan.done) return Option.none<ClaimedSlice>()
         const after = scan.position === null ? null : Digest.make(scan.position)
-        const slice = yield* pageAfter(session, digestType, after, limit)
+        const slice = yield* pageAfter(session, digest.type, after, limit)
         yield* sql`
           UPDATE ${id.scans} SET position = ${slice.upTo}::text, pass = pass + ${slice.upTo === null ? 1 : 0}::int
           WHERE name = 'orphans'`
@@ -94,9 +95,9 @@ const claimSlice = (
 
 /** `AND column > after AND column <= upTo`, as far as the slice has ends. */
 const within =
-  ({ sql, raw }: Session, { digestType }: Catalog, slice: Slice) =>
+  ({ sql, raw }: Session, { digest }: Catalog, slice: Slice) =>
   (column: Statement.Fragment): Statement.Fragment => {
-    const type = raw(digestType)
+    const type = raw(digest.type)
     const lower = slice.after === null ? raw("") : sql` AND ${column} > ${slice.after}::text::${type}`
     const upper = slice.upTo === null ? raw("") : sql` AND ${column} <= ${slice.upTo}::text::${type}`
     return sql`${lower}${upper}`
@@ -147,7 +148,11 @@ const find = (session: Session, catalog: Catalog, slice: Slice) => {
   )
 }
 
-/** Rows are taken in digest order throughout, so that two collectors on overlapping slices cannot deadlock. */
+/**
+ * Two statements that take only the rows they change: first those that are there, passing over what somebody else is
+ * at work on (adopting or purging it), then, in digest order, those that are new. So no two collectors, and no
+ * collector and writer, wait for each other in a circle.
+ */
 const record = (
   session: Session,
   catalog: Catalog,
@@ -155,33 +160,35 @@ const record = (
   marks: Parameters<Orphans["record"]>[1]
 ) => {
   const { sql, id, raw } = session
-  const type = raw(catalog.digestType)
+  const { type, collate } = catalog.digest
   const now = instant(marks.now)
-  const insert = (digests: ReadonlyArray<Digest>, condemnedAt: Date | null) =>
-    digests.length === 0
-      ? Effect.void
-      : sql`
-        INSERT INTO ${id.orphans} (digest, seen_at, condemned_at)
-        SELECT d::${type}, ${now}::timestamptz, ${condemnedAt}::timestamptz
-        FROM unnest(${digests}::text[]) d ORDER BY d::${type}
-        ON CONFLICT (digest) DO UPDATE SET condemned_at = EXCLUDED.condemned_at
-        WHERE orphans.condemned_at IS NULL AND EXCLUDED.condemned_at IS NOT NULL`
+  const marked = sql`
+    marks AS MATERIALIZED (
+      SELECT s::${raw(type + collate)} AS digest, c IS NOT NULL AS doomed FROM unnest(${marks.seen}::text[]) s
+      LEFT JOIN unnest(${marks.condemned}::text[]) c ON c = s)`
   return session.transaction(
     Effect.gen(function* () {
-      const cleared = yield* sql`
-        DELETE FROM ${id.orphans} WHERE digest IN (
-          SELECT o.digest FROM ${id.orphans} o
-          WHERE NOT EXISTS (SELECT FROM unnest(${marks.seen}::text[]) s WHERE s::${type} = o.digest)
+      const cleared = yield* sql<{ cleared: number }>`
+        WITH ${marked},
+        held AS MATERIALIZED (
+          SELECT o.digest, m.digest IS NULL AS stale FROM ${id.orphans} o LEFT JOIN marks m ON m.digest = o.digest
+          WHERE (m.digest IS NULL OR (m.doomed AND o.condemned_at IS NULL))
             ${within(session, catalog, slice)(raw("o.digest"))}
-          ORDER BY o.digest FOR UPDATE SKIP LOCKED)
-        RETURNING 1 AS cleared`
-      const condemned = new Set(marks.condemned)
-      yield* insert(
-        marks.seen.filter((digest) => !condemned.has(digest)),
-        null
-      )
-      yield* insert(marks.condemned, now)
-      return cleared.length
+          FOR UPDATE OF o SKIP LOCKED),
+        cleared AS (
+          DELETE FROM ${id.orphans} o USING held WHERE o.digest = held.digest AND held.stale RETURNING 1),
+        condemned AS (
+          UPDATE ${id.orphans} o SET condemned_at = ${now}::timestamptz FROM held
+          WHERE o.digest = held.digest AND NOT held.stale)
+        SELECT count(*)::int AS cleared FROM cleared`
+      yield* sql`
+        WITH ${marked}
+        INSERT INTO ${id.orphans} (digest, seen_at, condemned_at)
+        SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END FROM marks m
+        WHERE NOT EXISTS (SELECT FROM ${id.orphans} o WHERE o.digest = m.digest)
+        ORDER BY m.digest
+        ON CONFLICT (digest) DO NOTHING`
+      return cleared[0]?.cleared ?? 0
     })
   )
 }
@@ -193,7 +200,7 @@ interface CondemnedRow {
 
 const purge = (session: Session, catalog: Catalog, request: PurgeRequest) => {
   const { sql, id, raw } = session
-  const type = raw(catalog.digestType)
+  const type = raw(catalog.digest.type)
   return session.transaction(
     Effect.gen(function* () {
       // Adding a foreign key needs a lock that conflicts with this one, so the reference tables stay what they are
@@ -262,7 +269,7 @@ const deleteAndJournal = (
     sql<{ digest: string; object_key: string; size_bytes: number }>`
       WITH dead AS (
         DELETE FROM ${id.blobs} b
-        WHERE b.${id.digest} = ANY(${locked}::text[]::${raw(catalog.digestType)}[])
+        WHERE b.${id.digest} = ANY(${locked}::text[]::${raw(catalog.digest.type)}[])
           AND ${usedAt(session)} <= ${instant(request.usedCutoff)}::timestamptz
           AND ${catalog.referencePredicates(() => raw(""))}
         RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),

@@ -140,8 +140,7 @@ export const translate = (operation: string, error: SqlError.SqlError): Database
   return new DatabaseError({
     operation,
     reason: failureOf(error),
-    detail: code === undefined ? words : `${words} (SQLSTATE ${code})`,
+    detail: code === undefined || !/^[0-9A-Z]{5}$/.test(code) ? words : `${words} (SQLSTATE ${code})`,
     cause: error
   })
 }
-

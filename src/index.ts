@@ -1,0 +1,31 @@
+/**
+ * artifact-gc as a library.
+ *
+ * Compose `Sweep.layer` with a `Database` and a `Storage` layer and run `Sweep.once`, or consume `Collector.reports`
+ * for a schedule; `BlobStore.layer` is the writer that is safe beside them. `artifact-gc/testing` has what
+ * time-travel tests need. The README shows each in a few lines.
+ */
+
+export * as ArtifactGcConfig from "./Config.ts"
+export * as Database from "./database/Database.ts"
+export * as Embedded from "./database/Embedded.ts"
+export * as MemoryDatabase from "./database/Memory.ts"
+export * as Postgres from "./database/Postgres.ts"
+export * as CatalogNames from "./domain/CatalogNames.ts"
+export { DatabaseError, DatabaseFailure } from "./domain/DatabaseError.ts"
+export * as Digest from "./domain/Digest.ts"
+export * as ObjectKey from "./domain/ObjectKey.ts"
+export * as Orphan from "./domain/Orphan.ts"
+export { SchemaProblem, SchemaRefused } from "./domain/SchemaRefused.ts"
+export { StorageError, StorageFailure } from "./domain/StorageError.ts"
+export * as SweepReport from "./domain/SweepReport.ts"
+export * as Live from "./Live.ts"
+export * as BlobStore from "./registry/BlobStore.ts"
+export * as FilesStorage from "./storage/Files.ts"
+export * as MemoryStorage from "./storage/Memory.ts"
+export * as S3Storage from "./storage/S3.ts"
+export * as Storage from "./storage/Storage.ts"
+export * as Collector from "./sweep/Collector.ts"
+export * as Progress from "./sweep/Progress.ts"
+export * as Settings from "./sweep/Settings.ts"
+export * as Sweep from "./sweep/Sweep.ts"

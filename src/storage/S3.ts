@@ -1,0 +1,236 @@
+/**
+ * The store on S3 and what speaks its protocol. The only file that imports the AWS SDK.
+ *
+ * Invariants: a request is repeated only where repeating is harmless, by us and never by the SDK, on Effect's
+ * `Clock`, bounded in number and time; interruption aborts the request; no credentials reach an error.
+ *
+ * It neither creates buckets nor reads their versions: in a versioned bucket a delete leaves a marker and frees
+ * nothing. Unfinished multipart uploads of crashed processes cannot be listed as objects; let the bucket's lifecycle
+ * rule AbortIncompleteMultipartUpload remove them.
+ */
+import { Readable } from "node:stream"
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand
+} from "@aws-sdk/client-s3"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import { Duration, Effect, Layer, Option, Redacted, Ref, Stream } from "effect"
+import type { ObjectKey } from "../domain/ObjectKey.ts"
+import { exactly } from "./body.ts"
+import { checkRange } from "./refusals.ts"
+import { type ByteRange, Storage } from "./Storage.ts"
+import type { Bucket, Calls } from "./s3/Bucket.ts"
+import { deleteKeys } from "./s3/deletion.ts"
+import { fromClient, misbehaved, scrubber, timedOut } from "./s3/failure.ts"
+import { list, probe } from "./s3/listing.ts"
+import * as Requests from "./s3/Requests.ts"
+import { upload } from "./s3/upload.ts"
+
+export interface S3Options {
+  readonly bucket: string
+  /** The bucket's region. Stores that have none mostly want `us-east-1`, which signatures must then name. */
+  readonly region: string
+  /** URL of the store; default is AWS's for the region. */
+  readonly endpoint?: string | undefined
+  /**
+   * Whether the bucket goes into the path (`http://host/bucket/key`) and not into the host name. Default: with an
+   * `endpoint` yes, because few other stores have a DNS name a bucket; on AWS no, which wants to retire it.
+   */
+  readonly forcePathStyle?: boolean | undefined
+  /** Default: the SDK's chain (environment, profile, web identity, container, instance). */
+  readonly credentials?:
+    | {
+        readonly accessKeyId: Redacted.Redacted
+        readonly secretAccessKey: Redacted.Redacted
+        readonly sessionToken?: Redacted.Redacted | undefined
+      }
+    | undefined
+  /**
+   * How long an answer, or the next bytes of one, may take. Default 30 s: a loaded store needs seconds for a batch
+   * of 1000 deletes. Too low repeats work that is still going on; too high makes one dead connection hold up a
+   * sweep for as long.
+   */
+  readonly requestTimeout?: Duration.Duration | undefined
+  /** How long connecting may take. Default 5 s, in which the kernel sends a lost SYN twice again (1 s, 3 s). */
+  readonly connectTimeout?: Duration.Duration | undefined
+  /**
+   * Connections at once, at least 3. Default 50, the SDK's own; each costs a file descriptor. Three quarters may be
+   * taken by objects on their way in and out, the rest is for short requests. Too low makes requests wait for each
+   * other, without limit, since the store is not to blame.
+   */
+  readonly maxConnections?: number | undefined
+  /**
+   * How often a request is repeated that may be: all but a streamed `put`, and a `get` until its first byte. Default
+   * 4, after about 0.2, 0.4, 0.8 and 1.6 s: a store that has not recovered by then is left to the next sweep.
+   */
+  readonly retries?: number | undefined
+  /** When to stop repeating, whatever `retries` says. Default 1 minute: two requests without any answer. */
+  readonly retryWithin?: Duration.Duration | undefined
+  /**
+   * Bodies longer than this go in parts. Default 64 MiB: below, one request is twice as fast (measured) and a crash
+   * leaves nothing; above, a failed part is sent again and not everything. S3 takes at most 5 GiB in one request.
+   */
+  readonly multipartAboveBytes?: number | undefined
+}
+
+/** The store in a bucket. Connects at the first request; `probe` tells whether the settings are right. */
+export const layer = (options: S3Options): Layer.Layer<Storage> => Layer.effect(Storage, make(options))
+
+const make = Effect.fnUntraced(function* (options: S3Options) {
+  const maxConnections = Math.max(Requests.connectionsMin, options.maxConnections ?? 50)
+  const requestTimeout = options.requestTimeout ?? Duration.seconds(30)
+  const multipartAboveBytes = options.multipartAboveBytes ?? 64 * 1024 * 1024
+  const client = yield* Effect.acquireRelease(
+    Effect.sync(() => connect(options, maxConnections)),
+    (client) => Effect.sync(() => client.destroy())
+  )
+  const secrets = Object.values(options.credentials ?? {}).filter((secret) => secret !== undefined)
+  const scrub = scrubber(secrets.map(Redacted.value))
+  const failed: Bucket["failed"] = (operation, subject, cause) => fromClient(operation, subject, cause, scrub)
+  const requests = yield* Requests.make(
+    {
+      requestTimeout,
+      maxConnections,
+      retries: options.retries ?? 4,
+      retryWithin: options.retryWithin ?? Duration.minutes(1)
+    },
+    failed
+  )
+  const bucket: Bucket = { name: options.bucket, calls: callsOf(client, options.bucket), requests, failed }
+  const hasBatches = yield* Ref.make(true)
+
+  return Storage.of({
+    description: `s3://${options.bucket} at ${options.endpoint ?? `AWS ${options.region}`}`,
+    probe: probe(bucket),
+    list: (prefix, options) => list(bucket, prefix, options?.after),
+    delete: (keys) => deleteKeys(bucket, hasBatches, keys),
+    put: Effect.fn("S3.put")((key, body, sizeBytes) =>
+      upload(bucket, multipartAboveBytes, key, exactly(body, key, sizeBytes), sizeBytes)
+    ),
+    get: (key, range) => Stream.unwrap(openObject(bucket, requestTimeout, key, range)),
+    head: (key) => headObject(bucket, key)
+  })
+})
+
+const silent = () => undefined
+
+const connect = (options: S3Options, maxConnections: number): S3Client => {
+  const { credentials, endpoint } = options
+  return new S3Client({
+    region: options.region,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
+    ...(credentials === undefined
+      ? {}
+      : {
+          credentials: {
+            accessKeyId: Redacted.value(credentials.accessKeyId),
+            secretAccessKey: Redacted.value(credentials.secretAccessKey),
+            ...(credentials.sessionToken && { sessionToken: Redacted.value(credentials.sessionToken) })
+          }
+        }),
+    maxAttempts: 1,
+    // The SDK would otherwise warn on the console, of what we report as an error.
+    logger: { debug: silent, info: silent, warn: silent, error: silent },
+    // The default adds checksums that some other stores refuse.
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    requestHandler: {
+      connectionTimeout: Duration.toMillis(options.connectTimeout ?? Duration.seconds(5)),
+      requestTimeout: 0,
+      socketTimeout: 0,
+      httpAgent: { keepAlive: true, maxSockets: maxConnections },
+      httpsAgent: { keepAlive: true, maxSockets: maxConnections }
+    }
+  })
+}
+
+/** The calls, as commands of the SDK. */
+const callsOf = (client: S3Client, Bucket: string): Calls => ({
+  list: (Prefix, { after, token }, MaxKeys, abortSignal) => {
+    const from = token === undefined ? { StartAfter: after } : { ContinuationToken: token }
+    // XML has no way to write all the keys that S3 takes, hence the encoding.
+    const command = new ListObjectsV2Command({ Bucket, Prefix, MaxKeys, EncodingType: "url", ...from })
+    return client.send(command, { abortSignal })
+  },
+  deleteBatch: (keys, abortSignal) =>
+    client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects: keys.map((Key) => ({ Key })) } }), {
+      abortSignal
+    }),
+  deleteOne: (Key, abortSignal) => client.send(new DeleteObjectCommand({ Bucket, Key }), { abortSignal }),
+  put: (Key, Body, ContentLength, abortSignal) =>
+    client.send(new PutObjectCommand({ Bucket, Key, Body, ContentLength }), { abortSignal }),
+  createUpload: async (Key, abortSignal) => {
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key }), { abortSignal })
+    return { Key, UploadId }
+  },
+  uploadPart: async (upload, PartNumber, Body, abortSignal) => {
+    const command = new UploadPartCommand({ Bucket, ...upload, PartNumber, Body })
+    const { ETag } = await client.send(command, { abortSignal })
+    return { ETag, PartNumber }
+  },
+  completeUpload: (upload, parts, abortSignal) =>
+    client.send(
+      new CompleteMultipartUploadCommand({ Bucket, ...upload, MultipartUpload: { Parts: [...parts] } }),
+      { abortSignal }
+    ),
+  abortUpload: (upload, abortSignal) =>
+    client.send(new AbortMultipartUploadCommand({ Bucket, ...upload }), { abortSignal }),
+  get: async (Key, range, abortSignal) => {
+    const Range = range === undefined ? undefined : `bytes=${range.start}-${range.end ?? ""}`
+    const { Body, $metadata } = await client.send(new GetObjectCommand({ Bucket, Key, Range }), {
+      abortSignal
+    })
+    return { body: Body instanceof Readable ? Body : undefined, status: $metadata.httpStatusCode }
+  },
+  head: (Key, abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
+})
+
+const openObject = Effect.fn("S3.get")(function* (
+  { calls, failed, requests }: Bucket,
+  patience: Duration.Duration,
+  key: ObjectKey,
+  range: ByteRange | undefined
+) {
+  yield* checkRange(key, range)
+  const { body, status } = yield* requests.held(
+    { operation: "get", subject: key, send: (signal) => calls.get(key, range, signal) },
+    ({ body }) => body?.destroy()
+  )
+  if (body === undefined) return yield* misbehaved("get", key, "the answer has no body")
+  if (range !== undefined && status !== 206) {
+    return yield* misbehaved("get", key, "the store ignored the range and sent everything")
+  }
+  const silence = timedOut("get", key, `no bytes for ${Duration.format(patience)}`)
+  return NodeStream.fromReadable({
+    evaluate: () => body,
+    onError: (cause) => failed("get", key, cause)
+  }).pipe(Stream.timeoutOrElse({ duration: patience, orElse: () => Stream.fail(silence) }))
+})
+
+const headObject = Effect.fn("S3.head")(function* ({ calls, requests }: Bucket, key: ObjectKey) {
+  const found = yield* requests
+    .repeated({ operation: "head", subject: key, send: (signal) => calls.head(key, signal) })
+    .pipe(
+      Effect.asSome,
+      Effect.catchIf(
+        (error) => error.reason === "NotFound",
+        () => Effect.succeedNone
+      )
+    )
+  if (Option.isNone(found)) return Option.none()
+  const { ContentLength: sizeBytes, LastModified } = found.value
+  if (sizeBytes === undefined || LastModified === undefined) {
+    return yield* misbehaved("head", key, "the answer has no size or no time")
+  }
+  return Option.some({ key, sizeBytes, modifiedAt: LastModified.getTime() })
+})

@@ -1,0 +1,91 @@
+/**
+ * The depth-first walk behind `list`: keys in order, without a listing of the whole tree.
+ *
+ * It holds the sorted names of the directories on the path from the root to where it is, and nothing else: memory
+ * grows with the widest directories of one path, not with the number of objects. Directories that cannot hold a
+ * key that is asked for are not read. What vanishes on the way is passed over.
+ *
+ * It looks at names only; sizes and times are the caller's business.
+ */
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { directoryPath, fromBytes, type KeyBytes, parseName, toBytes } from "./KeyPath.ts"
+
+/** A name that stands for an object; whether it is a regular file is not known yet. */
+export interface Found {
+  readonly key: string
+  readonly path: string
+}
+
+interface Entry {
+  readonly name: string
+  readonly isDirectory: boolean
+  /** The object's key, or what all keys below the directory start with. */
+  readonly bytes: KeyBytes
+}
+
+interface Frame {
+  readonly directory: string
+  readonly entries: ReadonlyArray<Entry>
+  next: number
+}
+
+/** The walk over all keys that start with `prefix` and sort after `after`; each call gives the next ones. */
+export const walk = (
+  root: string,
+  prefix: string,
+  after: string | undefined
+): ((limit: number) => Promise<ReadonlyArray<Found>>) => {
+  const path: Array<Frame> = []
+  let wanted: ReturnType<typeof between> | undefined
+
+  return async (limit) => {
+    if (wanted === undefined) {
+      wanted = between(toBytes(prefix), after === undefined ? undefined : toBytes(after))
+      // All keys with this prefix are below one directory, so the ones above it need not be read.
+      const start = toBytes(prefix.slice(0, prefix.lastIndexOf("/") + 1))
+      path.push(await read(join(root, directoryPath(start)), start, wanted))
+    }
+    const found: Array<Found> = []
+    while (found.length < limit) {
+      const frame = path.at(-1)
+      if (frame === undefined) break
+      const entry = frame.entries[frame.next++]
+      if (entry === undefined) {
+        path.pop()
+      } else if (entry.isDirectory) {
+        path.push(await read(join(frame.directory, entry.name), entry.bytes, wanted))
+      } else {
+        const key = fromBytes(entry.bytes)
+        if (key !== undefined) found.push({ key, path: join(frame.directory, entry.name) })
+      }
+    }
+    return found
+  }
+}
+
+/** Whether an entry is, or may hold, a key that is asked for. */
+const between = (prefix: KeyBytes, after: KeyBytes | undefined) => (entry: Entry) =>
+  entry.isDirectory
+    ? (entry.bytes.startsWith(prefix) || prefix.startsWith(entry.bytes)) &&
+      (after === undefined || entry.bytes > after || after.startsWith(entry.bytes))
+    : entry.bytes.startsWith(prefix) && (after === undefined || entry.bytes > after)
+
+const read = async (directory: string, base: KeyBytes, wanted: (entry: Entry) => boolean): Promise<Frame> => {
+  const entries: Array<Entry> = []
+  for (const name of await names(directory)) {
+    const parsed = parseName(name)
+    if (parsed === undefined) continue
+    const entry = { name, isDirectory: parsed.isDirectory, bytes: base + parsed.bytes }
+    if (wanted(entry)) entries.push(entry)
+  }
+  entries.sort((a, b) => (a.bytes < b.bytes ? -1 : 1))
+  return { directory, entries, next: 0 }
+}
+
+/** A directory that is gone, or that is a file, holds nothing. */
+const names = (directory: string): Promise<ReadonlyArray<string>> =>
+  readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return []
+    throw error
+  })

@@ -1,0 +1,67 @@
+/**
+ * What every backend refuses before it asks its store, so that they all refuse it alike.
+ *
+ * What only a store can know (is there such a bucket, may we) is not here.
+ */
+import { Effect } from "effect"
+import type { ObjectKey } from "../domain/ObjectKey.ts"
+import { StorageError } from "../domain/StorageError.ts"
+import { type ByteRange, deleteBatchMax } from "./Storage.ts"
+
+/** Fails with `Rejected` when a delete names more than {@link deleteBatchMax} keys. */
+export const checkBatch = (keys: ReadonlyArray<ObjectKey>): Effect.Effect<void, StorageError> =>
+  keys.length <= deleteBatchMax
+    ? Effect.void
+    : Effect.fail(
+        new StorageError({
+          operation: "delete",
+          subject: `${keys.length} keys`,
+          reason: "Rejected",
+          detail: `a delete names at most ${deleteBatchMax} keys`
+        })
+      )
+
+/**
+ * Fails with `Rejected` for a range that RFC 9110 §14.1.2 calls invalid. S3 ignores such a range and sends the
+ * whole object, which is not what anybody asked for.
+ */
+export const checkRange = (
+  key: ObjectKey,
+  range: ByteRange | undefined
+): Effect.Effect<void, StorageError> => {
+  if (range === undefined) return Effect.void
+  const { start, end } = range
+  const valid =
+    Number.isSafeInteger(start) &&
+    start >= 0 &&
+    (end === undefined || (Number.isSafeInteger(end) && end >= start))
+  return valid ? Effect.void : Effect.fail(unsatisfiable(key, range, "not a range of bytes"))
+}
+
+/**
+ * The first byte and the one past the last that a checked `range` means in an object of `sizeBytes`. Fails with
+ * `Rejected` when it starts past the last byte, as S3 does (416 InvalidRange); in an empty object every range does.
+ */
+export const resolveRange = (
+  key: ObjectKey,
+  range: ByteRange | undefined,
+  sizeBytes: number
+): Effect.Effect<{ readonly start: number; readonly stop: number }, StorageError> => {
+  if (range === undefined) return Effect.succeed({ start: 0, stop: sizeBytes })
+  if (range.start >= sizeBytes) {
+    return Effect.fail(unsatisfiable(key, range, `past the end of an object of ${sizeBytes} bytes`))
+  }
+  return Effect.succeed({ start: range.start, stop: Math.min(range.end ?? Infinity, sizeBytes - 1) + 1 })
+}
+
+/** The failure of a `get` whose object does not exist. */
+export const noSuchObject = (key: ObjectKey): StorageError =>
+  new StorageError({ operation: "get", subject: key, reason: "NotFound", detail: "no such object" })
+
+const unsatisfiable = (key: ObjectKey, range: ByteRange, what: string): StorageError =>
+  new StorageError({
+    operation: "get",
+    subject: key,
+    reason: "Rejected",
+    detail: `InvalidRange: bytes ${range.start}-${range.end ?? ""} are ${what}`
+  })

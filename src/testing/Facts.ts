@@ -1,0 +1,64 @@
+/**
+ * What must be true of a catalogue and its store at every moment, whatever failed, crashed or raced. Ask after each
+ * step of a test; an empty answer is the good one.
+ */
+import { Effect, Stream } from "effect"
+import type { Digest } from "../domain/Digest.ts"
+import type { ObjectKey } from "../domain/ObjectKey.ts"
+import type { StorageError } from "../domain/StorageError.ts"
+import type { Storage } from "../storage/Storage.ts"
+
+/** The rows that say who owns which key. The memory database's `State` is one of these. */
+export interface Rows {
+  readonly blobs: ReadonlyMap<Digest, { readonly key: ObjectKey }>
+  readonly references: ReadonlyMap<string, { readonly digest: Digest }>
+  readonly journal: ReadonlyMap<ObjectKey, unknown>
+  readonly intents: ReadonlyMap<ObjectKey, unknown>
+}
+
+/** Every key in the store, in key order. */
+export const objects = (storage: Storage["Service"]): Effect.Effect<ReadonlyArray<ObjectKey>, StorageError> =>
+  Effect.map(Stream.runCollect(storage.list("")), (pages) => pages.flat().map((object) => object.key))
+
+/**
+ * Which invariants of docs/design/protocol.md are broken, in words:
+ * - what is referenced has a row, and every row has its object;
+ * - a key has one owner at most: what is journaled belongs to no row and to no upload under way.
+ */
+export const invariants = Effect.fnUntraced(function* (rows: Rows, storage: Storage["Service"]) {
+  const present = new Set(yield* objects(storage))
+  const keys = new Map([...rows.blobs].map(([digest, { key }]) => [key, digest]))
+  return [
+    ...[...rows.references].flatMap(([id, { digest }]) =>
+      rows.blobs.has(digest) ? [] : [`reference ${id} is to blob ${digest}, which has no row`]
+    ),
+    ...[...rows.blobs].flatMap(([digest, { key }]) =>
+      present.has(key) ? [] : [`blob ${digest} has no object at ${key}`]
+    ),
+    ...[...rows.journal.keys()].flatMap((key) => [
+      ...(keys.has(key) ? [`the journal holds ${key}, which blob ${keys.get(key)} owns`] : []),
+      ...(rows.intents.has(key) ? [`the journal holds ${key}, which an upload owns`] : [])
+    ]),
+    ...[...rows.intents.keys()].flatMap((key) =>
+      keys.has(key) ? [`an upload owns ${key}, and so does blob ${keys.get(key)}`] : []
+    )
+  ]
+})
+
+/**
+ * Objects that nothing will ever delete: neither a row, nor an upload under way, nor the journal knows them.
+ * Staged uploads are found by listing and are none of the catalogue's business, hence `except`, their prefix.
+ */
+export const leaks = Effect.fnUntraced(function* (
+  rows: Rows,
+  storage: Storage["Service"],
+  except: string | null = null
+) {
+  const known = new Set<ObjectKey>([
+    ...[...rows.blobs.values()].map(({ key }) => key),
+    ...rows.intents.keys(),
+    ...rows.journal.keys()
+  ])
+  const all = yield* objects(storage)
+  return all.filter((key) => !known.has(key) && (except === null || !key.startsWith(except)))
+})

@@ -1,0 +1,79 @@
+/**
+ * A database with scripted faults around any other database.
+ *
+ * ```ts
+ * const script = FaultyDatabase.script()
+ * const database = FaultyDatabase.layer(script).pipe(Layer.provide(MemoryDatabase.layer()))
+ * script.next("journal.confirm", lands("Unavailable")) // committed, but the answer was lost
+ * script.next("orphans.purge", fails("Contended"), 3)
+ * ```
+ */
+import { Effect, Layer } from "effect"
+import { type Blobs, Database, type Journal, type Orphans } from "../database/Database.ts"
+import { DatabaseError, type DatabaseFailure } from "../domain/DatabaseError.ts"
+import { type Fault, make, type Script } from "./Faults.ts"
+
+/** A verb by its full name, e.g. `journal.claim`. */
+export type Verb =
+  | "inspect"
+  | "backlog"
+  | `orphans.${keyof Orphans}`
+  | `journal.${keyof Journal}`
+  | `blobs.${keyof Blobs}`
+
+export type DatabaseFault = Fault<DatabaseFailure>
+export type DatabaseScript = Script<Verb, DatabaseFailure>
+
+/** A script without faults. */
+export const script = (): DatabaseScript => make<Verb, DatabaseFailure>()
+
+/** The database below, as the script has it. */
+export const layer = (script: DatabaseScript): Layer.Layer<Database, never, Database> =>
+  Layer.effect(
+    Database,
+    Effect.map(Database, (inner) => wrap(inner, script))
+  )
+
+const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Service"] => {
+  const verb =
+    <Args extends ReadonlyArray<unknown>, A, E>(
+      name: Verb,
+      method: (...args: Args) => Effect.Effect<A, DatabaseError | E>
+    ) =>
+    (...args: Args): Effect.Effect<A, DatabaseError | E> =>
+      script.run(
+        name,
+        args,
+        Effect.suspend(() => method(...args)),
+        (reason) => new DatabaseError({ operation: name, reason, detail: "scripted fault" })
+      )
+  const { orphans, journal, blobs } = inner
+  return Database.of({
+    description: `${inner.description}, with scripted faults`,
+    inspect: Effect.suspend(verb("inspect", () => inner.inspect)),
+    orphans: {
+      claimSlice: verb("orphans.claimSlice", orphans.claimSlice),
+      readSlice: verb("orphans.readSlice", orphans.readSlice),
+      find: verb("orphans.find", orphans.find),
+      record: verb("orphans.record", orphans.record),
+      purge: verb("orphans.purge", orphans.purge)
+    },
+    journal: {
+      claim: verb("journal.claim", journal.claim),
+      confirm: verb("journal.confirm", journal.confirm),
+      postpone: verb("journal.postpone", journal.postpone),
+      deadLetters: verb("journal.deadLetters", journal.deadLetters),
+      retry: verb("journal.retry", journal.retry),
+      reapIntents: verb("journal.reapIntents", journal.reapIntents)
+    },
+    blobs: {
+      adopt: verb("blobs.adopt", blobs.adopt),
+      intend: verb("blobs.intend", blobs.intend),
+      publish: verb("blobs.publish", blobs.publish),
+      unreference: verb("blobs.unreference", blobs.unreference),
+      locate: verb("blobs.locate", blobs.locate),
+      owned: verb("blobs.owned", blobs.owned)
+    },
+    backlog: verb("backlog", inner.backlog)
+  })
+}

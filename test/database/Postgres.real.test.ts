@@ -1,0 +1,7 @@
+import { describe } from "@effect/vitest"
+import * as Databases from "../support/Databases.ts"
+import { databaseContract } from "./contract.ts"
+
+describe.skipIf(!Databases.hasReal)("REAL_DATABASE_URL", () => {
+  databaseContract(Databases.real.name, Databases.postgres(Databases.real))
+})

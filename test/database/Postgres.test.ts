@@ -1,0 +1,6 @@
+import * as Databases from "../support/Databases.ts"
+import { databaseContract } from "./contract.ts"
+
+for (const server of [Databases.embedded, Databases.loopsOnly(Databases.embedded)]) {
+  databaseContract(server.name, Databases.postgres(server))
+}

@@ -1,0 +1,7 @@
+import { describe } from "@effect/vitest"
+import * as Databases from "../support/Databases.ts"
+import { twinContract } from "./twin.ts"
+
+describe.skipIf(!Databases.hasReal)("Database in memory", () => {
+  twinContract(Databases.real.name, Databases.postgres(Databases.real))
+})

@@ -1,0 +1,7 @@
+import { describe } from "@effect/vitest"
+import * as Databases from "../support/Databases.ts"
+import { twinContract } from "./twin.ts"
+
+describe("Database in memory", () => {
+  twinContract(Databases.embedded.name, Databases.postgres(Databases.embedded))
+})

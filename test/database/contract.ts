@@ -1,0 +1,40 @@
+/**
+ * What every backend of `Database` promises, as one suite: every sentence of its documentation that one collector
+ * can observe. What takes several connections is in Locks.ts.
+ *
+ * Each test gets a catalogue of its own from `layer`, and compares answers and rows.
+ */
+import { describe, it } from "@effect/vitest"
+import { Effect, type Layer } from "effect"
+import { Database } from "../../src/database/Database.ts"
+import type { Tables } from "../support/Tables.ts"
+import { backlog } from "./contract/Backlog.ts"
+import { writing } from "./contract/Blobs.ts"
+import { journal } from "./contract/Journal.ts"
+import { purging } from "./contract/Purge.ts"
+import { sightings } from "./contract/Sightings.ts"
+import { slices } from "./contract/Slices.ts"
+import type { Promised } from "./contract/samples.ts"
+
+/** `layer` makes a new, empty catalogue each time it is built. */
+export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | Tables, E>): void => {
+  const promised: Promised = (sentence, steps) => {
+    it.effect(
+      sentence,
+      () =>
+        Effect.flatMap(Database, (database) => database.inspect).pipe(
+          Effect.andThen(Effect.suspend(steps)),
+          Effect.provide(layer)
+        ),
+      20_000
+    )
+  }
+  describe(`Database on ${name}`, () => {
+    slices(promised)
+    sightings(promised)
+    purging(promised)
+    journal(promised)
+    writing(promised)
+    backlog(promised)
+  })
+}

@@ -1,0 +1,98 @@
+/** What waits for a later sweep, and what the guard answers of our own catalogue. */
+import { assert, describe } from "@effect/vitest"
+import { Effect } from "effect"
+import { Database } from "../../../src/database/Database.ts"
+import { blobs, condemned, dead, hour, intent, now, orphan, type Promised, write } from "./samples.ts"
+
+export const backlog = (promised: Promised): void => {
+  describe("backlog", () => {
+    promised("is empty where nothing waits", () =>
+      Effect.gen(function* () {
+        yield* write({ blobs: blobs(1, 2), intents: [intent(1)] })
+        assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
+          waiting: 0,
+          condemned: 0,
+          condemnedBytes: 0,
+          journaled: 0,
+          journalDue: 0,
+          journalDueBytes: 0,
+          deadLetters: 0,
+          oldestSeenAt: null,
+          oldestCondemnedAt: null,
+          nextJournalAt: null
+        })
+      })
+    )
+
+    promised("counts and dates what waits, what is condemned and what is journaled", () =>
+      Effect.gen(function* () {
+        yield* write({
+          blobs: blobs(1, 2, 3, 4),
+          orphans: [
+            orphan(1, now - 2 * hour),
+            orphan(2, now - hour),
+            condemned(3, now - hour + 1),
+            condemned(4, now - hour),
+            condemned(5, now - 1)
+          ],
+          journal: [
+            dead(10, { notBefore: now }),
+            dead(20, { notBefore: now + 1 }),
+            dead(30, { notBefore: now - hour, claimedUntil: now }),
+            dead(40, { notBefore: now - hour, claimedUntil: now + 1 }),
+            dead(50, { notBefore: now - 2 * hour, deadAt: now - hour })
+          ]
+        })
+        assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
+          waiting: 2,
+          condemned: 3,
+          condemnedBytes: 7,
+          journaled: 4,
+          journalDue: 2,
+          journalDueBytes: 40,
+          deadLetters: 1,
+          oldestSeenAt: now - 2 * hour,
+          oldestCondemnedAt: now - hour,
+          nextJournalAt: now
+        })
+      })
+    )
+
+    promised("calls due exactly what a claim then hands out", () =>
+      Effect.gen(function* () {
+        const database = yield* Database
+        yield* write({
+          journal: [
+            dead(1, { notBefore: now }),
+            dead(2, { notBefore: now + 1 }),
+            dead(3, { claimedUntil: now }),
+            dead(4, { claimedUntil: now + 1 }),
+            dead(5, { deadAt: now })
+          ]
+        })
+        const { journalDue } = yield* database.backlog(now)
+        const { entries } = yield* database.journal.claim(now, now + hour, 100)
+        assert.strictEqual(journalDue, entries.length)
+        assert.strictEqual((yield* database.backlog(now)).journalDue, 0)
+      })
+    )
+  })
+
+  describe("inspect", () => {
+    promised("names both tables that keep blobs alive", () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(
+          (yield* (yield* Database).inspect).map(({ table, column, constraint }) => [
+            table.replace("public.", ""),
+            column,
+            constraint
+          ]),
+          [
+            ["artifacts", "digest", "artifacts_digest_fkey"],
+            ["local_files", "digest", "local_files_digest_fkey"]
+          ]
+        )
+      })
+    )
+  })
+}

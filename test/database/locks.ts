@@ -1,0 +1,17 @@
+/**
+ * What `Database` promises when several act at once, on a PostgreSQL with several connections. Each promise has a
+ * control: the same steps without the protection, and what they lose.
+ */
+import { describe } from "@effect/vitest"
+import type { Server } from "../support/Databases.ts"
+import { collectors } from "./locks/Collectors.ts"
+import { references } from "./locks/References.ts"
+import { writers } from "./locks/Writers.ts"
+
+export const lockContract = (server: Server): void => {
+  describe(`On ${server.name}`, () => {
+    references(server)
+    writers(server)
+    collectors(server)
+  })
+}

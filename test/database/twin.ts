@@ -1,0 +1,249 @@
+/**
+ * The memory backend as a model of the others: random commands run on both, and after each the answers and all rows
+ * must be the same. Tests of the sweep rely on the twin, so where it diverges they prove nothing.
+ */
+import { assert, it } from "@effect/vitest"
+import { Arbitrary, Context, Effect, Exit, Layer, Option, Schema } from "effect"
+import {
+  type ClaimedSlice,
+  Database,
+  type PurgeCursor,
+  type Reference,
+  type ScanEnd,
+  type Slice
+} from "../../src/database/Database.ts"
+import type { Digest } from "../../src/domain/Digest.ts"
+import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import * as Databases from "../support/Databases.ts"
+import { Tables } from "../support/Tables.ts"
+import { artifact, blob, dead, digest, file, key, minute, now, orphan } from "./contract/samples.ts"
+
+/** A failure shrinks towards the first. */
+const verbs = [
+  "nothing",
+  "upload",
+  "upload",
+  "publish",
+  "publish",
+  "publish",
+  "adopt",
+  "unreference",
+  "scan",
+  "scan",
+  "scan",
+  "find",
+  "purge",
+  "purge",
+  "purge",
+  "claim",
+  "confirm",
+  "postpone",
+  "retry",
+  "reap",
+  "read"
+] as const
+
+const upTo = (max: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: max }))
+
+/** What the numbers mean depends on the verb. Small ranges, so that commands meet. */
+const command = Arbitrary.schema(
+  Schema.Struct({
+    verb: Schema.Literals(verbs),
+    a: upTo(7),
+    b: upTo(7),
+    flag: Schema.Boolean,
+    /** In steps of the touch interval, because that is where things change. */
+    at: upTo(8)
+  })
+)
+type Command = typeof command extends Arbitrary.Arbitrary<infer A> ? A : never
+
+/** A catalogue that has seen something, so that little need happen before the interesting happens. */
+const beginning = Arbitrary.all({
+  blobs: Arbitrary.array(Arbitrary.schema(Schema.Struct({ used: upTo(8), state: upTo(3) })), {
+    minLength: 8,
+    maxLength: 8
+  }),
+  dead: Arbitrary.array(Arbitrary.schema(upTo(8)), { minLength: 4, maxLength: 4 })
+})
+type Beginning = typeof beginning extends Arbitrary.Arbitrary<infer A> ? A : never
+
+/** Blobs are referenced, unseen, seen or condemned; dead keys are due at different times. */
+const rowsOf = (given: Beginning): Parameters<Tables["Service"]["write"]>[0] => ({
+  blobs: given.blobs.map(({ used }, n) => blob(n, { lastUsedAt: instant(used) })),
+  references: given.blobs.flatMap(({ state }, n) => (state === 0 ? [artifact(`tag ${n % 3}-${n}`, n)] : [])),
+  orphans: given.blobs.flatMap(({ used, state }, n) =>
+    state < 2 ? [] : [orphan(n, instant(used), state === 2 ? null : instant(used))]
+  ),
+  journal: given.dead.map((at, n) => dead(n + 20, { notBefore: instant(at) }))
+})
+
+/** What a caller of the database would know. */
+interface Memory {
+  readonly uploads: Array<{ readonly key: ObjectKey; readonly digest: Digest; readonly sizeBytes: number }>
+  readonly ends: Array<ScanEnd | null>
+  cursor: PurgeCursor | null
+}
+
+const instant = (at: number): number => now + at * 15 * minute
+
+const references = (c: Command): ReadonlyArray<Reference> => [
+  c.flag ? artifact(`tag ${c.a % 3}`, c.a) : file(`path ${c.a % 3}`, c.a),
+  artifact(`tag ${c.b % 3}-${c.b}`, c.b)
+]
+
+const sliceOf = (c: Command): Slice => ({
+  after: c.a === 0 ? null : digest(c.a),
+  upTo: c.b === 0 ? null : digest(c.a + c.b),
+  blobs: 0
+})
+
+const sorted = <A>(items: Iterable<A>): ReadonlyArray<A> =>
+  [...items].sort((x, y) => (JSON.stringify(x) < JSON.stringify(y) ? -1 : 1))
+
+const scan = Effect.fnUntraced(function* ({ orphans }: Database["Service"], memory: Memory, c: Command) {
+  const collector = c.flag ? 1 : 0
+  const end = memory.ends[collector] ?? null
+  const claimed: Option.Option<ClaimedSlice> = yield* orphans.claimSlice(1 + (c.a % 4), end)
+  if (Option.isNone(claimed)) {
+    memory.ends[collector] = null
+    return claimed
+  }
+  memory.ends[collector] ??= { pass: claimed.value.pass + 1, after: claimed.value.after }
+  const found = yield* orphans.find(claimed.value)
+  const seen = found.map((orphan) => orphan.digest)
+  const doomed = seen.filter((_, index) => ((c.b >> (index % 3)) & 1) === 1)
+  const cleared = yield* orphans.record(claimed.value, { now: instant(c.at), seen, condemned: doomed })
+  return { claimed, found, cleared }
+})
+
+const purge = Effect.fnUntraced(function* ({ orphans }: Database["Service"], memory: Memory, c: Command) {
+  const page = yield* orphans.purge({
+    now: instant(c.at),
+    condemnedCutoff: instant(c.at - (c.a % 2)),
+    usedCutoff: instant(c.at - (c.b % 3)),
+    limit: 1 + c.b,
+    after: c.flag ? memory.cursor : null,
+    deleteNotBefore: instant(c.at + (c.a % 2)),
+    leaseUntil: c.flag ? null : instant(c.at + 1)
+  })
+  memory.cursor = page.next
+  return { ...page, purged: sorted(page.purged) }
+})
+
+/** Runs one command and answers in a form that compares. */
+const run = (database: Database["Service"], memory: Memory, c: Command): Effect.Effect<unknown, unknown> => {
+  const { orphans, journal, blobs } = database
+  const at = instant(c.at)
+  const picked = memory.uploads.filter((_, index) => index % 3 === c.b % 3)
+  const keys = [key(c.a), key(20 + (c.b % 4)), ...picked.map((upload) => upload.key)]
+  switch (c.verb) {
+    case "nothing":
+      return Effect.void
+    case "upload": {
+      const uploads = [c.a, c.b].map((n, index) => ({
+        key: key(`upload-${memory.uploads.length + index}`),
+        digest: digest(n),
+        sizeBytes: n
+      }))
+      memory.uploads.push(...uploads)
+      return blobs.intend(
+        uploads.map((upload) => ({ key: upload.key, digest: upload.digest, expiresAt: at }))
+      )
+    }
+    case "publish":
+      return blobs.publish(
+        at,
+        picked.map((upload) => ({
+          ...upload,
+          references: c.flag
+            ? [artifact(`tag ${c.a % 3}`, 0)].map((r) => ({ ...r, digest: upload.digest }))
+            : []
+        }))
+      )
+    case "adopt":
+      return Effect.map(blobs.adopt(at, references(c)), sorted)
+    case "unreference":
+      return blobs.unreference(references(c))
+    case "scan":
+      return scan(database, memory, c)
+    case "find":
+      return Effect.all([orphans.find(sliceOf(c)), orphans.readSlice(sliceOf(c).after, 1 + c.b)])
+    case "purge":
+      return purge(database, memory, c)
+    case "claim":
+      return journal.claim(at, instant(c.at + 1), 1 + c.a)
+    case "confirm":
+      return journal.confirm(keys)
+    case "postpone":
+      return journal.postpone(
+        keys.map((postponed, index) => ({
+          key: postponed,
+          notBefore: instant(c.at + 1),
+          attempts: c.a,
+          error: "SlowDown",
+          deadAt: index % 2 === 0 ? at : null
+        }))
+      )
+    case "retry":
+      return journal.retry(at, c.flag ? "all" : keys)
+    case "reap":
+      return journal.reapIntents(at, instant(c.at + 1), 1 + c.a)
+    case "read":
+      return Effect.all([
+        Effect.map(blobs.owned(keys), sorted),
+        blobs.locate(digest(c.a)),
+        journal.deadLetters(c.flag ? key(`upload-${c.a}`) : null, 2),
+        database.backlog(at)
+      ])
+  }
+}
+
+interface Side {
+  readonly database: Database["Service"]
+  readonly tables: Tables["Service"]
+  readonly memory: Memory
+}
+
+const side = <E, R>(layer: Layer.Layer<Database | Tables | R, E>) =>
+  Effect.gen(function* () {
+    const context = yield* Layer.build(layer)
+    const database = Context.get(context, Database)
+    yield* database.inspect
+    const memory: Memory = { uploads: [], ends: [null, null], cursor: null }
+    return { database, tables: Context.get(context, Tables), memory } satisfies Side
+  })
+
+const tables = ["blobs", "references", "orphans", "journal", "intents", "scan"] as const
+
+/** The report of a property quotes messages only, so the difference has to be in there. */
+const same = (what: string, other: unknown, model: unknown): void => {
+  const difference = `${what}
+  model: ${JSON.stringify(model)}
+  other: ${JSON.stringify(other)}`
+  assert.deepStrictEqual(other, model, difference)
+}
+
+/** Registers the comparison of memory with `layer`. More runs with TWIN_RUNS. */
+export const twinContract = <E, R>(name: string, layer: Layer.Layer<Database | Tables | R, E>): void => {
+  it.effect.prop(
+    `answers and keeps rows as ${name} does, whatever is done to both`,
+    { beginning, commands: Arbitrary.array(command, { minLength: 25, maxLength: 60 }) },
+    ({ beginning: given, commands }) =>
+      Effect.gen(function* () {
+        const [model, other] = [yield* side(Databases.memory), yield* side(layer)]
+        yield* model.tables.write(rowsOf(given))
+        yield* other.tables.write(rowsOf(given))
+        for (const [step, c] of commands.entries()) {
+          const at = `step ${step}: ${JSON.stringify(c)}`
+          const expected = yield* Effect.exit(run(model.database, model.memory, c))
+          const answer = yield* Effect.exit(run(other.database, other.memory, c))
+          assert.isTrue(Exit.isSuccess(expected), at)
+          same(`${at}: the answer`, answer, expected)
+          const [rows, modelRows] = [yield* other.tables.rows, yield* model.tables.rows]
+          for (const table of tables) same(`${at}: ${table}`, rows[table], modelRows[table])
+        }
+      }).pipe(Effect.scoped),
+    { timeout: 120_000, arbitrary: { runs: Number(process.env.TWIN_RUNS ?? 30), size: 40 } }
+  )
+}

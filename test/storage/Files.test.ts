@@ -1,0 +1,179 @@
+/** Files, beyond the contract: what is in the directory, and when. Paths are in files/paths.test.ts. */
+import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Option, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import * as Files from "../../src/storage/Files.ts"
+import { fromFileSystem } from "../../src/storage/files/failure.ts"
+import { Storage } from "../../src/storage/Storage.ts"
+import { storageContract } from "./contract.ts"
+import { fresh, inTemporary, io, key, keysOf, one, opened, temporary } from "./files/harness.ts"
+
+storageContract("files", inTemporary(false))
+
+describe("time", () => {
+  it.effect("objects are dated by the Clock", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* fresh
+      for (const at of [0, 1, 1_700_000_000_123, 1_899_999_999_999]) {
+        yield* TestClock.setTime(at)
+        yield* storage.put(key("a"), one, 1)
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual(Option.getOrThrow(yield* storage.head(key("a"))).modifiedAt, at)
+        assert.strictEqual((yield* Stream.runCollect(storage.list(""))).flat()[0]?.modifiedAt, at)
+      }
+    })
+  )
+
+  it.effect("what a crashed upload left behind is removed after a day", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporary
+      const now = 1_700_000_000_000
+      yield* TestClock.setTime(now)
+      yield* io(() => mkdir(join(directory, ".incoming")))
+      const age = Duration.toMillis(Files.leftoverAge)
+      const left = { old: now - age - 1000, young: now - age + 1000, future: now + 1000 }
+      for (const [name, at] of Object.entries(left)) {
+        const path = join(directory, ".incoming", name)
+        yield* io(() => writeFile(path, "x"))
+        yield* io(() => utimes(path, at / 1000, at / 1000))
+      }
+      yield* opened({ directory })
+      assert.sameMembers(yield* io(() => readdir(join(directory, ".incoming"))), ["young", "future"])
+    })
+  )
+})
+
+describe("the directory", () => {
+  it.effect("holds nothing of puts that failed", () =>
+    Effect.gen(function* () {
+      const { directory, storage } = yield* fresh
+      yield* Effect.exit(storage.put(key("a/b"), one, 2))
+      yield* Effect.exit(storage.put(key("a/b"), Stream.concat(one, Stream.fail("broken")), 2))
+      yield* Effect.exit(storage.put(key("a/b"), Stream.concat(one, Stream.die("broken")), 2))
+      assert.deepStrictEqual(yield* io(() => readdir(directory, { recursive: true })), [".incoming"])
+    })
+  )
+
+  it.effect("may hold files of others, which are neither listed nor touched", () =>
+    Effect.gen(function* () {
+      const { directory, storage } = yield* fresh
+      yield* storage.put(key("a"), one, 1)
+      const foreign = ["lost+found", "a b", ".DS_Store", "%2fetc", "%00", "%FF", "%"]
+      for (const name of foreign) yield* io(() => writeFile(join(directory, name), "foreign"))
+      yield* io(() => symlink("/nowhere", join(directory, "dangling")))
+      assert.deepStrictEqual(yield* keysOf(storage), ["a"])
+      yield* storage.delete([key("a"), key("dangling-not")])
+      for (const name of foreign) {
+        assert.strictEqual(yield* io(() => readFile(join(directory, name), "utf8")), "foreign")
+      }
+    })
+  )
+
+  it.effect("reports the keys that it cannot delete, beside those that it can", () =>
+    Effect.gen(function* () {
+      const { directory, storage } = yield* fresh
+      yield* storage.put(key("a"), one, 1)
+      yield* storage.put(key("c"), one, 1)
+      yield* io(() => mkdir(join(directory, "b")))
+      const { deleted, failed } = yield* storage.delete([key("a"), key("b"), key("c")])
+      assert.deepStrictEqual(deleted, [key("a"), key("c")])
+      assert.deepStrictEqual(
+        failed.map(({ code, key }): [string, string] => [key, code]),
+        [["b", process.platform === "linux" ? "EISDIR" : "EPERM"]]
+      )
+      // A directory where a file should be is no object.
+      assert.deepStrictEqual(yield* keysOf(storage), [])
+      assert.isTrue(Option.isNone(yield* storage.head(key("b"))))
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(storage.get(key("b"))))).reason, "NotFound")
+      assert.strictEqual((yield* Effect.flip(storage.put(key("b"), one, 1))).reason, "Rejected")
+    })
+  )
+
+  it.effect("is not an empty store when it is gone", () =>
+    Effect.gen(function* () {
+      const { directory, storage } = yield* fresh
+      yield* storage.put(key("a"), one, 1)
+      yield* io(() => rm(directory, { recursive: true }))
+      const failures = {
+        probe: yield* Effect.flip(storage.probe),
+        list: yield* Effect.flip(Stream.runDrain(storage.list(""))),
+        delete: yield* Effect.flip(storage.delete([key("a")])),
+        head: yield* Effect.flip(storage.head(key("a"))),
+        get: yield* Effect.flip(Stream.runDrain(storage.get(key("a")))),
+        put: yield* Effect.flip(storage.put(key("a"), one, 1))
+      }
+      for (const [operation, error] of Object.entries(failures)) {
+        assert.deepStrictEqual([error.operation, error.reason], [operation, "NotFound"])
+      }
+    })
+  )
+
+  it.effect("must be one", () =>
+    Effect.gen(function* () {
+      const outer = yield* temporary
+      const file = join(outer, "file")
+      yield* io(() => writeFile(file, "x"))
+      for (const directory of [file, join(file, "below")]) {
+        const error = yield* Effect.flip(opened({ directory }))
+        assert.deepInclude(error, { operation: "probe", subject: directory, reason: "Rejected" })
+      }
+    })
+  )
+
+  it("turns errors of the file system into reasons", () => {
+    const reason = (code: string) =>
+      fromFileSystem("put", "a", Object.assign(new Error(`${code}: because`), { code })).reason
+    assert.deepStrictEqual(
+      [
+        "EACCES",
+        "EPERM",
+        "EROFS",
+        "ENOENT",
+        "ENOSPC",
+        "EIO",
+        "EMFILE",
+        "ENAMETOOLONG",
+        "ENOTDIR",
+        "EWEIRD"
+      ].map(reason),
+      [
+        ...[
+          "AccessDenied",
+          "AccessDenied",
+          "AccessDenied",
+          "NotFound",
+          "Unavailable",
+          "Unavailable",
+          "Unavailable"
+        ],
+        ...["Rejected", "Rejected", "Unknown"]
+      ]
+    )
+  })
+})
+
+it.live(
+  "durable puts and deletes race in the same directories and lose nothing",
+  () =>
+    Effect.gen(function* () {
+      const storage = yield* Storage
+      const worker = Effect.fnUntraced(function* (i: number) {
+        for (let round = 0; round < 5; round++) {
+          yield* storage.put(key(`d/e/${i}`), one, 1)
+          yield* storage.delete([key(`d/e/${i}`)])
+        }
+        yield* storage.put(key(`d/f/${i}`), one, 1)
+      })
+      yield* Effect.forEach(
+        Array.from({ length: 12 }, (_, i) => i),
+        worker,
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual((yield* keysOf(storage)).length, 12)
+      const now = yield* Clock.currentTimeMillis
+      assert.isAtMost(Option.getOrThrow(yield* storage.head(key("d/f/0"))).modifiedAt, now)
+    }).pipe(Effect.provide(inTemporary(true))),
+  20_000
+)

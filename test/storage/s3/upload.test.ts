@@ -1,0 +1,168 @@
+/** Bodies on their way in: from memory, streamed, in parts. */
+import { randomBytes } from "node:crypto"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Stream } from "effect"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { a, slowDown, storeThat, until, whileTimePasses } from "./harness.ts"
+import { type Answer, errorXml, refuse, reply, silence } from "./stub.ts"
+
+describe("put", () => {
+  it.live("declares the length and sends no checksum trailers", () =>
+    Effect.gen(function* () {
+      for (const size of [0, 1000, 3_000_000]) {
+        const { asked, storage } = yield* storeThat([reply(200)])
+        const body = randomBytes(size)
+        yield* storage.put(ObjectKey.make("a b/c"), Stream.make(body), size)
+        assert.isTrue(asked[0]?.body.equals(body))
+        assert.deepInclude(asked[0], { method: "PUT", url: "/bucket/a%20b/c?x-id=PutObject" })
+        assert.strictEqual(asked[0]?.headers["content-length"], String(size))
+        assert.notProperty(asked[0]?.headers, "x-amz-trailer")
+        assert.notProperty(asked[0]?.headers, "content-encoding")
+      }
+    })
+  )
+
+  it.effect("repeats a small body, runs it once, and does not repeat a large one", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const counted = (size: number) =>
+        Stream.suspend(() => {
+          runs++
+          return Stream.make(Buffer.alloc(size))
+        })
+      const { asked, storage } = yield* storeThat([slowDown, reply(500), reply(200)], { retries: 5 })
+      yield* whileTimePasses(storage.put(a, counted(1000), 1000))
+      assert.deepStrictEqual([runs, asked.length], [1, 3])
+      assert.isTrue(asked.every(({ body }) => body.length === 1000))
+
+      const large = yield* storeThat([slowDown, reply(200)], { retries: 5 })
+      const error = yield* whileTimePasses(Effect.flip(large.storage.put(a, counted(3_000_000), 3_000_000)))
+      assert.strictEqual(error.reason, "Throttled")
+      assert.deepStrictEqual([runs, large.asked.length], [2, 1])
+    })
+  )
+
+  it.live("does not run a large body that the store refuses", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* storeThat([refuse(403, errorXml("AccessDenied"))])
+      let ran = false
+      const body = Stream.suspend(() => {
+        ran = true
+        return Stream.make(Buffer.alloc(3_000_000))
+      })
+      assert.strictEqual((yield* Effect.flip(storage.put(a, body, 3_000_000))).reason, "AccessDenied")
+      assert.isFalse(ran)
+    })
+  )
+
+  it.live("never sends all declared bytes of a body that turns out too long, however late", () =>
+    Effect.gen(function* () {
+      for (const size of [1000, 3_000_000]) {
+        const { asked, storage } = yield* storeThat([reply(200)])
+        const body = Stream.make(Buffer.alloc(size - 1), Buffer.alloc(1)).pipe(
+          Stream.rechunk(1),
+          Stream.concat(Stream.fromEffectDrain(Effect.sleep("200 millis"))),
+          Stream.concat(Stream.make(Buffer.alloc(1)))
+        )
+        assert.strictEqual((yield* Effect.flip(storage.put(a, body, size))).reason, "Truncated")
+        assert.isTrue(asked.every((request) => request.body.length < size && !request.isComplete))
+        // The control: the store was at it.
+        assert.strictEqual(asked[0]?.body.length, size < 2_000_000 ? undefined : size - 1)
+      }
+    })
+  )
+})
+
+describe("put in parts", () => {
+  const MiB = 1024 * 1024
+  const size = 20 * MiB
+  const content = randomBytes(size)
+  const body = Stream.fromIterable(
+    Array.from({ length: 320 }, (_, i) => content.subarray(i * 65536, (i + 1) * 65536))
+  ).pipe(Stream.rechunk(1))
+  const created = `<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>a</Key><UploadId>U1</UploadId></InitiateMultipartUploadResult>`
+
+  /** A store for uploads in parts; `part` and `complete` may be replaced. */
+  const uploads = (replaced: { readonly part?: Answer; readonly complete?: Answer } = {}) =>
+    storeThat(
+      [
+        (asked, response, request) => {
+          const query = new URL(asked.url, "http://x").searchParams
+          const answer = query.has("uploads")
+            ? reply(200, created)
+            : asked.method === "PUT"
+              ? (replaced.part ?? reply(200, "", { etag: `"part-${query.get("partNumber")}"` }))
+              : asked.method === "POST"
+                ? (replaced.complete ??
+                  reply(200, "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"))
+                : reply(204)
+          return answer(asked, response, request)
+        }
+      ],
+      { multipartAboveBytes: 5 * MiB, retries: 2 }
+    )
+
+  it.live("sends parts of 8 MiB and completes them in order", () =>
+    Effect.gen(function* () {
+      const { asked, storage } = yield* uploads()
+      yield* storage.put(a, body, size)
+      const parts = asked.filter(({ method }) => method === "PUT")
+      const inOrder = parts.sort((x, y) => (partNumber(x.url) < partNumber(y.url) ? -1 : 1))
+      assert.deepStrictEqual(
+        inOrder.map((part) => part.body.length),
+        [8 * MiB, 8 * MiB, 4 * MiB]
+      )
+      assert.isTrue(Buffer.concat(inOrder.map((part) => part.body)).equals(content))
+      const complete = asked.at(-1)?.body.toString() ?? ""
+      assert.isBelow(complete.indexOf("part-1"), complete.indexOf("part-2"))
+      assert.isBelow(complete.indexOf("part-2"), complete.indexOf("part-3"))
+    })
+  )
+
+  it.effect("sends a part again that failed", () =>
+    Effect.gen(function* () {
+      let failures = 0
+      const { asked, storage } = yield* uploads({
+        part: (asked, response, request) =>
+          failures++ === 0
+            ? slowDown(asked, response, request)
+            : reply(200, "", { etag: '"e"' })(asked, response, request)
+      })
+      yield* whileTimePasses(storage.put(a, body, size))
+      assert.strictEqual(asked.filter(({ method }) => method === "PUT").length, 4)
+      assert.isFalse(asked.some(({ method }) => method === "DELETE"))
+    })
+  )
+
+  const abandoned: ReadonlyArray<
+    readonly [string, Parameters<typeof uploads>[0], Stream.Stream<Uint8Array, string>]
+  > = [
+    ["a part fails for good", { part: reply(403, errorXml("AccessDenied")) }, body],
+    ["completing fails", { complete: reply(200, errorXml("InternalError")) }, body],
+    ["the body fails", {}, body.pipe(Stream.take(200), Stream.concat(Stream.fail("broken")))],
+    ["the body is too short", {}, Stream.take(body, 200)],
+    ["the body is too long", {}, Stream.concat(body, Stream.make(Buffer.alloc(1)))]
+  ]
+  for (const [what, replaced, body] of abandoned) {
+    it.effect(`ends the upload when ${what}`, () =>
+      Effect.gen(function* () {
+        const { asked, storage } = yield* uploads(replaced)
+        yield* whileTimePasses(Effect.flip(storage.put(a, body, size)))
+        assert.deepInclude(asked.at(-1), { method: "DELETE" })
+        assert.include(asked.at(-1)?.url, "uploadId=U1")
+      })
+    )
+  }
+
+  it.live("ends the upload when it is interrupted", () =>
+    Effect.gen(function* () {
+      const { asked, storage } = yield* uploads({ part: silence })
+      const fiber = yield* Effect.forkChild(storage.put(a, body, size))
+      yield* until(() => asked.some((request) => request.method === "PUT" && request.isComplete))
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(asked.at(-1)?.method, "DELETE")
+    })
+  )
+})
+
+const partNumber = (url: string) => Number(new URL(url, "http://x").searchParams.get("partNumber"))

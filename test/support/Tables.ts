@@ -1,0 +1,210 @@
+/**
+ * The tables behind a `Database`, as plain data: what tests arrange and what they compare. The same on every backend,
+ * so that one suite can hold all of them to the same rows.
+ */
+import { Context, Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import type { Intent, JournalReason, Reference } from "../../src/database/Database.ts"
+import { referenceId, type State } from "../../src/database/Memory.ts"
+import { onProcessClock } from "../../src/database/postgres/Session.ts"
+import type { Digest } from "../../src/domain/Digest.ts"
+import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
+
+export interface BlobRow {
+  readonly digest: Digest
+  readonly key: ObjectKey
+  readonly sizeBytes: number
+  readonly createdAt: number
+  readonly lastUsedAt: number
+}
+
+export interface OrphanRow {
+  readonly digest: Digest
+  readonly seenAt: number
+  readonly condemnedAt: number | null
+}
+
+export interface JournalRow {
+  readonly key: ObjectKey
+  readonly digest: Digest
+  readonly sizeBytes: number
+  readonly reason: JournalReason
+  readonly notBefore: number
+  readonly claimedUntil: number | null
+  readonly attempts: number
+  readonly lastError: string | null
+  readonly deadAt: number | null
+}
+
+/** Every row, sorted by primary key. Instants are milliseconds since the epoch. */
+export interface Rows {
+  readonly blobs: ReadonlyArray<BlobRow>
+  readonly references: ReadonlyArray<Reference>
+  readonly orphans: ReadonlyArray<OrphanRow>
+  readonly journal: ReadonlyArray<JournalRow>
+  readonly intents: ReadonlyArray<Intent>
+  readonly scan: { readonly pass: number; readonly position: Digest | null }
+}
+
+export class Tables extends Context.Service<
+  Tables,
+  {
+    readonly rows: Effect.Effect<Rows>
+    /** Adds rows as a program that knows nothing of us would, and overwrites none. */
+    readonly write: (rows: Partial<Omit<Rows, "scan">>) => Effect.Effect<void>
+    /** As a new catalogue. */
+    readonly clear: Effect.Effect<void>
+  }
+>()("artifact-gc/test/Tables") {}
+
+const sorted = <A>(items: Iterable<A>, by: (item: A) => string): ReadonlyArray<A> =>
+  [...items].sort((a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : 0))
+
+/** The tables of a memory backend. */
+export const inMemory = (state: State): Layer.Layer<Tables> =>
+  Layer.succeed(
+    Tables,
+    Tables.of({
+      rows: Effect.sync(() => ({
+        blobs: sorted(
+          [...state.blobs].map(([digest, row]) => ({ digest, ...row })),
+          (row) => row.digest
+        ),
+        references: sorted(state.references.values(), referenceId),
+        orphans: sorted(
+          [...state.orphans].map(([digest, row]) => ({ digest, ...row })),
+          (row) => row.digest
+        ),
+        journal: sorted(
+          [...state.journal].map(([key, row]) => ({ key, ...row })),
+          (row) => row.key
+        ),
+        intents: sorted(state.intents.values(), (row) => row.key),
+        scan: { ...state.scan }
+      })),
+      write: ({ blobs = [], references = [], orphans = [], journal = [], intents = [] }) =>
+        Effect.sync(() => {
+          for (const { digest, ...row } of blobs) state.blobs.set(digest, row)
+          for (const reference of references) state.references.set(referenceId(reference), reference)
+          for (const { digest, ...row } of orphans) state.orphans.set(digest, row)
+          for (const { key, ...row } of journal) state.journal.set(key, row)
+          for (const intent of intents) state.intents.set(intent.key, intent)
+        }),
+      clear: Effect.sync(() => {
+        for (const table of [state.blobs, state.references, state.orphans, state.journal, state.intents])
+          table.clear()
+        state.scan.pass = 1
+        state.scan.position = null
+      })
+    })
+  )
+
+/** As JSON, so that one statement reads all tables in one snapshot. */
+const readAll = `
+  SELECT json_build_object(
+    'blobs', (SELECT coalesce(json_agg(json_build_object('digest', digest, 'key', object_key, 'sizeBytes', size_bytes,
+      'createdAt', ms(created_at), 'lastUsedAt', ms(last_used_at))), '[]') FROM public.blobs),
+    'artifacts', (SELECT coalesce(json_agg(json_build_object('_tag', 'Artifact', 'repository', repository,
+      'name', name, 'digest', digest)), '[]') FROM public.artifacts),
+    'files', (SELECT coalesce(json_agg(json_build_object('_tag', 'LocalFile', 'path', path,
+      'digest', digest)), '[]') FROM public.local_files),
+    'orphans', (SELECT coalesce(json_agg(json_build_object('digest', digest, 'seenAt', ms(seen_at),
+      'condemnedAt', ms(condemned_at))), '[]') FROM artifact_gc.orphans),
+    'journal', (SELECT coalesce(json_agg(json_build_object('key', object_key, 'digest', digest,
+      'sizeBytes', size_bytes, 'reason', reason, 'notBefore', ms(not_before), 'claimedUntil', ms(claimed_until),
+      'attempts', attempts, 'lastError', last_error, 'deadAt', ms(dead_at))), '[]') FROM artifact_gc.journal),
+    'intents', (SELECT coalesce(json_agg(json_build_object('key', object_key, 'digest', digest,
+      'expiresAt', ms(expires_at))), '[]') FROM artifact_gc.intents),
+    'scan', (SELECT json_build_object('pass', pass, 'position', position) FROM artifact_gc.scans)) AS rows`.replaceAll(
+  /ms\((\w+)\)/g,
+  "(extract(epoch FROM $1) * 1000)::float8"
+)
+
+interface Json extends Omit<Rows, "references"> {
+  readonly artifacts: ReadonlyArray<Reference>
+  readonly files: ReadonlyArray<Reference>
+}
+
+/** DELETE, not TRUNCATE: a new file for each table costs four times as much as a few dead rows. */
+const empty = `DO $$ BEGIN
+  DELETE FROM public.artifacts; DELETE FROM public.local_files; DELETE FROM public.blobs;
+  DELETE FROM artifact_gc.orphans; DELETE FROM artifact_gc.journal; DELETE FROM artifact_gc.intents;
+  UPDATE artifact_gc.scans SET pass = 1, position = NULL;
+END $$`
+
+/** The tables of a PostgreSQL backend under their default names. Statements run on the process's clock. */
+export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer.effect(
+  Tables,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const insert = (statement: string, rows: ReadonlyArray<object>) =>
+      rows.length === 0 ? Effect.void : sql.unsafe(statement, [JSON.stringify(rows)])
+    const write = ({
+      blobs = [],
+      references = [],
+      orphans = [],
+      journal = [],
+      intents = []
+    }: Partial<Rows>) =>
+      Effect.all([
+        insert(
+          `INSERT INTO public.blobs (digest, object_key, size_bytes, created_at, last_used_at)
+           SELECT r->>'digest', r->>'key', (r->>'sizeBytes')::bigint, ${at("createdAt")}, ${at("lastUsedAt")} FROM ${all}`,
+          blobs
+        ),
+        insert(
+          `INSERT INTO public.artifacts (repository, name, digest, created_at)
+           SELECT r->>'repository', r->>'name', r->>'digest', to_timestamp(0) FROM ${all}`,
+          references.filter((reference) => reference._tag === "Artifact")
+        ),
+        insert(
+          `INSERT INTO public.local_files (path, digest, created_at)
+           SELECT r->>'path', r->>'digest', to_timestamp(0) FROM ${all}`,
+          references.filter((reference) => reference._tag === "LocalFile")
+        ),
+        insert(
+          `INSERT INTO artifact_gc.orphans (digest, seen_at, condemned_at)
+           SELECT r->>'digest', ${at("seenAt")}, ${at("condemnedAt")} FROM ${all}`,
+          orphans
+        ),
+        insert(
+          `INSERT INTO artifact_gc.journal (object_key, digest, size_bytes, reason, journaled_at, not_before,
+             claimed_until, attempts, last_error, dead_at)
+           SELECT r->>'key', r->>'digest', (r->>'sizeBytes')::bigint, r->>'reason', to_timestamp(0),
+             ${at("notBefore")}, ${at("claimedUntil")}, (r->>'attempts')::int, r->>'lastError', ${at("deadAt")} FROM ${all}`,
+          journal
+        ),
+        insert(
+          `INSERT INTO artifact_gc.intents (object_key, digest, expires_at)
+           SELECT r->>'key', r->>'digest', ${at("expiresAt")} FROM ${all}`,
+          intents
+        )
+      ])
+    return Tables.of({
+      rows: sql.unsafe<{ rows: Json }>(readAll).pipe(
+        Effect.map(([row]) => toRows(row?.rows)),
+        Effect.orDie,
+        onProcessClock
+      ),
+      write: (rows) => sql.withTransaction(write(rows)).pipe(Effect.asVoid, Effect.orDie, onProcessClock),
+      clear: sql.unsafe(empty).pipe(Effect.asVoid, Effect.orDie, onProcessClock)
+    })
+  })
+)
+
+const all = "json_array_elements($1::text::json) r"
+const at = (field: string): string =>
+  `timestamptz 'epoch' + (r->>'${field}')::float8 * interval '1 millisecond'`
+
+const toRows = (json: Json | undefined): Rows => {
+  if (json === undefined) throw new Error("the statement answered no row")
+  const { artifacts, files, blobs, orphans, journal, intents, scan } = json
+  return {
+    blobs: sorted(blobs, (row) => row.digest),
+    references: sorted([...artifacts, ...files], referenceId),
+    orphans: sorted(orphans, (row) => row.digest),
+    journal: sorted(journal, (row) => row.key),
+    intents: sorted(intents, (row) => row.key),
+    scan
+  }
+}

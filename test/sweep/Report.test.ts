@@ -1,0 +1,383 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Deferred, Effect, Exit, Fiber, Option, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import { SchemaRefused } from "../../src/domain/SchemaRefused.ts"
+import { emptyPhase, phaseNames, SweepReport } from "../../src/domain/SweepReport.ts"
+import { Progress, type ProgressEvent } from "../../src/sweep/Progress.ts"
+import { Sweep } from "../../src/sweep/Sweep.ts"
+import { dies, fails, hangsBefore } from "../../src/testing/Faults.ts"
+import type { Verb } from "../../src/testing/FaultyDatabase.ts"
+import {
+  abandon,
+  artifact,
+  blobKey,
+  blobs,
+  bury,
+  clean,
+  counts,
+  day,
+  digest,
+  hour,
+  journalRow,
+  minute,
+  objects,
+  snapshot,
+  stage,
+  start,
+  sweep,
+  sweepAfter,
+  upload,
+  World,
+  world
+} from "./support/World.ts"
+
+/** Something of every kind, at the moment when the first orphans' waits are over. */
+const mixed = Effect.gen(function* () {
+  const { storage, state, rows } = yield* World
+  yield* stage("uploads/stale/1", 10)
+  yield* stage("uploads/stale/2", 20)
+  yield* upload("kept", {
+    key: ObjectKey.make("uploads/stale/kept"),
+    references: [artifact("v1", "kept")]
+  })
+  yield* TestClock.setTime(start + 22 * hour)
+  yield* stage("uploads/fresh/1", 40)
+  yield* upload("purgeable", { sizeBytes: 100 })
+  yield* upload("purgeable too", { sizeBytes: 200 })
+  yield* upload("saved", { sizeBytes: 400 })
+  yield* sweep()
+  yield* TestClock.adjust("30 minutes")
+  yield* upload("quarantined", { sizeBytes: 800 })
+  for (let n = 0; n < 3; n++) yield* sweepAfter(n === 0 ? 0 : 30 * minute)
+  yield* TestClock.setTime(start + day)
+  yield* upload("waiting", { sizeBytes: 1600 })
+  state.references.set("theirs", artifact("theirs", "saved"))
+  yield* bury("dead", start, 3)
+  yield* bury("dead too", start, 5)
+  storage.refused.set(yield* bury("undeletable", start, 7), "AccessDenied")
+  yield* bury("not due", start + day + 1, 9)
+  yield* rows.journal.postpone([
+    { key: yield* bury("given up", start), notBefore: start, attempts: 12, error: "no", deadAt: start }
+  ])
+  yield* abandon("forgotten", start + day - 1)
+})
+
+const nothing = {
+  bytes: 0,
+  kept: {},
+  failed: {},
+  stoppedBy: null,
+  error: null,
+  sample: [],
+  durationMillis: 0
+}
+
+describe("the report of a sweep", () => {
+  it.effect("has exact numbers for a bit of everything", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const report = yield* sweep()
+      assert.deepStrictEqual(report, {
+        startedAt: "2026-11-23T00:00:00.000Z",
+        durationMillis: 0,
+        dryRun: false,
+        outcome: "failed",
+        phases: {
+          uploads: {
+            ...nothing,
+            seen: 4,
+            eligible: 2,
+            deleted: 2,
+            bytes: 30,
+            kept: { grace: 1, "owned by the catalogue": 1 }
+          },
+          orphans: {
+            ...nothing,
+            seen: 6,
+            eligible: 2,
+            deleted: 2,
+            bytes: 300,
+            kept: { grace: 1, quarantine: 1, referenced: 1 }
+          },
+          journal: { ...nothing, seen: 3, eligible: 3, deleted: 2, bytes: 8, failed: { AccessDenied: 1 } }
+        },
+        totals: { eligible: 7, deleted: 6, bytes: 338, failed: 1 },
+        left: {
+          waiting: 1,
+          condemned: 1,
+          condemnedBytes: 800,
+          journaled: 3,
+          deadLetters: 1,
+          nextDueAt: new Date(start + day + 1).toISOString()
+        }
+      })
+      assert.deepStrictEqual(yield* blobs, ["kept", "quarantined", "saved", "waiting"])
+      assert.deepStrictEqual(yield* objects, [
+        "blobs/forgotten/1",
+        "blobs/given up/1",
+        "blobs/not due/1",
+        "blobs/quarantined/1",
+        "blobs/saved/1",
+        "blobs/undeletable/1",
+        "blobs/waiting/1",
+        "uploads/fresh/1",
+        "uploads/stale/kept"
+      ])
+      yield* clean
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("survives JSON", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const { database } = yield* World
+      database.next("orphans.purge", fails("Contended"))
+      const codec = Schema.toCodecJson(SweepReport)
+      for (const report of [yield* sweep({ dryRun: true }), yield* sweep(), yield* sweep()]) {
+        const text = JSON.stringify(yield* Schema.encodeEffect(codec)(report))
+        assert.deepStrictEqual(yield* Schema.decodeEffect(codec)(JSON.parse(text)), report)
+      }
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("says when the next orphan is due", () =>
+    Effect.gen(function* () {
+      const dueAfter = Effect.map(sweep(), ({ left }) => Date.parse(left?.nextDueAt ?? "") - start)
+      assert.isNaN(yield* dueAfter)
+      yield* upload("a")
+      assert.strictEqual(yield* dueAfter, hour)
+      yield* TestClock.adjust(90 * minute)
+      assert.strictEqual(yield* dueAfter, 90 * minute + hour)
+      yield* TestClock.adjust(hour)
+      assert.isNaN(yield* dueAfter)
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("a dry run", () => {
+  it.effect("changes nothing, and names and counts what the sweep after it deletes", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const before = yield* snapshot
+      const { database, storage } = yield* World
+      database.calls.length = 0
+      storage.calls.length = 0
+      const plan = yield* sweep({ dryRun: true })
+      assert.deepStrictEqual(yield* snapshot, before)
+      assert.deepStrictEqual([...new Set(storage.calls.map((call) => call.operation))], ["list"])
+      const reads: ReadonlyArray<Verb> = [
+        "inspect",
+        "backlog",
+        "orphans.readSlice",
+        "orphans.find",
+        "blobs.owned"
+      ]
+      assert.sameMembers([...new Set(database.calls.map((call) => call.operation))], [...reads])
+
+      storage.refused.clear()
+      const done = yield* sweep()
+      for (const name of phaseNames) {
+        assert.strictEqual(plan.phases[name].eligible, done.phases[name].deleted, name)
+        assert.strictEqual(plan.phases[name].bytes, done.phases[name].bytes, name)
+        assert.strictEqual(plan.phases[name].deleted, 0)
+      }
+      assert.deepStrictEqual(plan.phases.uploads.sample, ["uploads/stale/1", "uploads/stale/2"])
+      assert.deepStrictEqual(plan.phases.orphans.sample, ["purgeable", "purgeable too"])
+      assert.deepStrictEqual(plan.phases.journal.kept, { "not due": 1 })
+      assert.isTrue(plan.dryRun)
+      assert.strictEqual(plan.outcome, "complete")
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("can be repeated for weeks and nothing goes", () =>
+    Effect.gen(function* () {
+      yield* upload("a")
+      yield* stage("uploads/s/1")
+      for (let n = 0; n < 4; n++) yield* sweepAfter(7 * day, { dryRun: true })
+      assert.deepStrictEqual(yield* objects, ["blobs/a/1", "uploads/s/1"])
+      assert.deepStrictEqual(yield* blobs, ["a"])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("names twenty candidates of a phase and counts them all", () =>
+    Effect.gen(function* () {
+      for (let n = 0; n < 45; n++) yield* stage(`uploads/s/${String(n).padStart(2, "0")}`, 2)
+      const { uploads } = (yield* sweepAfter(day, { dryRun: true })).phases
+      assert.deepInclude(uploads, { seen: 45, eligible: 45, bytes: 90 })
+      assert.deepStrictEqual(uploads.sample.slice(0, 2), ["uploads/s/00", "uploads/s/01"])
+      assert.strictEqual(uploads.sample.length, 20)
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("a failure", () => {
+  it.effect("in the uploads leaves orphans and journal to be collected", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const { storage } = yield* World
+      storage.next("list", fails("AccessDenied"))
+      const report = yield* sweep()
+      assert.deepInclude(report.phases.uploads, { seen: 0, stoppedBy: "failure" })
+      assert.strictEqual(report.phases.uploads.error?.tag, "StorageError")
+      assert.deepStrictEqual([report.phases.orphans.deleted, report.phases.journal.deleted], [2, 2])
+      assert.strictEqual(report.outcome, "failed")
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("in the orphans leaves the journal to be collected", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const { database } = yield* World
+      database.next("orphans.purge", fails("Contended"))
+      const report = yield* sweep()
+      assert.deepInclude(report.phases.orphans, { eligible: 0, deleted: 0, stoppedBy: "failure" })
+      assert.include(report.phases.orphans.error?.message, "orphans.purge failed (Contended)")
+      assert.strictEqual(report.phases.journal.deleted, 2)
+      assert.deepInclude(counts(yield* sweep(), "orphans"), { deleted: 2 })
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("to find the orphans purges none, not even those condemned long ago", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const { database } = yield* World
+      const before = yield* blobs
+      database.next("orphans.find", fails("Unavailable"))
+      const report = yield* sweepAfter(7 * day)
+      assert.deepInclude(counts(report, "orphans"), { eligible: 0, deleted: 0, stoppedBy: "failure" })
+      assert.deepStrictEqual(yield* blobs, before)
+      assert.include(yield* objects, blobKey("purgeable"))
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("of every call leaves a report and everything else as it was", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const { database, storage } = yield* World
+      const before = yield* snapshot
+      database.always(() => fails("Unavailable"))
+      storage.always(() => fails("Unavailable"))
+      const report = yield* sweep()
+      assert.strictEqual(report.outcome, "failed")
+      assert.isNull(report.left)
+      assert.deepInclude(report.totals, { eligible: 0, deleted: 0 })
+      assert.deepStrictEqual(yield* snapshot, before)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("that is a defect is reported like any other, wherever it strikes", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const { database, storage } = yield* World
+      const bug = new TypeError("undefined is not a function")
+      const defect = { tag: "Defect", message: bug.message }
+      storage.next("list", dies(bug))
+      database.next("orphans.record", dies(bug))
+      database.next("journal.claim", dies("not even an Error"))
+      database.next("backlog", dies(bug))
+      const report = yield* sweep()
+      assert.deepStrictEqual(
+        phaseNames.map((name) => report.phases[name].error),
+        [defect, defect, { tag: "Defect", message: "not even an Error" }]
+      )
+      assert.isNull(report.left)
+      database.next("inspect", dies(bug))
+      const guarded = yield* sweep()
+      assert.strictEqual(guarded.outcome, "failed")
+      assert.deepStrictEqual(guarded.phases.uploads.error, defect)
+      assert.strictEqual(guarded.totals.deleted, 0)
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("an interruption", () => {
+  it.effect("passes through and is not reported as a failure", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const { storage } = yield* World
+      const deleting = yield* Deferred.make<void>()
+      storage.next("delete", hangsBefore(Effect.andThen(Deferred.succeed(deleting, undefined), Effect.never)))
+      const fiber = yield* Effect.forkChild(sweep())
+      yield* Deferred.await(deleting)
+      yield* Fiber.interrupt(fiber)
+      const exit = yield* Fiber.await(fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      assert.include(yield* objects, "uploads/stale/1")
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("a catalogue that the guard refuses", () => {
+  const refused = new SchemaRefused({
+    problems: [
+      {
+        kind: "DestructiveForeignKey",
+        table: "public.artifacts",
+        constraint: "artifacts_digest_fkey",
+        problem: "ON DELETE CASCADE",
+        fix: "ALTER TABLE …"
+      }
+    ]
+  })
+  it.effect("is not collected from, in any phase, dry or not", () =>
+    Effect.gen(function* () {
+      yield* upload("a")
+      yield* stage("uploads/s/1")
+      yield* bury("dead")
+      yield* TestClock.adjust(7 * day)
+      const before = yield* snapshot
+      const { storage } = yield* World
+      for (const dryRun of [false, true]) {
+        const report = yield* sweep({ dryRun })
+        assert.strictEqual(report.outcome, "refused")
+        const error = { tag: "SchemaRefused", message: refused.message }
+        assert.deepStrictEqual(report.phases.orphans, { ...emptyPhase, stoppedBy: "failure", error })
+      }
+      assert.deepStrictEqual(yield* snapshot, before)
+      assert.deepStrictEqual(storage.calls, [])
+    }).pipe(Effect.provide(world({}, (inner) => ({ ...inner, inspect: Effect.fail(refused) }))))
+  )
+})
+
+describe("progress", () => {
+  it.effect("is told to whoever runs the sweep, batch by batch", () =>
+    Effect.gen(function* () {
+      yield* mixed
+      const mine: Array<ProgressEvent> = []
+      const watching = {
+        watched: true,
+        report: (event: ProgressEvent) => Effect.sync(() => void mine.push(event))
+      }
+      yield* Effect.provideService((yield* Sweep).once(), Progress, watching)
+      assert.deepStrictEqual(
+        phaseNames.map((name) => mine.findLast((event) => event.phase === name)),
+        [
+          { phase: "uploads", seen: 4, deleted: 2, bytes: 30, expected: null },
+          { phase: "orphans", seen: 6, deleted: 2, bytes: 300, expected: null },
+          { phase: "journal", seen: 3, deleted: 2, bytes: 8, expected: 3 }
+        ]
+      )
+    }).pipe(
+      Effect.provide(world()),
+      // Somebody else's, when the layers were built.
+      Effect.provideService(Progress, { watched: false, report: () => Effect.die("the wrong one") })
+    )
+  )
+})
+
+describe("an expired intent", () => {
+  it.effect("is due for the next sweep, so that a dry run is right about this one", () =>
+    Effect.gen(function* () {
+      yield* abandon("a", start + hour)
+      yield* TestClock.adjust(hour)
+      assert.strictEqual((yield* sweep({ dryRun: true })).totals.eligible, 0)
+      assert.strictEqual((yield* sweep()).totals.deleted, 0)
+      assert.deepInclude(yield* journalRow(blobKey("a")), { digest: digest("a"), reason: "reaped" })
+      assert.strictEqual((yield* sweepAfter(1, { dryRun: true })).totals.eligible, 1)
+      assert.strictEqual((yield* sweep()).totals.deleted, 1)
+      const { rows } = yield* World
+      assert.isTrue(Option.isNone(yield* rows.blobs.locate(digest("a"))))
+    }).pipe(Effect.provide(world()))
+  )
+})

@@ -1,0 +1,29 @@
+/**
+ * Two projects, run by scripts/test.mjs: `unit` needs nothing but npm's packages, `real` needs the
+ * servers that scripts/servers.mjs starts. Two workers at most: the databases want the other cores.
+ */
+import { defineConfig } from "vitest/config"
+
+const real = "test/**/*.real.test.ts"
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: [real],
+          testTimeout: 30_000,
+          hookTimeout: 60_000
+        }
+      },
+      {
+        extends: true,
+        test: { name: "real", include: [real], testTimeout: 120_000, hookTimeout: 120_000 }
+      }
+    ]
+  }
+})
