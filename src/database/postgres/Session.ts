@@ -3,7 +3,7 @@
  *
  * Every verb is one transaction that may be repeated, so the retry lives here and nowhere above.
  */
-import { Clock, Effect, Schedule } from "effect"
+import { Cause, Clock, Effect, Schedule } from "effect"
 import { SqlClient, SqlError, type Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
@@ -91,10 +91,28 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
     transaction: (effect) =>
       sql
         .withTransaction(effect)
-        .pipe(Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED"))
+        .pipe(
+          Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED"),
+          rollbackMayFail
+        )
   }
   return session
 })
+
+/**
+ * On a connection that is lost the client cannot roll back either, and calls that a defect. PostgreSQL has rolled
+ * back by itself, so what went wrong first stands, and can be tried again.
+ */
+const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError.SqlError> =>
+  Effect.catchCause(effect, (cause): Effect.Effect<never, E | SqlError.SqlError> => {
+    const defects = cause.reasons.filter(Cause.isDieReason).map((reason) => reason.defect)
+    const lost = defects.find(SqlError.isSqlError)
+    if (lost === undefined) return Effect.failCause(cause)
+    const others = cause.reasons.filter(
+      (reason) => !(Cause.isDieReason(reason) && SqlError.isSqlError(reason.defect))
+    )
+    return others.length === 0 ? Effect.fail(lost) : Effect.failCause(Cause.fromReasons(others))
+  })
 
 /** An instant as a parameter. */
 export const instant = (millis: number): Date => new Date(millis)

@@ -1,0 +1,22 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect, Layer } from "effect"
+import * as Files from "../../src/storage/Files.ts"
+import * as Databases from "../support/Databases.ts"
+import { sameAsMemory } from "./same.ts"
+
+/** A store in a directory of its own, new at each build and removed with it. */
+const files = Layer.unwrap(
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "artifact-gc-scenarios-"))),
+      (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+    ),
+    (directory) => Files.layer({ directory, durable: false })
+  )
+)
+
+sameAsMemory("embedded PostgreSQL and files", {
+  layer: Layer.merge(Databases.postgres(Databases.embedded), files)
+})
