@@ -118,6 +118,12 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
       "GC_LEASE: must be at least twice S3_REQUEST_TIMEOUT, or leases end while requests are under way"
     )
   }
+  for (const [env, prefix] of [
+    ["GC_UPLOAD_PREFIX", values.uploadPrefix],
+    ["GC_BLOB_PREFIX", values.blobPrefix]
+  ] as const) {
+    if (!prefix.endsWith("/")) problems.push(`${env}: must end in "/", or it would take in its neighbours`)
+  }
   if (
     values.blobPrefix.startsWith(values.uploadPrefix) ||
     values.uploadPrefix.startsWith(values.blobPrefix)

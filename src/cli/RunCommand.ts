@@ -42,7 +42,8 @@ export const serve = Effect.fnUntraced(function* (config: Configuration, json: b
         Effect.gen(function* () {
           yield* log(report)
           if (json) yield* Console.log(JSON.stringify(report))
-          yield* announceNext(config.when, config.jitter)
+          const stopping = yield* Effect.raceFirst(Effect.as(stop, true), Effect.succeed(false))
+          if (!stopping) yield* announceNext(config.when, config.jitter)
         })
       )
     )

@@ -7,8 +7,8 @@
 import { Clock, Duration, Effect, Random, Result } from "effect"
 import { Database, type JournalEntry, type Postponement } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
-import type { StorageError } from "../domain/StorageError.ts"
-import { Storage } from "../storage/Storage.ts"
+import { StorageError } from "../domain/StorageError.ts"
+import { type DeleteFailure, Storage } from "../storage/Storage.ts"
 import type { SweepSettings } from "./Settings.ts"
 import type { Tally } from "./Tally.ts"
 
@@ -17,6 +17,20 @@ import type { Tally } from "./Tally.ts"
  * add load to its recovery.
  */
 const consecutiveFailuresMax = 3
+
+/**
+ * Codes that say something of the store's present state and nothing of the key. They are not held against it, or an
+ * hour of throttling would leave dead letters.
+ */
+const passing = new Set([
+  "SlowDown",
+  "Throttled",
+  "TooManyRequests",
+  "ServiceUnavailable",
+  "Unavailable",
+  "RequestTimeout",
+  "TimedOut"
+])
 
 export interface Deletion {
   /** Deletes the objects of `entries`, which this collector has leased, and settles their rows. */
@@ -27,56 +41,81 @@ export interface Deletion {
 }
 
 export const make = Effect.fnUntraced(function* (settings: SweepSettings) {
-  const database = yield* Database
+  const { journal } = yield* Database
   const storage = yield* Storage
   let failuresInARow = 0
+
+  /** Ends the phase when the store fails again and again. */
+  const requestFailed = (error: StorageError) => {
+    failuresInARow += 1
+    return failuresInARow >= consecutiveFailuresMax ? Effect.fail(error) : Effect.void
+  }
 
   const deletion: Deletion = {
     delete: Effect.fnUntraced(function* (entries, tally) {
       const outcome = yield* Effect.result(storage.delete(entries.map((entry) => entry.key)))
       const now = yield* Clock.currentTimeMillis
-      if (Result.isFailure(outcome)) {
-        // The request failed, not the keys: their attempts are not counted, or an outage would make dead letters.
-        failuresInARow += 1
-        tally.failed(outcome.failure.reason, entries.length)
-        const notBefore = now + Duration.toMillis(settings.backoffBase)
-        yield* database.journal.postpone(
-          entries.map(({ key, attempts }) => ({
-            key,
-            attempts,
-            notBefore,
-            error: outcome.failure.detail,
-            deadAt: null
-          }))
-        )
-        if (failuresInARow >= consecutiveFailuresMax) return yield* outcome.failure
-        return
-      }
-      failuresInARow = 0
-      const gone = new Set(outcome.success.deleted)
-      const size = entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
-      tally.deleted(gone.size, size)
-      yield* database.journal.confirm([...gone])
-      if (outcome.success.failed.length === 0) return
-      const attempts = new Map(entries.map((entry) => [entry.key, entry.attempts + 1]))
       const random = yield* Random.next
-      yield* database.journal.postpone(
-        outcome.success.failed.map(({ key, code, detail }): Postponement => {
-          const failedAttempts = attempts.get(key) ?? 1
+      if (Result.isFailure(outcome)) {
+        const { reason, detail } = outcome.failure
+        tally.failed(reason, entries.length)
+        yield* journal.postpone(entries.map((entry) => putOff(settings, entry, detail, false, now, random)))
+        return yield* requestFailed(outcome.failure)
+      }
+      const { deleted, failed } = outcome.success
+      const gone = new Set(deleted)
+      tally.deleted(
+        gone.size,
+        entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
+      )
+      yield* journal.confirm(deleted)
+      const byKey = new Map(entries.map((entry) => [entry.key, entry]))
+      yield* journal.postpone(
+        failed.flatMap(({ key, code, detail }) => {
+          const entry = byKey.get(key)
           tally.failed(code, 1)
-          return {
-            key,
-            attempts: failedAttempts,
-            notBefore: now + backoffMillis(settings, failedAttempts, random),
-            error: `${code}: ${detail}`,
-            deadAt: failedAttempts >= settings.attemptsMax ? now : null
-          }
+          const counts = !passing.has(code)
+          return entry === undefined
+            ? []
+            : [putOff(settings, entry, `${code}: ${detail}`, counts, now, random)]
         })
       )
+      // Stores without batch deletes answer an outage key by key.
+      if (deleted.length === 0 && failed.every(({ code }) => passing.has(code))) {
+        return yield* requestFailed(outage(failed))
+      }
+      failuresInARow = 0
     })
   }
   return deletion
 })
+
+/** The row of a key whose object is still there. Only a failure of its own `counts` against it. */
+const putOff = (
+  settings: SweepSettings,
+  entry: JournalEntry,
+  error: string,
+  counts: boolean,
+  now: number,
+  random: number
+): Postponement => {
+  const attempts = counts ? entry.attempts + 1 : entry.attempts
+  return {
+    key: entry.key,
+    attempts,
+    notBefore: now + backoffMillis(settings, Math.max(1, attempts), random),
+    error,
+    deadAt: counts && attempts >= settings.attemptsMax ? now : null
+  }
+}
+
+const outage = (failed: ReadonlyArray<DeleteFailure>): StorageError =>
+  new StorageError({
+    operation: "delete",
+    subject: `${failed.length} keys`,
+    reason: "Unavailable",
+    detail: `every key was answered with ${[...new Set(failed.map(({ code }) => code))].join(", ")}`
+  })
 
 /** Capped exponential back-off with ±20 % jitter; `random` is in [0, 1). */
 export const backoffMillis = (settings: SweepSettings, attempts: number, random: number): number => {

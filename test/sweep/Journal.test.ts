@@ -276,9 +276,29 @@ describe("a store that is down", () => {
         stoppedBy: null
       })
       assert.isNull(report.phases.journal.error)
-      yield* sweepAfter(minute)
+      yield* sweepAfter(1.2 * minute)
       assert.deepStrictEqual(yield* objects, [])
     }).pipe(Effect.provide(world({ batchMax: 2, deleteConcurrency: 1 })))
+  )
+
+  it.effect(
+    "that throttles key by key for days leaves no dead letter, and is asked three times in a sweep",
+    () =>
+      Effect.gen(function* () {
+        const { storage, rows } = yield* World
+        const keys = yield* Effect.forEach(names("slow", 10), (name) => bury(name))
+        for (const key of keys) storage.refused.set(key, "SlowDown")
+        for (let hours = 0; hours < 72; hours++) {
+          const before = storage.count("delete")
+          const report = yield* sweepAfter(hour)
+          assert.strictEqual(storage.count("delete") - before, 3)
+          assert.deepInclude(counts(report, "journal"), { failed: { SlowDown: 6 }, stoppedBy: "failure" })
+        }
+        assert.deepStrictEqual(yield* rows.journal.deadLetters(null, 10), [])
+        storage.refused.clear()
+        yield* sweepAfter(hour)
+        assert.deepStrictEqual(yield* objects, [])
+      }).pipe(Effect.provide(world({ batchMax: 2, deleteConcurrency: 1 })))
   )
 
   it.effect("may delete ten seconds after its time-out: content pushed in between survives", () =>
@@ -290,7 +310,7 @@ describe("a store that is down", () => {
       assert.strictEqual(yield* push(artifact("again", "a"), blobKey("a", 2)), "uploaded")
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(yield* objects, [blobKey("a", 2)])
-      yield* sweepAfter(minute)
+      yield* sweepAfter(1.2 * minute)
       assert.deepStrictEqual(yield* journaled, [])
       assert.deepStrictEqual(yield* objects, [blobKey("a", 2)])
     }).pipe(Effect.provide(world(noWaits)))
