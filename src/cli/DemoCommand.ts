@@ -3,12 +3,13 @@
  * then everything is read back. The clock is set forward between the sweeps, so hours take seconds; nothing else is
  * staged.
  */
-import { mkdir, mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { Clock, Duration, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid, type Configuration } from "../Config.ts"
 import * as Live from "../Live.ts"
+import { makeDirectory } from "../platform/directories.ts"
 import { allFlags, configuration } from "./Configured.ts"
 import * as Story from "./demo/Story.ts"
 import * as TravelClock from "./demo/TravelClock.ts"
@@ -65,7 +66,7 @@ const demoConfiguration = Effect.fnUntraced(function* (config: Configuration) {
   const parent = config.place.directory
   const directory = yield* Effect.acquireRelease(
     Effect.promise(async () => {
-      await mkdir(parent, { recursive: true })
+      await makeDirectory(parent)
       return mkdtemp(join(parent, "demo-"))
     }),
     (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))

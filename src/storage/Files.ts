@@ -17,6 +17,7 @@ import { dirname, join, resolve } from "node:path"
 import { Clock, Duration, Effect, Layer, Option, Stream } from "effect"
 import { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
+import { makeDirectory } from "../platform/directories.ts"
 import { exactly } from "./body.ts"
 import { codeOf, fromFileSystem, isAbsent } from "./files/failure.ts"
 import { filePath, toBytes } from "./files/KeyPath.ts"
@@ -76,7 +77,7 @@ const make = Effect.fnUntraced(function* (root: string, durable: boolean) {
     locate: (key) => join(root, filePath(toBytes(key))),
     present: (operation) => io(operation, root, () => access(incoming))
   }
-  yield* io("probe", root, () => mkdir(incoming, { recursive: true }))
+  yield* io("probe", root, () => makeDirectory(incoming))
   yield* removeLeftovers(incoming)
 
   return Storage.of({

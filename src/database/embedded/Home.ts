@@ -11,6 +11,7 @@ import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { Effect } from "effect"
+import { makeDirectory } from "../../platform/directories.ts"
 import { asListed, type Binaries, type RunAs, run, type User } from "./Binaries.ts"
 import { EmbeddedPostgresError, type EmbeddedPostgresFailure } from "./EmbeddedError.ts"
 
@@ -35,7 +36,7 @@ const initialising = new Set<string>()
 /** Makes the directory if need be. Fails with `permission`, `foreign-data`, or `start-failed` for other I/O errors. */
 export const open = Effect.fn("Home.open")(function* (directory: string) {
   const path = yield* attempt(directory, "make or resolve it", async () => {
-    await fs.mkdir(directory, { recursive: true })
+    await makeDirectory(directory)
     return fs.realpath(directory)
   })
   if (yield* attempt(path, "read it", () => exists(join(path, "PG_VERSION")))) {

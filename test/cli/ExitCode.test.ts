@@ -1,0 +1,97 @@
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { CliError } from "effect/cli"
+import { assert, describe, it } from "vitest"
+import { ConfigInvalid } from "../../src/Config.ts"
+import { TreeUnreadable } from "../../src/cli/demo/Tree.ts"
+import { codeOf, Ended, exitCodes } from "../../src/cli/ExitCode.ts"
+import { codeOf as codeOfReport } from "../../src/cli/SweepCommand.ts"
+import { EmbeddedPostgresError } from "../../src/database/Embedded.ts"
+import { DatabaseError } from "../../src/domain/DatabaseError.ts"
+import { SchemaRefused } from "../../src/domain/SchemaRefused.ts"
+import { StorageError } from "../../src/domain/StorageError.ts"
+import { emptyPhase, phaseNames, type SweepReport, totalsOf } from "../../src/domain/SweepReport.ts"
+
+const source = new URL("../../src/", import.meta.url).pathname
+
+const report = (outcome: SweepReport["outcome"]): SweepReport => {
+  const phases = Object.fromEntries(
+    phaseNames.map((name) => [name, emptyPhase])
+  ) as unknown as SweepReport["phases"]
+  return {
+    startedAt: "2026-11-22T00:00:00.000Z",
+    durationMillis: 0,
+    dryRun: false,
+    outcome,
+    phases,
+    totals: totalsOf(phases),
+    left: null
+  }
+}
+
+const help = (errors: ReadonlyArray<CliError.NonShowHelpErrors>) =>
+  new CliError.ShowHelp({ commandPath: ["artifact-gc"], errors })
+
+describe("the exit code", () => {
+  const unknown = new CliError.UnrecognizedOption({ option: "--x", suggestions: [] })
+  const cases: ReadonlyArray<readonly [title: string, error: unknown, code: number]> = [
+    ["of help that was asked for is 0", help([]), 0],
+    ["of a command line that cannot be used is 2", help([unknown]), 2],
+    ["of a configuration that cannot be used is 2", new ConfigInvalid({ problems: ["X: y"] }), 2],
+    ["of a tree that cannot be read is 2", new TreeUnreadable({ path: "/x", cause: new Error("ENOENT") }), 2],
+    [
+      "of a catalogue that is refused is 4",
+      new SchemaRefused({ problems: [{ kind: "NoReferences", table: "t", problem: "p", fix: "f" }] }),
+      4
+    ],
+    [
+      "of a database out of reach is 5",
+      new DatabaseError({ operation: "inspect", reason: "Unavailable", detail: "x" }),
+      5
+    ],
+    [
+      "of a store that denies access is 5",
+      new StorageError({ operation: "probe", subject: "b", reason: "AccessDenied", detail: "x" }),
+      5
+    ],
+    [
+      "of an embedded PostgreSQL that cannot run is 5",
+      new EmbeddedPostgresError({ reason: "in-use", dataDirectory: "/d", detail: "x" }),
+      5
+    ],
+    ["of a command that has said it itself is what it said", new Ended({ code: 3 }), 3],
+    ["of a defect is 1", new TypeError("x is not a function"), 1],
+    ["of an error without a class is 1", "boom", 1],
+    ["of nothing is 1", null, 1]
+  ]
+  for (const [title, error, code] of cases) it(title, () => assert.strictEqual(codeOf(error), code))
+
+  it("of a sweep is 3 when something that should be gone is not, and 4 when it was refused", () => {
+    assert.deepStrictEqual(
+      (["complete", "bounded", "failed", "refused"] as const).map((outcome) => codeOfReport(report(outcome))),
+      [0, 0, 3, 4]
+    )
+  })
+
+  it("of every error of this program has been thought of", () => {
+    /** They reach only who calls the blob store, or end a phase and stand in its report. */
+    const elsewhere = ["DigestMismatch", "BlobUnknown", "UploadExpired", "LeftoversImplausible"]
+    const tags = readdirSync(source, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts") && !name.startsWith("testing"))
+      .flatMap((name) => [...readFileSync(join(source, name), "utf8").matchAll(/TaggedError<(\w+)>\(\)/g)])
+      .map(([, tag]) => tag ?? "")
+    assert.isAbove(tags.length, 8)
+    const defects = tags.filter((_tag) => codeOf({ _tag }) === 1 && _tag !== "Ended")
+    assert.deepStrictEqual(
+      defects.filter((tag) => !elsewhere.includes(tag)),
+      []
+    )
+  })
+
+  it("is one of those that are documented", () => {
+    assert.deepStrictEqual(
+      exitCodes.map(([code]) => code),
+      [0, 1, 2, 3, 4, 5, 130]
+    )
+  })
+})

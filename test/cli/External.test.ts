@@ -1,0 +1,188 @@
+/** The program on a catalogue of somebody's own, where a test can hold a lock and so decide how long a batch takes. */
+import { join } from "node:path"
+import { Deferred, Effect, Exit, Fiber, ManagedRuntime, Schema, Scope } from "effect"
+import { SqlClient } from "effect/sql"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { type EmbeddedPostgres, start as startPostgres } from "../../src/database/Embedded.ts"
+import * as Postgres from "../../src/database/Postgres.ts"
+import { SweepReport } from "../../src/domain/SweepReport.ts"
+import { build, logLines, type Program, type Run, start } from "./support/Program.ts"
+
+let program: Program
+let cwd: string
+const scope = Scope.makeUnsafe()
+let server: EmbeddedPostgres
+/** The test's own connection. */
+let sql: ManagedRuntime.ManagedRuntime<SqlClient.SqlClient, never>
+
+beforeAll(async () => {
+  program = build()
+  cwd = program.directory("work")
+  server = await Effect.runPromise(
+    startPostgres({ dataDirectory: join(cwd, "postgres"), durable: false }).pipe(Scope.provide(scope))
+  )
+  sql = ManagedRuntime.make(Postgres.layerClient({ ...server, maxConnections: 3 }))
+}, 60_000)
+afterAll(async () => {
+  await sql?.dispose()
+  await Effect.runPromise(Scope.close(scope, Exit.void))
+  program?.remove()
+})
+
+/** Runs the program on the server and a directory of files; it waits for locks as long as it takes. */
+const artifactGc = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
+  start(process.execPath, [program.path, ...args], {
+    cwd,
+    env: {
+      DATABASE_URL: `postgres://postgres:SECRET@localhost/postgres?host=${server.socketDirectory}`,
+      DATABASE_LOCK_TIMEOUT: "5 minutes",
+      DATABASE_STATEMENT_TIMEOUT: "5 minutes",
+      FILES_DIRECTORY: "files",
+      ...env
+    }
+  })
+
+const finished = async (args: ReadonlyArray<string>) => {
+  const run = artifactGc(args)
+  return { code: await run.ended, out: run.out(), err: run.err() }
+}
+
+const messages = (run: Run) => logLines(run.err()).map(({ message }) => message)
+
+/** Holds up every sweep in its last phase until `release`. */
+const holdJournal = async () => {
+  const held = Deferred.makeUnsafe<void>()
+  const released = Deferred.makeUnsafe<void>()
+  const lock = Effect.gen(function* () {
+    const client = yield* SqlClient.SqlClient
+    yield* client.withTransaction(
+      Effect.gen(function* () {
+        yield* client`LOCK TABLE artifact_gc.journal IN ACCESS EXCLUSIVE MODE`
+        yield* Deferred.succeed(held, undefined)
+        yield* Deferred.await(released)
+      })
+    )
+  })
+  const fiber = sql.runFork(lock)
+  await Effect.runPromise(Deferred.await(held))
+  return {
+    release: async () => {
+      await Effect.runPromise(Deferred.succeed(released, undefined))
+      await Effect.runPromise(Fiber.join(fiber))
+    }
+  }
+}
+
+/** Completes when somebody waits for the journal. */
+const batchInHand = () =>
+  sql.runPromise(
+    Effect.gen(function* () {
+      const client = yield* SqlClient.SqlClient
+      const waiting = client<{ n: number }>`
+        SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND relation = 'artifact_gc.journal'::regclass`
+      while ((yield* waiting)[0]?.n === 0) yield* Effect.sleep("20 millis")
+    })
+  )
+
+describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, () => {
+  it("refuses to work before there is one, and creates one only when asked to", async () => {
+    const sweep = await finished(["sweep"])
+    assert.match(
+      logLines(sweep.err)[0]?.message ?? "",
+      /refuses to work on this catalogue:\n {2}public\.blobs: /
+    )
+    assert.deepInclude(sweep, { code: 4, out: "" })
+
+    const migrate = await finished(["migrate"])
+    assert.match(logLines(migrate.err)[0]?.message ?? "", /fix: .*artifact-gc migrate --create-catalog/)
+    assert.deepInclude(migrate, { code: 4, out: "" })
+
+    const created = await finished(["migrate", "--create-catalog", "--json"])
+    assert.deepStrictEqual(created, {
+      code: 0,
+      out: '{"applied":["0001_catalogue","0002_collector"]}\n',
+      err: ""
+    })
+    for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")
+  })
+
+  it("lists dead letters, one a line, and puts back the one that is named", async () => {
+    await sql.runPromise(
+      Effect.flatMap(
+        SqlClient.SqlClient,
+        (client) => client`
+          INSERT INTO artifact_gc.journal (object_key, digest, size_bytes, reason, journaled_at, not_before, attempts, last_error, dead_at)
+          SELECT 'blobs/' || n, 'sha256:' || n, 2000, 'purged', to_timestamp(0), to_timestamp(0), 12, 'AccessDenied: a legal hold', to_timestamp(86400)
+          FROM generate_series(1, 2) n`
+      )
+    )
+    const { code, out, err } = await finished(["journal"])
+    assert.strictEqual(
+      out,
+      `blobs/1  2.0 KB  purged, 12 attempts until 1970-01-02T00:00:00.000Z: AccessDenied: a legal hold
+blobs/2  2.0 KB  purged, 12 attempts until 1970-01-02T00:00:00.000Z: AccessDenied: a legal hold
+2 dead letters, 0 keys journaled, 0 of them due.
+`
+    )
+    assert.deepStrictEqual({ code, err }, { code: 0, err: "" })
+    const retried = await finished(["journal", "--retry", "--key", "blobs/2"])
+    assert.strictEqual(retried.out, "1 dead letter put back; the next sweep tries it.\n")
+    const left = (await finished(["journal", "--json"])).out.trim()
+    assert.deepInclude(JSON.parse(left), { key: "blobs/1", sizeBytes: 2000, reason: "purged", attempts: 12 })
+  })
+})
+
+describe("a signal", { timeout: 60_000 }, () => {
+  it("to the service lets the batch in hand finish, and no other begins", async () => {
+    const held = await holdJournal()
+    const run = artifactGc(["run"], { GC_INTERVAL: "1 second", GC_JITTER: "0 seconds" })
+    await batchInHand()
+    run.child.kill("SIGTERM")
+    await run.says(/Stopping: finishing the batch in hand, within 25\.0 s/)
+    assert.isNull(run.child.exitCode)
+    await held.release()
+    assert.strictEqual(await run.ended, 0)
+    const said = messages(run)
+    assert.match(said.at(-2) ?? "", /^Sweep (complete|bounded): /)
+    assert.strictEqual(said.at(-1), "Stopped.")
+    assert.lengthOf(
+      said.filter((message) => message.startsWith("Sweep ")),
+      1
+    )
+  })
+
+  it("that comes twice ends the service at once, whatever is in hand", async () => {
+    const held = await holdJournal()
+    const run = artifactGc(["run"])
+    await batchInHand()
+    run.child.kill("SIGTERM")
+    await run.says(/A second signal ends at once/)
+    run.child.kill("SIGTERM")
+    assert.strictEqual(await run.ended, 130)
+    assert.notInclude(messages(run), "Stopped.")
+    await held.release()
+  })
+
+  it("is not waited for beyond the deadline", async () => {
+    const held = await holdJournal()
+    const run = artifactGc(["run"], { GC_SHUTDOWN_DEADLINE: "1 second" })
+    await batchInHand()
+    run.child.kill("SIGINT")
+    await run.says(/The deadline is over: cutting off the batch in hand/)
+    assert.strictEqual(await run.ended, 0)
+    await held.release()
+  })
+
+  it("to a sweep lets the batch in hand finish and prints how far it came; the exit code is 130", async () => {
+    const held = await holdJournal()
+    const run = artifactGc(["sweep", "--json"])
+    await batchInHand()
+    run.child.kill("SIGINT")
+    await run.says(/Stopping/)
+    await held.release()
+    assert.strictEqual(await run.ended, 130)
+    const report = Schema.decodeUnknownSync(Schema.fromJsonString(SweepReport))(run.out())
+    assert.strictEqual(report.outcome, "bounded")
+    assert.strictEqual(report.phases.journal.stoppedBy, "stopped")
+  })
+})

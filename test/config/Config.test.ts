@@ -1,0 +1,224 @@
+import { inspect } from "node:util"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { Command } from "effect/cli"
+import { afterEach, beforeEach, vi } from "vitest"
+import type { Configuration } from "../../src/Config.ts"
+import { allFlags, configuration } from "../../src/cli/Configured.ts"
+import { settings } from "../../src/config/settings.ts"
+import { defaultNames } from "../../src/domain/CatalogNames.ts"
+import { defaultSettings } from "../../src/sweep/Settings.ts"
+import { type Environment, own, problems, read } from "./reading.ts"
+import { type Sample, samples } from "./samples.ts"
+
+const all = Object.values(settings)
+const sampled = Object.entries(samples).map(([name, sample]): [(typeof all)[number], Sample] => [
+  settings[name as keyof typeof settings],
+  sample
+])
+/** What is wrong with one setting; others may contradict it. */
+const problemsOf = (env: string, environment: Environment) =>
+  Effect.map(problems(environment), (lines) => lines.filter((line) => line.startsWith(`${env}:`)))
+
+const accepts = Effect.fnUntraced(function* (env: string, value: string) {
+  assert.deepStrictEqual(yield* problemsOf(env, { [env]: value }), [], value)
+})
+
+const refuses = Effect.fnUntraced(function* (env: string, value: string) {
+  assert.lengthOf(yield* problemsOf(env, { [env]: value }), 1, value)
+})
+
+/** As the binary reads them: flags, then the process's environment. */
+const readFlags = Effect.fnUntraced(function* (flags: Environment, environment: Environment) {
+  for (const [env, value] of Object.entries(environment)) vi.stubEnv(env, value)
+  const found: Array<Configuration> = []
+  const command = Command.make("test", allFlags, (given) =>
+    Effect.map(configuration(given), (config) => {
+      found.push(config)
+    })
+  )
+  const args = Object.entries(flags).flatMap(([env, value]) => [flagOf(env), value])
+  yield* Effect.provide(Command.runWith(command, { version: "test" })(args), NodeServices.layer)
+  return found[0] ?? assert.fail("the command did not run")
+})
+
+const flagOf = (env: string): string => `--${env.toLowerCase().replaceAll("_", "-")}`
+
+beforeEach(() => {
+  for (const { env } of all) vi.stubEnv(env, undefined)
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
+
+describe("a setting", () => {
+  for (const [{ env }, { value, of, expected, beside }] of sampled) {
+    it.effect(`${env} is read from the environment`, () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(of(yield* read({ ...own, ...beside, [env]: value })), expected)
+      })
+    )
+  }
+
+  for (const [{ env, secret }, { value, other, of, expected, beside }] of sampled) {
+    if (secret) continue
+    it.effect(`${env} is read from its flag, whatever the environment says`, () =>
+      Effect.gen(function* () {
+        const config = yield* readFlags({ [env]: value }, { ...own, ...beside, [env]: other })
+        assert.deepStrictEqual(of(config), expected)
+      })
+    )
+  }
+
+  it("is a flag unless it is a secret, because command lines are public", () => {
+    assert.sameMembers(
+      Object.keys(allFlags.settings),
+      all.filter(({ secret }) => !secret).map(({ env }) => env)
+    )
+    assert.sameMembers(
+      all.filter(({ secret }) => secret).map(({ env }) => env),
+      ["DATABASE_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_SESSION_TOKEN"]
+    )
+  })
+
+  it.effect("that is empty counts as absent", () =>
+    Effect.gen(function* () {
+      const empty = Object.fromEntries(all.map(({ env }) => [env, ""]))
+      assert.deepStrictEqual(yield* read(empty), yield* read({}))
+    })
+  )
+
+  it.effect("left out is what its documented default says", () =>
+    Effect.gen(function* () {
+      /** Those whose default is another setting's value, or said in words. */
+      const following = ["GC_QUARANTINE", "S3_FORCE_PATH_STYLE"]
+      const written = all.flatMap(({ env, default: value }) =>
+        value === null || following.includes(env) ? [] : [[env, value]]
+      )
+      assert.deepStrictEqual(yield* read(Object.fromEntries(written)), yield* read({}))
+      assert.deepStrictEqual(yield* read({ ...own, ...Object.fromEntries(written) }), yield* read(own))
+    })
+  )
+
+  it.effect("left out is what the library takes for granted, too", () =>
+    Effect.gen(function* () {
+      const config = yield* read({})
+      assert.deepStrictEqual(config.sweep, defaultSettings)
+      assert.deepStrictEqual(config.names, defaultNames)
+      assert.deepStrictEqual(config.place, { _tag: "Embedded", directory: ".artifact-gc", durable: true })
+      assert.deepStrictEqual(config.when, { _tag: "interval", interval: Duration.hours(1) })
+    })
+  )
+})
+
+describe("bounds", () => {
+  for (const { env, form } of all) {
+    const found = /^a whole number from (\d+) to (\d+)$/.exec(form)
+    if (found === null) continue
+    const [least, most] = [Number(found[1]), Number(found[2])]
+    it.effect(`${env} is from ${least} to ${most}, and whole`, () =>
+      Effect.gen(function* () {
+        for (const value of [least, most]) yield* accepts(env, String(value))
+        for (const value of [least - 1, most + 1, least + 0.5]) yield* refuses(env, String(value))
+      })
+    )
+  }
+
+  /** The least a duration may be, and a millisecond less. */
+  const second = ["1 second", "999 millis"] as const
+  const zero = ["0 seconds", "-1 millis"] as const
+  const durations: Readonly<Record<string, readonly [string, string]>> = {
+    DATABASE_STATEMENT_TIMEOUT: second,
+    DATABASE_LOCK_TIMEOUT: ["10 millis", "9 millis"],
+    S3_REQUEST_TIMEOUT: second,
+    GC_INTERVAL: second,
+    GC_JITTER: zero,
+    GC_SHUTDOWN_DEADLINE: second,
+    GC_GRACE: zero,
+    GC_QUARANTINE: zero,
+    GC_UPLOAD_GRACE: second,
+    GC_DELETE_DELAY: zero,
+    GC_SWEEP_MAX_DURATION: second,
+    GC_BACKOFF_BASE: second,
+    GC_BACKOFF_CAP: second,
+    GC_LEASE: ["30 seconds", "29999 millis"]
+  }
+
+  it("are tested for every duration", () => {
+    assert.sameMembers(
+      Object.keys(durations),
+      all.filter(({ form }) => form.startsWith("a duration")).map(({ env }) => env)
+    )
+  })
+
+  for (const [env, [least, less]] of Object.entries(durations)) {
+    it.effect(`${env} is from ${least} to 520 weeks`, () =>
+      Effect.gen(function* () {
+        const judge = (value: string) => problemsOf(env, { S3_REQUEST_TIMEOUT: "1 second", [env]: value })
+        // Back-off and lease are compared with one another as well, which is not what is asked here.
+        const outside = `${env}: must be between ${least} and 520 weeks;`
+        for (const value of [least, "520 weeks"])
+          assert.notInclude((yield* judge(value)).join("\n"), outside, value)
+        for (const value of [less, "314496000001 millis", "Infinity"])
+          assert.include((yield* judge(value)).join("\n"), outside, value)
+      })
+    )
+  }
+})
+
+describe("a configuration that cannot be used", () => {
+  it.effect("is told every problem at once, each by its variable's name and with what to write", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        read({ GC_GRACE: "an hour", GC_BATCH: "1001", S3_FORCE_PATH_STYLE: "perhaps", GC_CRON: "often" })
+      )
+      assert.strictEqual(
+        error.message,
+        `Invalid configuration:
+  S3_FORCE_PATH_STYLE: Expected "true" | "yes" | "on" | "1" | "y" | "false" | "no" | "off" | "0" | "n"; write true or false
+  GC_GRACE: Expected a valid Duration string; write a duration such as "90 seconds" or "1 hour"
+  GC_BATCH: Expected a value between 1 and 1000; write a whole number from 1 to 1000
+  GC_CRON: Invalid number of segments in cron expression (expected a cron expression such as "30 2 * * *")
+Every setting is explained in docs/configuration.md.`
+      )
+    })
+  )
+
+  it.effect("never shows a value, whichever setting it was given to", () =>
+    Effect.gen(function* () {
+      const value = "hunter2"
+      const error = yield* Effect.flip(read(Object.fromEntries(all.map(({ env }) => [env, value]))))
+      assert.isAbove(error.problems.length, 20)
+      for (const cron of [
+        `${value} * * * *`,
+        `1-${value} * * * *`,
+        `* * * * * ${value}`,
+        `*/${value} * * * *`
+      ]) {
+        const [problem] = yield* problems({ GC_CRON: cron })
+        assert.match(problem ?? "", /^GC_CRON: /)
+        assert.notInclude(problem, value)
+      }
+      for (const shown of [error.message, JSON.stringify(error), inspect(error, { depth: null })])
+        assert.notInclude(shown, value)
+    })
+  )
+
+  it.effect("or one that can be does not show a secret however it is printed", () =>
+    Effect.gen(function* () {
+      const secrets = {
+        DATABASE_URL: "postgres://u:SECRET1@h/db",
+        S3_ACCESS_KEY_ID: "SECRET2",
+        S3_SECRET_ACCESS_KEY: "SECRET3",
+        S3_SESSION_TOKEN: "SECRET4"
+      }
+      const config = yield* read({ ...secrets, S3_BUCKET: "b" })
+      const error = yield* Effect.flip(read({ ...secrets, GC_BATCH: "0" }))
+      for (const thing of [config, error])
+        for (const shown of [String(thing), JSON.stringify(thing), inspect(thing, { depth: null })])
+          assert.notMatch(shown, /SECRET/)
+      assert.notMatch(error.message, /SECRET/)
+    })
+  )
+})

@@ -1,0 +1,201 @@
+import { spawnSync } from "node:child_process"
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join, relative } from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
+import { assert, describe, it } from "vitest"
+import { exitCodes } from "../../src/cli/ExitCode.ts"
+import { sections, settings } from "../../src/config/settings.ts"
+
+const root = fileURLToPath(new URL("../../", import.meta.url))
+const text = (path: string): string => readFileSync(join(root, path), "utf8")
+
+const filesBelow = (folder: string, ending: string): ReadonlyArray<string> =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(folder, name))
+
+const documents = ["README.md", ...filesBelow("docs", ".md")]
+
+describe("the generated parts of the documents", async () => {
+  const { documents: generated } = (await import(
+    pathToFileURL(join(root, "scripts/documents.mjs")).href
+  )) as {
+    readonly documents: (from: object) => Readonly<Record<string, (before: string) => string>>
+  }
+  for (const [path, generate] of Object.entries(generated({ sections, exitCodes }))) {
+    it(`are in ${path} what the code says now (else run: npm run docs)`, () => {
+      assert.strictEqual(text(path), generate(text(path)))
+    })
+  }
+
+  it("hold every setting once", () => {
+    const rows = [...text("docs/configuration.md").matchAll(/^\| `([A-Z0-9_]+)` \|/gm)].map(([, env]) => env)
+    assert.deepStrictEqual(
+      rows,
+      Object.values(settings).map(({ env }) => env)
+    )
+  })
+})
+
+describe("a variable", () => {
+  const known = new Set(Object.values(settings).map(({ env }) => env))
+  const mentioned = /\b(?:GC|S3|CATALOG|COLLECTOR|DATABASE|FILES|DATA)_[A-Z][A-Z_]*[A-Z]\b/g
+  for (const path of [...documents, ...filesBelow("src", ".ts")]) {
+    const names = [...new Set(text(path).match(mentioned))]
+    if (names.length === 0) continue
+    it(`that ${path} mentions is a setting`, () => {
+      assert.deepStrictEqual(
+        names.filter((name) => !known.has(name)),
+        []
+      )
+    })
+  }
+})
+
+describe("a flag", () => {
+  const known = new Set([
+    ...Object.values(settings).map(({ env }) => env.toLowerCase().replaceAll("_", "-")),
+    ...filesBelow("src/cli", ".ts").flatMap((path) =>
+      [...text(path).matchAll(/Flag\.\w+\("([a-z-]+)"\)/g)].map(([, name]) => name)
+    )
+  ])
+  for (const path of documents) {
+    // Those of other programs stand in other documents' code.
+    const used = [...text(path).matchAll(/`[^`\n]*`|^.*artifact-gc .*$/gm)]
+      .map(([code]) => code)
+      .filter((code) => !/npm |node scripts|initdb/.test(code))
+      .flatMap((code) => [...code.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)].map(([, name]) => name ?? ""))
+    if (used.length === 0) continue
+    it(`that ${path} uses exists`, () => {
+      assert.deepStrictEqual(
+        used.filter((name) => !known.has(name)),
+        []
+      )
+    })
+  }
+})
+
+describe("a link", () => {
+  for (const path of documents) {
+    const links = [...text(path).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]
+      .map(([, target]) => target ?? "")
+      .filter((target) => !/^[a-z]+:/.test(target))
+    if (links.length === 0) continue
+    it(`from ${path} to a file leads somewhere`, () => {
+      const missing = links.filter((target) => !existsSync(join(root, dirname(path), target)))
+      assert.deepStrictEqual(missing, [])
+    })
+  }
+
+  it("from a comment in the sources to a document or a test leads somewhere", () => {
+    const missing = filesBelow("src", ".ts").flatMap((path) =>
+      [...text(path).matchAll(/\b(?:docs|test|src|scripts)\/[\w/.-]*\.(?:md|ts|mjs)\b/g)]
+        .filter(([target]) => !existsSync(join(root, target)))
+        .map(([target]) => `${path}: ${target}`)
+    )
+    assert.deepStrictEqual(missing, [])
+  })
+})
+
+describe("the README", () => {
+  it("names npm scripts that exist", () => {
+    const { scripts } = JSON.parse(text("package.json")) as { readonly scripts: Record<string, string> }
+    const named = documents.flatMap((path) =>
+      [...text(path).matchAll(/\bnpm (?:run ([\w:]+)|(start|test))/g)].map(
+        ([, run, short]) => run ?? short ?? ""
+      )
+    )
+    assert.isAbove(named.length, 5)
+    assert.deepStrictEqual(
+      named.filter((name) => scripts[name] === undefined),
+      []
+    )
+  })
+
+  it("names scripts that are there, and they name files that are", () => {
+    const { scripts } = JSON.parse(text("package.json")) as { readonly scripts: Record<string, string> }
+    const files = Object.values(scripts).flatMap(
+      (script) => script.match(/\b(?:scripts|bench)\/[\w.-]+/g) ?? []
+    )
+    assert.deepStrictEqual(
+      files.filter((path) => !existsSync(join(root, path))),
+      []
+    )
+  })
+
+  it("belongs to a package whose exports have sources", () => {
+    const missing = Object.values(exported())
+      .map(sourceOf)
+      .filter((path) => !existsSync(join(root, path)))
+    assert.deepStrictEqual(missing, [])
+  })
+
+  it("shows every command of the program, and no other", () => {
+    const rows = [...text("README.md").matchAll(/^\| `([a-z]+)` \|/gm)].map(([, name]) => name)
+    const commands = filesBelow("src/cli", "Command.ts").flatMap(
+      (path) => /Command\.make\(\n? *"([a-z]+)"/.exec(text(path))?.[1] ?? []
+    )
+    assert.sameMembers(rows, commands)
+  })
+
+  it("shows programs that the compiler accepts", { timeout: 60_000 }, () => {
+    const blocks = [...text("README.md").matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? "")
+    assert.lengthOf(blocks, 2)
+    const folder = mkdtempSync(join(tmpdir(), "readme-"))
+    try {
+      for (const [i, code] of blocks.entries())
+        writeFileSync(join(folder, `block${i}.ts`), code.includes("import ") ? code : preamble + code)
+      writeFileSync(join(folder, "package.json"), '{"type":"module"}')
+      writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(project(folder)))
+      symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
+      const tsc = join(root, "node_modules/typescript/bin/tsc")
+      const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8" })
+      assert.strictEqual(status, 0, stdout)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  /** What the time-travel example takes for granted. */
+  const preamble = `import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { MemoryDatabase, MemoryStorage, Sweep } from "artifact-gc"
+declare const state: MemoryDatabase.State
+`
+
+  const project = (folder: string) => ({
+    extends: join(root, "tsconfig.json"),
+    compilerOptions: {
+      // An example may end with what it shows.
+      noUnusedLocals: false,
+      typeRoots: [join(root, "node_modules/@types")],
+      plugins: [],
+      paths: Object.fromEntries(
+        Object.entries(exported()).map(([name, entry]) => [
+          join("artifact-gc", name),
+          [relative(folder, join(root, sourceOf(entry)))]
+        ])
+      )
+    },
+    include: ["*.ts"]
+  })
+
+  interface Entry {
+    readonly types: string
+  }
+
+  const exported = () =>
+    (JSON.parse(text("package.json")) as { readonly exports: Readonly<Record<string, Entry>> }).exports
+
+  const sourceOf = ({ types }: Entry): string => types.replace("./dist/", "src/").replace(".d.ts", ".ts")
+})

@@ -1,0 +1,112 @@
+/** A value for every setting: what the tests set, and where it must be found in the configuration. */
+import { Cron, Duration, Redacted } from "effect"
+import type { Configuration } from "../../src/Config.ts"
+import type { settings } from "../../src/config/settings.ts"
+
+export interface Sample {
+  readonly value: string
+  /** Another value, which must not be found. */
+  readonly other: string
+  readonly of: (config: Configuration) => unknown
+  readonly expected: unknown
+  /** What else must be set, so that the value matters. */
+  readonly beside: Readonly<Record<string, string>>
+}
+
+const s3 = ({ place }: Configuration) =>
+  place._tag === "External" && place.store._tag === "S3" ? place.store : undefined
+
+const millis = (duration: Duration.Duration | undefined) => duration && Duration.toMillis(duration)
+
+const revealed = (secret: Redacted.Redacted | undefined) => secret && Redacted.value(secret)
+
+/** When it comes for the first time in a July, which is summer in Berlin. */
+const firstOfJuly = ({ when }: Configuration) =>
+  when._tag === "cron" && Cron.next(when.cron, new Date("2026-07-01T00:00:00Z")).toISOString()
+
+const sampled = (
+  value: string,
+  other: string,
+  expected: unknown,
+  of: Sample["of"],
+  beside: Sample["beside"] = {}
+): Sample => ({ value, other, of, expected, beside })
+
+/** A value of each setting, another, and where the first ends up. */
+export const samples: Record<keyof typeof settings, Sample> = {
+  databaseUrl: sampled("postgres://a:b@c/d", "postgres://e/f", "postgres://a:b@c/d", (c) =>
+    c.place._tag === "External" ? revealed(c.place.databaseUrl) : undefined
+  ),
+  databaseMaxConnections: sampled("7", "8", 7, (c) => c.database.maxConnections),
+  databaseStatementTimeout: sampled("7 seconds", "8 seconds", 7000, (c) =>
+    millis(c.database.statementTimeout)
+  ),
+  databaseLockTimeout: sampled("70 millis", "80 millis", 70, (c) => millis(c.database.lockTimeout)),
+  catalogSchema: sampled("Odd name", "x", "Odd name", (c) => c.names.schema),
+  catalogBlobsTable: sampled("layers", "x", "layers", (c) => c.names.blobsTable),
+  catalogDigestColumn: sampled("sha", "x", "sha", (c) => c.names.digestColumn),
+  catalogKeyColumn: sampled("k", "x", "k", (c) => c.names.keyColumn),
+  catalogSizeColumn: sampled("n", "x", "n", (c) => c.names.sizeColumn),
+  catalogCreatedAtColumn: sampled("born", "x", "born", (c) => c.names.createdAtColumn),
+  catalogLastUsedAtColumn: sampled("none", "x", null, (c) => c.names.lastUsedAtColumn),
+  collectorSchema: sampled("gc", "x", "gc", (c) => c.names.collectorSchema),
+  s3Bucket: sampled("one", "two", "one", (c) => s3(c)?.bucket),
+  s3Endpoint: sampled("https://one", "https://two", "https://one", (c) => s3(c)?.endpoint),
+  s3ForcePathStyle: sampled("false", "true", false, (c) => s3(c)?.forcePathStyle),
+  s3Region: sampled("eu-central-1", "x", "eu-central-1", (c) => s3(c)?.region),
+  s3AccessKeyId: sampled("id", "x", "id", (c) => revealed(s3(c)?.credentials?.accessKeyId), {
+    S3_SECRET_ACCESS_KEY: "s"
+  }),
+  s3SecretAccessKey: sampled("s", "x", "s", (c) => revealed(s3(c)?.credentials?.secretAccessKey), {
+    S3_ACCESS_KEY_ID: "id"
+  }),
+  s3SessionToken: sampled("t", "x", "t", (c) => revealed(s3(c)?.credentials?.sessionToken), {
+    S3_ACCESS_KEY_ID: "id",
+    S3_SECRET_ACCESS_KEY: "s"
+  }),
+  s3RequestTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(s3(c)?.requestTimeout)),
+  filesDirectory: sampled(
+    "/one",
+    "/two",
+    "/one",
+    ({ place }) => place._tag === "External" && place.store._tag === "Files" && place.store.directory,
+    { S3_BUCKET: "" }
+  ),
+  dataDirectory: sampled(
+    "here",
+    "there",
+    "here",
+    ({ place }) => place._tag === "Embedded" && place.directory,
+    {
+      DATABASE_URL: "",
+      S3_BUCKET: ""
+    }
+  ),
+  interval: sampled(
+    "7 seconds",
+    "8 seconds",
+    7000,
+    ({ when }) => when._tag === "interval" && millis(when.interval)
+  ),
+  cron: sampled("30 2 * * *", "0 0 * * *", "2026-07-01T02:30:00.000Z", firstOfJuly),
+  timeZone: sampled("Europe/Berlin", "UTC", "2026-07-01T00:30:00.000Z", firstOfJuly, {
+    GC_CRON: "30 2 * * *"
+  }),
+  jitter: sampled("0 seconds", "8 seconds", 0, (c) => millis(c.jitter)),
+  shutdownDeadline: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.shutdownDeadline)),
+  grace: sampled("2 hours", "8 seconds", 7_200_000, (c) => millis(c.sweep.grace)),
+  quarantine: sampled("0 seconds", "8 seconds", 0, (c) => millis(c.sweep.quarantine)),
+  uploadPrefix: sampled("staged/", "x/", "staged/", (c) => c.sweep.uploadPrefix),
+  uploadGrace: sampled("7 days", "8 seconds", 604_800_000, (c) => millis(c.sweep.uploadGrace)),
+  deleteDelay: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.deleteDelay)),
+  scanPage: sampled("7", "8", 7, (c) => c.sweep.scanPage),
+  batch: sampled("7", "8", 7, (c) => c.sweep.batchMax),
+  deleteConcurrency: sampled("7", "6", 7, (c) => c.sweep.deleteConcurrency),
+  sweepMaxDeletes: sampled("7", "8", 7, (c) => c.sweep.maxDeletes),
+  sweepMaxDuration: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.maxDuration)),
+  attemptsMax: sampled("7", "8", 7, (c) => c.sweep.attemptsMax),
+  backoffBase: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.backoffBase)),
+  backoffCap: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.backoffCap)),
+  lease: sampled("70 seconds", "80 seconds", 70_000, (c) => millis(c.sweep.lease)),
+  blobPrefix: sampled("objects/", "x/", "objects/", (c) => c.blobPrefix)
+}
