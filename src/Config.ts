@@ -207,7 +207,16 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
     problems.push("S3_ENDPOINT: not an http or https URL; write https://host:port")
   }
   if (values.filesDirectory !== null) return { _tag: "Files", directory: values.filesDirectory }
-  if (values.s3Bucket === null) return null
+  if (values.s3Bucket === null) {
+    // Somebody who names an endpoint or keys means S3, and must not find himself on the embedded defaults.
+    if (values.s3Endpoint !== null || accessKeyId !== null || sessionToken !== null) {
+      problems.push("S3_BUCKET: missing, although S3_ENDPOINT or S3 keys are set")
+    }
+    return null
+  }
+  if (sessionToken !== null && accessKeyId === null) {
+    problems.push("S3_SESSION_TOKEN: goes with S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY")
+  }
   return {
     _tag: "S3",
     bucket: values.s3Bucket,

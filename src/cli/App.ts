@@ -11,7 +11,7 @@ export const version = "0.1.0"
 
 export const app = Command.make("artifact-gc").pipe(
   Command.withDescription(
-    "Collects garbage from an artifact store: blobs that nothing refers to and uploads that nobody finished. Settings come from flags, then the environment; without DATABASE_URL and a store it works on an embedded PostgreSQL and files."
+    "Collects garbage from an artifact store: blobs that nothing refers to and uploads that nobody finished. Settings come from flags, then the environment; without DATABASE_URL and a store it works on an embedded PostgreSQL and files. Secrets (DATABASE_URL, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN) are read from the environment only."
   ),
   Command.withSubcommands([Run.command, Sweep.command, Migrate.command, Journal.command, Demo.command])
 )

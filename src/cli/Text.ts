@@ -1,6 +1,12 @@
 /** Numbers and reports as a person reads them. */
 import { Duration } from "effect"
-import { type PhaseName, type PhaseReport, phaseNames, type SweepReport } from "../domain/SweepReport.ts"
+import {
+  type PhaseName,
+  type PhaseReport,
+  phaseNames,
+  type StoppedBy,
+  type SweepReport
+} from "../domain/SweepReport.ts"
 
 export const count = (n: number): string => n.toLocaleString("en-US")
 
@@ -57,11 +63,26 @@ const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string
   )
 }
 
-const outcomes: Record<SweepReport["outcome"], string> = {
-  complete: "complete",
-  bounded: "stopped at its bounds; the next sweep goes on from here",
-  failed: "incomplete, see below",
-  refused: "refused by the schema guard, nothing was deleted"
+const bounds: Record<StoppedBy, string> = {
+  count: "GC_SWEEP_MAX_DELETES",
+  time: "GC_SWEEP_MAX_DURATION",
+  stopped: "a signal",
+  failure: "a failure"
+}
+
+const outcomeText = ({ outcome, phases }: SweepReport): string => {
+  switch (outcome) {
+    case "complete":
+      return "complete"
+    case "bounded": {
+      const by = new Set(phaseNames.flatMap((name) => phases[name].stoppedBy ?? []))
+      return `ended early by ${[...by].map((why) => bounds[why]).join(" and ")}; the next sweep goes on from here`
+    }
+    case "failed":
+      return "incomplete, see below"
+    case "refused":
+      return "refused by the schema guard, nothing was deleted"
+  }
 }
 
 /** A report as a table, with what failed and what is left below it. */
@@ -95,7 +116,7 @@ export const report = (sweep: SweepReport): string => {
   const errors = errorsOf(sweep).map(({ names, message }) => `${names.join(", ")}: ${message}`)
   const samples = phaseNames.flatMap((name) => phases[name].sample.map((item) => `  would delete ${item}`))
   return [
-    `${sweep.dryRun ? "Dry run" : "Sweep"} of ${sweep.startedAt}: ${outcomes[sweep.outcome]}; took ${span(sweep.durationMillis)}`,
+    `${sweep.dryRun ? "Dry run" : "Sweep"} of ${sweep.startedAt}: ${outcomeText(sweep)}; took ${span(sweep.durationMillis)}`,
     ...table(rows),
     ...samples,
     ...(sweep.dryRun && totals.eligible > samples.length ? [`  … ${count(totals.eligible)} in all`] : []),

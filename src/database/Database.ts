@@ -56,6 +56,8 @@ export interface PurgeRequest {
   readonly now: number
   /** Orphans condemned at or before this instant. */
   readonly condemnedCutoff: number
+  /** Orphans first seen at or before this instant: a grace period that was raised holds for the condemned too. */
+  readonly seenCutoff: number
   /** Blobs used after this instant are kept and their condemnation is cleared. */
   readonly usedCutoff: number
   readonly limit: number

@@ -160,7 +160,9 @@ const orphans = (state: State): Orphans => ({
 const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const { after } = request
   const page = byKey(state.orphans)
-    .flatMap(([digest, { condemnedAt }]) => (condemnedAt === null ? [] : [{ digest, condemnedAt }]))
+    .flatMap(([digest, { seenAt, condemnedAt }]) =>
+      condemnedAt === null || seenAt > request.seenCutoff ? [] : [{ digest, condemnedAt }]
+    )
     .filter(({ condemnedAt }) => condemnedAt <= request.condemnedCutoff)
     .filter(
       (o) =>

@@ -24,13 +24,13 @@ export type DatabaseFailure = typeof DatabaseFailure.Type
 
 const nextStep: Record<DatabaseFailure, string> = {
   Unavailable:
-    "Check DATABASE_URL and that PostgreSQL accepts connections; the collector tries again at its next sweep.",
+    "Check DATABASE_URL and that PostgreSQL accepts connections; a collector that is running tries again at its next sweep.",
   Contended: "Nothing to do: the collector gave way to other transactions and tries again.",
   StillReferenced:
     "Nothing was deleted. A reference arrived while the blob was being purged; the next sweep looks again.",
   SchemaChanged: "Nothing was deleted. The next sweep reads the foreign keys again.",
   Denied: "Grant the role the privileges listed in docs/operations.md.",
-  Unknown: "Read the cause below."
+  Unknown: "This failure is not one we know; the words are the server's own."
 }
 
 /** A database transaction failed and was rolled back. */

@@ -26,14 +26,17 @@ export const StorageFailure = Schema.Literals([
 export type StorageFailure = typeof StorageFailure.Type
 
 const nextStep: Record<StorageFailure, string> = {
-  Unavailable: "Check that the store is up and reachable; the collector tries again at its next sweep.",
+  Unavailable:
+    "Check that the store is up and reachable; a collector that is running tries again at its next sweep.",
   Throttled: "Lower GC_DELETE_CONCURRENCY, or raise the store's limits; the collector backs off by itself.",
   TimedOut: "Check the store's latency, or raise S3_REQUEST_TIMEOUT.",
-  AccessDenied: "Grant the credentials s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject.",
+  AccessDenied:
+    "Check that the credentials are those of this store (S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY), and grant them s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject.",
   NotFound: "Check S3_BUCKET and S3_ENDPOINT (or FILES_DIRECTORY).",
-  Rejected: "Read the store's answer below; the object is left alone.",
+  Rejected:
+    "The store understood the request and refused it, for the reason it gives; the object is left alone.",
   Truncated: "Send the body again; nothing was stored.",
-  Unknown: "Read the cause below."
+  Unknown: "This failure is not one we know; the words are the store's own."
 }
 
 /** A request to the store failed. `isRetryable` says whether the same request may succeed later. */

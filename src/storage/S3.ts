@@ -124,6 +124,9 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
 const silent = () => undefined
 
 const connect = (options: S3Options, maxConnections: number): S3Client => {
+  // The SDK announces on stderr, where logs are lines of JSON, that releases of 2027 will need a newer Node. The exact
+  // pin in package.json says that already.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
   const { credentials, endpoint } = options
   return new S3Client({
     region: options.region,

@@ -142,6 +142,7 @@ const purgePage = Effect.fnUntraced(function* (
   const page = yield* orphans.purge({
     now,
     condemnedCutoff: now - waits.quarantineMillis,
+    seenCutoff: now - waits.graceMillis,
     usedCutoff: now - waits.graceMillis,
     limit,
     after: cursor,

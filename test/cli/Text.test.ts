@@ -209,7 +209,7 @@ describe("a report", () => {
   it("of a sweep that a bound ended says that the next one goes on", () => {
     const report = reportOf({ orphans: { seen: 10, eligible: 10, deleted: 10, stoppedBy: "count" } })
     expect(Text.report(report)).toMatchInlineSnapshot(`
-      "Sweep of 2026-11-22T02:30:00.000Z: stopped at its bounds; the next sweep goes on from here; took 12.3 s
+      "Sweep of 2026-11-22T02:30:00.000Z: ended early by GC_SWEEP_MAX_DELETES; the next sweep goes on from here; took 12.3 s
                seen  eligible  deleted  size  failed  kept
       uploads     0         0        0   0 B
       orphans    10        10       10   0 B

@@ -4,6 +4,7 @@
  */
 import { describe } from "@effect/vitest"
 import type { Server } from "../support/Databases.ts"
+import { changes } from "./locks/Changes.ts"
 import { collectors } from "./locks/Collectors.ts"
 import { references } from "./locks/References.ts"
 import { writers } from "./locks/Writers.ts"
@@ -14,4 +15,8 @@ export const lockContract = (server: Server): void => {
     writers(server)
     collectors(server)
   })
+}
+
+export const changeContract = (server: Server): void => {
+  describe(`On ${server.name}`, () => changes(server))
 }

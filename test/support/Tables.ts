@@ -115,7 +115,8 @@ const readAll = `
       'attempts', attempts, 'lastError', last_error, 'deadAt', ms(dead_at))), '[]') FROM artifact_gc.journal),
     'intents', (SELECT coalesce(json_agg(json_build_object('key', object_key, 'digest', digest,
       'expiresAt', ms(expires_at))), '[]') FROM artifact_gc.intents),
-    'scan', (SELECT json_build_object('pass', pass, 'position', position) FROM artifact_gc.scans)) AS rows`.replaceAll(
+    'scan', (SELECT json_build_object('pass', pass, 'position', position)
+      FROM artifact_gc.scans WHERE name = 'orphans')) AS rows`.replaceAll(
   /ms\((\w+)\)/g,
   "(extract(epoch FROM $1) * 1000)::float8"
 )

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { Sweep } from "../../src/sweep/Sweep.ts"
 import { fails, hangsBefore } from "../../src/testing/Faults.ts"
 import {
   artifact,
@@ -49,6 +50,19 @@ describe("the quarantine", () => {
       assert.deepStrictEqual(yield* objects, [])
       assert.deepStrictEqual(yield* blobs, [])
       yield* clean
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("does not outrun a grace period that was raised after the condemnation", () =>
+    Effect.gen(function* () {
+      yield* condemned
+      yield* TestClock.adjust(2 * hour)
+      const patient = Sweep.layer({ grace: Duration.hours(24), quarantine: Duration.hours(1) })
+      const kept = yield* Effect.provide(sweep(), patient)
+      assert.deepInclude(counts(kept, "orphans"), { deleted: 0, kept: { grace: 1 } })
+      assert.deepStrictEqual(yield* objects, [blobKey("a")])
+      yield* TestClock.adjust(24 * hour)
+      assert.deepInclude(counts(yield* Effect.provide(sweep(), patient), "orphans"), { deleted: 1 })
     }).pipe(Effect.provide(world()))
   )
 

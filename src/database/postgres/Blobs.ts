@@ -7,7 +7,7 @@
 import { Effect, Option } from "effect"
 import type { SqlError } from "effect/sql"
 import type { Digest } from "../../domain/Digest.ts"
-import { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import {
   type Blobs,
   type Intent,
@@ -246,7 +246,7 @@ const locate = ({ sql, id, raw }: Session, type: DigestType, digest: Digest) =>
       FROM ${id.blobs} WHERE ${id.digest} = ${digest}::text::${raw(type.type)}`,
     (rows) =>
       Option.map(Option.fromUndefinedOr(rows[0]), (row) => ({
-        key: ObjectKey.make(row.object_key),
+        key: row.object_key as ObjectKey,
         sizeBytes: row.size_bytes
       }))
   )

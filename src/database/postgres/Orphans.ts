@@ -7,8 +7,8 @@
 import { Effect, Option } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
-import { Digest } from "../../domain/Digest.ts"
-import { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { Digest } from "../../domain/Digest.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { ClaimedSlice, Orphans, PurgedBlob, PurgePage, PurgeRequest, Slice } from "../Database.ts"
 import { type Catalog, currentFingerprint } from "./Guard.ts"
@@ -56,7 +56,7 @@ const pageAfter = (
       const blobs = rows[0]?.blobs ?? 0
       const upTo = rows[0]?.up_to ?? null
       // A short page is the last one; leaving it open includes what is inserted behind it meanwhile.
-      return { after, upTo: blobs < limit || upTo === null ? null : Digest.make(upTo), blobs }
+      return { after, upTo: blobs < limit || upTo === null ? null : (upTo as Digest), blobs }
     }
   )
 }
@@ -83,7 +83,7 @@ const claimSlice = (
           FROM ${id.scans} WHERE name = 'orphans' FOR UPDATE`
         const scan = rows[0]
         if (scan === undefined || scan.done) return Option.none<ClaimedSlice>()
-        const after = scan.position === null ? null : Digest.make(scan.position)
+        const after = scan.position === null ? null : (scan.position as Digest)
         const slice = yield* pageAfter(session, digest.type, after, limit)
         yield* sql`
           UPDATE ${id.scans} SET position = ${slice.upTo}::text, pass = pass + ${slice.upTo === null ? 1 : 0}::int
@@ -149,9 +149,10 @@ const find = (session: Session, catalog: Catalog, slice: Slice) => {
 }
 
 /**
- * Two statements that take only the rows they change: first those that are there, passing over what somebody else is
- * at work on (adopting or purging it), then, in digest order, those that are new. So no two collectors, and no
- * collector and writer, wait for each other in a circle.
+ * Two statements that take only the rows they change: first, in digest order, those that are new; then those that are
+ * there, passing over what somebody else is at work on (adopting or purging it). Only the first can wait, and it holds
+ * nothing yet that another would wait for; so no two collectors, and no collector and writer, wait for each other in a
+ * circle. (The other way round, an insert waited for a row that had been cleared and not yet committed.)
  */
 const record = (
   session: Session,
@@ -168,6 +169,13 @@ const record = (
       LEFT JOIN unnest(${marks.condemned}::text[]) c ON c = s)`
   return session.transaction(
     Effect.gen(function* () {
+      yield* sql`
+        WITH ${marked}
+        INSERT INTO ${id.orphans} (digest, seen_at, condemned_at)
+        SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END FROM marks m
+        WHERE NOT EXISTS (SELECT FROM ${id.orphans} o WHERE o.digest = m.digest)
+        ORDER BY m.digest
+        ON CONFLICT (digest) DO NOTHING`
       const cleared = yield* sql<{ cleared: number }>`
         WITH ${marked},
         held AS MATERIALIZED (
@@ -181,13 +189,6 @@ const record = (
           UPDATE ${id.orphans} o SET condemned_at = ${now}::timestamptz FROM held
           WHERE o.digest = held.digest AND NOT held.stale)
         SELECT count(*)::int AS cleared FROM cleared`
-      yield* sql`
-        WITH ${marked}
-        INSERT INTO ${id.orphans} (digest, seen_at, condemned_at)
-        SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END FROM marks m
-        WHERE NOT EXISTS (SELECT FROM ${id.orphans} o WHERE o.digest = m.digest)
-        ORDER BY m.digest
-        ON CONFLICT (digest) DO NOTHING`
       return cleared[0]?.cleared ?? 0
     })
   )
@@ -229,7 +230,7 @@ const purge = (session: Session, catalog: Catalog, request: PurgeRequest) => {
         next:
           page.length < request.limit
             ? null
-            : { condemnedAt: millis(last.condemned_at), digest: Digest.make(last.digest) }
+            : { condemnedAt: millis(last.condemned_at), digest: last.digest as Digest }
       } satisfies PurgePage
     })
   )
@@ -248,7 +249,8 @@ const condemnedPage = ({ sql, id, raw }: Session, request: PurgeRequest, type: S
       : sql`AND (condemned_at, digest) > (${instant(request.after.condemnedAt)}::timestamptz, ${request.after.digest}::text::${type})`
   return sql<CondemnedRow>`
     SELECT digest::text AS digest, condemned_at FROM ${id.orphans}
-    WHERE condemned_at <= ${instant(request.condemnedCutoff)}::timestamptz ${after}
+    WHERE condemned_at <= ${instant(request.condemnedCutoff)}::timestamptz
+      AND seen_at <= ${instant(request.seenCutoff)}::timestamptz ${after}
     ORDER BY condemned_at, digest LIMIT ${request.limit} FOR UPDATE SKIP LOCKED`
 }
 
@@ -272,6 +274,8 @@ const deleteAndJournal = (
         WHERE b.${id.digest} = ANY(${locked}::text[]::${raw(catalog.digest.type)}[])
           AND ${usedAt(session)} <= ${instant(request.usedCutoff)}::timestamptz
           AND ${catalog.referencePredicates(() => raw(""))}
+          -- What can name no object cannot be deleted either, and would hold up the keys beside it.
+          AND octet_length(b.${id.key}) BETWEEN 1 AND 1024
         RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),
       journaled AS (
         INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
@@ -286,7 +290,7 @@ const deleteAndJournal = (
     (rows): ReadonlyArray<PurgedBlob> =>
       rows.map((row) => ({
         digest: row.digest as Digest,
-        key: ObjectKey.make(row.object_key),
+        key: row.object_key as ObjectKey,
         sizeBytes: row.size_bytes
       }))
   )

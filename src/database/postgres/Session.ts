@@ -117,7 +117,7 @@ const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E 
 /** An instant as a parameter. */
 export const instant = (millis: number): Date => new Date(millis)
 
-/** A timestamp column's value; PostgreSQL's microseconds are cut off. */
+/** A timestamp column's value, to the nearest millisecond. */
 export const millis = (value: Date): number => value.getTime()
 
 /** SQLSTATEs that the driver files under "unknown" although the same statement may succeed a moment later. */

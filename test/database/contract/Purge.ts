@@ -30,6 +30,7 @@ import {
 const request: PurgeRequest = {
   now,
   condemnedCutoff: now - hour,
+  seenCutoff: 4_000_000_000_000,
   usedCutoff: now - hour,
   limit: 100,
   after: null,
@@ -112,6 +113,20 @@ export const purging = (promised: Promised): void => {
           [key(3)]
         )
       })
+    )
+
+    promised(
+      "leaves alone, to the millisecond, what was first seen after the cutoff, condemned though it is",
+      () =>
+        Effect.gen(function* () {
+          const seenAt = now - 3 * hour
+          const late = orphan(2, seenAt + 1, now - 2 * hour)
+          yield* write({ blobs: blobs(1, 2), orphans: [orphan(1, seenAt, now - 2 * hour), late] })
+          assert.deepStrictEqual(yield* purge({ seenCutoff: seenAt }), page({ purged: [gone(1)] }))
+          const after = yield* rows
+          assert.deepStrictEqual(after.blobs, blobs(2))
+          assert.deepStrictEqual(after.orphans, [late])
+        })
     )
 
     promised("keeps a blob used after the cutoff, to the millisecond, and absolves it", () =>

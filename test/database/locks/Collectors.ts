@@ -43,6 +43,7 @@ const purgeAll = Effect.fnUntraced(function* ({ orphans }: Database["Service"]) 
       const page: Effect.Success<ReturnType<typeof orphans.purge>> = yield* orphans.purge({
         now,
         condemnedCutoff: now,
+        seenCutoff: 4_000_000_000_000,
         usedCutoff: now,
         limit: 3,
         after,

@@ -8,6 +8,7 @@ import { type Arena, arena, before, later, ownArena, purgeStatement, type Sessio
 const request = {
   now,
   condemnedCutoff: now - hour,
+  seenCutoff: 4_000_000_000_000,
   usedCutoff: now - hour,
   limit: 100,
   after: null,

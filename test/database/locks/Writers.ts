@@ -22,6 +22,7 @@ import { type Arena, arena, before, later, ownArena, purgeStatement } from "./ar
 const request = {
   now,
   condemnedCutoff: now - hour,
+  seenCutoff: 4_000_000_000_000,
   usedCutoff: now - hour,
   limit: 100,
   after: null,
@@ -282,7 +283,7 @@ const tagging = (server: Server): void => {
       const backward = [...names].reverse().map((name) => artifact(name, 1))
       const [one, two] = [yield* a.process({ maxConnections: 1 }), yield* a.process({ maxConnections: 1 })]
       const rounds = (run: Effect.Effect<unknown, unknown>) =>
-        Effect.result(Effect.repeat(run, { times: 25 }))
+        Effect.result(Effect.repeat(run, { times: 10 }))
       const outcomes = yield* Effect.all(
         [
           rounds(Effect.andThen(one.blobs.adopt(now, forward), one.blobs.unreference(forward))),

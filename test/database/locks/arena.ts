@@ -55,9 +55,10 @@ const arenaOf = Effect.fnUntraced(function* (place: Databases.Place) {
     const sql = Context.get(yield* open({ ...patient, maxConnections: 1 }), SqlClient.SqlClient)
     return (statement, parameters) => sql.unsafe(statement, parameters)
   })
-  const observer = yield* session
+  const observing = yield* open({ maxConnections: 1 })
+  const observer: Session = (statement) => Context.get(observing, SqlClient.SqlClient).unsafe(statement)
   const tables = Context.get(
-    yield* Layer.build(Layer.provide(inPostgres, Layer.succeedContext(yield* open({ maxConnections: 1 })))),
+    yield* Layer.build(Layer.provide(inPostgres, Layer.succeedContext(observing))),
     Tables
   )
   const waiting: Arena["waiting"] = (count = 1) =>

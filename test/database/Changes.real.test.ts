@@ -1,0 +1,7 @@
+import { describe } from "@effect/vitest"
+import * as Databases from "../support/Databases.ts"
+import { changeContract } from "./locks.ts"
+
+describe.skipIf(!Databases.hasReal)("REAL_DATABASE_URL", () => {
+  changeContract(Databases.real)
+})

@@ -1,0 +1,76 @@
+/** What a person reads when the database cannot, and what a caller may try again. */
+import { randomUUID } from "node:crypto"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer, Redacted } from "effect"
+import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
+import { Database } from "../../src/database/Database.ts"
+import * as Postgres from "../../src/database/Postgres.ts"
+import type { DatabaseError } from "../../src/domain/DatabaseError.ts"
+import * as Databases from "../support/Databases.ts"
+import { artifact, blobs, digest, now, rows, write } from "./contract/samples.ts"
+
+const on = (place: Databases.Place) =>
+  Effect.map(
+    Layer.build(Layer.provide(Postgres.layer(), Databases.client(place, { maxConnections: 2 }))),
+    (context) => Context.get(context, Database)
+  )
+
+const failure = (database: Database["Service"]): Effect.Effect<DatabaseError> =>
+  Effect.orDie(Effect.flip(database.blobs.locate(digest(1))))
+
+describe("The database in PostgreSQL", () => {
+  it.effect("says that a server is away, and not with which password it was asked", () =>
+    Effect.gen(function* () {
+      const url = Redacted.make("postgres://somebody:secret-word@127.0.0.1:1/registry")
+      const error = yield* failure(yield* on({ url }))
+      assert.deepInclude(error, { operation: "blobs.locate", reason: "Unavailable" })
+      assert.isTrue(error.isRetryable)
+      assert.include(error.message, "Check DATABASE_URL and that PostgreSQL accepts connections")
+      assert.notInclude(error.message, "secret-word")
+      assert.notInclude(JSON.stringify(error), "secret-word")
+    })
+  )
+
+  it.effect("says that a database does not exist", () =>
+    Effect.gen(function* () {
+      const error = yield* failure(yield* on(yield* Databases.embedded.place("no_such_database")))
+      assert.include(error.message, 'database "no_such_database" does not exist')
+      assert.isFalse(error.isRetryable)
+    })
+  )
+
+  it.effect("says that a privilege is missing, by SQLSTATE and in the server's words", () =>
+    Effect.gen(function* () {
+      const { place, client } = yield* Databases.leasedDatabase(Databases.embedded)
+      const role = `nobody_${randomUUID().slice(0, 8)}`
+      const run = (statement: string) =>
+        Effect.orDie(Context.get(client, SqlClient.SqlClient).unsafe(statement))
+      yield* Effect.acquireRelease(run(`CREATE ROLE ${role} LOGIN`), () => run(`DROP ROLE ${role}`))
+      const error = yield* failure(yield* on(Databases.as(place, role)))
+      assert.deepInclude(error, { reason: "Denied" })
+      assert.isFalse(error.isRetryable)
+      assert.include(error.message, "permission denied for table blobs (SQLSTATE 42501)")
+      assert.include(error.message, "Grant the role the privileges")
+    })
+  )
+
+  it.effect("says that the catalogue is missing", () =>
+    Effect.gen(function* () {
+      const error = yield* failure(yield* on(yield* Databases.emptyDatabase(Databases.embedded)))
+      assert.deepInclude(error, { reason: "Unknown" })
+      assert.include(error.message, 'relation "public.blobs" does not exist (SQLSTATE 42P01)')
+    })
+  )
+
+  it.effect("works on its own clock when a test's clock jumps", () =>
+    Effect.gen(function* () {
+      const { blobs: writers } = yield* Database
+      yield* write({ blobs: blobs(1) })
+      yield* TestClock.adjust("1000 days")
+      yield* writers.adopt(now, [artifact("a", 1)])
+      yield* TestClock.adjust("1000 days")
+      assert.lengthOf((yield* rows).references, 1)
+    }).pipe(Effect.provide(Databases.postgres(Databases.embedded)))
+  )
+})

@@ -1,0 +1,4 @@
+import * as Databases from "../support/Databases.ts"
+import { migrationContract } from "./migrations.ts"
+
+migrationContract(Databases.embedded)
