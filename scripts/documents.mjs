@@ -43,9 +43,7 @@ const common = [
 ]
 
 const commonTable = (sections) => {
-  const all = Object.values(sections).flatMap((section) =>
-    Object.values(section)
-  )
+  const all = Object.values(sections).flatMap((section) => Object.values(section))
   const rows = common.flatMap((env) => all.filter((setting) => setting.env === env))
   return [
     "| variable | default | what it does |",
@@ -58,7 +56,11 @@ const commonTable = (sections) => {
 }
 
 const exitCodeTable = (exitCodes) =>
-  ["| code | meaning |", "|---|---|", ...exitCodes.map(([code, meaning]) => `| ${code} | ${cell(meaning)} |`)].join("\n")
+  [
+    "| code | meaning |",
+    "|---|---|",
+    ...exitCodes.map(([code, meaning]) => `| ${code} | ${cell(meaning)} |`)
+  ].join("\n")
 
 const fill = (document, name, content) => {
   const [begin, end] = [`<!-- generated: ${name} -->`, `<!-- end: ${name} -->`]

@@ -64,17 +64,17 @@ const touch = (
   const column = raw(quote(names.lastUsedAtColumn))
   return sql`
     UPDATE ${id.blobs} SET ${column} = ${instant(now)}::timestamptz
-    WHERE ${id.digest} IN (
+    WHERE ${id.digest} = ANY(ARRAY(
       SELECT ${id.digest} FROM ${id.blobs}
       WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[])
         AND (${column} IS NULL OR ${column} <= ${instant(now - touchEveryMillis)}::timestamptz)
-      ORDER BY ${id.digest} FOR NO KEY UPDATE)`
+      ORDER BY ${id.digest} FOR NO KEY UPDATE))`
 }
 
 /** A referenced blob is no orphan: its sightings and its condemnation end with the reference that saved it. */
 const clearSightings = ({ sql, id, raw }: Session, type: DigestType, digests: ReadonlyArray<Digest>) => sql`
-  DELETE FROM ${id.orphans} WHERE digest IN (
-    SELECT digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY digest FOR UPDATE)`
+  DELETE FROM ${id.orphans} WHERE digest = ANY(ARRAY(
+    SELECT digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY digest FOR UPDATE))`
 
 /** Repeatable, because a commit whose answer was lost is tried again. */
 const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) => {
@@ -101,9 +101,9 @@ const publish = (
   return session.transaction(
     Effect.gen(function* () {
       const taken = yield* sql<{ object_key: string }>`
-        DELETE FROM ${id.intents} WHERE object_key IN (
+        DELETE FROM ${id.intents} WHERE object_key = ANY(ARRAY(
           SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
-          ORDER BY object_key FOR UPDATE)
+          ORDER BY object_key FOR UPDATE))
         RETURNING object_key`
       const keys = new Set(taken.map((row) => row.object_key))
       // `delete`, because an intent serves one publication, also within a batch.

@@ -1,6 +1,10 @@
 /**
  * The journal of dead keys: an outbox between the transaction that kills a key and the request that deletes its
  * object. Claims never wait for one another, and settling touches rows in key order, so workers cannot deadlock.
+ *
+ * Rows are changed by `= ANY(ARRAY(…))`, here and in the other files, and not by a join or IN: the array is made once,
+ * whatever the plan, and its rows are found by index. These tables grow and shrink faster than their statistics; a
+ * planner that believes them empty joins by scanning them whole, once a batch.
  */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
@@ -40,12 +44,14 @@ const claim = ({ sql, id }: Session, now: number, leaseUntil: number, limit: num
           AND (claimed_until IS NULL OR claimed_until <= ${instant(now)}::timestamptz)
         ORDER BY not_before, object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
       readopted AS (
-        DELETE FROM ${id.journal} j USING due
-        WHERE j.object_key = due.object_key AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = due.object_key)
+        DELETE FROM ${id.journal} j
+        WHERE j.object_key = ANY(ARRAY(SELECT object_key FROM due))
+          AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
         RETURNING j.object_key, j.size_bytes, j.reason, j.attempts),
       leased AS (
-        UPDATE ${id.journal} j SET claimed_until = ${instant(leaseUntil)}::timestamptz FROM due
-        WHERE j.object_key = due.object_key AND NOT EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = due.object_key)
+        UPDATE ${id.journal} j SET claimed_until = ${instant(leaseUntil)}::timestamptz
+        WHERE j.object_key = ANY(ARRAY(SELECT object_key FROM due))
+          AND NOT EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
         RETURNING j.object_key, j.size_bytes, j.reason, j.attempts)
       SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, true AS readopted FROM readopted
       UNION ALL
@@ -61,8 +67,8 @@ const confirm = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>) =>
   keys.length === 0
     ? Effect.void
     : Effect.asVoid(sql`
-      DELETE FROM ${id.journal} WHERE object_key IN (
-        SELECT object_key FROM ${id.journal} WHERE object_key = ANY(${keys}::text[]) ORDER BY object_key FOR UPDATE)`)
+      DELETE FROM ${id.journal} WHERE object_key = ANY(ARRAY(
+        SELECT object_key FROM ${id.journal} WHERE object_key = ANY(${keys}::text[]) ORDER BY object_key FOR UPDATE))`)
 
 const postpone = ({ sql, id }: Session, list: ReadonlyArray<Postponement>) =>
   list.length === 0
@@ -108,7 +114,7 @@ const reapIntents = ({ sql, id }: Session, now: number, deleteNotBefore: number,
         SELECT object_key FROM ${id.intents} WHERE expires_at <= ${instant(now)}::timestamptz
         ORDER BY object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
       reaped AS (
-        DELETE FROM ${id.intents} i USING due WHERE i.object_key = due.object_key RETURNING i.object_key, i.digest)
+        DELETE FROM ${id.intents} i WHERE i.object_key = ANY(ARRAY(SELECT object_key FROM due)) RETURNING i.object_key, i.digest)
       INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before)
       SELECT object_key, digest, 0, 'reaped', ${instant(now)}::timestamptz, ${instant(deleteNotBefore)}::timestamptz
       FROM reaped ORDER BY object_key

@@ -184,10 +184,10 @@ const record = (
             ${within(session, catalog, slice)(raw("o.digest"))}
           FOR UPDATE OF o SKIP LOCKED),
         cleared AS (
-          DELETE FROM ${id.orphans} o USING held WHERE o.digest = held.digest AND held.stale RETURNING 1),
+          DELETE FROM ${id.orphans} o WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE stale)) RETURNING 1),
         condemned AS (
-          UPDATE ${id.orphans} o SET condemned_at = ${now}::timestamptz FROM held
-          WHERE o.digest = held.digest AND NOT held.stale)
+          UPDATE ${id.orphans} o SET condemned_at = ${now}::timestamptz
+          WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE NOT stale)))
         SELECT count(*)::int AS cleared FROM cleared`
       return cleared[0]?.cleared ?? 0
     })
