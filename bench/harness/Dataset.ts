@@ -1,0 +1,93 @@
+/** A catalogue and its objects, which can be had in their first state again and again. */
+import { randomBytes } from "node:crypto"
+import * as Blobs from "./Blobs.ts"
+import * as Bucket from "./Bucket.ts"
+import * as Catalogue from "./Catalogue.ts"
+import { insist } from "./Question.ts"
+import type { Servers } from "./Servers.ts"
+
+export interface Dataset {
+  readonly shape: Blobs.Shape
+  /** Below it are this data set's objects, and nothing else. */
+  readonly prefix: string
+  /** Puts back what is missing in the store, and answers the URL of a fresh copy of the database. */
+  readonly fresh: () => Promise<string>
+  /**
+   * That exactly the orphans have lost their row and their object, and that the collector remembers nothing. Ends the
+   * run otherwise.
+   */
+  readonly verify: (who: string) => Promise<void>
+  /** The same of a contender that spoke to a stand-in for the store, which was told to delete `deleted`. */
+  readonly verifyBeside: (who: string, deleted: ReadonlySet<string>) => Promise<void>
+  /** That exactly these digests have lost row and object, whatever the collector remembers. */
+  readonly verifySample: (who: string, gone: ReadonlySet<string>) => Promise<void>
+  /** Removes all traces from servers that others use too. */
+  readonly drop: () => Promise<void>
+}
+
+export const load = async (
+  { databaseUrl, s3 }: Servers,
+  shape: Blobs.Shape,
+  log: (text: string) => void
+): Promise<Dataset> => {
+  const id = randomBytes(4).toString("hex")
+  const prefix = `artifact-gc-bench/${id}/`
+  const blobs = Blobs.make(shape, prefix)
+  const bucket = Bucket.open(s3)
+  log(`writing ${shape.blobs} rows`)
+  const catalogue = await Catalogue.load(databaseUrl, id, blobs)
+  let present: ReadonlySet<string> = new Set()
+
+  const verifyObjects = async (who: string, isGone: (index: number) => boolean) => {
+    const kept = blobs.keys((index) => !isGone(index))
+    present = await bucket.keys(prefix)
+    insist(
+      same(present, kept),
+      `${who} left ${present.size} objects, not exactly the ${kept.size} it had to keep`
+    )
+  }
+
+  return {
+    shape,
+    prefix,
+    fresh: async () => {
+      const missing = [...blobs.keys(() => true)].filter((key) => !present.has(key))
+      if (missing.length > 0) {
+        log(`putting ${missing.length} objects`)
+        await bucket.putAll(missing, Blobs.sizeBytes)
+        await verifyObjects("putting", () => false)
+      }
+      return catalogue.fresh()
+    },
+    verify: async (who) => {
+      await catalogue.verify(who, blobs.isOrphan)
+      await catalogue.verifySettled(who)
+      await verifyObjects(who, blobs.isOrphan)
+    },
+    verifyBeside: async (who, deleted) => {
+      await catalogue.verify(who, blobs.isOrphan)
+      await catalogue.verifySettled(who)
+      const dead = blobs.keys(blobs.isOrphan)
+      insist(
+        same(deleted, dead),
+        `${who} deleted ${deleted.size} keys, not exactly those of the ${dead.size} orphans`
+      )
+    },
+    verifySample: async (who, gone) => {
+      const isGone = (index: number) => gone.has(blobs.at(index).digest)
+      await catalogue.verify(who, isGone)
+      await verifyObjects(who, isGone)
+    },
+    drop: async () => {
+      if (!s3.isThrowAway) {
+        log("tidying up")
+        await bucket.deleteAll([...(await bucket.keys(prefix))])
+        await catalogue.drop()
+      }
+      bucket.close()
+    }
+  }
+}
+
+const same = (found: ReadonlySet<string>, expected: ReadonlySet<string>) =>
+  found.size === expected.size && [...found].every((one) => expected.has(one))

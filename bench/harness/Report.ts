@@ -1,0 +1,53 @@
+/** A result as people read it. */
+import type { FigureResult, Result, Summary } from "./Results.ts"
+
+/** Three digits, and thousands in full. */
+const number = (value: number): string =>
+  Number.isInteger(value) || value >= 1000
+    ? Math.round(value).toLocaleString("en-US")
+    : value >= 100
+      ? value.toFixed(0)
+      : value.toPrecision(3)
+
+/** The median, and how far the runs lie apart. */
+const cell = (summary: Summary | null): string => {
+  if (summary === null) return "–"
+  const { median, min, max, runs } = summary
+  return runs.length === 1 ? number(median) : `${number(median)} (${number(min)}–${number(max)})`
+}
+
+const row = (figure: FigureResult): ReadonlyArray<string> => [
+  `${figure.name}, ${figure.unit}${figure.limit === null ? "" : ` (at most ${figure.limit})`}`,
+  cell(figure.measured),
+  cell(figure.floor),
+  cell(figure.baseline),
+  cell(figure.ratioToFloor),
+  cell(figure.ratioToBaseline)
+]
+
+/** A Markdown table, so that it can stand in a README as it is. */
+const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const line = (cells: ReadonlyArray<string>) =>
+    `| ${cells.map((text, column) => (column === 0 ? text.padEnd(widths[0] ?? 0) : text.padStart(widths[column] ?? 0))).join(" | ")} |`
+  const rule = `|${widths.map((width, column) => `${"-".repeat(width + 1)}${column === 0 ? "-" : ":"}`).join("|")}|`
+  const [head, ...body] = rows.map(line)
+  return [head, rule, ...body].join("\n")
+}
+
+export const text = (result: Result): string => {
+  const { question, parameters } = result
+  const head = ["figure", question, "floor", "baseline", `${question}/floor`, `${question}/baseline`]
+  const given = Object.entries(parameters).map(([name, value]) => `${name} ${number(value)}`)
+  return [
+    "",
+    result.command,
+    `  ${given.join(", ")}`,
+    `  commit ${result.commit}, Node ${result.node}, PostgreSQL ${result.postgres}, ${result.s3}, ${result.cores} cores, load before ${result.loadBefore.toFixed(1)}`,
+    "",
+    table([head, ...result.figures.map(row)]),
+    "",
+    ...result.verified.map((sentence) => `  ${sentence}`),
+    ""
+  ].join("\n")
+}

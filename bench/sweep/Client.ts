@@ -1,0 +1,15 @@
+/** The S3 client of floor and baseline, with the settings that the collector's has. */
+import { S3Client } from "@aws-sdk/client-s3"
+import type { S3Place } from "../harness/Servers.ts"
+
+export const client = ({ endpoint, region, accessKeyId, secretAccessKey }: S3Place): S3Client =>
+  new S3Client({
+    endpoint,
+    region,
+    forcePathStyle: true,
+    credentials: { accessKeyId, secretAccessKey },
+    maxAttempts: 1,
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    requestHandler: { httpAgent: { keepAlive: true, maxSockets: 50 } }
+  })

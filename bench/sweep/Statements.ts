@@ -1,0 +1,180 @@
+/**
+ * The SQL of a sweep, written out: what the collector's statements come to in a catalogue with default names and two
+ * reference tables. The rehearsal compares them with what the collector executes (Sweep.ts), so they cannot drift.
+ */
+
+/** A statement, or a part of one, and its parameters. */
+export class Sql {
+  readonly strings: ReadonlyArray<string>
+  readonly parameters: ReadonlyArray<unknown>
+  constructor(strings: ReadonlyArray<string>, parameters: ReadonlyArray<unknown>) {
+    this.strings = strings
+    this.parameters = parameters
+  }
+  get text(): string {
+    return this.strings.reduce((text, part, n) => `${text}$${n}${part}`)
+  }
+}
+
+const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unknown>): Sql => {
+  const parts: Array<string> = [strings[0] ?? ""]
+  const parameters: Array<unknown> = []
+  const append = (text: string) => parts.push((parts.pop() ?? "") + text)
+  values.forEach((value, n) => {
+    if (value instanceof Sql) {
+      append(value.strings[0] ?? "")
+      parts.push(...value.strings.slice(1))
+      parameters.push(...value.parameters)
+    } else {
+      parts.push("")
+      parameters.push(value)
+    }
+    append(strings[n + 1] ?? "")
+  })
+  return new Sql(parts, parameters)
+}
+
+export const begin = sql`BEGIN ISOLATION LEVEL READ COMMITTED`
+export const commit = sql`COMMIT`
+
+/** `firstPass` is null at the first slice. */
+export const lockScan = (firstPass: number | null) =>
+  firstPass === null
+    ? sql`
+      SELECT pass::float8 AS pass, position, coalesce(false, false) AS done
+      FROM artifact_gc.scans WHERE name = 'orphans' FOR UPDATE`
+    : sql`
+      SELECT pass::float8 AS pass, position, coalesce(pass >= ${firstPass + 1}::bigint, false) AS done
+      FROM artifact_gc.scans WHERE name = 'orphans' FOR UPDATE`
+
+export const pageAfter = (after: string | null, limit: number) => sql`
+  WITH page AS MATERIALIZED (
+    SELECT digest AS digest FROM public.blobs
+    ${after === null ? sql`` : sql`WHERE digest > ${after}::text::text`} ORDER BY 1 LIMIT ${limit})
+  SELECT (SELECT count(*) FROM page)::int AS blobs,
+    (SELECT digest FROM page ORDER BY digest DESC LIMIT 1)::text AS up_to`
+
+export const moveScan = (position: string | null) => sql`
+  UPDATE artifact_gc.scans SET position = ${position}::text, pass = pass + ${position === null ? 1 : 0}::int
+  WHERE name = 'orphans'`
+
+export interface Slice {
+  readonly after: string | null
+  readonly upTo: string | null
+}
+
+const within = ({ after, upTo }: Slice, column: "r.digest" | "b.digest" | "o.digest") => {
+  const name = new Sql([column], [])
+  const lower = after === null ? sql`` : sql`AND ${name} > ${after}::text::text`
+  const upper = upTo === null ? sql`` : sql`AND ${name} <= ${upTo}::text::text`
+  return sql` ${lower} ${upper}`
+}
+
+const unreferenced = (bound: Sql) => sql`
+  (NOT EXISTS (SELECT FROM public.artifacts r WHERE r.digest = b.digest${bound})
+   AND NOT EXISTS (SELECT FROM public.local_files r WHERE r.digest = b.digest${bound}))`
+
+export const find = (slice: Slice) => sql`
+  WITH unreferenced AS MATERIALIZED (
+    SELECT b.digest AS digest FROM public.blobs b
+    WHERE ${unreferenced(within(slice, "r.digest"))} ${within(slice, "b.digest")})
+  SELECT b.digest::text AS digest, coalesce(b.size_bytes, 0)::float8 AS size_bytes,
+    greatest(b.created_at, b.last_used_at)::timestamptz AS used_at, o.seen_at, o.condemned_at
+  FROM unreferenced u
+  JOIN public.blobs b ON b.digest = u.digest
+  LEFT JOIN artifact_gc.orphans o ON o.digest = u.digest
+  ORDER BY u.digest`
+
+const marked = (seen: ReadonlyArray<string>, condemned: ReadonlyArray<string>) => sql`
+  marks AS MATERIALIZED (
+    SELECT s::text COLLATE pg_catalog."C" AS digest, c IS NOT NULL AS doomed FROM unnest(${seen}::text[]) s
+    LEFT JOIN unnest(${condemned}::text[]) c ON c = s)`
+
+export const recordKnown = (
+  slice: Slice,
+  now: Date,
+  seen: ReadonlyArray<string>,
+  condemned: ReadonlyArray<string>
+) => sql`
+  WITH ${marked(seen, condemned)},
+  held AS MATERIALIZED (
+    SELECT o.digest, m.digest IS NULL AS stale FROM artifact_gc.orphans o LEFT JOIN marks m ON m.digest = o.digest
+    WHERE (m.digest IS NULL OR (m.doomed AND o.condemned_at IS NULL)) ${within(slice, "o.digest")}
+    FOR UPDATE OF o SKIP LOCKED),
+  cleared AS (
+    DELETE FROM artifact_gc.orphans o USING held WHERE o.digest = held.digest AND held.stale RETURNING 1),
+  condemned AS (
+    UPDATE artifact_gc.orphans o SET condemned_at = ${now}::timestamptz FROM held
+    WHERE o.digest = held.digest AND NOT held.stale)
+  SELECT count(*)::int AS cleared FROM cleared`
+
+export const recordNew = (now: Date, seen: ReadonlyArray<string>, condemned: ReadonlyArray<string>) => sql`
+  WITH ${marked(seen, condemned)}
+  INSERT INTO artifact_gc.orphans (digest, seen_at, condemned_at)
+  SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END FROM marks m
+  WHERE NOT EXISTS (SELECT FROM artifact_gc.orphans o WHERE o.digest = m.digest)
+  ORDER BY m.digest
+  ON CONFLICT (digest) DO NOTHING`
+
+export const lockBlobs = sql`LOCK TABLE public.blobs IN ROW EXCLUSIVE MODE`
+
+export const catalogueTable = sql`
+  SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
+    row_security_active(t.oid) AS rows_hidden,
+    EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE i.inhparent = t.oid AND NOT c.relispartition) AS inherited
+  FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+  WHERE n.nspname = ${"public"} AND t.relname = ${"blobs"} AND t.relkind IN ('r', 'p')`
+
+export const fingerprint = (oid: string) => sql`
+  SELECT coalesce(string_agg(concat_ws(':', k.oid, k.confdeltype, enforced, disabled), ',' ORDER BY k.oid), '')
+    AS fingerprint
+  FROM pg_constraint k, LATERAL (
+    SELECT coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) AS enforced,
+      EXISTS (SELECT FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled NOT IN ('O', 'A')) AS disabled) s
+  WHERE k.contype = 'f' AND k.confrelid = ${oid}::text::oid AND (k.conparentid = 0 OR s.disabled)`
+
+export interface Cursor {
+  readonly condemnedAt: Date
+  readonly digest: string
+}
+
+export const condemnedPage = (cutoff: Date, after: Cursor | null, limit: number) => sql`
+  SELECT digest::text AS digest, condemned_at FROM artifact_gc.orphans
+  WHERE condemned_at <= ${cutoff}::timestamptz
+    ${after === null ? sql`` : sql`AND (condemned_at, digest) > (${after.condemnedAt}::timestamptz, ${after.digest}::text::text)`}
+  ORDER BY condemned_at, digest LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+
+export const lockRows = (digests: ReadonlyArray<string>) => sql`
+  SELECT digest::text AS digest FROM public.blobs
+  WHERE digest = ANY(${digests}::text[]::text[]) ORDER BY digest FOR UPDATE SKIP LOCKED`
+
+export const deleteAndJournal = (
+  digests: ReadonlyArray<string>,
+  usedCutoff: Date,
+  now: Date,
+  leaseUntil: Date
+) => sql`
+  WITH dead AS (
+    DELETE FROM public.blobs b
+    WHERE b.digest = ANY(${digests}::text[]::text[])
+      AND greatest(b.created_at, b.last_used_at) <= ${usedCutoff}::timestamptz
+      AND ${unreferenced(sql``)}
+    RETURNING b.digest::text AS digest, b.object_key AS object_key, coalesce(b.size_bytes, 0) AS size_bytes),
+  journaled AS (
+    INSERT INTO artifact_gc.journal (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
+    SELECT object_key, digest, size_bytes, 'purged', ${now}::timestamptz, ${now}::timestamptz,
+      ${leaseUntil}::timestamptz
+    FROM dead ORDER BY object_key
+    ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
+      reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
+      claimed_until = EXCLUDED.claimed_until, attempts = 0, last_error = NULL, dead_at = NULL)
+  SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`
+
+export const forget = (digests: ReadonlyArray<string>) =>
+  sql`DELETE FROM artifact_gc.orphans WHERE digest = ANY(${digests}::text[]::text[])`
+
+export const confirm = (keys: ReadonlyArray<string>) => sql`
+  DELETE FROM artifact_gc.journal WHERE object_key IN (
+    SELECT object_key FROM artifact_gc.journal WHERE object_key = ANY(${keys}::text[])
+    ORDER BY object_key FOR UPDATE)`
