@@ -176,7 +176,7 @@ export const migrationContract = (server: Databases.Server): void => {
       Effect.gen(function* () {
         yield* existing
         const role = `limited_${randomUUID().slice(0, 8)}`
-        yield* Effect.acquireRelease(run(`CREATE ROLE ${role} LOGIN`), () =>
+        yield* Effect.acquireRelease(run(`CREATE ROLE ${role} LOGIN${Databases.samePassword(place)}`), () =>
           run(`DROP OWNED BY ${role} CASCADE`, `DROP ROLE ${role}`)
         )
         yield* run(

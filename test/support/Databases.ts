@@ -37,7 +37,13 @@ export type Place =
       readonly database: string
     }
 
-/** The same database as somebody else; no server of ours asks for passwords. */
+/** What follows LOGIN when a role is made that `as` shall be: the password of this place, where its server asks for one. */
+export const samePassword = (place: Place): string => {
+  const password = "url" in place ? decodeURIComponent(new URL(Redacted.value(place.url)).password) : ""
+  return password === "" ? "" : ` PASSWORD '${password}'`
+}
+
+/** The same database as somebody else, with the same password. */
 export const as = (place: Place, user: string): Place => {
   if (!("url" in place)) return { ...place, user }
   const url = new URL(Redacted.value(place.url))
