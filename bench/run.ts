@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { check, Insufficient, type Question } from "./harness/Question.ts"
 import * as Report from "./harness/Report.ts"
+import * as Repository from "./harness/Repository.ts"
 import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
 import { question as sweep } from "./Sweep.ts"
@@ -64,7 +65,7 @@ const read = (args: ReadonlyArray<string>) => {
 
 /** Starts the servers and this program again beside them. */
 const withServers = (args: ReadonlyArray<string>): number => {
-  const script = fileURLToPath(new URL("scripts/servers.mjs", Results.repository))
+  const script = fileURLToPath(new URL("scripts/servers.mjs", Repository.root))
   const self = fileURLToPath(import.meta.url)
   const { status, signal, error } = spawnSync(
     process.execPath,
@@ -76,6 +77,10 @@ const withServers = (args: ReadonlyArray<string>): number => {
 }
 
 const main = async (args: ReadonlyArray<string>): Promise<number> => {
+  if (args.includes("--help")) {
+    process.stdout.write(usage())
+    return 0
+  }
   const { question, given, json, reference, profile } = read(args)
   const servers = Servers.fromEnvironment()
   if (servers === null) return withServers(args)

@@ -63,7 +63,7 @@ const peakRssBytes = (): number => {
   return process.resourceUsage().maxRSS * 1024
 }
 
-/** Runs the contender in `file`, beside this one in the build, to its end. */
+/** Runs the contender in `file` of the build to its end. */
 export const measure = <Outcome>(
   file: URL,
   task: unknown,
@@ -71,7 +71,8 @@ export const measure = <Outcome>(
 ): Promise<Effort<Outcome>> =>
   new Promise((resolve, reject) => {
     const path = fileURLToPath(file)
-    const child = spawn(process.execPath, [...nodeOptions, path, JSON.stringify(task)], {
+    const args = [...nodeOptions, path, JSON.stringify(task)]
+    const child = spawn(process.execPath, args, {
       // Its standard output belongs to the figures.
       stdio: ["ignore", 2, 2, "ipc"],
       env: { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" }

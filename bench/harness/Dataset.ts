@@ -10,7 +10,9 @@ export interface Dataset {
   readonly shape: Blobs.Shape
   /** Below it are this data set's objects, and nothing else. */
   readonly prefix: string
-  /** Puts back what is missing in the store, and answers the URL of a fresh copy of the database. */
+  /** The URL of a fresh copy of the database. The store is as it is. */
+  readonly freshRows: () => Promise<string>
+  /** The same, with all objects in the store: puts back what is missing. */
   readonly fresh: () => Promise<string>
   /**
    * That exactly the orphans have lost their row and their object, and that the collector remembers nothing. Ends the
@@ -50,6 +52,7 @@ export const load = async (
   return {
     shape,
     prefix,
+    freshRows: catalogue.fresh,
     fresh: async () => {
       const missing = [...blobs.keys(() => true)].filter((key) => !present.has(key))
       if (missing.length > 0) {

@@ -43,7 +43,7 @@ export const text = (result: Result): string => {
     "",
     result.command,
     `  ${given.join(", ")}`,
-    `  commit ${result.commit}, Node ${result.node}, PostgreSQL ${result.postgres}, ${result.s3}, ${result.cores} cores, load before ${result.loadBefore.toFixed(1)}`,
+    `  commit ${result.commit}, Node ${`${result.node} ${result.nodeOptions}`.trim()}, PostgreSQL ${result.postgres}, ${result.s3}, ${result.cores} cores, load before ${result.loadBefore.toFixed(1)}`,
     "",
     table([head, ...result.figures.map(row)]),
     "",

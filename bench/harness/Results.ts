@@ -1,21 +1,20 @@
 /** Results as data: what was measured, on what, from which commit; and where they are kept. */
-import { execFileSync } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { availableParallelism, loadavg } from "node:os"
-import { fileURLToPath } from "node:url"
 import { connect } from "./Postgres.ts"
 import type { Answer, Figure, Question } from "./Question.ts"
+import * as Repository from "./Repository.ts"
 import type { Servers } from "./Servers.ts"
 
-/** This file runs as bench/.out/bench/harness/Results.js. */
-export const repository = new URL("../../../../", import.meta.url)
-const results = new URL("bench/results/", repository)
+const results = new URL("bench/results/", Repository.root)
 export const local = new URL("local/", results)
 
 /** What it was measured on. No names and no paths: a result can be published. */
 export interface Machine {
   readonly commit: string
   readonly node: string
+  /** NODE_OPTIONS, under which contenders run too. */
+  readonly nodeOptions: string
   readonly postgres: string
   readonly s3: string
   readonly cores: number
@@ -33,24 +32,14 @@ export const machine = async (servers: Servers): Promise<Machine> => {
   const buffers = await setting("shared_buffers")
   await database.close()
   return {
-    commit: commit(),
+    commit: Repository.commit(),
     node: process.versions.node,
+    nodeOptions: process.env.NODE_OPTIONS ?? "",
     postgres: `${version}, fsync ${fsync}, shared_buffers ${buffers}`,
     s3: servers.s3.server,
     cores: availableParallelism(),
     loadBefore: loadavg()[0] ?? Number.NaN,
     startedAt: new Date().toISOString()
-  }
-}
-
-const commit = (): string => {
-  const git = (...args: ReadonlyArray<string>) =>
-    execFileSync("git", args, { cwd: fileURLToPath(repository), encoding: "utf8" }).trim()
-  try {
-    const changed = git("status", "--porcelain", "--", "src", "package-lock.json") === "" ? "" : "+changes"
-    return git("rev-parse", "--short=12", "HEAD") + changed
-  } catch {
-    return "not in a git repository"
   }
 }
 

@@ -102,10 +102,10 @@ export const recordKnown = (
     WHERE (m.digest IS NULL OR (m.doomed AND o.condemned_at IS NULL)) ${within(slice, "o.digest")}
     FOR UPDATE OF o SKIP LOCKED),
   cleared AS (
-    DELETE FROM artifact_gc.orphans o USING held WHERE o.digest = held.digest AND held.stale RETURNING 1),
+    DELETE FROM artifact_gc.orphans o WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE stale)) RETURNING 1),
   condemned AS (
-    UPDATE artifact_gc.orphans o SET condemned_at = ${now}::timestamptz FROM held
-    WHERE o.digest = held.digest AND NOT held.stale)
+    UPDATE artifact_gc.orphans o SET condemned_at = ${now}::timestamptz
+    WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE NOT stale)))
   SELECT count(*)::int AS cleared FROM cleared`
 
 export const recordNew = (now: Date, seen: ReadonlyArray<string>, condemned: ReadonlyArray<string>) => sql`
@@ -141,7 +141,7 @@ export interface Cursor {
 
 export const condemnedPage = (cutoff: Date, after: Cursor | null, limit: number) => sql`
   SELECT digest::text AS digest, condemned_at FROM artifact_gc.orphans
-  WHERE condemned_at <= ${cutoff}::timestamptz
+  WHERE condemned_at <= ${cutoff}::timestamptz AND seen_at <= ${cutoff}::timestamptz
     ${after === null ? sql`` : sql`AND (condemned_at, digest) > (${after.condemnedAt}::timestamptz, ${after.digest}::text::text)`}
   ORDER BY condemned_at, digest LIMIT ${limit} FOR UPDATE SKIP LOCKED`
 
@@ -160,6 +160,7 @@ export const deleteAndJournal = (
     WHERE b.digest = ANY(${digests}::text[]::text[])
       AND greatest(b.created_at, b.last_used_at) <= ${usedCutoff}::timestamptz
       AND ${unreferenced(sql``)}
+      AND octet_length(b.object_key) BETWEEN 1 AND 1024
     RETURNING b.digest::text AS digest, b.object_key AS object_key, coalesce(b.size_bytes, 0) AS size_bytes),
   journaled AS (
     INSERT INTO artifact_gc.journal (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
@@ -175,6 +176,6 @@ export const forget = (digests: ReadonlyArray<string>) =>
   sql`DELETE FROM artifact_gc.orphans WHERE digest = ANY(${digests}::text[]::text[])`
 
 export const confirm = (keys: ReadonlyArray<string>) => sql`
-  DELETE FROM artifact_gc.journal WHERE object_key IN (
+  DELETE FROM artifact_gc.journal WHERE object_key = ANY(ARRAY(
     SELECT object_key FROM artifact_gc.journal WHERE object_key = ANY(${keys}::text[])
-    ORDER BY object_key FOR UPDATE)`
+    ORDER BY object_key FOR UPDATE))`
