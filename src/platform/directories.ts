@@ -1,12 +1,13 @@
-/** Directories that a person named. */
+/** Making directories, without the surprises of node's own way. */
 import { mkdir } from "node:fs/promises"
 import { dirname } from "node:path"
 
 /**
  * Makes `path` and its parents; succeeds when they are there. Rejects with the file system's error.
  *
- * Not node's own `recursive`: on a file system that answers ENOENT for a child of an existing directory (/proc), it
- * tries again for ever at full speed (seen with Node 20.20, 2026-11-23).
+ * Not node's own `recursive` (seen with Node 20.20, 2026-11-23): on a file system that answers ENOENT for a child of an
+ * existing directory (/proc), it tries again for ever at full speed; and it answers ENOTDIR when somebody removes a
+ * parent meanwhile, where this rejects with ENOENT.
  */
 export const makeDirectory = async (path: string): Promise<void> => {
   const attempt = () =>

@@ -12,7 +12,7 @@
  * a POSIX file system: atomic rename, directories that can be synced, names that differ in case are different.
  */
 import { randomUUID } from "node:crypto"
-import { access, type FileHandle, mkdir, open, readdir, rename, rmdir, stat, unlink } from "node:fs/promises"
+import { access, type FileHandle, open, readdir, rename, rmdir, stat, unlink } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { Clock, Duration, Effect, Layer, Option, Stream } from "effect"
 import { ObjectKey } from "../domain/ObjectKey.ts"
@@ -181,7 +181,7 @@ const publish = async (file: Incoming, { durable, root }: Directory, target: str
   await file.handle.close()
   for (let attempt = 1; ; attempt++) {
     try {
-      await mkdir(dirname(target), { recursive: true })
+      await makeDirectory(dirname(target))
       await rename(file.path, target)
       break
     } catch (cause) {
