@@ -41,7 +41,7 @@ const nextStep: Record<StorageFailure, string> = {
 
 /** A request to the store failed. `isRetryable` says whether the same request may succeed later. */
 export class StorageError extends Schema.TaggedError<StorageError>()("StorageError", {
-  operation: Schema.Literals(["list", "delete", "put", "get", "head", "probe"]),
+  operation: Schema.Literals(["list", "delete", "put", "copy", "get", "head", "abort", "probe"]),
   /** The object, prefix or bucket concerned. */
   subject: Schema.String,
   reason: StorageFailure,

@@ -12,7 +12,18 @@
  * a POSIX file system: atomic rename, directories that can be synced, names that differ in case are different.
  */
 import { randomUUID } from "node:crypto"
-import { access, type FileHandle, open, readdir, rename, rmdir, stat, unlink } from "node:fs/promises"
+import { constants } from "node:fs"
+import {
+  access,
+  copyFile,
+  type FileHandle,
+  open,
+  readdir,
+  rename,
+  rmdir,
+  stat,
+  unlink
+} from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { Clock, Duration, Effect, Layer, Option, Stream } from "effect"
 import { ObjectKey } from "../domain/ObjectKey.ts"
@@ -22,7 +33,7 @@ import { exactly } from "./body.ts"
 import { codeOf, fromFileSystem, isAbsent } from "./files/failure.ts"
 import { filePath, toBytes } from "./files/KeyPath.ts"
 import { type Found, walk } from "./files/Walk.ts"
-import { checkBatch, checkRange, noSuchObject, resolveRange } from "./refusals.ts"
+import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./refusals.ts"
 import { type ByteRange, type DeleteFailure, Storage, type StoredObject } from "./Storage.ts"
 
 export interface FilesOptions {
@@ -93,12 +104,18 @@ const make = Effect.fnUntraced(function* (root: string, durable: boolean) {
       }),
     delete: (keys) => deleteKeys(directory, keys),
     put: (key, body, sizeBytes) => writeObject(directory, key, exactly(body, key, sizeBytes)),
+    copy: (from, to) => copyObject(directory, from, to),
     get: (key, range) => Stream.unwrap(openForReading(directory, key, range)),
     head: Effect.fn("Files.head")(function* (key) {
       const found = yield* io("head", key, async () => statFile(directory.locate(key)))
       if (found === undefined) yield* directory.present("head")
       return Option.map(Option.fromUndefinedOr(found), (file) => ({ key, ...file }))
-    })
+    }),
+    // A file is written in one go, and what crashed processes left is removed at start.
+    multiparts: () => Stream.empty,
+    abortMultipart: () => Effect.void,
+    skew: Effect.succeedNone,
+    traits: Effect.succeed({ versioning: "off", objectLock: false, deletes: "objects" })
   })
 })
 
@@ -146,7 +163,7 @@ interface Incoming {
 }
 
 /** An empty file that nobody sees, closed and removed with the scope unless it was renamed until then. */
-const createIncoming = (operation: "put" | "probe", subject: string, incoming: string) =>
+const createIncoming = (operation: "put" | "copy" | "probe", subject: string, incoming: string) =>
   Effect.acquireRelease(
     io(operation, subject, async (): Promise<Incoming> => {
       const path = join(incoming, randomUUID())
@@ -171,6 +188,22 @@ const writeObject = Effect.fn("Files.put")(function* <E, R>(
   const now = yield* Clock.currentTimeMillis
   // Not to be interrupted between becoming visible and becoming durable.
   yield* Effect.uninterruptible(io("put", key, () => publish(file, directory, target, now)))
+}, Effect.scoped)
+
+/** Copies a file, on file systems that can without copying its bytes. */
+const copyObject = Effect.fn("Files.copy")(function* (directory: Directory, from: ObjectKey, to: ObjectKey) {
+  yield* checkCopy(from, to)
+  const [source, target] = yield* io(
+    "copy",
+    to,
+    async () => [directory.locate(from), directory.locate(to)] as const
+  )
+  if ((yield* io("copy", from, () => statFile(source))) === undefined)
+    return yield* noSuchObject(from, "copy")
+  const file = yield* createIncoming("copy", to, directory.incoming)
+  yield* io("copy", from, () => copyFile(source, file.path, constants.COPYFILE_FICLONE))
+  const now = yield* Clock.currentTimeMillis
+  yield* Effect.uninterruptible(io("copy", to, () => publish(file, directory, target, now)))
 }, Effect.scoped)
 
 /** Gives the file its time, makes it durable, then visible, then makes that durable. */

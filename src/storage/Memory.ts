@@ -1,31 +1,51 @@
 /**
  * A store in memory, for deterministic tests: same contract, times from `Clock`, no I/O.
  *
- * It is a twin of the real ones: where it differs from them, the twin is wrong.
+ * It is a twin of the real ones: where it differs from them, the twin is wrong. It can play a bucket that keeps what
+ * is deleted, and one whose clock is off; what others left behind is written into its state.
  */
 import { Clock, Effect, Layer, Option, Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { exactly } from "./body.ts"
 import { compareKeys } from "./keyOrder.ts"
-import { checkBatch, checkRange, noSuchObject, resolveRange } from "./refusals.ts"
-import { Storage, type StoredObject } from "./Storage.ts"
+import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./refusals.ts"
+import { type MultipartUpload, Storage, type StoredObject, type StoreTraits } from "./Storage.ts"
 
-interface Entry {
+export interface Entry {
   readonly bytes: Uint8Array
   readonly modifiedAt: number
 }
 
+/** What the store holds. Tests may read it, and write what a foreign program or a crash would. */
+export interface State {
+  readonly objects: Map<ObjectKey, Entry>
+  /** Versions that no verb shows and that cost space all the same: deleted or replaced, oldest first. */
+  readonly hidden: Map<ObjectKey, ReadonlyArray<Entry>>
+  /** Uploads in parts under way, by their id. A `put` here has none; they are what tests put in. */
+  readonly multiparts: Map<string, Omit<MultipartUpload, "uploadId">>
+  /** What `skew` answers; null where the store has no clock of its own. */
+  skewMillis: number | null
+  traits: StoreTraits
+}
+
+export const emptyState = (): State => ({
+  objects: new Map(),
+  hidden: new Map(),
+  multiparts: new Map(),
+  skewMillis: null,
+  traits: { versioning: "off", objectLock: false, deletes: "objects" }
+})
+
 const pageMax = 1000
 
-/** An empty store. Build the layer twice and there are two stores. */
-export const layer: Layer.Layer<Storage> = Layer.sync(Storage, () => {
-  const objects = new Map<ObjectKey, Entry>()
+/** The store of `state`, which may have other stores too: they are then the same bucket. */
+export const layerOf = (state: State): Layer.Layer<Storage> => Layer.sync(Storage, () => make(state))
 
-  const describe = (key: ObjectKey, entry: Entry): StoredObject => ({
-    key,
-    sizeBytes: entry.bytes.length,
-    modifiedAt: entry.modifiedAt
-  })
+/** An empty store. Build the layer twice and there are two stores. */
+export const layer: Layer.Layer<Storage> = Layer.sync(Storage, () => make(emptyState()))
+
+const make = (state: State): Storage["Service"] => {
+  const { hidden, multiparts, objects } = state
 
   /** Read afresh for each page, as a real listing is: what is deleted meanwhile does not come up again. */
   const page = (prefix: string, after: string | undefined): ReadonlyArray<StoredObject> =>
@@ -34,6 +54,20 @@ export const layer: Layer.Layer<Storage> = Layer.sync(Storage, () => {
       .sort(([a], [b]) => compareKeys(a, b))
       .slice(0, pageMax)
       .map(([key, entry]) => describe(key, entry))
+
+  /** Takes away what a key shows; the store keeps it where it keeps versions. */
+  const hide = (key: ObjectKey): void => {
+    const entry = objects.get(key)
+    objects.delete(key)
+    if (entry !== undefined && state.traits.versioning === "on") {
+      hidden.set(key, [...(hidden.get(key) ?? []), entry])
+    }
+  }
+
+  const write = (key: ObjectKey, bytes: Uint8Array, modifiedAt: number): void => {
+    hide(key)
+    objects.set(key, { bytes, modifiedAt })
+  }
 
   return Storage.of({
     description: "memory",
@@ -49,12 +83,22 @@ export const layer: Layer.Layer<Storage> = Layer.sync(Storage, () => {
       ),
     delete: Effect.fnUntraced(function* (keys) {
       yield* checkBatch(keys)
-      for (const key of keys) objects.delete(key)
+      for (const key of keys) {
+        hide(key)
+        if (state.traits.deletes === "versions") hidden.delete(key)
+      }
       return { deleted: [...keys], failed: [] }
     }),
     put: Effect.fnUntraced(function* (key, body, sizeBytes) {
       const chunks = yield* Stream.runCollect(exactly(body, key, sizeBytes))
-      objects.set(key, { bytes: Buffer.concat(chunks), modifiedAt: yield* Clock.currentTimeMillis })
+      write(key, Buffer.concat(chunks), yield* Clock.currentTimeMillis)
+    }),
+    copy: Effect.fnUntraced(function* (from, to) {
+      yield* checkCopy(from, to)
+      const now = yield* Clock.currentTimeMillis
+      const source = objects.get(from)
+      if (source === undefined) return yield* noSuchObject(from, "copy")
+      write(to, source.bytes, now)
     }),
     get: (key, range) =>
       Stream.unwrap(
@@ -67,6 +111,28 @@ export const layer: Layer.Layer<Storage> = Layer.sync(Storage, () => {
         })
       ),
     head: (key) =>
-      Effect.sync(() => Option.map(Option.fromUndefinedOr(objects.get(key)), (entry) => describe(key, entry)))
+      Effect.sync(() =>
+        Option.map(Option.fromUndefinedOr(objects.get(key)), (entry) => describe(key, entry))
+      ),
+    multiparts: (prefix) =>
+      Stream.suspend(() => {
+        const found = [...multiparts]
+          .filter(([, { key }]) => key.startsWith(prefix))
+          .map(([uploadId, upload]) => ({ uploadId, ...upload }))
+          .sort((a, b) => compareKeys(a.key, b.key) || compareKeys(a.uploadId, b.uploadId))
+        return found.length === 0 ? Stream.empty : Stream.make(found)
+      }),
+    abortMultipart: ({ key, uploadId }) =>
+      Effect.sync(() => {
+        if (multiparts.get(uploadId)?.key === key) multiparts.delete(uploadId)
+      }),
+    skew: Effect.sync(() => Option.fromNullishOr(state.skewMillis)),
+    traits: Effect.sync(() => state.traits)
   })
+}
+
+const describe = (key: ObjectKey, entry: Entry): StoredObject => ({
+  key,
+  sizeBytes: entry.bytes.length,
+  modifiedAt: entry.modifiedAt
 })

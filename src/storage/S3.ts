@@ -4,36 +4,45 @@
  * Invariants: a request is repeated only where repeating is harmless, by us and never by the SDK, on Effect's
  * `Clock`, bounded in number and time; interruption aborts the request; no credentials reach an error.
  *
- * It neither creates buckets nor reads their versions: in a versioned bucket a delete leaves a marker and frees
- * nothing. Unfinished multipart uploads of crashed processes cannot be listed as objects; let the bucket's lifecycle
- * rule AbortIncompleteMultipartUpload remove them.
+ * It does not create buckets, and changes nothing of their configuration.
  */
 import { Readable } from "node:stream"
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
+  CopyObjectCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
+  GetBucketVersioningCommand,
   GetObjectCommand,
+  GetObjectLockConfigurationCommand,
+  HeadBucketCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  ListObjectVersionsCommand,
+  ListPartsCommand,
   PutObjectCommand,
   S3Client,
-  UploadPartCommand
+  UploadPartCommand,
+  UploadPartCopyCommand
 } from "@aws-sdk/client-s3"
-import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Duration, Effect, Layer, Option, Redacted, Ref, Stream } from "effect"
-import type { ObjectKey } from "../domain/ObjectKey.ts"
+import { Duration, Effect, Layer, Redacted, Ref, Stream } from "effect"
 import { exactly } from "./body.ts"
-import { checkRange } from "./refusals.ts"
-import { type ByteRange, Storage } from "./Storage.ts"
-import type { Bucket, Calls } from "./s3/Bucket.ts"
-import { deleteKeys } from "./s3/deletion.ts"
-import { fromClient, misbehaved, scrubber, timedOut } from "./s3/failure.ts"
+import { Storage } from "./Storage.ts"
+import type { Bucket, Calls, Dated } from "./s3/Bucket.ts"
+import { skew } from "./s3/clock.ts"
+import { copyMaxBytes, copyObject } from "./s3/copying.ts"
+import { deleteObjects } from "./s3/deletion.ts"
+import { fromClient, scrubber } from "./s3/failure.ts"
 import { list, probe } from "./s3/listing.ts"
+import { abortUpload, listUploads } from "./s3/multipart.ts"
 import * as Requests from "./s3/Requests.ts"
+import { headObject, openObject } from "./s3/reading.ts"
+import { traits, type VersionedDelete } from "./s3/traits.ts"
 import { upload } from "./s3/upload.ts"
+import { deleteVersions } from "./s3/versions.ts"
 
 export interface S3Options {
   readonly bucket: string
@@ -80,6 +89,14 @@ export interface S3Options {
    * leaves nothing; above, a failed part is sent again and not everything. S3 takes at most 5 GiB in one request.
    */
   readonly multipartAboveBytes?: number | undefined
+  /** Objects longer than this are copied in parts. Default 5 GiB, the most that S3 copies in one request. */
+  readonly copyInPartsAboveBytes?: number | undefined
+  /**
+   * What a delete does in a versioned bucket. `markers`, the default: it leaves delete markers, and the bytes go when
+   * the bucket's lifecycle says so, or never. `versions`: it lists the versions of every key, a request each, and
+   * deletes them all, so that the bytes are gone and nothing brings them back. Without versions the latter works too.
+   */
+  readonly versionedDelete?: VersionedDelete | undefined
 }
 
 /** The store in a bucket. Connects at the first request; `probe` tells whether the settings are right. */
@@ -107,17 +124,23 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
   )
   const bucket: Bucket = { name: options.bucket, calls: callsOf(client, options.bucket), requests, failed }
   const hasBatches = yield* Ref.make(true)
+  const remove = options.versionedDelete === "versions" ? deleteVersions : deleteObjects
 
   return Storage.of({
     description: `s3://${options.bucket} at ${options.endpoint ?? `AWS ${options.region}`}`,
     probe: probe(bucket),
     list: (prefix, options) => list(bucket, prefix, options?.after),
-    delete: (keys) => deleteKeys(bucket, hasBatches, keys),
-    put: Effect.fn("S3.put")((key, body, sizeBytes) =>
-      upload(bucket, multipartAboveBytes, key, exactly(body, key, sizeBytes), sizeBytes)
+    delete: (keys) => remove(bucket, hasBatches, keys),
+    put: Effect.fn("S3.put")((key, body, sizeBytes, options) =>
+      upload(bucket, multipartAboveBytes, key, exactly(body, key, sizeBytes), sizeBytes, options)
     ),
+    copy: (from, to) => copyObject(bucket, options.copyInPartsAboveBytes ?? copyMaxBytes, from, to),
     get: (key, range) => Stream.unwrap(openObject(bucket, requestTimeout, key, range)),
-    head: (key) => headObject(bucket, key)
+    head: (key) => headObject(bucket, key),
+    multiparts: (prefix) => listUploads(bucket, prefix),
+    abortMultipart: (upload) => abortUpload(bucket, upload),
+    skew: skew(bucket),
+    traits: traits(bucket, options.versionedDelete)
   })
 })
 
@@ -165,21 +188,50 @@ const callsOf = (client: S3Client, Bucket: string): Calls => ({
     const command = new ListObjectsV2Command({ Bucket, Prefix, MaxKeys, EncodingType: "url", ...from })
     return client.send(command, { abortSignal })
   },
-  deleteBatch: (keys, abortSignal) =>
-    client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects: keys.map((Key) => ({ Key })) } }), {
-      abortSignal
-    }),
-  deleteOne: (Key, abortSignal) => client.send(new DeleteObjectCommand({ Bucket, Key }), { abortSignal }),
+  listVersions: (Prefix, { id: VersionIdMarker, key: KeyMarker }, abortSignal) => {
+    const from = { KeyMarker, VersionIdMarker }
+    const command = new ListObjectVersionsCommand({ Bucket, Prefix, EncodingType: "url", ...from })
+    return client.send(command, { abortSignal })
+  },
+  listUploads: (Prefix, { id: UploadIdMarker, key: KeyMarker }, abortSignal) => {
+    const from = { KeyMarker, UploadIdMarker }
+    const command = new ListMultipartUploadsCommand({ Bucket, Prefix, EncodingType: "url", ...from })
+    return client.send(command, { abortSignal })
+  },
+  listParts: (upload, PartNumberMarker, abortSignal) =>
+    client.send(new ListPartsCommand({ Bucket, ...upload, PartNumberMarker }), { abortSignal }),
+  deleteBatch: (targets, abortSignal) => {
+    const Objects = targets.map(({ key, versionId }) => ({ Key: key, VersionId: versionId }))
+    return client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }), { abortSignal })
+  },
+  deleteOne: ({ key, versionId }, abortSignal) =>
+    client.send(new DeleteObjectCommand({ Bucket, Key: key, VersionId: versionId }), { abortSignal }),
   put: (Key, Body, ContentLength, abortSignal) =>
     client.send(new PutObjectCommand({ Bucket, Key, Body, ContentLength }), { abortSignal }),
+  copy: (from, Key, abortSignal) =>
+    client.send(new CopyObjectCommand({ Bucket, Key, CopySource: copySource(Bucket, from) }), {
+      abortSignal
+    }),
   createUpload: async (Key, abortSignal) => {
     const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key }), { abortSignal })
-    return { Key, UploadId }
+    return UploadId
   },
   uploadPart: async (upload, PartNumber, Body, abortSignal) => {
     const command = new UploadPartCommand({ Bucket, ...upload, PartNumber, Body })
     const { ETag } = await client.send(command, { abortSignal })
     return { ETag, PartNumber }
+  },
+  copyPart: async (upload, PartNumber, { etag, key }, { end, start }, abortSignal) => {
+    const command = new UploadPartCopyCommand({
+      Bucket,
+      ...upload,
+      PartNumber,
+      CopySource: copySource(Bucket, key),
+      CopySourceIfMatch: etag,
+      CopySourceRange: `bytes=${start}-${end}`
+    })
+    const { CopyPartResult } = await client.send(command, { abortSignal })
+    return { ETag: CopyPartResult?.ETag, PartNumber }
   },
   completeUpload: (upload, parts, abortSignal) =>
     client.send(
@@ -195,45 +247,39 @@ const callsOf = (client: S3Client, Bucket: string): Calls => ({
     })
     return { body: Body instanceof Readable ? Body : undefined, status: $metadata.httpStatusCode }
   },
-  head: (Key, abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
-})
-
-const openObject = Effect.fn("S3.get")(function* (
-  { calls, failed, requests }: Bucket,
-  patience: Duration.Duration,
-  key: ObjectKey,
-  range: ByteRange | undefined
-) {
-  yield* checkRange(key, range)
-  const { body, status } = yield* requests.held(
-    { operation: "get", subject: key, send: (signal) => calls.get(key, range, signal) },
-    ({ body }) => body?.destroy()
-  )
-  if (body === undefined) return yield* misbehaved("get", key, "the answer has no body")
-  if (range !== undefined && status !== 206) {
-    return yield* misbehaved("get", key, "the store ignored the range and sent everything")
-  }
-  const silence = timedOut("get", key, `no bytes for ${Duration.format(patience)}`)
-  return NodeStream.fromReadable({
-    evaluate: () => body,
-    onError: (cause) => failed("get", key, cause)
-  }).pipe(Stream.timeoutOrElse({ duration: patience, orElse: () => Stream.fail(silence) }))
-})
-
-const headObject = Effect.fn("S3.head")(function* ({ calls, requests }: Bucket, key: ObjectKey) {
-  const found = yield* requests
-    .repeated({ operation: "head", subject: key, send: (signal) => calls.head(key, signal) })
-    .pipe(
-      Effect.asSome,
-      Effect.catchIf(
-        (error) => error.reason === "NotFound",
-        () => Effect.succeedNone
-      )
+  head: (Key, abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal }),
+  versioning: async (abortSignal) => {
+    const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket }), { abortSignal })
+    return Status
+  },
+  objectLock: async (abortSignal) => {
+    const command = new GetObjectLockConfigurationCommand({ Bucket })
+    const { ObjectLockConfiguration } = await client.send(command, { abortSignal })
+    return ObjectLockConfiguration?.ObjectLockEnabled
+  },
+  date: async (now, abortSignal) => {
+    const command = new HeadBucketCommand({ Bucket })
+    let dated: Dated | undefined
+    // The client shows no headers. This step is the last before the network and the first behind it.
+    command.middlewareStack.add(
+      (next) => async (args) => {
+        const sentAt = now()
+        const result = await next(args)
+        dated = { date: dateOf(result.response), sentAt, answeredAt: now() }
+        return result
+      },
+      { step: "deserialize", name: "date" }
     )
-  if (Option.isNone(found)) return Option.none()
-  const { ContentLength: sizeBytes, LastModified } = found.value
-  if (sizeBytes === undefined || LastModified === undefined) {
-    return yield* misbehaved("head", key, "the answer has no size or no time")
+    await client.send(command, { abortSignal })
+    return dated ?? { date: undefined, sentAt: 0, answeredAt: 0 }
   }
-  return Option.some({ key, sizeBytes, modifiedAt: LastModified.getTime() })
 })
+
+/** A key as a source, which is a path: its slashes stay. */
+const copySource = (bucket: string, key: string): string =>
+  `${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`
+
+const dateOf = (response: unknown): string | undefined => {
+  const { headers } = response as { readonly headers?: Readonly<Record<string, string>> }
+  return headers?.date
+}

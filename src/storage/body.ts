@@ -5,14 +5,15 @@ import { StorageError } from "../domain/StorageError.ts"
 
 /**
  * `body`, failing with `Truncated` unless it is exactly `sizeBytes` long. A body that is too long fails at the
- * first byte too many, so that an endless one costs nothing.
+ * first byte too many, so that an endless one costs nothing. With `null` any length is right.
  */
 export const exactly = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
   key: ObjectKey,
-  sizeBytes: number
-): Stream.Stream<Uint8Array, E | StorageError, R> =>
-  Stream.suspend(() => {
+  sizeBytes: number | null
+): Stream.Stream<Uint8Array, E | StorageError, R> => {
+  if (sizeBytes === null) return body
+  return Stream.suspend(() => {
     let seen = 0
     const mismatch = (what: string) =>
       new StorageError({
@@ -35,3 +36,4 @@ export const exactly = <E, R>(
       )
     )
   })
+}

@@ -21,6 +21,19 @@ export const checkBatch = (keys: ReadonlyArray<ObjectKey>): Effect.Effect<void, 
         })
       )
 
+/** Fails with `Rejected` when an object is to be copied onto itself, which S3 refuses. */
+export const checkCopy = (from: ObjectKey, to: ObjectKey): Effect.Effect<void, StorageError> =>
+  from !== to
+    ? Effect.void
+    : Effect.fail(
+        new StorageError({
+          operation: "copy",
+          subject: from,
+          reason: "Rejected",
+          detail: "an object cannot be copied onto itself"
+        })
+      )
+
 /**
  * Fails with `Rejected` for a range that RFC 9110 §14.1.2 calls invalid. S3 ignores such a range and sends the
  * whole object, which is not what anybody asked for.
@@ -54,9 +67,9 @@ export const resolveRange = (
   return Effect.succeed({ start: range.start, stop: Math.min(range.end ?? Infinity, sizeBytes - 1) + 1 })
 }
 
-/** The failure of a `get` whose object does not exist. */
-export const noSuchObject = (key: ObjectKey): StorageError =>
-  new StorageError({ operation: "get", subject: key, reason: "NotFound", detail: "no such object" })
+/** The failure of a `get`, or of a copy's source, that does not exist. */
+export const noSuchObject = (key: ObjectKey, operation: "get" | "copy" = "get"): StorageError =>
+  new StorageError({ operation, subject: key, reason: "NotFound", detail: "no such object" })
 
 const unsatisfiable = (key: ObjectKey, range: ByteRange, what: string): StorageError =>
   new StorageError({

@@ -15,10 +15,11 @@ import { StorageError, type StorageFailure } from "../domain/StorageError.ts"
 import { Storage } from "../storage/Storage.ts"
 import { type Fault, make, type Script } from "./Faults.ts"
 
-export type Operation = StorageError["operation"]
+/** A verb by its name; `abort` is `abortMultipart`. */
+export type Operation = StorageError["operation"] | "multiparts" | "skew" | "traits"
 export type StorageFault = Fault<StorageFailure>
 
-/** A listing is one call a page; the arguments of a `put` leave out its body. */
+/** A listing (also of `multiparts`) is one call a page; the arguments of a `put` leave out its body and options. */
 export interface StorageScript extends Script<Operation, StorageFailure> {
   /** Keys that no delete gets rid of, with the code the store gives. Remove one, and it can be deleted again. */
   readonly refused: Map<ObjectKey, string>
@@ -39,26 +40,26 @@ const wrap = (inner: Storage["Service"], script: StorageScript): Storage["Servic
     operation: Operation,
     args: ReadonlyArray<unknown>,
     effect: Effect.Effect<A, StorageError | E, R>
-  ) => script.run(operation, args, effect, (reason) => scripted(operation, String(args[0] ?? ""), reason))
+  ) => script.run(operation, args, effect, (reason) => scripted(operation, args, reason))
+
+  /** One call a page: the first also begins the listing. */
+  const runPaged = <A>(
+    operation: "list" | "multiparts",
+    args: ReadonlyArray<unknown>,
+    listing: () => Stream.Stream<A, StorageError>
+  ) =>
+    Stream.mapEffect(Stream.unwrap(run(operation, args, Effect.sync(listing))), (page, index) =>
+      index === 0 ? Effect.succeed(page) : run(operation, args, Effect.succeed(page))
+    )
 
   return Storage.of({
     description: `${inner.description}, with scripted faults`,
     probe: run("probe", [], inner.probe),
-    list: (prefix, options) => {
-      const args = [prefix, options]
-      const pages = Stream.unwrap(
-        run(
-          "list",
-          args,
-          Effect.sync(() => inner.list(prefix, options))
-        )
-      )
-      return Stream.mapEffect(pages, (page, index) =>
-        index === 0 ? Effect.succeed(page) : run("list", args, Effect.succeed(page))
-      )
-    },
+    list: (prefix, options) => runPaged("list", [prefix, options], () => inner.list(prefix, options)),
     delete: (keys) => run("delete", [keys], deleteUnrefused(inner, script.refused, keys)),
-    put: (key, body, sizeBytes) => run("put", [key, sizeBytes], inner.put(key, body, sizeBytes)),
+    put: (key, body, sizeBytes, options) =>
+      run("put", [key, sizeBytes], inner.put(key, body, sizeBytes, options)),
+    copy: (from, to) => run("copy", [from, to], inner.copy(from, to)),
     get: (key, range) =>
       Stream.unwrap(
         run(
@@ -67,7 +68,11 @@ const wrap = (inner: Storage["Service"], script: StorageScript): Storage["Servic
           Effect.sync(() => inner.get(key, range))
         )
       ),
-    head: (key) => run("head", [key], inner.head(key))
+    head: (key) => run("head", [key], inner.head(key)),
+    multiparts: (prefix) => runPaged("multiparts", [prefix], () => inner.multiparts(prefix)),
+    abortMultipart: (upload) => run("abort", [upload], inner.abortMultipart(upload)),
+    skew: run("skew", [], inner.skew),
+    traits: run("traits", [], inner.traits)
   })
 }
 
@@ -84,5 +89,19 @@ const deleteUnrefused = Effect.fnUntraced(function* (
   return { deleted: outcome.deleted, failed: [...outcome.failed, ...failed] }
 })
 
-const scripted = (operation: Operation, subject: string, reason: StorageFailure): StorageError =>
-  new StorageError({ operation, subject, reason, detail: "scripted fault" })
+const scripted = (operation: Operation, args: ReadonlyArray<unknown>, reason: StorageFailure): StorageError =>
+  new StorageError({
+    operation: operationOf(operation),
+    subject: subjectOf(args[0]),
+    reason,
+    detail: "scripted fault"
+  })
+
+/** What the error of a verb calls it. */
+const operationOf = (operation: Operation): StorageError["operation"] => {
+  if (operation === "multiparts") return "list"
+  return operation === "skew" || operation === "traits" ? "probe" : operation
+}
+
+const subjectOf = (first: unknown): string =>
+  typeof first === "object" && first !== null && "key" in first ? String(first.key) : String(first ?? "")

@@ -55,9 +55,18 @@ const below = (prefix: string, inner: Storage["Service"]): Storage["Service"] =>
         })),
         onProcessClock
       ),
-    put: (key, body, sizeBytes) => onProcessClock(inner.put(down(key), body, sizeBytes)),
+    put: (key, body, sizeBytes, options) => onProcessClock(inner.put(down(key), body, sizeBytes, options)),
+    copy: (from, to) => onProcessClock(inner.copy(down(from), down(to))),
     get: (key, range) => onTime(inner.get(down(key), range)),
-    head: (key) => onProcessClock(Effect.map(inner.head(down(key)), Option.map(raise)))
+    head: (key) => onProcessClock(Effect.map(inner.head(down(key)), Option.map(raise))),
+    multiparts: (within) =>
+      inner.multiparts(down(within)).pipe(
+        Stream.map((page) => page.map((upload) => ({ ...upload, key: up(upload.key) }))),
+        onTime
+      ),
+    abortMultipart: ({ key, uploadId }) => onProcessClock(inner.abortMultipart({ key: down(key), uploadId })),
+    skew: onProcessClock(inner.skew),
+    traits: onProcessClock(inner.traits)
   })
 }
 

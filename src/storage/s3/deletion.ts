@@ -8,40 +8,60 @@ import { Effect, Ref } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { checkBatch } from "../refusals.ts"
-import type { DeleteFailure } from "../Storage.ts"
-import type { BatchAnswer, Bucket } from "./Bucket.ts"
+import type { DeleteFailure, DeleteOutcome } from "../Storage.ts"
+import type { BatchAnswer, Bucket, Target } from "./Bucket.ts"
 import { RequestFailed } from "./failure.ts"
 
 /** Single deletes on their way at once. */
 const singlesAtOnce = 16
 
-/** `Storage.delete` for a bucket; `hasBatches` is what is known of the store's DeleteObjects. */
-export const deleteKeys = Effect.fn("S3.delete")(function* (
+/**
+ * `Storage.delete` for a bucket; `hasBatches` is what is known of the store's DeleteObjects. In a versioned bucket the
+ * store only hides the objects: versions.ts.
+ */
+export const deleteObjects = Effect.fn("S3.delete")(function* (
   bucket: Bucket,
   hasBatches: Ref.Ref<boolean>,
   keys: ReadonlyArray<ObjectKey>
 ) {
   yield* checkBatch(keys)
+  const targets = keys.map((key) => ({ key }))
+  return outcome(keys, yield* deleteTargets(bucket, hasBatches, targets))
+})
+
+/** What became of `keys`, of which these were not deleted. */
+export const outcome = (
+  keys: ReadonlyArray<ObjectKey>,
+  failed: ReadonlyArray<DeleteFailure>
+): DeleteOutcome => {
+  const kept = new Set(failed.map((failure) => failure.key))
+  return { deleted: keys.filter((key) => !kept.has(key)), failed }
+}
+
+/** Deletes at most 1000 objects or versions; the answer is what is not deleted. Names versions of all or of none. */
+export const deleteTargets = Effect.fnUntraced(function* (
+  bucket: Bucket,
+  hasBatches: Ref.Ref<boolean>,
+  targets: ReadonlyArray<Target>
+) {
   const batches = yield* Ref.get(hasBatches)
-  const together = batches ? keys.filter(isBatchable) : []
-  const alone = batches ? keys.filter((key) => !isBatchable(key)) : keys
-  const failed = [
+  const together = batches ? targets.filter(isBatchable) : []
+  const alone = batches ? targets.filter((target) => !isBatchable(target)) : targets
+  return [
     ...(together.length === 0 ? [] : yield* deleteTogether(bucket, hasBatches, together)),
     ...(yield* deleteAlone(bucket, alone))
   ]
-  const kept = new Set(failed.map((failure) => failure.key))
-  return { deleted: keys.filter((key) => !kept.has(key)), failed }
 })
 
-const deleteTogether = (bucket: Bucket, hasBatches: Ref.Ref<boolean>, keys: ReadonlyArray<ObjectKey>) =>
+const deleteTogether = (bucket: Bucket, hasBatches: Ref.Ref<boolean>, targets: ReadonlyArray<Target>) =>
   bucket.requests
     .repeated({
       operation: "delete",
-      subject: `${keys.length} keys in ${bucket.name}`,
-      send: (signal) => bucket.calls.deleteBatch(keys, signal)
+      subject: `${targets.length} keys in ${bucket.name}`,
+      send: (signal) => bucket.calls.deleteBatch(targets, signal)
     })
     .pipe(
-      Effect.map((answer) => readBatch(keys, answer)),
+      Effect.map((answer) => readBatch(targets, answer)),
       Effect.catch(
         Effect.fnUntraced(function* (error) {
           const refusal = readRefusal(error)
@@ -53,31 +73,31 @@ const deleteTogether = (bucket: Bucket, hasBatches: Ref.Ref<boolean>, keys: Read
               error.detail
             )
           }
-          return yield* deleteAlone(bucket, keys)
+          return yield* deleteAlone(bucket, targets)
         })
       )
     )
 
-/** One request a key, once: a key's failure is in the outcome, and a store that is down is not asked 1000 times. */
-const deleteAlone = Effect.fnUntraced(function* (bucket: Bucket, keys: ReadonlyArray<ObjectKey>) {
+/** One request each, once: a key's failure is in the outcome, and a store that is down is not asked 1000 times. */
+const deleteAlone = Effect.fnUntraced(function* (bucket: Bucket, targets: ReadonlyArray<Target>) {
   let gaveUp: StorageError | undefined
-  const deleteOne = (key: ObjectKey): Effect.Effect<ReadonlyArray<DeleteFailure>> =>
+  const deleteOne = (target: Target): Effect.Effect<ReadonlyArray<DeleteFailure>> =>
     gaveUp === undefined
       ? bucket.requests
           .once({
             operation: "delete",
-            subject: key,
-            send: (signal) => bucket.calls.deleteOne(key, signal)
+            subject: target.key,
+            send: (signal) => bucket.calls.deleteOne(target, signal)
           })
           .pipe(
             Effect.as([]),
             Effect.catch((error) => {
               if (error.reason === "TimedOut" || error.reason === "Throttled") gaveUp = error
-              return Effect.succeed(readSingle(key, error))
+              return Effect.succeed(readSingle(target, error))
             })
           )
-      : Effect.succeed([{ key, code: gaveUp.reason, detail: `not tried: ${gaveUp.detail}` }])
-  const failures = yield* Effect.forEach(keys, (key) => Effect.suspend(() => deleteOne(key)), {
+      : Effect.succeed([{ key: target.key, code: gaveUp.reason, detail: `not tried: ${gaveUp.detail}` }])
+  const failures = yield* Effect.forEach(targets, (target) => Effect.suspend(() => deleteOne(target)), {
     concurrency: singlesAtOnce
   })
   return failures.flat()
@@ -87,21 +107,28 @@ const deleteAlone = Effect.fnUntraced(function* (bucket: Bucket, keys: ReadonlyA
  * Whether a batch can name the key: XML 1.0 has no way to write most control characters nor U+FFFE and U+FFFF
  * (https://www.w3.org/TR/xml/#charsets), and parsers may change the others on the way back (§2.11).
  */
-const isBatchable = (key: string): boolean => !/[\p{Cc}\ufffe\uffff]/u.test(key)
+const isBatchable = ({ key }: Target): boolean => !/[\p{Cc}\ufffe\uffff]/u.test(key)
 
-/** The keys that are not deleted. Only what the store confirms is; an absent key is as good as deleted. */
-const readBatch = (keys: ReadonlyArray<ObjectKey>, answer: BatchAnswer): ReadonlyArray<DeleteFailure> => {
-  const confirmed = new Set(answer.Deleted?.map((entry) => entry.Key))
-  const errors = new Map(answer.Errors?.map((entry) => [entry.Key, entry]))
-  return keys.flatMap((key): ReadonlyArray<DeleteFailure> => {
-    const error = errors.get(key)
-    if (error === undefined && confirmed.has(key)) return []
+/** What is not deleted. Only what the store confirms is; what is absent is as good as deleted. */
+const readBatch = (targets: ReadonlyArray<Target>, answer: BatchAnswer): ReadonlyArray<DeleteFailure> => {
+  // A delete without a version is confirmed by its key, whatever version the store made of it.
+  const withVersions = targets.some(({ versionId }) => versionId !== undefined)
+  const nameOf = (key: string | undefined, versionId: string | undefined) =>
+    withVersions ? `${versionId} of ${key}` : key
+  const confirmed = new Set(answer.Deleted?.map(({ Key, VersionId }) => nameOf(Key, VersionId)))
+  const errors = new Map(answer.Errors?.map((entry) => [nameOf(entry.Key, entry.VersionId), entry]))
+  return targets.flatMap(({ key, versionId }): ReadonlyArray<DeleteFailure> => {
+    const name = nameOf(key, versionId)
+    const error = errors.get(name)
+    if (error === undefined && confirmed.has(name)) return []
     if (error === undefined)
       return [{ key, code: "Unconfirmed", detail: "the store's answer is silent about this key" }]
-    if (error.Code === "NoSuchKey") return []
+    if (isAbsent(error.Code)) return []
     return [{ key, code: error.Code ?? "Unknown", detail: error.Message ?? "the store gave no reason" }]
   })
 }
+
+const isAbsent = (code: string | undefined) => code === "NoSuchKey" || code === "NoSuchVersion"
 
 /**
  * What a refused batch says of the next one. `unsupported`: this store has no DeleteObjects that we can speak, so
@@ -118,8 +145,8 @@ const readRefusal = (error: StorageError): "unsupported" | "unreadable" | "final
   return ["MalformedXML", "InvalidRequest", "InvalidArgument"].includes(code) ? "unreadable" : "final"
 }
 
-/** The failure of a key that was deleted alone; none when it did not exist. */
-const readSingle = (key: ObjectKey, error: StorageError): ReadonlyArray<DeleteFailure> => {
+/** The failure of what was deleted alone; none when it did not exist. */
+const readSingle = ({ key }: Target, error: StorageError): ReadonlyArray<DeleteFailure> => {
   const code = error.cause instanceof RequestFailed ? error.cause.code : error.reason
-  return code === "NoSuchKey" || code === "NotFound" ? [] : [{ key, code, detail: error.detail }]
+  return isAbsent(code) || code === "NotFound" ? [] : [{ key, code, detail: error.detail }]
 }

@@ -4,13 +4,13 @@
  * Whoever compares a listing with the catalogue relies on its order, and whoever deletes by it on its names. So an
  * answer that breaks either is an error, not a page.
  */
-import { Effect, Option, Schema, Stream } from "effect"
-import { ObjectKey } from "../../domain/ObjectKey.ts"
+import { Effect, Option, Stream } from "effect"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { compareKeys } from "../keyOrder.ts"
 import type { StoredObject } from "../Storage.ts"
 import type { Bucket, Cursor, Listing } from "./Bucket.ts"
 import { misbehaved } from "./failure.ts"
+import { readKey, warnOfIllegal } from "./names.ts"
 
 /** A page is the largest S3 gives. */
 const pageMax = 1000
@@ -41,11 +41,7 @@ const listPage = Effect.fn("S3.list")(function* (
     send: (signal) => calls.list(prefix, cursor, pageMax, signal)
   })
   const { objects, illegal, next } = yield* readPage(subject, cursor, listing)
-  if (illegal > 0) {
-    yield* Effect.logWarning("Objects were left alone because their keys are not legal here").pipe(
-      Effect.annotateLogs({ objects: illegal, bucket: name, prefix })
-    )
-  }
+  yield* warnOfIllegal("Objects", illegal, name, prefix)
   return [objects.length === 0 ? [] : [objects], Option.fromUndefinedOr(next)] as const
 })
 
@@ -62,13 +58,12 @@ const readPage = Effect.fnUntraced(function* (
   cursor: Cursor,
   listing: Listing
 ): Effect.fn.Return<Page, StorageError> {
-  const encoded = listing.EncodingType === "url"
   const objects: Array<StoredObject> = []
   let illegal = 0
   let last = cursor.after
   for (const { Key, Size, LastModified } of listing.Contents ?? []) {
-    const key = encoded ? decodeKey(Key) : Key
-    if (!isObjectKey(key)) {
+    const key = readKey(Key, listing)
+    if (key === undefined) {
       illegal++
       continue
     }
@@ -93,14 +88,3 @@ const readPage = Effect.fnUntraced(function* (
   }
   return { objects, illegal, next: { after: last, token } }
 })
-
-const isObjectKey = Schema.is(ObjectKey)
-
-/** `encoding-type=url` is the encoding of HTML forms: a space may be "+". */
-const decodeKey = (key: string | undefined): string | undefined => {
-  try {
-    return key === undefined ? undefined : decodeURIComponent(key.replaceAll("+", " "))
-  } catch {
-    return undefined
-  }
-}

@@ -1,16 +1,19 @@
 /**
- * Three ways to put a body, by its size: from memory, as a stream, in parts.
+ * Three ways to put a body, by its size: from memory, as a stream, in parts. A body whose size is not known goes from
+ * memory if it ends within a part, and in parts if it does not.
  *
  * All of them run the body once, fail with its own error when it fails, and leave nothing visible then. Bodies must
  * have been through `exactly` (../body.ts): they end where they were declared to end, or fail.
  */
 import type { Readable } from "node:stream"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Deferred, Effect, Exit, Stream } from "effect"
+import { Deferred, Effect, Sink, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
-import type { Bucket, Upload } from "./Bucket.ts"
-import { holdingBack, inParts, type Progress, partBytes, tracking } from "./body.ts"
+import type { PutOptions } from "../Storage.ts"
+import type { Bucket } from "./Bucket.ts"
+import { evenParts, growingParts, holdingBack, inParts, type Progress, tracking } from "./body.ts"
+import { inOneUpload } from "./multipart.ts"
 
 /**
  * Bodies up to this size are read into memory before they are sent, so that sending them can be repeated. From
@@ -19,25 +22,29 @@ import { holdingBack, inParts, type Progress, partBytes, tracking } from "./body
  */
 const bufferedBytes = 2 * 1024 * 1024 - 1
 
-/** Parts of one upload on their way at once: one travels while the next is read. Three parts in memory at most. */
+/**
+ * Parts of one upload on their way at once: one travels while the next is read. Three parts in memory at most, and
+ * two more of a body of unknown size.
+ */
 const partsAtOnce = 2
 
-/** S3 may take minutes to assemble an object of many parts, and says so in the documentation of the request. */
-const completePatience = 10
-
 /** `Storage.put` for a bucket, once the body is checked. */
-export const upload = <E, R>(
+export const upload = <E, R, E2>(
   bucket: Bucket,
   multipartAboveBytes: number,
   key: ObjectKey,
   body: Stream.Stream<Uint8Array, E, R>,
-  sizeBytes: number
-): Effect.Effect<void, StorageError | E, R> =>
-  sizeBytes > multipartAboveBytes
-    ? putInParts(bucket, key, body, sizeBytes)
-    : sizeBytes > bufferedBytes
-      ? putStreamed(bucket, key, body, sizeBytes)
-      : putBuffered(bucket, key, body)
+  sizeBytes: number | null,
+  { onMultipart }: PutOptions<E2> = {}
+): Effect.Effect<void, StorageError | E | E2, R> => {
+  if (sizeBytes === null) return putToItsEnd(bucket, key, body, onMultipart)
+  if (sizeBytes > multipartAboveBytes) {
+    return putInParts(bucket, key, inParts(body, evenParts(sizeBytes)), onMultipart)
+  }
+  return sizeBytes > bufferedBytes
+    ? putStreamed(bucket, key, body, sizeBytes)
+    : putBuffered(bucket, key, body)
+}
 
 /** The body is read before the request is made, so that a failed request can be repeated with it. */
 const putBuffered = Effect.fnUntraced(function* <E, R>(
@@ -88,55 +95,42 @@ const destroy = (readable: Readable): Effect.Effect<void> =>
     readable.destroy()
   })
 
-const putInParts = <E, R>(
+/** Two parts are read before the first request: only then is it known that one would not have done. */
+const putToItsEnd = <E, R, E2>(
   bucket: Bucket,
   key: ObjectKey,
   body: Stream.Stream<Uint8Array, E, R>,
-  sizeBytes: number
-): Effect.Effect<void, StorageError | E, R> =>
-  Effect.acquireUseRelease(
-    bucket.requests.repeated({
-      operation: "put",
-      subject: key,
-      send: (signal) => bucket.calls.createUpload(key, signal)
-    }),
-    (upload) => sendParts(bucket, upload, body, sizeBytes),
-    (upload, exit) => (Exit.isSuccess(exit) ? Effect.void : abort(bucket, upload))
-  )
+  onMultipart: PutOptions<E2>["onMultipart"]
+): Effect.Effect<void, StorageError | E | E2, R> =>
+  Effect.gen(function* () {
+    const [first, rest] = yield* Stream.peel(inParts(body, growingParts), Sink.take<Uint8Array>(2))
+    if (first.length < 2) return yield* putBuffered(bucket, key, Stream.fromIterable(first))
+    yield* putInParts(bucket, key, Stream.concat(Stream.fromIterable(first), rest), onMultipart)
+  }).pipe(Effect.scoped)
 
-const sendParts = Effect.fnUntraced(function* <E, R>(
-  { calls, requests }: Bucket,
-  upload: Upload,
-  body: Stream.Stream<Uint8Array, E, R>,
-  sizeBytes: number
-) {
-  const sendPart = ([part, index]: readonly [Uint8Array, number]) =>
-    requests.repeated({
-      operation: "put",
-      subject: upload.Key,
-      sizeBytes: part.length,
-      send: (signal) => calls.uploadPart(upload, index + 1, part, signal)
-    })
-  const parts = yield* inParts(body, partBytes(sizeBytes)).pipe(
-    Stream.zipWithIndex,
-    Stream.mapEffect(sendPart, { concurrency: partsAtOnce }),
-    Stream.runCollect
-  )
-  yield* requests.repeated({
-    operation: "put",
-    subject: upload.Key,
-    patience: completePatience,
-    send: (signal) => calls.completeUpload(upload, parts, signal)
-  })
-})
-
-const abort = ({ calls, name, requests }: Bucket, upload: Upload) =>
-  requests
-    .repeated({ operation: "put", subject: upload.Key, send: (signal) => calls.abortUpload(upload, signal) })
-    .pipe(
-      Effect.catch((error) =>
-        Effect.logWarning("An unfinished upload stays in the bucket", error).pipe(
-          Effect.annotateLogs({ bucket: name, key: upload.Key, uploadId: upload.UploadId })
-        )
+const putInParts = <E, R, E2>(
+  bucket: Bucket,
+  key: ObjectKey,
+  parts: Stream.Stream<Uint8Array, E, R>,
+  onMultipart: PutOptions<E2>["onMultipart"]
+): Effect.Effect<void, StorageError | E | E2, R> =>
+  inOneUpload(
+    bucket,
+    "put",
+    key,
+    Effect.fnUntraced(function* (upload) {
+      if (onMultipart !== undefined) yield* onMultipart(upload.UploadId)
+      const sendPart = ([part, index]: readonly [Uint8Array, number]) =>
+        bucket.requests.repeated({
+          operation: "put",
+          subject: key,
+          sizeBytes: part.length,
+          send: (signal) => bucket.calls.uploadPart(upload, index + 1, part, signal)
+        })
+      return yield* parts.pipe(
+        Stream.zipWithIndex,
+        Stream.mapEffect(sendPart, { concurrency: partsAtOnce }),
+        Stream.runCollect
       )
-    )
+    })
+  )

@@ -1,0 +1,168 @@
+/**
+ * Uploads in parts: one of our own, from its beginning to its end, and those that somebody left in the bucket.
+ *
+ * An upload of ours ends with us, completed or aborted. When we die it stays, costs space, and appears in no listing
+ * of objects; it is found here, or by the bucket's lifecycle rule AbortIncompleteMultipartUpload.
+ */
+import { Effect, Exit, Option, Stream } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
+import type { MultipartUpload } from "../Storage.ts"
+import type { Bucket, Marker, Part, Upload, UploadListing } from "./Bucket.ts"
+import { misbehaved, RequestFailed } from "./failure.ts"
+import { decoded, readKey, warnOfIllegal } from "./names.ts"
+
+/** S3 may take minutes to assemble an object of many parts, and says so in the documentation of the request. */
+const completePatience = 10
+
+/** Uploads of a page whose parts are looked at at once. */
+const lookingAtOnce = 8
+
+/** Begins an upload, completes it with the parts that `send` has sent, and aborts it if anything fails on the way. */
+export const inOneUpload = <E, R>(
+  bucket: Bucket,
+  operation: "put" | "copy",
+  key: ObjectKey,
+  send: (upload: Upload) => Effect.Effect<ReadonlyArray<Part>, E, R>
+): Effect.Effect<void, StorageError | E, R> =>
+  Effect.acquireUseRelease(
+    begin(bucket, operation, key),
+    (upload) =>
+      Effect.flatMap(send(upload), (parts) =>
+        bucket.requests.repeated({
+          operation,
+          subject: key,
+          patience: completePatience,
+          send: (signal) => bucket.calls.completeUpload(upload, parts, signal)
+        })
+      ),
+    (upload, exit) => (Exit.isSuccess(exit) ? Effect.void : giveUp(bucket, upload))
+  ).pipe(Effect.asVoid)
+
+const begin = Effect.fnUntraced(function* (
+  { calls, requests }: Bucket,
+  operation: "put" | "copy",
+  key: ObjectKey
+): Effect.fn.Return<Upload, StorageError> {
+  const UploadId = yield* requests.repeated({
+    operation,
+    subject: key,
+    send: (signal) => calls.createUpload(key, signal)
+  })
+  if (UploadId === undefined) return yield* misbehaved(operation, key, "the new upload has no id")
+  return { Key: key, UploadId }
+})
+
+const giveUp = (bucket: Bucket, { Key, UploadId }: Upload) =>
+  abortUpload(bucket, { key: Key, uploadId: UploadId }).pipe(
+    Effect.catch((error) =>
+      Effect.logWarning("An unfinished upload stays in the bucket", error).pipe(
+        Effect.annotateLogs({ bucket: bucket.name, key: Key, uploadId: UploadId })
+      )
+    )
+  )
+
+/** `Storage.abortMultipart` for a bucket. */
+export const abortUpload = (
+  { calls, requests }: Bucket,
+  { key, uploadId }: Pick<MultipartUpload, "key" | "uploadId">
+): Effect.Effect<void, StorageError> =>
+  requests
+    .repeated({
+      operation: "abort",
+      subject: key,
+      send: (signal) => calls.abortUpload({ Key: key, UploadId: uploadId }, signal)
+    })
+    .pipe(
+      Effect.asVoid,
+      Effect.catchIf(isOver, () => Effect.void)
+    )
+
+/** Whether the store says that the upload has been completed or aborted, or never was. */
+const isOver = ({ cause }: StorageError): boolean =>
+  cause instanceof RequestFailed && cause.code === "NoSuchUpload"
+
+/** `Storage.multiparts` for a bucket. */
+export const listUploads = (bucket: Bucket, prefix: string) =>
+  Stream.paginate({ key: undefined, id: undefined }, (from: Marker) => listPage(bucket, prefix, from))
+
+const listPage = Effect.fn("S3.multiparts")(function* (bucket: Bucket, prefix: string, from: Marker) {
+  const { calls, name, requests } = bucket
+  const subject = `uploads in ${name}/${prefix}`
+  const listing = yield* requests.repeated({
+    operation: "list",
+    subject,
+    send: (signal) => calls.listUploads(prefix, from, signal)
+  })
+  const { begun, illegal } = yield* readPage(subject, listing)
+  yield* warnOfIllegal("Unfinished uploads", illegal, name, prefix)
+  const found = yield* Effect.forEach(begun, (upload) => lastActivity(bucket, upload), {
+    concurrency: lookingAtOnce
+  })
+  const uploads = found.flatMap(Option.toArray)
+  return [uploads.length === 0 ? [] : [uploads], yield* readMarker(subject, from, listing)] as const
+})
+
+/** What the page names. An upload without an id or a time is none that can be judged, so the page is an error. */
+const readPage = Effect.fnUntraced(function* (subject: string, listing: UploadListing) {
+  const begun: Array<MultipartUpload> = []
+  let illegal = 0
+  for (const { Key, UploadId, Initiated } of listing.Uploads ?? []) {
+    const key = readKey(Key, listing)
+    if (key === undefined) {
+      illegal++
+      continue
+    }
+    const begunAt = Initiated?.getTime()
+    if (UploadId === undefined || begunAt === undefined || Number.isNaN(begunAt)) {
+      return yield* misbehaved("list", subject, `the store listed an upload of "${key}" without id or time`)
+    }
+    begun.push({ key, uploadId: UploadId, lastActivityAt: begunAt })
+  }
+  return { begun, illegal }
+})
+
+/** Where the listing goes on. A store that answers with where we have been would keep us for ever. */
+const readMarker = Effect.fnUntraced(function* (
+  subject: string,
+  from: Marker,
+  listing: UploadListing
+): Effect.fn.Return<Option.Option<Marker>, StorageError> {
+  if (listing.IsTruncated !== true) return Option.none()
+  const key = decoded(listing.NextKeyMarker, listing)
+  const id = listing.NextUploadIdMarker
+  if (key === undefined || (key === from.key && id === from.id)) {
+    return yield* misbehaved("list", subject, "the store says that there is more and not where")
+  }
+  return Option.some({ key, id })
+})
+
+/** The upload with the time of its newest part; none when it ended since it was listed. */
+const lastActivity = (
+  { calls, requests }: Bucket,
+  upload: MultipartUpload
+): Effect.Effect<Option.Option<MultipartUpload>, StorageError> =>
+  Stream.paginate(undefined, (after: string | undefined) =>
+    requests
+      .repeated({
+        operation: "list",
+        subject: upload.key,
+        send: (signal) => calls.listParts({ Key: upload.key, UploadId: upload.uploadId }, after, signal)
+      })
+      .pipe(
+        Effect.map(({ IsTruncated, NextPartNumberMarker: next, Parts = [] }) => {
+          const isMore = IsTruncated === true && next !== undefined && next !== after
+          return [
+            Parts.map(({ LastModified }) => LastModified?.getTime() ?? 0),
+            isMore ? Option.some(next) : Option.none()
+          ] as const
+        })
+      )
+  ).pipe(
+    Stream.runFold(
+      () => upload.lastActivityAt,
+      (latest, at) => Math.max(latest, at)
+    ),
+    Effect.map((lastActivityAt) => Option.some({ ...upload, lastActivityAt })),
+    Effect.catchIf(isOver, () => Effect.succeedNone)
+  )

@@ -1,0 +1,107 @@
+/**
+ * Deletes keys with all their versions, for buckets that would otherwise only hide them.
+ *
+ * A key counts as deleted when all its versions are. Its delete markers go last, and only when nothing else of it is
+ * left: otherwise a version that cannot be deleted (a lock) would come to light again.
+ */
+import { Effect, type Ref, Result } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
+import { checkBatch } from "../refusals.ts"
+import { type DeleteFailure, deleteBatchMax } from "../Storage.ts"
+import type { Bucket, Marker, NamedVersion, Target, VersionListing } from "./Bucket.ts"
+import { deleteTargets, outcome } from "./deletion.ts"
+import { misbehaved } from "./failure.ts"
+import { decoded } from "./names.ts"
+
+/** Keys whose versions are listed at once. */
+const listingAtOnce = 16
+
+interface Versions {
+  readonly objects: ReadonlyArray<Target>
+  readonly markers: ReadonlyArray<Target>
+}
+
+/** `Storage.delete` for a bucket with versions. The outcome has the first reason why something of a key is left. */
+export const deleteVersions = Effect.fn("S3.delete")(function* (
+  bucket: Bucket,
+  hasBatches: Ref.Ref<boolean>,
+  keys: ReadonlyArray<ObjectKey>
+) {
+  yield* checkBatch(keys)
+  const listed = yield* Effect.forEach(keys, (key) => listedOrFailed(bucket, key), {
+    concurrency: listingAtOnce
+  })
+  const failures = new Map<ObjectKey, DeleteFailure>()
+  const found: Array<Versions> = []
+  for (const result of listed) {
+    if (Result.isSuccess(result)) found.push(result.success)
+    else failures.set(result.failure.key, result.failure)
+  }
+  const remove = Effect.fnUntraced(function* (targets: ReadonlyArray<Target>) {
+    for (let start = 0; start < targets.length; start += deleteBatchMax) {
+      const failed = yield* deleteTargets(bucket, hasBatches, targets.slice(start, start + deleteBatchMax))
+      for (const failure of failed) if (!failures.has(failure.key)) failures.set(failure.key, failure)
+    }
+  })
+  yield* remove(found.flatMap(({ objects }) => objects))
+  yield* remove(found.flatMap(({ markers }) => markers).filter(({ key }) => !failures.has(key)))
+  return outcome(keys, [...failures.values()])
+})
+
+/** What the store will not list of this key alone is this key's failure, so that it does not hold up the others. */
+const listedOrFailed = (
+  bucket: Bucket,
+  key: ObjectKey
+): Effect.Effect<Result.Result<Versions, DeleteFailure>, StorageError> =>
+  Effect.map(versionsOf(bucket, key), Result.succeed).pipe(
+    Effect.catchIf(
+      ({ reason }) => reason === "Rejected" || reason === "Unknown",
+      ({ detail, reason }) => Effect.succeed(Result.fail({ key, code: reason, detail }))
+    )
+  )
+
+const versionsOf = Effect.fnUntraced(function* (
+  { calls, requests }: Bucket,
+  key: ObjectKey
+): Effect.fn.Return<Versions, StorageError> {
+  const objects: Array<Target> = []
+  const markers: Array<Target> = []
+  let from: Marker | undefined = { key: undefined, id: undefined }
+  while (from !== undefined) {
+    const marker: Marker = from
+    const listing: VersionListing = yield* requests.repeated({
+      operation: "delete",
+      subject: key,
+      send: (signal) => calls.listVersions(key, marker, signal)
+    })
+    const { DeleteMarkers = [], Versions = [] } = listing
+    const named = (entries: ReadonlyArray<NamedVersion>) =>
+      entries
+        .filter(({ Key }) => decoded(Key, listing) === key)
+        .map(({ VersionId }) => ({ key, versionId: VersionId }))
+    objects.push(...named(Versions))
+    markers.push(...named(DeleteMarkers))
+    // In key order, the key itself is the first of those that start with it: behind another there is no more of it.
+    const isBeyond = [...Versions, ...DeleteMarkers].some(({ Key }) => decoded(Key, listing) !== key)
+    from = isBeyond ? undefined : yield* readMarker(key, marker, listing)
+  }
+  const nameless = [...objects, ...markers].some(({ versionId }) => versionId === undefined)
+  // Without a version a delete would only add a marker, and be taken for done.
+  if (nameless) return yield* misbehaved("delete", key, "the store listed a version without an id")
+  return { objects, markers }
+})
+
+const readMarker = Effect.fnUntraced(function* (
+  subject: ObjectKey,
+  from: Marker,
+  listing: VersionListing
+): Effect.fn.Return<Marker | undefined, StorageError> {
+  if (listing.IsTruncated !== true) return undefined
+  const key = decoded(listing.NextKeyMarker, listing)
+  const id = listing.NextVersionIdMarker
+  if (key === undefined || (key === from.key && id === from.id)) {
+    return yield* misbehaved("delete", subject, "the store says that there are more versions and not where")
+  }
+  return { key, id }
+})
