@@ -8,11 +8,14 @@
 import { layer as sharing } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { Storage } from "../../src/storage/Storage.ts"
+import { copying } from "./contract/copying.ts"
 import { deleting } from "./contract/deleting.ts"
 import { oddKeys } from "./contract/keys.ts"
+import { knowing } from "./contract/knowing.ts"
 import { listing } from "./contract/listing.ts"
 import { reading } from "./contract/reading.ts"
 import type { RefusedKeys, Suite } from "./contract/steps.ts"
+import { unknownLength } from "./contract/unknownLength.ts"
 import { writing } from "./contract/writing.ts"
 
 export interface ContractOptions {
@@ -39,6 +42,9 @@ export const storageContract = <E>(
     listing(suite)
     deleting(suite)
     writing(suite)
+    unknownLength(suite)
+    copying(suite)
     reading(suite)
+    knowing(suite)
   })
 }

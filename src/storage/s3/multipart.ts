@@ -78,9 +78,9 @@ export const abortUpload = (
       Effect.catchIf(isOver, () => Effect.void)
     )
 
-/** Whether the store says that the upload has been completed or aborted, or never was. */
+/** Whether the store says that the upload has been completed or aborted, or never was. radosgw: `NoSuchKey`. */
 const isOver = ({ cause }: StorageError): boolean =>
-  cause instanceof RequestFailed && cause.code === "NoSuchUpload"
+  cause instanceof RequestFailed && (cause.code === "NoSuchUpload" || cause.code === "NoSuchKey")
 
 /** `Storage.multiparts` for a bucket. */
 export const listUploads = (bucket: Bucket, prefix: string) =>
@@ -122,15 +122,20 @@ const readPage = Effect.fnUntraced(function* (subject: string, listing: UploadLi
   return { begun, illegal }
 })
 
-/** Where the listing goes on. A store that answers with where we have been would keep us for ever. */
+/**
+ * Where the listing goes on: behind its last upload. That is what the store's own marker says, but not in which
+ * encoding (radosgw leaves it as it is, S3 encodes it like the names). A store that answers with where we have been
+ * would keep us for ever.
+ */
 const readMarker = Effect.fnUntraced(function* (
   subject: string,
   from: Marker,
   listing: UploadListing
 ): Effect.fn.Return<Option.Option<Marker>, StorageError> {
   if (listing.IsTruncated !== true) return Option.none()
-  const key = decoded(listing.NextKeyMarker, listing)
-  const id = listing.NextUploadIdMarker
+  const last = listing.Uploads?.at(-1)
+  const key = decoded(last?.Key, listing) ?? listing.NextKeyMarker
+  const id = last?.UploadId ?? listing.NextUploadIdMarker
   if (key === undefined || (key === from.key && id === from.id)) {
     return yield* misbehaved("list", subject, "the store says that there is more and not where")
   }

@@ -62,9 +62,10 @@ const listedOrFailed = (
   )
 
 const versionsOf = Effect.fnUntraced(function* (
-  { calls, requests }: Bucket,
+  bucket: Bucket,
   key: ObjectKey
 ): Effect.fn.Return<Versions, StorageError> {
+  const { calls, requests } = bucket
   const objects: Array<Target> = []
   const markers: Array<Target> = []
   let from: Marker | undefined = { key: undefined, id: undefined }
@@ -76,32 +77,44 @@ const versionsOf = Effect.fnUntraced(function* (
       send: (signal) => calls.listVersions(key, marker, signal)
     })
     const { DeleteMarkers = [], Versions = [] } = listing
-    const named = (entries: ReadonlyArray<NamedVersion>) =>
-      entries
-        .filter(({ Key }) => decoded(Key, listing) === key)
-        .map(({ VersionId }) => ({ key, versionId: VersionId }))
-    objects.push(...named(Versions))
-    markers.push(...named(DeleteMarkers))
+    const isOurs = ({ Key }: NamedVersion) => decoded(Key, listing) === key
+    const target = ({ VersionId }: NamedVersion): Target => ({ key, versionId: VersionId })
+    objects.push(...Versions.filter(isOurs).map(target))
+    markers.push(...DeleteMarkers.filter(isOurs).map(target))
     // In key order, the key itself is the first of those that start with it: behind another there is no more of it.
-    const isBeyond = [...Versions, ...DeleteMarkers].some(({ Key }) => decoded(Key, listing) !== key)
-    from = isBeyond ? undefined : yield* readMarker(key, marker, listing)
+    const isAll = listing.IsTruncated !== true || ![...Versions, ...DeleteMarkers].every(isOurs)
+    from = isAll ? undefined : yield* readMarker(key, marker, listing)
   }
   const nameless = [...objects, ...markers].some(({ versionId }) => versionId === undefined)
   // Without a version a delete would only add a marker, and be taken for done.
   if (nameless) return yield* misbehaved("delete", key, "the store listed a version without an id")
+  if (objects.length + markers.length === 0) yield* checkAbsent(bucket, key)
   return { objects, markers }
 })
 
+/** No versions, no object. A store that lists none of objects it has would otherwise have them all taken for deleted. */
+const checkAbsent = Effect.fnUntraced(function* ({ calls, requests }: Bucket, key: ObjectKey) {
+  const isThere = yield* requests
+    .repeated({ operation: "delete", subject: key, send: (signal) => calls.head(key, signal) })
+    .pipe(
+      Effect.as(true),
+      Effect.catchIf(
+        (error) => error.reason === "NotFound",
+        () => Effect.succeed(false)
+      )
+    )
+  if (isThere)
+    return yield* misbehaved("delete", key, "the store lists no version of an object that is there")
+})
+
+/** Where a listing goes on that has shown versions of `key` only. A store that answers with where we have been is stuck. */
 const readMarker = Effect.fnUntraced(function* (
-  subject: ObjectKey,
+  key: ObjectKey,
   from: Marker,
-  listing: VersionListing
-): Effect.fn.Return<Marker | undefined, StorageError> {
-  if (listing.IsTruncated !== true) return undefined
-  const key = decoded(listing.NextKeyMarker, listing)
-  const id = listing.NextVersionIdMarker
-  if (key === undefined || (key === from.key && id === from.id)) {
-    return yield* misbehaved("delete", subject, "the store says that there are more versions and not where")
+  { NextVersionIdMarker: id }: VersionListing
+): Effect.fn.Return<Marker, StorageError> {
+  if (id === undefined || id === from.id) {
+    return yield* misbehaved("delete", key, "the store says that there are more versions and not where")
   }
   return { key, id }
 })

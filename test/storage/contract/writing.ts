@@ -165,7 +165,7 @@ export const writing = ({ promise }: Suite): void => {
   )
 
   promise(
-    "copies objects within the store, more at once than it may have connections",
+    "takes bodies that are its own objects, more at once than it may have connections",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const source = key(prefix, "source")
