@@ -12,8 +12,12 @@ export const exitCodes = [
     3,
     "Done in part: something that should be gone is not. The report says what and why; the next sweep tries again."
   ],
-  [4, "Refused: the schema guard found the catalogue unsafe to collect from; nothing was deleted."],
+  [
+    4,
+    "Refused: a guard found the catalogue, the clocks, the store or another collector's settings unsafe; nothing was deleted."
+  ],
   [5, "The database or the store cannot be reached, or denies access."],
+  [6, "The breaker is open: more would go than a mistake may take. It waits for `breaker --confirm`."],
   [
     130,
     "A command other than `run` was interrupted; the batch in hand was finished. Or a second signal ended any command at once."
@@ -27,6 +31,10 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   ShowHelp: 2,
   TreeUnreadable: 2,
   SchemaRefused: 4,
+  ClockRefused: 4,
+  SettingsRefused: 4,
+  StoreRefused: 4,
+  BreakerOpen: 6,
   DatabaseError: 5,
   StorageError: 5,
   EmbeddedPostgresError: 5

@@ -2,7 +2,7 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Database } from "../database/Database.ts"
-import type { SweepReport } from "../domain/SweepReport.ts"
+import { phaseNames, type SweepReport } from "../domain/SweepReport.ts"
 import { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
@@ -64,4 +64,10 @@ const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boo
 
 /** What a report means for the exit code. */
 export const codeOf = (report: SweepReport): ExitCode =>
-  report.outcome === "refused" ? 4 : report.outcome === "failed" ? 3 : 0
+  report.outcome === "refused"
+    ? phaseNames.every((name) => report.phases[name].error?.tag !== "BreakerOpen")
+      ? 4
+      : 6
+    : report.outcome === "failed"
+      ? 3
+      : 0

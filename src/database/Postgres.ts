@@ -5,11 +5,14 @@ import type { SqlClient } from "effect/sql"
 import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
 import { Database } from "./Database.ts"
+import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
 import { type DigestType, readDigestType } from "./postgres/DigestType.ts"
 import { type Catalog, inspect } from "./postgres/Guard.ts"
+import * as Guards from "./postgres/Guards.ts"
 import * as Journal from "./postgres/Journal.ts"
+import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import { make, type Session } from "./postgres/Session.ts"
 
@@ -88,6 +91,11 @@ export const layer = (
         orphans: Orphans.make(session, known),
         journal: Journal.make(session),
         blobs: Blobs.make(session, yield* digestType(session)),
+        leftovers: Leftovers.make(session),
+        breakers: Guards.breakers(session),
+        collectors: Guards.collectors(session),
+        audit: Audit.make(session, known),
+        skew: session.verb("skew", Guards.skew(session)),
         backlog: (now) => session.verb("backlog", Backlog.backlog(session, now))
       })
     })

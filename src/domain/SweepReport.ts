@@ -37,7 +37,8 @@ export const PhaseReport = Schema.Struct({
 })
 export type PhaseReport = typeof PhaseReport.Type
 
-export const phaseNames = ["uploads", "orphans", "journal"] as const
+/** In the order in which a sweep runs them. */
+export const phaseNames = ["uploads", "multiparts", "orphans", "leftovers", "journal"] as const
 export type PhaseName = (typeof phaseNames)[number]
 
 /** What waits for a later sweep. */
@@ -49,6 +50,10 @@ export const Left = Schema.Struct({
   condemnedBytes: Schema.Finite,
   /** Journal rows still to be deleted. */
   journaled: Count,
+  /** Uploads announced and not finished. */
+  intents: Count,
+  /** Pins on blobs: answers "it exists" whose references are still to come, and restored blobs. */
+  pins: Count,
   /** Journal rows given up on; `artifact-gc journal --retry` puts them back. */
   deadLetters: Count,
   /** When the next thing that is known to wait becomes due, ISO 8601. */
@@ -56,8 +61,26 @@ export const Left = Schema.Struct({
 })
 export type Left = typeof Left.Type
 
+/** What a guard found. `allowed`: a setting lets it pass. */
+export const GuardFinding = Schema.Struct({
+  guard: Schema.Literals(["schema", "clock", "settings", "store", "breaker"]),
+  decision: Schema.Literals(["refused", "allowed"]),
+  message: Schema.String
+})
+export type GuardFinding = typeof GuardFinding.Type
+
+/** What deleting does in this store; `markers` frees no byte. See `StoreTraits`. */
+export const StoreReport = Schema.Struct({
+  versioning: Schema.Literals(["off", "on", "suspended"]),
+  objectLock: Schema.Boolean,
+  deletes: Schema.Literals(["objects", "markers", "versions"])
+})
+export type StoreReport = typeof StoreReport.Type
+
 /** The outcome of one activation. */
 export const SweepReport = Schema.Struct({
+  /** Names this sweep, e.g. to restore what it condemned. Sorts as sweeps began. */
+  sweep: Schema.String,
   /** ISO 8601, by the collector's clock. */
   startedAt: Schema.String,
   durationMillis: Schema.Finite,
@@ -66,11 +89,28 @@ export const SweepReport = Schema.Struct({
    * - `complete`: everything that was due is gone
    * - `bounded`: a bound or a stop ended it early; the next sweep goes on where this one ended
    * - `failed`: something that should be gone is not; see `failed` and `error` of the phases
-   * - `refused`: the schema guard allowed no collecting of blobs
+   * - `refused`: a guard allowed no collecting, or no purging; see `guards`
    */
   outcome: Schema.Literals(["complete", "bounded", "failed", "refused"]),
-  phases: Schema.Struct({ uploads: PhaseReport, orphans: PhaseReport, journal: PhaseReport }),
-  totals: Schema.Struct({ eligible: Count, deleted: Count, bytes: Schema.Finite, failed: Count }),
+  /** Empty when no guard had anything to say. */
+  guards: Schema.Array(GuardFinding),
+  /** Null when the store could not say. */
+  store: Schema.NullOr(StoreReport),
+  phases: Schema.Struct({
+    uploads: PhaseReport,
+    multiparts: PhaseReport,
+    orphans: PhaseReport,
+    leftovers: PhaseReport,
+    journal: PhaseReport
+  }),
+  totals: Schema.Struct({
+    eligible: Count,
+    deleted: Count,
+    bytes: Schema.Finite,
+    /** Of `bytes`, what the store gave back: none where deleting leaves markers. */
+    reclaimedBytes: Schema.Finite,
+    failed: Count
+  }),
   /** Null when the database could not say. */
   left: Schema.NullOr(Left)
 })
@@ -94,21 +134,31 @@ const sum = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((a, b) => a + b, 0)
 
 /** The phases' sums. */
-export const totalsOf = (phases: SweepReport["phases"]): SweepReport["totals"] => {
+export const totalsOf = (phases: SweepReport["phases"], store: StoreReport | null): SweepReport["totals"] => {
   const all = phaseNames.map((name) => phases[name])
   const total = (of: (phase: PhaseReport) => number) => all.reduce((n, phase) => n + of(phase), 0)
   return {
     eligible: total((p) => p.eligible),
     deleted: total((p) => p.deleted),
     bytes: total((p) => p.bytes),
+    reclaimedBytes: store?.deletes === "markers" ? 0 : total((p) => p.bytes),
     failed: total((p) => sum(p.failed))
   }
 }
 
+/** Tags of the errors by which guards refuse. */
+const refusals: ReadonlySet<string> = new Set([
+  "SchemaRefused",
+  "ClockRefused",
+  "SettingsRefused",
+  "StoreRefused",
+  "BreakerOpen"
+])
+
 /** The worst of what the phases say. */
 export const outcomeOf = (phases: SweepReport["phases"]): SweepReport["outcome"] => {
   const all = phaseNames.map((name) => phases[name])
-  if (all.some((p) => p.error?.tag === "SchemaRefused")) return "refused"
+  if (all.some((p) => p.error !== null && refusals.has(p.error.tag))) return "refused"
   if (all.some((p) => p.error !== null || sum(p.failed) > 0)) return "failed"
   return all.some((p) => p.stoppedBy !== null) ? "bounded" : "complete"
 }

@@ -34,9 +34,11 @@ export const collect = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
   deletion: Deletion,
-  tally: Tally
+  tally: Tally,
+  sweep: string
 ) {
-  yield* mark(settings, yield* bounds.share(scanShare), tally)
+  yield* expirePins(settings)
+  yield* mark(settings, yield* bounds.share(scanShare), tally, sweep)
   yield* purge(settings, bounds, deletion, tally)
 })
 
@@ -55,7 +57,19 @@ export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds
   } while (after !== null)
 })
 
-const mark = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
+/** Before the scan, which thereby sees what they held. */
+const expirePins = Effect.fnUntraced(function* (settings: SweepSettings) {
+  const { blobs } = yield* Database
+  const now = yield* Clock.currentTimeMillis
+  while ((yield* blobs.expirePins(now, settings.batchMax)) === settings.batchMax);
+})
+
+const mark = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  tally: Tally,
+  sweep: string
+) {
   const { orphans } = yield* Database
   let end: ScanEnd | null = null
   while (true) {
@@ -70,7 +84,8 @@ const mark = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bound
     const cleared = yield* orphans.record(slice, {
       now: yield* Clock.currentTimeMillis,
       seen: digests(all),
-      condemned: digests(fresh)
+      condemned: digests(fresh),
+      sweep
     })
     tally.kept("referenced", cleared)
     yield* tally.announce
@@ -155,7 +170,7 @@ const purgePage = Effect.fnUntraced(function* (
   tally.kept("busy", page.busy)
   if (delayMillis > 0) tally.kept("delete delay", page.purged.length)
   const entries = page.purged.map(
-    ({ key, sizeBytes }): JournalEntry => ({ key, sizeBytes, reason: "purged", attempts: 0 })
+    ({ key, sizeBytes }): JournalEntry => ({ key, sizeBytes, reason: "purged", attempts: 0, uploadId: null })
   )
   const batch = delayMillis > 0 || entries.length === 0 ? [] : [entries]
   return [batch, Option.fromNullishOr(page.next)] as const

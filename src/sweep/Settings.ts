@@ -5,6 +5,12 @@ export interface SweepSettings {
   /** Objects below it are staged uploads: `<prefix><session>/…`. */
   readonly uploadPrefix: string
   readonly uploadGrace: Duration.Duration
+  /** Objects below it are blobs; those that nothing owns are leftovers. */
+  readonly blobPrefix: string
+  /** From the beginning of one search for leftovers to the next. */
+  readonly leftoverEvery: Duration.Duration
+  /** An object that nothing owns is left alone for so long after it was written. */
+  readonly leftoverGrace: Duration.Duration
   readonly grace: Duration.Duration
   readonly quarantine: Duration.Duration
   /** From purge to delete. */
@@ -23,11 +29,25 @@ export interface SweepSettings {
   readonly backoffCap: Duration.Duration
   /** How long a leased key is left to the collector that leased it. */
   readonly lease: Duration.Duration
+  /** More condemned blobs than this, and more than this percentage of blobs or bytes, trip the breaker. */
+  readonly breakerBlobs: number
+  readonly breakerPercent: number
+  /** How far the clocks of host, database and store may be apart. */
+  readonly clockTolerance: Duration.Duration
+  /** What to do about a collector with other settings. */
+  readonly mixedSettings: "refuse" | "allow"
+  /** This collector's name among others; null draws one. */
+  readonly collectorId: string | null
+  /** How long after a sweep began this collector counts as at work. */
+  readonly presence: Duration.Duration
 }
 
 export const defaultSettings: SweepSettings = {
   uploadPrefix: "uploads/",
   uploadGrace: Duration.hours(24),
+  blobPrefix: "blobs/",
+  leftoverEvery: Duration.hours(24),
+  leftoverGrace: Duration.hours(24),
   grace: Duration.hours(1),
   quarantine: Duration.hours(1),
   deleteDelay: Duration.zero,
@@ -39,5 +59,11 @@ export const defaultSettings: SweepSettings = {
   attemptsMax: 12,
   backoffBase: Duration.minutes(1),
   backoffCap: Duration.hours(6),
-  lease: Duration.minutes(5)
+  lease: Duration.minutes(5),
+  breakerBlobs: 1000,
+  breakerPercent: 20,
+  clockTolerance: Duration.minutes(1),
+  mixedSettings: "refuse",
+  collectorId: null,
+  presence: Duration.hours(2)
 }

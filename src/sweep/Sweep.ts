@@ -4,7 +4,7 @@
  * A sweep never fails. What failed is in its report, and each phase runs whatever became of the one before, save
  * when the schema guard refuses: then nothing at all is deleted.
  */
-import { Clock, Context, Duration, Effect, Exit, Layer, Result } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Layer, Random, Result } from "effect"
 import { type Backlog, Database } from "../database/Database.ts"
 import {
   emptyPhase,
@@ -61,46 +61,59 @@ export class Sweep extends Context.Service<
 const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, options: SweepOptions) {
   const database = yield* Database
   const startedAt = yield* Clock.currentTimeMillis
+  const sweep = yield* nameOf(startedAt)
   const dryRun = options.dryRun ?? false
   const bounds = yield* Bounds.make(settings, options.stopping ?? Effect.succeed(false))
   // Defects are reported like failures, here as in the phases: one of them must not end a schedule.
   const guard = yield* Effect.result(Effect.sandbox(database.inspect))
   const phases = Result.isSuccess(guard)
-    ? yield* runPhases(settings, bounds, dryRun)
+    ? yield* runPhases(settings, bounds, dryRun, sweep)
     : refused(describe(guard.failure))
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(database.backlog(finishedAt))
+  const store = null
   const report: SweepReport = {
+    sweep,
     startedAt: new Date(startedAt).toISOString(),
     durationMillis: finishedAt - startedAt,
     dryRun,
     outcome: outcomeOf(phases),
+    guards: [],
+    store,
     phases,
-    totals: totalsOf(phases),
+    totals: totalsOf(phases, store),
     left: Exit.isSuccess(backlog) ? leftOf(settings, backlog.value) : null
   }
   return report
 })
 
+/** Begins with the time, and is not drawn twice within a millisecond but by chance. */
+const nameOf = (startedAt: number) =>
+  Effect.map(Random.nextIntBetween(0, 0x10000), (random) => {
+    const time = new Date(startedAt).toISOString().replaceAll(/[-:]/g, "")
+    return `${time}-${random.toString(16).padStart(4, "0")}`
+  })
+
 const runPhases = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds.Bounds,
-  dryRun: boolean
+  dryRun: boolean,
+  sweep: string
 ) {
   const deletion = yield* Deletion.make(settings)
   const uploads = yield* phase("uploads", dryRun, (tally) => Uploads.collect(settings, bounds, tally, dryRun))
   const orphans = yield* phase("orphans", dryRun, (tally) =>
-    dryRun ? Orphans.plan(settings, bounds, tally) : Orphans.collect(settings, bounds, deletion, tally)
+    dryRun ? Orphans.plan(settings, bounds, tally) : Orphans.collect(settings, bounds, deletion, tally, sweep)
   )
   const journal = yield* phase("journal", dryRun, (tally) =>
     dryRun ? Journal.plan(tally) : Journal.collect(settings, bounds, deletion, tally)
   )
-  return { uploads, orphans, journal }
+  return { uploads, multiparts: emptyPhase, orphans, leftovers: emptyPhase, journal }
 })
 
 const refused = (error: NonNullable<PhaseReport["error"]>): SweepReport["phases"] => {
   const report: PhaseReport = { ...emptyPhase, stoppedBy: "failure", error }
-  return { uploads: report, orphans: report, journal: report }
+  return { uploads: report, multiparts: report, orphans: report, leftovers: report, journal: report }
 }
 
 const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {
@@ -116,6 +129,8 @@ const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {
     condemned: backlog.condemned,
     condemnedBytes: backlog.condemnedBytes,
     journaled: backlog.journaled,
+    intents: backlog.intents,
+    pins: backlog.pins,
     deadLetters: backlog.deadLetters,
     nextDueAt: due.length === 0 ? null : new Date(Math.min(...due)).toISOString()
   }

@@ -9,7 +9,16 @@
  * ```
  */
 import { Effect, Layer } from "effect"
-import { type Blobs, Database, type Journal, type Orphans } from "../database/Database.ts"
+import {
+  type Audit,
+  type Blobs,
+  type Breakers,
+  type Collectors,
+  Database,
+  type Journal,
+  type Leftovers,
+  type Orphans
+} from "../database/Database.ts"
 import { DatabaseError, type DatabaseFailure } from "../domain/DatabaseError.ts"
 import { type Fault, make, type Script } from "./Faults.ts"
 
@@ -20,6 +29,11 @@ export type Verb =
   | `orphans.${keyof Orphans}`
   | `journal.${keyof Journal}`
   | `blobs.${keyof Blobs}`
+  | `leftovers.${keyof Leftovers}`
+  | `breakers.${keyof Breakers}`
+  | `collectors.${keyof Collectors}`
+  | `audit.${keyof Audit}`
+  | "skew"
 
 export type DatabaseFault = Fault<DatabaseFailure>
 export type DatabaseScript = Script<Verb, DatabaseFailure>
@@ -47,7 +61,7 @@ const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Ser
         Effect.suspend(() => method(...args)),
         (reason) => new DatabaseError({ operation: name, reason, detail: "scripted fault" })
       )
-  const { orphans, journal, blobs } = inner
+  const { orphans, journal, blobs, leftovers, breakers, collectors, audit } = inner
   return Database.of({
     description: `${inner.description}, with scripted faults`,
     inspect: Effect.suspend(verb("inspect", () => inner.inspect)),
@@ -56,7 +70,9 @@ const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Ser
       readSlice: verb("orphans.readSlice", orphans.readSlice),
       find: verb("orphans.find", orphans.find),
       record: verb("orphans.record", orphans.record),
-      purge: verb("orphans.purge", orphans.purge)
+      purge: verb("orphans.purge", orphans.purge),
+      condemned: verb("orphans.condemned", orphans.condemned),
+      restore: verb("orphans.restore", orphans.restore)
     },
     journal: {
       claim: verb("journal.claim", journal.claim),
@@ -69,11 +85,39 @@ const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Ser
     blobs: {
       adopt: verb("blobs.adopt", blobs.adopt),
       intend: verb("blobs.intend", blobs.intend),
+      renew: verb("blobs.renew", blobs.renew),
+      recordMultipart: verb("blobs.recordMultipart", blobs.recordMultipart),
       publish: verb("blobs.publish", blobs.publish),
+      unpin: verb("blobs.unpin", blobs.unpin),
+      expirePins: verb("blobs.expirePins", blobs.expirePins),
       unreference: verb("blobs.unreference", blobs.unreference),
       locate: verb("blobs.locate", blobs.locate),
       owned: verb("blobs.owned", blobs.owned)
     },
+    leftovers: {
+      claim: verb("leftovers.claim", leftovers.claim),
+      journal: verb("leftovers.journal", leftovers.journal),
+      advance: verb("leftovers.advance", leftovers.advance),
+      yield: verb("leftovers.yield", leftovers.yield),
+      withdraw: verb("leftovers.withdraw", leftovers.withdraw)
+    },
+    breakers: {
+      read: verb("breakers.read", breakers.read),
+      trip: verb("breakers.trip", breakers.trip),
+      confirm: verb("breakers.confirm", breakers.confirm),
+      exposure: verb("breakers.exposure", breakers.exposure)
+    },
+    collectors: {
+      register: verb("collectors.register", collectors.register),
+      leave: verb("collectors.leave", collectors.leave)
+    },
+    audit: {
+      page: verb("audit.page", audit.page),
+      lookup: verb("audit.lookup", audit.lookup),
+      referrers: verb("audit.referrers", audit.referrers),
+      estimate: Effect.suspend(verb("audit.estimate", () => audit.estimate))
+    },
+    skew: Effect.suspend(verb("skew", () => inner.skew)),
     backlog: verb("backlog", inner.backlog)
   })
 }

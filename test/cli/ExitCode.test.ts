@@ -19,12 +19,15 @@ const report = (outcome: SweepReport["outcome"]): SweepReport => {
     phaseNames.map((name) => [name, emptyPhase])
   ) as unknown as SweepReport["phases"]
   return {
+    sweep: "20261122T000000.000Z-0000",
     startedAt: "2026-11-22T00:00:00.000Z",
     durationMillis: 0,
     dryRun: false,
     outcome,
+    guards: [],
+    store: null,
     phases,
-    totals: totalsOf(phases),
+    totals: totalsOf(phases, null),
     left: null
   }
 }
@@ -91,7 +94,7 @@ describe("the exit code", () => {
   it("is one of those that are documented", () => {
     assert.deepStrictEqual(
       exitCodes.map(([code]) => code),
-      [0, 1, 2, 3, 4, 5, 130]
+      [0, 1, 2, 3, 4, 5, 6, 130]
     )
   })
 })

@@ -16,6 +16,8 @@ const nothingLeft = {
   condemned: 0,
   condemnedBytes: 0,
   journaled: 0,
+  intents: 0,
+  pins: 0,
   deadLetters: 0,
   nextDueAt: null
 }
@@ -26,12 +28,15 @@ const reportOf = (given: Phases, rest: Partial<SweepReport> = {}): SweepReport =
     phaseNames.map((name) => [name, { ...emptyPhase, ...given[name] }])
   ) as unknown as SweepReport["phases"]
   return {
+    sweep: "20261122T023000.000Z-0000",
     startedAt: "2026-11-22T02:30:00.000Z",
     durationMillis: 12_345,
     dryRun: false,
     outcome: outcomeOf(phases),
+    guards: [],
+    store: null,
     phases,
-    totals: totalsOf(phases),
+    totals: totalsOf(phases, rest.store ?? null),
     left: nothingLeft,
     ...rest
   }
@@ -119,11 +124,13 @@ describe("a report", () => {
   it("of a sweep with nothing to do is short", () => {
     expect(Text.report(reportOf({}))).toMatchInlineSnapshot(`
       "Sweep of 2026-11-22T02:30:00.000Z: complete; took 12.3 s
-               seen  eligible  deleted  size  failed  kept
-      uploads     0         0        0   0 B
-      orphans     0         0        0   0 B
-      journal     0         0        0   0 B
-      total                 0        0   0 B  0
+                  seen  eligible  deleted  size  failed  kept
+      uploads        0         0        0   0 B
+      multiparts     0         0        0   0 B
+      orphans        0         0        0   0 B
+      leftovers      0         0        0   0 B
+      journal        0         0        0   0 B
+      total                    0        0   0 B  0
       Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled"
     `)
   })
@@ -147,6 +154,8 @@ describe("a report", () => {
           condemned: 1200,
           condemnedBytes: 9.9e9,
           journaled: 0,
+          intents: 0,
+          pins: 0,
           deadLetters: 0,
           nextDueAt: "2026-11-22T03:30:00.000Z"
         }
@@ -154,11 +163,13 @@ describe("a report", () => {
     )
     expect(Text.report(report)).toMatchInlineSnapshot(`
       "Sweep of 2026-11-22T02:30:00.000Z: complete; took 12.3 s
-                    seen  eligible  deleted    size  failed  kept
-      uploads         12         4        4  4.0 MB          8 grace
-      orphans  1,234,567    45,678   45,678  3.2 TB          3 busy, 17 grace, 1,200 quarantine, 1 referenced
-      journal          1         1        1     7 B
-      total                 45,683   45,683  3.2 TB  0
+                       seen  eligible  deleted    size  failed  kept
+      uploads            12         4        4  4.0 MB          8 grace
+      multiparts          0         0        0     0 B
+      orphans     1,234,567    45,678   45,678  3.2 TB          3 busy, 17 grace, 1,200 quarantine, 1 referenced
+      leftovers           0         0        0     0 B
+      journal             1         1        1     7 B
+      total                    45,683   45,683  3.2 TB  0
       Left: 17 orphans within grace, 1,200 condemned (9.9 GB), 0 journaled; next due 2026-11-22T03:30:00.000Z"
     `)
   })
@@ -178,11 +189,13 @@ describe("a report", () => {
     })
     expect(Text.report(report)).toMatchInlineSnapshot(`
       "Sweep of 2026-11-22T02:30:00.000Z: incomplete, see below; took 12.3 s
-               seen  eligible  deleted  size  failed                           kept
-      uploads     3         3        0   0 B
-      orphans     9         5        2  10 B  2 AccessDenied, 1 InternalError
-      journal     0         0        0   0 B
-      total                 8        2  10 B  3
+                  seen  eligible  deleted  size  failed                           kept
+      uploads        3         3        0   0 B
+      multiparts     0         0        0   0 B
+      orphans        9         5        2  10 B  2 AccessDenied, 1 InternalError
+      leftovers      0         0        0   0 B
+      journal        0         0        0   0 B
+      total                    8        2  10 B  3
       uploads, journal: Storage delete of "b" failed (Unavailable): refused.
       Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled"
     `)
@@ -195,11 +208,13 @@ describe("a report", () => {
     const report = reportOf({ uploads: phase, orphans: phase, journal: phase }, { left: null })
     expect(Text.report(report)).toMatchInlineSnapshot(`
       "Sweep of 2026-11-22T02:30:00.000Z: refused by the schema guard, nothing was deleted; took 12.3 s
-               seen  eligible  deleted  size  failed  kept
-      uploads     0         0        0   0 B
-      orphans     0         0        0   0 B
-      journal     0         0        0   0 B
-      total                 0        0   0 B  0
+                  seen  eligible  deleted  size  failed  kept
+      uploads        0         0        0   0 B
+      multiparts     0         0        0   0 B
+      orphans        0         0        0   0 B
+      leftovers      0         0        0   0 B
+      journal        0         0        0   0 B
+      total                    0        0   0 B  0
       uploads, orphans, journal: The collector refuses to work on this catalogue:
         public.tags (constraint tags_fk): ON DELETE CASCADE
           fix: ALTER TABLE …"
@@ -210,11 +225,13 @@ describe("a report", () => {
     const report = reportOf({ orphans: { seen: 10, eligible: 10, deleted: 10, stoppedBy: "count" } })
     expect(Text.report(report)).toMatchInlineSnapshot(`
       "Sweep of 2026-11-22T02:30:00.000Z: ended early by GC_SWEEP_MAX_DELETES; the next sweep goes on from here; took 12.3 s
-               seen  eligible  deleted  size  failed  kept
-      uploads     0         0        0   0 B
-      orphans    10        10       10   0 B
-      journal     0         0        0   0 B
-      total                10       10   0 B  0
+                  seen  eligible  deleted  size  failed  kept
+      uploads        0         0        0   0 B
+      multiparts     0         0        0   0 B
+      orphans       10        10       10   0 B
+      leftovers      0         0        0   0 B
+      journal        0         0        0   0 B
+      total                   10       10   0 B  0
       Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled"
     `)
   })
@@ -230,11 +247,13 @@ describe("a report", () => {
     )
     expect(Text.report(report)).toMatchInlineSnapshot(`
       "Dry run of 2026-11-22T02:30:00.000Z: complete; took 0.0 s
-               seen  eligible  deleted    size  failed  kept
-      uploads     2         2        0    20 B
-      orphans    30        24        0  2.4 KB
-      journal     3         1        0     0 B          2 not due
-      total                27        0  2.4 KB  0
+                  seen  eligible  deleted    size  failed  kept
+      uploads        2         2        0    20 B
+      multiparts     0         0        0     0 B
+      orphans       30        24        0  2.4 KB
+      leftovers      0         0        0     0 B
+      journal        3         1        0     0 B          2 not due
+      total                   27        0  2.4 KB  0
         would delete uploads/1/0001
         would delete uploads/1/0002
         would delete sha256:aa

@@ -113,7 +113,12 @@ const scan = Effect.fnUntraced(function* ({ orphans }: Database["Service"], memo
   const found = yield* orphans.find(claimed.value)
   const seen = found.map((orphan) => orphan.digest)
   const doomed = seen.filter((_, index) => ((c.b >> (index % 3)) & 1) === 1)
-  const cleared = yield* orphans.record(claimed.value, { now: instant(c.at), seen, condemned: doomed })
+  const cleared = yield* orphans.record(claimed.value, {
+    now: instant(c.at),
+    seen,
+    condemned: doomed,
+    sweep: `s${c.b}`
+  })
   return { claimed, found, cleared }
 })
 

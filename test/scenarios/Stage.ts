@@ -158,8 +158,8 @@ const timeless = (report: SweepReport): SweepReport => {
     ...report.phases[name],
     durationMillis: 0
   })
-  const [uploads, orphans, journal] = phaseNames.map(phase) as [PhaseReport, PhaseReport, PhaseReport]
-  return { ...report, durationMillis: 0, phases: { uploads, orphans, journal } }
+  const phases = Object.fromEntries(phaseNames.map((name) => [name, phase(name)]))
+  return { ...report, durationMillis: 0, store: null, phases: phases as SweepReport["phases"] }
 }
 
 const factsOf = (rows: Rows): Facts.Rows => ({

@@ -4,8 +4,8 @@
  */
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
-import type { Intent, JournalReason, Reference } from "../../src/database/Database.ts"
-import { referenceId, type State } from "../../src/database/Memory.ts"
+import type { JournalReason, Pin, Reference } from "../../src/database/Database.ts"
+import { type IntentRow, referenceId, type State } from "../../src/database/Memory.ts"
 import { onProcessClock } from "../../src/database/postgres/Session.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
@@ -22,11 +22,12 @@ export interface OrphanRow {
   readonly digest: Digest
   readonly seenAt: number
   readonly condemnedAt: number | null
+  readonly sweep: string | null
 }
 
 export interface JournalRow {
   readonly key: ObjectKey
-  readonly digest: Digest
+  readonly digest: Digest | null
   readonly sizeBytes: number
   readonly reason: JournalReason
   readonly notBefore: number
@@ -34,6 +35,7 @@ export interface JournalRow {
   readonly attempts: number
   readonly lastError: string | null
   readonly deadAt: number | null
+  readonly uploadId: string | null
 }
 
 /** Every row, sorted by primary key. Instants are milliseconds since the epoch. */
@@ -42,7 +44,8 @@ export interface Rows {
   readonly references: ReadonlyArray<Reference>
   readonly orphans: ReadonlyArray<OrphanRow>
   readonly journal: ReadonlyArray<JournalRow>
-  readonly intents: ReadonlyArray<Intent>
+  readonly intents: ReadonlyArray<IntentRow>
+  readonly pins: ReadonlyArray<Pin>
   readonly scan: { readonly pass: number; readonly position: Digest | null }
 }
 
@@ -80,19 +83,25 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
           (row) => row.key
         ),
         intents: sorted(state.intents.values(), (row) => row.key),
+        pins: sorted(state.pins.values(), (row) => row.id),
         scan: { ...state.scan }
       })),
-      write: ({ blobs = [], references = [], orphans = [], journal = [], intents = [] }) =>
+      write: ({ blobs = [], references = [], orphans = [], journal = [], intents = [], pins = [] }) =>
         Effect.sync(() => {
           for (const { digest, ...row } of blobs) state.blobs.set(digest, row)
           for (const reference of references) state.references.set(referenceId(reference), reference)
           for (const { digest, ...row } of orphans) state.orphans.set(digest, row)
           for (const { key, ...row } of journal) state.journal.set(key, row)
           for (const intent of intents) state.intents.set(intent.key, intent)
+          for (const pin of pins) state.pins.set(pin.id, pin)
         }),
       clear: Effect.sync(() => {
-        for (const table of [state.blobs, state.references, state.orphans, state.journal, state.intents])
+        for (const table of [
+          ...[state.blobs, state.references, state.orphans, state.journal, state.intents],
+          ...[state.pins, state.breakers, state.collectors]
+        ])
           table.clear()
+        state.listing = null
         state.scan.pass = 1
         state.scan.position = null
       })
@@ -109,12 +118,15 @@ const readAll = `
     'files', (SELECT coalesce(json_agg(json_build_object('_tag', 'LocalFile', 'path', path,
       'digest', digest)), '[]') FROM public.local_files),
     'orphans', (SELECT coalesce(json_agg(json_build_object('digest', digest, 'seenAt', ms(seen_at),
-      'condemnedAt', ms(condemned_at))), '[]') FROM artifact_gc.orphans),
+      'condemnedAt', ms(condemned_at), 'sweep', sweep)), '[]') FROM artifact_gc.orphans),
     'journal', (SELECT coalesce(json_agg(json_build_object('key', object_key, 'digest', digest,
       'sizeBytes', size_bytes, 'reason', reason, 'notBefore', ms(not_before), 'claimedUntil', ms(claimed_until),
-      'attempts', attempts, 'lastError', last_error, 'deadAt', ms(dead_at))), '[]') FROM artifact_gc.journal),
+      'attempts', attempts, 'lastError', last_error, 'deadAt', ms(dead_at),
+      'uploadId', upload_id)), '[]') FROM artifact_gc.journal),
     'intents', (SELECT coalesce(json_agg(json_build_object('key', object_key, 'digest', digest,
-      'expiresAt', ms(expires_at))), '[]') FROM artifact_gc.intents),
+      'expiresAt', ms(expires_at), 'uploadId', upload_id)), '[]') FROM artifact_gc.intents),
+    'pins', (SELECT coalesce(json_agg(json_build_object('id', id, 'digest', digest,
+      'expiresAt', ms(expires_at))), '[]') FROM artifact_gc.pins),
     'scan', (SELECT json_build_object('pass', pass, 'position', position)
       FROM artifact_gc.scans WHERE name = 'orphans')) AS rows`.replaceAll(
   /ms\((\w+)\)/g,
@@ -130,6 +142,8 @@ interface Json extends Omit<Rows, "references"> {
 const empty = `DO $$ BEGIN
   DELETE FROM public.artifacts; DELETE FROM public.local_files; DELETE FROM public.blobs;
   DELETE FROM artifact_gc.orphans; DELETE FROM artifact_gc.journal; DELETE FROM artifact_gc.intents;
+  DELETE FROM artifact_gc.pins; DELETE FROM artifact_gc.listings; DELETE FROM artifact_gc.breakers;
+  DELETE FROM artifact_gc.collectors;
   UPDATE artifact_gc.scans SET pass = 1, position = NULL;
 END $$`
 
@@ -145,7 +159,8 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
       references = [],
       orphans = [],
       journal = [],
-      intents = []
+      intents = [],
+      pins = []
     }: Partial<Rows>) =>
       Effect.all([
         insert(
@@ -164,21 +179,27 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
           references.filter((reference) => reference._tag === "LocalFile")
         ),
         insert(
-          `INSERT INTO artifact_gc.orphans (digest, seen_at, condemned_at)
-           SELECT r->>'digest', ${at("seenAt")}, ${at("condemnedAt")} FROM ${all}`,
+          `INSERT INTO artifact_gc.orphans (digest, seen_at, condemned_at, sweep)
+           SELECT r->>'digest', ${at("seenAt")}, ${at("condemnedAt")}, r->>'sweep' FROM ${all}`,
           orphans
         ),
         insert(
           `INSERT INTO artifact_gc.journal (object_key, digest, size_bytes, reason, journaled_at, not_before,
-             claimed_until, attempts, last_error, dead_at)
+             claimed_until, attempts, last_error, dead_at, upload_id)
            SELECT r->>'key', r->>'digest', (r->>'sizeBytes')::bigint, r->>'reason', to_timestamp(0),
-             ${at("notBefore")}, ${at("claimedUntil")}, (r->>'attempts')::int, r->>'lastError', ${at("deadAt")} FROM ${all}`,
+             ${at("notBefore")}, ${at("claimedUntil")}, (r->>'attempts')::int, r->>'lastError', ${at("deadAt")},
+             r->>'uploadId' FROM ${all}`,
           journal
         ),
         insert(
-          `INSERT INTO artifact_gc.intents (object_key, digest, expires_at)
-           SELECT r->>'key', r->>'digest', ${at("expiresAt")} FROM ${all}`,
+          `INSERT INTO artifact_gc.intents (object_key, digest, expires_at, upload_id)
+           SELECT r->>'key', r->>'digest', ${at("expiresAt")}, r->>'uploadId' FROM ${all}`,
           intents
+        ),
+        insert(
+          `INSERT INTO artifact_gc.pins (id, digest, expires_at)
+           SELECT r->>'id', r->>'digest', ${at("expiresAt")} FROM ${all}`,
+          pins
         )
       ])
     return Tables.of({
@@ -199,13 +220,14 @@ const at = (field: string): string =>
 
 const toRows = (json: Json | undefined): Rows => {
   if (json === undefined) throw new Error("the statement answered no row")
-  const { artifacts, files, blobs, orphans, journal, intents, scan } = json
+  const { artifacts, files, blobs, orphans, journal, intents, pins, scan } = json
   return {
     blobs: sorted(blobs, (row) => row.digest),
     references: sorted([...artifacts, ...files], referenceId),
     orphans: sorted(orphans, (row) => row.digest),
     journal: sorted(journal, (row) => row.key),
     intents: sorted(intents, (row) => row.key),
+    pins: sorted(pins, (row) => row.id),
     scan
   }
 }

@@ -178,6 +178,7 @@ describe("a sweep of which one call", () => {
         [...verbs],
         [
           "inspect",
+          "blobs.expirePins",
           "backlog",
           "list",
           "delete",

@@ -57,7 +57,7 @@ describe("the grace period", () => {
       yield* drop(reference)
       const { state } = yield* World
       // A program that knows nothing of the collector's tables: the sighting is still that of the first sweep.
-      state.orphans.set(digest("a"), { seenAt: start, condemnedAt: null })
+      state.orphans.set(digest("a"), { seenAt: start, condemnedAt: null, sweep: null })
 
       yield* sweepAfter(hour - 1)
       assert.deepStrictEqual(yield* blobs, ["a"])

@@ -160,6 +160,7 @@ describe("a key that cannot be deleted", () => {
             sizeBytes: 9,
             reason: "purged",
             attempts: 12,
+            uploadId: null,
             lastError: "AccessDenied: scripted fault",
             deadAt: triedAt
           }

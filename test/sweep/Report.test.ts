@@ -78,12 +78,18 @@ describe("the report of a sweep", () => {
     Effect.gen(function* () {
       yield* mixed
       const report = yield* sweep()
+      assert.match(report.sweep, /^20261123T000000\.000Z-[0-9a-f]{4}$/)
       assert.deepStrictEqual(report, {
+        sweep: report.sweep,
         startedAt: "2026-11-23T00:00:00.000Z",
         durationMillis: 0,
         dryRun: false,
         outcome: "failed",
+        guards: [],
+        store: null,
         phases: {
+          multiparts: emptyPhase,
+          leftovers: emptyPhase,
           uploads: {
             ...nothing,
             seen: 4,
@@ -102,12 +108,14 @@ describe("the report of a sweep", () => {
           },
           journal: { ...nothing, seen: 3, eligible: 3, deleted: 2, bytes: 8, failed: { AccessDenied: 1 } }
         },
-        totals: { eligible: 7, deleted: 6, bytes: 338, failed: 1 },
+        totals: { eligible: 7, deleted: 6, bytes: 338, reclaimedBytes: 338, failed: 1 },
         left: {
           waiting: 1,
           condemned: 1,
           condemnedBytes: 800,
           journaled: 3,
+          intents: 0,
+          pins: 0,
           deadLetters: 1,
           nextDueAt: new Date(start + day + 1).toISOString()
         }
@@ -279,7 +287,7 @@ describe("a failure", () => {
       const report = yield* sweep()
       assert.deepStrictEqual(
         phaseNames.map((name) => report.phases[name].error),
-        [defect, defect, { tag: "Defect", message: "not even an Error" }]
+        [defect, null, defect, null, { tag: "Defect", message: "not even an Error" }]
       )
       assert.isNull(report.left)
       database.next("inspect", dies(bug))
@@ -351,7 +359,9 @@ describe("progress", () => {
       }
       yield* Effect.provideService((yield* Sweep).once(), Progress, watching)
       assert.deepStrictEqual(
-        phaseNames.map((name) => mine.findLast((event) => event.phase === name)),
+        (["uploads", "orphans", "journal"] as const).map((name) =>
+          mine.findLast((event) => event.phase === name)
+        ),
         [
           { phase: "uploads", seen: 4, deleted: 2, bytes: 30, expected: null },
           { phase: "orphans", seen: 6, deleted: 2, bytes: 300, expected: null },

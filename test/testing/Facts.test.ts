@@ -19,7 +19,8 @@ const dead = {
   claimedUntil: null,
   attempts: 0,
   lastError: null,
-  deadAt: null
+  deadAt: null,
+  uploadId: null
 } as const
 
 const stored = (...keys: ReadonlyArray<string>) =>
@@ -57,7 +58,7 @@ describe("the facts about a catalogue and its store", () => {
     Effect.gen(function* () {
       const state = emptyState()
       state.blobs.set(digest, row)
-      state.intents.set(key, { key, digest, expiresAt: 0 })
+      state.intents.set(key, { key, digest, expiresAt: 0, uploadId: null })
       state.journal.set(key, dead)
       assert.deepStrictEqual(yield* Facts.invariants(state, yield* stored("k")), [
         "the journal holds k, which blob d owns",

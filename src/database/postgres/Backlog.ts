@@ -11,6 +11,8 @@ interface Row {
   readonly journal_due: number
   readonly journal_due_bytes: number
   readonly dead_letters: number
+  readonly intents: number
+  readonly pins: number
   readonly oldest_seen_at: Date | null
   readonly oldest_condemned_at: Date | null
   readonly next_journal_at: Date | null
@@ -21,7 +23,8 @@ export const backlog = ({ sql, id }: Session, now: number) => {
     value === null || value === undefined ? null : millis(value)
   return Effect.map(
     sql<Row>`
-      SELECT o.*, j.* FROM (
+      SELECT o.*, j.*, (SELECT count(*) FROM ${id.intents})::float8 AS intents,
+        (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
         SELECT count(*) FILTER (WHERE o.condemned_at IS NULL)::float8 AS waiting,
           count(*) FILTER (WHERE o.condemned_at IS NOT NULL)::float8 AS condemned,
           coalesce(sum(b.${id.size}) FILTER (WHERE o.condemned_at IS NOT NULL), 0)::float8 AS condemned_bytes,
@@ -45,6 +48,8 @@ export const backlog = ({ sql, id }: Session, now: number) => {
         journalDue: row?.journal_due ?? 0,
         journalDueBytes: row?.journal_due_bytes ?? 0,
         deadLetters: row?.dead_letters ?? 0,
+        intents: row?.intents ?? 0,
+        pins: row?.pins ?? 0,
         oldestSeenAt: atOrNull(row?.oldest_seen_at),
         oldestCondemnedAt: atOrNull(row?.oldest_condemned_at),
         nextJournalAt: atOrNull(row?.next_journal_at)

@@ -10,7 +10,9 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import {
   type Blobs,
+  type Holds,
   type Intent,
+  type Pin,
   type Publication,
   type PublishOutcome,
   type Reference,
@@ -23,36 +25,68 @@ export const make = (session: Session, digestType: Effect.Effect<DigestType, Sql
   const verb = <A>(operation: string, run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError>) =>
     session.verb(operation, Effect.flatMap(digestType, run))
   return {
-    adopt: (now, references) => verb("blobs.adopt", (type) => adopt(session, type, now, references)),
+    adopt: (now, references, holds = {}) =>
+      verb("blobs.adopt", (type) => adopt(session, type, now, references, holds)),
     intend: (intents) => session.verb("blobs.intend", intend(session, intents)),
     publish: (now, publications) =>
       verb("blobs.publish", (type) => publish(session, type, now, publications)),
+    renew: (keys, expiresAt) => session.verb("blobs.renew", renew(session, keys, expiresAt)),
+    recordMultipart: (key, uploadId) =>
+      session.verb("blobs.recordMultipart", recordMultipart(session, key, uploadId)),
+    unpin: (ids) => session.verb("blobs.unpin", unpin(session, ids)),
+    expirePins: (now, limit) => session.verb("blobs.expirePins", expirePins(session, now, limit)),
     unreference: (references) => session.verb("blobs.unreference", unreference(session, references)),
     locate: (digest) => verb("blobs.locate", (type) => locate(session, type, digest)),
     owned: (keys) => session.verb("blobs.owned", owned(session, keys))
   }
 }
 
-const adopt = (session: Session, type: DigestType, now: number, references: ReadonlyArray<Reference>) => {
-  const { sql, id, raw } = session
-  const digests = [...new Set(references.map((reference) => reference.digest))]
+const adopt = (
+  session: Session,
+  type: DigestType,
+  now: number,
+  references: ReadonlyArray<Reference>,
+  { pins = [], release = [] }: Holds
+) => {
+  const digests = [...new Set([...references, ...pins].map(({ digest }) => digest))]
   return session.transaction(
     Effect.gen(function* () {
-      const rows = yield* sql<{ digest: string }>`
-        SELECT ${id.digest}::text AS digest FROM ${id.blobs}
-        WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY ${id.digest} FOR KEY SHARE`
-      const live = new Set(rows.map((row) => row.digest as Digest))
-      yield* touch(session, type, now, [...live])
-      yield* clearSightings(session, type, [...live])
+      const live = yield* hold(session, type, now, digests)
       yield* refer(
         session,
         now,
         references.filter((reference) => live.has(reference.digest))
       )
+      yield* pin(
+        session,
+        type,
+        pins.filter(({ digest }) => live.has(digest))
+      )
+      if (references.every(({ digest }) => live.has(digest))) yield* unpin(session, release)
       return live
     })
   )
 }
+
+/**
+ * Within a transaction: locks those of `digests` that live, so that a purge waits for what comes next and then notices
+ * it, marks them used and ends their sightings; answers them.
+ */
+export const hold = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  now: number,
+  digests: ReadonlyArray<Digest>
+) {
+  const { sql, id, raw } = session
+  const rows = yield* sql<{ digest: string }>`
+    SELECT ${id.digest}::text AS digest FROM ${id.blobs}
+    WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY ${id.digest} FOR KEY SHARE`
+  const live = new Set(rows.map((row) => row.digest as Digest))
+  yield* touch(session, type, now, [...live])
+  yield* clearSightings(session, type, [...live])
+  return live
+})
 
 const touch = (
   { sql, id, names, raw }: Session,
@@ -76,16 +110,66 @@ const clearSightings = ({ sql, id, raw }: Session, type: DigestType, digests: Re
   DELETE FROM ${id.orphans} WHERE digest = ANY(ARRAY(
     SELECT digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY digest FOR UPDATE))`
 
+/** Within a transaction that holds their blobs. Of equal ids the last wins, and the later expiry. */
+export const pin = ({ sql, id, raw }: Session, type: DigestType, pins: ReadonlyArray<Pin>) => {
+  const rows = lastOf(pins, ({ id }) => id)
+  return rows.length === 0
+    ? Effect.void
+    : Effect.asVoid(sql`
+      INSERT INTO ${id.pins} AS p (id, digest, expires_at)
+      SELECT i, d::${raw(type.type)}, e FROM unnest(${rows.map((p) => p.id)}::text[], ${rows.map((p) => p.digest)}::text[],
+        ${rows.map((p) => instant(p.expiresAt))}::timestamptz[]) AS t (i, d, e)
+      ORDER BY i
+      ON CONFLICT (id) DO UPDATE SET digest = EXCLUDED.digest, expires_at = greatest(p.expires_at, EXCLUDED.expires_at)`)
+}
+
+const unpin = ({ sql, id }: Session, ids: ReadonlyArray<string>) =>
+  ids.length === 0
+    ? Effect.succeed(0)
+    : Effect.map(
+        sql`
+          DELETE FROM ${id.pins} WHERE id = ANY(ARRAY(
+            SELECT id FROM ${id.pins} WHERE id = ANY(${ids}::text[]) ORDER BY id FOR UPDATE))
+          RETURNING 1 AS gone`,
+        (rows) => rows.length
+      )
+
+const expirePins = ({ sql, id }: Session, now: number, limit: number) =>
+  Effect.map(
+    sql`
+      WITH due AS MATERIALIZED (
+        SELECT id FROM ${id.pins} WHERE expires_at <= ${instant(now)}::timestamptz
+        ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED)
+      DELETE FROM ${id.pins} WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING 1 AS gone`,
+    (rows) => rows.length
+  )
+
 /** Repeatable, because a commit whose answer was lost is tried again. */
 const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) => {
   const rows = lastOf(intents, (i) => i.key)
   return Effect.asVoid(sql`
     INSERT INTO ${id.intents} (object_key, digest, expires_at)
-    SELECT k, d, e FROM unnest(${rows.map((i) => i.key)}::text[], ${rows.map((i) => i.digest)}::text[],
+    SELECT k, nullif(d, ''), e FROM unnest(${rows.map((i) => i.key)}::text[], ${rows.map((i) => i.digest ?? "")}::text[],
       ${rows.map((i) => instant(i.expiresAt))}::timestamptz[]) AS t (k, d, e)
     ORDER BY k
     ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, expires_at = EXCLUDED.expires_at`)
 }
+
+const renew = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>, expiresAt: number) =>
+  Effect.map(
+    sql<{ object_key: string }>`
+      UPDATE ${id.intents} SET expires_at = greatest(expires_at, ${instant(expiresAt)}::timestamptz)
+      WHERE object_key = ANY(ARRAY(
+        SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${keys}::text[]) ORDER BY object_key FOR UPDATE))
+      RETURNING object_key`,
+    (rows) => new Set(rows.map((row) => row.object_key as ObjectKey))
+  )
+
+const recordMultipart = ({ sql, id }: Session, key: ObjectKey, uploadId: string) =>
+  Effect.map(
+    sql`UPDATE ${id.intents} SET upload_id = ${uploadId} WHERE object_key = ${key} RETURNING 1 AS noted`,
+    (rows) => rows.length > 0
+  )
 
 /**
  * The intent is taken under its row lock in the same transaction that makes the key a blob's: reaping takes the same
@@ -125,6 +209,11 @@ const publish = (
         session,
         now,
         valid.flatMap((p) => p.references)
+      )
+      yield* pin(
+        session,
+        type,
+        valid.flatMap((p) => p.pins ?? [])
       )
       return publications.map(
         (p, index): PublishOutcome => (!isValid[index] ? "expired" : lives(p) ? "published" : "deduplicated")

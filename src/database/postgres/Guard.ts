@@ -26,7 +26,9 @@ import { qualified, quote, type Session } from "./Session.ts"
 export interface Catalog {
   readonly references: ReadonlyArray<ReferenceTable>
   readonly digest: DigestType
-  /** `no reference to b exists`, for each reference table, bounded to the slice where that is possible. */
+  /** The foreign keys that say so; those of partitions are their parents'. */
+  readonly keys: ReadonlyArray<ForeignKey>
+  /** `no reference to b and no pin on it exists`, bounded to the slice where that is possible. */
   readonly referencePredicates: (
     bound: (column: Statement.Fragment) => Statement.Fragment
   ) => Statement.Fragment
@@ -60,6 +62,7 @@ export const inspect = Effect.fnUntraced(function* (session: Session) {
       column: key.column,
       constraint: key.constraint
     })),
+    keys: declared,
     digest: { type: digest?.type ?? "text", collate: digest?.collate ?? "" },
     referencePredicates: (bound) => predicates(session, declared, bound),
     fingerprint
@@ -162,7 +165,11 @@ const readAccess = ({ sql, names }: Session) => {
     [own, "orphans", all],
     [own, "journal", all],
     [own, "intents", all],
-    [own, "scans", "SELECT, UPDATE"]
+    [own, "scans", "SELECT, UPDATE"],
+    [own, "pins", all],
+    [own, "listings", "SELECT, INSERT, UPDATE"],
+    [own, "breakers", "SELECT, INSERT, UPDATE"],
+    [own, "collectors", all]
   ] as const
   return sql<{
     readonly schema: string
@@ -200,15 +207,16 @@ const readVersion = Effect.fnUntraced(function* ({ sql, names, raw }: Session) {
  * another column than the digest cannot be bounded and is probed.
  */
 const predicates = (
-  { sql, names, raw }: Session,
+  { sql, names, raw, id }: Session,
   keys: ReadonlyArray<ForeignKey>,
   bound: (column: Statement.Fragment) => Statement.Fragment
 ): Statement.Fragment =>
-  sql.and(
-    keys.map((key) => {
+  sql.and([
+    ...keys.map((key) => {
       const column = raw(`r.${quote(key.column)}`)
       const range = key.referenced_column === names.digestColumn ? bound(column) : raw("")
       return sql`NOT EXISTS (SELECT FROM ${raw(qualified(key.schema, key.table))} r
         WHERE ${column} = b.${raw(quote(key.referenced_column))}${range})`
-    })
-  )
+    }),
+    sql`NOT EXISTS (SELECT FROM ${id.pins} p WHERE p.digest = b.${id.digest}${bound(raw("p.digest"))})`
+  ])

@@ -16,6 +16,7 @@ interface EntryRow {
   readonly size_bytes: number
   readonly reason: JournalReason
   readonly attempts: number
+  readonly upload_id: string | null
 }
 
 export const make = (session: Session): Journal => ({
@@ -32,7 +33,8 @@ const toEntry = (row: EntryRow): JournalEntry => ({
   key: row.object_key as ObjectKey,
   sizeBytes: row.size_bytes,
   reason: row.reason,
-  attempts: row.attempts
+  attempts: row.attempts,
+  uploadId: row.upload_id
 })
 
 const claim = ({ sql, id }: Session, now: number, leaseUntil: number, limit: number) =>
@@ -47,15 +49,15 @@ const claim = ({ sql, id }: Session, now: number, leaseUntil: number, limit: num
         DELETE FROM ${id.journal} j
         WHERE j.object_key = ANY(ARRAY(SELECT object_key FROM due))
           AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
-        RETURNING j.object_key, j.size_bytes, j.reason, j.attempts),
+        RETURNING j.object_key, j.size_bytes, j.reason, j.attempts, j.upload_id),
       leased AS (
         UPDATE ${id.journal} j SET claimed_until = ${instant(leaseUntil)}::timestamptz
         WHERE j.object_key = ANY(ARRAY(SELECT object_key FROM due))
           AND NOT EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
-        RETURNING j.object_key, j.size_bytes, j.reason, j.attempts)
-      SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, true AS readopted FROM readopted
+        RETURNING j.object_key, j.size_bytes, j.reason, j.attempts, j.upload_id)
+      SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, upload_id, true AS readopted FROM readopted
       UNION ALL
-      SELECT object_key, size_bytes::float8, reason, attempts, false FROM leased
+      SELECT object_key, size_bytes::float8, reason, attempts, upload_id, false FROM leased
       ORDER BY object_key`,
     (rows) => ({
       entries: rows.filter((row) => !row.readopted).map(toEntry),
@@ -90,7 +92,7 @@ const postpone = ({ sql, id }: Session, list: ReadonlyArray<Postponement>) =>
 const deadLetters = ({ sql, id }: Session, after: ObjectKey | null, limit: number) =>
   Effect.map(
     sql<EntryRow & { readonly last_error: string | null; readonly dead_at: Date }>`
-      SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, last_error, dead_at
+      SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, upload_id, last_error, dead_at
       FROM ${id.journal} WHERE dead_at IS NOT NULL AND object_key > ${after ?? ""}
       ORDER BY object_key LIMIT ${limit}`,
     (rows): ReadonlyArray<DeadLetter> =>
@@ -114,9 +116,10 @@ const reapIntents = ({ sql, id }: Session, now: number, deleteNotBefore: number,
         SELECT object_key FROM ${id.intents} WHERE expires_at <= ${instant(now)}::timestamptz
         ORDER BY object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
       reaped AS (
-        DELETE FROM ${id.intents} i WHERE i.object_key = ANY(ARRAY(SELECT object_key FROM due)) RETURNING i.object_key, i.digest)
-      INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before)
-      SELECT object_key, digest, 0, 'reaped', ${instant(now)}::timestamptz, ${instant(deleteNotBefore)}::timestamptz
+        DELETE FROM ${id.intents} i WHERE i.object_key = ANY(ARRAY(SELECT object_key FROM due)) RETURNING i.object_key, i.digest, i.upload_id)
+      INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before, upload_id)
+      SELECT object_key, digest, 0, 'reaped', ${instant(now)}::timestamptz, ${instant(deleteNotBefore)}::timestamptz,
+        upload_id
       FROM reaped ORDER BY object_key
       ON CONFLICT (object_key) DO NOTHING
       RETURNING 1 AS journaled`,

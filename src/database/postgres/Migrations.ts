@@ -17,7 +17,7 @@ import { readDigestType } from "./DigestType.ts"
 import { make, onProcessClock, qualified, quote, type Session, translate } from "./Session.ts"
 
 /** The version this program works with. */
-export const latestMigration = 2
+export const latestMigration = 3
 
 /** One lock for all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
@@ -50,7 +50,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     return yield* Migrator.make({})({
       loader: Migrator.fromRecord({
         "0001_catalogue": createCatalogue(session),
-        "0002_collector": createCollector(session)
+        "0002_collector": createCollector(session),
+        "0003_writers_and_guards": createWritersAndGuards(session)
       }),
       table: "migrations"
     })
@@ -158,5 +159,47 @@ const createCollector = Effect.fnUntraced(function* (session: Session) {
        pass bigint NOT NULL,
        position text)`,
     `INSERT INTO ${own("scans")} (name, pass, position) VALUES ('orphans', 1, NULL)`
+  )
+})
+
+/** What the other half of the protocol needs: pins, uploads in parts, leftovers; and what the guards remember. */
+const createWritersAndGuards = Effect.fnUntraced(function* (session: Session) {
+  const own = (table: string) => qualified(session.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+  yield* statements(
+    session,
+    `ALTER TABLE ${own("orphans")} ADD COLUMN sweep text`,
+    `ALTER TABLE ${own("intents")} ALTER COLUMN digest DROP NOT NULL, ADD COLUMN upload_id text`,
+    `ALTER TABLE ${own("journal")} ADD COLUMN upload_id text, DROP CONSTRAINT journal_reason_check,
+       ADD CONSTRAINT journal_reason_check CHECK (reason IN ('purged', 'duplicate', 'reaped', 'leftover'))`,
+    `CREATE TABLE ${own("pins")} (
+       id text PRIMARY KEY,
+       digest ${type}${collate} NOT NULL,
+       expires_at timestamptz NOT NULL)`,
+    `CREATE INDEX pins_digest ON ${own("pins")} (digest)`,
+    `CREATE INDEX pins_expiring ON ${own("pins")} (expires_at)`,
+    `CREATE TABLE ${own("listings")} (
+       name text PRIMARY KEY,
+       pass bigint NOT NULL,
+       token bigint NOT NULL,
+       started_at timestamptz NOT NULL,
+       position text COLLATE "C",
+       listed bigint NOT NULL,
+       unowned bigint NOT NULL,
+       ended_at timestamptz,
+       claimed_until timestamptz)`,
+    `CREATE TABLE ${own("breakers")} (
+       name text PRIMARY KEY CHECK (name IN ('orphans', 'leftovers')),
+       tripped_at timestamptz NOT NULL,
+       blobs bigint NOT NULL,
+       bytes bigint NOT NULL,
+       total_blobs bigint NOT NULL,
+       total_bytes bigint NOT NULL,
+       confirmed_at timestamptz)`,
+    `CREATE TABLE ${own("collectors")} (
+       id text PRIMARY KEY,
+       seen_at timestamptz NOT NULL,
+       expires_at timestamptz NOT NULL,
+       settings jsonb NOT NULL)`
   )
 })

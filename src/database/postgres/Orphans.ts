@@ -13,6 +13,7 @@ import type { Orphan } from "../../domain/Orphan.ts"
 import type { ClaimedSlice, Orphans, PurgedBlob, PurgePage, PurgeRequest, Slice } from "../Database.ts"
 import { type Catalog, currentFingerprint } from "./Guard.ts"
 import { instant, millis, quote, type Session } from "./Session.ts"
+import { condemned, restore } from "./Undo.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
 export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => ({
@@ -36,6 +37,16 @@ export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseE
     session.verb(
       "orphans.purge",
       Effect.flatMap(catalog, (known) => purge(session, known, request))
+    ),
+  condemned: (selection, after, limit) =>
+    session.verb(
+      "orphans.condemned",
+      Effect.flatMap(catalog, ({ digest }) => condemned(session, digest.type, selection, after, limit))
+    ),
+  restore: (now, digests, holdUntil) =>
+    session.verb(
+      "orphans.restore",
+      Effect.flatMap(catalog, ({ digest }) => restore(session, digest, now, digests, holdUntil))
     )
 })
 
@@ -171,8 +182,9 @@ const record = (
     Effect.gen(function* () {
       yield* sql`
         WITH ${marked}
-        INSERT INTO ${id.orphans} (digest, seen_at, condemned_at)
-        SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END FROM marks m
+        INSERT INTO ${id.orphans} (digest, seen_at, condemned_at, sweep)
+        SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END,
+          CASE WHEN m.doomed THEN ${marks.sweep}::text END FROM marks m
         WHERE NOT EXISTS (SELECT FROM ${id.orphans} o WHERE o.digest = m.digest)
         ORDER BY m.digest
         ON CONFLICT (digest) DO NOTHING`
@@ -186,7 +198,7 @@ const record = (
         cleared AS (
           DELETE FROM ${id.orphans} o WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE stale)) RETURNING 1),
         condemned AS (
-          UPDATE ${id.orphans} o SET condemned_at = ${now}::timestamptz
+          UPDATE ${id.orphans} o SET condemned_at = ${now}::timestamptz, sweep = ${marks.sweep}::text
           WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE NOT stale)))
         SELECT count(*)::int AS cleared FROM cleared`
       return cleared[0]?.cleared ?? 0

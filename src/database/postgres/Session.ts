@@ -40,6 +40,10 @@ export interface Identifiers {
   readonly journal: Statement.Fragment
   readonly intents: Statement.Fragment
   readonly scans: Statement.Fragment
+  readonly pins: Statement.Fragment
+  readonly listings: Statement.Fragment
+  readonly breakers: Statement.Fragment
+  readonly collectors: Statement.Fragment
 }
 
 /**
@@ -74,7 +78,11 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       orphans: own("orphans"),
       journal: own("journal"),
       intents: own("intents"),
-      scans: own("scans")
+      scans: own("scans"),
+      pins: own("pins"),
+      listings: own("listings"),
+      breakers: own("breakers"),
+      collectors: own("collectors")
     },
     verb: <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
       effect.pipe(
@@ -119,6 +127,9 @@ export const instant = (millis: number): Date => new Date(millis)
 
 /** A timestamp column's value, to the nearest millisecond. */
 export const millis = (value: Date): number => value.getTime()
+
+/** The same of a column that may be NULL. */
+export const millisOrNull = (value: Date | null): number | null => (value === null ? null : millis(value))
 
 /** SQLSTATEs that the driver files under "unknown" although the same statement may succeed a moment later. */
 const unavailable = new Set(["57P01", "57P02", "57P03", "53300", "53200", "53100"])

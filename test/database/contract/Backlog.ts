@@ -2,13 +2,13 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Database } from "../../../src/database/Database.ts"
-import { blobs, condemned, dead, hour, intent, now, orphan, type Promised, write } from "./samples.ts"
+import { blobs, condemned, dead, hour, intent, now, orphan, type Promised, pin, write } from "./samples.ts"
 
 export const backlog = (promised: Promised): void => {
   describe("backlog", () => {
     promised("is empty where nothing waits", () =>
       Effect.gen(function* () {
-        yield* write({ blobs: blobs(1, 2), intents: [intent(1)] })
+        yield* write({ blobs: blobs(1, 2) })
         assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
           waiting: 0,
           condemned: 0,
@@ -17,6 +17,8 @@ export const backlog = (promised: Promised): void => {
           journalDue: 0,
           journalDueBytes: 0,
           deadLetters: 0,
+          intents: 0,
+          pins: 0,
           oldestSeenAt: null,
           oldestCondemnedAt: null,
           nextJournalAt: null
@@ -41,7 +43,9 @@ export const backlog = (promised: Promised): void => {
             dead(30, { notBefore: now - hour, claimedUntil: now }),
             dead(40, { notBefore: now - hour, claimedUntil: now + 1 }),
             dead(50, { notBefore: now - 2 * hour, deadAt: now - hour })
-          ]
+          ],
+          intents: [intent(1), intent(2)],
+          pins: [pin("a", 1), pin("b", 1), pin("c", 2)]
         })
         assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
           waiting: 2,
@@ -51,6 +55,8 @@ export const backlog = (promised: Promised): void => {
           journalDue: 2,
           journalDueBytes: 40,
           deadLetters: 1,
+          intents: 2,
+          pins: 3,
           oldestSeenAt: now - 2 * hour,
           oldestCondemnedAt: now - hour,
           nextJournalAt: now

@@ -193,7 +193,7 @@ export const writing = (promised: Promised): void => {
     promised("publishes the first of two uploads of one blob and journals the second", () =>
       Effect.gen(function* () {
         const { publish } = yield* writers
-        const again = { key: key("a second upload"), digest: digest(1), expiresAt: now + hour }
+        const again = { ...intent(1), key: key("a second upload") }
         yield* write({ intents: [intent(1), again] })
         const outcome = yield* publish(now, [
           upload(1, { key: again.key, references: [artifact("a", 1)] }),

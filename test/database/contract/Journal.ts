@@ -14,6 +14,7 @@ const entry = (n: number, change: Partial<JournalEntry> = {}): JournalEntry => (
   sizeBytes: n,
   reason: "purged",
   attempts: 0,
+  uploadId: null,
   ...change
 })
 

@@ -16,6 +16,7 @@ import {
   orphan,
   type Promised,
   rows,
+  sweep,
   write
 } from "./samples.ts"
 
@@ -26,7 +27,7 @@ const found = (slice: Slice) =>
 
 const record = (slice: Slice, at: number, seen: ReadonlyArray<number>, doomed: ReadonlyArray<number> = []) =>
   Effect.flatMap(Database, ({ orphans }) =>
-    orphans.record(slice, { now: at, seen: digests(...seen), condemned: digests(...doomed) })
+    orphans.record(slice, { now: at, seen: digests(...seen), condemned: digests(...doomed), sweep })
   )
 
 export const sightings = (promised: Promised): void => {

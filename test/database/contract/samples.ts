@@ -1,6 +1,6 @@
 /** Short ways to write rows down. Blob `n` has digest `digest(n)` and key `key(n)`; both sort as `n` does. */
 import { Effect } from "effect"
-import type { Database, Intent, Reference, Slice } from "../../../src/database/Database.ts"
+import type { Database, Pin, Reference, Slice } from "../../../src/database/Database.ts"
 import type { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { Digest } from "../../../src/domain/Digest.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -42,6 +42,9 @@ export const artifact = (name: string, n: number): Reference => ({
 })
 export const file = (path: string, n: number): Reference => ({ _tag: "LocalFile", path, digest: digest(n) })
 
+/** The sweep that condemns in these tests. */
+export const sweep = "20261123T120000.000Z-0000"
+
 export const orphan = (
   n: number,
   seenAt: number = now - 3 * hour,
@@ -49,7 +52,8 @@ export const orphan = (
 ): OrphanRow => ({
   digest: digest(n),
   seenAt,
-  condemnedAt
+  condemnedAt,
+  sweep: condemnedAt === null ? null : sweep
 })
 /** Seen three hours ago, condemned two hours ago or then. */
 export const condemned = (n: number, condemnedAt: number = now - 2 * hour): OrphanRow =>
@@ -66,11 +70,19 @@ export const dead = (n: number, row: Partial<JournalRow> = {}): JournalRow => ({
   attempts: 0,
   lastError: null,
   deadAt: null,
+  uploadId: null,
   ...row
 })
 
-export const intent = (n: number, expiresAt: number = now + hour): Intent => ({
+export const intent = (n: number, expiresAt: number = now + hour) => ({
   key: key(`upload-${n}`),
+  digest: digest(n),
+  expiresAt,
+  uploadId: null
+})
+
+export const pin = (id: string, n: number, expiresAt: number = now + hour): Pin => ({
+  id,
   digest: digest(n),
   expiresAt
 })

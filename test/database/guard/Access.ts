@@ -125,7 +125,7 @@ const privileges = (): void => {
 const sweep = Effect.fnUntraced(function* ({ orphans }: Database["Service"]) {
   const slice = yield* orphans.readSlice(null, 100)
   const seen = (yield* orphans.find(slice)).map((orphan) => orphan.digest)
-  yield* orphans.record(slice, { now: 10, seen, condemned: seen })
+  yield* orphans.record(slice, { now: 10, seen, condemned: seen, sweep: "s" })
   const page = yield* orphans.purge({
     now: 10,
     condemnedCutoff: 10,

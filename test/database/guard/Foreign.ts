@@ -18,7 +18,7 @@ const sweep = Effect.fnUntraced(function* ({ inspect, orphans, journal }: Databa
     end ??= { pass: slice.pass + 1, after: slice.after }
     const seen = (yield* orphans.find(slice)).map((orphan) => orphan.digest)
     found.push(...seen)
-    yield* orphans.record(slice, { now: 10, seen, condemned: seen })
+    yield* orphans.record(slice, { now: 10, seen, condemned: seen, sweep: "s" })
   }
   const again = (yield* orphans.find({ after: null, upTo: null, blobs: 0 })).filter(
     (orphan) => orphan.condemnedAt === 10

@@ -176,7 +176,7 @@ const amongWriters = (server: Server): void => {
         Effect.flatMap(database.orphans.find(everything), (found) => {
           const seen = found.map((orphan) => orphan.digest)
           const doomed = seen.filter(() => pick(3) === 0)
-          return database.orphans.record(everything, { now, seen, condemned: doomed })
+          return database.orphans.record(everything, { now, seen, condemned: doomed, sweep: "s" })
         })
       const upload = (pick: (max: number) => number) => {
         const uploads = Array.from({ length: 3 }, () => pick(12)).map((n) => ({

@@ -161,7 +161,8 @@ export const bury = Effect.fnUntraced(function* (name: string, notBefore: number
     claimedUntil: null,
     attempts: 0,
     lastError: null,
-    deadAt: null
+    deadAt: null,
+    uploadId: null
   })
   return key
 })

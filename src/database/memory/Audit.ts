@@ -1,0 +1,54 @@
+/** What the audit reads, in memory. */
+import { Effect } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { Audit, KnownKey } from "../Database.ts"
+import { referenceId, type State } from "./State.ts"
+
+const bytesOf = (key: string) => Buffer.from(key, "utf8")
+
+const known = (state: State): ReadonlyArray<KnownKey> =>
+  [
+    ...[...state.blobs].map(
+      ([digest, { key, sizeBytes }]): KnownKey => ({ key, owner: "blob", digest, sizeBytes })
+    ),
+    ...[...state.intents.values()].map(
+      ({ key, digest }): KnownKey => ({ key, owner: "intent", digest, sizeBytes: 0 })
+    ),
+    ...[...state.journal].map(
+      ([key, { digest, sizeBytes }]): KnownKey => ({ key, owner: "journal", digest, sizeBytes })
+    )
+  ].sort((a, b) => Buffer.compare(bytesOf(a.key), bytesOf(b.key)))
+
+export const audit = (state: State): Audit => ({
+  page: (prefix, after, limit) =>
+    Effect.sync(() =>
+      known(state)
+        .filter(({ key }) => key.startsWith(prefix) && (after === null || isAfter(key, after)))
+        .slice(0, limit)
+    ),
+  lookup: (keys) =>
+    Effect.sync(() => {
+      const asked = new Set(keys)
+      return known(state).filter(({ key }) => asked.has(key))
+    }),
+  referrers: (digest) =>
+    Effect.sync(() => {
+      const of = (tag: string) =>
+        [...state.references.values()].filter((r) => r._tag === tag && r.digest === digest).map(referenceId)
+      return [
+        { table: "artifacts", ids: of("Artifact") },
+        { table: "local_files", ids: of("LocalFile") }
+      ]
+        .filter(({ ids }) => ids.length > 0)
+        .map(({ table, ids }) => ({
+          table,
+          column: "digest",
+          rows: ids.length,
+          sample: ids.sort().slice(0, 3)
+        }))
+    }),
+  estimate: Effect.sync(() => state.blobs.size)
+})
+
+const isAfter = (key: ObjectKey, after: ObjectKey): boolean =>
+  Buffer.compare(bytesOf(key), bytesOf(after)) > 0

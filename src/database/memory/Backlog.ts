@@ -1,0 +1,30 @@
+/** What waits for a later sweep, in memory. */
+import type { Backlog } from "../Database.ts"
+import type { State } from "./State.ts"
+
+export const backlog = (state: State, now: number): Backlog => {
+  const sightings = [...state.orphans]
+  const condemned = sightings.flatMap(([digest, { condemnedAt }]) =>
+    condemnedAt === null ? [] : [{ digest, condemnedAt }]
+  )
+  const waiting = sightings.filter(([, sighting]) => sighting.condemnedAt === null)
+  const rows = [...state.journal.values()]
+  const pending = rows.filter((row) => row.deadAt === null)
+  const due = pending.filter((row) => row.notBefore <= now && (row.claimedUntil ?? now) <= now)
+  const earliest = (instants: ReadonlyArray<number>) =>
+    instants.reduce<number | null>((min, at) => (min === null || at < min ? at : min), null)
+  return {
+    waiting: waiting.length,
+    condemned: condemned.length,
+    condemnedBytes: condemned.reduce((sum, { digest }) => sum + (state.blobs.get(digest)?.sizeBytes ?? 0), 0),
+    journaled: pending.length,
+    journalDue: due.length,
+    journalDueBytes: due.reduce((sum, row) => sum + row.sizeBytes, 0),
+    deadLetters: rows.length - pending.length,
+    intents: state.intents.size,
+    pins: state.pins.size,
+    oldestSeenAt: earliest(waiting.map(([, sighting]) => sighting.seenAt)),
+    oldestCondemnedAt: earliest(condemned.map(({ condemnedAt }) => condemnedAt)),
+    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0)))
+  }
+}

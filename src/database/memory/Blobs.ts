@@ -1,0 +1,99 @@
+/** The side of the writers, in memory. */
+import { Effect, Option } from "effect"
+import type { Digest } from "../../domain/Digest.ts"
+import { type Blobs, type Publication, type PublishOutcome, touchEveryMillis } from "../Database.ts"
+import { byKey, journalRow, referenceId, type State } from "./State.ts"
+
+export const blobs = (state: State): Blobs => ({
+  adopt: (now, references, { pins = [], release = [] } = {}) =>
+    Effect.sync(() => {
+      const digests = new Set([...references, ...pins].map(({ digest }) => digest))
+      const live = new Set([...digests].filter((digest) => holdBlob(state, now, digest)))
+      for (const reference of references)
+        if (live.has(reference.digest)) state.references.set(referenceId(reference), reference)
+      for (const pin of pins) if (live.has(pin.digest)) state.pins.set(pin.id, pin)
+      if (references.every(({ digest }) => live.has(digest))) for (const id of release) state.pins.delete(id)
+      return live
+    }),
+  intend: (intents) =>
+    Effect.sync(() => {
+      for (const intent of intents) {
+        const uploadId = state.intents.get(intent.key)?.uploadId ?? null
+        state.intents.set(intent.key, { ...intent, uploadId })
+      }
+    }),
+  renew: (keys, expiresAt) =>
+    Effect.sync(() => {
+      const found = keys.flatMap((key) => state.intents.get(key) ?? [])
+      for (const intent of found)
+        state.intents.set(intent.key, { ...intent, expiresAt: Math.max(intent.expiresAt, expiresAt) })
+      return new Set(found.map(({ key }) => key))
+    }),
+  recordMultipart: (key, uploadId) =>
+    Effect.sync(() => {
+      const intent = state.intents.get(key)
+      if (intent !== undefined) state.intents.set(key, { ...intent, uploadId })
+      return intent !== undefined
+    }),
+  publish: (now, publications) =>
+    Effect.sync(() => publications.map((publication) => publish(state, now, publication))),
+  unpin: (ids) => Effect.sync(() => ids.filter((id) => state.pins.delete(id)).length),
+  expirePins: (now, limit) =>
+    Effect.sync(() => {
+      const expired = byKey(state.pins)
+        .filter(([, pin]) => pin.expiresAt <= now)
+        .slice(0, limit)
+      for (const [id] of expired) state.pins.delete(id)
+      return expired.length
+    }),
+  unreference: (references) =>
+    Effect.sync(() => {
+      const before = state.references.size
+      for (const reference of references) {
+        const id = referenceId(reference)
+        if (state.references.get(id)?.digest === reference.digest) state.references.delete(id)
+      }
+      return before - state.references.size
+    }),
+  locate: (digest) =>
+    Effect.sync(() =>
+      Option.map(Option.fromUndefinedOr(state.blobs.get(digest)), ({ key, sizeBytes }) => ({
+        key,
+        sizeBytes
+      }))
+    ),
+  owned: (keys) =>
+    Effect.sync(() => {
+      const owners = new Set([...state.intents.keys(), ...[...state.blobs.values()].map((row) => row.key)])
+      return new Set(keys.filter((key) => owners.has(key)))
+    })
+})
+
+/** As a lock on the row does: keeps the blob, marks it used, ends its sightings. False when it does not live. */
+export const holdBlob = (state: State, now: number, digest: Digest): boolean => {
+  const row = state.blobs.get(digest)
+  if (row === undefined) return false
+  if (row.lastUsedAt <= now - touchEveryMillis) state.blobs.set(digest, { ...row, lastUsedAt: now })
+  state.orphans.delete(digest)
+  return true
+}
+
+const publish = (
+  state: State,
+  now: number,
+  { key, digest, sizeBytes, references, pins = [] }: Publication
+): PublishOutcome => {
+  if (!state.intents.delete(key)) return "expired"
+  const row = state.blobs.get(digest)
+  state.blobs.set(
+    digest,
+    row === undefined
+      ? { key, sizeBytes, createdAt: now, lastUsedAt: now }
+      : { ...row, lastUsedAt: Math.max(row.lastUsedAt, now) }
+  )
+  if (row !== undefined) state.journal.set(key, journalRow(digest, sizeBytes, "duplicate", now))
+  state.orphans.delete(digest)
+  for (const reference of references) state.references.set(referenceId(reference), reference)
+  for (const pin of pins) state.pins.set(pin.id, pin)
+  return row === undefined ? "published" : "deduplicated"
+}

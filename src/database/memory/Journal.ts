@@ -1,0 +1,81 @@
+/** Dead keys, in memory. */
+import { Effect } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { Journal, JournalEntry } from "../Database.ts"
+import { byKey, type JournalRow, journalRow, type State } from "./State.ts"
+
+const toEntry = (key: ObjectKey, row: JournalRow): JournalEntry => ({
+  key,
+  sizeBytes: row.sizeBytes,
+  reason: row.reason,
+  attempts: row.attempts,
+  uploadId: row.uploadId
+})
+
+export const journal = (state: State): Journal => ({
+  claim: (now, leaseUntil, limit) =>
+    Effect.sync(() => {
+      const owned = new Set([...state.blobs.values()].map((row) => row.key))
+      const due = byKey(state.journal)
+        .filter(
+          ([, row]) =>
+            row.deadAt === null &&
+            row.notBefore <= now &&
+            (row.claimedUntil === null || row.claimedUntil <= now)
+        )
+        .sort(([, a], [, b]) => a.notBefore - b.notBefore)
+        .slice(0, limit)
+      const entries = due.filter(([key]) => !owned.has(key))
+      for (const [key, row] of entries) state.journal.set(key, { ...row, claimedUntil: leaseUntil })
+      for (const [key] of due) if (owned.has(key)) state.journal.delete(key)
+      return {
+        entries: entries.map(([key, row]) => toEntry(key, row)).sort((a, b) => (a.key < b.key ? -1 : 1)),
+        readopted: due.length - entries.length
+      }
+    }),
+  confirm: (keys) =>
+    Effect.sync(() => {
+      for (const key of keys) state.journal.delete(key)
+    }),
+  postpone: (postponements) =>
+    Effect.sync(() => {
+      for (const { key, notBefore, attempts, error, deadAt } of postponements) {
+        const row = state.journal.get(key)
+        if (row === undefined) continue
+        state.journal.set(key, { ...row, notBefore, attempts, lastError: error, deadAt, claimedUntil: null })
+      }
+    }),
+  deadLetters: (after, limit) =>
+    Effect.sync(() =>
+      byKey(state.journal)
+        .flatMap(([key, row]) => (row.deadAt === null ? [] : [{ key, row, deadAt: row.deadAt }]))
+        .filter(({ key }) => after === null || key > after)
+        .slice(0, limit)
+        .map(({ key, row, deadAt }) => ({ ...toEntry(key, row), lastError: row.lastError ?? "", deadAt }))
+    ),
+  retry: (now, keys) =>
+    Effect.sync(() => {
+      const named = keys === "all" ? null : new Set(keys)
+      const dead = [...state.journal].filter(
+        ([key, row]) => row.deadAt !== null && (named === null || named.has(key))
+      )
+      for (const [key, row] of dead) {
+        state.journal.set(key, { ...row, deadAt: null, attempts: 0, claimedUntil: null, notBefore: now })
+      }
+      return dead.length
+    }),
+  reapIntents: (now, deleteNotBefore, limit) =>
+    Effect.sync(() => {
+      const expired = byKey(state.intents)
+        .filter(([, intent]) => intent.expiresAt <= now)
+        .slice(0, limit)
+      for (const [key, intent] of expired) {
+        state.intents.delete(key)
+        state.journal.set(
+          key,
+          journalRow(intent.digest, 0, "reaped", deleteNotBefore, { uploadId: intent.uploadId })
+        )
+      }
+      return expired.length
+    })
+})

@@ -1,0 +1,149 @@
+/** Blobs that nothing refers to, in memory. */
+import { Effect, Option } from "effect"
+import type { Digest } from "../../domain/Digest.ts"
+import type { Orphan } from "../../domain/Orphan.ts"
+import {
+  type ClaimedSlice,
+  type CondemnedSelection,
+  type Orphans,
+  type PurgedBlob,
+  restorePin,
+  type Slice
+} from "../Database.ts"
+import { holdBlob } from "./Blobs.ts"
+import { byKey, heldDigests, journalRow, type State, usedAtOf } from "./State.ts"
+
+const inSlice = (slice: Slice, digest: Digest): boolean =>
+  (slice.after === null || digest > slice.after) && (slice.upTo === null || digest <= slice.upTo)
+
+const pageAfter = (state: State, after: Digest | null, limit: number): Slice => {
+  const page = byKey(state.blobs)
+    .map(([digest]) => digest)
+    .filter((digest) => after === null || digest > after)
+    .slice(0, limit)
+  return { after, upTo: page.length < limit ? null : (page.at(-1) ?? null), blobs: page.length }
+}
+
+const claimSlice = (
+  state: State,
+  limit: number,
+  end: Parameters<Orphans["claimSlice"]>[1]
+): Option.Option<ClaimedSlice> => {
+  const { scan } = state
+  const comesRound =
+    end !== null &&
+    (scan.pass > end.pass ||
+      (scan.pass === end.pass &&
+        (end.after === null || (scan.position !== null && scan.position >= end.after))))
+  if (comesRound) return Option.none()
+  const slice = { ...pageAfter(state, scan.position, limit), pass: scan.pass }
+  if (slice.upTo === null) scan.pass += 1
+  scan.position = slice.upTo
+  return Option.some(slice)
+}
+
+export const orphans = (state: State): Orphans => ({
+  claimSlice: (limit, end) => Effect.sync(() => claimSlice(state, limit, end)),
+  readSlice: (after, limit) => Effect.sync(() => pageAfter(state, after, limit)),
+  find: (slice) =>
+    Effect.sync(() => {
+      const held = heldDigests(state)
+      return byKey(state.blobs)
+        .filter(([digest]) => inSlice(slice, digest) && !held.has(digest))
+        .map(([digest, row]): Orphan => {
+          const sighting = state.orphans.get(digest)
+          return {
+            digest,
+            sizeBytes: row.sizeBytes,
+            usedAt: usedAtOf(row),
+            seenAt: sighting?.seenAt ?? null,
+            condemnedAt: sighting?.condemnedAt ?? null
+          }
+        })
+    }),
+  record: (slice, { now, seen, condemned, sweep }) =>
+    Effect.sync(() => {
+      const present = new Set(seen)
+      const stale = [...state.orphans.keys()].filter(
+        (digest) => inSlice(slice, digest) && !present.has(digest)
+      )
+      for (const digest of stale) state.orphans.delete(digest)
+      const doomed = new Set(condemned)
+      for (const digest of seen) {
+        const before = state.orphans.get(digest)
+        const dooms = doomed.has(digest) && (before?.condemnedAt ?? null) === null
+        state.orphans.set(digest, {
+          seenAt: before?.seenAt ?? now,
+          condemnedAt: dooms ? now : (before?.condemnedAt ?? null),
+          sweep: dooms ? sweep : (before?.sweep ?? null)
+        })
+      }
+      return stale.length
+    }),
+  purge: (request) => Effect.sync(() => purge(state, request)),
+  condemned: (selection, after, limit) =>
+    Effect.sync(() =>
+      byKey(state.orphans)
+        .flatMap(([digest, { seenAt, condemnedAt, sweep }]) => {
+          const row = state.blobs.get(digest)
+          return row === undefined || condemnedAt === null || !isSelected(selection, digest, sweep)
+            ? []
+            : [{ digest, key: row.key, sizeBytes: row.sizeBytes, seenAt, condemnedAt, sweep: sweep ?? "" }]
+        })
+        .filter(({ digest }) => after === null || digest > after)
+        .slice(0, limit)
+    ),
+  restore: (now, digests, holdUntil) =>
+    Effect.sync(() => {
+      const restored = digests.filter((digest) => holdBlob(state, now, digest))
+      for (const digest of restored) {
+        const id = restorePin(digest)
+        const expiresAt = Math.max(holdUntil, state.pins.get(id)?.expiresAt ?? holdUntil)
+        state.pins.set(id, { id, digest, expiresAt })
+      }
+      return new Set(restored)
+    })
+})
+
+const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
+  const { after } = request
+  const page = byKey(state.orphans)
+    .flatMap(([digest, { seenAt, condemnedAt }]) =>
+      condemnedAt === null || seenAt > request.seenCutoff ? [] : [{ digest, condemnedAt }]
+    )
+    .filter(({ condemnedAt }) => condemnedAt <= request.condemnedCutoff)
+    .filter(
+      (o) =>
+        after === null ||
+        o.condemnedAt > after.condemnedAt ||
+        (o.condemnedAt === after.condemnedAt && o.digest > after.digest)
+    )
+    .sort((a, b) => a.condemnedAt - b.condemnedAt)
+    .slice(0, request.limit)
+  const held = heldDigests(state)
+  const purged: Array<PurgedBlob> = []
+  for (const { digest } of page) {
+    const row = state.blobs.get(digest)
+    state.orphans.delete(digest)
+    if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff) continue
+    state.blobs.delete(digest)
+    state.journal.set(
+      row.key,
+      journalRow(digest, row.sizeBytes, "purged", request.deleteNotBefore, {
+        claimedUntil: request.leaseUntil
+      })
+    )
+    purged.push({ digest, key: row.key, sizeBytes: row.sizeBytes })
+  }
+  const last = page.at(-1)
+  return {
+    purged,
+    absolved: page.length - purged.length,
+    busy: 0,
+    next: last === undefined || page.length < request.limit ? null : last
+  }
+}
+
+const isSelected = (selection: CondemnedSelection, digest: Digest, sweep: string | null): boolean =>
+  selection._tag === "All" ||
+  (selection._tag === "Sweep" ? sweep === selection.sweep : selection.digests.includes(digest))

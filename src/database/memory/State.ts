@@ -1,0 +1,119 @@
+/** The tables of the memory backend. Tests may read them, and write what a foreign program would. */
+import type { Digest } from "../../domain/Digest.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type {
+  BreakerName,
+  BreakerState,
+  Intent,
+  JournalReason,
+  LeftoverScan,
+  Peer,
+  Pin,
+  Reference
+} from "../Database.ts"
+
+export interface BlobRow {
+  readonly key: ObjectKey
+  readonly sizeBytes: number
+  readonly createdAt: number
+  readonly lastUsedAt: number
+}
+
+export interface JournalRow {
+  readonly digest: Digest | null
+  readonly sizeBytes: number
+  readonly reason: JournalReason
+  readonly notBefore: number
+  readonly claimedUntil: number | null
+  readonly attempts: number
+  readonly lastError: string | null
+  readonly deadAt: number | null
+  readonly uploadId: string | null
+}
+
+export interface SightingRow {
+  readonly seenAt: number
+  readonly condemnedAt: number | null
+  /** The sweep that condemned it. */
+  readonly sweep: string | null
+}
+
+export interface IntentRow extends Intent {
+  readonly uploadId: string | null
+}
+
+export interface ListingRow extends LeftoverScan {
+  readonly endedAt: number | null
+  readonly claimedUntil: number | null
+}
+
+export interface State {
+  readonly blobs: Map<Digest, BlobRow>
+  /** By repository and name, or path: see {@link referenceId}. */
+  readonly references: Map<string, Reference>
+  readonly orphans: Map<Digest, SightingRow>
+  readonly journal: Map<ObjectKey, JournalRow>
+  readonly intents: Map<ObjectKey, IntentRow>
+  readonly pins: Map<string, Pin>
+  readonly scan: { pass: number; position: Digest | null }
+  /** The search for leftovers; null before the first. */
+  listing: ListingRow | null
+  readonly breakers: Map<BreakerName, BreakerState>
+  readonly collectors: Map<string, Peer & { readonly expiresAt: number }>
+  /** What the server's clock is ahead of the process's. */
+  skewMillis: number
+}
+
+export const emptyState = (): State => ({
+  blobs: new Map(),
+  references: new Map(),
+  orphans: new Map(),
+  journal: new Map(),
+  intents: new Map(),
+  pins: new Map(),
+  scan: { pass: 1, position: null },
+  listing: null,
+  breakers: new Map(),
+  collectors: new Map(),
+  skewMillis: 0
+})
+
+/** The primary key of a reference, by kind. */
+export const referenceId = (reference: Reference): string =>
+  reference._tag === "Artifact"
+    ? JSON.stringify(["artifact", reference.repository, reference.name])
+    : JSON.stringify(["local file", reference.path])
+
+// -- what the verbs share
+
+export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
+  [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+
+/** Digests that a reference or a pin keeps. */
+export const heldDigests = (state: State): Set<Digest> =>
+  new Set([
+    ...[...state.references.values()].map((reference) => reference.digest),
+    ...[...state.pins.values()].map((pin) => pin.digest)
+  ])
+
+export const usedAtOf = (row: BlobRow): number => Math.max(row.createdAt, row.lastUsedAt)
+
+/** A journal row that nobody has tried yet. */
+export const journalRow = (
+  digest: Digest | null,
+  sizeBytes: number,
+  reason: JournalReason,
+  notBefore: number,
+  rest: Partial<Pick<JournalRow, "claimedUntil" | "uploadId">> = {}
+): JournalRow => ({
+  digest,
+  sizeBytes,
+  reason,
+  notBefore,
+  claimedUntil: null,
+  attempts: 0,
+  lastError: null,
+  deadAt: null,
+  uploadId: null,
+  ...rest
+})

@@ -1,0 +1,123 @@
+/** What the audit reads. Keys are compared by bytes, as the store lists them. */
+import { Effect } from "effect"
+import type { SqlError, Statement } from "effect/sql"
+import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import type { Digest } from "../../domain/Digest.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { Audit, KnownKey, Referrer } from "../Database.ts"
+import type { Catalog } from "./Guard.ts"
+import { estimate } from "./Guards.ts"
+import type { ForeignKey } from "./Problems.ts"
+import { qualified, quote, type Session } from "./Session.ts"
+
+/** How many rows of a table are named that refer to a blob. */
+const sampleMax = 3
+
+export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Audit => ({
+  page: (prefix, after, limit) => session.verb("audit.page", page(session, prefix, after, limit)),
+  lookup: (keys) => session.verb("audit.lookup", lookup(session, keys)),
+  referrers: (digest) =>
+    session.verb(
+      "audit.referrers",
+      Effect.flatMap(catalog, (known) => referrers(session, known, digest))
+    ),
+  estimate: session.verb("audit.estimate", estimate(session))
+})
+
+interface Row {
+  readonly object_key: string
+  readonly owner: KnownKey["owner"]
+  readonly digest: string | null
+  readonly size_bytes: number
+}
+
+const toKnown = (row: Row): KnownKey => ({
+  key: row.object_key as ObjectKey,
+  owner: row.owner,
+  digest: row.digest as Digest | null,
+  sizeBytes: row.size_bytes
+})
+
+/** The rows of the three tables that own keys, each under a condition on its key and as far as `rest` says. */
+const known = (
+  { sql, id }: Session,
+  condition: (key: Statement.Fragment) => Statement.Fragment,
+  rest: Statement.Fragment
+) => sql`
+  (SELECT b.${id.key}::text COLLATE "C" AS object_key, 'blob' AS owner, b.${id.digest}::text AS digest,
+     coalesce(b.${id.size}, 0)::float8 AS size_bytes
+   FROM ${id.blobs} b WHERE ${condition(sql`b.${id.key}`)} ${rest})
+  UNION ALL
+  (SELECT o.object_key, 'intent', o.digest, 0::float8
+   FROM ${id.intents} o WHERE ${condition(sql`o.object_key`)} ${rest})
+  UNION ALL
+  (SELECT o.object_key, 'journal', o.digest, o.size_bytes::float8
+   FROM ${id.journal} o WHERE ${condition(sql`o.object_key`)} ${rest})`
+
+/** Each table gives a page at most; the first page of all three together is theirs merged. */
+const page = (session: Session, prefix: string, after: ObjectKey | null, limit: number) => {
+  const { sql, raw } = session
+  const end = afterPrefix(prefix)
+  const condition = (key: Statement.Fragment) => sql`${key} COLLATE "C" >= ${prefix}::text
+    ${after === null ? raw("") : sql`AND ${key} COLLATE "C" > ${after}::text`}
+    ${end === null ? raw("") : sql`AND ${key} COLLATE "C" < ${end}::text`}`
+  return Effect.map(
+    sql<Row>`
+      SELECT * FROM (${known(session, condition, sql`ORDER BY 1 LIMIT ${limit}`)}) k
+      ORDER BY object_key COLLATE "C", owner LIMIT ${limit}`,
+    (rows) => rows.map(toKnown)
+  )
+}
+
+const lookup = (session: Session, keys: ReadonlyArray<ObjectKey>) => {
+  const { sql, raw } = session
+  return Effect.map(
+    sql<Row>`
+      SELECT * FROM (${known(session, (key) => sql`${key} = ANY(${keys}::text[])`, raw(""))}) k
+      ORDER BY object_key COLLATE "C", owner`,
+    (rows) => rows.map(toKnown)
+  )
+}
+
+/** The first string that sorts after all that start with `prefix`; null when there is none. */
+export const afterPrefix = (prefix: string): string | null => {
+  const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0)
+  while (points.at(-1) === 0x10ffff) points.pop()
+  const last = points.pop()
+  if (last === undefined) return null
+  // The code points of surrogate pairs stand for nothing by themselves.
+  return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
+}
+
+const referrers = (session: Session, { keys, digest: type }: Catalog, digest: Digest) =>
+  Effect.map(
+    Effect.forEach(keys, (key) => referrer(session, key, type.type, digest)),
+    (all) => all.filter(({ rows }) => rows > 0)
+  )
+
+const referrer = Effect.fnUntraced(function* (
+  { sql, id, raw }: Session,
+  key: ForeignKey,
+  digestType: string,
+  digest: Digest
+): Effect.fn.Return<Referrer, SqlError.SqlError> {
+  const name = qualified(key.schema, key.table)
+  const primary = yield* sql<{ column: string }>`
+    SELECT a.attname AS column FROM pg_index i CROSS JOIN unnest(i.indkey) WITH ORDINALITY k (num, n)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num
+    WHERE i.indrelid = to_regclass(${name}) AND i.indisprimary ORDER BY k.n`
+  const columns = primary.map(({ column }) => `r.${quote(column)}::text`)
+  const rowName = raw(columns.length === 0 ? "r.ctid::text" : `concat_ws(' ', ${columns.join(", ")})`)
+  const from = sql`FROM ${raw(name)} r WHERE r.${raw(quote(key.column))} = (
+    SELECT b.${raw(quote(key.referenced_column))} FROM ${id.blobs} b
+    WHERE b.${id.digest} = ${digest}::text::${raw(digestType)})`
+  const [row] = yield* sql<{ rows: number; sample: ReadonlyArray<string> }>`
+    SELECT (SELECT count(*) ${from})::float8 AS rows,
+      ARRAY(SELECT ${rowName} ${from} ORDER BY 1 LIMIT ${sampleMax}) AS sample`
+  return {
+    table: `${key.schema}.${key.table}`,
+    column: key.column,
+    rows: row?.rows ?? 0,
+    sample: row?.sample ?? []
+  }
+})

@@ -1,0 +1,154 @@
+/** What the guards of a sweep remember and ask: breakers, who else collects, the server's clock. */
+import { Clock, Effect } from "effect"
+import type { BreakerName, BreakerState, Breakers, Collectors, Exposure, Peer } from "../Database.ts"
+import { instant, millis, millisOrNull, qualified, type Session } from "./Session.ts"
+
+// -- breakers
+
+interface BreakerRow {
+  readonly name: BreakerName
+  readonly tripped_at: Date
+  readonly confirmed_at: Date | null
+  readonly blobs: number
+  readonly bytes: number
+  readonly total_blobs: number
+  readonly total_bytes: number
+}
+
+const toState = (row: BreakerRow): BreakerState => ({
+  name: row.name,
+  trippedAt: millis(row.tripped_at),
+  exposure: {
+    blobs: row.blobs,
+    bytes: row.bytes,
+    totalBlobs: row.total_blobs,
+    totalBytes: row.total_bytes
+  },
+  confirmedAt: millisOrNull(row.confirmed_at)
+})
+
+export const breakers = (session: Session): Breakers => ({
+  read: (name) => session.verb("breakers.read", read(session, name)),
+  trip: (name, now, exposure) => session.verb("breakers.trip", trip(session, name, now, exposure)),
+  confirm: (now) => session.verb("breakers.confirm", confirm(session, now)),
+  exposure: (since, unless) => session.verb("breakers.exposure", exposureOf(session, since, unless))
+})
+
+const read = ({ sql, id }: Session, name: BreakerName) =>
+  Effect.map(
+    sql<BreakerRow>`
+      SELECT name, tripped_at, confirmed_at, blobs::float8 AS blobs, bytes::float8 AS bytes,
+        total_blobs::float8 AS total_blobs, total_bytes::float8 AS total_bytes
+      FROM ${id.breakers} WHERE name = ${name}`,
+    (rows): BreakerState =>
+      rows[0] === undefined ? { name, trippedAt: null, exposure: null, confirmedAt: null } : toState(rows[0])
+  )
+
+/** One that is open already keeps the exposure for which it opened. */
+const trip = ({ sql, id }: Session, name: BreakerName, now: number, e: Exposure) =>
+  Effect.asVoid(sql`
+    INSERT INTO ${id.breakers} AS b (name, tripped_at, blobs, bytes, total_blobs, total_bytes)
+    VALUES (${name}, ${instant(now)}::timestamptz, ${BigInt(e.blobs)}::bigint, ${BigInt(e.bytes)}::bigint,
+      ${BigInt(e.totalBlobs)}::bigint, ${BigInt(e.totalBytes)}::bigint)
+    ON CONFLICT (name) DO UPDATE SET tripped_at = EXCLUDED.tripped_at, blobs = EXCLUDED.blobs, bytes = EXCLUDED.bytes,
+      total_blobs = EXCLUDED.total_blobs, total_bytes = EXCLUDED.total_bytes
+    WHERE b.confirmed_at >= b.tripped_at`)
+
+/** Never before the trip, so that a clock that was set back meanwhile cannot leave it open. */
+const confirm = ({ sql, id }: Session, now: number) =>
+  Effect.map(
+    sql<{ name: BreakerName }>`
+      UPDATE ${id.breakers} SET confirmed_at = greatest(tripped_at, ${instant(now)}::timestamptz)
+      WHERE confirmed_at IS NULL OR confirmed_at < tripped_at RETURNING name`,
+    (rows) => rows.map((row) => row.name).sort()
+  )
+
+/** Up to here totals are counted: a second or so; beyond, the planner's estimate is good enough for a percentage. */
+const countedMax = 1_000_000
+
+/** How many rows tell the average size of a blob where not all are read. */
+const sampleRows = 10_000
+
+const exposureOf = Effect.fnUntraced(function* (session: Session, since: number | null, unless: number) {
+  const { sql, id, raw } = session
+  const later = since === null ? raw("") : sql`AND o.condemned_at > ${instant(since)}::timestamptz`
+  const [found] = yield* sql<{ blobs: number; bytes: number }>`
+    SELECT count(*)::float8 AS blobs, coalesce(sum(b.${id.size}), 0)::float8 AS bytes
+    FROM ${id.orphans} o JOIN ${id.blobs} b ON b.${id.digest} = o.digest
+    WHERE o.condemned_at IS NOT NULL ${later}`
+  const { blobs = 0, bytes = 0 } = found ?? {}
+  const total = blobs > unless ? yield* totals(session) : { blobs: 0, bytes: 0 }
+  return { blobs, bytes, totalBlobs: total.blobs, totalBytes: total.bytes } satisfies Exposure
+})
+
+const totals = Effect.fnUntraced(function* (session: Session) {
+  const { sql, id, raw } = session
+  const about = yield* estimate(session)
+  const exact = about < countedMax
+  const sample = exact ? raw("") : raw(`TABLESAMPLE SYSTEM (${(100 * sampleRows) / about})`)
+  const [row] = yield* sql<{ blobs: number; bytes: number }>`
+    SELECT count(*)::float8 AS blobs, coalesce(sum(${id.size}), 0)::float8 AS bytes FROM ${id.blobs} ${sample}`
+  const { blobs = 0, bytes = 0 } = row ?? {}
+  if (exact) return { blobs, bytes }
+  return { blobs: about, bytes: blobs === 0 ? 0 : Math.round((bytes / blobs) * about) }
+})
+
+/** How many blobs the planner believes in, partitions included; zero where it was never told. */
+export const estimate = ({ sql, names }: Session) =>
+  Effect.map(
+    sql<{ blobs: number }>`
+      SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::float8 AS blobs
+      FROM pg_partition_tree(to_regclass(${qualified(names.schema, names.blobsTable)})) t JOIN pg_class c ON c.oid = t.relid
+      WHERE t.isleaf`,
+    (rows) => Math.round(rows[0]?.blobs ?? 0)
+  )
+
+// -- collectors
+
+export const collectors = (session: Session): Collectors => ({
+  register: (now, expiresAt, self) =>
+    session.verb("collectors.register", register(session, now, expiresAt, self)),
+  leave: (id) =>
+    session.verb(
+      "collectors.leave",
+      Effect.asVoid(session.sql`DELETE FROM ${session.id.collectors} WHERE id = ${id}`)
+    )
+})
+
+const register = Effect.fnUntraced(function* (
+  { sql, id }: Session,
+  now: number,
+  expiresAt: number,
+  self: Pick<Peer, "id" | "settings">
+) {
+  yield* sql`
+    DELETE FROM ${id.collectors} WHERE id = ANY(ARRAY(
+      SELECT id FROM ${id.collectors} WHERE expires_at <= ${instant(now)}::timestamptz AND id <> ${self.id}
+      ORDER BY id FOR UPDATE SKIP LOCKED))`
+  yield* sql`
+    INSERT INTO ${id.collectors} (id, seen_at, expires_at, settings)
+    VALUES (${self.id}, ${instant(now)}::timestamptz, ${instant(expiresAt)}::timestamptz,
+      ${JSON.stringify(self.settings)}::text::jsonb)
+    ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, expires_at = EXCLUDED.expires_at,
+      settings = EXCLUDED.settings`
+  const peers = yield* sql<{ id: string; seen_at: Date; settings: Readonly<Record<string, string>> }>`
+    SELECT id, seen_at, settings FROM ${id.collectors}
+    WHERE id <> ${self.id} AND expires_at > ${instant(now)}::timestamptz ORDER BY id`
+  return peers.map((peer): Peer => ({ id: peer.id, seenAt: millis(peer.seen_at), settings: peer.settings }))
+})
+
+// -- clock
+
+/** Of two answers the quicker: the first may have had to connect. */
+export const skew = Effect.fnUntraced(function* ({ sql }: Session) {
+  const ask = Effect.gen(function* () {
+    const before = yield* Clock.currentTimeMillis
+    const [row] = yield* sql<{ at: number }>`
+      SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS at`
+    const after = yield* Clock.currentTimeMillis
+    return { took: after - before, skew: Math.round((row?.at ?? before) - (before + after) / 2) }
+  })
+  const first = yield* ask
+  const second = yield* ask
+  return second.took <= first.took ? second.skew : first.skew
+})
