@@ -53,6 +53,7 @@ export type Store =
       readonly forcePathStyle: boolean | undefined
       readonly credentials: Credentials | undefined
       readonly requestTimeout: Duration.Duration
+      readonly versionedDelete: "markers" | "versions" | undefined
     }
 
 interface Credentials {
@@ -227,7 +228,8 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
       accessKeyId === null || secretAccessKey === null
         ? undefined
         : { accessKeyId, secretAccessKey, ...(sessionToken === null ? {} : { sessionToken }) },
-    requestTimeout: values.s3RequestTimeout
+    requestTimeout: values.s3RequestTimeout,
+    versionedDelete: values.s3VersionedDelete ?? undefined
   }
 }
 

@@ -69,6 +69,20 @@ export const optionalChoice = (env: string, otherwise: string, texts: Texts): Se
   config: Config.withDefault(Config.Boolean(env), null)
 })
 
+/** One of a few words; absent is `null`. */
+export const optionalWord = <const A extends string>(
+  env: string,
+  words: ReadonlyArray<A>,
+  texts: Texts
+): Setting<A | null> => ({
+  env,
+  form: words.join(" or "),
+  default: null,
+  ...texts,
+  secret: false,
+  config: Config.withDefault(Config.schema(Schema.Literals(words), env), null)
+})
+
 export const duration = (
   env: string,
   value: string,

@@ -2,7 +2,16 @@
  * Every setting there is. The table in docs/configuration.md is generated from this file (`npm run docs`), and a test
  * keeps them equal.
  */
-import { duration, integer, optionalChoice, optionalDuration, optionalText, secret, text } from "./Setting.ts"
+import {
+  duration,
+  integer,
+  optionalChoice,
+  optionalDuration,
+  optionalText,
+  optionalWord,
+  secret,
+  text
+} from "./Setting.ts"
 
 /** Where the catalogue is and what it calls things. */
 const database = {
@@ -71,6 +80,10 @@ const storage = {
       "Longest a request may stay without an answer. A delete of 1000 keys takes seconds on slow stores.",
     tooLow: "Deletes that are under way are reported as failed and sent again.",
     tooHigh: "A hanging connection holds up its batch for as long."
+  }),
+  s3VersionedDelete: optionalWord("S3_VERSIONED_DELETE", ["markers", "versions"], {
+    about:
+      "What a delete does in a bucket with versions. `versions` deletes all versions of a key, which frees the bytes, cannot be undone and takes a listing a key. `markers` hides the object and leaves its bytes to the bucket's lifecycle rules. No default: only the owner of the bucket knows what the versions are for."
   }),
   filesDirectory: optionalText("FILES_DIRECTORY", "path", {
     about: "A directory used as the store instead of S3."

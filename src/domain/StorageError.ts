@@ -31,7 +31,7 @@ const nextStep: Record<StorageFailure, string> = {
   Throttled: "Lower GC_DELETE_CONCURRENCY, or raise the store's limits; the collector backs off by itself.",
   TimedOut: "Check the store's latency, or raise S3_REQUEST_TIMEOUT.",
   AccessDenied:
-    "Check that the credentials are those of this store (S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY), and grant them s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject.",
+    "Check that the credentials are those of this store (S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY), and grant them s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and the others of docs/operations.md.",
   NotFound: "Check S3_BUCKET and S3_ENDPOINT (or FILES_DIRECTORY).",
   Rejected:
     "The store understood the request and refused it, for the reason it gives; the object is left alone.",

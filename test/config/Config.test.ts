@@ -165,6 +165,13 @@ describe("bounds", () => {
       })
     )
   }
+
+  it.effect("S3_VERSIONED_DELETE is one of two words", () =>
+    Effect.gen(function* () {
+      for (const value of ["markers", "versions"]) yield* accepts("S3_VERSIONED_DELETE", value)
+      for (const value of ["objects", "Versions", "true"]) yield* refuses("S3_VERSIONED_DELETE", value)
+    })
+  )
 })
 
 describe("a configuration that cannot be used", () => {

@@ -65,6 +65,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
     S3_SECRET_ACCESS_KEY: "s"
   }),
   s3RequestTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(s3(c)?.requestTimeout)),
+  s3VersionedDelete: sampled("versions", "markers", "versions", (c) => s3(c)?.versionedDelete),
   filesDirectory: sampled(
     "/one",
     "/two",
