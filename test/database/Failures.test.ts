@@ -1,5 +1,6 @@
 /** What a person reads when the database cannot, and what a caller may try again. */
 import { randomUUID } from "node:crypto"
+import { type AddressInfo, createServer, type Server } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
@@ -8,13 +9,15 @@ import { Database } from "../../src/database/Database.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import type { DatabaseError } from "../../src/domain/DatabaseError.ts"
 import * as Databases from "../support/Databases.ts"
-import { artifact, blobs, digest, now, rows, write } from "./contract/samples.ts"
+import { artifact, blobs, digest, intent, now, rows, write } from "./contract/samples.ts"
 
 const on = (place: Databases.Place) =>
   Effect.map(
     Layer.build(Layer.provide(Postgres.layer(), Databases.client(place, { maxConnections: 2 }))),
     (context) => Context.get(context, Database)
   )
+
+const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
 const failure = (database: Database["Service"]): Effect.Effect<DatabaseError> =>
   Effect.orDie(Effect.flip(database.blobs.locate(digest(1))))
@@ -29,6 +32,28 @@ describe("The database in PostgreSQL", () => {
       assert.include(error.message, "Check DATABASE_URL and that PostgreSQL accepts connections")
       assert.notInclude(error.message, "secret-word")
       assert.notInclude(JSON.stringify(error), "secret-word")
+    })
+  )
+
+  it.effect("tries again when a connection breaks, but never to announce an upload", () =>
+    Effect.gen(function* () {
+      let connections = 0
+      const server = createServer((socket) => {
+        connections += 1
+        socket.destroy()
+      })
+      const port = yield* Effect.acquireRelease(
+        Effect.promise(
+          () => new Promise<number>((resolve) => server.listen(0, "127.0.0.1", () => resolve(portOf(server))))
+        ),
+        () => Effect.sync(() => server.close())
+      )
+      const database = yield* on({ url: Redacted.make(`postgres://somebody@127.0.0.1:${port}/registry`) })
+      yield* failure(database)
+      const tries = connections
+      assert.isAbove(tries, 1)
+      yield* Effect.flip(database.blobs.intend([intent(1)]))
+      assert.strictEqual(connections, tries + 1)
     })
   )
 

@@ -27,7 +27,7 @@ export const make = (session: Session, digestType: Effect.Effect<DigestType, Sql
   return {
     adopt: (now, references, holds = {}) =>
       verb("blobs.adopt", (type) => adopt(session, type, now, references, holds)),
-    intend: (intents) => session.verb("blobs.intend", intend(session, intents)),
+    intend: (intents) => session.once("blobs.intend", intend(session, intents)),
     publish: (now, publications) =>
       verb("blobs.publish", (type) => publish(session, type, now, publications)),
     renew: (keys, expiresAt) => session.verb("blobs.renew", renew(session, keys, expiresAt)),
@@ -144,7 +144,10 @@ const expirePins = ({ sql, id }: Session, now: number, limit: number) =>
     (rows) => rows.length
   )
 
-/** Repeatable, because a commit whose answer was lost is tried again. */
+/**
+ * Tried once. If the answer of its commit was lost, the intent may have been reaped by the time it is tried again, and
+ * a key that is dead would come to life: whoever gets a failure draws another key.
+ */
 const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) => {
   const rows = lastOf(intents, (i) => i.key)
   return Effect.asVoid(sql`

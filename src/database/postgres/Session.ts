@@ -1,7 +1,7 @@
 /**
  * How statements reach PostgreSQL: quoting, transactions, translation of errors, and the retry of whole verbs.
  *
- * Every verb is one transaction that may be repeated, so the retry lives here and nowhere above.
+ * Every verb but one is a transaction that may be repeated, so the retry lives here and nowhere above.
  */
 import { Cause, Clock, Effect, Schedule } from "effect"
 import { SqlClient, SqlError, type Statement } from "effect/sql"
@@ -26,6 +26,8 @@ export interface Session {
     operation: string,
     effect: Effect.Effect<A, E>
   ) => Effect.Effect<A, DatabaseError | Exclude<E, SqlError.SqlError>>
+  /** The same, tried once: for what must not be done again when nobody knows whether it was done. */
+  readonly once: Session["verb"]
   /** One READ COMMITTED transaction: each statement sees what was committed before it began. */
   readonly transaction: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
 }
@@ -84,11 +86,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       breakers: own("breakers"),
       collectors: own("collectors")
     },
-    verb: <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
-      effect.pipe(
-        Effect.mapError((error) =>
-          SqlError.isSqlError(error) ? translate(operation, error) : (error as Exclude<E, SqlError.SqlError>)
-        ),
+    verb: (operation, effect) =>
+      translated(operation, effect).pipe(
         Effect.retry({
           while: (error) => error instanceof DatabaseError && error.isRetryable,
           schedule: policy
@@ -96,6 +95,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
         onProcessClock,
         Effect.withSpan(`Database.${operation}`)
       ),
+    once: (operation, effect) =>
+      translated(operation, effect).pipe(onProcessClock, Effect.withSpan(`Database.${operation}`)),
     transaction: (effect) =>
       sql
         .withTransaction(effect)
@@ -106,6 +107,11 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
   }
   return session
 })
+
+const translated = <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
+  Effect.mapError(effect, (error) =>
+    SqlError.isSqlError(error) ? translate(operation, error) : (error as Exclude<E, SqlError.SqlError>)
+  )
 
 /**
  * On a connection that is lost the client cannot roll back either, and calls that a defect. PostgreSQL has rolled

@@ -71,7 +71,10 @@ export interface Blobs {
     references: ReadonlyArray<Reference>,
     holds?: Holds
   ) => Result<ReadonlySet<Digest>>
-  /** Announces uploads. Must be committed before the first byte is sent. */
+  /**
+   * Announces uploads. Must be committed before the first byte is sent. After a failure the keys may be announced or
+   * not: never use them again, draw others.
+   */
   readonly intend: (intents: ReadonlyArray<Intent>) => Result<void>
   /** Puts off the expiry of uploads that take long; those of `keys` whose intent is still there. */
   readonly renew: (keys: ReadonlyArray<ObjectKey>, expiresAt: number) => Result<ReadonlySet<ObjectKey>>
