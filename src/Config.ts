@@ -110,7 +110,7 @@ const reasonOf = (error: Config.ConfigError): string =>
 const assemble = (values: Values, problems: Array<string>): Configuration | null => {
   const place = placeOf(values, problems)
   const when = whenOf(values, problems)
-  const sweep = sweepOf(values)
+  const sweep = sweepOf(values, when)
   if (Duration.isLessThan(values.backoffCap, values.backoffBase)) {
     problems.push("GC_BACKOFF_CAP: must not be less than GC_BACKOFF_BASE")
   }
@@ -132,6 +132,14 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     problems.push(
       "GC_BLOB_PREFIX: must not overlap GC_UPLOAD_PREFIX, or blobs would look like staged uploads"
     )
+  }
+  if (when !== null && values.presence !== null) {
+    const least = Duration.sum(longestWait(values, when), values.sweepMaxDuration)
+    if (Duration.isLessThan(values.presence, least)) {
+      problems.push(
+        "GC_PRESENCE: must not be less than from one sweep to the next (GC_INTERVAL or GC_CRON, GC_JITTER, GC_SWEEP_MAX_DURATION), or collectors would forget one another"
+      )
+    }
   }
   if (place === null || when === null) return null
   return {
@@ -255,10 +263,38 @@ const comes = (cron: Cron.Cron): boolean => {
   }
 }
 
-const sweepOf = (values: Values): SweepSettings => ({
+/** How many times of a cron expression are looked at for its longest wait: enough for every hour of four days. */
+const cronTimes = 100
+
+/** From the end of one sweep to the beginning of the next, at the longest. */
+const longestWait = ({ jitter }: Values, when: When): Duration.Duration => {
+  if (when._tag === "interval") return Duration.sum(when.interval, jitter)
+  let longest = 0
+  if (comes(when.cron)) {
+    let at = Cron.next(when.cron, new Date(0))
+    for (let n = 0; n < cronTimes; n++) {
+      const next = Cron.next(when.cron, at)
+      longest = Math.max(longest, next.getTime() - at.getTime())
+      at = next
+    }
+  }
+  return Duration.sum(Duration.millis(longest), jitter)
+}
+
+const presenceMin = Duration.minutes(10)
+
+/** Twice the longest sweep, because the bound ends none in the middle of a batch. */
+const presenceOf = (values: Values, when: When): Duration.Duration =>
+  Duration.max(
+    Duration.sum(longestWait(values, when), Duration.times(values.sweepMaxDuration, 2)),
+    presenceMin
+  )
+
+const sweepOf = (values: Values, when: When | null): SweepSettings => ({
   ...defaultSettings,
   uploadPrefix: values.uploadPrefix,
   uploadGrace: values.uploadGrace,
+  blobPrefix: values.blobPrefix,
   grace: values.grace,
   quarantine: values.quarantine ?? values.grace,
   deleteDelay: values.deleteDelay,
@@ -270,5 +306,11 @@ const sweepOf = (values: Values): SweepSettings => ({
   attemptsMax: values.attemptsMax,
   backoffBase: values.backoffBase,
   backoffCap: values.backoffCap,
-  lease: values.lease
+  lease: values.lease,
+  breakerBlobs: values.breakerBlobs,
+  breakerPercent: values.breakerPercent,
+  clockTolerance: values.clockTolerance,
+  mixedSettings: values.mixedSettings,
+  collectorId: values.collectorId,
+  presence: values.presence ?? (when === null ? defaultSettings.presence : presenceOf(values, when))
 })

@@ -83,6 +83,14 @@ export const optionalWord = <const A extends string>(
   config: Config.withDefault(Config.schema(Schema.Literals(words), env), null)
 })
 
+/** One of a few words. */
+export const word = <const A extends string>(
+  env: string,
+  words: ReadonlyArray<A>,
+  value: A,
+  texts: Texts
+): Setting<A> => withDefault(env, words.join(" or "), Schema.Literals(words), value, texts)
+
 export const duration = (
   env: string,
   value: string,

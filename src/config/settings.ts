@@ -10,7 +10,8 @@ import {
   optionalText,
   optionalWord,
   secret,
-  text
+  text,
+  word
 } from "./Setting.ts"
 
 /** Where the catalogue is and what it calls things. */
@@ -203,7 +204,47 @@ const sizes = {
   })
 }
 
-export const settings = { ...database, ...storage, ...schedule, ...waits, ...sizes }
+/** What makes a sweep refuse, or stop before it deletes. */
+const guards = {
+  breakerBlobs: integer("GC_BREAKER_BLOBS", 1000, 0, 1_000_000_000, {
+    about:
+      "The breaker opens when more blobs than this stand condemned, and with them more of the catalogue than GC_BREAKER_PERCENT. A thousand: below that, a percentage says nothing.",
+    tooLow: "Ordinary clean-ups of small catalogues wait for `artifact-gc breaker --confirm`.",
+    tooHigh: "A mistake in the references takes as many blobs, be they the whole catalogue."
+  }),
+  breakerPercent: integer("GC_BREAKER_PERCENT", 20, 0, 100, {
+    about:
+      "Percentage of all blobs, or of all bytes, that may stand condemned before the breaker opens. A fifth: clean-ups stay below it, a reference table that was emptied or forgotten does not. What a long quarantine holds counts too. 100 switches the breaker off.",
+    tooLow: "Ordinary clean-ups wait for `artifact-gc breaker --confirm`.",
+    tooHigh: "A mistake in the references takes as large a part of the catalogue."
+  }),
+  clockTolerance: duration("GC_CLOCK_TOLERANCE", "1 minute", "2 seconds", {
+    about:
+      "How far the clocks of this host, the database and the store may be apart. A minute is far beyond what NTP leaves, and short beside the waits.",
+    tooLow: "Sweeps refuse over what the network and the store's whole seconds add.",
+    tooHigh: "Waits end by as much too early or too late."
+  }),
+  mixedSettings: word("GC_MIXED_SETTINGS", ["refuse", "allow"], "refuse", {
+    about:
+      "What to do when another collector of this catalogue has other waits, prefixes or another store. `refuse`, because the shortest wait of all would be in force, and another store lacks the objects."
+  }),
+  collectorId: optionalText("GC_COLLECTOR_ID", "text", {
+    about:
+      "Name of this collector among those of the catalogue, each of which needs its own. Without it, host name and process."
+  }),
+  presence: optionalDuration(
+    "GC_PRESENCE",
+    "GC_INTERVAL + GC_JITTER + 2 × GC_SWEEP_MAX_DURATION, at least 10 minutes",
+    {
+      about:
+        "How long after a sweep began a collector counts as at work, unless it says that it has stopped. Longer than from one sweep to the next.",
+      tooLow: "Not possible: collectors would forget one another between sweeps.",
+      tooHigh: "A collector that was killed holds up those with other settings for as long."
+    }
+  )
+}
+
+export const settings = { ...database, ...storage, ...schedule, ...waits, ...sizes, ...guards }
 
 /** The same, under headings, for documentation. */
 export const sections = {
@@ -211,5 +252,6 @@ export const sections = {
   Store: storage,
   Schedule: schedule,
   "What is garbage": waits,
-  "How much at a time": sizes
+  "How much at a time": sizes,
+  Guards: guards
 }

@@ -36,9 +36,9 @@ export interface SweepSettings {
   readonly clockTolerance: Duration.Duration
   /** What to do about a collector with other settings. */
   readonly mixedSettings: "refuse" | "allow"
-  /** This collector's name among others; null draws one. */
+  /** This collector's name among others; null is host name and process. */
   readonly collectorId: string | null
-  /** How long after a sweep began this collector counts as at work. */
+  /** How long after a sweep began this collector counts as at work: longer than from one sweep to the next. */
   readonly presence: Duration.Duration
 }
 
@@ -65,5 +65,6 @@ export const defaultSettings: SweepSettings = {
   clockTolerance: Duration.minutes(1),
   mixedSettings: "refuse",
   collectorId: null,
-  presence: Duration.hours(2)
+  // An interval of an hour with its jitter of a minute, and twice the longest sweep.
+  presence: Duration.minutes(181)
 }

@@ -92,7 +92,7 @@ describe("a setting", () => {
   it.effect("left out is what its documented default says", () =>
     Effect.gen(function* () {
       /** Those whose default is another setting's value, or said in words. */
-      const following = ["GC_QUARANTINE", "S3_FORCE_PATH_STYLE"]
+      const following = ["GC_QUARANTINE", "S3_FORCE_PATH_STYLE", "GC_PRESENCE"]
       const written = all.flatMap(({ env, default: value }) =>
         value === null || following.includes(env) ? [] : [[env, value]]
       )
@@ -142,7 +142,9 @@ describe("bounds", () => {
     GC_SWEEP_MAX_DURATION: second,
     GC_BACKOFF_BASE: second,
     GC_BACKOFF_CAP: second,
-    GC_LEASE: ["30 seconds", "29999 millis"]
+    GC_LEASE: ["30 seconds", "29999 millis"],
+    GC_CLOCK_TOLERANCE: ["2 seconds", "1999 millis"],
+    GC_PRESENCE: zero
   }
 
   it("are tested for every duration", () => {
@@ -166,12 +168,17 @@ describe("bounds", () => {
     )
   }
 
-  it.effect("S3_VERSIONED_DELETE is one of two words", () =>
-    Effect.gen(function* () {
-      for (const value of ["markers", "versions"]) yield* accepts("S3_VERSIONED_DELETE", value)
-      for (const value of ["objects", "Versions", "true"]) yield* refuses("S3_VERSIONED_DELETE", value)
-    })
-  )
+  for (const [env, words] of [
+    ["S3_VERSIONED_DELETE", ["markers", "versions"]],
+    ["GC_MIXED_SETTINGS", ["refuse", "allow"]]
+  ] as const) {
+    it.effect(`${env} is one of two words`, () =>
+      Effect.gen(function* () {
+        for (const value of words) yield* accepts(env, value)
+        for (const value of ["objects", words[1].toUpperCase(), "true"]) yield* refuses(env, value)
+      })
+    )
+  }
 })
 
 describe("a configuration that cannot be used", () => {

@@ -58,6 +58,16 @@ describe("settings that must fit together", () => {
       [/^GC_LEASE: must be at least twice S3_REQUEST_TIMEOUT/]
     ],
     [
+      "a collector is remembered from one sweep to the next",
+      { GC_INTERVAL: "2 hours", GC_PRESENCE: "181 minutes", GC_JITTER: "61 seconds" },
+      [/^GC_PRESENCE: must not be less than from one sweep to the next/]
+    ],
+    [
+      "a collector is remembered from one time of a cron expression to the next",
+      { GC_CRON: "0 2 * * 1", GC_PRESENCE: "7 days" },
+      [/^GC_PRESENCE: must not be less than from one sweep to the next/]
+    ],
+    [
       "the longest pause is not below the first",
       { GC_BACKOFF_CAP: "59 seconds" },
       [/^GC_BACKOFF_CAP: must not be less/]
@@ -115,6 +125,22 @@ describe("settings that must fit together", () => {
         Effect.map(read(environment), ({ sweep }) => Duration.format(sweep.quarantine))
       assert.strictEqual(yield* quarantine({ GC_GRACE: "3 hours" }), "3h")
       assert.strictEqual(yield* quarantine({ GC_GRACE: "3 hours", GC_QUARANTINE: "7 days" }), "7d")
+    })
+  )
+
+  it.effect("a collector is remembered beyond its next sweep unless it is given", () =>
+    Effect.gen(function* () {
+      const presence = (environment: Environment) =>
+        Effect.map(read({ GC_JITTER: "0 seconds", ...environment }), ({ sweep }) =>
+          Duration.format(sweep.presence)
+        )
+      assert.strictEqual(yield* presence({ GC_INTERVAL: "2 days" }), "2d 2h")
+      assert.strictEqual(yield* presence({ GC_CRON: "0 2 * * 1", GC_SWEEP_MAX_DURATION: "3 hours" }), "7d 6h")
+      const often = { GC_INTERVAL: "1 second", GC_SWEEP_MAX_DURATION: "1 second" }
+      assert.strictEqual(yield* presence(often), "10m")
+      const exact = { ...often, GC_PRESENCE: "2 seconds", GC_JITTER: "0 seconds" }
+      assert.deepStrictEqual(yield* problems(exact), [])
+      assert.strictEqual(yield* presence(exact), "2s")
     })
   )
 

@@ -109,5 +109,11 @@ export const samples: Record<keyof typeof settings, Sample> = {
   backoffBase: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.backoffBase)),
   backoffCap: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.backoffCap)),
   lease: sampled("70 seconds", "80 seconds", 70_000, (c) => millis(c.sweep.lease)),
-  blobPrefix: sampled("objects/", "x/", "objects/", (c) => c.blobPrefix)
+  blobPrefix: sampled("objects/", "x/", ["objects/", "objects/"], (c) => [c.blobPrefix, c.sweep.blobPrefix]),
+  breakerBlobs: sampled("7", "8", 7, (c) => c.sweep.breakerBlobs),
+  breakerPercent: sampled("7", "8", 7, (c) => c.sweep.breakerPercent),
+  clockTolerance: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.clockTolerance)),
+  mixedSettings: sampled("allow", "refuse", "allow", (c) => c.sweep.mixedSettings),
+  collectorId: sampled("one", "two", "one", (c) => c.sweep.collectorId),
+  presence: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.presence))
 }
