@@ -26,6 +26,19 @@ describe("time", () => {
     })
   )
 
+  it.effect("copies are dated by the Clock, not by what they are of", () =>
+    Effect.gen(function* () {
+      const { directory, storage } = yield* fresh
+      yield* TestClock.setTime(1_700_000_000_123)
+      yield* storage.put(key("a"), one, 1)
+      yield* TestClock.adjust("1 hour")
+      yield* storage.copy(key("a"), key("b/c"))
+      const at = (k: string) => Effect.map(storage.head(key(k)), (head) => Option.getOrThrow(head).modifiedAt)
+      assert.deepStrictEqual([yield* at("a"), yield* at("b/c")], [1_700_000_000_123, 1_700_003_600_123])
+      assert.deepStrictEqual(yield* io(() => readdir(join(directory, ".incoming"))), [])
+    })
+  )
+
   it.effect("what a crashed upload left behind is removed after a day", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
@@ -102,7 +115,8 @@ describe("the directory", () => {
         delete: yield* Effect.flip(storage.delete([key("a")])),
         head: yield* Effect.flip(storage.head(key("a"))),
         get: yield* Effect.flip(Stream.runDrain(storage.get(key("a")))),
-        put: yield* Effect.flip(storage.put(key("a"), one, 1))
+        put: yield* Effect.flip(storage.put(key("a"), one, 1)),
+        copy: yield* Effect.flip(storage.copy(key("a"), key("b")))
       }
       for (const [operation, error] of Object.entries(failures)) {
         assert.deepStrictEqual([error.operation, error.reason], [operation, "NotFound"])

@@ -101,7 +101,7 @@ describe("repeating requests", () => {
 
   it.effect("gives up after the given number of retries", () =>
     Effect.gen(function* () {
-      for (const call of ["probe", "list", "delete", "head", "get", "put"] as const) {
+      for (const call of ["probe", "list", "delete", "head", "get", "put", "abort"] as const) {
         const { asked, storage } = yield* storeThat([slowDown], { retries: 2 })
         const calls = {
           probe: storage.probe,
@@ -109,7 +109,8 @@ describe("repeating requests", () => {
           delete: storage.delete([a]),
           head: storage.head(a),
           get: bytesOf(storage.get(a)),
-          put: storage.put(a, Stream.make(Buffer.from("x")), 1)
+          put: storage.put(a, Stream.make(Buffer.from("x")), 1),
+          abort: storage.abortMultipart({ key: a, uploadId: "U" })
         }
         const error = yield* whileTimePasses(Effect.flip(calls[call] as Effect.Effect<unknown, StorageError>))
         // The answer to HEAD has no body that could say "SlowDown".

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import type { StorageError } from "../../src/domain/StorageError.ts"
 import * as MemoryStorage from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { dies, fails, hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
@@ -138,6 +139,60 @@ describe("a store with a script", () => {
         assert.strictEqual(listed, 2000)
       })
     )
+  )
+
+  it.effect("fails copies, uploads left behind and what the store tells of itself", () =>
+    stage((script, storage) =>
+      Effect.gen(function* () {
+        const c = ObjectKey.make("c")
+        const upload = { key: a, uploadId: "U" }
+        script.calls.length = 0
+        const verbs = [
+          ["copy", "copy", storage.copy(a, c), [a, c], "a"],
+          ["multiparts", "list", Stream.runDrain(storage.multiparts("p/")), ["p/"], "p/"],
+          ["abort", "abort", storage.abortMultipart(upload), [upload], "a"],
+          ["skew", "probe", storage.skew, [], ""],
+          ["traits", "probe", storage.traits, [], ""]
+        ] as const
+        for (const [verb, operation, effect, args, subject] of verbs) {
+          script.next(verb, fails("AccessDenied"))
+          const error = yield* Effect.flip(effect as Effect.Effect<unknown, StorageError>)
+          assert.deepInclude(error, { operation, subject, reason: "AccessDenied" })
+          yield* effect
+          assert.deepStrictEqual<unknown>(script.calls.splice(0), [
+            { operation: verb, args },
+            { operation: verb, args }
+          ])
+        }
+        assert.isTrue(yield* isThere(storage, c))
+      })
+    )
+  )
+
+  it.effect("passes on what a put is told, and what it tells", () =>
+    Effect.gen(function* () {
+      const script = FaultyStorage.script()
+      const told: Array<string> = []
+      const inner = Layer.effect(
+        Storage,
+        Effect.map(Storage, (storage) =>
+          Storage.of({
+            ...storage,
+            put: (key, body, sizeBytes, options) =>
+              Effect.andThen(options?.onMultipart?.("U") ?? Effect.void, storage.put(key, body, sizeBytes))
+          })
+        )
+      ).pipe(Layer.provide(MemoryStorage.layer))
+      yield* Effect.gen(function* () {
+        const storage = yield* Storage
+        yield* storage.put(a, Stream.make(new Uint8Array(3)), null, {
+          onMultipart: (id) => Effect.sync(() => void told.push(id))
+        })
+        assert.strictEqual(Option.getOrThrow(yield* storage.head(a)).sizeBytes, 3)
+      }).pipe(Effect.provide(FaultyStorage.layer(script).pipe(Layer.provide(inner))))
+      assert.deepStrictEqual(told, ["U"])
+      assert.deepStrictEqual(script.calls[0], { operation: "put", args: [a, null] })
+    })
   )
 
   it.effect("throws, asks its rule first, and remembers every call", () =>

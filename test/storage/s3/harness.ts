@@ -38,6 +38,42 @@ export const storeThat = Effect.fnUntraced(function* (
   return { ...server, storage: Context.get(context, Storage) }
 })
 
+/** What a store for uploads in parts answers, where it is not what a good one does. */
+export interface UploadAnswers {
+  readonly create?: Answer
+  readonly part?: Answer
+  readonly complete?: Answer
+  readonly put?: Answer
+}
+
+/** A store for uploads in parts, whose uploads are all called U1. */
+export const storeOfUploads = (answers: UploadAnswers = {}, options: Partial<S3.S3Options> = {}) =>
+  storeThat(
+    [
+      (asked, response, request) => {
+        const query = new URL(asked.url, "http://x").searchParams
+        const part = reply(200, "", { etag: `"part-${query.get("partNumber")}"` })
+        const answer = query.has("uploads")
+          ? (answers.create ?? reply(200, begunXml))
+          : query.has("partNumber")
+            ? (answers.part ?? part)
+            : asked.method === "POST"
+              ? (answers.complete ?? reply(200, completedXml))
+              : asked.method === "PUT"
+                ? (answers.put ?? reply(200))
+                : reply(204)
+        return answer(asked, response, request)
+      }
+    ],
+    options
+  )
+
+const begunXml =
+  "<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>a</Key><UploadId>U1</UploadId></InitiateMultipartUploadResult>"
+const completedXml = "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"
+
+export const partNumber = (url: string) => Number(new URL(url, "http://x").searchParams.get("partNumber"))
+
 /** Lets virtual time pass until the effect is done, 100 ms for every 2 ms of real time, in which sockets work. */
 export const whileTimePasses = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
   const fiber = yield* Effect.forkChild(effect)

@@ -126,3 +126,58 @@ export const deleteXml = (deleted: ReadonlyArray<string>, errors: ReadonlyArray<
     ),
     "</DeleteResult>"
   ].join("")
+
+/** A ListMultipartUploads answer with encoded keys; with `next`, there is more behind it. */
+export const uploadsXml = (
+  uploads: ReadonlyArray<{ readonly key: string; readonly id?: string; readonly begun?: string }>,
+  next?: { readonly key: string | undefined; readonly id: string | undefined }
+) =>
+  [
+    `<?xml version="1.0" encoding="UTF-8"?><ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`,
+    `<EncodingType>url</EncodingType><IsTruncated>${next !== undefined}</IsTruncated>`,
+    next?.key === undefined ? "" : `<NextKeyMarker>${next.key}</NextKeyMarker>`,
+    next?.id === undefined ? "" : `<NextUploadIdMarker>${next.id}</NextUploadIdMarker>`,
+    ...uploads.map(({ begun, id, key }) =>
+      [
+        `<Upload><Key>${key}</Key>`,
+        id === undefined ? "" : `<UploadId>${id}</UploadId>`,
+        begun === undefined ? "" : `<Initiated>${begun}</Initiated>`,
+        "</Upload>"
+      ].join("")
+    ),
+    "</ListMultipartUploadsResult>"
+  ].join("")
+
+/** A ListParts answer with parts of these times; with `next`, there is more behind that number. */
+export const partsXml = (times: ReadonlyArray<string>, next: number | null) =>
+  [
+    `<?xml version="1.0" encoding="UTF-8"?><ListPartsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`,
+    `<IsTruncated>${next !== null}</IsTruncated>`,
+    next === null ? "" : `<NextPartNumberMarker>${next}</NextPartNumberMarker>`,
+    ...times.map((time) => `<Part><LastModified>${time}</LastModified></Part>`),
+    "</ListPartsResult>"
+  ].join("")
+
+export interface ListedVersion {
+  readonly key: string
+  readonly id?: string
+  readonly isMarker?: boolean
+}
+
+/** A ListObjectVersions answer with encoded keys; with `next`, there is more behind that version. */
+export const versionsXml = (
+  versions: ReadonlyArray<ListedVersion>,
+  next?: { readonly key?: string; readonly id?: string }
+) =>
+  [
+    `<?xml version="1.0" encoding="UTF-8"?><ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`,
+    `<EncodingType>url</EncodingType><IsTruncated>${next !== undefined}</IsTruncated>`,
+    next?.key === undefined ? "" : `<NextKeyMarker>${next.key}</NextKeyMarker>`,
+    next?.id === undefined ? "" : `<NextVersionIdMarker>${next.id}</NextVersionIdMarker>`,
+    ...versions.map(({ id, isMarker, key }) => {
+      const version = id === undefined ? "" : `<VersionId>${id}</VersionId>`
+      const tag = isMarker === true ? "DeleteMarker" : "Version"
+      return `<${tag}><Key>${key}</Key>${version}</${tag}>`
+    }),
+    "</ListVersionsResult>"
+  ].join("")

@@ -3,8 +3,17 @@ import { randomBytes } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { a, slowDown, storeThat, until, whileTimePasses } from "./harness.ts"
-import { type Answer, errorXml, refuse, reply, silence } from "./stub.ts"
+import {
+  a,
+  partNumber,
+  slowDown,
+  storeOfUploads,
+  storeThat,
+  type UploadAnswers,
+  until,
+  whileTimePasses
+} from "./harness.ts"
+import { errorXml, refuse, reply, silence } from "./stub.ts"
 
 describe("put", () => {
   it.live("declares the length and sends no checksum trailers", () =>
@@ -80,27 +89,9 @@ describe("put in parts", () => {
   const body = Stream.fromIterable(
     Array.from({ length: 320 }, (_, i) => content.subarray(i * 65536, (i + 1) * 65536))
   ).pipe(Stream.rechunk(1))
-  const created = `<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>a</Key><UploadId>U1</UploadId></InitiateMultipartUploadResult>`
 
-  /** A store for uploads in parts; `part` and `complete` may be replaced. */
-  const uploads = (replaced: { readonly part?: Answer; readonly complete?: Answer } = {}) =>
-    storeThat(
-      [
-        (asked, response, request) => {
-          const query = new URL(asked.url, "http://x").searchParams
-          const answer = query.has("uploads")
-            ? reply(200, created)
-            : asked.method === "PUT"
-              ? (replaced.part ?? reply(200, "", { etag: `"part-${query.get("partNumber")}"` }))
-              : asked.method === "POST"
-                ? (replaced.complete ??
-                  reply(200, "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"))
-                : reply(204)
-          return answer(asked, response, request)
-        }
-      ],
-      { multipartAboveBytes: 5 * MiB, retries: 2 }
-    )
+  const uploads = (answers: UploadAnswers = {}) =>
+    storeOfUploads(answers, { multipartAboveBytes: 5 * MiB, retries: 2 })
 
   it.live("sends parts of 8 MiB and completes them in order", () =>
     Effect.gen(function* () {
@@ -134,9 +125,7 @@ describe("put in parts", () => {
     })
   )
 
-  const abandoned: ReadonlyArray<
-    readonly [string, Parameters<typeof uploads>[0], Stream.Stream<Uint8Array, string>]
-  > = [
+  const abandoned: ReadonlyArray<readonly [string, UploadAnswers, Stream.Stream<Uint8Array, string>]> = [
     ["a part fails for good", { part: reply(403, errorXml("AccessDenied")) }, body],
     ["completing fails", { complete: reply(200, errorXml("InternalError")) }, body],
     ["the body fails", {}, body.pipe(Stream.take(200), Stream.concat(Stream.fail("broken")))],
@@ -163,6 +152,114 @@ describe("put in parts", () => {
       assert.strictEqual(asked.at(-1)?.method, "DELETE")
     })
   )
+
+  it.live("tells the upload's id before its first part is sent", () =>
+    Effect.gen(function* () {
+      const { asked, storage } = yield* uploads()
+      const told: Array<readonly [string, number]> = []
+      const onMultipart = (uploadId: string) =>
+        Effect.sync(() => {
+          told.push([uploadId, asked.length])
+        })
+      yield* storage.put(a, body, size, { onMultipart })
+      assert.deepStrictEqual(told, [["U1", 1]])
+      // Nothing to abort, nothing to tell.
+      yield* storage.put(a, Stream.make(Buffer.alloc(1000)), 1000, { onMultipart })
+      assert.strictEqual(told.length, 1)
+    })
+  )
+
+  it.live("ends the upload and fails when its id could not be noted down", () =>
+    Effect.gen(function* () {
+      const { asked, storage } = yield* uploads()
+      const onMultipart = () => Effect.fail("no room" as const)
+      assert.strictEqual(yield* Effect.flip(storage.put(a, body, size, { onMultipart })), "no room")
+      assert.deepStrictEqual(
+        asked.map(({ method }) => method),
+        ["POST", "DELETE"]
+      )
+      assert.include(asked[1]?.url, "uploadId=U1")
+    })
+  )
+
+  it.live("does not go on with an upload without an id, which nobody could end", () =>
+    Effect.gen(function* () {
+      const nameless = reply(200, "<InitiateMultipartUploadResult></InitiateMultipartUploadResult>")
+      const { asked, storage } = yield* uploads({ create: nameless })
+      const error = yield* Effect.flip(storage.put(a, body, size))
+      assert.deepInclude(error, { operation: "put", reason: "Unknown" })
+      assert.strictEqual(asked.length, 1)
+    })
+  )
 })
 
-const partNumber = (url: string) => Number(new URL(url, "http://x").searchParams.get("partNumber"))
+describe("put of unknown length", () => {
+  const MiB = 1024 * 1024
+  const part = 8 * MiB
+  const bytes = (size: number) =>
+    Stream.fromIterable([Buffer.alloc(Math.floor(size / 2)), Buffer.alloc(Math.ceil(size / 2))]).pipe(
+      Stream.rechunk(1)
+    )
+
+  it.live("is one request when the body ends within a part, and an upload in parts when it does not", () =>
+    Effect.gen(function* () {
+      for (const [size, parts] of [
+        [0, null],
+        [1000, null],
+        [part, null],
+        [part + 1, [part, 1]],
+        [2 * part, [part, part]],
+        [2 * part + 1, [part, part, 1]]
+      ] as const) {
+        const told: Array<string> = []
+        const { asked, storage } = yield* storeOfUploads()
+        yield* storage.put(a, bytes(size), null, {
+          onMultipart: (id) => Effect.sync(() => void told.push(id))
+        })
+        const puts = asked.filter(({ method }) => method === "PUT")
+        const inOrder = puts.sort((x, y) => partNumber(x.url) - partNumber(y.url))
+        assert.deepStrictEqual(
+          inOrder.map((request) => request.body.length),
+          parts === null ? [size] : [...parts],
+          `${size} bytes`
+        )
+        assert.strictEqual(asked.length, parts === null ? 1 : parts.length + 2)
+        assert.deepStrictEqual(told, parts === null ? [] : ["U1"])
+      }
+    })
+  )
+
+  it.effect("sends what it holds again when a request fails", () =>
+    Effect.gen(function* () {
+      let failures = 0
+      const { asked, storage } = yield* storeOfUploads(
+        {
+          put: (...args) => (failures++ === 0 ? slowDown(...args) : reply(200)(...args))
+        },
+        { retries: 1 }
+      )
+      yield* whileTimePasses(storage.put(a, bytes(1000), null))
+      assert.deepStrictEqual(
+        asked.map((request) => request.body.length),
+        [1000, 1000]
+      )
+    })
+  )
+
+  it.live(
+    "asks nothing of the store for a body that fails within a part, and ends the upload of a longer one",
+    () =>
+      Effect.gen(function* () {
+        for (const [size, methods] of [
+          [0, []],
+          [part, []],
+          [3 * part, ["POST", "PUT", "DELETE"]]
+        ] as const) {
+          const { asked, storage } = yield* storeOfUploads()
+          const failing = Stream.concat(bytes(size), Stream.fail("broken" as const))
+          assert.strictEqual(yield* Effect.flip(storage.put(a, failing, null)), "broken")
+          assert.sameMembers([...new Set(asked.map(({ method }) => method))], [...methods], `${size} bytes`)
+        }
+      })
+  )
+})
