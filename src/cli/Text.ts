@@ -85,6 +85,12 @@ const outcomeText = ({ outcome, phases }: SweepReport): string => {
   }
 }
 
+/** Most catalogues have no foreign writers, and nobody has to learn what suspects are. */
+const concerns =
+  ({ phases }: SweepReport) =>
+  (name: PhaseName): boolean =>
+    name !== "suspects" || phases.suspects.seen > 0 || phases.suspects.error !== null
+
 /** A report as a table, with what failed and what is left below it. */
 export const report = (sweep: SweepReport): string => {
   const phase = (
@@ -102,7 +108,7 @@ export const report = (sweep: SweepReport): string => {
   const { phases, totals, left } = sweep
   const rows = [
     ["", "seen", "eligible", "deleted", "size", "failed", "kept"],
-    ...phaseNames.map((name) => phase(name, phases[name])),
+    ...phaseNames.filter(concerns(sweep)).map((name) => phase(name, phases[name])),
     [
       "total",
       "",

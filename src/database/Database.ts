@@ -19,6 +19,7 @@ import type { Journal } from "./verbs/Journal.ts"
 import type { Leftovers } from "./verbs/Leftovers.ts"
 import type { Orphans, ReferenceTable } from "./verbs/Orphans.ts"
 import type { Result } from "./verbs/Result.ts"
+import type { Suspects } from "./verbs/Suspects.ts"
 
 export type * from "./verbs/Audit.ts"
 export * from "./verbs/Blobs.ts"
@@ -26,6 +27,7 @@ export * from "./verbs/Guards.ts"
 export type * from "./verbs/Journal.ts"
 export type * from "./verbs/Leftovers.ts"
 export * from "./verbs/Orphans.ts"
+export type * from "./verbs/Suspects.ts"
 
 /** What waits for a later sweep. */
 export interface Backlog {
@@ -63,6 +65,7 @@ export class Database extends Context.Service<
     readonly leftovers: Leftovers
     readonly breakers: Breakers
     readonly collectors: Collectors
+    readonly suspects: Suspects
     readonly audit: Audit
     /**
      * Milliseconds by which the server's clock is ahead of this process's own, at the middle of the question. Both are

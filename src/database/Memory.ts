@@ -14,6 +14,7 @@ import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
 import { emptyState, type State } from "./memory/State.ts"
+import { suspects } from "./memory/Suspects.ts"
 
 export {
   type BlobRow,
@@ -42,6 +43,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<Database> =>
       leftovers: leftovers(state),
       breakers: breakers(state),
       collectors: collectors(state),
+      suspects: suspects(state),
       audit: audit(state),
       skew: Effect.sync(() => state.skewMillis),
       backlog: (now) => Effect.sync(() => backlog(state, now))

@@ -15,7 +15,9 @@ import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import { make, type Session } from "./postgres/Session.ts"
+import * as Suspects from "./postgres/Suspects.ts"
 
+export { type GuardChange, guardForeignWriters, unguardForeignWriters } from "./postgres/Foreign.ts"
 export { type Applied, latestMigration, migrate } from "./postgres/Migrations.ts"
 
 export interface PostgresOptions {
@@ -94,6 +96,7 @@ export const layer = (
         leftovers: Leftovers.make(session),
         breakers: Guards.breakers(session),
         collectors: Guards.collectors(session),
+        suspects: Suspects.make(session, known),
         audit: Audit.make(session, known),
         skew: session.verb("skew", Guards.skew(session)),
         backlog: (now) => session.verb("backlog", Backlog.backlog(session, now))

@@ -15,6 +15,7 @@ import { Schema } from "effect"
  * - `HiddenRows`: row-level security hides references from the collector's role
  * - `MissingPrivilege`: the role lacks a privilege
  * - `ReadOnly`: connected to a standby
+ * - `ForeignWritersUnguarded`: the guard against foreign writers is installed in part only
  */
 export const SchemaProblemKind = Schema.Literals([
   "MissingTable",
@@ -29,7 +30,8 @@ export const SchemaProblemKind = Schema.Literals([
   "KeyNotUnique",
   "HiddenRows",
   "MissingPrivilege",
-  "ReadOnly"
+  "ReadOnly",
+  "ForeignWritersUnguarded"
 ])
 
 export const SchemaProblem = Schema.Struct({

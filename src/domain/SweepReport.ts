@@ -38,7 +38,7 @@ export const PhaseReport = Schema.Struct({
 export type PhaseReport = typeof PhaseReport.Type
 
 /** In the order in which a sweep runs them. */
-export const phaseNames = ["uploads", "multiparts", "orphans", "leftovers", "journal"] as const
+export const phaseNames = ["uploads", "multiparts", "suspects", "orphans", "leftovers", "journal"] as const
 export type PhaseName = (typeof phaseNames)[number]
 
 /** What waits for a later sweep. */
@@ -99,6 +99,7 @@ export const SweepReport = Schema.Struct({
   phases: Schema.Struct({
     uploads: PhaseReport,
     multiparts: PhaseReport,
+    suspects: PhaseReport,
     orphans: PhaseReport,
     leftovers: PhaseReport,
     journal: PhaseReport

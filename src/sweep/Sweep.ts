@@ -15,6 +15,7 @@ import {
   totalsOf
 } from "../domain/SweepReport.ts"
 import { Storage } from "../storage/Storage.ts"
+import * as Adoption from "./Adoption.ts"
 import * as Bounds from "./Bounds.ts"
 import * as Deletion from "./Deletion.ts"
 import * as Journal from "./Journal.ts"
@@ -102,18 +103,28 @@ const runPhases = Effect.fnUntraced(function* (
 ) {
   const deletion = yield* Deletion.make(settings)
   const uploads = yield* phase("uploads", dryRun, (tally) => Uploads.collect(settings, bounds, tally, dryRun))
+  const suspects = yield* phase("suspects", dryRun, (tally) =>
+    dryRun ? Adoption.plan(settings, tally) : Adoption.collect(settings, bounds, tally)
+  )
   const orphans = yield* phase("orphans", dryRun, (tally) =>
     dryRun ? Orphans.plan(settings, bounds, tally) : Orphans.collect(settings, bounds, deletion, tally, sweep)
   )
   const journal = yield* phase("journal", dryRun, (tally) =>
     dryRun ? Journal.plan(tally) : Journal.collect(settings, bounds, deletion, tally)
   )
-  return { uploads, multiparts: emptyPhase, orphans, leftovers: emptyPhase, journal }
+  return { uploads, multiparts: emptyPhase, suspects, orphans, leftovers: emptyPhase, journal }
 })
 
 const refused = (error: NonNullable<PhaseReport["error"]>): SweepReport["phases"] => {
   const report: PhaseReport = { ...emptyPhase, stoppedBy: "failure", error }
-  return { uploads: report, multiparts: report, orphans: report, leftovers: report, journal: report }
+  return {
+    uploads: report,
+    multiparts: report,
+    suspects: report,
+    orphans: report,
+    leftovers: report,
+    journal: report
+  }
 }
 
 const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {

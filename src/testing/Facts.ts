@@ -14,6 +14,8 @@ export interface Rows {
   readonly references: ReadonlyMap<string, { readonly digest: Digest }>
   readonly journal: ReadonlyMap<ObjectKey, unknown>
   readonly intents: ReadonlyMap<ObjectKey, unknown>
+  /** Keys in doubt, by digest: the object of a row that names one need not exist. Nothing may refer to it. */
+  readonly suspects?: ReadonlyMap<Digest, ReadonlySet<ObjectKey>>
 }
 
 /** Every key in the store, in key order. */
@@ -22,7 +24,7 @@ export const objects = (storage: Storage["Service"]): Effect.Effect<ReadonlyArra
 
 /**
  * Which invariants of docs/design/protocol.md are broken, in words:
- * - what is referenced has a row, and every row has its object;
+ * - what is referenced has a row, and every row has its object, unless it is suspect;
  * - a key has one owner at most: what is journaled belongs to no row and to no upload under way.
  */
 export const invariants = Effect.fnUntraced(function* (rows: Rows, storage: Storage["Service"]) {
@@ -33,7 +35,9 @@ export const invariants = Effect.fnUntraced(function* (rows: Rows, storage: Stor
       rows.blobs.has(digest) ? [] : [`reference ${id} is to blob ${digest}, which has no row`]
     ),
     ...[...rows.blobs].flatMap(([digest, { key }]) =>
-      present.has(key) ? [] : [`blob ${digest} has no object at ${key}`]
+      present.has(key) || rows.suspects?.get(digest)?.has(key) === true
+        ? []
+        : [`blob ${digest} has no object at ${key}`]
     ),
     ...[...rows.journal.keys()].flatMap((key) => [
       ...(keys.has(key) ? [`the journal holds ${key}, which blob ${keys.get(key)} owns`] : []),

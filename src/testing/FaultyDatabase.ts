@@ -17,7 +17,8 @@ import {
   Database,
   type Journal,
   type Leftovers,
-  type Orphans
+  type Orphans,
+  type Suspects
 } from "../database/Database.ts"
 import { DatabaseError, type DatabaseFailure } from "../domain/DatabaseError.ts"
 import { type Fault, make, type Script } from "./Faults.ts"
@@ -32,6 +33,7 @@ export type Verb =
   | `leftovers.${keyof Leftovers}`
   | `breakers.${keyof Breakers}`
   | `collectors.${keyof Collectors}`
+  | `suspects.${keyof Suspects}`
   | `audit.${keyof Audit}`
   | "skew"
 
@@ -61,7 +63,7 @@ const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Ser
         Effect.suspend(() => method(...args)),
         (reason) => new DatabaseError({ operation: name, reason, detail: "scripted fault" })
       )
-  const { orphans, journal, blobs, leftovers, breakers, collectors, audit } = inner
+  const { orphans, journal, blobs, leftovers, breakers, collectors, suspects, audit } = inner
   return Database.of({
     description: `${inner.description}, with scripted faults`,
     inspect: Effect.suspend(verb("inspect", () => inner.inspect)),
@@ -110,6 +112,12 @@ const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Ser
     collectors: {
       register: verb("collectors.register", collectors.register),
       leave: verb("collectors.leave", collectors.leave)
+    },
+    suspects: {
+      page: verb("suspects.page", suspects.page),
+      adopt: verb("suspects.adopt", suspects.adopt),
+      drop: verb("suspects.drop", suspects.drop),
+      forget: verb("suspects.forget", suspects.forget)
     },
     audit: {
       page: verb("audit.page", audit.page),

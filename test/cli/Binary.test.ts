@@ -112,7 +112,10 @@ describe("the program", { timeout: 60_000 }, () => {
 describe("the program on its embedded defaults", { timeout: 60_000 }, () => {
   it("migrates what needs it, says where, and finds nothing to do the second time", async () => {
     const first = await finished(["migrate"])
-    assert.match(first.out, /^Applied 0001_catalogue, 0002_collector in schema artifact_gc\.\n$/)
+    assert.match(
+      first.out,
+      /^Applied 0001_catalogue, 0002_collector, 0003_writers_and_guards, 0004_foreign_writers in schema artifact_gc\.\n$/
+    )
     assert.match(logLines(first.err)[0]?.message ?? "", /^Neither DATABASE_URL nor a store is configured/)
     assert.strictEqual(first.code, 0)
     const second = await finished(["migrate", "--json"])

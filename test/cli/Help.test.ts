@@ -61,6 +61,11 @@ describe("a command line that cannot be used", () => {
     ["lacks a value", ["sweep", "--gc-grace"], "Missing value for flag --gc-grace"],
     ["has an argument too many", ["sweep", "now"], 'Unexpected positional argument: "now"'],
     [
+      "asks for a thing and its opposite",
+      ["migrate", "--guard-foreign-writers", "--unguard-foreign-writers"],
+      "--guard-foreign-writers and --unguard-foreign-writers exclude each other"
+    ],
+    [
       "offers a secret",
       ["sweep", "--database-url", "postgres://u:p@h/d"],
       "Unrecognized flag: --database-url"
@@ -72,7 +77,7 @@ describe("a command line that cannot be used", () => {
         const { out, err, code } = yield* run(...args)
         expect(out).toBe("")
         expect(err).toContain(says)
-        expect(err).toMatch(/\n\nSee: artifact-gc( sweep)? --help$/)
+        expect(err).toMatch(/\n\nSee: artifact-gc( sweep| migrate)? --help$/)
         expect(code).toBe(2)
       })
     )

@@ -46,6 +46,8 @@ export interface Rows {
   readonly journal: ReadonlyArray<JournalRow>
   readonly intents: ReadonlyArray<IntentRow>
   readonly pins: ReadonlyArray<Pin>
+  /** Keys in doubt. */
+  readonly suspects: ReadonlyArray<{ readonly digest: Digest; readonly key: ObjectKey }>
   readonly scan: { readonly pass: number; readonly position: Digest | null }
 }
 
@@ -84,9 +86,21 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
         ),
         intents: sorted(state.intents.values(), (row) => row.key),
         pins: sorted(state.pins.values(), (row) => row.id),
+        suspects: sorted(
+          [...state.suspects].flatMap(([digest, keys]) => [...keys].map((key) => ({ digest, key }))),
+          ({ digest, key }) => `${digest} ${key}`
+        ),
         scan: { ...state.scan }
       })),
-      write: ({ blobs = [], references = [], orphans = [], journal = [], intents = [], pins = [] }) =>
+      write: ({
+        blobs = [],
+        references = [],
+        orphans = [],
+        journal = [],
+        intents = [],
+        pins = [],
+        suspects = []
+      }) =>
         Effect.sync(() => {
           for (const { digest, ...row } of blobs) state.blobs.set(digest, row)
           for (const reference of references) state.references.set(referenceId(reference), reference)
@@ -94,11 +108,13 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
           for (const { key, ...row } of journal) state.journal.set(key, row)
           for (const intent of intents) state.intents.set(intent.key, intent)
           for (const pin of pins) state.pins.set(pin.id, pin)
+          for (const { digest, key } of suspects)
+            state.suspects.set(digest, new Set([...(state.suspects.get(digest) ?? []), key]))
         }),
       clear: Effect.sync(() => {
         for (const table of [
           ...[state.blobs, state.references, state.orphans, state.journal, state.intents],
-          ...[state.pins, state.breakers, state.collectors]
+          ...[state.pins, state.breakers, state.collectors, state.suspects]
         ])
           table.clear()
         state.listing = null
@@ -127,6 +143,8 @@ const readAll = `
       'expiresAt', ms(expires_at), 'uploadId', upload_id)), '[]') FROM artifact_gc.intents),
     'pins', (SELECT coalesce(json_agg(json_build_object('id', id, 'digest', digest,
       'expiresAt', ms(expires_at))), '[]') FROM artifact_gc.pins),
+    'suspects', (SELECT coalesce(json_agg(json_build_object('digest', digest, 'key', object_key)), '[]')
+      FROM artifact_gc.suspects),
     'scan', (SELECT json_build_object('pass', pass, 'position', position)
       FROM artifact_gc.scans WHERE name = 'orphans')) AS rows`.replaceAll(
   /ms\((\w+)\)/g,
@@ -143,7 +161,8 @@ const empty = `DO $$ BEGIN
   DELETE FROM public.artifacts; DELETE FROM public.local_files; DELETE FROM public.blobs;
   DELETE FROM artifact_gc.orphans; DELETE FROM artifact_gc.journal; DELETE FROM artifact_gc.intents;
   DELETE FROM artifact_gc.pins; DELETE FROM artifact_gc.listings; DELETE FROM artifact_gc.breakers;
-  DELETE FROM artifact_gc.collectors;
+  DELETE FROM artifact_gc.collectors; DELETE FROM artifact_gc.tombstones; DELETE FROM artifact_gc.buried_keys;
+  DELETE FROM artifact_gc.suspects;
   UPDATE artifact_gc.scans SET pass = 1, position = NULL;
 END $$`
 
@@ -160,7 +179,8 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
       orphans = [],
       journal = [],
       intents = [],
-      pins = []
+      pins = [],
+      suspects = []
     }: Partial<Rows>) =>
       Effect.all([
         insert(
@@ -200,6 +220,11 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
           `INSERT INTO artifact_gc.pins (id, digest, expires_at)
            SELECT r->>'id', r->>'digest', ${at("expiresAt")} FROM ${all}`,
           pins
+        ),
+        insert(
+          `INSERT INTO artifact_gc.suspects (digest, object_key, since)
+           SELECT r->>'digest', r->>'key', to_timestamp(0) FROM ${all}`,
+          suspects
         )
       ])
     return Tables.of({
@@ -220,7 +245,7 @@ const at = (field: string): string =>
 
 const toRows = (json: Json | undefined): Rows => {
   if (json === undefined) throw new Error("the statement answered no row")
-  const { artifacts, files, blobs, orphans, journal, intents, pins, scan } = json
+  const { artifacts, files, blobs, orphans, journal, intents, pins, suspects, scan } = json
   return {
     blobs: sorted(blobs, (row) => row.digest),
     references: sorted([...artifacts, ...files], referenceId),
@@ -228,6 +253,7 @@ const toRows = (json: Json | undefined): Rows => {
     journal: sorted(journal, (row) => row.key),
     intents: sorted(intents, (row) => row.key),
     pins: sorted(pins, (row) => row.id),
+    suspects: sorted(suspects, ({ digest, key }) => `${digest} ${key}`),
     scan
   }
 }

@@ -44,7 +44,17 @@ const settings = {
 }
 
 const purgeable = ["p1", "p2", "p3", "p4", "p5"]
-const garbage = [...purgeable, "condemnable", "unseen", "dead1", "dead2", "dead3", "forgotten"]
+const garbage = [
+  ...purgeable,
+  "condemnable",
+  "unseen",
+  "dead1",
+  "dead2",
+  "dead3",
+  "forgotten",
+  "doubtful",
+  "absent"
+]
 
 /** Two hours in, the next sweep has something to do in every phase and at every step. */
 const scene = Effect.gen(function* () {
@@ -63,6 +73,13 @@ const scene = Effect.gen(function* () {
   yield* stage("uploads/fresh/1")
   yield* abandon("forgotten", start + 2 * hour)
   for (const name of ["dead1", "dead2", "dead3"]) yield* bury(name)
+  // What a foreign writer inserted after such a blob had been purged, with and without its bytes.
+  yield* stage(blobKey("doubtful"))
+  for (const name of ["doubtful", "absent"]) {
+    const now = start + 2 * hour
+    state.blobs.set(digest(name), { key: blobKey(name), sizeBytes: 1, createdAt: now, lastUsedAt: now })
+    state.suspects.set(digest(name), new Set([blobKey(name)]))
+  }
   state.references.set("theirs", artifact("theirs", "saved"))
 })
 
@@ -148,6 +165,7 @@ const replay = Effect.fnUntraced(function* (
     assert.deepStrictEqual(yield* objects, owned.sort())
     assert.deepStrictEqual(yield* journaled, [])
     assert.strictEqual(state.intents.size, 0)
+    assert.strictEqual(state.suspects.size, 0)
     yield* clean
   }).pipe(Effect.catchDefect((defect) => Effect.die(new Error(label, { cause: defect }))))
   return struck() ?? ""
@@ -183,6 +201,13 @@ describe("a sweep of which one call", () => {
           "list",
           "delete",
           "blobs.owned",
+          "suspects.page",
+          "suspects.adopt",
+          "suspects.drop",
+          "suspects.forget",
+          "blobs.intend",
+          "copy",
+          "probe",
           "orphans.claimSlice",
           "orphans.find",
           "orphans.record",

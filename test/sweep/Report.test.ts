@@ -90,6 +90,7 @@ describe("the report of a sweep", () => {
         phases: {
           multiparts: emptyPhase,
           leftovers: emptyPhase,
+          suspects: emptyPhase,
           uploads: {
             ...nothing,
             seen: 4,
@@ -179,6 +180,7 @@ describe("a dry run", () => {
         "backlog",
         "orphans.readSlice",
         "orphans.find",
+        "suspects.page",
         "blobs.owned"
       ]
       assert.sameMembers([...new Set(database.calls.map((call) => call.operation))], [...reads])
@@ -287,7 +289,7 @@ describe("a failure", () => {
       const report = yield* sweep()
       assert.deepStrictEqual(
         phaseNames.map((name) => report.phases[name].error),
-        [defect, null, defect, null, { tag: "Defect", message: "not even an Error" }]
+        [defect, null, null, defect, null, { tag: "Defect", message: "not even an Error" }]
       )
       assert.isNull(report.left)
       database.next("inspect", dies(bug))

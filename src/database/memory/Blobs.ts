@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import { type Blobs, type Publication, type PublishOutcome, touchEveryMillis } from "../Database.ts"
 import { byKey, journalRow, referenceId, type State } from "./State.ts"
+import { isSuspect } from "./Suspects.ts"
 
 export const blobs = (state: State): Blobs => ({
   adopt: (now, references, { pins = [], release = [] } = {}) =>
@@ -69,10 +70,10 @@ export const blobs = (state: State): Blobs => ({
     })
 })
 
-/** As a lock on the row does: keeps the blob, marks it used, ends its sightings. False when it does not live. */
+/** As a lock on the row does: keeps the blob, marks it used, ends its sightings. False when it does not live, or is suspect. */
 export const holdBlob = (state: State, now: number, digest: Digest): boolean => {
   const row = state.blobs.get(digest)
-  if (row === undefined) return false
+  if (row === undefined || isSuspect(state, digest)) return false
   if (row.lastUsedAt <= now - touchEveryMillis) state.blobs.set(digest, { ...row, lastUsedAt: now })
   state.orphans.delete(digest)
   return true
@@ -85,15 +86,17 @@ const publish = (
 ): PublishOutcome => {
   if (!state.intents.delete(key)) return "expired"
   const row = state.blobs.get(digest)
+  const replaces = isSuspect(state, digest)
   state.blobs.set(
     digest,
     row === undefined
       ? { key, sizeBytes, createdAt: now, lastUsedAt: now }
-      : { ...row, lastUsedAt: Math.max(row.lastUsedAt, now) }
+      : { ...row, ...(replaces ? { key, sizeBytes } : {}), lastUsedAt: Math.max(row.lastUsedAt, now) }
   )
-  if (row !== undefined) state.journal.set(key, journalRow(digest, sizeBytes, "duplicate", now))
+  if (row !== undefined)
+    state.journal.set(replaces ? row.key : key, journalRow(digest, sizeBytes, "duplicate", now))
   state.orphans.delete(digest)
   for (const reference of references) state.references.set(referenceId(reference), reference)
   for (const pin of pins) state.pins.set(pin.id, pin)
-  return row === undefined ? "published" : "deduplicated"
+  return row === undefined || replaces ? "published" : "deduplicated"
 }

@@ -60,6 +60,8 @@ export interface State {
   listing: ListingRow | null
   readonly breakers: Map<BreakerName, BreakerState>
   readonly collectors: Map<string, Peer & { readonly expiresAt: number }>
+  /** Keys in doubt, by digest: a blob whose row names one of them is suspect. Only tests put any in. */
+  readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
   /** What the server's clock is ahead of the process's. */
   skewMillis: number
 }
@@ -75,6 +77,7 @@ export const emptyState = (): State => ({
   listing: null,
   breakers: new Map(),
   collectors: new Map(),
+  suspects: new Map(),
   skewMillis: 0
 })
 

@@ -20,6 +20,7 @@ import {
 } from "../Database.ts"
 import type { DigestType } from "./DigestType.ts"
 import { instant, qualified, quote, type Session } from "./Session.ts"
+import { isSuspect, replaceSuspects } from "./Suspects.ts"
 
 export const make = (session: Session, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
   const verb = <A>(operation: string, run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError>) =>
@@ -69,7 +70,7 @@ const adopt = (
 }
 
 /**
- * Within a transaction: locks those of `digests` that live, so that a purge waits for what comes next and then notices
+ * Within a transaction: locks those of `digests` that live and are not suspect, so that a purge waits for what comes next and then notices
  * it, marks them used and ends their sightings; answers them.
  */
 export const hold = Effect.fnUntraced(function* (
@@ -80,8 +81,9 @@ export const hold = Effect.fnUntraced(function* (
 ) {
   const { sql, id, raw } = session
   const rows = yield* sql<{ digest: string }>`
-    SELECT ${id.digest}::text AS digest FROM ${id.blobs}
-    WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY ${id.digest} FOR KEY SHARE`
+    SELECT ${id.digest}::text AS digest FROM ${id.blobs} b
+    WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[]) AND NOT ${isSuspect(session)}
+    ORDER BY ${id.digest} FOR KEY SHARE OF b`
   const live = new Set(rows.map((row) => row.digest as Digest))
   yield* touch(session, type, now, [...live])
   yield* clearSightings(session, type, [...live])
@@ -188,16 +190,19 @@ const publish = (
   return session.transaction(
     Effect.gen(function* () {
       const taken = yield* sql<{ object_key: string }>`
-        DELETE FROM ${id.intents} WHERE object_key = ANY(ARRAY(
-          SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
-          ORDER BY object_key FOR UPDATE))
-        RETURNING object_key`
+        SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
+        ORDER BY object_key FOR UPDATE`
       const keys = new Set(taken.map((row) => row.object_key))
       // `delete`, because an intent serves one publication, also within a batch.
       const isValid = publications.map((p) => keys.delete(p.key))
       const valid = publications.filter((_, index) => isValid[index])
       const owners = yield* insertBlobs(session, type, now, valid)
       const lives = (p: Publication) => owners.get(p.digest) === p.key
+      const copies = valid.filter((p) => !lives(p))
+      for (const { digest, key } of yield* replaceSuspects(session, type, now, copies))
+        owners.set(digest, key)
+      // Only now: the guard against foreign writers knows a fresh key by its intent.
+      yield* sql`DELETE FROM ${id.intents} WHERE object_key = ANY(${taken.map((row) => row.object_key)}::text[])`
       yield* journalDuplicates(
         session,
         now,

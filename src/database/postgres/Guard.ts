@@ -9,7 +9,8 @@ import { Array as Arr, Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import { type SchemaProblem, SchemaRefused } from "../../domain/SchemaRefused.ts"
 import type { ReferenceTable } from "../Database.ts"
-import type { DigestType } from "./DigestType.ts"
+import { type DigestType, readDigestType } from "./DigestType.ts"
+import { guardFingerprint, guardProblems, readTriggers } from "./foreign/Installed.ts"
 import { catalogMissing } from "./Migrations.ts"
 import {
   accessProblems,
@@ -32,7 +33,12 @@ export interface Catalog {
   readonly referencePredicates: (
     bound: (column: Statement.Fragment) => Statement.Fragment
   ) => Statement.Fragment
-  /** Changes whenever a foreign key to blobs comes, goes, changes its action or is no longer enforced. */
+  /** Foreign writers are guarded against: whoever kills a blob or a key that they may use leaves a tombstone. */
+  readonly guarded: boolean
+  /**
+   * Changes whenever a foreign key to blobs comes, goes, changes its action or is no longer enforced, and when the guard
+   * against foreign writers does.
+   */
   readonly fingerprint: string
 }
 
@@ -46,15 +52,17 @@ export const inspect = Effect.fnUntraced(function* (session: Session) {
   const fingerprint = yield* readFingerprint(session, table.oid)
   const columns = yield* readColumns(session, table.oid)
   const keys = yield* readForeignKeys(session, table.oid)
+  const declared = keys.filter((key) => !key.inherited)
+  const triggers = yield* readTriggers(session)
   const problems: ReadonlyArray<SchemaProblem> = [
     ...tableProblems(names, table),
     ...accessProblems(names, table.role, yield* readAccess(session), yield* readVersion(session)),
     ...columnProblems(names, columns),
-    ...keyProblems(names, table.role, keys)
+    ...keyProblems(names, table.role, keys),
+    ...guardProblems(names, declared, triggers)
   ]
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 
-  const declared = keys.filter((key) => !key.inherited)
   const digest = columns.find((column) => column.name === names.digestColumn)
   return {
     references: declared.map((key) => ({
@@ -65,8 +73,18 @@ export const inspect = Effect.fnUntraced(function* (session: Session) {
     keys: declared,
     digest: { type: digest?.type ?? "text", collate: digest?.collate ?? "" },
     referencePredicates: (bound) => predicates(session, declared, bound),
+    guarded: triggers.length > 0,
     fingerprint
   } satisfies Catalog
+})
+
+/** The foreign keys to blobs, and the type of what names one; null where there is no such table. Judges nothing. */
+export const readReferences = Effect.fnUntraced(function* (session: Session) {
+  const table = yield* readTable(session)
+  const digest = yield* readDigestType(session)
+  if (table === null || digest === null) return null
+  const keys = yield* readForeignKeys(session, table.oid)
+  return { digest, keys: keys.filter((key) => !key.inherited) }
 })
 
 /** The present fingerprint, for the purge to compare with. */
@@ -95,7 +113,14 @@ const disabledTriggers = `
 /** NOT ENFORCED came with PostgreSQL 18; older servers have no such column. */
 const enforced = `coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)`
 
-const readFingerprint = ({ sql, raw }: Session, oid: string) =>
+const readFingerprint = (session: Session, oid: string) =>
+  Effect.zipWith(
+    readKeysFingerprint(session, oid),
+    readTriggers(session),
+    (keys, triggers) => `${keys} ${guardFingerprint(triggers)}`
+  )
+
+const readKeysFingerprint = ({ sql, raw }: Session, oid: string) =>
   Effect.map(
     sql<{ fingerprint: string }>`
       SELECT coalesce(string_agg(concat_ws(':', k.oid, k.confdeltype, enforced, disabled), ',' ORDER BY k.oid), '')
@@ -169,7 +194,10 @@ const readAccess = ({ sql, names }: Session) => {
     [own, "pins", all],
     [own, "listings", "SELECT, INSERT, UPDATE"],
     [own, "breakers", "SELECT, INSERT, UPDATE"],
-    [own, "collectors", all]
+    [own, "collectors", all],
+    [own, "tombstones", "SELECT, INSERT"],
+    [own, "buried_keys", "SELECT, INSERT"],
+    [own, "suspects", "SELECT, DELETE"]
   ] as const
   return sql<{
     readonly schema: string

@@ -6,6 +6,8 @@
 import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverScan, Leftovers } from "../Database.ts"
+import { lockKeys } from "./Foreign.ts"
+import { readTriggers } from "./foreign/Installed.ts"
 import { instant, millis, type Session } from "./Session.ts"
 
 interface Row {
@@ -30,7 +32,7 @@ export const make = (session: Session): Leftovers => ({
   claim: (now, leaseUntil, everyMillis) =>
     session.verb("leftovers.claim", claim(session, now, leaseUntil, everyMillis)),
   journal: (now, objects, notBefore) =>
-    session.verb("leftovers.journal", journal(session, now, objects, notBefore)),
+    session.verb("leftovers.journal", journalGuarded(session, now, objects, notBefore)),
   advance: (scan, to, now, leaseUntil) =>
     session.verb("leftovers.advance", advance(session, scan, to, now, leaseUntil)),
   yield: (scan) => session.verb("leftovers.yield", yieldLease(session, scan)),
@@ -57,6 +59,41 @@ const claim = ({ sql, raw, id }: Session, now: number, leaseUntil: number, every
       RETURNING l.pass::float8 AS pass, l.token::float8 AS token, l.started_at, l.position,
         l.listed::float8 AS listed, l.unowned::float8 AS unowned`,
     (rows) => Option.map(Option.fromUndefinedOr(rows[0]), toScan)
+  )
+}
+
+/**
+ * Where foreign writers are guarded against, the key may be one that they use again: it is buried with its locks held,
+ * and one that somebody is inserting is left for the next search. The lock on blobs keeps the guard what it is.
+ */
+const journalGuarded = (
+  session: Session,
+  now: number,
+  objects: Parameters<Leftovers["journal"]>[1],
+  notBefore: number
+) => {
+  const { sql, id } = session
+  return session.transaction(
+    Effect.gen(function* () {
+      yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
+      if ((yield* readTriggers(session)).length === 0) return yield* journal(session, now, objects, notBefore)
+      const free = new Set(
+        yield* lockKeys(
+          session,
+          objects.map(({ key }) => key)
+        )
+      )
+      const journaled = yield* journal(
+        session,
+        now,
+        objects.filter(({ key }) => free.has(key)),
+        notBefore
+      )
+      yield* sql`
+        INSERT INTO ${id.buriedKeys} (object_key, since)
+        SELECT k, ${instant(now)}::timestamptz FROM unnest(${journaled}::text[]) k ORDER BY k ON CONFLICT DO NOTHING`
+      return journaled
+    })
   )
 }
 

@@ -17,7 +17,7 @@ import { readDigestType } from "./DigestType.ts"
 import { make, onProcessClock, qualified, quote, type Session, translate } from "./Session.ts"
 
 /** The version this program works with. */
-export const latestMigration = 3
+export const latestMigration = 4
 
 /** One lock for all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
@@ -51,7 +51,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
       loader: Migrator.fromRecord({
         "0001_catalogue": createCatalogue(session),
         "0002_collector": createCollector(session),
-        "0003_writers_and_guards": createWritersAndGuards(session)
+        "0003_writers_and_guards": createWritersAndGuards(session),
+        "0004_foreign_writers": createForeignWriters(session)
       }),
       table: "migrations"
     })
@@ -201,5 +202,25 @@ const createWritersAndGuards = Effect.fnUntraced(function* (session: Session) {
        seen_at timestamptz NOT NULL,
        expires_at timestamptz NOT NULL,
        settings jsonb NOT NULL)`
+  )
+})
+
+/** What the guard against foreign writers remembers. Without the guard nothing is written to them. */
+const createForeignWriters = Effect.fnUntraced(function* (session: Session) {
+  const own = (table: string) => qualified(session.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+  yield* statements(
+    session,
+    `CREATE TABLE ${own("tombstones")} (
+       digest ${type}${collate} PRIMARY KEY,
+       since timestamptz NOT NULL)`,
+    `CREATE TABLE ${own("buried_keys")} (
+       object_key text COLLATE "C" PRIMARY KEY,
+       since timestamptz NOT NULL)`,
+    `CREATE TABLE ${own("suspects")} (
+       digest ${type}${collate} NOT NULL,
+       object_key text COLLATE "C" NOT NULL,
+       since timestamptz NOT NULL,
+       PRIMARY KEY (digest, object_key))`
   )
 })

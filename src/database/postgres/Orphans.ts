@@ -11,6 +11,7 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { ClaimedSlice, Orphans, PurgedBlob, PurgePage, PurgeRequest, Slice } from "../Database.ts"
+import { lockDigests } from "./Foreign.ts"
 import { type Catalog, currentFingerprint } from "./Guard.ts"
 import { instant, millis, quote, type Session } from "./Session.ts"
 import { condemned, restore } from "./Undo.ts"
@@ -231,7 +232,9 @@ const purge = (session: Session, catalog: Catalog, request: PurgeRequest) => {
         WHERE ${id.digest} = ANY(${claimed}::text[]::${type}[]) ORDER BY ${id.digest} FOR UPDATE SKIP LOCKED`).map(
         (row) => row.digest
       )
-      const purged = yield* deleteAndJournal(session, catalog, request, locked)
+      // What a foreign writer is inserting is of use to somebody: it counts as referenced.
+      const free = catalog.guarded ? yield* lockDigests(session, catalog.digest, locked) : locked
+      const purged = yield* deleteAndJournal(session, catalog, request, free)
       const busy = yield* stillThere(session, type, claimed, new Set(locked))
       const settled = claimed.filter((digest) => !busy.has(digest))
       yield* sql`DELETE FROM ${id.orphans} WHERE digest = ANY(${settled}::text[]::${type}[])`
@@ -251,7 +254,8 @@ const purge = (session: Session, catalog: Catalog, request: PurgeRequest) => {
 const schemaChanged = new DatabaseError({
   operation: "orphans.purge",
   reason: "SchemaChanged",
-  detail: "a foreign key to blobs was added, dropped or altered since the sweep began"
+  detail:
+    "a foreign key to blobs, or the guard against foreign writers, was added, dropped or altered since the sweep began"
 })
 
 const condemnedPage = ({ sql, id, raw }: Session, request: PurgeRequest, type: Statement.Fragment) => {
@@ -279,6 +283,12 @@ const deleteAndJournal = (
 ) => {
   const { sql, id, raw } = session
   const lease = request.leaseUntil === null ? null : instant(request.leaseUntil)
+  // Of every blob, whatever its key: a foreign writer may have seen the row and so sent nothing to its own key.
+  const buried = sql`
+      buried AS (
+        INSERT INTO ${id.tombstones} (digest, since)
+        SELECT digest::${raw(catalog.digest.type)}, ${instant(request.now)}::timestamptz FROM dead ORDER BY digest
+        ON CONFLICT DO NOTHING),`
   return Effect.map(
     sql<{ digest: string; object_key: string; size_bytes: number }>`
       WITH dead AS (
@@ -288,7 +298,7 @@ const deleteAndJournal = (
           AND ${catalog.referencePredicates(() => raw(""))}
           -- What can name no object cannot be deleted either, and would hold up the keys beside it.
           AND octet_length(b.${id.key}) BETWEEN 1 AND 1024
-        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),
+        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),${catalog.guarded ? buried : raw("")}
       journaled AS (
         INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
         SELECT object_key, digest, size_bytes, 'purged', ${instant(request.now)}::timestamptz,

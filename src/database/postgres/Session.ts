@@ -46,6 +46,9 @@ export interface Identifiers {
   readonly listings: Statement.Fragment
   readonly breakers: Statement.Fragment
   readonly collectors: Statement.Fragment
+  readonly tombstones: Statement.Fragment
+  readonly buriedKeys: Statement.Fragment
+  readonly suspects: Statement.Fragment
 }
 
 /**
@@ -84,7 +87,10 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       pins: own("pins"),
       listings: own("listings"),
       breakers: own("breakers"),
-      collectors: own("collectors")
+      collectors: own("collectors"),
+      tombstones: own("tombstones"),
+      buriedKeys: own("buried_keys"),
+      suspects: own("suspects")
     },
     verb: (operation, effect) =>
       translated(operation, effect).pipe(

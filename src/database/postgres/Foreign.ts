@@ -1,0 +1,179 @@
+/**
+ * Installing and removing the guard against foreign writers: triggers on the catalogue's tables, which belong to their
+ * owners, so that this happens only when asked for (`artifact-gc migrate --guard-foreign-writers`).
+ *
+ * Triggers come and go under a lock that no insert and no purge gets past. A purge reads under that lock whether there
+ * is a guard (Guard's fingerprint), so none that began without it ends beside it and leaves no tombstone.
+ */
+import { Clock, Effect } from "effect"
+import type { CatalogNames } from "../../domain/CatalogNames.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import { SchemaRefused } from "../../domain/SchemaRefused.ts"
+import type { DigestType } from "./DigestType.ts"
+import { digestLock, functionPrefix, type GuardTrigger, guardTriggers, keyLock } from "./foreign/Functions.ts"
+import { readTriggers } from "./foreign/Installed.ts"
+import { readReferences } from "./Guard.ts"
+import { catalogMissing } from "./Migrations.ts"
+import { instant, make, qualified, quote, type Session } from "./Session.ts"
+
+/** What there was to do, table by table. */
+export interface GuardChange {
+  /** `schema.table` of the triggers that were created. */
+  readonly created: ReadonlyArray<string>
+  /** Of those that were dropped. */
+  readonly dropped: ReadonlyArray<string>
+}
+
+/**
+ * Installs the guard, or completes it where tables have come or gone; idempotent. Fails with `Contended`, and has
+ * changed nothing, when a table is busy: inserts wait for us for half a second at most, and then it is we who give way.
+ */
+export const guardForeignWriters = Effect.fn("Foreign.guard")(function* (names: CatalogNames) {
+  const session = yield* make(names)
+  const now = yield* Clock.currentTimeMillis
+  return yield* session.verb(
+    "migrate.guardForeignWriters",
+    session.transaction(Effect.andThen(giveWay(session), install(session, now)))
+  )
+})
+
+/** Removes the guard; idempotent. Tombstones and suspicions stay, for when it is installed again. */
+export const unguardForeignWriters = Effect.fn("Foreign.unguard")(function* (names: CatalogNames) {
+  const session = yield* make(names)
+  return yield* session.verb(
+    "migrate.unguardForeignWriters",
+    session.transaction(
+      Effect.gen(function* () {
+        yield* giveWay(session)
+        const dropped = (yield* readTriggers(session)).filter(({ inherited }) => !inherited)
+        for (const name of yield* readFunctions(session)) yield* dropFunction(session, name)
+        return { created: [], dropped: tablesOf(dropped) } satisfies GuardChange
+      })
+    )
+  )
+})
+
+/** Shorter than the second after which PostgreSQL looks for deadlocks: it shall never sacrifice a writer for us. */
+const giveWay = ({ sql }: Session) => sql`SELECT set_config('lock_timeout', '500', true)`
+
+const install = Effect.fnUntraced(function* (session: Session, now: number) {
+  const { names } = session
+  const found = yield* readReferences(session)
+  if (found === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
+  const wanted = guardTriggers(names, found.digest, found.keys)
+  const searchPath = yield* readSearchPath(session, found.keys)
+  for (const one of uniqueBy(wanted, (trigger) => trigger.function)) {
+    yield* createFunction(session, one, searchPath)
+  }
+  const installed = yield* readTriggers(session)
+  const same = (a: GuardTrigger, b: (typeof installed)[number]) =>
+    a.schema === b.schema && a.table === b.table && a.function === b.function
+  const created: Array<GuardTrigger> = []
+  for (const trigger of uniqueBy(wanted, (one) => JSON.stringify([one.schema, one.table, one.function]))) {
+    if (installed.some((one) => same(trigger, one) && one.enabled)) continue
+    yield* createTrigger(session, trigger)
+    created.push(trigger)
+  }
+  const stale = installed.filter((one) => !one.inherited && !wanted.some((trigger) => same(trigger, one)))
+  for (const { schema, table, name } of stale) {
+    yield* session.sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
+  }
+  for (const name of yield* readFunctions(session)) {
+    if (!wanted.some((one) => one.function === name)) yield* dropFunction(session, name)
+  }
+  yield* buryJournaled(session, found.digest, now)
+  return { created: tablesOf(created), dropped: tablesOf(stale) } satisfies GuardChange
+})
+
+/**
+ * What is journaled already was killed without a tombstone. A purge that is in flight has committed by now, because
+ * the trigger on blobs waited for it.
+ */
+const buryJournaled = Effect.fnUntraced(function* (session: Session, digest: DigestType, now: number) {
+  const { sql, id, raw } = session
+  yield* sql`
+    INSERT INTO ${id.tombstones} (digest, since)
+    SELECT DISTINCT digest::${raw(digest.type)}, ${instant(now)}::timestamptz FROM ${id.journal} WHERE digest IS NOT NULL
+    ON CONFLICT DO NOTHING`
+  yield* sql`
+    INSERT INTO ${id.buriedKeys} (object_key, since)
+    SELECT object_key, ${instant(now)}::timestamptz FROM ${id.journal} WHERE digest IS NULL
+    ON CONFLICT DO NOTHING`
+})
+
+const createFunction = Effect.fnUntraced(function* (
+  { sql, names }: Session,
+  { function: name, body }: GuardTrigger,
+  searchPath: string
+) {
+  const target = `${qualified(names.collectorSchema, name)}()`
+  yield* sql.unsafe(
+    `CREATE OR REPLACE FUNCTION ${target} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+       SET search_path = ${searchPath} AS '${body.replaceAll("'", "''")}'`
+  )
+  yield* sql.unsafe(`REVOKE ALL ON FUNCTION ${target} FROM PUBLIC`)
+})
+
+/** REPLACE, because one that is disabled is there and must be enabled again. */
+const createTrigger = ({ sql, names }: Session, trigger: GuardTrigger) =>
+  sql.unsafe(
+    `CREATE OR REPLACE TRIGGER ${quote(trigger.name)} BEFORE ${trigger.event}
+       ON ${qualified(trigger.schema, trigger.table)} FOR EACH ROW
+       EXECUTE FUNCTION ${qualified(names.collectorSchema, trigger.function)}()`
+  )
+
+/** With its triggers: to drop those by themselves one would have to own their tables. */
+const dropFunction = ({ sql, names }: Session, name: string) =>
+  sql.unsafe(`DROP FUNCTION ${qualified(names.collectorSchema, name)}() CASCADE`)
+
+const readFunctions = ({ sql, names }: Session) =>
+  Effect.map(
+    sql<{ name: string }>`
+      SELECT p.proname AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+      WHERE n.nspname = ${names.collectorSchema} AND starts_with(p.proname, ${functionPrefix}) ORDER BY 1`,
+    (rows) => rows.map((row) => row.name)
+  )
+
+/** PostgreSQL's own schema, and those of the types that are compared: an extension's may stand anywhere. */
+const readSearchPath = Effect.fnUntraced(function* (
+  { sql, names }: Session,
+  keys: ReadonlyArray<{ readonly referenced_column: string }>
+) {
+  const columns = [names.digestColumn, ...keys.map((key) => key.referenced_column)]
+  const schemas = yield* sql<{ name: string }>`
+    SELECT DISTINCT n.nspname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE a.attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND a.attname = ANY(${columns}::text[])
+      AND n.nspname <> 'pg_catalog' ORDER BY 1`
+  return ["pg_catalog", ...schemas.map(({ name }) => quote(name)), "pg_temp"].join(", ")
+})
+
+const uniqueBy = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyArray<A> => [
+  ...new Map(items.map((item) => [key(item), item])).values()
+]
+
+const tablesOf = (triggers: ReadonlyArray<{ readonly schema: string; readonly table: string }>) => [
+  ...new Set(triggers.map(({ schema, table }) => `${schema}.${table}`))
+]
+
+/**
+ * Those of `digests` that no foreign writer is inserting, locked against such until the end of the transaction. What
+ * is read about them belongs into the next statement, whose snapshot is newer than the locks.
+ */
+export const lockDigests = ({ sql, raw }: Session, type: DigestType, digests: ReadonlyArray<string>) =>
+  digests.length === 0
+    ? Effect.succeed([])
+    : Effect.map(
+        sql<{ digest: string }>`
+          SELECT d AS digest FROM unnest(${digests}::text[]) d
+          WHERE pg_try_advisory_xact_lock(${raw(digestLock(type, `d::${type.type}`))})`,
+        (rows) => rows.map((row) => row.digest)
+      )
+
+/** The same of keys that foreign writers may use again. */
+export const lockKeys = ({ sql, raw }: Session, keys: ReadonlyArray<ObjectKey>) =>
+  Effect.map(
+    sql<{ key: string }>`
+      SELECT k AS key FROM unnest(${keys}::text[]) k WHERE pg_try_advisory_xact_lock(${raw(keyLock("k"))})`,
+    (rows) => rows.map((row) => row.key as ObjectKey)
+  )

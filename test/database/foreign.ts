@@ -1,0 +1,13 @@
+/**
+ * What holds when writers that know nothing of the protocol share the catalogue, on a PostgreSQL with several
+ * connections: docs/design/foreign-writers.md. Each promise has a control that shows the loss without it.
+ */
+import { describe } from "@effect/vitest"
+import type { Server } from "../support/Databases.ts"
+import { losses } from "./foreign/Losses.ts"
+
+export const foreignContract = (server: Server): void => {
+  describe(`On ${server.name}`, () => {
+    losses(server)
+  })
+}

@@ -1,0 +1,285 @@
+/** How foreign writers lose bytes to a collector, step by step; and that they do not where they are guarded against. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { fails } from "../../../src/testing/Faults.ts"
+import type { Server } from "../../support/Databases.ts"
+import { artifact, digest, key } from "../contract/samples.ts"
+import { foreignKey, inserts, missing, refers, refused, type Stage, stage, unverified } from "./stage.ts"
+
+/** A foreign blob that is purged while its writer's next upload is under way, by a DELETE that arrives late. */
+const lateDelete = Effect.fnUntraced(function* (s: Stage) {
+  yield* s.puts(1)
+  yield* inserts(s.session, 1)
+  // No answer; the request is on its way.
+  s.faults.next("delete", fails("TimedOut"))
+  yield* s.purges
+  assert.isFalse(yield* s.looks(1))
+  yield* s.puts(1)
+  yield* inserts(s.session, 1)
+  return { arrives: Effect.sync(() => s.objects.delete(foreignKey(1))) }
+})
+
+const late = (server: Server): void => {
+  it.live(
+    "a DELETE that arrives late meets the bytes of a second upload, which were copied away before",
+    () =>
+      Effect.gen(function* () {
+        const s = yield* stage(server, true)
+        const request = yield* lateDelete(s)
+        yield* refused(unverified, refers(s.session, "tag", 1))
+        assert.deepInclude((yield* s.sweeps).phases.suspects, { seen: 1, kept: { adopted: 1 } })
+        yield* request.arrives
+        yield* refers(s.session, "tag", 1)
+        yield* s.sweeps
+        assert.deepStrictEqual(yield* s.lost, [])
+        assert.deepStrictEqual((yield* s.tables.rows).references, [artifact("tag", 1)])
+        assert.lengthOf([...s.objects.keys()], 1, "and nothing is left over")
+      })
+  )
+
+  it.live(
+    "a DELETE that arrives before the copy leaves nothing to refer to, and the writer sends again",
+    () =>
+      Effect.gen(function* () {
+        const s = yield* stage(server, true)
+        const request = yield* lateDelete(s)
+        yield* request.arrives
+        assert.deepInclude((yield* s.sweeps).phases.suspects, { seen: 1, kept: { dropped: 1 } })
+        yield* refused(missing, refers(s.session, "tag", 1))
+        yield* s.puts(1)
+        yield* inserts(s.session, 1)
+        yield* s.sweeps
+        yield* refers(s.session, "tag", 1)
+        assert.deepStrictEqual(yield* s.lost, [])
+      })
+  )
+
+  it.live("control: without the guard it takes the bytes of a reference", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, false)
+      const request = yield* lateDelete(s)
+      yield* refers(s.session, "tag", 1)
+      yield* request.arrives
+      yield* s.sweeps
+      assert.deepStrictEqual(yield* s.lost, ["tag"])
+    })
+  )
+}
+
+/** A writer that finds a row and sends nothing, while the blob is purged and deleted. */
+const skippedPut = Effect.fnUntraced(function* (s: Stage) {
+  // Under a fresh key: the tombstone must be the digest's, not the key's.
+  yield* s.stores(1, "first")
+  assert.isTrue(yield* s.looks(1))
+  assert.deepInclude((yield* s.purges).totals, { deleted: 1 })
+  yield* inserts(s.session, 1)
+})
+
+const skipped = (server: Server): void => {
+  it.live("a writer that sent nothing because it saw a row inserts one without bytes, which is dropped", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* skippedPut(s)
+      assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: foreignKey(1) }])
+      yield* refused(unverified, refers(s.session, "tag", 1))
+      yield* s.sweeps
+      yield* refused(missing, refers(s.session, "tag", 1))
+      assert.deepStrictEqual((yield* s.tables.rows).blobs, [])
+      assert.deepStrictEqual(yield* s.suspects, [], "and the suspicion is forgotten")
+      assert.isFalse(yield* s.looks(1))
+      yield* s.puts(1)
+      yield* inserts(s.session, 1)
+      yield* s.sweeps
+      yield* refers(s.session, "tag", 1)
+      assert.deepStrictEqual(yield* s.lost, [])
+    })
+  )
+
+  it.live("control: without the guard its reference is to nothing", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, false)
+      yield* skippedPut(s)
+      yield* refers(s.session, "tag", 1)
+      yield* s.sweeps
+      assert.deepStrictEqual(yield* s.lost, ["tag"])
+    })
+  )
+
+  it.live("control: with tombstones for foreign keys only, its reference is to nothing", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* s.stores(1, "first")
+      yield* s.purges
+      yield* s.session("DELETE FROM artifact_gc.tombstones")
+      yield* inserts(s.session, 1)
+      yield* refers(s.session, "tag", 1)
+      yield* s.sweeps
+      assert.deepStrictEqual(yield* s.lost, ["tag"])
+    })
+  )
+}
+
+/** Bytes that were put and not yet inserted look abandoned to the search for leftovers. */
+const foundByListing = Effect.fnUntraced(function* (s: Stage) {
+  yield* s.puts(1)
+  const [now, object] = [Date.now(), { key: foreignKey(1), sizeBytes: 1 }]
+  assert.deepStrictEqual(yield* s.database.leftovers.journal(now, [object], now), [foreignKey(1)])
+  yield* inserts(s.session, 1)
+})
+
+const listed = (server: Server): void => {
+  it.live("an upload that was taken for a leftover before its row came is verified first", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* foundByListing(s)
+      yield* refused(unverified, refers(s.session, "tag", 1))
+      yield* s.sweeps
+      yield* refers(s.session, "tag", 1)
+      s.objects.delete(foreignKey(1))
+      assert.deepStrictEqual(yield* s.lost, [])
+    })
+  )
+
+  it.live("control: without the guard the DELETE that is on its way takes its bytes", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, false)
+      yield* foundByListing(s)
+      yield* refers(s.session, "tag", 1)
+      yield* s.sweeps
+      s.objects.delete(foreignKey(1))
+      assert.deepStrictEqual(yield* s.lost, ["tag"])
+    })
+  )
+}
+
+const found = (server: Server): void => {
+  /** Seen as an orphan by one sweep, found again by a writer, looked at by another. */
+  const dedup = Effect.fnUntraced(function* (s: Stage) {
+    yield* s.stores(1, "first")
+    const slice = yield* s.database.orphans.readSlice(null, 100)
+    const at = Date.now() - 10
+    yield* s.database.orphans.record(slice, {
+      now: at,
+      seen: [digest(1)],
+      condemned: [digest(1)],
+      sweep: "s"
+    })
+    assert.lengthOf((yield* s.tables.rows).orphans, 1)
+    assert.deepStrictEqual(yield* inserts(s.session, 1), [])
+  })
+
+  it.live("a row that is found by ON CONFLICT DO NOTHING is an orphan no longer", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* dedup(s)
+      assert.deepStrictEqual((yield* s.tables.rows).orphans, [])
+      assert.strictEqual(yield* s.keyOf(1), key("1-first"))
+    })
+  )
+
+  it.live("control: without the guard its quarantine goes on", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, false)
+      yield* dedup(s)
+      assert.lengthOf((yield* s.tables.rows).orphans, 1)
+    })
+  )
+}
+
+const native = (server: Server): void => {
+  it.live("native writers come back to collected content without being kept waiting", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* s.stores(1, "first")
+      yield* s.purges
+      assert.deepStrictEqual(yield* s.stores(1, "second", "tag"), ["published"])
+      assert.deepStrictEqual(yield* s.suspects, [])
+      assert.deepStrictEqual(yield* s.lost, [])
+    })
+  )
+
+  it.live("native writers put their bytes in the place of a suspect's", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* skippedPut(s)
+      const dedup = yield* s.database.blobs.adopt(Date.now(), [artifact("tag", 1)])
+      assert.deepStrictEqual([...dedup], [], "it is not there to be found")
+      assert.deepStrictEqual(yield* s.stores(1, "second", "tag"), ["published"])
+      assert.strictEqual(yield* s.keyOf(1), key("1-second"))
+      yield* refers(s.session, "another", 1)
+      yield* s.sweeps
+      assert.deepStrictEqual(yield* s.suspects, [])
+      assert.deepStrictEqual((yield* s.tables.rows).journal, [])
+      assert.deepStrictEqual(yield* s.lost, [])
+    })
+  )
+
+  it.live("a native writer that pins a suspect has its bytes kept, and not the suspect's", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* skippedPut(s)
+      const at = key("1-pinned")
+      const now = Date.now()
+      yield* s.database.blobs.intend([{ key: at, digest: digest(1), expiresAt: now + 60_000 }])
+      s.objects.set(at, { bytes: new Uint8Array(1), modifiedAt: now })
+      const pin = { id: "pin", digest: digest(1), expiresAt: now + 60_000 }
+      const publication = { key: at, digest: digest(1), sizeBytes: 1, references: [], pins: [pin] }
+      assert.deepStrictEqual(yield* s.database.blobs.publish(now, [publication]), ["published"])
+      yield* s.sweeps
+      assert.strictEqual(yield* s.keyOf(1), at)
+    })
+  )
+}
+
+const stores = (server: Server): void => {
+  it.live("a store that is down proves nothing: suspects stay suspect", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* lateDelete(s)
+      s.faults.next("copy", fails("Unavailable"))
+      assert.deepInclude((yield* s.sweeps).phases.suspects, { seen: 1, failed: { Unavailable: 1 } })
+      assert.lengthOf(yield* s.suspects, 1)
+      yield* refused(unverified, refers(s.session, "tag", 1))
+    })
+  )
+
+  it.live("a bucket that does not exist proves nothing either", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* lateDelete(s)
+      s.faults.next("copy", fails("NotFound"))
+      s.faults.next("probe", fails("NotFound"))
+      assert.strictEqual((yield* s.sweeps).phases.suspects.error?.tag, "StorageError")
+      assert.lengthOf((yield* s.tables.rows).blobs, 1)
+    })
+  )
+
+  it.live("a copy that arrives after it was given up is deleted like any upload nobody finished", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* lateDelete(s)
+      s.faults.next("copy", fails("TimedOut"))
+      yield* s.sweeps
+      const [intent] = (yield* s.tables.rows).intents
+      assert.isDefined(intent)
+      if (intent === undefined) return
+      s.objects.set(intent.key, { bytes: new Uint8Array(1), modifiedAt: 0 })
+      yield* s.session("UPDATE artifact_gc.intents SET expires_at = to_timestamp(0)")
+      yield* s.sweeps
+      yield* Effect.sleep("5 millis")
+      yield* s.sweeps
+      assert.isFalse(s.objects.has(intent.key))
+    })
+  )
+}
+
+export const losses = (server: Server): void => {
+  describe("foreign writers", () => {
+    late(server)
+    skipped(server)
+    listed(server)
+    found(server)
+    native(server)
+    stores(server)
+  })
+}
