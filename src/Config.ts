@@ -295,6 +295,8 @@ const sweepOf = (values: Values, when: When | null): SweepSettings => ({
   uploadPrefix: values.uploadPrefix,
   uploadGrace: values.uploadGrace,
   blobPrefix: values.blobPrefix,
+  leftoverEvery: values.leftoverEvery,
+  leftoverGrace: values.leftoverGrace,
   grace: values.grace,
   quarantine: values.quarantine ?? values.grace,
   deleteDelay: values.deleteDelay,

@@ -133,14 +133,25 @@ const waits = {
     tooHigh: "Garbage takes up space for longer. To outlast database backups, set it to their age."
   }),
   uploadPrefix: text("GC_UPLOAD_PREFIX", "uploads/", {
-    about:
-      "Objects below it are staged uploads, one session a folder. Nothing else in the store is ever listed."
+    about: "Objects below it are staged uploads, one session a folder."
   }),
   uploadGrace: duration("GC_UPLOAD_GRACE", "24 hours", "1 second", {
     about:
-      "A staged upload goes when none of its objects was written for this long. A day outlasts slow pushes and retries.",
+      "A staged upload goes when none of its objects was written for this long, and an upload in parts when none of its parts was. A day outlasts slow pushes and retries.",
     tooLow: "Pushes that pause are cut off.",
     tooHigh: "Chunks of failed pushes take up space for longer."
+  }),
+  leftoverEvery: duration("GC_LEFTOVER_EVERY", "24 hours", "1 second", {
+    about:
+      "From the beginning of one search for leftovers to the next: all objects below GC_BLOB_PREFIX are listed, and those that nothing owns are journaled. A day, because a listing costs a request for every 1000 objects, and only rare faults leave anything to find.",
+    tooLow: "The store is listed without end: 10,000 requests for each ten million objects.",
+    tooHigh: "What a fault left behind takes up space for longer."
+  }),
+  leftoverGrace: duration("GC_LEFTOVER_GRACE", "24 hours", "0 seconds", {
+    about:
+      "An object that nothing owns is left alone until it is this old. Uploads that announce themselves need no such wait; a day outlasts uploads of programs that write the row after the bytes.",
+    tooLow: "A program that knows nothing of intents loses the object between its upload and its row.",
+    tooHigh: "Leftovers take up space for longer."
   }),
   deleteDelay: duration("GC_DELETE_DELAY", "0 seconds", "0 seconds", {
     about: "From the purge of a row to the deletion of its object.",
@@ -200,7 +211,8 @@ const sizes = {
     tooHigh: "Keys of a collector that was killed wait for as long."
   }),
   blobPrefix: text("GC_BLOB_PREFIX", "blobs/", {
-    about: "Where the blob store of this program puts new objects."
+    about:
+      "Where the blob store of this program puts new objects, and where leftovers are looked for: what lies below it and belongs to nothing in this catalogue goes. Two catalogues must not share it."
   })
 }
 

@@ -1,12 +1,16 @@
 /**
  * Deleting the objects of journaled keys: one request, then the journal row by row: gone or put off.
  *
+ * An upload in parts that was begun for a key is aborted before its object is deleted: until then it could still be
+ * completed, and the object come after the delete.
+ *
  * A key is only ever deleted after the transaction that killed it has committed, and no transaction is open while
  * the request is under way.
  */
 import { Clock, Duration, Effect, Random, Result } from "effect"
 import { Database, type JournalEntry, type Postponement } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
+import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 import { type DeleteFailure, Storage } from "../storage/Storage.ts"
 import type { SweepSettings } from "./Settings.ts"
@@ -51,8 +55,51 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings) {
     return failuresInARow >= consecutiveFailuresMax ? Effect.fail(error) : Effect.void
   }
 
+  /** Aborts the uploads in parts of `entries`; why not, by key, where one may still be under way. */
+  const abortUploads = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
+    const failures = new Map<ObjectKey, StorageError>()
+    let outage: StorageError | null = null
+    yield* Effect.forEach(
+      entries,
+      Effect.fnUntraced(function* ({ key, uploadId }) {
+        if (uploadId === null) return
+        // Each would wait for the same time-outs.
+        const aborting = outage === null ? storage.abortMultipart({ key, uploadId }) : Effect.fail(outage)
+        const outcome = yield* Effect.result(aborting)
+        if (Result.isSuccess(outcome)) return
+        failures.set(key, outcome.failure)
+        if (outcome.failure.isRetryable) outage = outcome.failure
+      }),
+      { concurrency: settings.deleteConcurrency, discard: true }
+    )
+    return failures
+  })
+
+  /** Puts off the entries whose upload could not be aborted, and answers the others. */
+  const aborted = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>, tally: Tally) {
+    const failures = yield* abortUploads(entries)
+    if (failures.size === 0) return entries
+    const now = yield* Clock.currentTimeMillis
+    const random = yield* Random.next
+    yield* journal.postpone(
+      entries.flatMap((entry) => {
+        const failure = failures.get(entry.key)
+        if (failure === undefined) return []
+        tally.failed(failure.reason, 1)
+        const words = `${failure.reason}: ${failure.detail}`
+        return [putOff(settings, entry, words, !failure.isRetryable, now, random)]
+      })
+    )
+    const others = entries.filter((entry) => !failures.has(entry.key))
+    const outage = [...failures.values()].find((failure) => failure.isRetryable)
+    if (others.length === 0 && outage !== undefined) yield* requestFailed(outage)
+    return others
+  })
+
   const deletion: Deletion = {
-    delete: Effect.fnUntraced(function* (entries, tally) {
+    delete: Effect.fnUntraced(function* (claimed, tally) {
+      const entries = yield* aborted(claimed, tally)
+      if (entries.length === 0) return
       const outcome = yield* Effect.result(storage.delete(entries.map((entry) => entry.key)))
       const now = yield* Clock.currentTimeMillis
       const random = yield* Random.next

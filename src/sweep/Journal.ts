@@ -1,5 +1,5 @@
 /**
- * Phase 3: the keys that earlier sweeps, other collectors and writers left in the journal.
+ * The keys that earlier sweeps, other collectors and writers left in the journal.
  *
  * A key is tried at most once in a sweep, because a failure puts it off beyond the sweep's beginning; so keys that
  * cannot be deleted never hold up the good ones behind them.

@@ -1,5 +1,5 @@
 /**
- * Phase 2: blobs that nothing refers to. First the whole catalogue is scanned slice by slice and what was found is
+ * Blobs that nothing refers to. First the whole catalogue is scanned slice by slice and what was found is
  * written down; then what has waited long enough is purged and deleted, page by page.
  *
  * The scan is shared: each collector takes the next slice, and stops when all together have come round to where it

@@ -1,5 +1,6 @@
 /**
- * One activation of the collector: staged uploads, orphaned blobs, journal, in this order, in bounded batches.
+ * One activation of the collector: staged uploads, uploads in parts, suspects, orphaned blobs, leftovers, journal, in
+ * this order, in bounded batches.
  *
  * A sweep never fails. What failed is in its report, and each phase runs whatever became of the one before, save
  * when the schema guard refuses: then nothing at all is deleted.
@@ -19,6 +20,8 @@ import * as Adoption from "./Adoption.ts"
 import * as Bounds from "./Bounds.ts"
 import * as Deletion from "./Deletion.ts"
 import * as Journal from "./Journal.ts"
+import * as Leftovers from "./Leftovers.ts"
+import * as Multiparts from "./Multiparts.ts"
 import * as Orphans from "./Orphans.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
 import { describe, phase } from "./Tally.ts"
@@ -103,16 +106,22 @@ const runPhases = Effect.fnUntraced(function* (
 ) {
   const deletion = yield* Deletion.make(settings)
   const uploads = yield* phase("uploads", dryRun, (tally) => Uploads.collect(settings, bounds, tally, dryRun))
+  const multiparts = yield* phase("multiparts", dryRun, (tally) =>
+    Multiparts.collect(settings, bounds, tally, dryRun)
+  )
   const suspects = yield* phase("suspects", dryRun, (tally) =>
     dryRun ? Adoption.plan(settings, tally) : Adoption.collect(settings, bounds, tally)
   )
   const orphans = yield* phase("orphans", dryRun, (tally) =>
     dryRun ? Orphans.plan(settings, bounds, tally) : Orphans.collect(settings, bounds, deletion, tally, sweep)
   )
+  const leftovers = yield* phase("leftovers", dryRun, (tally) =>
+    dryRun ? Leftovers.plan(settings, bounds, tally) : Leftovers.collect(settings, bounds, tally)
+  )
   const journal = yield* phase("journal", dryRun, (tally) =>
     dryRun ? Journal.plan(tally) : Journal.collect(settings, bounds, deletion, tally)
   )
-  return { uploads, multiparts: emptyPhase, suspects, orphans, leftovers: emptyPhase, journal }
+  return { uploads, multiparts, suspects, orphans, leftovers, journal }
 })
 
 const refused = (error: NonNullable<PhaseReport["error"]>): SweepReport["phases"] => {

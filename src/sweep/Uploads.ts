@@ -1,5 +1,5 @@
 /**
- * Phase 1: staged uploads that nobody finished.
+ * Staged uploads that nobody finished.
  *
  * An upload session is everything below `<prefix><session>/`; its last activity is the newest of its objects, because
  * the first chunk of a slow push is old while the push is alive. Keys that the catalogue owns are never touched, even

@@ -50,8 +50,10 @@ export const invariants = Effect.fnUntraced(function* (rows: Rows, storage: Stor
 })
 
 /**
- * Objects that nothing will ever delete: neither a row, nor an upload under way, nor the journal knows them.
- * Staged uploads are found by listing and are none of the catalogue's business, hence `except`, their prefix.
+ * Objects, and uploads in parts by their key, that belong to nothing: neither a row, nor an upload under way, nor the
+ * journal knows them. Right after a crash there may be some, for a listing to find; when every wait is over and all
+ * phases have run, there must be none.
+ * Staged uploads are none of the catalogue's business, hence `except`, their prefix.
  */
 export const leaks = Effect.fnUntraced(function* (
   rows: Rows,
@@ -63,6 +65,11 @@ export const leaks = Effect.fnUntraced(function* (
     ...rows.intents.keys(),
     ...rows.journal.keys()
   ])
-  const all = yield* objects(storage)
-  return all.filter((key) => !known.has(key) && (except === null || !key.startsWith(except)))
+  const parts = yield* Stream.runCollect(storage.multiparts(""))
+  const underWay = new Set<ObjectKey>([...rows.intents.keys(), ...rows.journal.keys()])
+  const leaked = [
+    ...(yield* objects(storage)).filter((key) => !known.has(key)),
+    ...parts.flat().flatMap(({ key }) => (underWay.has(key) ? [] : [key]))
+  ]
+  return leaked.filter((key) => except === null || !key.startsWith(except))
 })
