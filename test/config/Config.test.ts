@@ -138,6 +138,8 @@ describe("bounds", () => {
     GC_GRACE: zero,
     GC_QUARANTINE: zero,
     GC_UPLOAD_GRACE: second,
+    GC_LEFTOVER_EVERY: second,
+    GC_LEFTOVER_GRACE: zero,
     GC_DELETE_DELAY: zero,
     GC_SWEEP_MAX_DURATION: second,
     GC_BACKOFF_BASE: second,

@@ -264,7 +264,7 @@ describe("a request to stop", () => {
       assert.strictEqual(report.outcome, "bounded")
       assert.deepStrictEqual(
         Object.values(report.phases).map((phase) => phase.stoppedBy),
-        ["stopped", null, "stopped", "stopped", null, "stopped"]
+        Array(6).fill("stopped")
       )
       assert.deepStrictEqual(storage.calls, [])
       assert.deepStrictEqual(yield* objects, ["blobs/a/1", "blobs/b/1", "uploads/s/1"])

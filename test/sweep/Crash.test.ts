@@ -15,6 +15,7 @@ import { type Fault, fails, hangsAfter, hangsBefore, lands } from "../../src/tes
 import {
   abandon,
   artifact,
+  beginParts,
   blobKey,
   blobs,
   bury,
@@ -22,9 +23,11 @@ import {
   digest,
   hour,
   journaled,
+  journalRow,
   killedWhen,
   minute,
   objects,
+  parts,
   push,
   sound,
   stage,
@@ -40,7 +43,9 @@ const settings = {
   batchMax: 2,
   scanPage: 3,
   deleteConcurrency: 2,
-  uploadGrace: Duration.hours(2)
+  uploadGrace: Duration.hours(2),
+  leftoverEvery: Duration.hours(1),
+  leftoverGrace: Duration.hours(1)
 }
 
 const purgeable = ["p1", "p2", "p3", "p4", "p5"]
@@ -62,11 +67,15 @@ const scene = Effect.gen(function* () {
   yield* stage("uploads/stale/1")
   yield* stage("uploads/stale/2")
   yield* stage("uploads/stale/3")
+  yield* beginParts("uploads/stale/4", "of a session")
+  yield* beginParts("blobs/killed/1", "of a killed writer")
   for (const name of [...purgeable, "saved"]) yield* upload(name)
   yield* upload("live", { references: [artifact("live", "live")] })
   yield* sweep()
   yield* TestClock.adjust(hour)
   yield* upload("condemnable")
+  yield* stage("blobs/late/1")
+  yield* stage("blobs/late/2")
   yield* sweep()
   yield* TestClock.adjust(hour)
   yield* upload("unseen")
@@ -80,6 +89,8 @@ const scene = Effect.gen(function* () {
     state.blobs.set(digest(name), { key: blobKey(name), sizeBytes: 1, createdAt: now, lastUsedAt: now })
     state.suspects.set(digest(name), new Set([blobKey(name)]))
   }
+  state.journal.set(blobKey("dead1"), { ...(yield* journalRow(blobKey("dead1"))), uploadId: "of a dead key" })
+  yield* beginParts(blobKey("dead1"), "of a dead key", start + 2 * hour)
   state.references.set("theirs", artifact("theirs", "saved"))
 })
 
@@ -166,6 +177,7 @@ const replay = Effect.fnUntraced(function* (
     assert.deepStrictEqual(yield* journaled, [])
     assert.strictEqual(state.intents.size, 0)
     assert.strictEqual(state.suspects.size, 0)
+    assert.deepStrictEqual(yield* parts, [])
     yield* clean
   }).pipe(Effect.catchDefect((defect) => Effect.die(new Error(label, { cause: defect }))))
   return struck() ?? ""
@@ -212,6 +224,13 @@ describe("a sweep of which one call", () => {
           "orphans.find",
           "orphans.record",
           "orphans.purge",
+          "multiparts",
+          "abort",
+          "audit.lookup",
+          "leftovers.claim",
+          "breakers.read",
+          "leftovers.advance",
+          "leftovers.journal",
           "journal.reapIntents",
           "journal.claim",
           "journal.confirm",

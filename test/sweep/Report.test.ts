@@ -11,6 +11,7 @@ import type { Verb } from "../../src/testing/FaultyDatabase.ts"
 import {
   abandon,
   artifact,
+  beginParts,
   blobKey,
   blobs,
   bury,
@@ -37,6 +38,7 @@ const mixed = Effect.gen(function* () {
   const { storage, state, rows } = yield* World
   yield* stage("uploads/stale/1", 10)
   yield* stage("uploads/stale/2", 20)
+  yield* stage("blobs/stray/1", 11)
   yield* upload("kept", {
     key: ObjectKey.make("uploads/stale/kept"),
     references: [artifact("v1", "kept")]
@@ -61,6 +63,11 @@ const mixed = Effect.gen(function* () {
     { key: yield* bury("given up", start), notBefore: start, attempts: 12, error: "no", deadAt: start }
   ])
   yield* abandon("forgotten", start + day - 1)
+  yield* beginParts("uploads/stale/3", "abandoned", start)
+  yield* beginParts("uploads/fresh/2", "under way", start + 1)
+  yield* beginParts(blobKey("forgotten"), "of an intent", start)
+  // As if leftovers had never been looked for.
+  state.listing = null
 })
 
 const nothing = {
@@ -88,8 +95,6 @@ describe("the report of a sweep", () => {
         guards: [],
         store: null,
         phases: {
-          multiparts: emptyPhase,
-          leftovers: emptyPhase,
           suspects: emptyPhase,
           uploads: {
             ...nothing,
@@ -99,6 +104,7 @@ describe("the report of a sweep", () => {
             bytes: 30,
             kept: { grace: 1, "owned by the catalogue": 1 }
           },
+          multiparts: { ...nothing, seen: 3, eligible: 1, deleted: 1, kept: { grace: 1, "in use": 1 } },
           orphans: {
             ...nothing,
             seen: 6,
@@ -107,14 +113,21 @@ describe("the report of a sweep", () => {
             bytes: 300,
             kept: { grace: 1, quarantine: 1, referenced: 1 }
           },
+          leftovers: {
+            ...nothing,
+            seen: 10,
+            eligible: 1,
+            deleted: 0,
+            kept: { quarantine: 1, "owned by the catalogue": 4, journaled: 5 }
+          },
           journal: { ...nothing, seen: 3, eligible: 3, deleted: 2, bytes: 8, failed: { AccessDenied: 1 } }
         },
-        totals: { eligible: 7, deleted: 6, bytes: 338, reclaimedBytes: 338, failed: 1 },
+        totals: { eligible: 9, deleted: 7, bytes: 338, reclaimedBytes: 338, failed: 1 },
         left: {
           waiting: 1,
           condemned: 1,
           condemnedBytes: 800,
-          journaled: 3,
+          journaled: 4,
           intents: 0,
           pins: 0,
           deadLetters: 1,
@@ -128,6 +141,7 @@ describe("the report of a sweep", () => {
         "blobs/not due/1",
         "blobs/quarantined/1",
         "blobs/saved/1",
+        "blobs/stray/1",
         "blobs/undeletable/1",
         "blobs/waiting/1",
         "uploads/fresh/1",
@@ -174,24 +188,33 @@ describe("a dry run", () => {
       storage.calls.length = 0
       const plan = yield* sweep({ dryRun: true })
       assert.deepStrictEqual(yield* snapshot, before)
-      assert.deepStrictEqual([...new Set(storage.calls.map((call) => call.operation))], ["list"])
+      assert.deepStrictEqual(
+        [...new Set(storage.calls.map((call) => call.operation))],
+        ["list", "multiparts"]
+      )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
         "backlog",
         "orphans.readSlice",
         "orphans.find",
         "suspects.page",
-        "blobs.owned"
+        "blobs.owned",
+        "audit.lookup",
+        "breakers.read"
       ]
       assert.sameMembers([...new Set(database.calls.map((call) => call.operation))], [...reads])
 
       storage.refused.clear()
       const done = yield* sweep()
       for (const name of phaseNames) {
+        assert.strictEqual(plan.phases[name].deleted, 0)
+        if (name === "leftovers") continue
         assert.strictEqual(plan.phases[name].eligible, done.phases[name].deleted, name)
         assert.strictEqual(plan.phases[name].bytes, done.phases[name].bytes, name)
-        assert.strictEqual(plan.phases[name].deleted, 0)
       }
+      // They are journaled, and go with later sweeps.
+      assert.deepInclude(plan.phases.leftovers, { eligible: 1, bytes: 11, sample: ["blobs/stray/1"] })
+      assert.deepInclude(done.phases.leftovers, { eligible: 1, deleted: 0 })
       assert.deepStrictEqual(plan.phases.uploads.sample, ["uploads/stale/1", "uploads/stale/2"])
       assert.deepStrictEqual(plan.phases.orphans.sample, ["purgeable", "purgeable too"])
       assert.deepStrictEqual(plan.phases.journal.kept, { "not due": 1 })
@@ -283,13 +306,16 @@ describe("a failure", () => {
       const bug = new TypeError("undefined is not a function")
       const defect = { tag: "Defect", message: bug.message }
       storage.next("list", dies(bug))
+      storage.next("multiparts", dies(bug))
+      database.next("suspects.page", dies(bug))
       database.next("orphans.record", dies(bug))
+      database.next("leftovers.claim", dies(bug))
       database.next("journal.claim", dies("not even an Error"))
       database.next("backlog", dies(bug))
       const report = yield* sweep()
       assert.deepStrictEqual(
         phaseNames.map((name) => report.phases[name].error),
-        [defect, null, null, defect, null, { tag: "Defect", message: "not even an Error" }]
+        [defect, defect, defect, defect, defect, { tag: "Defect", message: "not even an Error" }]
       )
       assert.isNull(report.left)
       database.next("inspect", dies(bug))
@@ -361,12 +387,12 @@ describe("progress", () => {
       }
       yield* Effect.provideService((yield* Sweep).once(), Progress, watching)
       assert.deepStrictEqual(
-        (["uploads", "orphans", "journal"] as const).map((name) =>
-          mine.findLast((event) => event.phase === name)
-        ),
+        phaseNames.flatMap((name) => mine.findLast((event) => event.phase === name) ?? []),
         [
           { phase: "uploads", seen: 4, deleted: 2, bytes: 30, expected: null },
+          { phase: "multiparts", seen: 3, deleted: 1, bytes: 0, expected: null },
           { phase: "orphans", seen: 6, deleted: 2, bytes: 300, expected: null },
+          { phase: "leftovers", seen: 10, deleted: 0, bytes: 0, expected: null },
           { phase: "journal", seen: 3, deleted: 2, bytes: 8, expected: 3 }
         ]
       )

@@ -32,6 +32,8 @@ export class World extends Context.Service<
   {
     /** The tables. */
     readonly state: MemoryDatabase.State
+    /** What the store holds. */
+    readonly bucket: MemoryStorage.State
     /** Faults of the database and of the store as the sweep sees them. */
     readonly database: FaultyDatabase.DatabaseScript
     readonly storage: FaultyStorage.StorageScript
@@ -59,12 +61,13 @@ export const world = (
       const database = FaultyDatabase.script()
       const storage = FaultyStorage.script()
       const rows = MemoryDatabase.layer(state)
-      const store = MemoryStorage.layer
+      const bucket = MemoryStorage.emptyState()
+      const store = MemoryStorage.layerOf(bucket)
       const base = Layer.effect(
         World,
         Effect.gen(function* () {
           yield* TestClock.setTime(start)
-          return World.of({ state, database, storage, rows: yield* Database, store: yield* Storage })
+          return World.of({ state, bucket, database, storage, rows: yield* Database, store: yield* Storage })
         })
       ).pipe(Layer.provide([rows, store]))
       const wrapped = Layer.effect(
@@ -148,6 +151,22 @@ export const abandon = Effect.fnUntraced(function* (name: string, expiresAt: num
   if (withBytes) yield* stage(blobKey(name))
 })
 
+/** Begins an upload in parts that nobody finishes; its last part came at `lastActivityAt`. */
+export const beginParts = Effect.fnUntraced(function* (
+  key: string,
+  uploadId: string,
+  lastActivityAt: number = start
+) {
+  const { bucket } = yield* World
+  bucket.multiparts.set(uploadId, { key: ObjectKey.make(key), lastActivityAt })
+})
+
+/** The ids of uploads in parts that the store holds. */
+export const parts = Effect.map(
+  World,
+  ({ bucket }): ReadonlyArray<string> => [...bucket.multiparts.keys()].sort()
+)
+
 /** A dead key with its object, in the journal since `notBefore`, as if an earlier sweep had purged its blob. */
 export const bury = Effect.fnUntraced(function* (name: string, notBefore: number = start, sizeBytes = 1) {
   const { state } = yield* World
@@ -182,10 +201,12 @@ export const sound = Effect.gen(function* () {
   assert.deepStrictEqual(yield* Facts.invariants(state, store), [])
 })
 
+/** Objects and uploads in parts that belong to nothing, outside the staged uploads. */
+export const leaked = Effect.flatMap(World, ({ state, store }) => Facts.leaks(state, store, "uploads/"))
+
 /** Nothing was lost, and outside the uploads nothing leaks. */
 export const clean = Effect.gen(function* () {
-  const { state, store } = yield* World
-  assert.deepStrictEqual(yield* Facts.leaks(state, store, "uploads/"), [])
+  assert.deepStrictEqual(yield* leaked, [])
 })
 
 /** Every key in the store. */
