@@ -47,3 +47,12 @@ export const fresh = Effect.fnUntraced(function* (prefix: string, digest: Digest
   const hex = digest.slice(separator + 1)
   return ObjectKey.make(`${prefix}${algorithm}/${hex.slice(0, 2)}/${hex}/${nonce()}`)
 })
+
+/**
+ * The same for bytes whose digest will be known after the last one: `<prefix>new/<two characters>/<nonce>`. The blob
+ * keeps that key, because a key with the digest in it would cost a copy of every such blob and say no more than its row.
+ */
+export const freshUnnamed = Effect.fnUntraced(function* (prefix: string) {
+  const nonce = (yield* KeyNonce)()
+  return ObjectKey.make(`${prefix}new/${nonce.slice(0, 2)}/${nonce}`)
+})

@@ -1,77 +1,77 @@
 /**
  * The content-addressed writer: bytes in, blob with references out, safe against collectors that run meanwhile.
  *
- * Steps W1 to W4 of docs/design/protocol.md. Success is the commit of the references, never the upload: a blob that
- * lives already is adopted without sending a byte; otherwise the bytes go to a key that was never used before,
- * announced first, and become a blob only if the announcement is still there.
+ * Steps W1 to W5 of docs/design/protocol.md. Success is the commit of the references or of the pin, never the upload: a
+ * blob that lives already is adopted without sending a byte; otherwise the bytes go to a key that was never used
+ * before, announced first, and become a blob only if the announcement is still there. Whoever loses a race against a
+ * collector starts again by itself.
  */
-import { createHash } from "node:crypto"
-import { Clock, Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
-import { Database, type Publication, type Reference } from "../database/Database.ts"
+import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
+import { Database, type Reference } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
-import { Digest, fromSha256Hex } from "../domain/Digest.ts"
-import { fresh } from "../domain/ObjectKey.ts"
+import type { Digest } from "../domain/Digest.ts"
+import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type ByteRange, Storage } from "../storage/Storage.ts"
+import type { Writer } from "./Attempt.ts"
+import { putAll, type Upload } from "./Batch.ts"
+import {
+  BlobUnknown,
+  type DigestMismatch,
+  type DigestUnsupported,
+  type SizeMismatch,
+  type UploadExpired
+} from "./failures.ts"
+import { type PutOptions, type PutOutcome, put, type Stored } from "./Put.ts"
 
-/** The bytes that arrived are not those that were announced. Nothing is visible. */
-export class DigestMismatch extends Schema.TaggedError<DigestMismatch>()("DigestMismatch", {
-  declared: Digest,
-  actual: Digest
-}) {
-  override get message(): string {
-    return `The bytes hash to ${this.actual}, declared was ${this.declared}. Nothing was stored; send the right bytes.`
-  }
-}
+export type { Upload } from "./Batch.ts"
+export { BlobUnknown, DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "./failures.ts"
+export type { NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
 
-/** No blob of this digest lives. */
-export class BlobUnknown extends Schema.TaggedError<BlobUnknown>()("BlobUnknown", { digest: Digest }) {
-  override get message(): string {
-    return `There is no blob ${this.digest}. It was never stored, or nothing referred to it and it was collected.`
-  }
-}
+/** Why bytes could not be stored. */
+export type PutFailure = DatabaseError | StorageError | DigestMismatch | SizeMismatch | UploadExpired
 
-/** Collectors took the upload away again and again. */
-export class UploadExpired extends Schema.TaggedError<UploadExpired>()("UploadExpired", {
-  digest: Digest,
-  attempts: Schema.Int
-}) {
-  override get message(): string {
-    return `The upload of ${this.digest} outlasted its lease ${this.attempts} times. Nothing was stored; raise the upload lease.`
-  }
-}
-
-/** Bytes to store, with what refers to them. */
-export interface Upload<E, R> {
-  readonly digest: Digest
+export interface BlobStat {
   readonly sizeBytes: number
-  /** Run once for each attempt, and not at all when the blob lives already. */
-  readonly body: Stream.Stream<Uint8Array, E, R>
-  /** At least one: a blob without references is garbage. */
-  readonly references: readonly [Reference, ...ReadonlyArray<Reference>]
+  /** Where the bytes are now, for presigned addresses. The blob may move to another key; references never name keys. */
+  readonly key: ObjectKey
 }
 
-/** `uploaded`: bytes were sent; `deduplicated`: they were there already. */
-export type PutOutcome = "uploaded" | "deduplicated"
+export interface ReferenceOptions {
+  /** Pins that the references replace; released in the same transaction, whether or not they exist. */
+  readonly release?: ReadonlyArray<string> | undefined
+}
 
 export interface BlobStoreOptions {
   /** Where keys of new objects begin. Default `blobs/`. */
   readonly prefix?: string
   /**
-   * How long an upload may take before a collector may reap it. Default 1 hour: a lost upload leaks for as long, a
-   * slower one starts again.
+   * How long an upload may stand still before a collector may reap it; while bytes flow it is renewed every third of
+   * that. Default 1 hour: a lost upload leaks for as long.
    */
   readonly uploadLease?: Duration.Duration
-  /** Uploads of one call in flight. Default 8. */
+  /** How long `put` keeps a blob that was given neither references nor a pin. Default 1 hour, like the grace period. */
+  readonly pin?: Duration.Duration
+  /** Uploads of one `putAll` in flight. Default 8. */
   readonly concurrency?: number
 }
-
-/** An upload that is reaped this often is not unlucky; its lease is too short. */
-const attemptsMax = 3
 
 export class BlobStore extends Context.Service<
   BlobStore,
   {
+    /**
+     * Stores a blob with what holds it, its references or a pin, in one transaction. The body passes through: it is
+     * never held as a whole, and not run when a declared digest lives already.
+     *
+     * A failure leaves the blob either stored with all that was asked for, or not at all; bytes that were sent are
+     * collected. When a collector took the upload away, the store copies the bytes to another key; if it does not have
+     * them any more, the body is run again if it is `replayable`, and `UploadExpired` says that it must be sent again
+     * if not.
+     */
+    readonly put: <E, R>(
+      body: Stream.Stream<Uint8Array, E, R>,
+      options?: PutOptions
+    ) => Effect.Effect<Stored, E | PutFailure | DigestUnsupported, R>
     /**
      * Stores blobs with their references, in three transactions for all of them together; answers in the order
      * given. A failure leaves each blob either stored with all its references or not at all; bytes that were sent
@@ -79,18 +79,37 @@ export class BlobStore extends Context.Service<
      */
     readonly putAll: <E, R>(
       uploads: ReadonlyArray<Upload<E, R>>
-    ) => Effect.Effect<
-      ReadonlyArray<PutOutcome>,
-      E | DatabaseError | StorageError | DigestMismatch | UploadExpired,
-      R
-    >
-    /** The blob's bytes, or those of `range`. */
+    ) => Effect.Effect<ReadonlyArray<PutOutcome>, E | PutFailure, R>
+    /**
+     * Adds references to blobs that live, all or none: `BlobUnknown` names the blobs that do not, and then nothing has
+     * changed but that the others count as used. Doing it again does no harm.
+     */
+    readonly reference: (
+      references: ReadonlyArray<Reference>,
+      options?: ReferenceOptions
+    ) => Effect.Effect<void, BlobUnknown | DatabaseError>
+    /** Removes references; how many there were. Blobs that lose their last one become orphans. */
+    readonly unreference: (references: ReadonlyArray<Reference>) => Effect.Effect<number, DatabaseError>
+    /**
+     * Keeps the blob for `duration`, until its references come: the answer "this blob exists". The pin's id, or none
+     * when the blob does not live.
+     */
+    readonly pin: (
+      digest: Digest,
+      duration: Duration.Input
+    ) => Effect.Effect<Option.Option<string>, DatabaseError>
+    /** Releases pins; how many there were. */
+    readonly unpin: (ids: ReadonlyArray<string>) => Effect.Effect<number, DatabaseError>
+    /** The blob as it is now, or none. No promise that it stays: that is `pin`. */
+    readonly stat: (digest: Digest) => Effect.Effect<Option.Option<BlobStat>, DatabaseError>
+    /**
+     * The blob's bytes, or those of `range`. A reader needs a reference or a pin to be safe from collectors. A blob that
+     * moves to another key before its first byte is read is followed.
+     */
     readonly open: (
       digest: Digest,
       range?: ByteRange
     ) => Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError>
-    /** Removes references; how many there were. Blobs that lose their last one become orphans. */
-    readonly unreference: (references: ReadonlyArray<Reference>) => Effect.Effect<number, DatabaseError>
   }
 >()("artifact-gc/registry/BlobStore") {
   static readonly layer = (
@@ -100,111 +119,81 @@ export class BlobStore extends Context.Service<
       BlobStore,
       Effect.gen(function* () {
         const database = yield* Database
-        const storage = yield* Storage
+        const writer: Writer = {
+          database,
+          storage: yield* Storage,
+          prefix: options.prefix ?? "blobs/",
+          leaseMillis: Duration.toMillis(options.uploadLease ?? Duration.hours(1)),
+          pinMillis: Duration.toMillis(options.pin ?? Duration.hours(1)),
+          concurrency: options.concurrency ?? 8
+        }
         return BlobStore.of({
-          putAll: Effect.fn("BlobStore.putAll")((uploads) => putAll(database, storage, options, uploads)),
-          open: (digest, range) =>
-            Stream.unwrap(
-              Effect.gen(function* () {
-                const found = yield* database.blobs.locate(digest)
-                if (Option.isNone(found)) return yield* new BlobUnknown({ digest })
-                return storage.get(found.value.key, range)
-              })
-            ),
-          unreference: database.blobs.unreference
+          put: Effect.fn("BlobStore.put")((body, given = {}) => put(writer, body, given)),
+          putAll: Effect.fn("BlobStore.putAll")((uploads) => putAll(writer, uploads)),
+          reference: Effect.fn("BlobStore.reference")((references, given = {}) =>
+            reference(writer, references, given)
+          ),
+          unreference: database.blobs.unreference,
+          pin: Effect.fn("BlobStore.pin")((digest, duration) => pin(writer, digest, duration)),
+          unpin: database.blobs.unpin,
+          stat: database.blobs.locate,
+          open: (digest, range) => open(writer, digest, range)
         })
       })
     )
 }
 
-type DatabaseService = (typeof Database)["Service"]
-type StorageService = (typeof Storage)["Service"]
-
-const putAll = Effect.fnUntraced(function* <E, R>(
-  database: DatabaseService,
-  storage: StorageService,
-  options: BlobStoreOptions,
-  uploads: ReadonlyArray<Upload<E, R>>
+const reference = Effect.fnUntraced(function* (
+  { database }: Writer,
+  references: ReadonlyArray<Reference>,
+  { release = [] }: ReferenceOptions
 ) {
-  const outcomes = new Map<Upload<E, R>, PutOutcome>()
-  let rest = uploads
-  for (let attempt = 1; rest.length > 0; attempt++) {
-    const live = yield* database.blobs.adopt(
-      yield* Clock.currentTimeMillis,
-      rest.flatMap((upload) => upload.references)
-    )
-    for (const upload of rest) if (live.has(upload.digest)) outcomes.set(upload, "deduplicated")
-    const missing = rest.filter((upload) => !live.has(upload.digest))
-    const expired = yield* publishMissing(database, storage, options, missing, outcomes)
-    const first = expired[0]
-    if (first !== undefined && attempt >= attemptsMax) {
-      return yield* new UploadExpired({ digest: first.digest, attempts: attempt })
-    }
-    rest = expired
-  }
-  return uploads.map((upload): PutOutcome => outcomes.get(upload) ?? "deduplicated")
+  const now = yield* Clock.currentTimeMillis
+  const live = yield* database.blobs.adopt(now, references, { release, allOrNothing: true })
+  const [first, ...others] = new Set(
+    references.map(({ digest }) => digest).filter((digest) => !live.has(digest))
+  )
+  if (first !== undefined) return yield* new BlobUnknown({ digests: [first, ...others] })
 })
 
-/** Announces, sends and publishes; answers the uploads that a collector reaped meanwhile. */
-const publishMissing = Effect.fnUntraced(function* <E, R>(
-  database: DatabaseService,
-  storage: StorageService,
-  options: BlobStoreOptions,
-  missing: ReadonlyArray<Upload<E, R>>,
-  outcomes: Map<Upload<E, R>, PutOutcome>
-) {
-  if (missing.length === 0) return []
-  // Equal bytes within one call are sent once.
-  const senders = [...new Map([...missing].reverse().map((upload) => [upload.digest, upload])).values()]
-  const expiresAt =
-    (yield* Clock.currentTimeMillis) + Duration.toMillis(options.uploadLease ?? Duration.hours(1))
-  const publications = yield* Effect.forEach(senders, (upload) =>
-    Effect.map(
-      fresh(options.prefix ?? "blobs/", upload.digest),
-      (key): Publication => ({
-        key,
-        digest: upload.digest,
-        sizeBytes: upload.sizeBytes,
-        references: missing
-          .filter((other) => other.digest === upload.digest)
-          .flatMap((other) => other.references)
+const pin = Effect.fnUntraced(function* ({ database }: Writer, digest: Digest, duration: Duration.Input) {
+  const now = yield* Clock.currentTimeMillis
+  const id = (yield* KeyNonce)()
+  const expiresAt = now + Duration.toMillis(Duration.fromInputUnsafe(duration))
+  const live = yield* database.blobs.adopt(now, [], { pins: [{ id, digest, expiresAt }] })
+  return live.has(digest) ? Option.some(id) : Option.none()
+})
+
+/** A blob that is collected and stored again while somebody opens it has moved; this often, something else is wrong. */
+const movesMax = 3
+
+const open = (
+  { database, storage }: Writer,
+  digest: Digest,
+  range: ByteRange | undefined
+): Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError> => {
+  const from = (
+    left: number,
+    gone: { readonly key: ObjectKey; readonly error: StorageError } | null
+  ): Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError> =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const found = yield* database.blobs.locate(digest)
+        if (Option.isNone(found)) return yield* new BlobUnknown({ digests: [digest] })
+        const { key } = found.value
+        // The row says that the object is there: that is for the audit.
+        if (gone?.key === key) return yield* gone.error
+        let hasBegun = false
+        const bytes = Stream.map(storage.get(key, range), (chunk) => {
+          hasBegun = true
+          return chunk
+        })
+        return Stream.catchIf(
+          bytes,
+          (error) => error.reason === "NotFound" && !hasBegun && left > 0,
+          (error) => from(left - 1, { key, error })
+        )
       })
     )
-  )
-  yield* database.blobs.intend(publications.map(({ key, digest }) => ({ key, digest, expiresAt })))
-  yield* Effect.forEach(
-    senders,
-    (upload, i) => {
-      const key = publications[i]?.key
-      return key === undefined ? Effect.void : storage.put(key, verified(upload), upload.sizeBytes)
-    },
-    { concurrency: options.concurrency ?? 8, discard: true }
-  )
-  const published = yield* database.blobs.publish(yield* Clock.currentTimeMillis, publications)
-  const reaped = new Set(
-    publications.filter((_, i) => published[i] === "expired").map(({ digest }) => digest)
-  )
-  const sent = new Set(senders)
-  for (const upload of missing) outcomes.set(upload, sent.has(upload) ? "uploaded" : "deduplicated")
-  return missing.filter((upload) => reaped.has(upload.digest))
-})
-
-/** The body, failing at its end unless it hashes to what was declared; so the store never completes the object. */
-const verified = <E, R>(upload: Upload<E, R>): Stream.Stream<Uint8Array, E | DigestMismatch, R> =>
-  Stream.suspend(() => {
-    const hash = createHash("sha256")
-    return upload.body.pipe(
-      Stream.map((chunk) => {
-        hash.update(chunk)
-        return chunk
-      }),
-      Stream.concat(
-        Stream.suspend(() => {
-          const actual = fromSha256Hex(hash.digest("hex"))
-          return actual === upload.digest
-            ? Stream.empty
-            : Stream.fail(new DigestMismatch({ declared: upload.digest, actual }))
-        })
-      )
-    )
-  })
+  return from(movesMax, null)
+}

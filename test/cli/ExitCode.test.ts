@@ -78,7 +78,14 @@ describe("the exit code", () => {
 
   it("of every error of this program has been thought of", () => {
     /** They reach only who calls the blob store, or end a phase and stand in its report. */
-    const elsewhere = ["DigestMismatch", "BlobUnknown", "UploadExpired", "LeftoversImplausible"]
+    const elsewhere = [
+      "DigestMismatch",
+      "SizeMismatch",
+      "DigestUnsupported",
+      "BlobUnknown",
+      "UploadExpired",
+      "LeftoversImplausible"
+    ]
     const tags = readdirSync(source, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts") && !name.startsWith("testing"))
       .flatMap((name) => [...readFileSync(join(source, name), "utf8").matchAll(/TaggedError<(\w+)>\(\)/g)])

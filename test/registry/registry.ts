@@ -6,16 +6,17 @@ import type { Reference } from "../../src/database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../src/domain/Digest.ts"
 import { KeyNonce, ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { BlobStore, type BlobStoreOptions, type Upload } from "../../src/registry/BlobStore.ts"
+import type { SweepSettings } from "../../src/sweep/Settings.ts"
 import type { Sweep } from "../../src/sweep/Sweep.ts"
 import { clean, day, journaled, sweepAfter, World, world } from "../sweep/support/World.ts"
 
 /** A blob store over a world of its own, with keys that end in 1, 2, 3 … */
-export const registry = (options: BlobStoreOptions = {}) =>
+export const registry = (options: BlobStoreOptions = {}, settings: Partial<SweepSettings> = {}) =>
   Layer.unwrap(
     Effect.sync(() => {
       let nonce = 0
       const nonces = Layer.succeed(KeyNonce, () => String(++nonce))
-      return BlobStore.layer(options).pipe(Layer.provideMerge(world()), Layer.provideMerge(nonces))
+      return BlobStore.layer(options).pipe(Layer.provideMerge(world(settings)), Layer.provideMerge(nonces))
     })
   )
 

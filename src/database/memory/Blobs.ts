@@ -1,18 +1,19 @@
 /** The side of the writers, in memory. */
 import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
-import { type Blobs, type Publication, type PublishOutcome, touchEveryMillis } from "../Database.ts"
+import { type Blobs, type Pin, type Publication, type PublishOutcome, touchEveryMillis } from "../Database.ts"
 import { byKey, journalRow, referenceId, type State } from "./State.ts"
 import { isSuspect } from "./Suspects.ts"
 
 export const blobs = (state: State): Blobs => ({
-  adopt: (now, references, { pins = [], release = [] } = {}) =>
+  adopt: (now, references, { pins = [], release = [], allOrNothing = false } = {}) =>
     Effect.sync(() => {
       const digests = new Set([...references, ...pins].map(({ digest }) => digest))
       const live = new Set([...digests].filter((digest) => holdBlob(state, now, digest)))
+      if (allOrNothing && live.size < digests.size) return live
       for (const reference of references)
         if (live.has(reference.digest)) state.references.set(referenceId(reference), reference)
-      for (const pin of pins) if (live.has(pin.digest)) state.pins.set(pin.id, pin)
+      for (const pin of pins) if (live.has(pin.digest)) setPin(state, pin)
       if (references.every(({ digest }) => live.has(digest))) for (const id of release) state.pins.delete(id)
       return live
     }),
@@ -79,6 +80,12 @@ export const holdBlob = (state: State, now: number, digest: Digest): boolean => 
   return true
 }
 
+/** Of equal ids the last wins, and the later expiry. */
+const setPin = (state: State, pin: Pin): void => {
+  const before = state.pins.get(pin.id)?.expiresAt ?? pin.expiresAt
+  state.pins.set(pin.id, { ...pin, expiresAt: Math.max(pin.expiresAt, before) })
+}
+
 const publish = (
   state: State,
   now: number,
@@ -97,6 +104,6 @@ const publish = (
     state.journal.set(replaces ? row.key : key, journalRow(digest, sizeBytes, "duplicate", now))
   state.orphans.delete(digest)
   for (const reference of references) state.references.set(referenceId(reference), reference)
-  for (const pin of pins) state.pins.set(pin.id, pin)
+  for (const pin of pins) setPin(state, pin)
   return row === undefined || replaces ? "published" : "deduplicated"
 }

@@ -47,12 +47,13 @@ const adopt = (
   type: DigestType,
   now: number,
   references: ReadonlyArray<Reference>,
-  { pins = [], release = [] }: Holds
+  { pins = [], release = [], allOrNothing = false }: Holds
 ) => {
   const digests = [...new Set([...references, ...pins].map(({ digest }) => digest))]
   return session.transaction(
     Effect.gen(function* () {
       const live = yield* hold(session, type, now, digests)
+      if (allOrNothing && live.size < digests.length) return live
       yield* refer(
         session,
         now,

@@ -44,6 +44,8 @@ export interface Holds {
   readonly pins?: ReadonlyArray<Pin>
   /** Ids of pins to be released in the same transaction, whether or not they exist. */
   readonly release?: ReadonlyArray<string>
+  /** Add nothing and release nothing unless every digest lives. Those that do are marked used all the same. */
+  readonly allOrNothing?: boolean
 }
 
 /**

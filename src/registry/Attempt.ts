@@ -1,0 +1,121 @@
+/**
+ * One attempt at an upload: a key is announced, bytes go to it, and the announcement is kept alive meanwhile. Steps W2
+ * and W3 of docs/design/protocol.md.
+ *
+ * A writer never deletes an object, not even its own: what an attempt leaves behind belongs to its announcement, which
+ * a collector reaps. An answer that was lost may hide that the key has become a blob's.
+ */
+import { Clock, Effect, type Stream } from "effect"
+import type { Database, Intent } from "../database/Database.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
+import type { Digest } from "../domain/Digest.ts"
+import { fresh, freshUnnamed, type ObjectKey } from "../domain/ObjectKey.ts"
+import type { StorageError } from "../domain/StorageError.ts"
+import type { Storage } from "../storage/Storage.ts"
+import type { DigestMismatch, SizeMismatch } from "./failures.ts"
+import { type Declared, type Flow, type Measure, measured } from "./Measure.ts"
+
+/** What every attempt needs. */
+export interface Writer {
+  readonly database: Database["Service"]
+  readonly storage: Storage["Service"]
+  readonly prefix: string
+  readonly leaseMillis: number
+  /** How long a blob is kept to which nothing refers yet, unless the caller says. */
+  readonly pinMillis: number
+  readonly concurrency: number
+}
+
+/** Bytes that a store has acknowledged. */
+export interface Sent extends Measure {
+  readonly key: ObjectKey
+}
+
+/** An upload that is reaped this often is not unlucky; its lease is too short. */
+export const attemptsMax = 3
+
+/**
+ * Announces an upload for each of `digests`, null where it is not known yet; their keys. Keys whose announcement
+ * failed are forgotten, because nobody knows whether it was made: others are drawn.
+ */
+export const announceAll = (writer: Writer, digests: ReadonlyArray<Digest | null>) =>
+  Effect.gen(function* () {
+    const { database, leaseMillis, prefix } = writer
+    const expiresAt = (yield* Clock.currentTimeMillis) + leaseMillis
+    const intents: ReadonlyArray<Intent> = yield* Effect.forEach(digests, (digest) =>
+      Effect.map(digest === null ? freshUnnamed(prefix) : fresh(prefix, digest), (key) => ({
+        key,
+        digest,
+        expiresAt
+      }))
+    )
+    yield* database.blobs.intend(intents)
+    return intents.map(({ key }) => key)
+  }).pipe(Effect.retry({ times: attemptsMax - 1, while: (error) => error.isRetryable }))
+
+/** The same for one upload. */
+export const announce = (writer: Writer, digest: Digest | null) =>
+  Effect.flatMap(announceAll(writer, [digest]), ([key]) =>
+    key === undefined
+      ? Effect.die(new Error("One upload was announced, and has no key"))
+      : Effect.succeed(key)
+  )
+
+/** Sends a body to a key that was announced; what it was. */
+export const send = <E, R>(
+  { database, storage }: Writer,
+  key: ObjectKey,
+  body: Stream.Stream<Uint8Array, E, R>,
+  declared: Declared,
+  flow: Flow
+): Effect.Effect<Sent, E | DatabaseError | StorageError | DigestMismatch | SizeMismatch, R> =>
+  Effect.suspend(() => {
+    let measure: Measure | null = null
+    const checked = measured(body, declared, flow, (found) => {
+      measure = found
+    })
+    // When the intent is gone already, the upload goes on: its bytes may be copied from here, and perhaps nowhere else.
+    const onMultipart = (uploadId: string) => Effect.asVoid(database.blobs.recordMultipart(key, uploadId))
+    return Effect.flatMap(storage.put(key, checked, declared.sizeBytes, { onMultipart }), () =>
+      measure === null
+        ? Effect.die(new Error(`The store acknowledged ${key} without having read its body to the end`))
+        : Effect.succeed({ key, ...measure })
+    )
+  })
+
+/**
+ * Runs `effect` and renews the announcements of `keys` every third of their lease, as long as bytes come or the store
+ * is busy with the last of them. A body that stands still for longer than the lease is taken for dead.
+ */
+export const renewing = <A, E, R>(
+  writer: Writer,
+  keys: ReadonlyArray<ObjectKey>,
+  flow: Flow,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.scoped(Effect.andThen(Effect.forkScoped(renewal(writer, keys, flow)), effect))
+
+const renewal = Effect.fnUntraced(function* (
+  { database, leaseMillis }: Writer,
+  keys: ReadonlyArray<ObjectKey>,
+  flow: Flow
+) {
+  let kept = keys
+  while (kept.length > 0) {
+    yield* Effect.sleep(leaseMillis / 3)
+    const isAlive = flow.hasMoved || flow.reading === 0
+    flow.hasMoved = false
+    if (!isAlive) continue
+    const found = yield* database.blobs.renew(kept, (yield* Clock.currentTimeMillis) + leaseMillis).pipe(
+      // The next third comes before the lease ends.
+      Effect.catch((error) =>
+        Effect.as(Effect.logWarning("An upload's lease could not be renewed", error), new Set(kept))
+      )
+    )
+    const lost = kept.filter((key) => !found.has(key))
+    if (lost.length > 0) {
+      yield* Effect.annotateLogs(Effect.logWarning("An upload under way was reaped"), { keys: lost })
+    }
+    kept = kept.filter((key) => found.has(key))
+  }
+})
