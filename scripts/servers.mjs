@@ -29,7 +29,7 @@ import * as radosgw from "./servers/radosgw.mjs"
 
 export { Missing }
 
-const cacheFolder = () =>
+export const cacheFolder = () =>
   resolve(process.env.ARTIFACT_GC_REAL_DIR || fileURLToPath(new URL("../.real", import.meta.url)))
 
 const s3Server = () => {

@@ -1,0 +1,143 @@
+/* Collectors: src/sweep on src/database/postgres/Orphans.ts and Journal.ts.
+ *
+ * Each task is a process of its own, so any number of collectors may be at any of them in any order. A task that
+ * remembers nothing between two transactions needs one process, however many collectors there are.
+ */
+
+#ifdef PIN_IGNORED
+#define unused (reference == 0)
+#else
+#define unused (reference == 0 && pin == 0)
+#endif
+
+/* find, record: advisory. What find saw may be long past when record writes it down, so any row may be condemned. */
+proctype Condemn()
+{
+end:    do
+        :: d_step { row != NONE && !condemned && !locked ->
+                    condemned = 1; printf("collector: record, the row is condemned\n") }
+#ifndef LIVE
+        /* restore: a person takes the condemnation back. */
+        :: d_step { condemned && !locked -> condemned = 0; printf("user: restore\n") }
+#endif
+        od
+}
+
+/* The foreign key's own check when a row is deleted. Left out elsewhere: the protocol must not need it. */
+#ifdef FK_NET
+#define FK_REFUSES (reference != 0 || pin != 0)
+#else
+#define FK_REFUSES false
+#endif
+
+inline purgeRow()
+{
+        JOURNAL(row);
+        YOUNG(youngPurge, row);
+        printf("collector: purge, commit: the row is gone, key %d to the journal\n", row);
+        row = NONE;
+        condemned = 0;
+        locked = 0
+}
+
+/* The transaction of purge, from its lock to its commit. */
+proctype Purge()
+{
+end:    do
+#if defined(ONE_STATEMENT)
+        /* Mutant: the statement's snapshot is older than its lock, and so is what it knows of references. */
+        :: d_step { row != NONE && condemned && unused -> printf("collector: purge, snapshot: unreferenced\n") }
+           if
+           :: d_step { row != NONE && !FK_REFUSES -> purgeRow() }
+           :: d_step { row == NONE || FK_REFUSES -> printf("collector: purge, rolled back\n") }
+           fi
+#elif defined(NO_RECHECK)
+        :: d_step { row != NONE && condemned -> printf("collector: purge, takes the condemned row on trust\n") }
+           d_step { if :: row != NONE -> purgeRow() :: else fi }
+#else
+#ifdef DELETE_FIRST
+        /* Mutant: the object goes before the transaction that decides. */
+        :: d_step { row != NONE && condemned && unused -> printf("collector: purge, will take the row\n") }
+           d_step { if :: row != NONE -> DROP(object, row); printf("collector: delete of key %d before the purge\n", row) :: else fi }
+#else
+        :: d_step { row != NONE && condemned -> locked = 1; printf("collector: purge, locks the row\n") }
+#endif
+           /* The second statement: its snapshot is newer than the lock. */
+           if
+           :: d_step { row != NONE && unused -> purgeRow() }
+           :: d_step { row == NONE || !unused -> condemned = 0; locked = 0; printf("collector: purge, absolved\n") }
+           :: d_step { FAULT; locked = 0; printf("collector: dies, purge is rolled back\n") }
+           fi
+#endif
+        od
+}
+
+/* reapIntents: any intent, at any time. */
+proctype Reap(byte k)
+{
+end:    do
+        :: d_step { HAS(intent, k) -> DROP(intent, k); JOURNAL(k); YOUNG(youngReap, k);
+                    printf("collector: reap, the intent of key %d to the journal\n", k) }
+        od
+}
+
+/* Pins past their end: any pin, at any time. */
+proctype Expire(byte w)
+{
+end:    do
+        :: d_step { HAS(pin, w) -> DROP(pin, w); printf("collector: the pin of writer %d expires\n", w) }
+        od
+}
+
+/* A key that a row owns again is struck off; only a writer that uses a key twice can bring that about. */
+#define CLAIM(k) \
+        :: d_step { k < K && HAS(due, k) && row != k -> key = k; ADD(lateDelete, k); printf("collector: claim of key %d\n", k) } \
+        :: d_step { k < K && HAS(due, k) && row == k -> DROP(journal, k); printf("collector: claim, key %d is owned again\n", k) } \
+           goto start
+
+/* claim, storage.delete, confirm. The lease of a claim may have run out at once, so several may have one key. */
+proctype Delete()
+{
+        byte key;
+
+start:  key = 0;
+end:    if
+        CLAIM(0)
+        CLAIM(1)
+        CLAIM(2)
+        CLAIM(3)
+        fi;
+        if
+        :: d_step { DROP(object, key); printf("collector: delete of key %d is acknowledged\n", key) }
+        :: d_step { FAULT; printf("collector: dies, or its delete of key %d times out\n", key) }
+           goto start
+        fi;
+        if
+        :: d_step { DROP(journal, key); printf("collector: confirm of key %d\n", key) }
+        :: d_step { FAULT; printf("collector: dies before it confirms key %d\n", key) }
+        fi;
+        goto start
+}
+
+#define JOURNAL_LEFTOVER(k) ADD(journal, k); printf("collector: leftovers, key %d to the journal\n", k)
+
+/* The leftover sweep: LIST first, then one snapshot of the catalogue. */
+proctype Leftovers(byte k)
+{
+end:    do
+#ifdef ASK_FIRST
+        :: d_step { !owned(k) -> printf("collector: leftovers, the catalogue does not know key %d\n", k) }
+           if
+           :: d_step { HAS(object, k) -> JOURNAL_LEFTOVER(k) }
+           :: d_step { !HAS(object, k) -> skip }
+           fi
+#else
+        :: d_step { HAS(object, k) -> printf("collector: leftovers, LIST shows key %d\n", k) }
+           if
+           :: d_step { !owned(k) -> JOURNAL_LEFTOVER(k) }
+           :: d_step { owned(k) -> printf("collector: leftovers, key %d is owned\n", k) }
+           :: d_step { FAULT; printf("collector: dies, its listing is lost\n") }
+           fi
+#endif
+        od
+}
