@@ -1,6 +1,6 @@
 /* Witnesses: situations that must be reachable. Without them a model in which too little happens would hold, too. */
 #ifdef WITNESS
-#if WITNESS == 1        /* A blob lives again under its second key, with a DELETE of the first still under way. */
+#if WITNESS == 1        /* A blob lives under its second key, with a DELETE of the first still under way. */
 #define SITUATION (row == 1 && HAS(reference, 0) && HAS(lateDelete, 0))
 #elif WITNESS == 2      /* Every key was used, and nothing is left. */
 #define SITUATION (nextKey == K && row == NONE && intent == 0 && journal == 0 && object == 0 && pin == 0)

@@ -108,7 +108,7 @@ const leaks = [
 
 /** A model in which too little happens would hold, too. */
 const witnesses = [
-  ["reached-second-key", "a blob lives again while a DELETE of its first key is under way"],
+  ["reached-second-key", "a blob lives under its second key while a DELETE of the first is under way"],
   ["reached-clean", "every key was used and nothing is left"],
   ["reached-leftover", "a PUT takes effect after the delete, and the listing finds it"],
   ["reached-stale-mark", "a purge has locked a row that is referenced"],

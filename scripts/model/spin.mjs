@@ -126,9 +126,33 @@ const step = /^(writer|collector|user|reader|network|replica|failover|BROKEN|REA
 /** The steps that led there, in the model's words. What follows `for ever:` is repeated, nothing or not. */
 const replay = async (spin, options, at) => {
   const { output } = await execute(spin, ["-t", "-T", ...options, "protocol.pml"], at)
-  return output.split("\n").flatMap((raw) => {
-    const line = raw.trim()
-    if (line.includes("START OF CYCLE")) return ["for ever:"]
-    return step.test(line) ? [line] : []
-  })
+  const lines = output.split("\n").map((line) => line.trim())
+  const cycle = lines.findIndex((line) => line.includes("START OF CYCLE"))
+  const steps = (part) => part.filter((line) => step.test(line))
+  if (cycle < 0) return steps(lines)
+  return [
+    ...withoutRounds(steps(lines.slice(0, cycle))),
+    "for ever:",
+    ...new Set(steps(lines.slice(cycle + 1)))
+  ]
+}
+
+/** How rounds end that changed nothing, and the steps they consist of. */
+const rounds = [
+  [/purge, absolved$/, /purge, locks the row$/, /the row is condemned$/],
+  [/is owned$/, /LIST shows/]
+]
+
+/** A search for endless runs prefers long ones; the rounds in which a collector achieved nothing are left out. */
+const withoutRounds = (steps) => {
+  const kept = []
+  for (const each of steps) {
+    const round = rounds.find(([last]) => last.test(each))
+    if (!round) kept.push(each)
+    for (const earlier of round?.slice(1) ?? []) {
+      const index = kept.findLastIndex((line) => earlier.test(line))
+      if (index >= 0) kept.splice(index, 1)
+    }
+  }
+  return kept
 }
