@@ -1,4 +1,4 @@
-/* Collectors: src/sweep on src/database/postgres/Orphans.ts and Journal.ts.
+/* Collectors: src/sweep on the verbs of src/database/verbs/Orphans.ts, Journal.ts and Leftovers.ts.
  *
  * Each task is a process of its own, so any number of collectors may be at any of them in any order. A task that
  * remembers nothing between two transactions needs one process, however many collectors there are.
@@ -81,7 +81,7 @@ end:    do
         od
 }
 
-/* Pins past their end: any pin, at any time. */
+/* expirePins: any pin, at any time. */
 proctype Expire(byte w)
 {
 end:    do
@@ -121,7 +121,8 @@ end:    if
 
 #define JOURNAL_LEFTOVER(k) ADD(journal, k); printf("collector: leftovers, key %d to the journal\n", k)
 
-/* The leftover sweep: LIST first, then one snapshot of the catalogue. */
+/* storage.list, then leftovers.journal: one snapshot of the catalogue, taken after the page was listed. Each key
+ * is looked at for itself, so that a listing may take as long as it likes. */
 proctype Leftovers(byte k)
 {
 end:    do

@@ -1,4 +1,4 @@
-/* Writers: src/registry/BlobStore.ts on src/database/postgres/Blobs.ts.
+/* Writers: src/registry/BlobStore.ts on the verbs of src/database/verbs/Blobs.ts.
  *
  * A writer that dies leaves its intent, object, pin or reference behind and begins again, or never comes back:
  * both are the state START without more. So is one that gives up.
@@ -41,14 +41,14 @@ end:    if
            d_step { ADD(reference, w); condemned = 0; printf("writer %d: inserts a reference, unchecked\n", w) };
            goto start
 #else
-        /* adopt: a dedup hit with its reference in the same transaction. A pin made before goes with it, so this
-         * is also the reference that comes later. */
+        /* adopt: a dedup hit with its reference in the same transaction, which releases the pin, if there is one. So
+         * this is also the reference that comes later. */
         :: d_step { canRefer && !(HAS(reference, w) && !HAS(pin, w)) ->
                     ADD(reference, w); DROP(pin, w); condemned = 0;
                     printf("writer %d: adopt, reference\n", w) }
            goto start
 #endif
-        /* pin: a dedup hit, to be referred to later. */
+        /* adopt with a pin alone: a dedup hit, to be referred to later. */
         :: d_step { canRefer && !HAS(pin, w) -> ADD(pin, w); condemned = 0; printf("writer %d: pin\n", w) }
            goto start
         /* unpin: no reference will come. */
@@ -65,6 +65,11 @@ end:    if
         fi;
 
 send:   if
+#ifdef INTEND_AGAIN
+        /* Mutant: the answer of intend was lost, and it is repeated. */
+        :: d_step { ADD(intent, key); printf("writer %d: intend, key %d once more\n", w, key) }
+           goto send
+#endif
         :: d_step { ADD(object, key); printf("writer %d: put of key %d is acknowledged\n", w, key) }
         :: d_step { FAULT; ADD(latePut, key); printf("writer %d: put of key %d times out\n", w, key) }
            goto send

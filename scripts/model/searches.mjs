@@ -73,6 +73,12 @@ const mutants = [
   ["delete-first", "the object is deleted before the purge commits", "I1", { DELETE_FIRST: 1, ONLY: 1 }],
   ["delete-first-reader", "the same, seen by a reader", "I4", { DELETE_FIRST: 1, ONLY: 4 }],
   ["same-key", "an upload uses its key again (the digest itself)", "I1", { SAME_KEY: 1, K: 1, W: 1 }],
+  [
+    "intend-again",
+    "an intend whose answer was lost is repeated, and may have been reaped",
+    "I1",
+    { INTEND_AGAIN: 1 }
+  ],
   ["publish-blind", "publish does not ask whether its intent was reaped", "I1", { PUBLISH_BLIND: 1 }],
   ["ask-first", "the leftover sweep asks the database, then lists", "I1", { ASK_FIRST: 1 }],
   ["no-fk", "references are inserted without the foreign key's lock and check", "I1", { NO_FK: 1 }],
