@@ -1,101 +1,22 @@
-/**
- * The contract against a real server, named by `REAL_S3_*` in the environment (`scripts/servers.mjs` sets it).
- * Without it these tests are skipped, and say so.
- */
+/** The contract against a real server, and what goes wrong with one. See s3/real.ts. */
 import { randomUUID } from "node:crypto"
-import { CreateBucketCommand, ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3"
+import { ListMultipartUploadsCommand } from "@aws-sdk/client-s3"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Redacted, Stream } from "effect"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import * as S3 from "../../src/storage/S3.ts"
+import type { StorageError } from "../../src/domain/StorageError.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { type ContractOptions, storageContract } from "./contract.ts"
+import { storageContract } from "./contract.ts"
+import { dialect, layer, onRealS3, options, sdk, storageOf } from "./s3/real.ts"
 
-const {
-  REAL_S3_ENDPOINT: endpoint,
-  REAL_S3_REGION: region = "us-east-1",
-  REAL_S3_ACCESS_KEY_ID: accessKeyId = "",
-  REAL_S3_SECRET_ACCESS_KEY: secretAccessKey = "",
-  REAL_S3_BUCKET: bucket = "artifact-gc-test",
-  REAL_S3_SERVER: server = ""
-} = process.env
+onRealS3("Storage", (name) => {
+  storageContract(`S3 (${name})`, layer, { timeout: 30_000, ...dialect })
 
-/** What servers are known to do differently, by `REAL_S3_SERVER`. None of it meets the keys that we make. */
-const dialects: Record<string, ContractOptions> = {
-  minio: {
-    hidesNested: "the walk of its directories stops at an object",
-    refused: [
-      {
-        why: "segments become directories of the server",
-        keys: (key) =>
-          // The contract's keys follow a "/".
-          /^\/|\/\/|(^|\/)\.\.?(\/|$)/.test(key) ||
-          key.split("/").some((segment) => Buffer.byteLength(segment) > 255) ||
-          // A name is longer on disk when it ends in "/".
-          (key.endsWith("/") && Buffer.byteLength(key.split("/").at(-2) ?? "") > 240)
-      }
-    ]
-  }
-}
-
-/** Servers that the contract cannot be asked of. */
-const unfit: Record<string, string> = {
-  versitygw: "v1.8.0 (posix) stores a//b as a/b and fails puts (409) into a directory that a delete empties"
-}
-
-const options: S3.S3Options = {
-  bucket,
-  region,
-  endpoint,
-  credentials: { accessKeyId: Redacted.make(accessKeyId), secretAccessKey: Redacted.make(secretAccessKey) },
-  // Few connections, so that one that is lost is missed; few bytes, so that the contract's bodies take all ways in.
-  maxConnections: 8,
-  multipartAboveBytes: 5 * 1024 * 1024
-}
-
-/** The SDK itself, for what `Storage` does not show. */
-const sdk = Effect.acquireRelease(
-  Effect.sync(
-    () =>
-      new S3Client({
-        region,
-        forcePathStyle: true,
-        credentials: { accessKeyId, secretAccessKey },
-        ...(endpoint === undefined ? {} : { endpoint })
-      })
-  ),
-  (client) => Effect.sync(() => client.destroy())
-)
-
-/** Makes the bucket if it is not there; it stays, since it may be somebody's. */
-const bucketThere = Layer.effectDiscard(
-  Effect.gen(function* () {
-    const client = yield* sdk
-    yield* Effect.promise(() =>
-      client.send(new CreateBucketCommand({ Bucket: bucket })).catch(() => undefined)
-    )
-  })
-)
-const layer = S3.layer(options).pipe(Layer.provide(bucketThere))
-
-const storageOf = (options: S3.S3Options) => Effect.map(Layer.build(S3.layer(options)), Context.get(Storage))
-
-if (endpoint === undefined) {
-  describe("Storage on a real S3", () => {
-    it.skip("needs REAL_S3_ENDPOINT", () => undefined)
-  })
-} else if (unfit[server] !== undefined) {
-  describe(`Storage on ${server}`, () => {
-    it.skip(`is not for this server: ${unfit[server]}`, () => undefined)
-  })
-} else {
-  storageContract(`S3 (${server || endpoint})`, layer, { timeout: 30_000, ...dialects[server] })
-
-  describe(`S3 (${server || endpoint})`, () => {
+  describe(`S3 (${name})`, () => {
     const unfinished = Effect.fnUntraced(function* (key: ObjectKey) {
       const client = yield* sdk
       // The whole key, because MinIO knows no shorter prefix here.
-      const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: key })
+      const command = new ListMultipartUploadsCommand({ Bucket: options.bucket, Prefix: key })
       return (yield* Effect.promise(() => client.send(command))).Uploads ?? []
     })
 
@@ -131,24 +52,33 @@ if (endpoint === undefined) {
       "tells wrong credentials from a bucket that is not there",
       () =>
         Effect.gen(function* () {
+          const { credentials } = options
+          assert.isDefined(credentials)
           const wrong = yield* storageOf({
             ...options,
-            credentials: {
-              accessKeyId: Redacted.make(accessKeyId),
-              secretAccessKey: Redacted.make("wrong-secret")
-            }
+            credentials: { ...credentials, secretAccessKey: Redacted.make("wrong-secret") }
           })
           const denied = yield* Effect.flip(wrong.probe)
           assert.strictEqual(denied.reason, "AccessDenied")
           assert.notInclude(`${denied.message}${denied.stack}`, "wrong-secret")
           const absent = yield* storageOf({ ...options, bucket: `absent-${randomUUID()}` })
           const key = ObjectKey.make("a")
-          assert.strictEqual((yield* Effect.flip(absent.probe)).reason, "NotFound")
-          assert.strictEqual((yield* Effect.flip(absent.delete([key]))).reason, "NotFound")
-          assert.strictEqual((yield* Effect.flip(Stream.runDrain(absent.list("")))).reason, "NotFound")
-          assert.strictEqual((yield* Effect.flip(absent.put(key, Stream.empty, 0))).reason, "NotFound")
+          const calls: Record<string, Effect.Effect<unknown, StorageError>> = {
+            probe: absent.probe,
+            list: Stream.runDrain(absent.list("")),
+            delete: absent.delete([key]),
+            put: absent.put(key, Stream.empty, 0),
+            "put of unknown length": absent.put(key, Stream.empty, null),
+            copy: absent.copy(key, ObjectKey.make("b")),
+            multiparts: Stream.runDrain(absent.multiparts("")),
+            skew: absent.skew,
+            traits: absent.traits
+          }
+          for (const [call, effect] of Object.entries(calls)) {
+            assert.strictEqual((yield* Effect.flip(effect)).reason, "NotFound", call)
+          }
         }),
       30_000
     )
   })
-}
+})

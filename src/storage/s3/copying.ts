@@ -1,6 +1,7 @@
 /** Copies that the store makes by itself: no byte comes through this process. */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
 import { checkCopy } from "../refusals.ts"
 import type { Bucket } from "./Bucket.ts"
 import { evenParts } from "./body.ts"
@@ -25,34 +26,67 @@ export const copyObject = Effect.fn("S3.copy")(function* (
   from: ObjectKey,
   to: ObjectKey
 ) {
-  const { calls, requests } = bucket
   yield* checkCopy(from, to)
-  const { ContentLength: sizeBytes, ETag: etag } = yield* requests.repeated({
-    operation: "copy",
-    subject: from,
-    send: (signal) => calls.head(from, signal)
-  })
+  const { ContentLength: sizeBytes, ETag: etag } = yield* describe(bucket, from)
   if (sizeBytes === undefined) return yield* misbehaved("copy", from, "the answer has no size")
-  if (sizeBytes <= inPartsAboveBytes) {
-    const send = (signal: AbortSignal) => calls.copy(from, to, signal)
-    yield* requests.repeated({ operation: "copy", subject: from, patience, send })
-    return
-  }
-  const size = evenParts(sizeBytes, Math.min(partBytes, inPartsAboveBytes))(0)
+  const copying =
+    sizeBytes <= inPartsAboveBytes
+      ? copyWhole(bucket, from, to)
+      : copyInParts(bucket, { key: from, etag, sizeBytes }, to, Math.min(partBytes, inPartsAboveBytes))
+  yield* Effect.catchIf(
+    copying,
+    ({ reason }) => reason === "NotFound",
+    (error) => Effect.andThen(describe(bucket, from), Effect.fail(doubted(error)))
+  )
+})
+
+const describe = ({ calls, requests }: Bucket, key: ObjectKey) =>
+  requests.repeated({ operation: "copy", subject: key, send: (signal) => calls.head(key, signal) })
+
+/**
+ * Whoever asked takes `NotFound` for "there is no such object". Some stores say it of one that they show (radosgw 16 of
+ * a key with "%" that is copied in parts), and then it must not be passed on.
+ */
+const doubted = ({ detail, subject }: StorageError): StorageError =>
+  misbehaved("copy", subject, `the store does not find what it shows: ${detail}`)
+
+const copyWhole = ({ calls, requests }: Bucket, from: ObjectKey, to: ObjectKey) =>
+  Effect.asVoid(
+    requests.repeated({
+      operation: "copy",
+      subject: from,
+      patience,
+      send: (signal) => calls.copy(from, to, signal)
+    })
+  )
+
+interface Source {
+  readonly key: ObjectKey
+  readonly etag: string | undefined
+  readonly sizeBytes: number
+}
+
+const copyInParts = (
+  bucket: Bucket,
+  { etag, key, sizeBytes }: Source,
+  to: ObjectKey,
+  leastBytes: number
+): Effect.Effect<void, StorageError> => {
+  const size = evenParts(sizeBytes, leastBytes)(0)
   const starts = Array.from({ length: Math.ceil(sizeBytes / size) }, (_, index) => index * size)
-  yield* inOneUpload(bucket, "copy", to, (upload) =>
+  return inOneUpload(bucket, "copy", to, (upload) =>
     Effect.forEach(
       starts,
       (start, index) => {
         const range = { start, end: Math.min(start + size, sizeBytes) - 1 }
-        return requests.repeated({
+        return bucket.requests.repeated({
           operation: "copy",
-          subject: from,
+          subject: key,
           patience,
-          send: (signal) => calls.copyPart(upload, index + 1, { key: from, etag }, range, signal)
+          send: (signal) => bucket.calls.copyPart(upload, index + 1, { key, etag }, range, signal)
         })
       },
       { concurrency: partsAtOnce }
     )
   )
-})
+}

@@ -10,7 +10,7 @@ import type { StorageError } from "../../domain/StorageError.ts"
 import type { MultipartUpload } from "../Storage.ts"
 import type { Bucket, Marker, Part, Upload, UploadListing } from "./Bucket.ts"
 import { misbehaved, RequestFailed } from "./failure.ts"
-import { decoded, readKey, warnOfIllegal } from "./names.ts"
+import { possibleKeys, readKey, warnOfIllegal } from "./names.ts"
 
 /** S3 may take minutes to assemble an object of many parts, and says so in the documentation of the request. */
 const completePatience = 10
@@ -103,28 +103,36 @@ const listPage = Effect.fn("S3.multiparts")(function* (bucket: Bucket, prefix: s
   return [uploads.length === 0 ? [] : [uploads], yield* readMarker(subject, from, listing)] as const
 })
 
+/** An upload as a page names it. */
+interface Begun {
+  /** What its key may be; mostly there is no doubt. */
+  readonly keys: ReadonlyArray<ObjectKey>
+  readonly uploadId: string
+  readonly begunAt: number
+}
+
 /** What the page names. An upload without an id or a time is none that can be judged, so the page is an error. */
 const readPage = Effect.fnUntraced(function* (subject: string, listing: UploadListing) {
-  const begun: Array<MultipartUpload> = []
+  const begun: Array<Begun> = []
   let illegal = 0
   for (const { Key, UploadId, Initiated } of listing.Uploads ?? []) {
-    const key = readKey(Key, listing)
-    if (key === undefined) {
+    const keys = possibleKeys(Key, listing)
+    if (keys.length === 0) {
       illegal++
       continue
     }
     const begunAt = Initiated?.getTime()
     if (UploadId === undefined || begunAt === undefined || Number.isNaN(begunAt)) {
-      return yield* misbehaved("list", subject, `the store listed an upload of "${key}" without id or time`)
+      return yield* misbehaved("list", subject, `the store listed an upload of "${Key}" without id or time`)
     }
-    begun.push({ key, uploadId: UploadId, lastActivityAt: begunAt })
+    begun.push({ keys, uploadId: UploadId, begunAt })
   }
   return { begun, illegal }
 })
 
 /**
- * Where the listing goes on: behind its last upload. That is what the store's own marker says, but not in which
- * encoding (radosgw leaves it as it is, S3 encodes it like the names). A store that answers with where we have been
+ * Where the listing goes on: behind its last upload. The store's own marker is that of an encoded listing encoded, and
+ * of one that does not say so not (radosgw), so it is taken only there. A store that answers with where we have been
  * would keep us for ever.
  */
 const readMarker = Effect.fnUntraced(function* (
@@ -134,8 +142,8 @@ const readMarker = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Option.Option<Marker>, StorageError> {
   if (listing.IsTruncated !== true) return Option.none()
   const last = listing.Uploads?.at(-1)
-  const key = decoded(last?.Key, listing) ?? listing.NextKeyMarker
-  const id = last?.UploadId ?? listing.NextUploadIdMarker
+  const key = listing.EncodingType === "url" ? readKey(last?.Key, listing) : listing.NextKeyMarker
+  const id = listing.NextUploadIdMarker ?? last?.UploadId
   if (key === undefined || (key === from.key && id === from.id)) {
     return yield* misbehaved("list", subject, "the store says that there is more and not where")
   }
@@ -143,16 +151,26 @@ const readMarker = Effect.fnUntraced(function* (
 })
 
 /** The upload with the time of its newest part; none when it ended since it was listed. */
-const lastActivity = (
+const lastActivity = Effect.fnUntraced(function* (bucket: Bucket, { begunAt, keys, uploadId }: Begun) {
+  for (const key of keys) {
+    const newest = yield* newestPart(bucket, { Key: key, UploadId: uploadId })
+    if (Option.isNone(newest)) continue
+    return Option.some<MultipartUpload>({ key, uploadId, lastActivityAt: Math.max(begunAt, newest.value) })
+  }
+  return Option.none<MultipartUpload>()
+})
+
+/** When the newest part was written, 0 if there is none; nothing when there is no such upload. */
+const newestPart = (
   { calls, requests }: Bucket,
-  upload: MultipartUpload
-): Effect.Effect<Option.Option<MultipartUpload>, StorageError> =>
+  upload: Upload
+): Effect.Effect<Option.Option<number>, StorageError> =>
   Stream.paginate(undefined, (after: string | undefined) =>
     requests
       .repeated({
         operation: "list",
-        subject: upload.key,
-        send: (signal) => calls.listParts({ Key: upload.key, UploadId: upload.uploadId }, after, signal)
+        subject: upload.Key,
+        send: (signal) => calls.listParts(upload, after, signal)
       })
       .pipe(
         Effect.map(({ IsTruncated, NextPartNumberMarker: next, Parts = [] }) => {
@@ -165,9 +183,9 @@ const lastActivity = (
       )
   ).pipe(
     Stream.runFold(
-      () => upload.lastActivityAt,
+      () => 0,
       (latest, at) => Math.max(latest, at)
     ),
-    Effect.map((lastActivityAt) => Option.some({ ...upload, lastActivityAt })),
+    Effect.asSome,
     Effect.catchIf(isOver, () => Effect.succeedNone)
   )

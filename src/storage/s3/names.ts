@@ -2,26 +2,35 @@
 import { Effect, Schema } from "effect"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
 
-/** The text that a listing means; nothing when its encoding is broken. Forms' encoding: a space may be "+". */
-export const decoded = (
-  text: string | undefined,
-  { EncodingType }: { readonly EncodingType?: string | undefined }
-): string | undefined => {
-  if (text === undefined || EncodingType !== "url") return text
-  try {
-    return decodeURIComponent(text.replaceAll("+", " "))
-  } catch {
-    return undefined
-  }
+interface Encoded {
+  readonly EncodingType?: string | undefined
 }
 
 /** The key that a listing names; nothing when it is not legal here (U+0000, broken UTF-8). */
-export const readKey = (
-  text: string | undefined,
-  listing: { readonly EncodingType?: string | undefined }
-): ObjectKey | undefined => {
-  const key = decoded(text, listing)
+export const readKey = (text: string | undefined, { EncodingType }: Encoded): ObjectKey | undefined => {
+  const key = EncodingType === "url" ? decoded(text) : text
   return isObjectKey(key) ? key : undefined
+}
+
+/**
+ * The keys that a name may be in a listing that was asked to encode names and does not say whether it has: radosgw
+ * does so to uploads, while others that do not say so do not. One, mostly; none when it is not legal here.
+ */
+export const possibleKeys = (
+  text: string | undefined,
+  { EncodingType }: Encoded
+): ReadonlyArray<ObjectKey> => {
+  const readings = EncodingType === "url" ? [decoded(text)] : [decoded(text), text]
+  return [...new Set(readings)].filter((key) => isObjectKey(key))
+}
+
+/** The encoding of HTML forms undone, where a space may be "+"; nothing where it is broken. */
+const decoded = (text: string | undefined): string | undefined => {
+  try {
+    return text === undefined ? undefined : decodeURIComponent(text.replaceAll("+", " "))
+  } catch {
+    return undefined
+  }
 }
 
 const isObjectKey = Schema.is(ObjectKey)

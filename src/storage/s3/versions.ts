@@ -12,7 +12,7 @@ import { type DeleteFailure, deleteBatchMax } from "../Storage.ts"
 import type { Bucket, Marker, NamedVersion, Target, VersionListing } from "./Bucket.ts"
 import { deleteTargets, outcome } from "./deletion.ts"
 import { misbehaved } from "./failure.ts"
-import { decoded } from "./names.ts"
+import { possibleKeys } from "./names.ts"
 
 /** Keys whose versions are listed at once. */
 const listingAtOnce = 16
@@ -77,7 +77,7 @@ const versionsOf = Effect.fnUntraced(function* (
       send: (signal) => calls.listVersions(key, marker, signal)
     })
     const { DeleteMarkers = [], Versions = [] } = listing
-    const isOurs = ({ Key }: NamedVersion) => decoded(Key, listing) === key
+    const isOurs = ({ Key }: NamedVersion) => possibleKeys(Key, listing).includes(key)
     const target = ({ VersionId }: NamedVersion): Target => ({ key, versionId: VersionId })
     objects.push(...Versions.filter(isOurs).map(target))
     markers.push(...DeleteMarkers.filter(isOurs).map(target))

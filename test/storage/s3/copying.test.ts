@@ -120,9 +120,22 @@ describe("copy", () => {
         const error = yield* Effect.flip(storage.copy(from, b))
         assert.deepInclude(error, { operation: "copy", subject: from, reason })
       }
-      // Gone between the two requests.
-      const gone = yield* storeWith({ sizeBytes: 1, copy: reply(404, errorXml("NoSuchKey")) })
-      assert.strictEqual((yield* Effect.flip(gone.storage.copy(from, b))).reason, "NotFound")
+    })
+  )
+
+  it.live("does not say that a source is absent which the store shows", () =>
+    Effect.gen(function* () {
+      const noSuchKey = reply(404, errorXml("NoSuchKey"))
+      for (const sizeBytes of [1, 12 * MiB]) {
+        const { storage } = yield* storeWith({ sizeBytes, copy: noSuchKey, part: noSuchKey })
+        const error = yield* Effect.flip(storage.copy(from, b))
+        assert.deepInclude(error, { operation: "copy", subject: from, reason: "Unknown" })
+      }
+      // The control: it went between the two requests.
+      const there = reply(200, "", { "content-length": "1" })
+      const { asked, storage } = yield* storeThat([there, noSuchKey, reply(404)])
+      assert.strictEqual((yield* Effect.flip(storage.copy(from, b))).reason, "NotFound")
+      assert.strictEqual(asked.length, 3)
     })
   )
 })

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Stream } from "effect"
 import { a, slowDown, storeThat, whileTimePasses } from "./harness.ts"
-import { type Answer, errorXml, partsXml, reply, uploadsXml } from "./stub.ts"
+import { type Answer, type Asked, errorXml, partsXml, reply, uploadsXml } from "./stub.ts"
 
 const at = (second: number) => `2026-01-02T03:04:${String(second).padStart(2, "0")}.000Z`
 const millis = (second: number) => Date.parse(at(second))
@@ -63,27 +63,43 @@ describe("multiparts", () => {
     })
   )
 
-  it.live(
-    "asks for encoded names and goes on behind the last upload, however the store writes its marker",
-    () =>
+  /** How stores write the key `p/x y+%z`, and where the listing goes on. */
+  const dialects: ReadonlyArray<readonly [string, string, string | undefined, "url" | "unsaid"]> = [
+    ["encode both and say so", "p/x%20y%2B%25z", "p/x%20y%2B%25z", "url"],
+    ["encode names, say so, and do not encode the marker", "p/x%20y%2B%25z", "p/x y+%z", "url"],
+    ["encode names, say so, and have no marker", "p/x%20y%2B%25z", undefined, "url"],
+    ["encode names only, and do not say so", "p/x%20y%2B%25z", "p/x y+%z", "unsaid"],
+    ["do not encode", "p/x y+%z", "p/x y+%z", "unsaid"]
+  ]
+  for (const [what, key, marker, encoding] of dialects) {
+    it.live(`reads the names of stores that ${what}, and goes on behind the last`, () =>
       Effect.gen(function* () {
-        for (const marker of ["p/x%20y%2Bz", "p/x y+z", undefined]) {
-          const { asked, storage } = yield* bucketOf([
-            uploadsXml([{ key: "p/x%20y%2Bz", id: "U1", begun: at(1) }], { key: marker, id: "U1" }),
-            uploadsXml([{ key: "p/z", id: "U2", begun: at(1) }])
-          ])
-          const found = yield* Stream.runCollect(storage.multiparts("p/"))
-          assert.deepStrictEqual(
-            found.map((page) => page.map(({ key }): string => key)),
-            [["p/x y+z"], ["p/z"]]
-          )
-          const listings = queries(asked).filter((query) => "uploads" in query)
-          assert.deepInclude(listings[0], { prefix: "p/", "encoding-type": "url" })
-          assert.notProperty(listings[0], "key-marker")
-          assert.deepInclude(listings[1], { "key-marker": "p/x y+z", "upload-id-marker": "U1" })
-        }
+        const isThere = (asked: Asked) =>
+          decodeURIComponent(asked.url.split("?")[0] ?? "") === "/bucket/p/x y+%z"
+        const { asked, storage } = yield* bucketOf(
+          [
+            uploadsXml([{ key, id: "U1", begun: at(1) }], { key: marker, id: "U1" }, encoding),
+            uploadsXml([{ key: "p/z", id: "U2", begun: at(1) }], undefined, encoding)
+          ],
+          {
+            U1: (asked, ...rest) =>
+              (isThere(asked) ? reply(200, partsXml([at(5)], null)) : reply(404, errorXml("NoSuchUpload")))(
+                asked,
+                ...rest
+              )
+          }
+        )
+        assert.deepStrictEqual<unknown>(yield* Stream.runCollect(storage.multiparts("p/")), [
+          [{ key: "p/x y+%z", uploadId: "U1", lastActivityAt: millis(5) }],
+          [{ key: "p/z", uploadId: "U2", lastActivityAt: millis(1) }]
+        ])
+        const listings = queries(asked).filter((query) => "uploads" in query)
+        assert.deepInclude(listings[0], { prefix: "p/", "encoding-type": "url" })
+        assert.notProperty(listings[0], "key-marker")
+        assert.deepInclude(listings[1], { "key-marker": "p/x y+%z", "upload-id-marker": "U1" })
       })
-  )
+    )
+  }
 
   for (const code of ["NoSuchUpload", "NoSuchKey"]) {
     it.live(`leaves out an upload that ended since it was listed (${code})`, () =>

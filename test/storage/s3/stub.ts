@@ -127,14 +127,16 @@ export const deleteXml = (deleted: ReadonlyArray<string>, errors: ReadonlyArray<
     "</DeleteResult>"
   ].join("")
 
-/** A ListMultipartUploads answer with encoded keys; with `next`, there is more behind it. */
+/** A ListMultipartUploads answer that says how its keys are encoded, or does not; with `next`, there is more behind it. */
 export const uploadsXml = (
   uploads: ReadonlyArray<{ readonly key: string; readonly id?: string; readonly begun?: string }>,
-  next?: { readonly key: string | undefined; readonly id: string | undefined }
+  next?: { readonly key: string | undefined; readonly id: string | undefined },
+  encoding: "url" | "unsaid" = "url"
 ) =>
   [
     `<?xml version="1.0" encoding="UTF-8"?><ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`,
-    `<EncodingType>url</EncodingType><IsTruncated>${next !== undefined}</IsTruncated>`,
+    encoding === "url" ? "<EncodingType>url</EncodingType>" : "",
+    `<IsTruncated>${next !== undefined}</IsTruncated>`,
     next?.key === undefined ? "" : `<NextKeyMarker>${next.key}</NextKeyMarker>`,
     next?.id === undefined ? "" : `<NextUploadIdMarker>${next.id}</NextUploadIdMarker>`,
     ...uploads.map(({ begun, id, key }) =>

@@ -1,0 +1,158 @@
+/** Deletes in buckets with versions and locks, on a real server. */
+import { PutObjectLegalHoldCommand } from "@aws-sdk/client-s3"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option, Stream } from "effect"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import type { Storage } from "../../../src/storage/Storage.ts"
+import { keysOf } from "./harness.ts"
+import { onRealS3, ownBucket } from "./real.ts"
+
+const [a, b, absent] = ["a", "b", "absent"].map((key) => ObjectKey.make(key)) as [
+  ObjectKey,
+  ObjectKey,
+  ObjectKey
+]
+
+const write = (storage: Storage["Service"], ...keys: ReadonlyArray<ObjectKey>) =>
+  Effect.forEach(keys, (key) => storage.put(key, Stream.make(Buffer.from("bytes")), 5), {
+    concurrency: 16,
+    discard: true
+  })
+
+onRealS3("Versions", (name) => {
+  describe(`versions on S3 (${name})`, () => {
+    it.live(
+      "a delete that leaves markers frees nothing: the control",
+      () =>
+        Effect.gen(function* () {
+          const bucket = yield* ownBucket()
+          const storage = yield* bucket.storage()
+          assert.deepStrictEqual(yield* storage.traits, {
+            versioning: "off",
+            objectLock: false,
+            deletes: "objects"
+          })
+          yield* bucket.setVersioning("Enabled")
+          assert.deepInclude(yield* storage.traits, { versioning: "on", deletes: "markers" })
+          yield* write(storage, a, b)
+          yield* write(storage, a)
+          assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
+          assert.deepStrictEqual(yield* keysOf(storage), ["b"])
+          assert.deepStrictEqual(yield* bucket.held, ["a", "a", "a (marker)", "b"])
+        }),
+      60_000
+    )
+
+    it.live(
+      "a delete of all versions frees everything of its keys, whatever wrote and hid them, and nothing else",
+      () =>
+        Effect.gen(function* () {
+          const bucket = yield* ownBucket()
+          const hiding = yield* bucket.storage("markers")
+          const storage = yield* bucket.storage("versions")
+          const odd = ["x y+z%&<é", "a/b", "日本/😀", "ctl\u0001x", "a"].map((key) => ObjectKey.make(key))
+          const neighbours = ["a ", "a/b/c", "aa", "x y+z%&<éé"].map((key) => ObjectKey.make(key))
+          // What was there before there were versions has the version "null".
+          yield* write(storage, ...odd)
+          yield* bucket.setVersioning("Enabled")
+          yield* write(storage, ...odd, ...neighbours)
+          yield* hiding.delete(odd)
+          yield* write(storage, ...odd)
+          yield* hiding.delete(odd)
+          assert.strictEqual((yield* bucket.held).length, 5 * odd.length + neighbours.length)
+          assert.deepInclude(yield* storage.traits, { versioning: "on", deletes: "versions" })
+
+          for (let round = 1; round <= 2; round++) {
+            assert.deepStrictEqual(yield* storage.delete([...odd, absent]), {
+              deleted: [...odd, absent],
+              failed: []
+            })
+            assert.deepStrictEqual<unknown>(yield* bucket.held, [...neighbours].sort())
+          }
+          assert.deepStrictEqual<unknown>(yield* keysOf(storage), [...neighbours].sort())
+        }),
+      60_000
+    )
+
+    it.live(
+      "it reaches the versions from before when versioning is suspended or was never on",
+      () =>
+        Effect.gen(function* () {
+          const bucket = yield* ownBucket()
+          const storage = yield* bucket.storage("versions")
+          yield* write(storage, a, b)
+          assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
+          assert.deepStrictEqual(yield* bucket.held, ["b"])
+
+          yield* bucket.setVersioning("Enabled")
+          yield* write(storage, a)
+          yield* write(storage, a)
+          yield* bucket.setVersioning("Suspended")
+          assert.deepInclude(yield* storage.traits, { versioning: "suspended", deletes: "versions" })
+          yield* write(storage, a)
+          assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
+          assert.deepStrictEqual(yield* bucket.held, ["b"])
+        }),
+      60_000
+    )
+
+    it.live(
+      "it reads a key's versions page by page",
+      () =>
+        Effect.gen(function* () {
+          const bucket = yield* ownBucket()
+          const storage = yield* bucket.storage("versions")
+          yield* bucket.setVersioning("Enabled")
+          const many = ObjectKey.make("many +%/versions")
+          yield* write(storage, ...Array.from({ length: 1005 }, () => many), a)
+          assert.deepStrictEqual(yield* storage.delete([many]), { deleted: [many], failed: [] })
+          assert.deepStrictEqual(yield* bucket.held, ["a"])
+        }),
+      120_000
+    )
+
+    it.live(
+      "a locked version fails its key alone, stays hidden, and goes once it is not locked any more",
+      () =>
+        Effect.gen(function* () {
+          const bucket = yield* ownBucket(true)
+          const hiding = yield* bucket.storage("markers")
+          const storage = yield* bucket.storage("versions")
+          assert.deepStrictEqual(yield* storage.traits, {
+            versioning: "on",
+            objectLock: true,
+            deletes: "versions"
+          })
+          const hold = (Status: "ON" | "OFF") =>
+            Effect.promise(() =>
+              bucket.client.send(
+                new PutObjectLegalHoldCommand({
+                  Bucket: bucket.Bucket,
+                  Key: a,
+                  VersionId: version,
+                  LegalHold: { Status }
+                })
+              )
+            )
+          yield* write(storage, a, b)
+          const version = (yield* bucket.versionsOf(a))[0]
+          yield* hold("ON")
+          yield* hiding.delete([a])
+
+          const { deleted, failed } = yield* storage.delete([a, b])
+          assert.deepStrictEqual(deleted, [b])
+          assert.deepStrictEqual(
+            failed.map(({ code, key }) => [key, code]),
+            [[a, "AccessDenied"]]
+          )
+          assert.deepStrictEqual(yield* bucket.held, ["a", "a (marker)"])
+          assert.isTrue(Option.isNone(yield* storage.head(a)))
+
+          yield* hold("OFF")
+          assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
+          assert.deepStrictEqual(yield* bucket.held, [])
+        }),
+      60_000
+    )
+  })
+})
