@@ -14,6 +14,7 @@ import { journal } from "./contract/Journal.ts"
 import { purging } from "./contract/Purge.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
+import { doubting } from "./contract/Suspects.ts"
 import type { Promised } from "./contract/samples.ts"
 
 /** `layer` makes a new, empty catalogue each time it is built. */
@@ -36,5 +37,6 @@ export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | 
     journal(promised)
     writing(promised)
     backlog(promised)
+    doubting(promised)
   })
 }

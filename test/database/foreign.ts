@@ -4,10 +4,16 @@
  */
 import { describe } from "@effect/vitest"
 import type { Server } from "../support/Databases.ts"
+import { installing } from "./foreign/Installing.ts"
 import { losses } from "./foreign/Losses.ts"
+import { traps } from "./foreign/Traps.ts"
+import { types } from "./foreign/Types.ts"
 
 export const foreignContract = (server: Server): void => {
   describe(`On ${server.name}`, () => {
     losses(server)
+    traps(server)
+    installing(server)
+    types(server)
   })
 }

@@ -40,7 +40,10 @@ const verbs = [
   "postpone",
   "retry",
   "reap",
-  "read"
+  "read",
+  "verify",
+  "miss",
+  "forget"
 ] as const
 
 const upTo = (max: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: max }))
@@ -75,6 +78,7 @@ const rowsOf = (given: Beginning): Parameters<Tables["Service"]["write"]>[0] => 
   orphans: given.blobs.flatMap(({ used, state }, n) =>
     state < 2 ? [] : [orphan(n, instant(used), state === 2 ? null : instant(used))]
   ),
+  suspects: given.blobs.flatMap(({ used }, n) => (used < 6 ? [] : [{ digest: digest(n), key: key(n) }])),
   journal: given.dead.map((at, n) => dead(n + 20, { notBefore: instant(at) }))
 })
 
@@ -139,7 +143,7 @@ const purge = Effect.fnUntraced(function* ({ orphans }: Database["Service"], mem
 
 /** Runs one command and answers in a form that compares. */
 const run = (database: Database["Service"], memory: Memory, c: Command): Effect.Effect<unknown, unknown> => {
-  const { orphans, journal, blobs } = database
+  const { orphans, journal, blobs, suspects } = database
   const at = instant(c.at)
   const picked = memory.uploads.filter((_, index) => index % 3 === c.b % 3)
   const keys = [key(c.a), key(20 + (c.b % 4)), ...picked.map((upload) => upload.key)]
@@ -193,6 +197,19 @@ const run = (database: Database["Service"], memory: Memory, c: Command): Effect.
       )
     case "retry":
       return journal.retry(at, c.flag ? "all" : keys)
+    case "verify":
+      return Effect.gen(function* () {
+        const page = yield* suspects.page(c.flag ? digest(c.a) : null, 1 + c.b)
+        const to = key(`upload-${memory.uploads.length}`)
+        const suspect = page.at(-1) ?? { digest: digest(c.b), key: key(c.b), sizeBytes: c.b }
+        memory.uploads.push({ key: to, digest: suspect.digest, sizeBytes: c.b })
+        yield* blobs.intend([{ key: to, digest: suspect.digest, expiresAt: at }])
+        return [page, yield* suspects.adopt(at, suspect, to, instant(c.at + 1))]
+      })
+    case "miss":
+      return suspects.drop({ digest: digest(c.a), key: key(c.a), sizeBytes: c.a })
+    case "forget":
+      return suspects.forget(10)
     case "reap":
       return journal.reapIntents(at, instant(c.at + 1), 1 + c.a)
     case "read":
@@ -220,7 +237,7 @@ const side = <E, R>(layer: Layer.Layer<Database | Tables | R, E>) =>
     return { database, tables: Context.get(context, Tables), memory } satisfies Side
   })
 
-const tables = ["blobs", "references", "orphans", "journal", "intents", "scan"] as const
+const tables = ["blobs", "references", "orphans", "journal", "intents", "suspects", "scan"] as const
 
 /** The report of a property quotes messages only, so the difference has to be in there. */
 const same = (what: string, other: unknown, model: unknown): void => {

@@ -220,7 +220,8 @@ const createForeignWriters = Effect.fnUntraced(function* (session: Session) {
     `CREATE TABLE ${own("suspects")} (
        digest ${type}${collate} NOT NULL,
        object_key text COLLATE "C" NOT NULL,
-       since timestamptz NOT NULL,
-       PRIMARY KEY (digest, object_key))`
+       since timestamptz NOT NULL)`,
+    // Not unique: a writer that added what another has added and not committed would have to wait for it.
+    `CREATE INDEX suspects_digest ON ${own("suspects")} (digest, object_key)`
   )
 })

@@ -2,8 +2,9 @@
  * Blobs whose objects are in doubt: the collector's half of the guard against foreign writers
  * (docs/design/foreign-writers.md).
  *
- * A suspicion is of a digest at a key and ends by itself when no row has that key any more. Its row is forgotten later,
- * under the lock of the digest: a foreign writer in flight may count on its being there.
+ * A suspicion is of a digest at a key and ends by itself when no row has that key any more; it is forgotten later. Every
+ * insert of a foreign writer adds one of its own in the same transaction, so none of those that can be seen is needed
+ * by a row that cannot be seen yet.
  */
 import { Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
@@ -12,7 +13,6 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { AdoptSuspectOutcome, DropSuspectOutcome, Suspect, Suspects } from "../verbs/Suspects.ts"
 import type { DigestType } from "./DigestType.ts"
-import { lockDigests } from "./Foreign.ts"
 import type { Catalog } from "./Guard.ts"
 import { instant, type Session } from "./Session.ts"
 
@@ -90,7 +90,8 @@ const page = ({ sql, id, raw }: Session, type: DigestType, after: Digest | null,
   return Effect.map(
     sql<{ digest: string; object_key: string; size_bytes: number }>`
       SELECT s.digest::text AS digest, s.object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes
-      FROM ${id.suspects} s JOIN ${id.blobs} b ON b.${id.digest} = s.digest AND b.${id.key} = s.object_key
+      FROM (SELECT DISTINCT digest, object_key FROM ${id.suspects}) s
+      JOIN ${id.blobs} b ON b.${id.digest} = s.digest AND b.${id.key} = s.object_key
       ${beyond} ORDER BY s.digest LIMIT ${limit}`,
     (rows): ReadonlyArray<Suspect> =>
       rows.map((row) => ({
@@ -148,24 +149,16 @@ const drop = (session: Session, catalog: Catalog, { digest, key }: Suspect) => {
   )
 }
 
-/** In two statements, like every look at what foreign writers do: the locks, then what they protect. */
-const forget = (session: Session, type: DigestType, limit: number) => {
-  const { sql, id, raw } = session
+const forget = ({ sql, id, raw }: Session, type: DigestType, limit: number) => {
   const idle = sql`NOT EXISTS (
     SELECT FROM ${id.blobs} b WHERE b.${id.digest} = s.digest AND b.${id.key} = s.object_key)`
-  return session.transaction(
-    Effect.gen(function* () {
-      const found = yield* sql<{ digest: string }>`
-        SELECT DISTINCT digest::text AS digest FROM (SELECT s.digest FROM ${id.suspects} s WHERE ${idle} LIMIT ${limit}) s`
-      const free = yield* lockDigests(
-        session,
-        type,
-        found.map((row) => row.digest)
-      )
-      if (free.length === 0) return 0
-      const gone = yield* sql`
-        DELETE FROM ${id.suspects} s WHERE s.digest = ANY(${free}::text[]::${raw(type.type)}[]) AND ${idle} RETURNING 1 AS gone`
-      return gone.length
-    })
+  return Effect.map(
+    sql`
+      DELETE FROM ${id.suspects} s WHERE ${idle} AND s.digest = ANY(ARRAY(
+        SELECT DISTINCT o.digest FROM ${id.suspects} o WHERE NOT EXISTS (
+          SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND b.${id.key} = o.object_key)
+        LIMIT ${limit})::${raw(type.type)}[])
+      RETURNING 1 AS gone`,
+    (rows) => rows.length
   )
 }

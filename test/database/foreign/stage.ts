@@ -8,7 +8,7 @@ import { Context, Duration, Effect, Layer, Stream } from "effect"
 import type { SqlError } from "effect/sql"
 import { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
-import { defaultNames } from "../../../src/domain/CatalogNames.ts"
+import { type CatalogNames, defaultNames } from "../../../src/domain/CatalogNames.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -25,14 +25,19 @@ export const foreignKey = (n: number): ObjectKey => key(`foreign-${n}`)
 const patient: Partial<SweepSettings> = { backoffBase: Duration.millis(1), backoffCap: Duration.millis(2) }
 const hasty: Partial<SweepSettings> = { ...patient, grace: Duration.zero, quarantine: Duration.zero }
 
-export const install = (place: Databases.Place) =>
-  Effect.provide(Postgres.guardForeignWriters(defaultNames), Databases.client(place, { maxConnections: 1 }))
-export const remove = (place: Databases.Place) =>
-  Effect.provide(Postgres.unguardForeignWriters(defaultNames), Databases.client(place, { maxConnections: 1 }))
+const once = { maxConnections: 1 }
+
+export const guard = (place: Databases.Place, names: CatalogNames = defaultNames) =>
+  Effect.provide(Postgres.guardForeignWriters(names), Databases.client(place, once))
+export const unguard = (place: Databases.Place, names: CatalogNames = defaultNames) =>
+  Effect.provide(Postgres.unguardForeignWriters(names), Databases.client(place, once))
 
 export const stage = Effect.fnUntraced(function* (server: Databases.Server, guarded: boolean) {
   const arena = yield* ownArena(server)
-  if (guarded) yield* Effect.orDie(install(arena.place))
+  if (guarded) {
+    yield* Effect.orDie(guard(arena.place))
+    yield* Effect.orDie(arena.database.inspect)
+  }
   const session = yield* arena.session
   const objects = MemoryStorage.emptyState()
   const faults = FaultyStorage.script()

@@ -117,11 +117,12 @@ BEGIN
       DELETE FROM ${own("buried_keys")} t WHERE t.object_key = ${newKey};
     END IF;
   END IF;
-  -- Whether or not a row is there now: it may be gone when ours is inserted.
+  -- Whether or not a row is there now: it may be gone when ours is inserted. And whether or not it is suspected
+  -- already: that may have been forgotten by then.
   IF EXISTS (SELECT FROM ${own("tombstones")} t WHERE t.digest = ${newDigest})
     OR EXISTS (SELECT FROM ${own("buried_keys")} t WHERE t.object_key = ${newKey}) THEN
     INSERT INTO ${own("suspects")} (digest, object_key, since)
-      VALUES (${newDigest}, ${newKey}, clock_timestamp()) ON CONFLICT DO NOTHING;
+      VALUES (${newDigest}, ${newKey}, clock_timestamp());
   END IF;
   RETURN NEW;
 END`
