@@ -3,6 +3,7 @@ import { Deferred, Duration, Effect, Fiber, Random } from "effect"
 import { TestClock } from "effect/testing"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type { SweepReport } from "../../src/domain/SweepReport.ts"
+import type { SweepSettings } from "../../src/sweep/Settings.ts"
 import type { Sweep } from "../../src/sweep/Sweep.ts"
 import { hangsBefore } from "../../src/testing/Faults.ts"
 import {
@@ -44,7 +45,7 @@ const slow = Effect.map(World, ({ database, storage }) => {
   storage.always(() => second)
 })
 
-const replicas = (count: number, settings = small) =>
+const replicas = (count: number, settings: Partial<SweepSettings> = small) =>
   Effect.forEach(Array(count), () => replica({ ...noWaits, ...settings }))
 
 /** All sweep at once, the n-th beginning n seconds after the first. */
@@ -114,6 +115,31 @@ describe("collectors on one catalogue", () => {
       assert.deepStrictEqual([...new Set((yield* requested).values())], [1])
       assert.deepStrictEqual(yield* objects, [])
       assert.deepStrictEqual(yield* journaled, [])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("share the search for leftovers: one of them lists, and each leftover is deleted once", () =>
+    Effect.gen(function* () {
+      const keys = Array.from({ length: 2500 }, (_, n) => `blobs/stray/${String(n).padStart(4, "0")}`)
+      yield* Effect.forEach(keys, (key) => stage(key))
+      yield* upload("live", { references: [artifact("v1", "live")] })
+      yield* TestClock.adjust(day)
+      yield* slow
+      const sweeps = yield* replicas(4, { breakerPercent: 100 })
+      const reports = yield* together(sweeps)
+      const { storage } = yield* World
+      const pages = storage.calls.filter(
+        ({ operation, args }) => operation === "list" && args[0] === "blobs/"
+      )
+      assert.strictEqual(pages.length, 3)
+      const seen = reports.reduce((sum, report) => sum + report.phases.leftovers.seen, 0)
+      assert.strictEqual(seen, 2501)
+      yield* sound
+      yield* together(sweeps)
+      assert.deepStrictEqual([...new Set((yield* requested).values())], [1])
+      assert.strictEqual((yield* requested).size, 2500)
+      assert.deepStrictEqual(yield* objects, [blobKey("live")])
+      yield* clean
     }).pipe(Effect.provide(world()))
   )
 

@@ -304,3 +304,138 @@ describe("the journal", () => {
     }).pipe(Effect.provide(world(noWaits, forgetful)))
   )
 })
+
+describe("the listing, which comes before the question who owns what it shows", () => {
+  const noWaitsAtAll = { ...noWaits, leftoverEvery: Duration.millis(1), leftoverGrace: Duration.zero }
+
+  /** An upload begins right before the store is listed, and is published when the sweeps are over. */
+  const uploadedMeanwhile = Effect.gen(function* () {
+    const { rows, storage } = yield* World
+    const here = yield* World
+    const arrives = Effect.gen(function* () {
+      yield* rows.blobs.intend([{ key: blobKey("a"), digest: digest("a"), expiresAt: start + day }])
+      yield* stage(blobKey("a"))
+      storage.heal()
+    }).pipe(Effect.provideService(World, here), Effect.orDie)
+    storage.always(({ operation, args }) =>
+      operation === "list" && args[0] === "blobs/" ? hangsBefore(arrives) : undefined
+    )
+    yield* sweepAnyway
+    yield* TestClock.adjust(minute)
+    yield* sweepAnyway
+    const references = [artifact("v1", "a")]
+    const publication = { key: blobKey("a"), digest: digest("a"), sizeBytes: 1, references }
+    assert.deepStrictEqual(yield* rows.blobs.publish(start + minute, [publication]), ["published"])
+    return yield* broken
+  })
+
+  /** Judges the listing by what the database knew before it. */
+  const askedBefore: Wrapper = (inner, state) => {
+    let known = new Set<ObjectKey>()
+    return {
+      ...inner,
+      leftovers: {
+        ...inner.leftovers,
+        claim: (...args) =>
+          Effect.tap(inner.leftovers.claim(...args), () =>
+            Effect.sync(() => {
+              known = new Set([
+                ...[...state.blobs.values()].map(({ key }) => key),
+                ...state.intents.keys(),
+                ...state.journal.keys()
+              ])
+            })
+          ),
+        journal: (now, objects, notBefore) =>
+          without(
+            state.blobs,
+            without(
+              state.intents,
+              inner.leftovers.journal(
+                now,
+                objects.filter(({ key }) => !known.has(key)),
+                notBefore
+              )
+            )
+          )
+      },
+      audit: {
+        ...inner.audit,
+        lookup: (keys) =>
+          Effect.map(inner.audit.lookup(keys), (found) => found.filter(({ key }) => known.has(key)))
+      }
+    }
+  }
+
+  it.effect("keeps an upload that began meanwhile", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* uploadedMeanwhile, [])
+      assert.deepStrictEqual(yield* objects, [blobKey("a")])
+    }).pipe(Effect.provide(world(noWaitsAtAll, protectedWorld)))
+  )
+
+  it.effect("without which it is lost", () =>
+    Effect.gen(function* () {
+      assert.include(yield* uploadedMeanwhile, "blob a has no object at blobs/a/1")
+    }).pipe(Effect.provide(world(noWaitsAtAll, askedBefore)))
+  )
+})
+
+describe("the grace period of leftovers", () => {
+  /** A program that knows nothing of intents writes bytes, and the row an hour later. */
+  const foreignUpload = Effect.gen(function* () {
+    const { state } = yield* World
+    yield* stage(blobKey("theirs"))
+    for (let n = 0; n < 4; n++) {
+      yield* sweepAnyway
+      yield* TestClock.adjust(hour / 4)
+    }
+    const now = start + hour
+    state.blobs.set(digest("theirs"), {
+      key: blobKey("theirs"),
+      sizeBytes: 1,
+      createdAt: now,
+      lastUsedAt: now
+    })
+    state.references.set("theirs", artifact("theirs", "theirs"))
+    yield* sweepAnyway
+    return yield* broken
+  })
+  const settings = { ...noWaits, leftoverEvery: Duration.millis(1) }
+
+  it.effect("keeps what foreign programs upload before its row", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* foreignUpload, [])
+    }).pipe(Effect.provide(world(settings, protectedWorld)))
+  )
+
+  it.effect("without which it is lost", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* foreignUpload, ["blob theirs has no object at blobs/theirs/1"])
+    }).pipe(Effect.provide(world({ ...settings, leftoverGrace: Duration.zero }, protectedWorld)))
+  )
+})
+
+describe("the breaker of the leftovers", () => {
+  /** Somebody else's store, of 40 blobs, in front of our catalogue, for a week. */
+  const wrongDatabase = Effect.gen(function* () {
+    for (let n = 0; n < 40; n++) yield* stage(`blobs/theirs/${n}`)
+    for (let n = 0; n < 7; n++) {
+      yield* TestClock.adjust(day)
+      yield* sweepAnyway
+    }
+    return (yield* objects).length
+  })
+
+  it.effect("keeps a store that belongs to another database", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* wrongDatabase, 40)
+    }).pipe(Effect.provide(world({}, protectedWorld)))
+  )
+
+  it.effect("without which all of it is lost", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* wrongDatabase, 0)
+    }).pipe(Effect.provide(world({ breakerPercent: 100 }, protectedWorld)))
+  )
+})
