@@ -17,8 +17,8 @@ end:    do
         :: d_step { row != NONE && !condemned && !locked ->
                     condemned = 1; printf("collector: record, the row is condemned\n") }
 #ifndef LIVE
-        /* restore: a person takes the condemnation back. */
-        :: d_step { condemned && !locked -> condemned = 0; printf("user: restore\n") }
+        /* record clears the marks of what is no orphan any more. (restore is a pin, and a writer's step.) */
+        :: d_step { condemned && !locked -> condemned = 0; printf("collector: record, the mark is cleared\n") }
 #endif
         od
 }
@@ -58,7 +58,8 @@ end:    do
 #ifdef DELETE_FIRST
         /* Mutant: the object goes before the transaction that decides. */
         :: d_step { row != NONE && condemned && unused -> printf("collector: purge, will take the row\n") }
-           d_step { if :: row != NONE -> DROP(object, row); printf("collector: delete of key %d before the purge\n", row) :: else fi }
+           d_step { if :: row != NONE -> DROP(object, row);
+                    printf("collector: delete of key %d before the purge\n", row) :: else fi }
 #else
         :: d_step { row != NONE && condemned -> locked = 1; printf("collector: purge, locks the row\n") }
 #endif
@@ -91,8 +92,10 @@ end:    do
 
 /* A key that a row owns again is struck off; only a writer that uses a key twice can bring that about. */
 #define CLAIM(k) \
-        :: d_step { k < K && HAS(due, k) && row != k -> key = k; ADD(lateDelete, k); printf("collector: claim of key %d\n", k) } \
-        :: d_step { k < K && HAS(due, k) && row == k -> DROP(journal, k); printf("collector: claim, key %d is owned again\n", k) } \
+        :: d_step { k < K && HAS(due, k) && row != k -> key = k; ADD(lateDelete, k); \
+                    printf("collector: claim of key %d\n", k) } \
+        :: d_step { k < K && HAS(due, k) && row == k -> DROP(journal, k); \
+                    printf("collector: claim, key %d is owned again\n", k) } \
            goto start
 
 /* claim, storage.delete, confirm. The lease of a claim may have run out at once, so several may have one key. */

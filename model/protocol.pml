@@ -10,11 +10,14 @@
 proctype Replica(byte k)
 {
 end:    do
-        :: d_step { HAS(youngPurge | youngReap, k) -> DROP(youngPurge, k); DROP(youngReap, k); printf("replica: has heard of key %d\n", k) }
+        :: d_step { HAS(youngPurge | youngReap, k) -> DROP(youngPurge, k); DROP(youngReap, k);
+                    printf("replica: has heard of key %d\n", k) }
         :: d_step { HAS(youngPurge, k) && !failedOver && row == NONE ->
-                    failedOver = 1; DROP(youngPurge, k); DROP(journal, k); row = k; printf("failover: the purge of key %d is lost\n", k) }
+                    failedOver = 1; DROP(youngPurge, k); DROP(journal, k); row = k;
+                    printf("failover: the purge of key %d is lost\n", k) }
         :: d_step { HAS(youngReap, k) && !failedOver ->
-                    failedOver = 1; DROP(youngReap, k); DROP(journal, k); ADD(intent, k); printf("failover: the reaping of key %d is lost\n", k) }
+                    failedOver = 1; DROP(youngReap, k); DROP(journal, k); ADD(intent, k);
+                    printf("failover: the reaping of key %d is lost\n", k) }
         od
 }
 #endif

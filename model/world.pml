@@ -92,7 +92,8 @@ bit failedOver;
 proctype Invariants()
 {
 end:    if
-        :: d_step { checks(1) && !I1 -> printf("BROKEN I1: a committed reference has no row, or its row no object\n"); assert(false) }
+        :: d_step { checks(1) && !I1 ->
+                    printf("BROKEN I1: a committed reference has no row, or its row no object\n"); assert(false) }
         :: d_step { checks(2) && !I2 -> printf("BROKEN I2: the row of key %d has no object\n", row); assert(false) }
         :: d_step { checks(5) && !I5 -> printf("BROKEN I5: a pin has no row\n"); assert(false) }
         fi
@@ -106,9 +107,11 @@ byte reading = NONE;
 proctype Reader()
 {
 end:    do
-        :: d_step { reading == NONE && HAS(reference, 0) && row != NONE -> reading = row; printf("reader: locate, key %d\n", row) }
+        :: d_step { reading == NONE && HAS(reference, 0) && row != NONE -> reading = row;
+                    printf("reader: locate, key %d\n", row) }
         :: d_step { reading != NONE && checks(4) && !HAS(object, reading) ->
-                    printf("BROKEN I4: get of key %d finds nothing, and the reference stands\n", reading); assert(false) }
+                    printf("BROKEN I4: get of key %d finds nothing, and the reference stands\n", reading);
+                    assert(false) }
         :: d_step { reading != NONE -> reading = NONE }
         od
 }
@@ -117,8 +120,10 @@ end:    do
 proctype Network(byte k)
 {
 end:    do
-        :: d_step { HAS(latePut, k) && !HAS(object, k) -> ADD(object, k); LANDED(k); printf("network: a late put of key %d takes effect\n", k) }
-        :: d_step { HAS(lateDelete, k) && HAS(object, k) -> DROP(object, k); printf("network: a late delete of key %d takes effect\n", k) }
+        :: d_step { HAS(latePut, k) && !HAS(object, k) -> ADD(object, k); LANDED(k);
+                    printf("network: a late put of key %d takes effect\n", k) }
+        :: d_step { HAS(lateDelete, k) && HAS(object, k) -> DROP(object, k);
+                    printf("network: a late delete of key %d takes effect\n", k) }
         OR_NOTHING(skip)
         od
 }
