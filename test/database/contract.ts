@@ -11,6 +11,7 @@ import type { Tables } from "../support/Tables.ts"
 import { backlog } from "./contract/Backlog.ts"
 import { writing } from "./contract/Blobs.ts"
 import { journal } from "./contract/Journal.ts"
+import { leftovers } from "./contract/Leftovers.ts"
 import { purging } from "./contract/Purge.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
@@ -36,6 +37,7 @@ export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | 
     purging(promised)
     journal(promised)
     writing(promised)
+    leftovers(promised)
     backlog(promised)
     doubting(promised)
   })

@@ -6,6 +6,7 @@ import { describe } from "@effect/vitest"
 import type { Server } from "../support/Databases.ts"
 import { changes } from "./locks/Changes.ts"
 import { collectors } from "./locks/Collectors.ts"
+import { leftovers } from "./locks/Leftovers.ts"
 import { references } from "./locks/References.ts"
 import { writers } from "./locks/Writers.ts"
 
@@ -14,6 +15,7 @@ export const lockContract = (server: Server): void => {
     references(server)
     writers(server)
     collectors(server)
+    leftovers(server)
   })
 }
 
