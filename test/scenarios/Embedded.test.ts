@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { Effect, Layer } from "effect"
 import * as Files from "../../src/storage/Files.ts"
 import * as Databases from "../support/Databases.ts"
-import { sameAsMemory } from "./same.ts"
+import { sameAsMemory, withParts } from "./same.ts"
 
 /** A store in a directory of its own, new at each build and removed with it. */
 const files = Layer.unwrap(
@@ -18,5 +18,5 @@ const files = Layer.unwrap(
 )
 
 sameAsMemory("embedded PostgreSQL and files", {
-  layer: Layer.merge(Databases.postgres(Databases.embedded), files)
+  layer: Layer.merge(Databases.postgres(Databases.embedded), withParts(files))
 })

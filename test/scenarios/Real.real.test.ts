@@ -3,14 +3,17 @@
  * sets them). Without them these tests are skipped, and say so.
  */
 import { randomUUID } from "node:crypto"
+import { CreateMultipartUploadCommand } from "@aws-sdk/client-s3"
 import { describe, it } from "@effect/vitest"
-import { Clock, Effect, Layer, Option, Redacted, Stream } from "effect"
+import { Clock, Context, Effect, Layer, Option, Redacted, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { onProcessClock } from "../../src/database/postgres/Session.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import * as S3 from "../../src/storage/S3.ts"
 import { Storage, type StoredObject } from "../../src/storage/Storage.ts"
+import { sdk } from "../storage/s3/real.ts"
 import * as Databases from "../support/Databases.ts"
+import { OtherClient } from "./Stage.ts"
 import { sameAsMemory } from "./same.ts"
 
 const {
@@ -70,14 +73,23 @@ const below = (prefix: string, inner: Storage["Service"]): Storage["Service"] =>
   })
 }
 
-/** A store of its own at each build, emptied when it is done with. */
-const ownStore = Layer.effect(
-  Storage,
+/** A store of its own at each build, emptied when it is done with, and another client of it. */
+const ownStore = Layer.effectContext(
   Effect.gen(function* () {
-    const own = below(`scenarios/${randomUUID()}/`, yield* Storage)
-    const empty = Stream.runForEach(own.list(""), (page) => own.delete(page.map((object) => object.key)))
+    const prefix = `scenarios/${randomUUID()}/`
+    const own = below(prefix, yield* Storage)
+    const client = yield* sdk
+    const empty = Effect.gen(function* () {
+      yield* Stream.runForEach(own.list(""), (page) => own.delete(page.map((object) => object.key)))
+      yield* Stream.runForEach(own.multiparts(""), Effect.forEach(own.abortMultipart))
+    })
     yield* Effect.addFinalizer(() => Effect.orDie(empty))
-    return own
+    const begin = (key: ObjectKey) =>
+      Effect.promise(async () => {
+        const request = new CreateMultipartUploadCommand({ Bucket: bucket, Key: prefix + key })
+        return (await client.send(request)).UploadId ?? ""
+      })
+    return Context.make(Storage, own).pipe(Context.add(OtherClient, { begin }))
   })
 ).pipe(Layer.provide(s3))
 

@@ -34,6 +34,15 @@ export interface Scenario {
   readonly play: (stage: Stage) => Effect.Effect<void>
 }
 
+/** What another client does in the store, whose process dies before it comes to an end. */
+export class OtherClient extends Context.Service<
+  OtherClient,
+  {
+    /** Begins an upload in parts and answers its id. */
+    readonly begin: (key: ObjectKey) => Effect.Effect<string>
+  }
+>()("artifact-gc/test/scenarios/OtherClient") {}
+
 export interface Stage {
   readonly now: Effect.Effect<number>
   readonly pass: (duration: Duration.Input) => Effect.Effect<void>
@@ -46,6 +55,10 @@ export interface Stage {
   readonly tables: Tables["Service"]
   /** Writes an object and answers how the store dates it. */
   readonly chunk: (key: string, sizeBytes?: number) => Effect.Effect<number>
+  /** Begins an upload in parts that its writer never finishes; answers its id. */
+  readonly begin: (key: ObjectKey) => Effect.Effect<string>
+  /** Keys of the uploads in parts that the store holds. */
+  readonly parts: Effect.Effect<ReadonlyArray<string>>
   /** Announces, writes and publishes a blob under the key of its `attempt`. */
   readonly upload: (
     name: string,
@@ -63,7 +76,7 @@ export interface Stage {
 
 /** Where a scenario is played. */
 export interface Backend<E> {
-  readonly layer: Layer.Layer<Database | Tables | Storage, E>
+  readonly layer: Layer.Layer<Database | Tables | Storage | OtherClient, E>
   /** Default: virtual time passes, for stores that date objects by `Clock`. */
   readonly later?: Effect.Effect<void>
 }
@@ -101,6 +114,7 @@ const make = Effect.fnUntraced(function* (
   const database = yield* Database
   const storage = yield* Storage
   const tables = yield* Tables
+  const other = yield* OtherClient
   const faults = FaultyStorage.script()
   const faulty = FaultyStorage.layer(faults).pipe(Layer.provide(Layer.succeed(Storage, storage)))
   const sweeping = Sweep.layer(settings).pipe(
@@ -109,6 +123,17 @@ const make = Effect.fnUntraced(function* (
   const sweep = Context.get(yield* Layer.build(sweeping), Sweep)
   const now = Clock.currentTimeMillis
   const objects = Effect.orDie(Facts.objects(storage))
+  // Each store has ids of its own.
+  const begun = new Map<string, string>()
+  const named = <Row extends { readonly uploadId: string | null }>(row: Row): Row => ({
+    ...row,
+    uploadId: row.uploadId === null ? null : (begun.get(row.uploadId) ?? row.uploadId)
+  })
+  const rows = Effect.map(tables.rows, ({ intents, journal, ...rest }) => ({
+    ...rest,
+    intents: intents.map(named),
+    journal: journal.map(named)
+  }))
 
   const chunk = Effect.fnUntraced(function* (name: string, sizeBytes = 1) {
     const key = ObjectKey.make(name)
@@ -127,6 +152,15 @@ const make = Effect.fnUntraced(function* (
     database,
     tables,
     chunk,
+    begin: (key) =>
+      Effect.map(other.begin(key), (id) => {
+        begun.set(id, `upload ${begun.size + 1}`)
+        return id
+      }),
+    parts: Stream.runCollect(storage.multiparts("")).pipe(
+      Effect.map((pages) => pages.flat().map(({ key }) => key)),
+      Effect.orDie
+    ),
     upload: Effect.fnUntraced(function* (name, references = [], sizeBytes = 1, attempt = 1) {
       const publication = { key: key(name, attempt), digest: digest(name), sizeBytes, references }
       const at = yield* now
@@ -141,12 +175,12 @@ const make = Effect.fnUntraced(function* (
     drop: (reference) => Effect.orDie(database.blobs.unreference([reference])),
     sweep: Effect.fnUntraced(function* (options) {
       const report = yield* sweep.once(options)
-      const scene = { report: timeless(report), rows: yield* tables.rows, objects: yield* objects }
+      const scene = { report: timeless(report), rows: yield* rows, objects: yield* objects }
       scenes.push(scene)
       assert.deepStrictEqual(yield* Effect.orDie(Facts.invariants(factsOf(scene.rows), storage)), [])
       return report
     }),
-    rows: tables.rows,
+    rows,
     objects
   }
   return stage

@@ -241,6 +241,87 @@ const crashes: Scenario = {
   })
 }
 
+/** A store with a clock of its own dates all objects near the beginning; each sweep is half an hour from that. */
+const lateUpload: Scenario = {
+  name: "an upload whose bytes arrive after its intent was reaped is found and deleted",
+  settings: {},
+  play: Effect.fnUntraced(function* (stage) {
+    yield* stage.upload("live", [artifact("v1", "live")])
+    const { intend } = stage.database.blobs
+    const begun = yield* stage.now
+    const announce = (name: string, expiresAt: number) =>
+      Effect.orDie(intend([{ key: key(name), digest: digest(name), expiresAt }]))
+    yield* announce("late", begun + hour)
+    yield* announce("slow", begun + 30 * day)
+    yield* stage.chunk(key("slow"), 5)
+    yield* stage.pass("1 hour")
+    yield* stage.sweep()
+    yield* stage.pass("1 minute")
+    yield* stage.sweep()
+    // The key has been deleted, for what the store knows, when its object appears.
+    assert.deepStrictEqual((yield* stage.rows).journal, [])
+    yield* stage.chunk(key("late"), 7)
+    yield* stage.setTime(begun + 23 * hour)
+    yield* stage.sweep()
+    assert.deepStrictEqual((yield* stage.rows).journal, [])
+    yield* stage.setTime(begun + 26 * hour)
+    assert.deepInclude((yield* stage.sweep()).phases.leftovers, { seen: 3, eligible: 1 })
+    assert.include(yield* stage.objects, key("late"))
+    yield* stage.pass("1 hour")
+    assert.deepInclude((yield* stage.sweep()).phases.journal, { deleted: 1, bytes: 7 })
+    assert.deepStrictEqual(yield* stage.objects, [key("live"), key("slow")])
+    const slow = {
+      key: key("slow"),
+      digest: digest("slow"),
+      sizeBytes: 5,
+      references: [artifact("v1", "slow")]
+    }
+    const outcomes = yield* Effect.orDie(stage.database.blobs.publish(yield* stage.now, [slow]))
+    assert.deepStrictEqual(outcomes, ["published"])
+    yield* stage.pass("7 days")
+    yield* stage.sweep()
+    assert.deepStrictEqual(yield* stage.objects, [key("live"), key("slow")])
+  })
+}
+
+const killedInParts: Scenario = {
+  name: "an upload in parts whose writer was killed is aborted by its recorded id, or else found by listing",
+  settings: {},
+  play: Effect.fnUntraced(function* (stage) {
+    const { intend, recordMultipart } = stage.database.blobs
+    const begun = yield* stage.now
+    for (const name of ["recorded", "slow", "unrecorded"]) {
+      const expiresAt = begun + (name === "slow" ? 30 * day : hour)
+      yield* Effect.orDie(intend([{ key: key(name), digest: digest(name), expiresAt }]))
+      const id = yield* stage.begin(key(name))
+      if (name !== "unrecorded") yield* Effect.orDie(recordMultipart(key(name), id))
+    }
+    yield* stage.pass("1 hour")
+    assert.deepInclude((yield* stage.sweep()).phases.multiparts, { seen: 3, deleted: 0, kept: { grace: 3 } })
+    yield* stage.pass("1 minute")
+    yield* stage.sweep()
+    assert.deepStrictEqual(yield* stage.parts, [key("slow"), key("unrecorded")])
+    assert.deepStrictEqual((yield* stage.rows).journal, [])
+    yield* stage.setTime(begun + 23 * hour)
+    yield* stage.sweep()
+    assert.deepStrictEqual(yield* stage.parts, [key("slow"), key("unrecorded")])
+    yield* stage.setTime(begun + 26 * hour)
+    assert.deepInclude((yield* stage.sweep()).phases.multiparts, {
+      seen: 2,
+      deleted: 1,
+      kept: { "in use": 1 }
+    })
+    assert.deepStrictEqual(yield* stage.parts, [key("slow")])
+    yield* stage.setTime(begun + 30 * day)
+    yield* stage.sweep()
+    yield* stage.pass("1 minute")
+    yield* stage.sweep()
+    assert.deepStrictEqual(yield* stage.parts, [])
+    const rows = yield* stage.rows
+    assert.deepStrictEqual([rows.journal, rows.intents], [[], []])
+  })
+}
+
 export const scenarios: ReadonlyArray<Scenario> = [
   mixedGarbage,
   twoWaits,
@@ -249,5 +330,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
   stagedUploads,
   undeletable,
   dryRun,
-  crashes
+  crashes,
+  lateUpload,
+  killedInParts
 ]
