@@ -16,11 +16,11 @@ export type StoppedBy = typeof StoppedBy.Type
 
 /** One phase of a sweep. `eligible` of a dry run is what a sweep would have tried to delete. */
 export const PhaseReport = Schema.Struct({
-  /** Examined: staged objects listed, blobs scanned, journal rows claimed. */
+  /** Examined: staged objects, uploads in parts and objects listed, blobs scanned, journal rows claimed. */
   seen: Count,
-  /** Found to be garbage whose waits are over. */
+  /** Found to be garbage whose waits are over; of leftovers, those journaled, which go when their quarantine is over. */
   eligible: Count,
-  /** Objects the store confirmed gone. */
+  /** Objects, and uploads in parts, that the store confirmed gone. */
   deleted: Count,
   /** Their recorded size, absent ones included; in a dry run, the size of what is eligible. */
   bytes: Schema.Finite,
