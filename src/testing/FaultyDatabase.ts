@@ -123,7 +123,8 @@ const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Ser
       page: verb("audit.page", audit.page),
       lookup: verb("audit.lookup", audit.lookup),
       referrers: verb("audit.referrers", audit.referrers),
-      estimate: Effect.suspend(verb("audit.estimate", () => audit.estimate))
+      estimate: Effect.suspend(verb("audit.estimate", () => audit.estimate)),
+      missingIndex: Effect.suspend(verb("audit.missingIndex", () => audit.missingIndex))
     },
     skew: Effect.suspend(verb("skew", () => inner.skew)),
     backlog: verb("backlog", inner.backlog)

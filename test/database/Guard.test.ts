@@ -1,5 +1,6 @@
 import { describe } from "@effect/vitest"
 import { access } from "./guard/Access.ts"
+import { audit } from "./guard/Audit.ts"
 import { columns } from "./guard/Columns.ts"
 import { foreign } from "./guard/Foreign.ts"
 import { keys } from "./guard/Keys.ts"
@@ -11,4 +12,5 @@ describe("The schema guard", () => {
 })
 describe("Beside the guard", () => {
   foreign()
+  audit()
 })

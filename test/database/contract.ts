@@ -8,6 +8,7 @@ import { describe, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
 import { Database } from "../../src/database/Database.ts"
 import type { Tables } from "../support/Tables.ts"
+import { audit } from "./contract/Audit.ts"
 import { backlog } from "./contract/Backlog.ts"
 import { writing } from "./contract/Blobs.ts"
 import { journal } from "./contract/Journal.ts"
@@ -40,5 +41,6 @@ export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | 
     leftovers(promised)
     backlog(promised)
     doubting(promised)
+    audit(promised)
   })
 }

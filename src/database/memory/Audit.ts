@@ -1,10 +1,13 @@
 /** What the audit reads, in memory. */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Audit, KnownKey } from "../Database.ts"
-import { referenceId, type State } from "./State.ts"
+import type { Audit, KnownKey, Reference } from "../Database.ts"
+import type { State } from "./State.ts"
 
 const bytesOf = (key: string) => Buffer.from(key, "utf8")
+
+const primaryKey = (reference: Reference): string =>
+  reference._tag === "Artifact" ? `${reference.repository} ${reference.name}` : reference.path
 
 const known = (state: State): ReadonlyArray<KnownKey> =>
   [
@@ -12,7 +15,7 @@ const known = (state: State): ReadonlyArray<KnownKey> =>
       ([digest, { key, sizeBytes }]): KnownKey => ({ key, owner: "blob", digest, sizeBytes })
     ),
     ...[...state.intents.values()].map(
-      ({ key, digest }): KnownKey => ({ key, owner: "intent", digest, sizeBytes: 0 })
+      ({ key, digest }): KnownKey => ({ key, owner: "intent", digest, sizeBytes: null })
     ),
     ...[...state.journal].map(
       ([key, { digest, sizeBytes }]): KnownKey => ({ key, owner: "journal", digest, sizeBytes })
@@ -33,8 +36,8 @@ export const audit = (state: State): Audit => ({
     }),
   referrers: (digest) =>
     Effect.sync(() => {
-      const of = (tag: string) =>
-        [...state.references.values()].filter((r) => r._tag === tag && r.digest === digest).map(referenceId)
+      const of = (tag: Reference["_tag"]) =>
+        [...state.references.values()].filter((r) => r._tag === tag && r.digest === digest).map(primaryKey)
       return [
         { table: "artifacts", ids: of("Artifact") },
         { table: "local_files", ids: of("LocalFile") }
@@ -47,7 +50,8 @@ export const audit = (state: State): Audit => ({
           sample: ids.sort().slice(0, 3)
         }))
     }),
-  estimate: Effect.sync(() => state.blobs.size)
+  estimate: Effect.sync(() => state.blobs.size),
+  missingIndex: Effect.succeed(null)
 })
 
 const isAfter = (key: ObjectKey, after: ObjectKey): boolean =>

@@ -21,14 +21,15 @@ export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseE
       "audit.referrers",
       Effect.flatMap(catalog, (known) => referrers(session, known, digest))
     ),
-  estimate: session.verb("audit.estimate", estimate(session))
+  estimate: session.verb("audit.estimate", estimate(session)),
+  missingIndex: session.verb("audit.missingIndex", missingIndex(session))
 })
 
 interface Row {
   readonly object_key: string
   readonly owner: KnownKey["owner"]
   readonly digest: string | null
-  readonly size_bytes: number
+  readonly size_bytes: number | null
 }
 
 const toKnown = (row: Row): KnownKey => ({
@@ -45,10 +46,10 @@ const known = (
   rest: Statement.Fragment
 ) => sql`
   (SELECT b.${id.key}::text COLLATE "C" AS object_key, 'blob' AS owner, b.${id.digest}::text AS digest,
-     coalesce(b.${id.size}, 0)::float8 AS size_bytes
+     b.${id.size}::float8 AS size_bytes
    FROM ${id.blobs} b WHERE ${condition(sql`b.${id.key}`)} ${rest})
   UNION ALL
-  (SELECT o.object_key, 'intent', o.digest, 0::float8
+  (SELECT o.object_key, 'intent', o.digest, NULL::float8
    FROM ${id.intents} o WHERE ${condition(sql`o.object_key`)} ${rest})
   UNION ALL
   (SELECT o.object_key, 'journal', o.digest, o.size_bytes::float8
@@ -113,7 +114,7 @@ const referrer = Effect.fnUntraced(function* (
     WHERE b.${id.digest} = ${digest}::text::${raw(digestType)})`
   const [row] = yield* sql<{ rows: number; sample: ReadonlyArray<string> }>`
     SELECT (SELECT count(*) ${from})::float8 AS rows,
-      ARRAY(SELECT ${rowName} ${from} ORDER BY 1 LIMIT ${sampleMax}) AS sample`
+      ARRAY(SELECT ${rowName} ${from} ORDER BY (${rowName}) COLLATE "C" LIMIT ${sampleMax}) AS sample`
   return {
     table: `${key.schema}.${key.table}`,
     column: key.column,
@@ -121,3 +122,21 @@ const referrer = Effect.fnUntraced(function* (
     sample: row?.sample ?? []
   }
 })
+
+/** An index serves when it begins with the key in the order of "C", whether by the column's collation or by its own. */
+const missingIndex = ({ sql, names }: Session) => {
+  const blobs = qualified(names.schema, names.blobsTable)
+  return Effect.map(
+    sql<{ indexed: boolean; partitioned: boolean }>`
+      SELECT t.relkind = 'p' AS partitioned,
+        EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+          WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = a.attnum
+            AND i.indcollation[0] = 'pg_catalog."C"'::regcollation AND m.amname = 'btree') AS indexed
+      FROM pg_class t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = ${names.keyColumn}
+      WHERE t.oid = to_regclass(${blobs})`,
+    ([found]) =>
+      found === undefined || found.indexed
+        ? null
+        : `CREATE INDEX ${found.partitioned ? "" : "CONCURRENTLY "}ON ${blobs} (${quote(names.keyColumn)} COLLATE "C");`
+  )
+}
