@@ -1,0 +1,84 @@
+/** The numbers of an audit, as they grow window by window. */
+import type { AuditSummary, Finding } from "../domain/AuditReport.ts"
+
+const zero = {
+  listed: 0,
+  listedBytes: 0,
+  rows: 0,
+  rowBytes: 0,
+  sound: 0,
+  verified: 0,
+  verifiedBytes: 0,
+  unverifiable: 0,
+  underWay: 0,
+  underWayBytes: 0,
+  awaitingDeletion: 0,
+  awaitingDeletionBytes: 0,
+  staged: 0,
+  stagedBytes: 0,
+  young: 0,
+  youngBytes: 0,
+  settled: 0,
+  ownerless: 0,
+  ownerlessBytes: 0,
+  missing: 0,
+  missingBytes: 0,
+  sizeMismatches: 0,
+  digestMismatches: 0,
+  /** Listed below the blob prefix, and of those what nothing owns: what the breaker of a repair compares. */
+  blobsListed: 0,
+  repairable: 0,
+  repairableBytes: 0
+}
+
+export type Counts = typeof zero
+
+export const empty = (): Counts => ({ ...zero })
+
+export const add = (total: Counts, more: Counts): void => {
+  for (const name of Object.keys(zero) as ReadonlyArray<keyof Counts>) total[name] += more[name]
+}
+
+export const addFinding = (counts: Counts, finding: Finding, blobPrefix: string): void => {
+  switch (finding._tag) {
+    case "OwnerlessObject":
+      counts.ownerless += 1
+      counts.ownerlessBytes += finding.sizeBytes
+      if (!finding.key.startsWith(blobPrefix)) return
+      counts.repairable += 1
+      counts.repairableBytes += finding.sizeBytes
+      return
+    case "MissingObject":
+      counts.missing += 1
+      counts.missingBytes += finding.sizeBytes ?? 0
+      return
+    case "SizeMismatch":
+      counts.sizeMismatches += 1
+      return
+    case "DigestMismatch":
+      counts.digestMismatches += 1
+  }
+}
+
+export const findings = (counts: Counts): number =>
+  counts.ownerless + counts.missing + counts.sizeMismatches + counts.digestMismatches
+
+/** The part of a summary that is numbers. */
+export const summaryOf = (c: Counts) =>
+  ({
+    listed: { objects: c.listed, bytes: c.listedBytes },
+    rows: { objects: c.rows, bytes: c.rowBytes },
+    sound: c.sound,
+    digests: { verified: c.verified, bytes: c.verifiedBytes, unverifiable: c.unverifiable },
+    underWay: { objects: c.underWay, bytes: c.underWayBytes },
+    awaitingDeletion: { objects: c.awaitingDeletion, bytes: c.awaitingDeletionBytes },
+    staged: { objects: c.staged, bytes: c.stagedBytes },
+    young: { objects: c.young, bytes: c.youngBytes },
+    settled: c.settled,
+    findings: {
+      ownerless: { objects: c.ownerless, bytes: c.ownerlessBytes },
+      missing: { objects: c.missing, bytes: c.missingBytes },
+      sizeMismatches: c.sizeMismatches,
+      digestMismatches: c.digestMismatches
+    }
+  }) satisfies Partial<AuditSummary>

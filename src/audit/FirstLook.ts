@@ -1,0 +1,71 @@
+/** The first look: sorts the keys of a window by what the two sides say. What differs is a suspicion, not a finding. */
+import type { KnownKey } from "../database/Database.ts"
+import type { StoredObject } from "../storage/Storage.ts"
+import * as Counts from "./Counts.ts"
+import type { Entry } from "./Merge.ts"
+import type { AuditSettings } from "./Settings.ts"
+
+/** A blob's row and its object, which fit. */
+export interface Pair {
+  readonly row: KnownKey
+  readonly object: StoredObject
+}
+
+export interface Sorted {
+  readonly counts: Counts.Counts
+  readonly pairs: ReadonlyArray<Pair>
+  /** Objects that nothing seemed to own. */
+  readonly unowned: ReadonlyArray<StoredObject>
+  /** Rows of blobs whose object seemed absent, or of another size. */
+  readonly doubtful: ReadonlyArray<KnownKey>
+}
+
+export const sort = (entries: ReadonlyArray<Entry>, settings: AuditSettings): Sorted => {
+  const counts = Counts.empty()
+  const pairs: Array<Pair> = []
+  const unowned: Array<StoredObject> = []
+  const doubtful: Array<KnownKey> = []
+  for (const { object, owners } of entries) {
+    if (object !== null) countListed(counts, object, settings)
+    const [owner] = owners
+    if (owner?.owner === "blob") {
+      counts.rows += 1
+      counts.rowBytes += owner.sizeBytes ?? 0
+      if (object !== null && sizeFits(owner, object)) pairs.push({ row: owner, object })
+      else doubtful.push(owner)
+    } else if (object !== null) {
+      if (owner !== undefined) countOwned(counts, object, owner.owner)
+      else if (object.key.startsWith(settings.uploadPrefix)) {
+        counts.staged += 1
+        counts.stagedBytes += object.sizeBytes
+      } else unowned.push(object)
+    }
+  }
+  counts.sound = pairs.length
+  return { counts, pairs, unowned, doubtful }
+}
+
+/** A catalogue need not know the size. */
+export const sizeFits = (row: KnownKey, object: StoredObject): boolean =>
+  row.sizeBytes === null || row.sizeBytes === object.sizeBytes
+
+const countListed = (counts: Counts.Counts, object: StoredObject, { blobPrefix }: AuditSettings): void => {
+  counts.listed += 1
+  counts.listedBytes += object.sizeBytes
+  if (object.key.startsWith(blobPrefix)) counts.blobsListed += 1
+}
+
+/** An object that an upload or the journal owns. */
+export const countOwned = (
+  counts: Counts.Counts,
+  { sizeBytes }: StoredObject,
+  owner: "intent" | "journal"
+): void => {
+  if (owner === "intent") {
+    counts.underWay += 1
+    counts.underWayBytes += sizeBytes
+  } else {
+    counts.awaitingDeletion += 1
+    counts.awaitingDeletionBytes += sizeBytes
+  }
+}
