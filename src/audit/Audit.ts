@@ -9,7 +9,7 @@ import { Database } from "../database/Database.ts"
 import type { AuditEvent, AuditSummary, Finding } from "../domain/AuditReport.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
-import type { BreakerOpen } from "../domain/Refusals.ts"
+import type { BreakerOpen, RepairRefused } from "../domain/Refusals.ts"
 import type { SchemaRefused } from "../domain/SchemaRefused.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { compareKeys } from "../storage/keyOrder.ts"
@@ -24,7 +24,7 @@ import { type AuditOptions, type Resolved, resolve } from "./Settings.ts"
 
 export type { AuditOptions, AuditSettings } from "./Settings.ts"
 
-export type AuditError = DatabaseError | StorageError | SchemaRefused | BreakerOpen
+export type AuditError = DatabaseError | StorageError | SchemaRefused | BreakerOpen | RepairRefused
 
 /** Keys of a window that are judged together when every object is read: small, so that stopping loses little work. */
 const deepMax = 16
@@ -33,8 +33,8 @@ const deepMax = 16
  * Findings in key order, then a summary. A failure on the way ends the stream with that error, after a summary of
  * what was done before it; only an audit that could not begin has none. Consume it slowly and the audit waits.
  *
- * Fails with `SchemaRefused` on a catalogue that the guard refuses, and with `BreakerOpen` when a repair would journal
- * more than a mistake may take.
+ * Fails with `SchemaRefused` on a catalogue that the guard refuses; a repair with `BreakerOpen` while the sweep's search
+ * for leftovers waits for a person, and with `RepairRefused` when it would journal more than a mistake may take.
  */
 export const findings = (
   options: AuditOptions = {}

@@ -25,8 +25,8 @@ const zero = {
   missingBytes: 0,
   sizeMismatches: 0,
   digestMismatches: 0,
-  /** Listed below the blob prefix, and of those what nothing owns: what the breaker of a repair compares. */
-  blobsListed: 0,
+  /** Below the blob prefix, objects that a row or an upload owns and objects that nothing owns: what a repair weighs. */
+  owned: 0,
   repairable: 0,
   repairableBytes: 0
 }

@@ -26,8 +26,13 @@ export const sort = (entries: ReadonlyArray<Entry>, settings: AuditSettings): So
   const unowned: Array<StoredObject> = []
   const doubtful: Array<KnownKey> = []
   for (const { object, owners } of entries) {
-    if (object !== null) countListed(counts, object, settings)
     const [owner] = owners
+    if (object !== null) {
+      counts.listed += 1
+      counts.listedBytes += object.sizeBytes
+      const owned = owner !== undefined && owner.owner !== "journal"
+      if (owned && object.key.startsWith(settings.blobPrefix)) counts.owned += 1
+    }
     if (owner?.owner === "blob") {
       counts.rows += 1
       counts.rowBytes += owner.sizeBytes ?? 0
@@ -48,12 +53,6 @@ export const sort = (entries: ReadonlyArray<Entry>, settings: AuditSettings): So
 /** A catalogue need not know the size. */
 export const sizeFits = (row: KnownKey, object: StoredObject): boolean =>
   row.sizeBytes === null || row.sizeBytes === object.sizeBytes
-
-const countListed = (counts: Counts.Counts, object: StoredObject, { blobPrefix }: AuditSettings): void => {
-  counts.listed += 1
-  counts.listedBytes += object.sizeBytes
-  if (object.key.startsWith(blobPrefix)) counts.blobsListed += 1
-}
 
 /** An object that an upload or the journal owns. */
 export const countOwned = (

@@ -6,16 +6,15 @@
  * everything was counted: a catalogue that belongs to another store makes all of it look ownerless.
  */
 import { Clock, Duration, Effect } from "effect"
-import { type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
-import { BreakerOpen } from "../domain/Refusals.ts"
+import { Database, isOpen } from "../database/Database.ts"
+import { BreakerOpen, RepairRefused } from "../domain/Refusals.ts"
+import type { StoredObject } from "../storage/Storage.ts"
+import { trips } from "../sweep/Leftovers.ts"
 import * as Counts from "./Counts.ts"
 import { sort } from "./FirstLook.ts"
 import * as Merge from "./Merge.ts"
 import { AuditProgress } from "./Progress.ts"
 import type { AuditSettings, Resolved } from "./Settings.ts"
-
-/** A confirmation is for what was found then; a mistake of next month needs one of its own. */
-const confirmationMillis = Duration.toMillis(Duration.hours(24))
 
 export interface Repaired {
   objects: number
@@ -23,44 +22,24 @@ export interface Repaired {
   dueAtMillis: number
 }
 
-/** Fails while a person has not confirmed what tripped the breaker of leftovers. */
+/** Fails while the sweep's breaker of leftovers is open: it judges the same objects by the same rows. */
 export const requireClosed = Effect.gen(function* () {
   const state = yield* (yield* Database).breakers.read("leftovers")
-  if (isOpen(state)) return yield* refusal(state)
-  return state
-})
-
-const refusal = ({ trippedAt, exposure }: BreakerState): BreakerOpen =>
-  new BreakerOpen({
+  if (!isOpen(state)) return
+  return yield* new BreakerOpen({
     breaker: "leftovers",
-    trippedAt: new Date(trippedAt ?? 0).toISOString(),
-    blobs: exposure?.blobs ?? 0,
-    bytes: exposure?.bytes ?? 0,
-    totalBlobs: exposure?.totalBlobs ?? 0,
-    totalBytes: exposure?.totalBytes ?? 0
+    trippedAt: new Date(state.trippedAt ?? 0).toISOString(),
+    ...(state.exposure ?? { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 })
   })
-
-/** How many objects may go: what is too few to be a mistake, a share of what was listed, or what was confirmed. */
-const allowance = (
-  counts: Counts.Counts,
-  settings: AuditSettings,
-  breaker: BreakerState,
-  now: number
-): number =>
-  Math.max(
-    settings.breakerBlobs,
-    Math.floor((counts.blobsListed * settings.breakerPercent) / 100),
-    breaker.confirmedAt !== null && breaker.confirmedAt > now - confirmationMillis
-      ? (breaker.exposure?.blobs ?? 0)
-      : 0
-  )
-
-/** Opens the breaker, for the sweep's leftovers too: they judge the same objects by the same rows. */
-const trip = Effect.fnUntraced(function* (exposure: Exposure) {
-  const { breakers } = yield* Database
-  yield* breakers.trip("leftovers", yield* Clock.currentTimeMillis, exposure)
-  return yield* refusal(yield* breakers.read("leftovers"))
 })
+
+/** As the sweep judges, on the whole of what an audit listed. */
+const requirePlausible = (settings: AuditSettings, owned: number, ownerless: number, bytes: number) => {
+  const listed = owned + ownerless
+  return trips(settings, { listed, unowned: ownerless })
+    ? Effect.fail(new RepairRefused({ ownerless, bytes, listed }))
+    : Effect.void
+}
 
 /** Journals what `counts`, of a complete audit of the same keys, found repairable; stops between windows. */
 export const run = Effect.fnUntraced(function* (
@@ -72,16 +51,10 @@ export const run = Effect.fnUntraced(function* (
   const { settings } = options
   const { leftovers } = yield* Database
   const progress = yield* AuditProgress
-  const allowed = allowance(counts, settings, yield* requireClosed, yield* Clock.currentTimeMillis)
-  const exposure: Exposure = {
-    blobs: counts.repairable,
-    bytes: counts.repairableBytes,
-    totalBlobs: counts.blobsListed,
-    totalBytes: counts.listedBytes
-  }
-  if (counts.repairable > allowed) return yield* trip(exposure)
+  yield* requireClosed
+  yield* requirePlausible(settings, counts.owned, counts.repairable, counts.repairableBytes)
   if (counts.repairable === 0) return true
-  const wait = Math.max(Duration.toMillis(settings.quarantine), Duration.toMillis(settings.deleteDelay))
+  const wait = Math.max(1, Duration.toMillis(settings.quarantine), Duration.toMillis(settings.deleteDelay))
   const next = yield* Merge.make(options.prefix, options.after)
   const seen = Counts.empty()
   for (let window = yield* next; window !== null; window = yield* next) {
@@ -93,14 +66,16 @@ export const run = Effect.fnUntraced(function* (
     const old = unowned.filter(
       ({ key, modifiedAt }) => modifiedAt <= cutoff && key.startsWith(settings.blobPrefix)
     )
-    if (repaired.objects + old.length > allowed) {
-      return yield* trip({ ...exposure, blobs: repaired.objects + old.length })
+    // Rows may have gone since they were counted, restored from another day, say.
+    const [more, moreBytes] = [repaired.objects + old.length, repaired.bytes + sizeOf(old)]
+    if (more > counts.repairable) {
+      yield* requirePlausible(settings, counts.owned + counts.repairable - more, more, moreBytes)
     }
     if (old.length > 0) {
       const journaled = new Set(yield* leftovers.journal(now, old, now + wait))
       repaired.objects += journaled.size
       repaired.dueAtMillis = now + wait
-      for (const { key, sizeBytes } of old) if (journaled.has(key)) repaired.bytes += sizeBytes
+      repaired.bytes += sizeOf(old.filter(({ key }) => journaled.has(key)))
     }
     Counts.add(seen, listed)
     yield* progress.report({
@@ -114,3 +89,6 @@ export const run = Effect.fnUntraced(function* (
   }
   return true
 })
+
+const sizeOf = (objects: ReadonlyArray<StoredObject>): number =>
+  objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)

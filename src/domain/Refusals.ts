@@ -80,3 +80,16 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
     return `The breaker is open since ${this.trippedAt}: ${what}. None of them was deleted. ${look}. If it is right that they go: artifact-gc breaker --confirm.`
   }
 }
+
+/** An audit found more to repair than a mistake would leave. One of its own, because nothing of it outlasts the run. */
+export class RepairRefused extends Schema.TaggedError<RepairRefused>()("RepairRefused", {
+  ownerless: Schema.Int,
+  bytes: Schema.Finite,
+  /** Objects below the blob prefix that something or nothing owns. */
+  listed: Schema.Int
+}) {
+  override get message(): string {
+    const percent = ((100 * this.ownerless) / Math.max(1, this.listed)).toFixed(1)
+    return `${this.ownerless} of ${this.listed} objects (${percent} %, ${this.bytes} bytes) belong to nothing in this catalogue, more than GC_BREAKER_BLOBS and GC_BREAKER_PERCENT allow. None of them was deleted. Is this the right database for this store, and does every writer name its keys in it? If it is right that they go, run it once more with GC_BREAKER_PERCENT=100.`
+  }
+}

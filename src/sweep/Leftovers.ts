@@ -173,7 +173,11 @@ const journal = Effect.fnUntraced(function* (
 
 // -- the breaker
 
-const trips = ({ breakerBlobs, breakerPercent }: SweepSettings, { listed, unowned }: Counts): boolean =>
+/** Whether so many of what was listed belong to nothing that it may be a mistake. An audit's repair asks, too. */
+export const trips = (
+  { breakerBlobs, breakerPercent }: Pick<SweepSettings, "breakerBlobs" | "breakerPercent">,
+  { listed, unowned }: Counts
+): boolean =>
   100 * unowned > breakerPercent * listed &&
   (unowned > breakerBlobs || (unowned === listed && listed > handful))
 

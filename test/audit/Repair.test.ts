@@ -155,47 +155,44 @@ describe("a repair that does not come to its end", () => {
   )
 })
 
-describe("the breaker of a repair", () => {
+describe("a repair of too much", () => {
   const settings = { breakerBlobs: 3, breakerPercent: 40 }
   const registry = (owned: number, ownerless: number) =>
     Effect.gen(function* () {
       for (let n = 0; n < owned; n++) {
         yield* upload(`blob${n}`, { references: [artifact(`a${n}`, `blob${n}`)] })
       }
-      for (let n = 0; n < ownerless; n++) yield* stage(`blobs/x/${n}`, 2)
+      for (let n = 0; n < ownerless; n++) yield* stage(`blobs/x/${String(n).padStart(2, "0")}`, 2)
       yield* TestClock.adjust("2 days")
     })
 
-  it.effect(
-    "opens when more than its number and more than its share is ownerless: nothing is journaled",
-    () =>
-      Effect.gen(function* () {
-        yield* registry(5, 4)
-        const { findings, summary, exit } = yield* audited({ repair: true, settings })
-        assert.lengthOf(findings, 4)
-        assert.deepInclude(summary, { complete: false, stoppedBy: "failure", repaired: null })
-        assert.deepStrictEqual(yield* journaled, [])
-        const error = failureOf(exit)
-        assert.deepInclude(error, {
-          _tag: "BreakerOpen",
-          breaker: "leftovers",
-          blobs: 4,
-          bytes: 8,
-          totalBlobs: 9
-        })
-        assert.match(String(error), /4 \(44\.4 % of 9\) of the objects listed.*breaker --confirm/)
-        const early = yield* audited({ repair: true, settings })
-        assert.isUndefined(early.summary, "while it is open, a repair does not begin")
-        assert.deepInclude(failureOf(early.exit), { _tag: "BreakerOpen" })
-        assert.lengthOf((yield* audit({ settings })).findings, 4, "an audit does")
-      }).pipe(Effect.provide(world()))
+  it.effect("is refused when it is more than the number and more than the share: nothing is journaled", () =>
+    Effect.gen(function* () {
+      yield* registry(5, 4)
+      const { findings, summary, exit } = yield* audited({ repair: true, settings })
+      assert.lengthOf(findings, 4)
+      assert.deepInclude(summary, { complete: false, stoppedBy: "failure", repaired: null })
+      assert.deepStrictEqual(yield* journaled, [])
+      const error = failureOf(exit)
+      assert.deepInclude(error, { _tag: "RepairRefused", ownerless: 4, bytes: 8, listed: 9 })
+      assert.match(String(error), /4 of 9 objects \(44\.4 %, 8 bytes\) .*GC_BREAKER_PERCENT=100/)
+    }).pipe(Effect.provide(world()))
   )
 
-  it.effect("would have let all of it go if it were wider: the store of another catalogue", () =>
+  it.effect("is refused when all of more than a handful belongs to nothing, however few", () =>
     Effect.gen(function* () {
-      yield* registry(0, 4)
-      yield* audit({ repair: true, settings: { breakerBlobs: 4, breakerPercent: 40 } })
-      assert.lengthOf(yield* journaled, 4)
+      yield* registry(0, 11)
+      const { exit } = yield* audited({ repair: true })
+      assert.deepInclude(failureOf(exit), { _tag: "RepairRefused", ownerless: 11, listed: 11 })
+      assert.deepStrictEqual(yield* journaled, [])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("would have journaled all of another catalogue's store; so it does when that is asked for", () =>
+    Effect.gen(function* () {
+      yield* registry(0, 11)
+      yield* audit({ repair: true, settings: { ...settings, breakerPercent: 100 } })
+      assert.lengthOf(yield* journaled, 11)
     }).pipe(Effect.provide(world()))
   )
 
@@ -203,7 +200,7 @@ describe("the breaker of a repair", () => {
     ["many, and a small share", 6, 4],
     ["a large share, and few", 0, 3]
   ] as const) {
-    it.effect(`lets pass what is ${title}`, () =>
+    it.effect(`is none: ${title}`, () =>
       Effect.gen(function* () {
         yield* registry(owned, ownerless)
         assert.strictEqual((yield* audit({ repair: true, settings })).summary.repaired?.objects, ownerless)
@@ -211,29 +208,7 @@ describe("the breaker of a repair", () => {
     )
   }
 
-  it.effect("lets pass what a person confirmed, no more of it, and for a day", () =>
-    Effect.gen(function* () {
-      yield* registry(0, 5)
-      const { rows } = yield* World
-      yield* audited({ repair: true, settings })
-      yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual(yield* rows.breakers.confirm(start + 2 * day + hour), ["leftovers"])
-
-      yield* stage("blobs/y")
-      yield* TestClock.adjust("25 hours")
-      const late = yield* audited({ repair: true, settings })
-      assert.deepInclude(failureOf(late.exit), { _tag: "BreakerOpen", blobs: 6 })
-      yield* rows.breakers.confirm(start + 2 * day + 26 * hour)
-      yield* stage("blobs/z")
-      yield* TestClock.adjust("23 hours")
-      const { summary } = yield* audit({ repair: true, settings })
-      assert.strictEqual(summary.repaired?.objects, 6)
-      assert.deepStrictEqual(summary.young, { objects: 1, bytes: 1 })
-      assert.lengthOf(yield* journaled, 6)
-    }).pipe(Effect.provide(world()))
-  )
-
-  it.effect("holds for what has become ownerless since it was counted", () =>
+  it.effect("is noticed when it has become too much since it was counted", () =>
     Effect.gen(function* () {
       yield* registry(3, 2)
       const { state, database } = yield* World
@@ -246,7 +221,36 @@ describe("the breaker of a repair", () => {
       )
       const { exit } = yield* audited({ repair: true, settings })
       assert.strictEqual(pages, 2)
-      assert.deepInclude(failureOf(exit), { _tag: "BreakerOpen", blobs: 5, totalBlobs: 5 })
+      assert.deepInclude(failureOf(exit), { _tag: "RepairRefused", ownerless: 5, listed: 5 })
+      assert.deepStrictEqual(yield* journaled, [])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("does not begin while the sweep's search for leftovers waits for a person; an audit does", () =>
+    Effect.gen(function* () {
+      yield* registry(6, 1)
+      const { rows } = yield* World
+      const exposure = { blobs: 7, bytes: 0, totalBlobs: 8, totalBytes: 0 }
+      yield* rows.breakers.trip("leftovers", start + 2 * day, exposure)
+      const { summary, exit } = yield* audited({ repair: true, settings })
+      assert.isUndefined(summary)
+      assert.deepInclude(failureOf(exit), { _tag: "BreakerOpen", breaker: "leftovers", blobs: 7 })
+      assert.deepStrictEqual(yield* journaled, [])
+      assert.lengthOf((yield* audit({ settings })).findings, 1)
+      yield* rows.breakers.confirm(start + 2 * day)
+      assert.strictEqual((yield* audit({ repair: true, settings })).summary.repaired?.objects, 1)
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("is noticed when the breaker opens while it counts", () =>
+    Effect.gen(function* () {
+      yield* registry(6, 1)
+      const { database, rows } = yield* World
+      const exposure = { blobs: 7, bytes: 0, totalBlobs: 8, totalBytes: 0 }
+      const trips = rows.breakers.trip("leftovers", start + 2 * day, exposure)
+      database.next("audit.page", hangsAfter(Effect.orDie(trips)))
+      const { exit } = yield* audited({ repair: true, settings })
+      assert.deepInclude(failureOf(exit), { _tag: "BreakerOpen" })
       assert.deepStrictEqual(yield* journaled, [])
     }).pipe(Effect.provide(world()))
   )
