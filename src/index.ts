@@ -6,11 +6,14 @@
  * time-travel tests need. The README shows each in a few lines.
  */
 
+export * as Audit from "./audit/Audit.ts"
+export * as AuditProgress from "./audit/Progress.ts"
 export * as ArtifactGcConfig from "./Config.ts"
 export * as Database from "./database/Database.ts"
 export * as Embedded from "./database/Embedded.ts"
 export * as MemoryDatabase from "./database/Memory.ts"
 export * as Postgres from "./database/Postgres.ts"
+export * as AuditReport from "./domain/AuditReport.ts"
 export * as CatalogNames from "./domain/CatalogNames.ts"
 export { DatabaseError, DatabaseFailure } from "./domain/DatabaseError.ts"
 export * as Digest from "./domain/Digest.ts"

@@ -1,6 +1,7 @@
 /** The command line, put together. */
 import { Console, Effect, type Layer } from "effect"
 import { CliOutput, Command } from "effect/cli"
+import * as Audit from "./AuditCommand.ts"
 import * as Demo from "./DemoCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
@@ -13,7 +14,14 @@ export const app = Command.make("artifact-gc").pipe(
   Command.withDescription(
     "Collects garbage from an artifact store: blobs that nothing refers to and uploads that nobody finished. Settings come from flags, then the environment; without DATABASE_URL and a store it works on an embedded PostgreSQL and files. Secrets (DATABASE_URL, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN) are read from the environment only."
   ),
-  Command.withSubcommands([Run.command, Sweep.command, Migrate.command, Journal.command, Demo.command])
+  Command.withSubcommands([
+    Run.command,
+    Sweep.command,
+    Migrate.command,
+    Journal.command,
+    Audit.command,
+    Demo.command
+  ])
 )
 
 /**

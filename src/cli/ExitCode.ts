@@ -19,6 +19,14 @@ export const exitCodes = [
   [5, "The database or the store cannot be reached, or denies access."],
   [6, "The breaker is open: more would go than a mistake may take. It waits for `breaker --confirm`."],
   [
+    7,
+    "The audit found objects that nothing owns, and nothing worse: they cost space. `audit --repair` journals those below the blob prefix."
+  ],
+  [
+    8,
+    "The audit found blobs whose object is missing or is not what the catalogue says: somebody cannot read what refers to them."
+  ],
+  [
     130,
     "A command other than `run` was interrupted; the batch in hand was finished. Or a second signal ended any command at once."
   ]
@@ -34,6 +42,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   ClockRefused: 4,
   SettingsRefused: 4,
   StoreRefused: 4,
+  RepairRefused: 4,
   BreakerOpen: 6,
   DatabaseError: 5,
   StorageError: 5,

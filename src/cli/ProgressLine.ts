@@ -1,7 +1,15 @@
-/** One line on a terminal that says how far a sweep has come: rate, and the time left where the end is known. */
+/** One line on a terminal that says how far a sweep or an audit has come: rate, and the time left where the end is known. */
 import { Clock, Effect, Layer } from "effect"
+import { AuditProgress, type AuditProgressEvent } from "../audit/Progress.ts"
 import { Progress, type ProgressEvent } from "../sweep/Progress.ts"
 import * as Text from "./Text.ts"
+
+const erase = "\r\u001b[2K"
+
+/** Makes room for a result on the same terminal; the line comes back by itself. */
+export const clear: Effect.Effect<void> = Effect.sync(() => {
+  if (process.stderr.isTTY) process.stderr.write(erase)
+})
 
 /** Often enough to look alive, rarely enough to cost nothing. */
 const everyMillis = 100
@@ -14,21 +22,46 @@ const line = (event: ProgressEvent, elapsedMillis: number): string => {
   return `${event.phase}: ${Text.count(event.seen)} seen · ${Text.count(event.deleted)}${of} deleted · ${Text.bytes(event.bytes)} · ${Text.count(Math.round(rate))}/s${eta}`
 }
 
-/** Shows progress on stderr when that is a terminal; otherwise nobody watches. */
-export const layer: Layer.Layer<never> = Layer.unwrap(
-  Effect.sync(() => {
-    const out = process.stderr
-    if (!out.isTTY) return Layer.empty
-    let shownAt = Number.NEGATIVE_INFINITY
-    let began: { readonly phase: string; readonly at: number } | null = null
-    const show = Effect.fnUntraced(function* (event: ProgressEvent) {
-      const now = yield* Clock.currentTimeMillis
-      if (began?.phase !== event.phase) began = { phase: event.phase, at: now }
-      if (now - shownAt < everyMillis) return
-      shownAt = now
-      out.write(`\r\u001b[2K${line(event, now - began.at).slice(0, out.columns || undefined)}`)
+const auditLine = (event: AuditProgressEvent, elapsedMillis: number): string => {
+  const per = (n: number) => (elapsedMillis > 0 ? (n * 1000) / elapsedMillis : 0)
+  const [rate, remaining] = [per(event.rows), (event.expectedRows ?? 0) - event.rows]
+  const eta = rate > 0 && remaining > 0 ? ` · ${Text.span((remaining * 1000) / rate)} left` : ""
+  const of = event.expectedRows === null ? "" : ` of about ${Text.count(event.expectedRows)}`
+  const read = event.bytesRead === 0 ? "" : ` · ${Text.bytes(event.bytesRead)} read`
+  const found =
+    event.phase === "audit" ? Text.many(event.findings, "finding") : `${Text.count(event.findings)} journaled`
+  return `${event.phase}: ${Text.many(event.objects, "object")} · ${Text.many(event.rows, "row")}${of} · ${found}${read} · ${Text.count(Math.round(per(Math.max(event.rows, event.objects))))}/s${eta}`
+}
+
+/** Nobody watches where stderr is no terminal. */
+const onTerminal = <Event extends { readonly phase: string }>(
+  line: (event: Event, elapsedMillis: number) => string,
+  watching: (report: (event: Event) => Effect.Effect<void>) => Layer.Layer<never>
+): Layer.Layer<never> =>
+  Layer.unwrap(
+    Effect.sync(() => {
+      const out = process.stderr
+      if (!out.isTTY) return Layer.empty
+      let shownAt = Number.NEGATIVE_INFINITY
+      let began: { readonly phase: string; readonly at: number } | null = null
+      const show = Effect.fnUntraced(function* (event: Event) {
+        const now = yield* Clock.currentTimeMillis
+        if (began?.phase !== event.phase) began = { phase: event.phase, at: now }
+        if (now - shownAt < everyMillis) return
+        shownAt = now
+        out.write(`${erase}${line(event, now - began.at).slice(0, out.columns || undefined)}`)
+      })
+      const atEnd = Effect.addFinalizer(() => Effect.sync(() => out.write(erase)))
+      return Layer.merge(watching(show), Layer.effectDiscard(atEnd))
     })
-    const clear = Effect.addFinalizer(() => Effect.sync(() => out.write("\r\u001b[2K")))
-    return Layer.merge(Layer.succeed(Progress, { watched: true, report: show }), Layer.effectDiscard(clear))
-  })
+  )
+
+/** Shows how far a sweep has come, on stderr. */
+export const layer: Layer.Layer<never> = onTerminal(line, (report) =>
+  Layer.succeed(Progress, { watched: true, report })
+)
+
+/** The same of an audit. */
+export const auditLayer: Layer.Layer<never> = onTerminal(auditLine, (report) =>
+  Layer.succeed(AuditProgress, { watched: true, report })
 )

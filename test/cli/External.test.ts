@@ -1,11 +1,15 @@
 /** The program on a catalogue of somebody's own, where a test can hold a lock and so decide how long a batch takes. */
 import { join } from "node:path"
-import { Deferred, Effect, Exit, Fiber, ManagedRuntime, Schema, Scope } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, ManagedRuntime, Schema, Scope, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import * as TravelClock from "../../src/cli/demo/TravelClock.ts"
 import { type EmbeddedPostgres, start as startPostgres } from "../../src/database/Embedded.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
+import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
+import * as Files from "../../src/storage/Files.ts"
+import { Storage } from "../../src/storage/Storage.ts"
 import { build, logLines, type Program, type Run, start } from "./support/Program.ts"
 
 let program: Program
@@ -129,6 +133,78 @@ blobs/2  2.0 KB  purged, 12 attempts until 1970-01-02T00:00:00.000Z: AccessDenie
     assert.strictEqual(retried.out, "1 dead letter put back; the next sweep tries it.\n")
     const left = (await finished(["journal", "--json"])).out.trim()
     assert.deepInclude(JSON.parse(left), { key: "blobs/1", sizeBytes: 2000, reason: "purged", attempts: 12 })
+  })
+})
+
+describe("an audit by the program", { timeout: 60_000 }, () => {
+  /** In a directory of its own: `rows` blobs at `audit/…`, of which the first has its object, and one of nobody. */
+  let arranged = 0
+  const arrange = async (rows: number) => {
+    const files = program.directory(`audit-${++arranged}`)
+    const store = Files.layer({ directory: files, durable: false })
+    const put = (key: string, modifiedBefore: Duration.Input) =>
+      Effect.flatMap(Storage, ({ put }) => put(ObjectKey.make(key), Stream.make(new Uint8Array(3)), 3)).pipe(
+        Effect.provide(store),
+        Effect.provideService(
+          Clock.Clock,
+          TravelClock.make(Duration.negate(Duration.fromInputUnsafe(modifiedBefore)))
+        )
+      )
+    await Effect.runPromise(Effect.andThen(put("audit/000000", "1 second"), put("blobs/nobody/1", "3 days")))
+    await sql.runPromise(
+      Effect.gen(function* () {
+        const client = yield* SqlClient.SqlClient
+        yield* client`DELETE FROM blobs`
+        yield* client`
+          INSERT INTO blobs (digest, object_key, size_bytes, created_at)
+          SELECT 'sha256:' || n, 'audit/' || lpad(n::text, 6, '0'), 3, to_timestamp(0)
+          FROM generate_series(0, ${rows - 1}) n`
+      })
+    )
+    return (args: ReadonlyArray<string>, env = {}) =>
+      artifactGc(["audit", ...args], { FILES_DIRECTORY: files, ...env })
+  }
+  const toEnd = async (run: Run) => ({ code: await run.ended, out: run.out(), err: run.err() })
+  const events = (out: string) =>
+    out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+
+  it("prints each finding and a summary; the exit code says which is worst, and repair leaves nothing", async () => {
+    const audit = await arrange(2)
+    const { code, out, err } = await toEnd(audit([]))
+    assert.match(
+      out,
+      /^missing {4}audit\/000001 {2}3 B, blob sha256:1, to which nothing refers\nownerless {2}blobs\/nobody\/1 {2}3 B, written .*\nAudit of everything: complete; took /
+    )
+    assert.deepStrictEqual([code, err], [8, ""])
+    const json = await toEnd(audit(["--json", "--prefix", "blobs/"]))
+    assert.strictEqual(json.code, 7)
+    const [finding, summary] = events(json.out)
+    assert.deepInclude(finding, { _tag: "OwnerlessObject", key: "blobs/nobody/1" })
+    assert.deepInclude(summary, { _tag: "AuditSummary", complete: true, goOn: null })
+    assert.strictEqual((await toEnd(audit(["--prefix", "blobs/", "--repair"]))).code, 0)
+    assert.strictEqual((await toEnd(audit(["--prefix=blobs/"]))).code, 0)
+    assert.strictEqual((await toEnd(audit(["--after=audit/000001", "--json"]))).code, 0)
+  })
+
+  it("that is interrupted prints how far it came and the command that goes on; the exit code is 130", async () => {
+    const audit = await arrange(3000)
+    const held = await holdJournal()
+    const run = audit(["--json", "--prefix", "audit/"])
+    await batchInHand()
+    run.child.kill("SIGINT")
+    await run.says(/Stopping/)
+    assert.strictEqual(await run.ended, 130)
+    await held.release()
+    const summary = events(run.out()).at(-1)
+    assert.deepInclude(summary, {
+      _tag: "AuditSummary",
+      complete: false,
+      stoppedBy: "stopped",
+      goOn: "artifact-gc audit --prefix=audit/"
+    })
   })
 })
 

@@ -1,0 +1,63 @@
+/** What an audit found, as a person reads it, and the command that goes on where it ended. */
+import type { AuditSummary, Finding } from "../domain/AuditReport.ts"
+import * as Text from "./Text.ts"
+
+/** One line. */
+export const finding = (found: Finding): string => {
+  switch (found._tag) {
+    case "OwnerlessObject":
+      return `ownerless  ${found.key}  ${Text.bytes(found.sizeBytes)}, written ${found.modifiedAt}`
+    case "MissingObject":
+      return `missing    ${found.key}  ${found.sizeBytes === null ? "" : `${Text.bytes(found.sizeBytes)}, `}${blob(found)}`
+    case "SizeMismatch":
+      return `size       ${found.key}  ${Text.count(found.objectBytes)} bytes, not ${Text.count(found.rowBytes)}, ${blob(found)}`
+    case "DigestMismatch":
+      return `digest     ${found.key}  ${found.actual}, ${blob(found)}`
+  }
+}
+
+const blob = ({ digest, referrers }: Extract<Finding, { readonly digest: string }>): string => {
+  const by = referrers.map(({ table, column, rows, sample }) => {
+    const names = sample.map((name) => JSON.stringify(name)).join(", ")
+    return `${Text.many(rows, "row")} of ${table}.${column} (${names}${rows > sample.length ? ", …" : ""})`
+  })
+  return `blob ${digest}, ${by.length === 0 ? "to which nothing refers" : `to which refer ${by.join(" and ")}`}`
+}
+
+const objects = ({ objects, bytes }: { readonly objects: number; readonly bytes: number }): string =>
+  `${Text.count(objects)} (${Text.bytes(bytes)})`
+
+/** Several lines. */
+export const summary = (s: AuditSummary, goOn: string | null): string => {
+  const { ownerless, missing, sizeMismatches, digestMismatches } = s.findings
+  const range = `${s.prefix === "" ? "everything" : `keys below ${s.prefix}`}${s.after === null ? "" : ` after ${s.after}`}`
+  const digests =
+    s.digests.verified + s.digests.unverifiable === 0
+      ? []
+      : [
+          `Digests: ${Text.count(s.digests.verified)} verified (${Text.bytes(s.digests.bytes)} read), ${Text.count(s.digests.unverifiable)} that cannot be computed`
+        ]
+  return [
+    `Audit of ${range}: ${s.complete ? "complete" : `ended early by a ${s.stoppedBy === "stopped" ? "signal" : "failure"}`}; took ${Text.span(s.durationMillis)}`,
+    `Looked at: ${objects(s.listed)} objects, ${objects(s.rows)} rows of blobs`,
+    `Right: ${Text.count(s.sound)} blobs; ${objects(s.awaitingDeletion)} awaiting deletion, ${objects(s.underWay)} under way, ${objects(s.staged)} staged, ${objects(s.young)} too young to tell, ${Text.count(s.settled)} right when looked at again`,
+    ...digests,
+    `Found: ${objects(ownerless)} ownerless, ${objects(missing)} missing, ${Text.count(sizeMismatches)} of another size, ${Text.count(digestMismatches)} of another digest`,
+    ...(s.repaired === null
+      ? []
+      : [`Journaled: ${objects(s.repaired)}, to be deleted from ${s.repaired.dueAt} on`]),
+    ...(goOn === null ? [] : [`It goes on with: ${goOn}`])
+  ].join("\n")
+}
+
+/** As a POSIX shell reads it; what is not printable in `$'…'`, which bash and zsh read. */
+export const quoted = (word: string): string => {
+  if (/^[\w./:=@%+-]+$/.test(word)) return word
+  if (!/[\p{Cc}\p{Cf}]/u.test(word)) return `'${word.replaceAll("'", "'\\''")}'`
+  const escaped = Array.from(word, (character) =>
+    /[\p{Cc}\p{Cf}\\']/u.test(character)
+      ? [...Buffer.from(character)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")
+      : character
+  )
+  return `$'${escaped.join("")}'`
+}
