@@ -51,6 +51,6 @@ const missing = ({ cause, detail, operation, reason, subject }: StorageError, pe
     operation,
     subject,
     reason,
-    detail: `${detail}; the credentials need ${permission} on the bucket, since a versioned bucket frees nothing`,
+    detail: `${detail}; the credentials need ${permission} on the bucket, to tell whether deletes free anything`,
     cause
   })
