@@ -21,7 +21,8 @@ export const traits = Effect.fn("S3.traits")(function* (
     return yield* misbehaved("probe", name, `the store says that versioning is "${status}"`)
   }
   const deletes = versioning === "off" ? "objects" : (versionedDelete ?? "markers")
-  return { versioning, objectLock: lock === "Enabled", deletes }
+  const chosen = versioning === "off" || versionedDelete !== undefined
+  return { versioning, objectLock: lock === "Enabled", deletes, chosen }
 })
 
 const readStatus = (status: string | undefined): StoreTraits["versioning"] | undefined =>
