@@ -111,7 +111,6 @@ const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Ser
     },
     collectors: {
       register: verb("collectors.register", collectors.register),
-      peers: verb("collectors.peers", collectors.peers),
       leave: verb("collectors.leave", collectors.leave)
     },
     suspects: {

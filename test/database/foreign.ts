@@ -6,6 +6,7 @@ import { describe } from "@effect/vitest"
 import type { Server } from "../support/Databases.ts"
 import { installing } from "./foreign/Installing.ts"
 import { losses } from "./foreign/Losses.ts"
+import { stress } from "./foreign/Stress.ts"
 import { traps } from "./foreign/Traps.ts"
 import { types } from "./foreign/Types.ts"
 
@@ -15,5 +16,6 @@ export const foreignContract = (server: Server): void => {
     traps(server)
     installing(server)
     types(server)
+    stress(server)
   })
 }

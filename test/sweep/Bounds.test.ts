@@ -266,10 +266,7 @@ describe("a request to stop", () => {
         Object.values(report.phases).map((phase) => phase.stoppedBy),
         Array(6).fill("stopped")
       )
-      assert.deepStrictEqual(
-        storage.calls.map(({ operation }) => operation),
-        ["skew", "traits"]
-      )
+      assert.deepStrictEqual(storage.calls, [])
       assert.deepStrictEqual(yield* objects, ["blobs/a/1", "blobs/b/1", "uploads/s/1"])
     }).pipe(Effect.provide(world(noWaits)))
   )

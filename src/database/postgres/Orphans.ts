@@ -232,10 +232,9 @@ const purge = (session: Session, catalog: Catalog, request: PurgeRequest) => {
         WHERE ${id.digest} = ANY(${claimed}::text[]::${type}[]) ORDER BY ${id.digest} FOR UPDATE SKIP LOCKED`).map(
         (row) => row.digest
       )
-      // What a foreign writer is inserting is of use to somebody: it counts as referenced.
       const free = catalog.guarded ? yield* lockDigests(session, catalog.digest, locked) : locked
       const purged = yield* deleteAndJournal(session, catalog, request, free)
-      const busy = yield* stillThere(session, type, claimed, new Set(locked))
+      const busy = yield* stillThere(session, type, claimed, new Set(free))
       const settled = claimed.filter((digest) => !busy.has(digest))
       yield* sql`DELETE FROM ${id.orphans} WHERE digest = ANY(${settled}::text[]::${type}[])`
       return {
@@ -318,7 +317,7 @@ const deleteAndJournal = (
   )
 }
 
-/** Of the claimed, those that exist but could not be locked: somebody is at work on them. */
+/** Of the claimed, those that exist but are not `locked` by us: somebody is at work on them, or inserting them again. */
 const stillThere = (
   { sql, id }: Session,
   type: Statement.Fragment,

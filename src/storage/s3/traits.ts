@@ -21,8 +21,7 @@ export const traits = Effect.fn("S3.traits")(function* (
     return yield* misbehaved("probe", name, `the store says that versioning is "${status}"`)
   }
   const deletes = versioning === "off" ? "objects" : (versionedDelete ?? "markers")
-  const chosen = versioning === "off" || versionedDelete !== undefined
-  return { versioning, objectLock: lock === "Enabled", deletes, chosen }
+  return { versioning, objectLock: lock === "Enabled", deletes }
 })
 
 const readStatus = (status: string | undefined): StoreTraits["versioning"] | undefined =>
@@ -52,6 +51,6 @@ const missing = ({ cause, detail, operation, reason, subject }: StorageError, pe
     operation,
     subject,
     reason,
-    detail: `${detail}; the credentials need ${permission} on the bucket, to tell whether deletes free anything`,
+    detail: `${detail}; the credentials need ${permission} on the bucket, since a versioned bucket frees nothing`,
     cause
   })

@@ -30,11 +30,10 @@ onRealS3("Versions", (name) => {
           assert.deepStrictEqual(yield* storage.traits, {
             versioning: "off",
             objectLock: false,
-            deletes: "objects",
-            chosen: true
+            deletes: "objects"
           })
           yield* bucket.setVersioning("Enabled")
-          assert.deepInclude(yield* storage.traits, { versioning: "on", deletes: "markers", chosen: false })
+          assert.deepInclude(yield* storage.traits, { versioning: "on", deletes: "markers" })
           yield* write(storage, a, b)
           yield* write(storage, a)
           assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
@@ -122,8 +121,7 @@ onRealS3("Versions", (name) => {
           assert.deepStrictEqual(yield* storage.traits, {
             versioning: "on",
             objectLock: true,
-            deletes: "versions",
-            chosen: true
+            deletes: "versions"
           })
           const hold = (Status: "ON" | "OFF") =>
             Effect.promise(() =>

@@ -34,18 +34,28 @@ export interface GuardTrigger {
 export const functionPrefix = "guard_"
 
 /**
- * The advisory lock of a digest, as an expression. It must be one number for digests that PostgreSQL holds to be
- * equal, whatever the session's settings are: the text of a `bytea` hangs on `bytea_output`, so only text is hashed as
- * text, and under the column's own collation.
+ * The advisory lock of a digest, as the arguments of PostgreSQL's functions. It must be the same for digests that
+ * PostgreSQL holds to be equal, whatever the session's settings are: the text of a `bytea` hangs on `bytea_output`, so
+ * only text is hashed as text, and under the column's own collation.
+ *
+ * Digests share {@link buckets} locks: a writer holds all it has taken until its transaction ends, and PostgreSQL has
+ * room for 6400 in all by default. One that inserts a million rows must not run out of it. A purge that finds a lock
+ * taken passes over the digest, so sharing costs it a thousandth of its page for each one that is being inserted.
  */
 export const digestLock = ({ type, collate }: DigestType, expression: string): string =>
   /^(text|character)\b/.test(type)
-    ? `hashtextextended((${expression})::text${collate}, 5821309418)`
-    : `hash_record_extended(ROW((${expression})::${type}), 5821309418)`
+    ? lockOf(0, `hashtextextended((${expression})::text${collate}, 0)`)
+    : lockOf(0, `hash_record_extended(ROW((${expression})::${type}), 0)`)
 
-/** The advisory lock of an object key. */
+/** The advisory lock of an object key, likewise. */
 export const keyLock = (expression: string): string =>
-  `hashtextextended((${expression})::text COLLATE "C", 5821309419)`
+  lockOf(1, `hashtextextended((${expression})::text COLLATE "C", 0)`)
+
+const buckets = 1024
+
+/** The first number says whose locks these are, and has no other meaning. */
+const lockOf = (kind: 0 | 1, hash: string): string =>
+  `${582_130_941 + kind}, ((${hash}) & ${buckets - 1})::int`
 
 /** The function a foreign key's trigger has to call: by its name one sees whether it still fits. */
 export const referenceFunction = (names: CatalogNames, key: GuardedKey): string => {
