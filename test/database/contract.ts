@@ -11,6 +11,7 @@ import type { Tables } from "../support/Tables.ts"
 import { audit } from "./contract/Audit.ts"
 import { backlog } from "./contract/Backlog.ts"
 import { writing } from "./contract/Blobs.ts"
+import { guarding } from "./contract/Guards.ts"
 import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
 import { purging } from "./contract/Purge.ts"
@@ -18,6 +19,7 @@ import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
 import { doubting } from "./contract/Suspects.ts"
 import type { Promised } from "./contract/samples.ts"
+import { undoing } from "./contract/Undo.ts"
 
 /** `layer` makes a new, empty catalogue each time it is built. */
 export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | Tables, E>): void => {
@@ -41,6 +43,8 @@ export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | 
     leftovers(promised)
     backlog(promised)
     doubting(promised)
+    guarding(promised)
+    undoing(promised)
     audit(promised)
   })
 }
