@@ -27,8 +27,11 @@ export const objects = (storage: Storage["Service"]): Effect.Effect<ReadonlyArra
  * - what is referenced has a row, and every row has its object, unless it is suspect;
  * - a key has one owner at most: what is journaled belongs to no row and to no upload under way.
  */
-export const invariants = Effect.fnUntraced(function* (rows: Rows, storage: Storage["Service"]) {
-  const present = new Set(yield* objects(storage))
+export const invariants = (rows: Rows, storage: Storage["Service"]) =>
+  Effect.map(objects(storage), (keys) => invariantsOf(rows, new Set(keys)))
+
+/** {@link invariants}, of keys that are known to be `present`. */
+export const invariantsOf = (rows: Rows, present: { readonly has: (key: ObjectKey) => boolean }) => {
   const keys = new Map([...rows.blobs].map(([digest, { key }]) => [key, digest]))
   return [
     ...[...rows.references].flatMap(([id, { digest }]) =>
@@ -47,7 +50,7 @@ export const invariants = Effect.fnUntraced(function* (rows: Rows, storage: Stor
       keys.has(key) ? [`an upload owns ${key}, and so does blob ${keys.get(key)}`] : []
     )
   ]
-})
+}
 
 /**
  * Objects, and uploads in parts by their key, that belong to nothing: neither a row, nor an upload under way, nor the

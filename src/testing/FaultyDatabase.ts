@@ -50,7 +50,8 @@ export const layer = (script: DatabaseScript): Layer.Layer<Database, never, Data
     Effect.map(Database, (inner) => wrap(inner, script))
   )
 
-const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Service"] => {
+/** {@link layer}, of a service one has already. */
+export const wrap = (inner: Database["Service"], script: DatabaseScript): Database["Service"] => {
   const verb =
     <Args extends ReadonlyArray<unknown>, A, E>(
       name: Verb,

@@ -35,7 +35,8 @@ export const layer = (script: StorageScript): Layer.Layer<Storage, never, Storag
     Effect.map(Storage, (inner) => wrap(inner, script))
   )
 
-const wrap = (inner: Storage["Service"], script: StorageScript): Storage["Service"] => {
+/** {@link layer}, of a service one has already. */
+export const wrap = (inner: Storage["Service"], script: StorageScript): Storage["Service"] => {
   const run = <A, R, E>(
     operation: Operation,
     args: ReadonlyArray<unknown>,

@@ -1,0 +1,45 @@
+/**
+ * Everything that is random in a simulation, from one number: the same seed gives the same run, on every machine.
+ *
+ * The generator is sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, no multiplication, fast in JavaScript.
+ */
+
+export interface Dice {
+  /** In [0, 1), with 32 bits. */
+  readonly next: () => number
+  /** A whole number from 0 to `count` - 1. */
+  readonly below: (count: number) => number
+  /** True with `probability`. */
+  readonly chance: (probability: number) => boolean
+  readonly pick: <A>(items: ReadonlyArray<A>) => A
+}
+
+export const make = (seed: number): Dice => {
+  let a = 0x9e3779b9
+  let b = seed | 0
+  let c = Math.floor(seed / 0x1_0000_0000) | 0
+  let counter = 1
+  const draw = (): number => {
+    const sum = (((a + b) | 0) + counter) | 0
+    counter = (counter + 1) | 0
+    a = b ^ (b >>> 9)
+    b = (c + (c << 3)) | 0
+    c = (c << 21) | (c >>> 11)
+    c = (c + sum) | 0
+    return sum >>> 0
+  }
+  // Neighbouring seeds must have nothing in common by the first draw that counts.
+  for (let i = 0; i < 16; i++) draw()
+  const next = () => draw() / 0x1_0000_0000
+  const below = (count: number) => Math.floor(next() * count)
+  return {
+    next,
+    below,
+    chance: (probability) => next() < probability,
+    pick: (items) => {
+      const item = items[below(items.length)]
+      if (item === undefined) throw new Error("there is nothing to pick from")
+      return item
+    }
+  }
+}
