@@ -2,9 +2,12 @@
 import { Console, Effect, type Layer } from "effect"
 import { CliOutput, Command } from "effect/cli"
 import * as Audit from "./AuditCommand.ts"
+import * as Breaker from "./BreakerCommand.ts"
+import * as Condemned from "./CondemnedCommand.ts"
 import * as Demo from "./DemoCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
+import * as Restore from "./RestoreCommand.ts"
 import * as Run from "./RunCommand.ts"
 import * as Sweep from "./SweepCommand.ts"
 
@@ -19,6 +22,9 @@ export const app = Command.make("artifact-gc").pipe(
     Sweep.command,
     Migrate.command,
     Journal.command,
+    Condemned.command,
+    Restore.command,
+    Breaker.command,
     Audit.command,
     Demo.command
   ])

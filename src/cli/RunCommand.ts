@@ -55,8 +55,8 @@ const log = (report: SweepReport) => {
   const { totals, outcome } = report
   const text = `Sweep ${outcome}: ${Text.many(totals.deleted, "object")} deleted, ${Text.bytes(totals.bytes)}, ${Text.count(totals.failed)} failed, in ${Text.span(report.durationMillis)}`
   const level = outcome === "complete" || outcome === "bounded" ? Effect.logInfo : Effect.logError
-  const errors = Text.errorsOf(report).map(({ message }) => message)
-  return Effect.annotateLogs(level([text, ...errors].join("\n")), { report })
+  const findings = Text.findingsOf(report).map(({ message }) => message)
+  return Effect.annotateLogs(level([text, ...findings].join("\n")), { report })
 }
 
 const announceNext = Effect.fnUntraced(function* (when: When, jitter: Duration.Duration) {

@@ -59,15 +59,20 @@ const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boo
   return yield* Effect.provide(
     sweep.once({ dryRun, stopping: Effect.sync(() => stopping) }),
     ProgressLine.layer
-  )
+  ).pipe(Effect.tap(sweep.leave))
 })
 
 /** What a report means for the exit code. */
-export const codeOf = (report: SweepReport): ExitCode =>
-  report.outcome === "refused"
-    ? phaseNames.every((name) => report.phases[name].error?.tag !== "BreakerOpen")
-      ? 4
-      : 6
-    : report.outcome === "failed"
-      ? 3
-      : 0
+export const codeOf = (report: SweepReport): ExitCode => {
+  switch (report.outcome) {
+    case "refused":
+      return phaseNames.some((name) => report.phases[name].error?.tag === "BreakerOpen") ? 6 : 4
+    case "failed":
+      // A guard that got no answer: nothing was begun, so nothing was done in part.
+      return report.guards.some(({ decision, guard }) => decision === "refused" && guard !== "breaker")
+        ? 5
+        : 3
+    default:
+      return 0
+  }
+}

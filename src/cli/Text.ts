@@ -70,7 +70,7 @@ const bounds: Record<StoppedBy, string> = {
   failure: "a failure"
 }
 
-const outcomeText = ({ outcome, phases }: SweepReport): string => {
+const outcomeText = ({ guards, outcome, phases }: SweepReport): string => {
   switch (outcome) {
     case "complete":
       return "complete"
@@ -80,8 +80,12 @@ const outcomeText = ({ outcome, phases }: SweepReport): string => {
     }
     case "failed":
       return "incomplete, see below"
-    case "refused":
-      return "refused by the schema guard, nothing was deleted"
+    case "refused": {
+      const guard = guards.find(({ decision }) => decision === "refused")?.guard ?? "schema"
+      if (guard !== "breaker") return `refused by the ${guard} guard, nothing was deleted`
+      const held = phaseNames.filter((name) => phases[name].error?.tag === "BreakerOpen")
+      return `the breaker holds back ${held.join(" and ")}, see below`
+    }
   }
 }
 
@@ -119,31 +123,48 @@ export const report = (sweep: SweepReport): string => {
       ""
     ]
   ]
-  const errors = errorsOf(sweep).map(({ names, message }) => `${names.join(", ")}: ${message}`)
+  const findings = findingsOf(sweep).map(({ names, message }) => `${names.join(", ")}: ${message}`)
   const samples = phaseNames.flatMap((name) => phases[name].sample.map((item) => `  would delete ${item}`))
   return [
     `${sweep.dryRun ? "Dry run" : "Sweep"} of ${sweep.startedAt}: ${outcomeText(sweep)}; took ${span(sweep.durationMillis)}`,
     ...table(rows),
     ...samples,
     ...(sweep.dryRun && totals.eligible > samples.length ? [`  … ${count(totals.eligible)} in all`] : []),
-    ...errors,
+    ...hiddenText(sweep),
+    ...findings,
     ...(left === null ? [] : [leftText(left)])
   ].join("\n")
 }
 
-/** Each error once, with the phases that it ended. */
-export const errorsOf = ({ phases }: SweepReport) => {
+/** What the guards said, and each other error once with the phases that it ended. */
+export const findingsOf = ({ guards, phases }: SweepReport) => {
+  const said = new Set(guards.map(({ message }) => message))
   const byMessage = new Map<string, Array<PhaseName>>()
   for (const name of phaseNames) {
     const message = phases[name].error?.message
-    if (message !== undefined) byMessage.set(message, [...(byMessage.get(message) ?? []), name])
+    if (message === undefined || said.has(message)) continue
+    byMessage.set(message, [...(byMessage.get(message) ?? []), name])
   }
-  return [...byMessage].map(([message, names]) => ({ message, names }))
+  return [
+    ...guards.map(({ guard, message }) => ({ message, names: [guard] })),
+    ...[...byMessage].map(([message, names]) => ({ message, names }))
+  ]
+}
+
+/** Whoever reads a size takes it for space that came back. */
+const hiddenText = ({ dryRun, totals }: SweepReport): ReadonlyArray<string> => {
+  const hidden = totals.bytes - totals.reclaimedBytes
+  if (hidden === 0) return []
+  return [
+    `${bytes(hidden)} ${dryRun ? "would be" : "are"} hidden behind delete markers, not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers.`
+  ]
 }
 
 const leftText = (left: NonNullable<SweepReport["left"]>): string => {
   const due = left.nextDueAt === null ? "" : `; next due ${left.nextDueAt}`
   const dead =
     left.deadLetters === 0 ? "" : `, ${many(left.deadLetters, "dead letter")} (see: artifact-gc journal)`
-  return `Left: ${many(left.waiting, "orphan")} within grace, ${count(left.condemned)} condemned (${bytes(left.condemnedBytes)}), ${count(left.journaled)} journaled${dead}${due}`
+  const intents = left.intents === 0 ? "" : `, ${many(left.intents, "upload")} announced`
+  const pins = left.pins === 0 ? "" : `, ${many(left.pins, "pin")}`
+  return `Left: ${many(left.waiting, "orphan")} within grace, ${count(left.condemned)} condemned (${bytes(left.condemnedBytes)}), ${count(left.journaled)} journaled${intents}${pins}${dead}${due}`
 }

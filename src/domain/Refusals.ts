@@ -61,6 +61,8 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
   breaker: Schema.Literals(["orphans", "leftovers"]),
   /** ISO 8601. */
   trippedAt: Schema.String,
+  /** It is not open; a sweep would have opened it now. For dry runs. */
+  foreseen: Schema.optionalKey(Schema.Boolean),
   blobs: Schema.Int,
   bytes: Schema.Finite,
   totalBlobs: Schema.Int,
@@ -77,7 +79,11 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
       this.breaker === "orphans"
         ? "Look at them with: artifact-gc condemned; take them back with: artifact-gc restore"
         : "Is this the right database for this store? Look with: artifact-gc audit"
-    return `The breaker is open since ${this.trippedAt}: ${what}. None of them was deleted. ${look}. If it is right that they go: artifact-gc breaker --confirm.`
+    const state =
+      this.foreseen === true
+        ? "A sweep would open the breaker"
+        : `The breaker is open since ${this.trippedAt}`
+    return `${state}: ${what}. None of them was deleted. ${look}. If it is right that they go: artifact-gc breaker --confirm.`
   }
 }
 

@@ -115,7 +115,7 @@ const make = Effect.fnUntraced(function* (root: string, durable: boolean) {
     multiparts: () => Stream.empty,
     abortMultipart: () => Effect.void,
     skew: Effect.succeedNone,
-    traits: Effect.succeed({ versioning: "off", objectLock: false, deletes: "objects" })
+    traits: Effect.succeed({ versioning: "off", objectLock: false, deletes: "objects", chosen: true })
   })
 })
 

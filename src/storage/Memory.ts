@@ -33,7 +33,7 @@ export const emptyState = (): State => ({
   hidden: new Map(),
   multiparts: new Map(),
   skewMillis: null,
-  traits: { versioning: "off", objectLock: false, deletes: "objects" }
+  traits: { versioning: "off", objectLock: false, deletes: "objects", chosen: true }
 })
 
 const pageMax = 1000

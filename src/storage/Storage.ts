@@ -59,6 +59,8 @@ export interface StoreTraits {
    * `versions`: every version of the key is deleted, and bytes are freed.
    */
   readonly deletes: "objects" | "markers" | "versions"
+  /** False where there are versions and nobody has said what to do with them; `deletes` is then a guess. */
+  readonly chosen: boolean
 }
 
 export interface PutOptions<E = never> {

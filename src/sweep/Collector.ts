@@ -36,7 +36,7 @@ const ticks = ({ when, jitter }: CollectorOptions): Stream.Stream<unknown> => {
 
 /**
  * The reports of the sweeps, as they end. Sweeps of one collector never overlap, and none ends the stream; only
- * `stop` does. Consume it slowly and the sweeps wait.
+ * `stop` does, after which the other collectors know that this one is gone. Consume it slowly and the sweeps wait.
  */
 export const reports = (options: CollectorOptions): Stream.Stream<SweepReport, never, Sweep> =>
   Stream.unwrap(
@@ -52,6 +52,9 @@ export const reports = (options: CollectorOptions): Stream.Stream<SweepReport, n
       const due = Stream.transformPull(ticks(options), (wait) =>
         Effect.succeed(Effect.raceFirst(ended, wait))
       )
-      return Stream.mapEffect(due, () => once)
+      return Stream.onEnd(
+        Stream.mapEffect(due, () => once),
+        sweep.leave
+      )
     })
   )

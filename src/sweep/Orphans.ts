@@ -17,6 +17,7 @@ import {
 import type { Digest } from "../domain/Digest.ts"
 import { type Orphan, type OrphanState, stateAt, type Waits } from "../domain/Orphan.ts"
 import type { Bounds } from "./Bounds.ts"
+import * as Breaker from "./Breaker.ts"
 import type { Deletion } from "./Deletion.ts"
 import type { SweepSettings } from "./Settings.ts"
 import type { Tally } from "./Tally.ts"
@@ -39,22 +40,34 @@ export const collect = Effect.fnUntraced(function* (
 ) {
   yield* expirePins(settings)
   yield* mark(settings, yield* bounds.share(scanShare), tally, sweep)
-  yield* purge(settings, bounds, deletion, tally)
+  yield* purge(settings, bounds, deletion, tally, yield* Breaker.judge(settings))
 })
 
 /** What `collect` would do now: the same scan, the same query, the same rule, and nothing written. */
 export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
-  const { orphans } = yield* Database
+  const { breakers, orphans } = yield* Database
+  const breaker = yield* breakers.read("orphans")
+  const condemned = { blobs: 0, bytes: 0 }
   let after: Digest | null = null
   do {
     const exceeded = yield* bounds.exceeded
-    if (exceeded !== null) return tally.stoppedBy(exceeded)
+    if (exceeded !== null) {
+      tally.stoppedBy(exceeded)
+      break
+    }
     const slice: Slice = yield* orphans.readSlice(after, settings.scanPage)
-    const { purgeable } = yield* judge(settings, slice, tally)
+    const { condemnable, purgeable, quarantined } = yield* judge(settings, slice, tally)
     tally.eligible(purgeable.length, sizeOf(purgeable), digests(purgeable))
+    const unconfirmed = [...condemnable, ...purgeable, ...quarantined].filter(
+      ({ condemnedAt }) => condemnedAt === null || condemnedAt > (breaker.confirmedAt ?? -1)
+    )
+    condemned.blobs += unconfirmed.length
+    condemned.bytes += sizeOf(unconfirmed)
     yield* tally.announce
     after = slice.upTo
   } while (after !== null)
+  // What it counted stays in the report: people want to see what would go if they confirmed.
+  yield* Breaker.foresee(settings, condemned)
 })
 
 /** Before the scan, which thereby sees what they held. */
@@ -124,10 +137,11 @@ const purge = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
   deletion: Deletion,
-  tally: Tally
+  tally: Tally,
+  judgedAt: number
 ) {
   const batches = Stream.paginate(null, (cursor: PurgeCursor | null) =>
-    purgePage(settings, bounds, tally, cursor)
+    purgePage(settings, bounds, tally, judgedAt, cursor)
   )
   yield* batches.pipe(
     Stream.mapEffect((entries) => Effect.andThen(deletion.delete(entries, tally), tally.announce), {
@@ -142,6 +156,7 @@ const purgePage = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
   tally: Tally,
+  judgedAt: number,
   cursor: PurgeCursor | null
 ) {
   const { orphans } = yield* Database
@@ -150,13 +165,15 @@ const purgePage = Effect.fnUntraced(function* (
     tally.stoppedBy(exceeded)
     return [[], Option.none<PurgeCursor>()] as const
   }
+  // Another collector may have found since that too much would go.
+  yield* Breaker.hold
   const now = yield* Clock.currentTimeMillis
   const waits = waitsOf(settings)
   const delayMillis = Duration.toMillis(settings.deleteDelay)
   const limit = bounds.grant(settings.batchMax)
   const page = yield* orphans.purge({
     now,
-    condemnedCutoff: now - waits.quarantineMillis,
+    condemnedCutoff: Math.min(now - waits.quarantineMillis, judgedAt),
     seenCutoff: now - waits.graceMillis,
     usedCutoff: now - waits.graceMillis,
     limit,

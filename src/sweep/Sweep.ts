@@ -3,9 +3,9 @@
  * this order, in bounded batches.
  *
  * A sweep never fails. What failed is in its report, and each phase runs whatever became of the one before, save
- * when the schema guard refuses: then nothing at all is deleted.
+ * when a guard refuses: then nothing at all is deleted.
  */
-import { Clock, Context, Duration, Effect, Exit, Layer, Random, Result } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Layer, Random } from "effect"
 import { type Backlog, Database } from "../database/Database.ts"
 import {
   emptyPhase,
@@ -15,10 +15,12 @@ import {
   type SweepReport,
   totalsOf
 } from "../domain/SweepReport.ts"
+import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
 import * as Adoption from "./Adoption.ts"
 import * as Bounds from "./Bounds.ts"
 import * as Deletion from "./Deletion.ts"
+import * as Guards from "./guards/Guards.ts"
 import * as Journal from "./Journal.ts"
 import * as Leftovers from "./Leftovers.ts"
 import * as Multiparts from "./Multiparts.ts"
@@ -42,6 +44,12 @@ export class Sweep extends Context.Service<
      * Runs one sweep. Safe to run on any number of replicas at once, to interrupt at any point, and to repeat.
      */
     readonly once: (options?: SweepOptions) => Effect.Effect<SweepReport>
+    /**
+     * Tells the other collectors of this catalogue that this one sweeps no more, so that they need not agree with its
+     * settings any longer. What never says so is forgotten `presence` after its last sweep. Takes a few seconds at the
+     * most, and never fails.
+     */
+    readonly leave: Effect.Effect<void>
   }
 >()("artifact-gc/sweep/Sweep") {
   /** A sweep over the given services. Unnamed settings take {@link defaultSettings}. */
@@ -54,35 +62,40 @@ export class Sweep extends Context.Service<
         const all = { ...defaultSettings, ...settings }
         // These two alone: clock, tracer and progress are those of whoever runs a sweep.
         const services = Context.pick(Database, Storage)(yield* Effect.context<Database | Storage>())
+        const self = { id: all.collectorId ?? drawProcessName(), swept: false }
         return Sweep.of({
           settings: all,
-          once: (options = {}) => Effect.provideContext(once(all, options), services)
+          once: (options = {}) => Effect.provideContext(once(all, self, options), services),
+          leave: Effect.provideContext(leave(self), services)
         })
       })
     )
 }
 
-const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, options: SweepOptions) {
+/** This collector among others. `swept`: they may know of it. */
+interface Self {
+  readonly id: string
+  swept: boolean
+}
+
+const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, self: Self, options: SweepOptions) {
   const database = yield* Database
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
   const dryRun = options.dryRun ?? false
   const bounds = yield* Bounds.make(settings, options.stopping ?? Effect.succeed(false))
-  // Defects are reported like failures, here as in the phases: one of them must not end a schedule.
-  const guard = yield* Effect.result(Effect.sandbox(database.inspect))
-  const phases = Result.isSuccess(guard)
-    ? yield* runPhases(settings, bounds, dryRun, sweep)
-    : refused(describe(guard.failure))
+  if (!dryRun) self.swept = true
+  const { error, findings, store } = yield* Guards.judge(settings, self.id, startedAt, dryRun)
+  const phases = error === null ? yield* runPhases(settings, bounds, dryRun, sweep) : refused(error)
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(database.backlog(finishedAt))
-  const store = null
   const report: SweepReport = {
     sweep,
     startedAt: new Date(startedAt).toISOString(),
     durationMillis: finishedAt - startedAt,
     dryRun,
     outcome: outcomeOf(phases),
-    guards: [],
+    guards: [...findings, ...Guards.breakerFindings(phases)],
     store,
     phases,
     totals: totalsOf(phases, store),
@@ -90,6 +103,23 @@ const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, options
   }
   return report
 })
+
+/** Longest that a database in trouble may hold up the end of a process. */
+const leaveWithin = Duration.seconds(3)
+
+const leave = (self: Self) =>
+  Effect.gen(function* () {
+    if (!self.swept) return
+    const { collectors } = yield* Database
+    yield* collectors.leave(self.id).pipe(
+      Effect.timeout(leaveWithin),
+      Effect.catchCause((cause) =>
+        Effect.logWarning(
+          `Collector ${self.id} has stopped and could not say so (${describe(cause).message}); others with other settings refuse until it is forgotten, GC_PRESENCE after its last sweep.`
+        )
+      )
+    )
+  })
 
 /** Begins with the time, and is not drawn twice within a millisecond but by chance. */
 const nameOf = (startedAt: number) =>

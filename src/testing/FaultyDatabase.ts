@@ -112,6 +112,7 @@ export const wrap = (inner: Database["Service"], script: DatabaseScript): Databa
     },
     collectors: {
       register: verb("collectors.register", collectors.register),
+      peers: verb("collectors.peers", collectors.peers),
       leave: verb("collectors.leave", collectors.leave)
     },
     suspects: {

@@ -47,7 +47,7 @@ describe("the state", () => {
   it.effect("keeps what a bucket with versions hides, and lets go of it when versions are deleted", () =>
     Effect.gen(function* () {
       const versioned = (deletes: "markers" | "versions") =>
-        stage({ traits: { versioning: "on", objectLock: false, deletes } }, (storage, state) =>
+        stage({ traits: { versioning: "on", objectLock: false, deletes, chosen: true } }, (storage, state) =>
           Effect.gen(function* () {
             for (const key of [a, a, b]) yield* storage.put(key, Stream.make(bytes), bytes.length)
             yield* storage.copy(a, b)

@@ -57,7 +57,11 @@ describe("the quarantine", () => {
     Effect.gen(function* () {
       yield* condemned
       yield* TestClock.adjust(2 * hour)
-      const patient = Sweep.layer({ grace: Duration.hours(24), quarantine: Duration.hours(1) })
+      const patient = Sweep.layer({
+        grace: Duration.hours(24),
+        quarantine: Duration.hours(1),
+        mixedSettings: "allow"
+      })
       const kept = yield* Effect.provide(sweep(), patient)
       assert.deepInclude(counts(kept, "orphans"), { deleted: 0, kept: { grace: 1 } })
       assert.deepStrictEqual(yield* objects, [blobKey("a")])

@@ -93,7 +93,7 @@ describe("the report of a sweep", () => {
         dryRun: false,
         outcome: "failed",
         guards: [],
-        store: null,
+        store: { deletes: "objects", objectLock: false, versioning: "off" },
         phases: {
           suspects: emptyPhase,
           uploads: {
@@ -190,10 +190,12 @@ describe("a dry run", () => {
       assert.deepStrictEqual(yield* snapshot, before)
       assert.deepStrictEqual(
         [...new Set(storage.calls.map((call) => call.operation))],
-        ["list", "multiparts"]
+        ["skew", "traits", "list", "multiparts"]
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
+        "skew",
+        "collectors.peers",
         "backlog",
         "orphans.readSlice",
         "orphans.find",

@@ -28,8 +28,15 @@ const { grace, quarantine } = defaultSettings
 /** Tells it, and answers whether everything was as it should be. */
 export const tell = (config: Configuration, clock: TravelClock, tree: string, json: boolean) =>
   Effect.provide(
-    told(config, clock, tree, json),
-    Sweep.layer({ ...defaultSettings, uploadPrefix: config.sweep.uploadPrefix })
+    // The service that may follow has settings of its own, and would find this collector at work with others.
+    Effect.tap(told(config, clock, tree, json), () => Effect.flatMap(Sweep, (sweep) => sweep.leave)),
+    Sweep.layer({
+      ...defaultSettings,
+      uploadPrefix: config.sweep.uploadPrefix,
+      blobPrefix: config.blobPrefix,
+      // What it drops, a third of everything at once, is what the breaker is there to stop.
+      breakerPercent: 100
+    })
   )
 
 const told = Effect.fnUntraced(function* (

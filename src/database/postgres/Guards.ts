@@ -108,6 +108,7 @@ export const estimate = ({ sql, names }: Session) =>
 export const collectors = (session: Session): Collectors => ({
   register: (now, expiresAt, self) =>
     session.verb("collectors.register", register(session, now, expiresAt, self)),
+  peers: (now, self) => session.verb("collectors.peers", peersOf(session, now, self)),
   leave: (id) =>
     session.verb(
       "collectors.leave",
@@ -116,11 +117,12 @@ export const collectors = (session: Session): Collectors => ({
 })
 
 const register = Effect.fnUntraced(function* (
-  { sql, id }: Session,
+  session: Session,
   now: number,
   expiresAt: number,
   self: Pick<Peer, "id" | "settings">
 ) {
+  const { sql, id } = session
   yield* sql`
     DELETE FROM ${id.collectors} WHERE id = ANY(ARRAY(
       SELECT id FROM ${id.collectors} WHERE expires_at <= ${instant(now)}::timestamptz AND id <> ${self.id}
@@ -131,11 +133,18 @@ const register = Effect.fnUntraced(function* (
       ${JSON.stringify(self.settings)}::text::jsonb)
     ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, expires_at = EXCLUDED.expires_at,
       settings = EXCLUDED.settings`
-  const peers = yield* sql<{ id: string; seen_at: Date; settings: Readonly<Record<string, string>> }>`
-    SELECT id, seen_at, settings FROM ${id.collectors}
-    WHERE id <> ${self.id} AND expires_at > ${instant(now)}::timestamptz ORDER BY id`
-  return peers.map((peer): Peer => ({ id: peer.id, seenAt: millis(peer.seen_at), settings: peer.settings }))
+  // After the own row is committed: of two that begin together, one sees the other.
+  return yield* peersOf(session, now, self.id)
 })
+
+const peersOf = ({ sql, id }: Session, now: number, self: string) =>
+  Effect.map(
+    sql<{ id: string; seen_at: Date; settings: Readonly<Record<string, string>> }>`
+      SELECT id, seen_at, settings FROM ${id.collectors}
+      WHERE id <> ${self} AND expires_at > ${instant(now)}::timestamptz ORDER BY id COLLATE "C"`,
+    (rows) =>
+      rows.map((peer): Peer => ({ id: peer.id, seenAt: millis(peer.seen_at), settings: peer.settings }))
+  )
 
 // -- clock
 

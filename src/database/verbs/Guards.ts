@@ -54,5 +54,8 @@ export interface Collectors {
     expiresAt: number,
     self: Pick<Peer, "id" | "settings">
   ) => Result<ReadonlyArray<Peer>>
+  /** The collectors at work at `now` but `self`, which is not noted. */
+  readonly peers: (now: number, self: string) => Result<ReadonlyArray<Peer>>
+  /** Forgets a collector; one that is unknown is success. */
   readonly leave: (id: string) => Result<void>
 }

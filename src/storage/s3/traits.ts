@@ -21,7 +21,8 @@ export const traits = Effect.fn("S3.traits")(function* (
     return yield* misbehaved("probe", name, `the store says that versioning is "${status}"`)
   }
   const deletes = versioning === "off" ? "objects" : (versionedDelete ?? "markers")
-  return { versioning, objectLock: lock === "Enabled", deletes }
+  const chosen = versioning === "off" || versionedDelete !== undefined
+  return { versioning, objectLock: lock === "Enabled", deletes, chosen }
 })
 
 const readStatus = (status: string | undefined): StoreTraits["versioning"] | undefined =>
@@ -51,6 +52,6 @@ const missing = ({ cause, detail, operation, reason, subject }: StorageError, pe
     operation,
     subject,
     reason,
-    detail: `${detail}; the credentials need ${permission} on the bucket, since a versioned bucket frees nothing`,
+    detail: `${detail}; the credentials need ${permission} on the bucket, to tell whether deletes free anything`,
     cause
   })

@@ -30,10 +30,11 @@ onRealS3("Versions", (name) => {
           assert.deepStrictEqual(yield* storage.traits, {
             versioning: "off",
             objectLock: false,
-            deletes: "objects"
+            deletes: "objects",
+            chosen: true
           })
           yield* bucket.setVersioning("Enabled")
-          assert.deepInclude(yield* storage.traits, { versioning: "on", deletes: "markers" })
+          assert.deepInclude(yield* storage.traits, { versioning: "on", deletes: "markers", chosen: false })
           yield* write(storage, a, b)
           yield* write(storage, a)
           assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
@@ -121,7 +122,8 @@ onRealS3("Versions", (name) => {
           assert.deepStrictEqual(yield* storage.traits, {
             versioning: "on",
             objectLock: true,
-            deletes: "versions"
+            deletes: "versions",
+            chosen: true
           })
           const hold = (Status: "ON" | "OFF") =>
             Effect.promise(() =>

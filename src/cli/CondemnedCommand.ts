@@ -1,0 +1,49 @@
+/** `artifact-gc condemned`: what will be purged when its quarantine is over. */
+import { Console, Effect, Option, Stream } from "effect"
+import { Command, Flag } from "effect/cli"
+import { type CondemnedBlob, Database } from "../database/Database.ts"
+import { pages } from "./Condemned.ts"
+import { configuration, placeFlags, withServices } from "./Configured.ts"
+import { jsonFlag } from "./SweepCommand.ts"
+import * as Text from "./Text.ts"
+
+export const sweepFlag = Flag.String("sweep").pipe(
+  Flag.withDescription("Only what this sweep condemned: its name, as its report and `condemned` say it"),
+  Flag.optional
+)
+
+export const command = Command.make(
+  "condemned",
+  { sweep: sweepFlag, json: jsonFlag, ...placeFlags },
+  Effect.fnUntraced(function* ({ sweep, json, ...given }) {
+    const config = yield* configuration(given)
+    yield* withServices(config, list(sweep, json))
+  })
+).pipe(
+  Command.withDescription(
+    "List condemned blobs, which are purged after their quarantine unless somebody refers to them; artifact-gc restore takes them back"
+  )
+)
+
+const list = Effect.fnUntraced(function* (sweep: Option.Option<string>, json: boolean) {
+  yield* (yield* Database).inspect
+  const selection = Option.isSome(sweep)
+    ? ({ _tag: "Sweep", sweep: sweep.value } as const)
+    : ({ _tag: "All" } as const)
+  const found = { blobs: 0, bytes: 0 }
+  yield* Stream.runForEach(pages(selection), (page) => {
+    found.blobs += page.length
+    found.bytes += page.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    return Console.log(page.map(json ? encode : line).join("\n"))
+  })
+  if (json) return
+  yield* Console.log(`${Text.many(found.blobs, "condemned blob")}, ${Text.bytes(found.bytes)}.`)
+})
+
+const at = (instant: number): string => new Date(instant).toISOString()
+
+const encode = ({ condemnedAt, seenAt, ...rest }: CondemnedBlob): string =>
+  JSON.stringify({ ...rest, seenAt: at(seenAt), condemnedAt: at(condemnedAt) })
+
+const line = ({ condemnedAt, digest, sizeBytes, sweep }: CondemnedBlob): string =>
+  `${digest}  ${Text.bytes(sizeBytes)}  condemned ${at(condemnedAt)} by ${sweep === "" ? "an older version" : sweep}`

@@ -1,0 +1,58 @@
+/**
+ * The settings guard: all collectors of one catalogue must mean the same by garbage. Where their waits differ the
+ * shortest is in force, whatever the others say; where their stores differ, one deletes rows and finds no objects.
+ */
+import { Duration, Effect } from "effect"
+import { Database, type Peer } from "../../database/Database.ts"
+import { SettingsRefused } from "../../domain/Refusals.ts"
+import { Storage } from "../../storage/Storage.ts"
+import type { SweepSettings } from "../Settings.ts"
+
+/**
+ * Notes that collector `id` is at work and looks who else is; a dry run only looks. Fails with `SettingsRefused`
+ * for the first that has other settings, or, where they may differ, says of each in what.
+ */
+export const settingsGuard = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  id: string,
+  now: number,
+  dryRun: boolean
+) {
+  const { collectors } = yield* Database
+  const { description } = yield* Storage
+  const ours = sharedSettings(settings, description)
+  const peers = dryRun
+    ? yield* collectors.peers(now, id)
+    : yield* collectors.register(now, now + Duration.toMillis(settings.presence), { id, settings: ours })
+  const differing = peers.flatMap((peer) => {
+    const differences = differencesOf(ours, peer)
+    return differences.length === 0
+      ? []
+      : [new SettingsRefused({ peer: peer.id, seenAt: new Date(peer.seenAt).toISOString(), differences })]
+  })
+  const [first] = differing
+  if (settings.mixedSettings === "refuse" && first !== undefined) return yield* first
+  return differing.map(
+    ({ differences, peer, seenAt }) =>
+      `Collector ${peer} (last sweep ${seenAt}) has other settings (${differences.join("; ")}); GC_MIXED_SETTINGS lets it pass.`
+  )
+})
+
+/** What all collectors of a catalogue must say alike, by the name of the setting. */
+export const sharedSettings = (settings: SweepSettings, store: string): Peer["settings"] => ({
+  GC_GRACE: Duration.format(settings.grace),
+  GC_QUARANTINE: Duration.format(settings.quarantine),
+  GC_DELETE_DELAY: Duration.format(settings.deleteDelay),
+  GC_UPLOAD_PREFIX: settings.uploadPrefix,
+  GC_UPLOAD_GRACE: Duration.format(settings.uploadGrace),
+  GC_BLOB_PREFIX: settings.blobPrefix,
+  GC_LEFTOVER_GRACE: Duration.format(settings.leftoverGrace),
+  "S3_BUCKET or FILES_DIRECTORY": store
+})
+
+/** Only of what both know: a newer version may have settings that an older one cannot speak of. */
+const differencesOf = (ours: Peer["settings"], { settings: theirs }: Peer): ReadonlyArray<string> =>
+  Object.entries(ours).flatMap(([name, value]) => {
+    const other = theirs[name]
+    return other === undefined || other === value ? [] : [`${name}: ${value} here, ${other} there`]
+  })
