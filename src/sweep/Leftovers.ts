@@ -10,7 +10,13 @@
  * before anything of it is journaled, and judged before that, too: whatever became due, it was below the breaker.
  */
 import { Cause, Clock, Duration, Effect, Option, Stream } from "effect"
-import { type BreakerState, Database, isOpen, type LeftoverScan } from "../database/Database.ts"
+import {
+  type BreakerState,
+  Database,
+  type Exposure,
+  isOpen,
+  type LeftoverScan
+} from "../database/Database.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { BreakerOpen } from "../domain/Refusals.ts"
 import { Storage, type StoredObject } from "../storage/Storage.ts"
@@ -81,7 +87,7 @@ const goOn = Effect.fnUntraced(function* (
       }
       if (unowned.length > 0) {
         if (!(yield* advance(position))) return false
-        if (!exempt && trips(settings, counts)) return yield* trip(scan, counts)
+        if (!exempt && trips(settings, counts)) return yield* trip(breaker, scan, counts)
         yield* journal(settings, tally, unowned)
       }
       position = page.at(-1)?.key ?? position
@@ -119,11 +125,8 @@ export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds
       }
       // Whether the pass for which somebody confirmed is over, only a sweep can tell.
       if (breaker.trippedAt === null && trips(settings, counts)) {
-        return yield* refusal({
-          ...breaker,
-          trippedAt: yield* Clock.currentTimeMillis,
-          ...exposureOf(counts)
-        })
+        const trippedAt = yield* Clock.currentTimeMillis
+        return yield* refusal({ trippedAt, exposure: exposureOf(counts) }, { foreseen: true })
       }
       tally.eligible(unowned.length, sizeOf(unowned), namesOf(unowned))
       tally.kept("quarantine", unowned.length)
@@ -183,15 +186,17 @@ export const trips = (
 
 /**
  * Tripped first: a crash in between leaves a breaker that is open, and what was journaled is taken back by the next
- * sweep. Not before the pass began, even where clocks differ: see {@link isConfirmed}.
+ * sweep. Not before the pass began, even where clocks differ (see {@link isConfirmed}), and after the last confirmation,
+ * or it would not be open.
  */
-const trip = Effect.fnUntraced(function* (scan: LeftoverScan, counts: Counts) {
+const trip = Effect.fnUntraced(function* (breaker: BreakerState, scan: LeftoverScan, counts: Counts) {
   const { leftovers, breakers } = yield* Database
-  const now = Math.max(scan.startedAt, yield* Clock.currentTimeMillis)
-  const { exposure } = exposureOf(counts)
-  yield* breakers.trip("leftovers", now, exposure)
+  const now = yield* Clock.currentTimeMillis
+  const trippedAt = Math.max(now, scan.startedAt, (breaker.confirmedAt ?? 0) + 1)
+  const exposure = exposureOf(counts)
+  yield* breakers.trip("leftovers", trippedAt, exposure)
   yield* leftovers.withdraw(scan)
-  return yield* refusal({ name: "leftovers", trippedAt: now, exposure, confirmedAt: null })
+  return yield* refusal({ ...breaker, trippedAt, exposure })
 })
 
 /**
@@ -201,16 +206,23 @@ const trip = Effect.fnUntraced(function* (scan: LeftoverScan, counts: Counts) {
 const isConfirmed = (breaker: BreakerState, scan: LeftoverScan): boolean =>
   !isOpen(breaker) && breaker.trippedAt !== null && scan.startedAt <= breaker.trippedAt
 
-/** Bytes are not counted: a listing adds them up page by page, and nobody decides by them here. */
-const exposureOf = ({ listed, unowned }: Counts) => ({
-  exposure: { blobs: unowned, bytes: 0, totalBlobs: listed, totalBytes: 0 }
+/** Bytes are not counted: nobody decides by them here. */
+const exposureOf = ({ listed, unowned }: Counts): Exposure => ({
+  blobs: unowned,
+  bytes: 0,
+  totalBlobs: listed,
+  totalBytes: 0
 })
 
-const refusal = ({ trippedAt, exposure }: BreakerState): BreakerOpen =>
+const refusal = (
+  { trippedAt, exposure }: Pick<BreakerState, "trippedAt" | "exposure">,
+  rest: { readonly foreseen?: true } = {}
+): BreakerOpen =>
   new BreakerOpen({
     breaker: "leftovers",
     trippedAt: new Date(trippedAt ?? 0).toISOString(),
-    ...(exposure ?? { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 })
+    ...(exposure ?? exposureOf({ listed: 0, unowned: 0 })),
+    ...rest
   })
 
 const sizeOf = (objects: ReadonlyArray<StoredObject>): number =>

@@ -435,6 +435,21 @@ describe("the breaker of the leftovers", () => {
     }).pipe(Effect.provide(world({ ...settings, breakerPercent: 40, maxDuration: Duration.minutes(10) })))
   )
 
+  it.effect("trips again although the last confirmation was given by a clock that is ahead", () =>
+    Effect.gen(function* () {
+      const { rows } = yield* World
+      yield* uploadLive(["a"])
+      yield* stageAll(strays(30))
+      yield* sweepAfter(day)
+      yield* rows.breakers.confirm(start + 30 * day)
+      yield* sweep()
+      yield* sweepAfter(hour)
+      yield* stageAll(strays(30, 100))
+      for (let n = 0; n < 3; n++) assert.strictEqual(tag(yield* sweepAfter(day)), "BreakerOpen")
+      assert.strictEqual((yield* objects).length, 31)
+    }).pipe(Effect.provide(world(settings)))
+  )
+
   it.effect("lets a confirmed pass go on after crashes and bounds", () =>
     Effect.gen(function* () {
       const { rows, database, state } = yield* World
@@ -526,7 +541,11 @@ describe("a dry run", () => {
       yield* TestClock.adjust(day)
       const before = yield* snapshot
       const plan = yield* sweep({ dryRun: true })
-      assert.deepInclude(plan.phases.leftovers.error, { tag: "BreakerOpen" })
+      assert.strictEqual(plan.phases.leftovers.error?.tag, "BreakerOpen")
+      assert.include(
+        plan.phases.leftovers.error?.message,
+        "A sweep would open the breaker: 11 (100.0 % of 11)"
+      )
       assert.deepStrictEqual(yield* snapshot, before)
       yield* sweep()
       assert.deepInclude((yield* sweep({ dryRun: true })).phases.leftovers.error, { tag: "BreakerOpen" })
