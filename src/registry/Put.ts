@@ -3,7 +3,7 @@
  * the start again when a collector was faster.
  */
 import { Clock, Duration, Effect, Option, type Stream } from "effect"
-import type { Pin, Reference } from "../database/Database.ts"
+import type { Pin, PublishOutcome, Reference } from "../database/Database.ts"
 import { algorithmOf, type Digest } from "../domain/Digest.ts"
 import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
 import { announce, attemptsMax, renewing, type Sent, send, type Writer } from "./Attempt.ts"
@@ -99,13 +99,15 @@ const store = Effect.fnUntraced(function* <E, R>(writer: Writer, source: Source<
     const outcome = yield* publish(writer, sent, hold)
     if (outcome === "published") return storedAs("uploaded", digest, sizeBytes, pin)
     if (outcome === "deduplicated") return storedAs("deduplicated", digest, sizeBytes, pin)
-    // Reaped; or an answer was lost, and the attempt is published all the same.
+    // Reaped; or an answer was lost, and the attempt is published all the same, or not.
     const found = yield* adopt(writer, digest, sizeBytes, hold)
     if (Option.isSome(found)) {
       return storedAs(found.value.key === key ? "uploaded" : "deduplicated", digest, sizeBytes, pin)
     }
     if (attempt >= attemptsMax) return yield* new UploadExpired({ digest, attempts: attempt })
-    yield* Effect.annotateLogs(Effect.logInfo("An upload was reaped before it was published"), { key })
+    yield* Effect.annotateLogs(Effect.logInfo("An upload was not published, and goes to another key"), {
+      key
+    })
     before = sent
   }
 })
@@ -151,30 +153,45 @@ const arrive = Effect.fnUntraced(function* <E, R>(
   const key = yield* announce(writer, before?.digest ?? declared.digest)
   const moving = flow()
   const bring = Effect.gen(function* () {
-    if (before !== null && (yield* copied(writer, before.key, key))) return { ...before, key } satisfies Sent
+    if (before !== null && (yield* copied(writer, before, key))) return { ...before, key } satisfies Sent
     if (before !== null && !replayable) return before.digest
     return yield* send(writer, key, body, declared, moving)
   })
   return yield* renewing(writer, [key], moving, bring)
 })
 
-/** The store's own copy of a dead key's object, if it is still there. */
-const copied = ({ storage }: Writer, from: ObjectKey, to: ObjectKey) =>
-  storage.copy(from, to).pipe(
+/**
+ * The store's own copy of an object under a key that was lost, if it is still there. It may have arrived after the
+ * reaped key was struck off the journal, and then nothing would know of it: it is journaled again, unless something
+ * owns the key after all. That it was announced before it was sent is what makes one snapshot enough.
+ */
+const copied = Effect.fnUntraced(function* ({ database, storage }: Writer, from: Sent, to: ObjectKey) {
+  const isThere = yield* storage.copy(from.key, to).pipe(
     Effect.as(true),
     Effect.catchIf(
       (error) => error.reason === "NotFound",
       () => Effect.succeed(false)
     )
   )
+  const now = yield* Clock.currentTimeMillis
+  if (isThere) {
+    yield* Effect.catch(database.leftovers.journal(now, [from], now), (error) =>
+      Effect.logWarning("A copied object was not journaled; the search for leftovers will find it", error)
+    )
+  }
+  return isThere
+})
 
+/** Whoever gets no answer must look whether it is published, as after `expired`. */
 const publish = Effect.fnUntraced(function* ({ database }: Writer, sent: Sent, hold: Hold) {
   const now = yield* Clock.currentTimeMillis
   const references = referencesTo(sent.digest, hold)
-  const [outcome] = yield* database.blobs.publish(now, [
-    { ...sent, references, pins: pinsOf(sent.digest, hold, now) }
-  ])
-  return outcome ?? "expired"
+  const [outcome = "expired"] = yield* Effect.catchIf(
+    database.blobs.publish(now, [{ ...sent, references, pins: pinsOf(sent.digest, hold, now) }]),
+    (error) => error.isRetryable,
+    () => Effect.succeed<ReadonlyArray<PublishOutcome>>([])
+  )
+  return outcome
 })
 
 const referencesTo = (digest: Digest, { references }: Hold): ReadonlyArray<Reference> =>
