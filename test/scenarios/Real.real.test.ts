@@ -2,98 +2,14 @@
  * The stories on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` in the environment (`scripts/servers.mjs`
  * sets them). Without them these tests are skipped, and say so.
  */
-import { randomUUID } from "node:crypto"
-import { CreateMultipartUploadCommand } from "@aws-sdk/client-s3"
 import { describe, it } from "@effect/vitest"
-import { Clock, Context, Effect, Layer, Option, Redacted, Stream } from "effect"
+import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { onProcessClock } from "../../src/database/postgres/Session.ts"
-import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import * as S3 from "../../src/storage/S3.ts"
-import { Storage, type StoredObject } from "../../src/storage/Storage.ts"
-import { sdk } from "../storage/s3/real.ts"
 import * as Databases from "../support/Databases.ts"
-import { OtherClient } from "./Stage.ts"
+import { hasStore, ownStore } from "./RealStore.ts"
 import { sameAsMemory } from "./same.ts"
 
-const {
-  REAL_S3_ENDPOINT: endpoint,
-  REAL_S3_REGION: region = "us-east-1",
-  REAL_S3_ACCESS_KEY_ID: accessKeyId = "",
-  REAL_S3_SECRET_ACCESS_KEY: secretAccessKey = "",
-  REAL_S3_BUCKET: bucket = "artifact-gc-test"
-} = process.env
-
-const s3 = S3.layer({
-  bucket,
-  region,
-  endpoint,
-  credentials: { accessKeyId: Redacted.make(accessKeyId), secretAccessKey: Redacted.make(secretAccessKey) }
-})
-
-/**
- * The part of a store below `prefix`, as if it were the whole: the bucket is others' too. On the process's clock,
- * since time-outs and back-off of a real store take real time.
- */
-const below = (prefix: string, inner: Storage["Service"]): Storage["Service"] => {
-  const down = (key: string) => ObjectKey.make(prefix + key)
-  const up = (key: string) => ObjectKey.make(key.slice(prefix.length))
-  const raise = (object: StoredObject): StoredObject => ({ ...object, key: up(object.key) })
-  const onTime = Stream.provideService(Clock.Clock, Clock.Clock.defaultValue())
-  return Storage.of({
-    description: inner.description,
-    probe: onProcessClock(inner.probe),
-    list: (within, options) =>
-      inner
-        .list(down(within), { after: options?.after === undefined ? undefined : down(options.after) })
-        .pipe(
-          Stream.map((page) => page.map(raise)),
-          onTime
-        ),
-    delete: (keys) =>
-      inner.delete(keys.map(down)).pipe(
-        Effect.map(({ deleted, failed }) => ({
-          deleted: deleted.map(up),
-          failed: failed.map((failure) => ({ ...failure, key: up(failure.key) }))
-        })),
-        onProcessClock
-      ),
-    put: (key, body, sizeBytes, options) => onProcessClock(inner.put(down(key), body, sizeBytes, options)),
-    copy: (from, to) => onProcessClock(inner.copy(down(from), down(to))),
-    get: (key, range) => onTime(inner.get(down(key), range)),
-    head: (key) => onProcessClock(Effect.map(inner.head(down(key)), Option.map(raise))),
-    multiparts: (within) =>
-      inner.multiparts(down(within)).pipe(
-        Stream.map((page) => page.map((upload) => ({ ...upload, key: up(upload.key) }))),
-        onTime
-      ),
-    abortMultipart: ({ key, uploadId }) => onProcessClock(inner.abortMultipart({ key: down(key), uploadId })),
-    skew: onProcessClock(inner.skew),
-    traits: onProcessClock(inner.traits)
-  })
-}
-
-/** A store of its own at each build, emptied when it is done with, and another client of it. */
-const ownStore = Layer.effectContext(
-  Effect.gen(function* () {
-    const prefix = `scenarios/${randomUUID()}/`
-    const own = below(prefix, yield* Storage)
-    const client = yield* sdk
-    const empty = Effect.gen(function* () {
-      yield* Stream.runForEach(own.list(""), (page) => own.delete(page.map((object) => object.key)))
-      yield* Stream.runForEach(own.multiparts(""), Effect.forEach(own.abortMultipart))
-    })
-    yield* Effect.addFinalizer(() => Effect.orDie(empty))
-    const begin = (key: ObjectKey) =>
-      Effect.promise(async () => {
-        const request = new CreateMultipartUploadCommand({ Bucket: bucket, Key: prefix + key })
-        return (await client.send(request)).UploadId ?? ""
-      })
-    return Context.make(Storage, own).pipe(Context.add(OtherClient, { begin }))
-  })
-).pipe(Layer.provide(s3))
-
-if (Databases.hasReal && endpoint !== undefined) {
+if (Databases.hasReal && hasStore) {
   sameAsMemory(
     "PostgreSQL and S3",
     {
