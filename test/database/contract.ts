@@ -14,6 +14,7 @@ import { writing } from "./contract/Blobs.ts"
 import { guarding } from "./contract/Guards.ts"
 import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
+import { pins } from "./contract/Pins.ts"
 import { purging } from "./contract/Purge.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
@@ -40,6 +41,7 @@ export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | 
     purging(promised)
     journal(promised)
     writing(promised)
+    pins(promised)
     leftovers(promised)
     backlog(promised)
     doubting(promised)
