@@ -1,6 +1,6 @@
 /** How the tests of the audit run one, and what the first look alone would have said. */
 import { Effect, type Exit, Stream } from "effect"
-import { type AuditError, type AuditOptions, findings } from "../../../src/audit/Audit.ts"
+import { type AuditError, type AuditOptions, type AuditSettings, findings } from "../../../src/audit/Audit.ts"
 import { sort } from "../../../src/audit/FirstLook.ts"
 import * as Merge from "../../../src/audit/Merge.ts"
 import type { AuditEvent, AuditSummary, Finding } from "../../../src/domain/AuditReport.ts"
@@ -39,15 +39,18 @@ export const audit = Effect.fnUntraced(function* (options: AuditOptions = {}) {
 })
 
 /** The keys that an audit without its second look would report. */
-export const firstLook = Effect.fnUntraced(function* () {
-  const next = yield* Merge.make("", null)
-  const suspects: Array<string> = []
-  for (let window = yield* next; window !== null; window = yield* next) {
-    const { unowned, doubtful } = sort(window.entries, defaultSettings)
-    suspects.push(...[...unowned, ...doubtful].map(({ key }) => key))
-  }
-  return suspects
-}, Effect.scoped)
+export const firstLook = (prefix = "", settings: Partial<AuditSettings> = {}) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const next = yield* Merge.make(prefix, null)
+      const suspects: Array<string> = []
+      for (let window = yield* next; window !== null; window = yield* next) {
+        const { unowned, doubtful } = sort(window.entries, { ...defaultSettings, ...settings })
+        suspects.push(...[...unowned, ...doubtful].map(({ key }) => key))
+      }
+      return suspects
+    })
+  )
 
 export const named = (found: ReadonlyArray<Finding>): ReadonlyArray<string> =>
   found.map(({ _tag, key }) => `${_tag} ${key}`)
