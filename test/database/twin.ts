@@ -7,6 +7,7 @@ import { Arbitrary, Context, Effect, Exit, Layer, Option, Schema } from "effect"
 import {
   type ClaimedSlice,
   Database,
+  type Pin,
   type PurgeCursor,
   type Reference,
   type ScanEnd,
@@ -27,6 +28,10 @@ const verbs = [
   "publish",
   "publish",
   "adopt",
+  "hold",
+  "hold",
+  "release",
+  "renew",
   "unreference",
   "scan",
   "scan",
@@ -96,6 +101,12 @@ const references = (c: Command): ReadonlyArray<Reference> => [
   artifact(`tag ${c.b % 3}-${c.b}`, c.b)
 ]
 
+const pinOf = (n: number, of: Digest, expiresAt: number): Pin => ({
+  id: `pin ${n % 5}`,
+  digest: of,
+  expiresAt
+})
+
 const sliceOf = (c: Command): Slice => ({
   after: c.a === 0 ? null : digest(c.a),
   upTo: c.b === 0 ? null : digest(c.a + c.b),
@@ -158,7 +169,11 @@ const run = (database: Database["Service"], memory: Memory, c: Command): Effect.
       }))
       memory.uploads.push(...uploads)
       return blobs.intend(
-        uploads.map((upload) => ({ key: upload.key, digest: upload.digest, expiresAt: at }))
+        uploads.map((upload) => ({
+          key: upload.key,
+          digest: c.flag ? upload.digest : null,
+          expiresAt: at
+        }))
       )
     }
     case "publish":
@@ -168,11 +183,27 @@ const run = (database: Database["Service"], memory: Memory, c: Command): Effect.
           ...upload,
           references: c.flag
             ? [artifact(`tag ${c.a % 3}`, 0)].map((r) => ({ ...r, digest: upload.digest }))
-            : []
+            : [],
+          pins: c.a > 4 ? [pinOf(c.a + c.b, upload.digest, at)] : []
         }))
       )
     case "adopt":
       return Effect.map(blobs.adopt(at, references(c)), sorted)
+    case "hold": {
+      const pins = [pinOf(c.a, digest(c.b), at), pinOf(c.b, digest(c.a), at)]
+      const release = [`pin ${c.at % 5}`]
+      return Effect.map(
+        blobs.adopt(at, c.a > 5 ? [] : references(c), { pins, release, allOrNothing: c.flag }),
+        sorted
+      )
+    }
+    case "release":
+      return c.flag ? blobs.expirePins(at, 1 + c.a) : blobs.unpin([`pin ${c.a % 5}`, `pin ${c.b % 5}`])
+    case "renew":
+      return Effect.all([
+        Effect.map(blobs.renew(keys, instant(c.at + c.a)), sorted),
+        Effect.forEach(keys.slice(2, 3), (announced) => blobs.recordMultipart(announced, `parts ${c.a}`))
+      ])
     case "unreference":
       return blobs.unreference(references(c))
     case "scan":
@@ -237,7 +268,7 @@ const side = <E, R>(layer: Layer.Layer<Database | Tables | R, E>) =>
     return { database, tables: Context.get(context, Tables), memory } satisfies Side
   })
 
-const tables = ["blobs", "references", "orphans", "journal", "intents", "suspects", "scan"] as const
+const tables = ["blobs", "references", "orphans", "journal", "intents", "pins", "suspects", "scan"] as const
 
 /** The report of a property quotes messages only, so the difference has to be in there. */
 const same = (what: string, other: unknown, model: unknown): void => {
