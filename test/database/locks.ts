@@ -7,6 +7,7 @@ import type { Server } from "../support/Databases.ts"
 import { changes } from "./locks/Changes.ts"
 import { collectors } from "./locks/Collectors.ts"
 import { leftovers } from "./locks/Leftovers.ts"
+import { pins } from "./locks/Pins.ts"
 import { references } from "./locks/References.ts"
 import { writers } from "./locks/Writers.ts"
 
@@ -14,6 +15,7 @@ export const lockContract = (server: Server): void => {
   describe(`On ${server.name}`, () => {
     references(server)
     writers(server)
+    pins(server)
     collectors(server)
     leftovers(server)
   })
