@@ -151,8 +151,10 @@ describe("the README", () => {
   })
 
   it("shows programs that the compiler accepts", { timeout: 60_000 }, () => {
-    const blocks = [...text("README.md").matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? "")
-    assert.lengthOf(blocks, 2)
+    const blocks = ["README.md", "docs/library.md"].flatMap((path) =>
+      [...text(path).matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? "")
+    )
+    assert.lengthOf(blocks, 4)
     const folder = mkdtempSync(join(tmpdir(), "readme-"))
     try {
       for (const [i, code] of blocks.entries())
