@@ -268,6 +268,67 @@ describe("a report", () => {
     expect(Text.report(report)).not.toContain("in all")
   })
 
+  it("says what its guards said, once, and which of them refused", () => {
+    const message = "Clocks disagree by more than 60.0 s: …"
+    const phase = { stoppedBy: "failure", error: { tag: "ClockRefused", message } } as const
+    const all = Object.fromEntries(phaseNames.map((name) => [name, phase]))
+    const report = reportOf(all, { guards: [{ guard: "clock", decision: "refused", message }], left: null })
+    const text = Text.report(report)
+    expect(text.split("\n")[0]).toMatchInlineSnapshot(
+      `"Sweep of 2026-11-22T02:30:00.000Z: refused by the clock guard, nothing was deleted; took 12.3 s"`
+    )
+    expect(text.split("\n").at(-1)).toBe(`clock: ${message}`)
+    expect(text.match(/Clocks disagree/g)).toHaveLength(1)
+  })
+
+  it("says what the breaker holds back while the rest goes on, and what is let pass", () => {
+    const message = "The breaker is open since …"
+    const report = reportOf(
+      {
+        uploads: { seen: 1, eligible: 1, deleted: 1, bytes: 5 },
+        orphans: { seen: 9, stoppedBy: "failure", error: { tag: "BreakerOpen", message } }
+      },
+      {
+        guards: [
+          { guard: "store", decision: "allowed", message: "Objects may be locked against deletion here." },
+          { guard: "breaker", decision: "refused", message }
+        ]
+      }
+    )
+    expect(Text.report(report)).toMatchInlineSnapshot(`
+      "Sweep of 2026-11-22T02:30:00.000Z: the breaker holds back orphans, see below; took 12.3 s
+                  seen  eligible  deleted  size  failed  kept
+      uploads        1         1        1   5 B
+      multiparts     0         0        0   0 B
+      orphans        9         0        0   0 B
+      leftovers      0         0        0   0 B
+      journal        0         0        0   0 B
+      total                    1        1   5 B  0
+      store: Objects may be locked against deletion here.
+      breaker: The breaker is open since …
+      Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled"
+    `)
+  })
+
+  it("says that markers free nothing", () => {
+    const store = { versioning: "on", objectLock: false, deletes: "markers" } as const
+    const phases = { journal: { seen: 1, eligible: 1, deleted: 1, bytes: 5000 } }
+    const lines = (rest: Partial<SweepReport>) => Text.report(reportOf(phases, rest)).split("\n")
+    expect(lines({ store }).at(-2)).toMatchInlineSnapshot(
+      `"5.0 KB are hidden behind delete markers, not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers."`
+    )
+    expect(lines({ store, dryRun: true }).at(-2)).toContain("5.0 KB would be hidden behind delete markers")
+    for (const deletes of ["objects", "versions"] as const)
+      expect(lines({ store: { ...store, deletes } }).join()).not.toContain("markers")
+  })
+
+  it("counts uploads announced and pins only where there are any", () => {
+    const left = { ...nothingLeft, intents: 1, pins: 2 }
+    expect(Text.report(reportOf({}, { left })).split("\n").at(-1)).toMatchInlineSnapshot(
+      `"Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled, 1 upload announced, 2 pins"`
+    )
+  })
+
   it("points to the dead letters when there are any", () => {
     const left = { ...nothingLeft, waiting: 1, journaled: 3, deadLetters: 2 }
     expect(Text.report(reportOf({}, { left })).split("\n").at(-1)).toMatchInlineSnapshot(

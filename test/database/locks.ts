@@ -6,6 +6,7 @@ import { describe } from "@effect/vitest"
 import type { Server } from "../support/Databases.ts"
 import { changes } from "./locks/Changes.ts"
 import { collectors } from "./locks/Collectors.ts"
+import { estimates } from "./locks/Estimates.ts"
 import { leftovers } from "./locks/Leftovers.ts"
 import { pins } from "./locks/Pins.ts"
 import { references } from "./locks/References.ts"
@@ -18,6 +19,7 @@ export const lockContract = (server: Server): void => {
     pins(server)
     collectors(server)
     leftovers(server)
+    estimates(server)
   })
 }
 

@@ -93,15 +93,20 @@ const totals = Effect.fnUntraced(function* (session: Session) {
   return { blobs: about, bytes: blobs === 0 ? 0 : Math.round((bytes / blobs) * about) }
 })
 
-/** How many blobs the planner believes in, partitions included; zero where it was never told. */
-export const estimate = ({ sql, names }: Session) =>
-  Effect.map(
+/**
+ * How many blobs the planner believes in; zero where it was never told. A table without partitions is no tree, and one
+ * with partitions counts them once more.
+ */
+export const estimate = ({ sql, names }: Session) => {
+  const table = qualified(names.schema, names.blobsTable)
+  return Effect.map(
     sql<{ blobs: number }>`
-      SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::float8 AS blobs
-      FROM pg_partition_tree(to_regclass(${qualified(names.schema, names.blobsTable)})) t JOIN pg_class c ON c.oid = t.relid
-      WHERE t.isleaf`,
+      SELECT coalesce(sum(greatest(reltuples, 0)), 0)::float8 AS blobs FROM pg_class
+      WHERE (oid = to_regclass(${table}) AND relkind <> 'p')
+        OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass(${table})) WHERE isleaf)`,
     (rows) => Math.round(rows[0]?.blobs ?? 0)
   )
+}
 
 // -- collectors
 

@@ -1,0 +1,238 @@
+/** The guards and the undo window from outside: processes on one catalogue, and a person at the command line. */
+import { join } from "node:path"
+import { Effect, Exit, ManagedRuntime, Schema, Scope } from "effect"
+import { SqlClient } from "effect/sql"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { type EmbeddedPostgres, start as startPostgres } from "../../src/database/Embedded.ts"
+import * as Postgres from "../../src/database/Postgres.ts"
+import { SweepReport } from "../../src/domain/SweepReport.ts"
+import { build, logLines, type Program, start } from "./support/Program.ts"
+
+let program: Program
+let cwd: string
+const scope = Scope.makeUnsafe()
+let server: EmbeddedPostgres
+/** The test's own connection. */
+let sql: ManagedRuntime.ManagedRuntime<SqlClient.SqlClient, never>
+
+beforeAll(async () => {
+  program = build()
+  cwd = program.directory("work")
+  server = await Effect.runPromise(
+    startPostgres({ dataDirectory: join(cwd, "postgres"), durable: false }).pipe(Scope.provide(scope))
+  )
+  sql = ManagedRuntime.make(Postgres.layerClient({ ...server, maxConnections: 3 }))
+  const migrated = await finished(["migrate", "--create-catalog"])
+  assert.strictEqual(migrated.code, 0, migrated.err)
+}, 60_000)
+afterAll(async () => {
+  await sql?.dispose()
+  await Effect.runPromise(Scope.close(scope, Exit.void))
+  program?.remove()
+})
+
+type Environment = Readonly<Record<string, string>>
+
+/** No grace, so that the first sweep condemns; a quarantine that no test outlasts. */
+const patient: Environment = { GC_GRACE: "0 seconds", GC_QUARANTINE: "7 days" }
+
+const artifactGc = (args: ReadonlyArray<string>, env: Environment = {}) =>
+  start(process.execPath, [program.path, ...args], {
+    cwd,
+    env: {
+      DATABASE_URL: `postgres://postgres:SECRET@localhost/postgres?host=${server.socketDirectory}`,
+      FILES_DIRECTORY: "files",
+      ...env
+    }
+  })
+
+const finished = async (args: ReadonlyArray<string>, env: Environment = {}) => {
+  const run = artifactGc(args, env)
+  return { code: await run.ended, out: run.out(), err: run.err() }
+}
+
+const decodeReport = Schema.decodeSync(Schema.fromJsonString(SweepReport))
+
+const swept = async (env: Environment) => {
+  const { code, out } = await finished(["sweep", "--json"], env)
+  return { code, report: decodeReport(out) }
+}
+
+const query = (statement: string) =>
+  sql.runPromise(
+    Effect.flatMap(SqlClient.SqlClient, (client) =>
+      client.unsafe<Readonly<Record<string, unknown>>>(statement)
+    )
+  )
+
+/** Blobs `<name>1` to `<name>n` that nothing refers to. */
+const orphans = (name: string, n: number) =>
+  query(
+    `INSERT INTO public.blobs (digest, object_key, size_bytes, last_used_at, created_at)
+     SELECT '${name}' || n, 'blobs/${name}/' || n, 1000, to_timestamp(0), to_timestamp(0) FROM generate_series(1, ${n}) n`
+  )
+
+const digests = async () =>
+  (await query("SELECT digest FROM public.blobs ORDER BY digest")).map((row) => String(row.digest))
+
+describe("the undo window", { timeout: 120_000 }, () => {
+  it("lists what is condemned, takes it back by digest, by sweep and all, and says what it could not", async () => {
+    await orphans("a", 4)
+    const { report } = await swept(patient)
+    assert.strictEqual(report.left?.condemned, 4)
+    await orphans("b", 1)
+    const second = await swept(patient)
+
+    const listed = await finished(["condemned"])
+    assert.match(
+      listed.out,
+      new RegExp(
+        `^a1 {2}1\\.0 KB {2}condemned \\d{4}-.*Z by ${report.sweep}\na2 (.*\n){4}5 condemned blobs, 5\\.0 KB\\.\n$`
+      )
+    )
+    const lines = (await finished(["condemned", "--sweep", second.report.sweep, "--json"])).out
+    assert.deepInclude(JSON.parse(lines), {
+      digest: "b1",
+      key: "blobs/b/1",
+      sizeBytes: 1000,
+      sweep: second.report.sweep
+    })
+
+    const some = await finished([
+      "restore",
+      "--digest",
+      "a1",
+      "--digest",
+      "never",
+      "--digest",
+      "a1",
+      "--json"
+    ])
+    assert.deepInclude(JSON.parse(some.out), { restored: 1, others: [{ digest: "never", why: "gone" }] })
+    assert.strictEqual(some.code, 3)
+    const again = await finished(["restore", "--digest", "a1"])
+    assert.strictEqual(
+      again.out,
+      "Nothing was restored.\na1 is not condemned; it lives, and nothing was done.\n"
+    )
+    assert.strictEqual(again.code, 3)
+    const bySweep = await finished(["restore", "--sweep", second.report.sweep, "--hold", "2 days"])
+    assert.match(bySweep.out, /^1 blob restored and held until \d{4}-.*Z\. Put references back before that/)
+    assert.strictEqual(bySweep.code, 0)
+    const all = await finished(["restore", "--all", "--json"])
+    assert.deepInclude(JSON.parse(all.out), { restored: 3, others: [] })
+    const held = Date.parse(JSON.parse(all.out).heldUntil) - Date.now()
+    assert.isTrue(held > 6.9 * 86_400_000 && held <= 7 * 86_400_000)
+
+    // What was restored survives a sweep that waits for nothing.
+    const hurried = await swept({ GC_GRACE: "0 seconds", GC_QUARANTINE: "0 seconds" })
+    assert.deepInclude(hurried.report.totals, { eligible: 0, deleted: 0 })
+    assert.deepInclude(hurried.report.left, { condemned: 0, pins: 5 })
+    assert.deepStrictEqual(await digests(), ["a1", "a2", "a3", "a4", "b1"])
+    assert.strictEqual((await finished(["condemned"])).out, "0 condemned blobs, 0 B.\n")
+    assert.strictEqual((await finished(["restore", "--all"])).out, "Nothing was restored.\n")
+  })
+
+  it("must be told exactly what to take back", async () => {
+    for (const args of [[], ["--all", "--sweep", "x"], ["--all", "--digest", "a1"]]) {
+      const { code, err, out } = await finished(["restore", ...args])
+      assert.include(logLines(err)[0]?.message, "give exactly one of them")
+      assert.deepInclude({ code, out }, { code: 2, out: "" })
+    }
+    assert.strictEqual((await finished(["restore", "--all", "--hold", "soon"])).code, 2)
+  })
+})
+
+describe("the breaker", { timeout: 120_000 }, () => {
+  it("stops a sweep with exit code 6, says so when asked, and lets go what a person confirms", async () => {
+    const hurried = { GC_GRACE: "0 seconds", GC_QUARANTINE: "0 seconds", GC_BREAKER_BLOBS: "2" }
+    assert.strictEqual((await finished(["breaker"])).out.split("\n")[0], "orphans: closed; it never opened")
+    assert.strictEqual(
+      (await finished(["breaker", "--confirm"])).out,
+      "No breaker is open; there was nothing to confirm.\n"
+    )
+    await orphans("c", 5)
+    const planned = await finished(["sweep", "--dry-run"], hurried)
+    assert.include(planned.out, "breaker: A sweep would open the breaker: 5 (50.0 % of 10) blobs")
+    assert.strictEqual(planned.code, 6)
+    const stopped = await finished(["sweep"], hurried)
+    assert.match(stopped.out, /^Sweep of .*: the breaker holds back orphans, see below; took/)
+    assert.match(stopped.out, /\nbreaker: The breaker is open since .*artifact-gc breaker --confirm\.\n/)
+    assert.strictEqual(stopped.code, 6)
+    assert.lengthOf(await digests(), 10)
+
+    const shown = await finished(["breaker"])
+    assert.match(
+      shown.out,
+      /^orphans: OPEN since .* over 5 of 10 blobs \(50\.0 %\), 5\.0 KB of 10\.0 KB \(50\.0 %\)\n {2}Look: artifact-gc condemned\. .*\n {2}5 of 10 blobs .* stand condemned\nleftovers: closed; it never opened\n$/
+    )
+    const json = JSON.parse((await finished(["breaker", "--json"])).out)
+    assert.deepInclude(json.orphans, {
+      open: true,
+      confirmedAt: null,
+      exposure: { blobs: 5, bytes: 5000, totalBlobs: 10, totalBytes: 10_000 }
+    })
+    assert.deepInclude(json.leftovers, { open: false, trippedAt: null })
+
+    assert.match(
+      (await finished(["breaker", "--confirm"])).out,
+      /^Confirmed: orphans\. The next sweep purges/
+    )
+    const { code, report } = await swept(hurried)
+    assert.deepInclude(report.totals, { deleted: 5, failed: 0 })
+    assert.strictEqual(code, 0)
+    assert.match(
+      (await finished(["breaker"])).out,
+      /^orphans: closed; opened .* over 5 of 10 blobs.*, confirmed /
+    )
+    assert.lengthOf(await digests(), 5)
+  })
+})
+
+describe("two collectors with different settings", { timeout: 120_000 }, () => {
+  const often = { GC_INTERVAL: "1 second", GC_JITTER: "0 seconds" }
+
+  it("find each other, and neither deletes until one has stopped", async () => {
+    const first = artifactGc(["run"], { ...often, GC_GRACE: "2 hours", GC_COLLECTOR_ID: "first" })
+    await first.says(/Sweep complete/)
+    const other = { ...often, GC_GRACE: "3 hours", GC_COLLECTOR_ID: "second" }
+    const second = artifactGc(["run"], other)
+    await second.says(/Sweep refused/)
+    await first.says(/Sweep refused/)
+    const refusals = [first, second].map(
+      (run) => logLines(run.err()).find(({ message }) => message.startsWith("Sweep refused"))?.message ?? ""
+    )
+    assert.include(refusals[0], "Collector second (last sweep ")
+    assert.include(refusals[0], "\n  GC_GRACE: 2h here, 3h there\n  GC_QUARANTINE: 2h here, 3h there\n")
+    assert.include(refusals[1], "Collector first (last sweep ")
+    assert.include(refusals[1], "\n  GC_GRACE: 3h here, 2h there\n")
+
+    const once = await finished(["sweep"], { ...other, GC_COLLECTOR_ID: "third" })
+    assert.match(once.out, /^Sweep of .*: refused by the settings guard, nothing was deleted; took/)
+    assert.include(once.out, "\nsettings: Collector first (last sweep ")
+    assert.strictEqual(once.code, 4)
+
+    // Once one has left, the other goes on at once, and so does a third with the settings of the one that is gone.
+    second.child.kill("SIGTERM")
+    assert.strictEqual(await second.ended, 0)
+    const goesOn = [...first.err().matchAll(/Sweep complete/g)].length + 1
+    await first.says(/Sweep complete/, goesOn)
+    first.child.kill("SIGTERM")
+    assert.strictEqual(await first.ended, 0)
+    assert.deepStrictEqual(await query("SELECT id FROM artifact_gc.collectors"), [])
+    assert.strictEqual((await finished(["sweep"], other)).code, 0)
+    assert.deepStrictEqual(await query("SELECT id FROM artifact_gc.collectors"), [])
+  })
+
+  it("go on beside each other where that is allowed, and say so", async () => {
+    const first = artifactGc(["run"], { GC_GRACE: "2 hours" })
+    await first.says(/Sweep complete/)
+    const { code, report } = await swept({ GC_GRACE: "3 hours", GC_MIXED_SETTINGS: "allow" })
+    assert.strictEqual(code, 0)
+    assert.deepInclude(report.guards[0], { guard: "settings", decision: "allowed" })
+    first.child.kill("SIGKILL")
+    await first.ended
+    // It never said that it has stopped, so it counts until its presence is over.
+    assert.strictEqual((await swept({ GC_GRACE: "3 hours" })).code, 4)
+  })
+})
