@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto"
 import { CreateMultipartUploadCommand } from "@aws-sdk/client-s3"
-import { Clock, Context, Effect, Layer, Option, Redacted, Stream } from "effect"
+import { Clock, Context, Effect, Layer, Option, Random, Redacted, Stream } from "effect"
 import { onProcessClock } from "../../src/database/postgres/Session.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import * as S3 from "../../src/storage/S3.ts"
@@ -32,16 +32,23 @@ const s3 = S3.layer({
 
 /**
  * The part of a store below `prefix`, as if it were the whole: the bucket is others' too. On the process's clock,
- * since time-outs and back-off of a real store take real time.
+ * since time-outs and back-off of a real store take real time, and by its own chance: the story's is the sweep's.
  */
 const below = (prefix: string, inner: Storage["Service"]): Storage["Service"] => {
   const down = (key: string) => ObjectKey.make(prefix + key)
   const up = (key: string) => ObjectKey.make(key.slice(prefix.length))
   const raise = (object: StoredObject): StoredObject => ({ ...object, key: up(object.key) })
-  const onTime = Stream.provideService(Clock.Clock, Clock.Clock.defaultValue())
+  const chance = Random.Random.defaultValue()
+  const onTime = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
+    stream.pipe(
+      Stream.provideService(Clock.Clock, Clock.Clock.defaultValue()),
+      Stream.provideService(Random.Random, chance)
+    )
+  const aside = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.provideService(onProcessClock(effect), Random.Random, chance)
   return Storage.of({
     description: inner.description,
-    probe: onProcessClock(inner.probe),
+    probe: aside(inner.probe),
     list: (within, options) =>
       inner
         .list(down(within), { after: options?.after === undefined ? undefined : down(options.after) })
@@ -55,20 +62,20 @@ const below = (prefix: string, inner: Storage["Service"]): Storage["Service"] =>
           deleted: deleted.map(up),
           failed: failed.map((failure) => ({ ...failure, key: up(failure.key) }))
         })),
-        onProcessClock
+        aside
       ),
-    put: (key, body, sizeBytes, options) => onProcessClock(inner.put(down(key), body, sizeBytes, options)),
-    copy: (from, to) => onProcessClock(inner.copy(down(from), down(to))),
+    put: (key, body, sizeBytes, options) => aside(inner.put(down(key), body, sizeBytes, options)),
+    copy: (from, to) => aside(inner.copy(down(from), down(to))),
     get: (key, range) => onTime(inner.get(down(key), range)),
-    head: (key) => onProcessClock(Effect.map(inner.head(down(key)), Option.map(raise))),
+    head: (key) => aside(Effect.map(inner.head(down(key)), Option.map(raise))),
     multiparts: (within) =>
       inner.multiparts(down(within)).pipe(
         Stream.map((page) => page.map((upload) => ({ ...upload, key: up(upload.key) }))),
         onTime
       ),
-    abortMultipart: ({ key, uploadId }) => onProcessClock(inner.abortMultipart({ key: down(key), uploadId })),
-    skew: onProcessClock(inner.skew),
-    traits: onProcessClock(inner.traits)
+    abortMultipart: ({ key, uploadId }) => aside(inner.abortMultipart({ key: down(key), uploadId })),
+    skew: aside(inner.skew),
+    traits: aside(inner.traits)
   })
 }
 
