@@ -1,5 +1,5 @@
 /**
- * A stand-in for the store that answers at once: it takes DeleteObjects and empty listings, remembers what it was told
+ * A stand-in for the store that answers at once: it takes DeleteObjects and what guards ask, lists nothing, remembers what it was told
  * to delete, and costs next to nothing. What a sweep does beside it is the collector's and the database's own work, as
  * when the store is somebody else's machine.
  *
@@ -33,6 +33,10 @@ export const start = async (like: S3Place): Promise<StandIn> => {
     const url = request.url ?? ""
     if (request.method === "GET" && url.includes("list-type=2")) {
       return `<ListBucketResult ${namespace}><Name>${like.bucket}</Name><IsTruncated>false</IsTruncated><KeyCount>0</KeyCount></ListBucketResult>`
+    }
+    if (request.method === "HEAD") return ""
+    if (request.method === "GET" && /[?&]uploads(=|&|$)/.test(url)) {
+      return `<ListMultipartUploadsResult ${namespace}><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>`
     }
     if (request.method === "POST" && /\?delete(=|&|$)/.test(url)) {
       const entries: Array<string> = []

@@ -21,7 +21,10 @@ const environment = (task: Task): Record<string, string> => ({
   S3_ACCESS_KEY_ID: task.s3.accessKeyId,
   S3_SECRET_ACCESS_KEY: task.s3.secretAccessKey,
   GC_UPLOAD_PREFIX: `${task.prefix}uploads/`,
-  GC_BLOB_PREFIX: `${task.prefix}blobs/`,
+  // Where nothing is: what a search for leftovers costs is another question.
+  GC_BLOB_PREFIX: `${task.prefix}leftovers/`,
+  // Half of the data set is garbage, on purpose.
+  GC_BREAKER_PERCENT: "100",
   GC_SCAN_PAGE: String(task.scanPage),
   GC_BATCH: String(task.batch),
   GC_DELETE_CONCURRENCY: String(task.concurrency),

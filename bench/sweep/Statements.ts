@@ -63,27 +63,31 @@ export interface Slice {
   readonly upTo: string | null
 }
 
-const within = ({ after, upTo }: Slice, column: "r.digest" | "b.digest" | "o.digest") => {
+const within = ({ after, upTo }: Slice, column: "r.digest" | "p.digest" | "b.digest" | "o.digest") => {
   const name = new Sql([column], [])
   const lower = after === null ? sql`` : sql`AND ${name} > ${after}::text::text`
   const upper = upTo === null ? sql`` : sql`AND ${name} <= ${upTo}::text::text`
   return sql` ${lower} ${upper}`
 }
 
-const unreferenced = (bound: Sql) => sql`
-  (NOT EXISTS (SELECT FROM public.artifacts r WHERE r.digest = b.digest${bound})
-   AND NOT EXISTS (SELECT FROM public.local_files r WHERE r.digest = b.digest${bound}))`
+const unreferenced = (bound: (column: "r.digest" | "p.digest") => Sql) => sql`
+  (NOT EXISTS (SELECT FROM public.artifacts r WHERE r.digest = b.digest${bound("r.digest")})
+   AND NOT EXISTS (SELECT FROM public.local_files r WHERE r.digest = b.digest${bound("r.digest")})
+   AND NOT EXISTS (SELECT FROM artifact_gc.pins p WHERE p.digest = b.digest${bound("p.digest")}))`
 
 export const find = (slice: Slice) => sql`
   WITH unreferenced AS MATERIALIZED (
     SELECT b.digest AS digest FROM public.blobs b
-    WHERE ${unreferenced(within(slice, "r.digest"))} ${within(slice, "b.digest")})
+    WHERE ${unreferenced((column) => within(slice, column))} ${within(slice, "b.digest")})
   SELECT b.digest::text AS digest, coalesce(b.size_bytes, 0)::float8 AS size_bytes,
     greatest(b.created_at, b.last_used_at)::timestamptz AS used_at, o.seen_at, o.condemned_at
   FROM unreferenced u
   JOIN public.blobs b ON b.digest = u.digest
   LEFT JOIN artifact_gc.orphans o ON o.digest = u.digest
   ORDER BY u.digest`
+
+/** Names the floor as the sweep that condemns, if it condemned any. */
+const sweep = "floor"
 
 const marked = (seen: ReadonlyArray<string>, condemned: ReadonlyArray<string>) => sql`
   marks AS MATERIALIZED (
@@ -104,14 +108,15 @@ export const recordKnown = (
   cleared AS (
     DELETE FROM artifact_gc.orphans o WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE stale)) RETURNING 1),
   condemned AS (
-    UPDATE artifact_gc.orphans o SET condemned_at = ${now}::timestamptz
+    UPDATE artifact_gc.orphans o SET condemned_at = ${now}::timestamptz, sweep = ${sweep}::text
     WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE NOT stale)))
   SELECT count(*)::int AS cleared FROM cleared`
 
 export const recordNew = (now: Date, seen: ReadonlyArray<string>, condemned: ReadonlyArray<string>) => sql`
   WITH ${marked(seen, condemned)}
-  INSERT INTO artifact_gc.orphans (digest, seen_at, condemned_at)
-  SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END FROM marks m
+  INSERT INTO artifact_gc.orphans (digest, seen_at, condemned_at, sweep)
+  SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END,
+    CASE WHEN m.doomed THEN ${sweep}::text END FROM marks m
   WHERE NOT EXISTS (SELECT FROM artifact_gc.orphans o WHERE o.digest = m.digest)
   ORDER BY m.digest
   ON CONFLICT (digest) DO NOTHING`
@@ -159,7 +164,7 @@ export const deleteAndJournal = (
     DELETE FROM public.blobs b
     WHERE b.digest = ANY(${digests}::text[]::text[])
       AND greatest(b.created_at, b.last_used_at) <= ${usedCutoff}::timestamptz
-      AND ${unreferenced(sql``)}
+      AND ${unreferenced(() => sql``)}
       AND octet_length(b.object_key) BETWEEN 1 AND 1024
     RETURNING b.digest::text AS digest, b.object_key AS object_key, coalesce(b.size_bytes, 0) AS size_bytes),
   journaled AS (
