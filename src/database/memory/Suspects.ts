@@ -35,9 +35,9 @@ export const suspects = (state: State): Suspects => ({
   drop: (suspect) =>
     Effect.sync(() => {
       if (stillSuspect(state, suspect) === undefined) return "superseded"
+      state.orphans.delete(suspect.digest)
       if (heldDigests(state).has(suspect.digest)) return "referenced"
       state.blobs.delete(suspect.digest)
-      state.orphans.delete(suspect.digest)
       return "dropped"
     }),
   forget: (limit) =>

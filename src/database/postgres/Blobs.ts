@@ -5,7 +5,7 @@
  * blob's row before it relies on it, which a purge both waits for and notices.
  */
 import { Effect, Option } from "effect"
-import type { SqlError } from "effect/sql"
+import type { SqlError, Statement } from "effect/sql"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import {
@@ -71,8 +71,11 @@ const adopt = (
 }
 
 /**
- * Within a transaction: locks those of `digests` that live and are not suspect, so that a purge waits for what comes next and then notices
- * it, marks them used and ends their sightings; answers them.
+ * Within a transaction: ends the sightings of those of `digests` that live and are not suspect, locks them, so that a
+ * purge waits for what comes next and then notices it, and marks them used; answers them.
+ *
+ * Sightings first, here and in the other files: a purge holds them when it comes to the blobs, and so does a foreign
+ * writer that inserts a blob. Whoever held the blob and then asked for its sighting would wait for them in a circle.
  */
 export const hold = Effect.fnUntraced(function* (
   session: Session,
@@ -81,13 +84,14 @@ export const hold = Effect.fnUntraced(function* (
   digests: ReadonlyArray<Digest>
 ) {
   const { sql, id, raw } = session
+  const lives = sql`EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND NOT ${isSuspect(session)})`
+  yield* clearSightings(session, type, digests, lives)
   const rows = yield* sql<{ digest: string }>`
     SELECT ${id.digest}::text AS digest FROM ${id.blobs} b
     WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[]) AND NOT ${isSuspect(session)}
     ORDER BY ${id.digest} FOR KEY SHARE OF b`
   const live = new Set(rows.map((row) => row.digest as Digest))
   yield* touch(session, type, now, [...live])
-  yield* clearSightings(session, type, [...live])
   return live
 })
 
@@ -109,9 +113,15 @@ const touch = (
 }
 
 /** A referenced blob is no orphan: its sightings and its condemnation end with the reference that saved it. */
-const clearSightings = ({ sql, id, raw }: Session, type: DigestType, digests: ReadonlyArray<Digest>) => sql`
+const clearSightings = (
+  { sql, id, raw }: Session,
+  type: DigestType,
+  digests: ReadonlyArray<Digest>,
+  condition?: Statement.Fragment
+) => sql`
   DELETE FROM ${id.orphans} WHERE digest = ANY(ARRAY(
-    SELECT digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${raw(type.type)}[]) ORDER BY digest FOR UPDATE))`
+    SELECT o.digest FROM ${id.orphans} o WHERE o.digest = ANY(${digests}::text[]::${raw(type.type)}[]) ${condition === undefined ? raw("") : sql`AND ${condition}`}
+    ORDER BY o.digest FOR UPDATE OF o))`
 
 /** Within a transaction that holds their blobs. Of equal ids the last wins, and the later expiry. */
 export const pin = ({ sql, id, raw }: Session, type: DigestType, pins: ReadonlyArray<Pin>) => {
@@ -197,6 +207,11 @@ const publish = (
       // `delete`, because an intent serves one publication, also within a batch.
       const isValid = publications.map((p) => keys.delete(p.key))
       const valid = publications.filter((_, index) => isValid[index])
+      yield* clearSightings(
+        session,
+        type,
+        valid.map((p) => p.digest)
+      )
       const owners = yield* insertBlobs(session, type, now, valid)
       const lives = (p: Publication) => owners.get(p.digest) === p.key
       const copies = valid.filter((p) => !lives(p))
@@ -208,11 +223,6 @@ const publish = (
         session,
         now,
         valid.filter((p) => !lives(p))
-      )
-      yield* clearSightings(
-        session,
-        type,
-        valid.map((p) => p.digest)
       )
       yield* refer(
         session,

@@ -116,6 +116,8 @@ const adopt = (
     Effect.gen(function* () {
       const taken = yield* sql`DELETE FROM ${id.intents} WHERE object_key = ${to} RETURNING 1 AS taken`
       if (taken.length === 0) return "expired" satisfies AdoptSuspectOutcome
+      // Its writer could not refer to it while it was suspect, and shall now have all the time there is.
+      yield* clearSighting(session, own, key)
       const moved = yield* sql`
         UPDATE ${id.blobs} b SET ${id.key} = ${to}
         WHERE b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(session)} RETURNING 1 AS moved`
@@ -124,11 +126,17 @@ const adopt = (
         return "superseded" satisfies AdoptSuspectOutcome
       }
       yield* bury(session, now, deleteNotBefore, [{ digest, key, sizeBytes }])
-      // Its writer could not refer to it while it was suspect, and shall now have all the time there is.
-      yield* sql`DELETE FROM ${id.orphans} WHERE digest = ${own}`
       return "adopted" satisfies AdoptSuspectOutcome
     })
   )
+}
+
+/** Before the blob is locked, as writers do it; a suspect's only. */
+const clearSighting = (session: Session, digest: Statement.Fragment, key: ObjectKey) => {
+  const { sql, id } = session
+  return sql`
+    DELETE FROM ${id.orphans} o WHERE o.digest = ${digest} AND EXISTS (
+      SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND b.${id.key} = ${key} AND ${isSuspect(session)})`
 }
 
 /** As a purge does: the lock first, then the references, in a later snapshot. */
@@ -138,12 +146,12 @@ const drop = (session: Session, catalog: Catalog, { digest, key }: Suspect) => {
   const suspect = sql`b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(session)}`
   return session.transaction(
     Effect.gen(function* () {
+      yield* clearSighting(session, own, key)
       const held = yield* sql`SELECT 1 AS held FROM ${id.blobs} b WHERE ${suspect} FOR UPDATE`
       if (held.length === 0) return "superseded" satisfies DropSuspectOutcome
       const gone = yield* sql`
         DELETE FROM ${id.blobs} b WHERE ${suspect} AND ${catalog.referencePredicates(() => raw(""))} RETURNING 1 AS gone`
       if (gone.length === 0) return "referenced" satisfies DropSuspectOutcome
-      yield* sql`DELETE FROM ${id.orphans} WHERE digest = ${own}`
       return "dropped" satisfies DropSuspectOutcome
     })
   )

@@ -73,7 +73,7 @@ const foreignWriter = Effect.fnUntraced(function* ({ arena, store, counts }: Cro
       counts.refused += 1
     })
   )
-  return Effect.forever(Effect.andThen(tried, breathes))
+  return yield* Effect.forever(Effect.andThen(tried, breathes))
 })
 
 const nativeWriter = Effect.fnUntraced(function* ({ arena, store, counts }: Crowd) {
@@ -92,7 +92,7 @@ const nativeWriter = Effect.fnUntraced(function* ({ arena, store, counts }: Crow
     }
     counts.native += 1
   })
-  return Effect.forever(Effect.andThen(Effect.ignore(push), Effect.sleep("20 millis")))
+  return yield* Effect.forever(Effect.andThen(Effect.ignore(push), Effect.sleep("20 millis")))
 })
 
 const collector = Effect.fnUntraced(function* ({ arena, store, counts }: Crowd) {
@@ -101,17 +101,19 @@ const collector = Effect.fnUntraced(function* ({ arena, store, counts }: Crowd) 
     Layer.succeed(Storage, store)
   )
   const sweep = Context.get(yield* Layer.build(Layer.provide(Sweep.layer(settings), services)), Sweep)
-  return Effect.map(sweep.once(), ({ phases, totals }) => {
-    counts.deleted += totals.deleted
-    counts.adopted += phases.suspects.kept.adopted ?? 0
-    counts.dropped += phases.suspects.kept.dropped ?? 0
-  })
+  return {
+    sweeps: Effect.map(sweep.once(), ({ phases, totals }) => {
+      counts.deleted += totals.deleted
+      counts.adopted += phases.suspects.kept.adopted ?? 0
+      counts.dropped += phases.suspects.kept.dropped ?? 0
+    })
+  }
 })
 
 const dropper = Effect.fnUntraced(function* ({ arena }: Crowd) {
   const session = yield* arena.session
   const drop = session("DELETE FROM artifacts")
-  return Effect.forever(Effect.andThen(Effect.ignore(drop), Effect.sleep("10 millis")))
+  return yield* Effect.forever(Effect.andThen(Effect.ignore(drop), Effect.sleep("10 millis")))
 })
 
 /** A reference that was there before and after its object was missed has lost its bytes. */
@@ -124,23 +126,24 @@ const reader = Effect.fnUntraced(function* (c: Crowd) {
     const [again] = yield* session(`${one} WHERE name = $1`, [row.name])
     if (again !== undefined && again.object_key === row.object_key) c.lost.push(String(row.object_key))
   })
-  return Effect.forever(Effect.andThen(Effect.ignore(read), Effect.sleep("2 millis")))
+  return yield* Effect.forever(Effect.andThen(Effect.ignore(read), Effect.sleep("2 millis")))
 })
 
 /** Lets all of them loose until `enough`, then only the collectors, until nothing is on its way. */
 const run = Effect.fnUntraced(function* (c: Crowd, enough: Effect.Effect<unknown>) {
   const collectors = [yield* collector(c), yield* collector(c)]
   const everybody = [
-    ...(yield* Effect.all(Array.from({ length: 4 }, () => foreignWriter(c)))),
-    ...(yield* Effect.all([nativeWriter(c), dropper(c), reader(c)])),
-    ...collectors.map((sweeps) => Effect.forever(Effect.andThen(sweeps, Effect.sleep("2 millis"))))
+    ...[foreignWriter(c), foreignWriter(c), foreignWriter(c), foreignWriter(c)],
+    ...[nativeWriter(c), dropper(c), reader(c)],
+    ...collectors.map(({ sweeps }) => Effect.forever(Effect.andThen(sweeps, Effect.sleep("2 millis"))))
   ]
   const fibers = yield* Effect.forEach(everybody, (one) => Effect.forkChild(one))
   yield* enough
   yield* Fiber.interruptAll(fibers)
   c.faults.heal()
   yield* Effect.sleep(Duration.millis(2 * lateMillis))
-  for (let n = 0; n < 6; n++) yield* Effect.andThen(Effect.all(collectors), Effect.sleep("40 millis"))
+  for (let n = 0; n < 6; n++)
+    yield* Effect.andThen(Effect.all(collectors.map(({ sweeps }) => sweeps)), Effect.sleep("40 millis"))
 })
 
 /** For so long, and on a busy machine until everything has happened that can. */

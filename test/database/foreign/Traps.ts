@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import type { Server } from "../../support/Databases.ts"
 import { artifact, digest, key } from "../contract/samples.ts"
+import { later } from "../locks/arena.ts"
 import { foreignKey, inserts, missing, mutate, pause, refers, refused, type Stage, stage } from "./stage.ts"
 
 /** A tombstone of blob 1, and nothing else. */
@@ -277,6 +278,33 @@ const together = (server: Server): void => {
       yield* s.session("ROLLBACK")
       assert.deepStrictEqual(yield* s.suspects, [])
     })
+  )
+
+  it.live(
+    "a native and a foreign writer that find the same orphan do not wait for each other in a circle",
+    () =>
+      Effect.gen(function* () {
+        const s = yield* stage(server, true)
+        yield* s.stores(1, "first")
+        const slice = yield* s.database.orphans.readSlice(null, 100)
+        yield* s.database.orphans.record(slice, {
+          now: 1,
+          seen: [digest(1)],
+          condemned: [digest(1)],
+          sweep: "s"
+        })
+        yield* s.session("UPDATE blobs SET last_used_at = NULL")
+        const adopting = later(s.database.blobs.adopt(Date.now(), [artifact("tag", 1)]))
+        yield* meanwhile(
+          s,
+          "blobs",
+          inserts(yield* s.another, 1),
+          Effect.andThen(adopting.start, s.waiting(2))
+        )
+        assert.lengthOf([...(yield* adopting.outcome)], 1)
+        assert.deepStrictEqual((yield* s.tables.rows).orphans, [])
+        assert.strictEqual(yield* s.deadlocks, 0)
+      })
   )
 
   it.live("a transaction may insert more rows than PostgreSQL has locks", () =>

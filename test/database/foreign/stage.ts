@@ -22,7 +22,12 @@ import { ownArena, type Session } from "../locks/arena.ts"
 /** The one key under which foreign writers put blob `n`. */
 export const foreignKey = (n: number): ObjectKey => key(`foreign-${n}`)
 
-const patient: Partial<SweepSettings> = { backoffBase: Duration.millis(1), backoffCap: Duration.millis(2) }
+/** Both kinds of sweep below count as collectors of one catalogue. */
+const patient: Partial<SweepSettings> = {
+  backoffBase: Duration.millis(1),
+  backoffCap: Duration.millis(2),
+  mixedSettings: "allow"
+}
 const hasty: Partial<SweepSettings> = { ...patient, grace: Duration.zero, quarantine: Duration.zero }
 
 const once = { maxConnections: 1 }
