@@ -218,9 +218,9 @@ const sizes = {
 
 /** What makes a sweep refuse, or stop before it deletes. */
 const guards = {
-  breakerBlobs: integer("GC_BREAKER_BLOBS", 1000, 0, 1_000_000_000, {
+  breakerBlobs: integer("GC_BREAKER_BLOBS", 100, 0, 1_000_000_000, {
     about:
-      "The breaker opens when more blobs than this stand condemned, and with them more of the catalogue than GC_BREAKER_PERCENT. A thousand: below that, a percentage says nothing. The search for leftovers goes by the same two numbers, of what it listed.",
+      "The breaker opens when more blobs than this stand condemned, and with them more of the catalogue than GC_BREAKER_PERCENT. A hundred: small enough to guard a catalogue of five hundred, and below it a person would not be asked for anything worth the question. The search for leftovers goes by the same two numbers, of what it listed.",
     tooLow: "Ordinary clean-ups of small catalogues wait for `artifact-gc breaker --confirm`.",
     tooHigh: "A mistake in the references takes as many blobs, be they the whole catalogue."
   }),

@@ -60,7 +60,7 @@ export const defaultSettings: SweepSettings = {
   backoffBase: Duration.minutes(1),
   backoffCap: Duration.hours(6),
   lease: Duration.minutes(5),
-  breakerBlobs: 1000,
+  breakerBlobs: 100,
   breakerPercent: 20,
   clockTolerance: Duration.minutes(1),
   mixedSettings: "refuse",

@@ -496,7 +496,7 @@ describe("the breaker of the leftovers", () => {
   it.effect.each([
     [11, 0, true],
     [10, 0, false],
-    [500, 1, false]
+    [80, 1, false]
   ] as const)("of %i objects of which %i are owned, in a small store, trips: %s", ([dead, live, trips]) =>
     Effect.gen(function* () {
       yield* uploadLive(names(live))
