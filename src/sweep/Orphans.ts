@@ -39,7 +39,8 @@ export const collect = Effect.fnUntraced(function* (
   sweep: string
 ) {
   yield* expirePins(settings)
-  yield* mark(settings, yield* bounds.share(scanShare), tally, sweep)
+  const due = yield* mark(settings, yield* bounds.share(scanShare), tally, sweep)
+  if (due !== null) tally.expect(due)
   yield* purge(settings, bounds, deletion, tally, yield* Breaker.judge(settings))
 })
 
@@ -77,6 +78,7 @@ const expirePins = Effect.fnUntraced(function* (settings: SweepSettings) {
   while ((yield* blobs.expirePins(now, settings.batchMax)) === settings.batchMax);
 })
 
+/** How many blobs are due, for whoever watches; null when this collector has not seen all of them itself. */
 const mark = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
@@ -85,14 +87,23 @@ const mark = Effect.fnUntraced(function* (
 ) {
   const { orphans } = yield* Database
   let end: ScanEnd | null = null
+  let due = 0
+  let previous: Slice | null = null
+  let isAlone = true
   while (true) {
     const exceeded = yield* bounds.exceeded
-    if (exceeded !== null) return tally.stoppedBy(exceeded)
+    if (exceeded !== null) {
+      tally.stoppedBy(exceeded)
+      return null
+    }
     const claimed: Option.Option<ClaimedSlice> = yield* orphans.claimSlice(settings.scanPage, end)
-    if (Option.isNone(claimed)) return
+    if (Option.isNone(claimed)) return isAlone ? due : null
     const slice: ClaimedSlice = claimed.value
     end ??= { pass: slice.pass + 1, after: slice.after }
+    isAlone &&= previous === null || previous.upTo === slice.after
+    previous = slice
     const { all, condemnable, purgeable } = yield* judge(settings, slice, tally)
+    due += purgeable.length
     const fresh = [...condemnable, ...purgeable].filter((orphan) => orphan.condemnedAt === null)
     const cleared = yield* orphans.record(slice, {
       now: yield* Clock.currentTimeMillis,

@@ -393,7 +393,7 @@ describe("progress", () => {
         [
           { phase: "uploads", seen: 4, deleted: 2, bytes: 30, expected: null },
           { phase: "multiparts", seen: 3, deleted: 1, bytes: 0, expected: null },
-          { phase: "orphans", seen: 6, deleted: 2, bytes: 300, expected: null },
+          { phase: "orphans", seen: 6, deleted: 2, bytes: 300, expected: 2 },
           { phase: "leftovers", seen: 10, deleted: 0, bytes: 0, expected: null },
           { phase: "journal", seen: 3, deleted: 2, bytes: 8, expected: 3 }
         ]

@@ -1,0 +1,7 @@
+import { describe } from "@effect/vitest"
+import * as Databases from "../support/Databases.ts"
+import { databaseIncidents } from "./databases.ts"
+
+describe.skipIf(!Databases.hasReal)("REAL_DATABASE_URL", () => {
+  databaseIncidents(Databases.real)
+})

@@ -1,0 +1,4 @@
+import * as Databases from "../support/Databases.ts"
+import { databaseIncidents } from "./databases.ts"
+
+databaseIncidents(Databases.embedded)

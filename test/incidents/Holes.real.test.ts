@@ -1,0 +1,7 @@
+import { describe } from "@effect/vitest"
+import * as Databases from "../support/Databases.ts"
+import { peerHoles } from "./holes.ts"
+
+describe.skipIf(!Databases.hasReal)("REAL_DATABASE_URL", () => {
+  peerHoles(Databases.real)
+})

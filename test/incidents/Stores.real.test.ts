@@ -1,0 +1,91 @@
+/** The report that only a bucket with real versions and locks can tell: docs/design/incidents.md. */
+import { PutObjectLegalHoldCommand } from "@aws-sdk/client-s3"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Duration, Effect, Layer, Stream } from "effect"
+import * as MemoryDatabase from "../../src/database/Memory.ts"
+import { Digest } from "../../src/domain/Digest.ts"
+import { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import { Storage } from "../../src/storage/Storage.ts"
+import { Sweep } from "../../src/sweep/Sweep.ts"
+import { onRealS3, ownBucket } from "../storage/s3/real.ts"
+
+const hasty = { grace: Duration.zero, quarantine: Duration.zero }
+
+const keyOf = (name: string) => ObjectKey.make(`blobs/${name}/1`)
+
+/** Orphans `a` and `b` and a blob that is referred to, of two versions each, and a sweep over them. */
+const scene = Effect.fnUntraced(function* (choice: "markers" | "versions" | undefined, isLockable = false) {
+  const bucket = yield* ownBucket(isLockable)
+  yield* bucket.setVersioning("Enabled")
+  const storage = yield* bucket.storage(choice)
+  const state = MemoryDatabase.emptyState()
+  for (const name of ["a", "b", "live"]) {
+    const key = keyOf(name)
+    for (let version = 0; version < 2; version++) yield* storage.put(key, Stream.make(new Uint8Array(1)), 1)
+    state.blobs.set(Digest.make(name), { key, sizeBytes: 1, createdAt: 0, lastUsedAt: 0 })
+  }
+  const digest = Digest.make("live")
+  state.references.set("live", { _tag: "Artifact", repository: "library", name: "live", digest })
+  const services = Layer.merge(MemoryDatabase.layer(state), Layer.succeed(Storage, storage))
+  const context = yield* Layer.build(Layer.provide(Sweep.layer(hasty), services))
+  return { ...bucket, state, sweep: Context.get(context, Sweep) }
+})
+
+const twice = (...names: ReadonlyArray<string>) => names.flatMap((name) => [keyOf(name), keyOf(name)])
+
+onRealS3("Incidents", (name) => {
+  describe(`onhate/cdk-gc#4: on a versioned bucket a collector grew storage; on S3 (${name})`, () => {
+    it.live("nobody has said what a delete shall do: a loud refusal, and nothing changes", () =>
+      Effect.gen(function* () {
+        const { held, sweep } = yield* scene(undefined)
+        const report = yield* sweep.once()
+        assert.strictEqual(report.outcome, "refused")
+        assert.include(report.guards[0]?.message, "S3_VERSIONED_DELETE")
+        assert.deepStrictEqual<unknown>(yield* held, twice("a", "b", "live"))
+      })
+    )
+
+    it.live("all versions were chosen: the entries fall to those of what is referred to", () =>
+      Effect.gen(function* () {
+        const { held, sweep } = yield* scene("versions")
+        const { store, totals } = yield* sweep.once()
+        assert.deepInclude(totals, { deleted: 2, reclaimedBytes: 2 })
+        assert.deepInclude(store, { versioning: "on", deletes: "versions" })
+        assert.deepStrictEqual<unknown>(yield* held, twice("live"))
+      })
+    )
+
+    it.live("control: markers were chosen: the entries grow, and the report claims no byte", () =>
+      Effect.gen(function* () {
+        const { held, sweep } = yield* scene("markers")
+        assert.deepInclude((yield* sweep.once()).totals, { deleted: 2, reclaimedBytes: 0 })
+        assert.lengthOf(yield* held, 8)
+      })
+    )
+
+    it.live("a locked object fails alone, and goes when it is not locked any more", () =>
+      Effect.gen(function* () {
+        const { Bucket, client, held, state, sweep, versionsOf } = yield* scene("versions", true)
+        const [VersionId] = yield* versionsOf(keyOf("a"))
+        const hold = (Status: "ON" | "OFF") =>
+          Effect.promise(() =>
+            client.send(
+              new PutObjectLegalHoldCommand({ Bucket, Key: keyOf("a"), VersionId, LegalHold: { Status } })
+            )
+          )
+        yield* hold("ON")
+        const report = yield* sweep.once()
+        assert.deepInclude(report.totals, { deleted: 1, failed: 1 })
+        assert.deepStrictEqual(report.phases.orphans.failed, { AccessDenied: 1 })
+        assert.notInclude(yield* held, keyOf("b"))
+        assert.include(yield* held, keyOf("a"))
+        assert.deepStrictEqual<unknown>([...state.journal.keys()], [keyOf("a")])
+        yield* hold("OFF")
+        // Its back-off is over.
+        for (const [key, row] of state.journal) state.journal.set(key, { ...row, notBefore: 0 })
+        assert.strictEqual((yield* sweep.once()).totals.deleted, 1)
+        assert.deepStrictEqual<unknown>(yield* held, twice("live"))
+      })
+    )
+  })
+})
