@@ -10,7 +10,7 @@ import type { Database, Intent } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { fresh, freshUnnamed, type ObjectKey } from "../domain/ObjectKey.ts"
-import type { StorageError } from "../domain/StorageError.ts"
+import { StorageError } from "../domain/StorageError.ts"
 import type { Storage } from "../storage/Storage.ts"
 import type { DigestMismatch, SizeMismatch } from "./failures.ts"
 import { type Declared, type Flow, type Measure, measured } from "./Measure.ts"
@@ -61,14 +61,17 @@ export const announce = (writer: Writer, digest: Digest | null) =>
       : Effect.succeed(key)
   )
 
-/** Sends a body to a key that was announced; what it was. */
+/**
+ * Sends a body to a key that was announced; what it was. Null when the store would not take it because a collector was
+ * faster: it reaped the announcement, and aborted the upload in parts that was recorded with it.
+ */
 export const send = <E, R>(
   { database, storage }: Writer,
   key: ObjectKey,
   body: Stream.Stream<Uint8Array, E, R>,
   declared: Declared,
   flow: Flow
-): Effect.Effect<Sent, E | DatabaseError | StorageError | DigestMismatch | SizeMismatch, R> =>
+): Effect.Effect<Sent | null, E | DatabaseError | StorageError | DigestMismatch | SizeMismatch, R> =>
   Effect.suspend(() => {
     let measure: Measure | null = null
     const checked = measured(body, declared, flow, (found) => {
@@ -76,12 +79,22 @@ export const send = <E, R>(
     })
     // When the intent is gone already, the upload goes on: its bytes may be copied from here, and perhaps nowhere else.
     const onMultipart = (uploadId: string) => Effect.asVoid(database.blobs.recordMultipart(key, uploadId))
-    return Effect.flatMap(storage.put(key, checked, declared.sizeBytes, { onMultipart }), () =>
-      measure === null
-        ? Effect.die(new Error(`The store acknowledged ${key} without having read its body to the end`))
-        : Effect.succeed({ key, ...measure })
+    return storage.put(key, checked, declared.sizeBytes, { onMultipart }).pipe(
+      Effect.flatMap(() =>
+        measure === null
+          ? Effect.die(new Error(`The store acknowledged ${key} without having read its body to the end`))
+          : Effect.succeed({ key, ...measure })
+      ),
+      Effect.catchIf(isRejected, (error) =>
+        Effect.flatMap(database.blobs.owned([key]), (owned) =>
+          owned.has(key) ? Effect.fail(error) : Effect.succeed(null)
+        )
+      )
     )
   })
+
+const isRejected = (error: unknown): error is StorageError =>
+  error instanceof StorageError && error.reason === "Rejected"
 
 /**
  * Runs `effect` and renews the announcements of `keys` every third of their lease, as long as bytes come or the store

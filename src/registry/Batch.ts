@@ -60,19 +60,21 @@ const publishMissing = Effect.fnUntraced(function* <E, R>(
     { concurrency: writer.concurrency }
   )
   const sent = yield* renewing(writer, keys, moving, sending)
-  const publications = sent.map(
-    (bytes): Publication => ({
-      ...bytes,
-      references: missing
-        .filter((other) => other.digest === bytes.digest)
-        .flatMap((other) => other.references)
-    })
-  )
+  const publications = sent
+    .filter((bytes) => bytes !== null)
+    .map(
+      (bytes): Publication => ({
+        ...bytes,
+        references: missing
+          .filter((other) => other.digest === bytes.digest)
+          .flatMap((other) => other.references)
+      })
+    )
   const published = yield* writer.database.blobs.publish(yield* Clock.currentTimeMillis, publications)
   const outcomeOf = new Map(publications.map(({ digest }, index) => [digest, published[index] ?? "expired"]))
   for (const upload of missing) {
     const isNew = senders.includes(upload) && outcomeOf.get(upload.digest) === "published"
     outcomes.set(upload, isNew ? "uploaded" : "deduplicated")
   }
-  return missing.filter((upload) => outcomeOf.get(upload.digest) === "expired")
+  return missing.filter((upload) => (outcomeOf.get(upload.digest) ?? "expired") === "expired")
 })

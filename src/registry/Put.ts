@@ -91,9 +91,13 @@ const store = Effect.fnUntraced(function* <E, R>(writer: Writer, source: Source<
   }
   let before: Sent | null = null
   for (let attempt = 1; ; attempt++) {
-    const sent: Sent | Digest = yield* arrive(writer, source, before)
+    const sent: Sent | Digest | null = yield* arrive(writer, source, before)
     if (typeof sent === "string") {
       return yield* new UploadExpired({ digest: sent, attempts: attempt - 1 })
+    }
+    if (sent === null) {
+      if (source.replayable && attempt < attemptsMax) continue
+      return yield* new UploadExpired({ digest: before?.digest ?? declared.digest, attempts: attempt })
     }
     const { digest, sizeBytes, key } = sent
     const outcome = yield* publish(writer, sent, hold)
@@ -143,7 +147,7 @@ const adopt = Effect.fnUntraced(function* (
 /**
  * Brings the bytes to a key of their own. If they have been sent already, under a key that was reaped since, the store
  * copies them from there for as long as it has them; only then is the body run again, if it may be. If not, only
- * the digest is left of them.
+ * the digest is left of them. Null when the upload was taken away under way.
  */
 const arrive = Effect.fnUntraced(function* <E, R>(
   writer: Writer,

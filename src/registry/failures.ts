@@ -46,11 +46,12 @@ export class BlobUnknown extends Schema.TaggedError<BlobUnknown>()("BlobUnknown"
 
 /** Collectors took the upload away. */
 export class UploadExpired extends Schema.TaggedError<UploadExpired>()("UploadExpired", {
-  digest: Digest,
+  /** Null when none was declared and the body was not read to its end. */
+  digest: Schema.NullOr(Digest),
   attempts: Schema.Int
 }) {
   override get message(): string {
     const times = this.attempts === 1 ? "once" : `${this.attempts} times`
-    return `The upload of ${this.digest} lost its lease ${times}, and its bytes are gone. Nothing was stored; send them again, and raise the upload lease if this happens often.`
+    return `The upload of ${this.digest ?? "bytes without a declared digest"} lost its lease ${times}, and its bytes are gone. Nothing was stored; send them again, and raise the upload lease if this happens often.`
   }
 }

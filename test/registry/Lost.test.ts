@@ -5,8 +5,9 @@ import { TestClock } from "effect/testing"
 import { Database, type Publication } from "../../src/database/Database.ts"
 import { BlobStore, type PutOptions } from "../../src/registry/BlobStore.ts"
 import { Storage } from "../../src/storage/Storage.ts"
+import type { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
-import { fails, hangsBefore } from "../../src/testing/Faults.ts"
+import { fails, hangsAfter, hangsBefore } from "../../src/testing/Faults.ts"
 import {
   clean,
   day,
@@ -127,6 +128,48 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual((yield* Fiber.join(writer)).outcome, "uploaded")
       assert.strictEqual(storage.count("copy"), 0)
       yield* clean
+    }).pipe(Effect.provide(registry()))
+  )
+})
+
+describe("an upload that the store refuses to go on with", () => {
+  const refused = Effect.map(World, ({ storage }) => storage.next("put", fails("Rejected")))
+  /** Reaped, and what it had sent in parts aborted. */
+  const aborted = Effect.gen(function* () {
+    const { database } = yield* World
+    const now = Effect.provideContext(reap("reaped"), yield* Effect.context<World | Sweep>())
+    database.next("blobs.intend", hangsAfter(now))
+    yield* refused
+  })
+
+  it.effect("because a collector took it away is sent again when it can be", () =>
+    Effect.gen(function* () {
+      yield* aborted
+      const stored = yield* store(Stream.make(bytesOf("one")), { replayable: true })
+      assert.strictEqual(stored.outcome, "uploaded")
+      assert.strictEqual(yield* sent, 2)
+      assert.strictEqual(yield* read("one"), "one")
+      yield* settled
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("because a collector took it away must be sent again by its caller when it cannot", () =>
+    Effect.gen(function* () {
+      yield* aborted
+      const error = yield* Effect.flip(store(socket(Stream.make(bytesOf("one")))))
+      assert.deepInclude(error, { _tag: "UploadExpired", digest: null, attempts: 1 })
+      yield* settled
+      assert.deepStrictEqual(yield* objects, [])
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("for a reason of its own fails for that reason", () =>
+    Effect.gen(function* () {
+      yield* refused
+      const error = yield* Effect.flip(store(Stream.make(bytesOf("one")), { replayable: true }))
+      assert.deepInclude(error, { _tag: "StorageError", reason: "Rejected" })
+      assert.strictEqual(yield* sent, 1)
+      yield* settled
     }).pipe(Effect.provide(registry()))
   )
 })
