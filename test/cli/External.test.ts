@@ -110,6 +110,24 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")
   })
 
+  it("guards against foreign writers when asked to, says where, and stops when asked to", async () => {
+    const tables = ["public.blobs", "public.artifacts", "public.local_files"]
+    const guarded = await finished(["migrate", "--guard-foreign-writers"])
+    assert.deepStrictEqual(guarded, {
+      code: 0,
+      out: `Nothing to do: the collector's tables are up to date.\nGuarding against foreign writers on ${tables.join(", ")}.\n`,
+      err: ""
+    })
+    const again = await finished(["migrate", "--guard-foreign-writers"])
+    assert.match(again.out, /\nNothing to do: foreign writers are guarded against\.\n$/)
+    const removed = await finished(["migrate", "--unguard-foreign-writers", "--json"])
+    assert.deepStrictEqual(JSON.parse(removed.out), {
+      applied: [],
+      foreignWriters: { created: [], dropped: tables }
+    })
+    assert.strictEqual(removed.code, 0)
+  })
+
   it("lists dead letters, one a line, and puts back the one that is named", async () => {
     await sql.runPromise(
       Effect.flatMap(
