@@ -37,6 +37,10 @@ export interface Oracle {
   readonly asked: (who: object, references: ReadonlyArray<Reference>) => void
   /** `who` was told that `written` are there, or has given up or died. */
   readonly answered: (who: object, written: ReadonlyArray<Reference>) => void
+  /** Somebody was told that the blob is kept by this pin, until then. */
+  readonly pinned: (id: string, digest: Digest, until: number) => void
+  /** Its release is asked for. */
+  readonly letGo: (id: string) => void
   /** References that must be there, by id. The same object for as long as they must. */
   readonly promised: ReadonlyMap<string, Promised>
   readonly broken: (what: string) => void
@@ -56,6 +60,7 @@ export const make = (options: {
   const asking = new Map<object, ReadonlyMap<string, number>>()
   const touched = new Map<string, number>()
   const touch = (id: string) => touched.set(id, (touched.get(id) ?? 0) + 1)
+  const pins = new Map<string, { readonly digest: Digest; readonly until: number }>()
   const dead = new Set<ObjectKey>()
   const usedAt = new Map<Digest, number>()
   let verdict: string | null = null
@@ -91,9 +96,13 @@ export const make = (options: {
     return null
   }
 
-  const pinned = (): string | null => {
+  const held = (): string | null => {
     for (const { id, digest } of rows.pins.values())
       if (!rows.blobs.has(digest)) return `pin ${id} is on blob ${digest}, which has no row`
+    for (const [id, { digest, until }] of pins) {
+      if (time.now() >= until) pins.delete(id)
+      else if (!rows.pins.has(id)) return `pin ${id} on blob ${digest} was to last and is gone`
+    }
     return null
   }
 
@@ -108,7 +117,7 @@ export const make = (options: {
     promised,
     broken,
     check: () => {
-      verdict ??= invariantsOf(rows, store.objects)[0] ?? oneWay() ?? rightBytes() ?? pinned() ?? kept()
+      verdict ??= invariantsOf(rows, store.objects)[0] ?? oneWay() ?? rightBytes() ?? held() ?? kept()
       return verdict
     },
     performed: ({ process, verb, args }, exit) => {
@@ -124,6 +133,12 @@ export const make = (options: {
         const { purged } = exit.value as { readonly purged: ReadonlyArray<{ readonly digest: Digest }> }
         for (const { digest } of purged) waited(digest)
       }
+    },
+    pinned: (id, digest, until) => {
+      pins.set(id, { digest, until })
+    },
+    letGo: (id) => {
+      pins.delete(id)
     },
     landedLate: (call) => {
       for (const reference of referencesOf(call)) {

@@ -1,25 +1,90 @@
-/** The store as a process of the simulation sees it: small pages, and bodies that are read before they are sent. */
-import { Effect, Option, Stream } from "effect"
+/**
+ * The store as a process of the simulation sees it: small pages, bodies that are read before they are sent, and uploads
+ * in parts for those that come in several chunks.
+ */
+import { Clock, Effect, Exit, Option, Stream } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import { StorageError } from "../../domain/StorageError.ts"
+import type { State } from "../../storage/Memory.ts"
 import type { Storage } from "../../storage/Storage.ts"
 
 /** Objects a page, so that listings of a handful of objects take several requests. */
 const pageMax = 2
 
-export const paged = (inner: Storage["Service"]): Storage["Service"] => ({
-  ...inner,
-  list: (prefix, options) =>
-    Stream.paginate(options?.after, (after: string | undefined) =>
-      Effect.map(Stream.runHead(inner.list(prefix, { after })), (first) => {
-        const listed = Option.getOrElse(first, () => [])
-        const page = listed.slice(0, pageMax)
-        const last = page.at(-1)
-        const more = last !== undefined && listed.length > page.length
-        return [page.length === 0 ? [] : [page], more ? Option.some(last.key) : Option.none()] as const
-      })
-    ),
-  // A body is the caller's: it must not be read when the caller is dead, nor in the store's step.
-  put: (key, body, sizeBytes, options) =>
-    Effect.flatMap(Stream.runCollect(body), (chunks) =>
-      inner.put(key, Stream.fromIterable(chunks), sizeBytes, options)
+export const make = (options: {
+  /** Whose requests wait at the gate. */
+  readonly inner: Storage["Service"]
+  /** The store behind it. */
+  readonly raw: Storage["Service"]
+  readonly state: State
+  /** Makes any other request to the store. */
+  readonly request: <A>(
+    verb: string,
+    args: ReadonlyArray<unknown>,
+    effect: Effect.Effect<A, StorageError>
+  ) => Effect.Effect<A, StorageError>
+  /** Never the same one. */
+  readonly uploadId: () => string
+}): Storage["Service"] => {
+  const { inner, raw, request, state } = options
+
+  const begin = (key: ObjectKey) => {
+    const uploadId = options.uploadId()
+    const effect = Effect.map(Clock.currentTimeMillis, (lastActivityAt) => {
+      state.multiparts.set(uploadId, { key, lastActivityAt })
+    })
+    return Effect.as(request("begin parts", [key, uploadId], effect), uploadId)
+  }
+
+  const complete = (
+    key: ObjectKey,
+    uploadId: string,
+    chunks: ReadonlyArray<Uint8Array>,
+    size: number | null
+  ) => {
+    const write = Effect.suspend(() =>
+      state.multiparts.delete(uploadId) ? raw.put(key, Stream.fromIterable(chunks), size) : noSuchUpload(key)
     )
-})
+    return request("complete parts", [key, uploadId], write)
+  }
+
+  return {
+    ...inner,
+    list: (prefix, listing) =>
+      Stream.paginate(listing?.after, (after: string | undefined) =>
+        Effect.map(Stream.runHead(inner.list(prefix, { after })), (first) => {
+          const listed = Option.getOrElse(first, () => [])
+          const page = listed.slice(0, pageMax)
+          const last = page.at(-1)
+          const more = last !== undefined && listed.length > page.length
+          return [page.length === 0 ? [] : [page], more ? Option.some(last.key) : Option.none()] as const
+        })
+      ),
+    // A body is the caller's: it must not be read when the caller is dead, nor in the store's step.
+    put: (key, body, sizeBytes, { onMultipart } = {}) =>
+      Effect.flatMap(Stream.runCollect(body), (chunks) =>
+        onMultipart === undefined || chunks.length < 2
+          ? inner.put(key, Stream.fromIterable(chunks), sizeBytes)
+          : Effect.acquireUseRelease(
+              begin(key),
+              (uploadId) => Effect.andThen(onMultipart(uploadId), complete(key, uploadId, chunks, sizeBytes)),
+              (uploadId, exit) =>
+                Exit.isSuccess(exit) ? Effect.void : Effect.ignore(inner.abortMultipart({ key, uploadId }))
+            )
+      )
+  }
+}
+
+/** As S3 answers when the upload has been aborted. */
+const noSuchUpload = (key: ObjectKey) =>
+  Effect.fail(
+    new StorageError({
+      operation: "put",
+      subject: key,
+      reason: "Rejected",
+      detail: noSuchUploadDetail
+    })
+  )
+
+/** By this the failure of an upload that a collector has taken away is told from others. */
+export const noSuchUploadDetail = "NoSuchUpload"

@@ -9,6 +9,7 @@ import * as MemoryDatabase from "../../database/Memory.ts"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 import { KeyNonce } from "../../domain/ObjectKey.ts"
+import { StorageError } from "../../domain/StorageError.ts"
 import { BlobStore } from "../../registry/BlobStore.ts"
 import * as MemoryStorage from "../../storage/Memory.ts"
 import { Storage } from "../../storage/Storage.ts"
@@ -21,7 +22,7 @@ import type { Dice } from "./Dice.ts"
 import * as Gate from "./Gate.ts"
 import * as Oracle from "./Oracle.ts"
 import type { Plan } from "./Plan.ts"
-import { paged } from "./Store.ts"
+import * as Store from "./Store.ts"
 import * as Time from "./Time.ts"
 import * as Turns from "./Turns.ts"
 
@@ -145,6 +146,14 @@ export const make = (dice: Dice, plan: Plan, tampering: Tampering): World => {
   const databaseScript = Faults.make<FaultyDatabase.Verb, DatabaseError["reason"]>()
   const storageScript = FaultyStorage.script()
 
+  let uploads = 0
+  const timedOut = new StorageError({
+    operation: "put",
+    subject: "an upload in parts",
+    reason: "TimedOut",
+    detail: simulated
+  })
+
   /** The requests of one process. */
   const reach = (process: Gate.Process): Reached => {
     const off = Effect.sync(() => -process.aheadMillis)
@@ -164,7 +173,13 @@ export const make = (dice: Dice, plan: Plan, tampering: Tampering): World => {
     )
     return {
       database: viaGate,
-      storage: paged(stored),
+      storage: Store.make({
+        inner: stored,
+        raw: storage,
+        state: store,
+        request: (verb, args, effect) => gate.pass(process, verb, args, effect, timedOut),
+        uploadId: () => `u${++uploads}`
+      }),
       step: <A>(verb: string, args: ReadonlyArray<unknown>, effect: Effect.Effect<A, DatabaseError>) =>
         gate.pass(
           process,
