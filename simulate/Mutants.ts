@@ -2,7 +2,7 @@
  * The code without one of its protections each. A simulation that does not notice proves nothing, so the tests run
  * every mutant and see it fail, on seeds that the code as it is passes.
  */
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Stream } from "effect"
 import type { Database, Reference } from "../src/database/Database.ts"
 import { referenceId, type State } from "../src/database/Memory.ts"
 import type { Digest } from "../src/domain/Digest.ts"
@@ -57,7 +57,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "no-look-under-lock",
     lacks: "the second look for references, under the lock of the blob's row, before it is purged",
-    within: 200,
+    within: 1000,
     tampering: () => {
       // One statement would do this: it looks at the snapshot from before its lock was granted.
       let before: ReadonlyMap<string, Reference> = new Map()
@@ -210,7 +210,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "announced-late",
     lacks: "the announcement of an upload before its first byte",
-    within: 300,
+    within: 500,
     tampering: () => ({
       settings: { leftoverEvery: Duration.zero, leftoverGrace: Duration.zero },
       rows: (rows) =>
@@ -249,7 +249,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "confirmed-unseen",
     lacks: "the store's word that an object is gone, before its key is struck off",
-    within: 500,
+    within: 1000,
     tampering: () => ({
       // Leftovers would find it again; the journal must not rely on them.
       settings: { leftoverEvery: Duration.days(1000) },
@@ -257,9 +257,66 @@ export const mutants: ReadonlyArray<Mutant> = [
     })
   },
   {
+    name: "pins-unseen",
+    lacks: "the look for pins before a blob is condemned and before it is purged",
+    within: 200,
+    tampering: () => ({
+      rows: (rows, state) =>
+        orphans(rows, {
+          find: (slice) => as(state.pins, new Map(), rows.orphans.find(slice)),
+          purge: (request) => as(state.pins, new Map(), rows.orphans.purge(request))
+        })
+    })
+  },
+  {
+    name: "pin-released-first",
+    lacks: "one transaction for a reference and the end of the pin that kept the blob for it",
+    within: 2000,
+    tampering: () => ({
+      services: ({ database, storage }) => ({
+        storage,
+        database: blobs(database, {
+          adopt: (now, references, { release = [], ...holds } = {}) =>
+            Effect.andThen(
+              release.length === 0 ? Effect.succeed(0) : database.blobs.unpin(release),
+              database.blobs.adopt(now, references, holds)
+            )
+        })
+      })
+    })
+  },
+  {
+    name: "pins-for-ever",
+    lacks: "the end of pins that nobody releases",
+    within: 50,
+    tampering: () => ({ rows: (rows) => blobs(rows, { expirePins: () => Effect.succeed(0) }) })
+  },
+  {
+    name: "no-listing-of-parts",
+    lacks: "the search for uploads in parts that nobody finished",
+    within: 500,
+    tampering: () => ({
+      services: ({ database, storage }) => ({
+        database,
+        storage: { ...storage, multiparts: () => Stream.empty }
+      })
+    })
+  },
+  {
+    name: "clocks-unasked",
+    lacks: "the clock guard",
+    within: 50,
+    tampering: () => ({
+      services: ({ database, storage }) => ({
+        database: { ...database, skew: Effect.succeed(0) },
+        storage: { ...storage, skew: Effect.succeedNone }
+      })
+    })
+  },
+  {
     name: "no-grace",
     lacks: "the grace period, and the end of a sighting when a blob is used again",
-    within: 200,
+    within: 500,
     tampering: () => ({ settings: { grace: Duration.zero, quarantine: Duration.zero } })
   }
 ]

@@ -65,6 +65,14 @@ describe("thousands of steps among crashes, late requests and leaps of time", ()
     "leftovers journaled",
     "objects deleted",
     "blobs read back",
+    "pins expired",
+    "blobs restored",
+    "uploads in parts completed",
+    "uploads in parts aborted",
+    "reaped uploads copied",
+    "wrong clocks",
+    "breaker tripped",
+    "sweep: refused",
     "sweep: complete",
     "sweep: failed"
   ])("meet what they are for: %s", (what) => {

@@ -1,5 +1,7 @@
 /** What the processes of a simulation do, for ever, and what they hold the code to. */
-import { Effect, Exit, Stream } from "effect"
+import { Clock, Effect, Exit, Stream } from "effect"
+import { Database, restorePin } from "../../database/Database.ts"
+import type { Digest } from "../../domain/Digest.ts"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
 import { BlobStore } from "../../registry/BlobStore.ts"
 import { Storage } from "../../storage/Storage.ts"
@@ -15,7 +17,7 @@ export interface Self {
   readonly pause: Effect.Effect<void>
 }
 
-export type Role = "writer" | "collector" | "deleter" | "reader" | "stager"
+export type Role = "writer" | "collector" | "deleter" | "reader" | "stager" | "operator"
 
 /** One piece of work; a process does it again and again. */
 export const work: Readonly<Record<Role, (self: Self) => Effect.Effect<void, unknown, Services>>> = {
@@ -23,13 +25,14 @@ export const work: Readonly<Record<Role, (self: Self) => Effect.Effect<void, unk
   collector: (self) => collect(self),
   deleter: (self) => drop(self),
   reader: (self) => read(self),
-  stager: (self) => stage(self)
+  stager: (self) => stage(self),
+  operator: (self) => operate(self)
 }
 
 /** Sweeps, as replicas do on their schedules. */
 const collect = Effect.fnUntraced(function* (self: Self) {
   const sweep = yield* Sweep
-  const { outcome } = yield* sweep.once()
+  const { outcome } = yield* Effect.onInterrupt(sweep.once(), () => sweep.leave)
   self.world.count(`sweep: ${outcome}`)
 })
 
@@ -61,6 +64,34 @@ const read = Effect.fnUntraced(function* (self: Self) {
   if (right === undefined || !Buffer.concat(exit.value).equals(right))
     oracle.broken(`blob ${digest} did not read back to its bytes`)
 })
+
+/** What people do: confirm breakers, restore what is condemned, put dead letters back. */
+const operate = Effect.fnUntraced(function* ({ world }: Self) {
+  const { count, dice, oracle, plan, time } = world
+  const { breakers, journal, orphans } = yield* Database
+  const now = yield* Clock.currentTimeMillis
+  const kind = dice.below(3)
+  if (kind === 0) return yield* Effect.ignore(breakers.confirm(now))
+  if (kind === 1) return yield* Effect.ignore(journal.retry(now, "all"))
+  const restored = yield* Effect.gen(function* () {
+    const condemned = yield* orphans.condemned({ _tag: "All" }, null, 10)
+    if (condemned.length === 0) return new Set<Digest>()
+    return yield* orphans.restore(
+      now,
+      condemned.map(({ digest }) => digest),
+      now + restoredMillis
+    )
+  }).pipe(Effect.exit)
+  if (Exit.isFailure(restored)) return
+  count("blobs restored", restored.value.size)
+  // It was restored before it was answered, and is kept from then on.
+  const until = now + restoredMillis - 2 * plan.skewMillis
+  for (const digest of restored.value)
+    if (time.now() < until) oracle.pinned(restorePin(digest), digest, until)
+})
+
+/** How long what an operator restores is kept. */
+const restoredMillis = 60 * 60_000
 
 /** Leaves chunks of an upload session that may never be finished. */
 const stage = Effect.fnUntraced(function* (self: Self) {

@@ -44,6 +44,7 @@ export const run = (world: World, crew: Crew, requests: Requests): string | null
 
   const skew = () => {
     const process = someone()
+    if (process.hasWrongClock) return
     count("clocks displaced")
     process.aheadMillis = Math.round((dice.next() - 0.5) * plan.skewMillis)
     crew.note(process, () => `has a clock that is ${process.aheadMillis} ms ahead`)

@@ -20,17 +20,21 @@ export interface Crew {
   step: number
 }
 
-const newProcess = (name: string, role: string): Process => ({
+const newProcess = (name: string, role: string, wrongByMillis = 0): Process => ({
   name,
   role,
-  aheadMillis: 0,
+  aheadMillis: wrongByMillis,
+  hasWrongClock: wrongByMillis !== 0,
   stalledUntil: 0,
   state: "running",
   fibre: null
 })
 
+/** Far beyond the tolerance of the clock guard, both ways. */
+const wrongByMillis = [-180, -61, -5, 5, 61, 180].map((minutes) => minutes * 60_000)
+
 export const make = (world: World, trace: Trace.Trace): Crew => {
-  const { dice, gate, oracle, time } = world
+  const { count, dice, gate, oracle, plan, time } = world
   const processes: Array<Process> = []
   const born = new Map<string, number>()
 
@@ -58,7 +62,12 @@ export const make = (world: World, trace: Trace.Trace): Crew => {
     start: (role) => {
       const number = (born.get(role) ?? 0) + 1
       born.set(role, number)
-      const process = newProcess(`${role} ${number}`, role)
+      const wrongBy = dice.chance(plan.wrongClocks) ? dice.pick(wrongByMillis) : 0
+      const process = newProcess(`${role} ${number}`, role, wrongBy)
+      if (process.hasWrongClock) {
+        count("wrong clocks")
+        crew.note(process, () => `begins, with a clock that is ${wrongBy / 1000} s ahead`)
+      }
       processes.push(process)
       const pause = gate.pass(process, "pause", [], Effect.void, undefined as never)
       const life = Effect.forever(Effect.andThen(pause, work[role]({ world, process, pause })))

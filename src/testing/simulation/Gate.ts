@@ -13,6 +13,8 @@ export interface Process {
   readonly role: string
   /** How far its clock is ahead of the world's time. */
   aheadMillis: number
+  /** It is off by so much that no collector may delete by it. */
+  readonly hasWrongClock: boolean
   /** Nothing of it runs before this step, as if its machine was paused. */
   stalledUntil: number
   state: "running" | "ending" | "ended"

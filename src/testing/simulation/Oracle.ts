@@ -122,6 +122,14 @@ export const make = (options: {
     },
     performed: ({ process, verb, args }, exit) => {
       if (exit._tag === "Failure") return
+      if (process.hasWrongClock) {
+        // Nothing was promised to those who do not know the time; but they must not decide by it.
+        if (process.role === "collector" && !harmless.has(verb))
+          broken(`${process.name} has a clock that is off, and went on to ${verb}`)
+        if (verb === "blobs.publish")
+          for (const { digest } of args[1] as ReadonlyArray<Publication>) usedAt.delete(digest)
+        return
+      }
       const at = () => Number(args[0]) - process.aheadMillis
       if (verb === "blobs.adopt") for (const digest of exit.value as Set<Digest>) usedAt.set(digest, at())
       if (verb === "blobs.publish") {
@@ -166,6 +174,9 @@ export const make = (options: {
     }
   }
 }
+
+/** What a collector may do before its clock is known to be right. */
+const harmless: ReadonlySet<string> = new Set(["pause", "inspect", "skew", "backlog"])
 
 const referencesOf = ({ verb, args }: Pick<Call, "verb" | "args">): ReadonlyArray<Reference> => {
   if (verb === "blobs.adopt") return args[1] as ReadonlyArray<Reference>

@@ -28,7 +28,9 @@ export interface Plan {
   readonly diligence: number
   /** Of an answer: that whoever got it is paused before it can act on it. */
   readonly malice: number
-  /** How far the clocks of processes differ from each other at most. */
+  /** Of a process: that its clock is off by minutes or hours. */
+  readonly wrongClocks: number
+  /** How far the other clocks differ from each other at most. */
   readonly skewMillis: number
 }
 
@@ -39,17 +41,18 @@ const minutes = Duration.minutes
  * is done in one request in a small world is done in several here.
  */
 export const draw = (dice: Dice, steps: number): Plan => {
-  const hasty = dice.chance(0.5)
+  const hasty = dice.chance(0.6)
   const wait = () => (hasty ? Duration.zero : dice.pick([Duration.zero, minutes(10), minutes(60)]))
-  const rough = dice.pick([0, 0.02, 0.05, 0.1])
+  const rough = dice.pick([0, 0.01, 0.03, 0.08])
   return {
-    contents: dice.pick([1, 1, 2, 2, 3, 4]),
+    contents: dice.pick([1, 1, 1, 2, 2, 3, 4]),
     crew: {
       writer: 1 + dice.below(3),
       collector: dice.pick([1, 2, 2, 3]),
       deleter: dice.pick([1, 1, 2]),
       reader: dice.below(2),
-      stager: dice.below(2)
+      stager: dice.below(2),
+      operator: dice.below(2)
     },
     steps: Math.ceil(steps * (0.5 + dice.next())),
     settings: {
@@ -65,18 +68,21 @@ export const draw = (dice: Dice, steps: number): Plan => {
       maxDuration: minutes(600),
       deleteConcurrency: dice.pick([1, 2]),
       attemptsMax: dice.pick([2, 12]),
+      breakerBlobs: dice.pick([1000, 1000, 1000, 1000, 1, 0]),
+      breakerPercent: dice.pick([20, 60]),
       clockTolerance: defaultSettings.clockTolerance
     },
     uploadLease: dice.pick([minutes(2), minutes(60)]),
     faults: rough,
-    kills: dice.pick([0, rough / 4]),
+    kills: dice.pick([0, rough / 3]),
     stalls: dice.pick([0, 0.01, 0.05]),
     leaps: dice.pick([0.02, 0.05, 0.15]),
     persistence: dice.pick([0, 0.5, 0.8, 0.95]),
     diligence: dice.pick([0, 0.3, 0.6]),
     landings: dice.pick([0.02, 0.1]),
-    malice: dice.pick([0, 0.2, 0.5]),
+    malice: dice.pick([0, 0.2, 0.5, 0.8]),
     skews: dice.pick([0, 0.01]),
+    wrongClocks: dice.pick([0, 0, 0, 0, 0.2]),
     skewMillis: dice.pick([0, Duration.toMillis(defaultSettings.clockTolerance) / 4])
   }
 }

@@ -17,13 +17,16 @@ export interface Requests {
 /** Requests that a network or an SDK may send twice. A transaction is never among them. */
 const repeatable: ReadonlySet<string> = new Set(["put", "delete", "abort", "copy"])
 
-/** What others may change once it is answered: whoever acts on it later must not rely on it. */
-const reads: ReadonlySet<string> = new Set([
+/** Requests between which and the next one of the same process others may do harm: what they tell may be true no more. */
+const turningPoints: ReadonlySet<string> = new Set([
   "orphans.find",
   "orphans.purge",
   "blobs.adopt",
   "blobs.locate",
   "blobs.owned",
+  "blobs.unpin",
+  "blobs.intend",
+  "put",
   "audit.lookup",
   "journal.claim",
   "list",
@@ -84,8 +87,8 @@ export const make = (world: World, crew: Crew): Requests => {
     decide: (call) => {
       if (call.verb !== "pause" && dice.chance(plan.faults)) return accident(call)
       succeed(call)
-      if (reads.has(call.verb) && dice.chance(plan.malice))
-        call.process.stalledUntil = crew.step + 3 + dice.below(25)
+      if (turningPoints.has(call.verb) && dice.chance(plan.malice))
+        call.process.stalledUntil = crew.step + 3 + dice.below(40)
     },
     land: () => {
       const [call] = gate.late.splice(dice.below(gate.late.length), 1)

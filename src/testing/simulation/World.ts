@@ -1,7 +1,7 @@
 /** One catalogue and one store in memory, and processes that reach them only through the gate. */
 
 import { createHash } from "node:crypto"
-import { Clock, Context, Effect, type Exit, Layer, References } from "effect"
+import { Clock, Context, Duration, Effect, type Exit, Layer, References } from "effect"
 import { Random } from "effect/Random"
 import { Scheduler } from "effect/Scheduler"
 import { Database } from "../../database/Database.ts"
@@ -208,7 +208,10 @@ export const make = (dice: Dice, plan: Plan, tampering: Tampering): World => {
       const { database, storage } = tampering.services?.(reached, rows) ?? reached
       const settings = { ...plan.settings, collectorId: process.name, ...tampering.settings }
       const layer = Layer.provideMerge(
-        Layer.mergeAll(Sweep.layer(settings), BlobStore.layer({ uploadLease: plan.uploadLease })),
+        Layer.mergeAll(
+          Sweep.layer(settings),
+          BlobStore.layer({ uploadLease: plan.uploadLease, pin: Duration.minutes(1) })
+        ),
         Layer.mergeAll(Layer.succeed(Database, database), Layer.succeed(Storage, storage))
       )
       const built = perform(Effect.scoped(Layer.build(layer)))
@@ -225,6 +228,8 @@ const tally = (count: World["count"], verb: string, exit: Exit.Exit<unknown, unk
   const value = exit.value as never
   if (verb === "blobs.publish") {
     for (const outcome of value as ReadonlyArray<string>) count(`publish: ${outcome}`)
+  } else if (verb === "orphans.find") {
+    if ((value as ReadonlyArray<unknown>).length > 0) count("slices with orphans")
   } else if (verb === "orphans.purge") {
     const page = value as { readonly purged: ReadonlyArray<unknown>; readonly absolved: number }
     count("purged", page.purged.length)
@@ -233,6 +238,16 @@ const tally = (count: World["count"], verb: string, exit: Exit.Exit<unknown, unk
     count("intents reaped", value)
   } else if (verb === "leftovers.journal") {
     count("leftovers journaled", (value as ReadonlyArray<unknown>).length)
+  } else if (verb === "breakers.trip") {
+    count("breaker tripped")
+  } else if (verb === "blobs.expirePins") {
+    count("pins expired", value)
+  } else if (verb === "complete parts") {
+    count("uploads in parts completed")
+  } else if (verb === "abort") {
+    count("uploads in parts aborted")
+  } else if (verb === "copy") {
+    count("reaped uploads copied")
   } else if (verb === "delete") {
     count("objects deleted", (value as { readonly deleted: ReadonlyArray<unknown> }).deleted.length)
   }

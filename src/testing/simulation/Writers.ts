@@ -25,8 +25,8 @@ export const write = (self: Self) =>
   Effect.suspend(() => {
     const { dice } = self.world
     const kind = dice.below(10)
-    if (kind < 3) return pushAll(self)
-    if (kind < 6) return push(self)
+    if (kind < 4) return pushAll(self)
+    if (kind < 7) return push(self)
     if (kind < 9) return announceAndRefer(self)
     return pushWrong(self)
   })
@@ -81,7 +81,7 @@ const announceAndRefer = Effect.fnUntraced(function* (self: Self) {
   const { digest } = content
   const store = yield* BlobStore
   const began = time.now()
-  const millis = dice.pick([5, 60]) * 60_000
+  const millis = dice.pick([0.2, 5, 60]) * 60_000
   const pinned = yield* Effect.exit(
     Effect.gen(function* () {
       if (dice.chance(0.5)) return yield* store.pin(digest, millis)
@@ -92,7 +92,8 @@ const announceAndRefer = Effect.fnUntraced(function* (self: Self) {
   if (Exit.isFailure(pinned)) return yield* excused(self, pinned.cause, "pinning")
   if (Option.isNone(pinned.value)) return
   const pin = pinned.value.value
-  const until = began + millis - 2 * plan.skewMillis
+  // Whose clock is behind has asked for less.
+  const until = began + millis + Math.min(0, self.process.aheadMillis) - 2 * plan.skewMillis
   oracle.pinned(pin, digest, until)
   yield* self.pause
   if (dice.chance(0.2)) {
@@ -119,7 +120,7 @@ const pushWrong = Effect.fnUntraced(function* (self: Self) {
   const sizeBytes = world.dice.chance(0.5) ? wrong.bytes.length : undefined
   const exit = yield* Effect.exit(
     Effect.flatMap(BlobStore, (store) =>
-      store.put(bodyOf(wrong), { digest: right.digest, sizeBytes, pin: Duration.minutes(5) })
+      store.put(bodyOf(wrong), { digest: right.digest, sizeBytes, pin: Duration.seconds(5) })
     )
   )
   // A blob that lives already is adopted, and the body not read.
