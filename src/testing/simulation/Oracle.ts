@@ -175,8 +175,8 @@ export const make = (options: {
   }
 }
 
-/** What a collector may do before its clock is known to be right. */
-const harmless: ReadonlySet<string> = new Set(["pause", "inspect", "skew", "backlog"])
+/** What a collector may do without a clock that is right. */
+const harmless: ReadonlySet<string> = new Set(["pause", "inspect", "skew", "backlog", "collectors.leave"])
 
 const referencesOf = ({ verb, args }: Pick<Call, "verb" | "args">): ReadonlyArray<Reference> => {
   if (verb === "blobs.adopt") return args[1] as ReadonlyArray<Reference>

@@ -82,9 +82,6 @@ const noSuchUpload = (key: ObjectKey) =>
       operation: "put",
       subject: key,
       reason: "Rejected",
-      detail: noSuchUploadDetail
+      detail: "NoSuchUpload"
     })
   )
-
-/** By this the failure of an upload that a collector has taken away is told from others. */
-export const noSuchUploadDetail = "NoSuchUpload"

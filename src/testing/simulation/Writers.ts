@@ -4,7 +4,6 @@ import type { Reference } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { BlobStore, type NewReference, type Upload } from "../../registry/BlobStore.ts"
 import type { Self } from "./Actors.ts"
-import { noSuchUploadDetail } from "./Store.ts"
 import { type Content, contents, simulated, type World } from "./World.ts"
 
 /** Few names, so that tags move from blob to blob and blobs lose their last reference. */
@@ -174,8 +173,6 @@ export const excused = (
       readonly message?: string
     }
     if (error.detail === simulated) return
-    // The blob store does not yet start again by itself then; nothing is lost.
-    if (error.detail === noSuchUploadDetail) return world.count("uploads aborted under way")
     const tag = error._tag ?? ""
     if (tag === "UploadExpired") return world.count("uploads expired")
     if (may(tag)) return
