@@ -38,7 +38,8 @@ describe("traits", () => {
         assert.deepStrictEqual<unknown>(yield* storage.traits, {
           versioning: status,
           objectLock: false,
-          deletes
+          deletes,
+          chosen: status === "off" || versionedDelete !== undefined
         })
       })
     )
