@@ -78,7 +78,7 @@ const expirePins = Effect.fnUntraced(function* (settings: SweepSettings) {
   while ((yield* blobs.expirePins(now, settings.batchMax)) === settings.batchMax);
 })
 
-/** How many blobs are due, for whoever watches; null when this collector has not seen all of them itself. */
+/** How many blobs are due, for whoever watches; null when this collector has not seen each of them once itself. */
 const mark = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
@@ -97,7 +97,7 @@ const mark = Effect.fnUntraced(function* (
       return null
     }
     const claimed: Option.Option<ClaimedSlice> = yield* orphans.claimSlice(settings.scanPage, end)
-    if (Option.isNone(claimed)) return isAlone ? due : null
+    if (Option.isNone(claimed)) return isAlone && previous?.upTo === end?.after ? due : null
     const slice: ClaimedSlice = claimed.value
     end ??= { pass: slice.pass + 1, after: slice.after }
     isAlone &&= previous === null || previous.upTo === slice.after

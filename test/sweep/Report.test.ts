@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Option, Schema } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { SchemaRefused } from "../../src/domain/SchemaRefused.ts"
@@ -402,6 +402,30 @@ describe("progress", () => {
       Effect.provide(world()),
       // Somebody else's, when the layers were built.
       Effect.provideService(Progress, { watched: false, report: () => Effect.die("the wrong one") })
+    )
+  )
+
+  it.effect("expects no number of orphans where another collector scans a part of them", () =>
+    Effect.gen(function* () {
+      for (const name of ["a", "b", "c", "d", "e", "f"]) yield* upload(name)
+      const expected = Effect.fnUntraced(function* () {
+        const events: Array<ProgressEvent> = []
+        const report = (event: ProgressEvent) => Effect.sync(() => void events.push(event))
+        yield* Effect.provideService((yield* Sweep).once(), Progress, { watched: true, report })
+        return events.findLast(({ phase }) => phase === "orphans")?.expected
+      })
+      const { database, rows } = yield* World
+      const another = hangsBefore(Effect.orDie(rows.orphans.claimSlice(3, null)))
+      // It takes the slice between ours, and then the last.
+      for (const slices of [1, 2]) {
+        if (slices === 2) database.next("orphans.record", hangsBefore(Effect.void))
+        database.next("orphans.record", another)
+        assert.isNull(yield* expected())
+        for (const name of ["g", "h", "i", "j", "k", "l"]) yield* upload(`${name}${slices}`)
+      }
+      assert.isNumber(yield* expected(), "the control")
+    }).pipe(
+      Effect.provide(world({ grace: Duration.zero, quarantine: Duration.zero, scanPage: 3, batchMax: 2 }))
     )
   )
 })
