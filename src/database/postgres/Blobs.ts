@@ -12,14 +12,15 @@ import {
   type Blobs,
   type Holds,
   type Intent,
-  type Pin,
   type Publication,
   type PublishOutcome,
   type Reference,
   touchEveryMillis
 } from "../Database.ts"
 import type { DigestType } from "./DigestType.ts"
-import { instant, qualified, quote, type Session } from "./Session.ts"
+import { expirePins, pin, unpin } from "./Pins.ts"
+import { refer, unreference } from "./References.ts"
+import { instant, lastOf, quote, type Session } from "./Session.ts"
 import { isSuspect, replaceSuspects } from "./Suspects.ts"
 
 export const make = (session: Session, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
@@ -122,40 +123,6 @@ const clearSightings = (
   DELETE FROM ${id.orphans} WHERE digest = ANY(ARRAY(
     SELECT o.digest FROM ${id.orphans} o WHERE o.digest = ANY(${digests}::text[]::${raw(type.type)}[]) ${condition === undefined ? raw("") : sql`AND ${condition}`}
     ORDER BY o.digest FOR UPDATE OF o))`
-
-/** Within a transaction that holds their blobs. Of equal ids the last wins, and the later expiry. */
-export const pin = ({ sql, id, raw }: Session, type: DigestType, pins: ReadonlyArray<Pin>) => {
-  const rows = lastOf(pins, ({ id }) => id)
-  return rows.length === 0
-    ? Effect.void
-    : Effect.asVoid(sql`
-      INSERT INTO ${id.pins} AS p (id, digest, expires_at)
-      SELECT i, d::${raw(type.type)}, e FROM unnest(${rows.map((p) => p.id)}::text[], ${rows.map((p) => p.digest)}::text[],
-        ${rows.map((p) => instant(p.expiresAt))}::timestamptz[]) AS t (i, d, e)
-      ORDER BY i
-      ON CONFLICT (id) DO UPDATE SET digest = EXCLUDED.digest, expires_at = greatest(p.expires_at, EXCLUDED.expires_at)`)
-}
-
-const unpin = ({ sql, id }: Session, ids: ReadonlyArray<string>) =>
-  ids.length === 0
-    ? Effect.succeed(0)
-    : Effect.map(
-        sql`
-          DELETE FROM ${id.pins} WHERE id = ANY(ARRAY(
-            SELECT id FROM ${id.pins} WHERE id = ANY(${ids}::text[]) ORDER BY id FOR UPDATE))
-          RETURNING 1 AS gone`,
-        (rows) => rows.length
-      )
-
-const expirePins = ({ sql, id }: Session, now: number, limit: number) =>
-  Effect.map(
-    sql`
-      WITH due AS MATERIALIZED (
-        SELECT id FROM ${id.pins} WHERE expires_at <= ${instant(now)}::timestamptz
-        ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED)
-      DELETE FROM ${id.pins} WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING 1 AS gone`,
-    (rows) => rows.length
-  )
 
 /**
  * Tried once. If the answer of its commit was lost, the intent may have been reaped by the time it is tried again, and
@@ -283,69 +250,6 @@ const journalDuplicates = ({ sql, id }: Session, now: number, losers: ReadonlyAr
       FROM unnest(${losers.map((p) => p.key)}::text[], ${losers.map((p) => p.digest)}::text[],
         ${losers.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (k, d, s)
       ORDER BY k`
-
-/** The last of several references to one name wins, as it would had they come one by one. */
-const refer = ({ sql, names, raw }: Session, now: number, references: ReadonlyArray<Reference>) => {
-  const at = instant(now)
-  const table = (name: string) => raw(qualified(names.schema, name))
-  const artifacts = lastOf(references.filter(isArtifact), (r) => JSON.stringify([r.repository, r.name]))
-  const files = lastOf(references.filter(isLocalFile), (r) => r.path)
-  return Effect.gen(function* () {
-    if (artifacts.length > 0) {
-      yield* sql`
-        INSERT INTO ${table("artifacts")} (repository, name, digest, created_at)
-        SELECT r, n, d, ${at}::timestamptz FROM unnest(${artifacts.map((a) => a.repository)}::text[],
-          ${artifacts.map((a) => a.name)}::text[], ${artifacts.map((a) => a.digest)}::text[]) AS t (r, n, d)
-        ORDER BY r, n
-        ON CONFLICT (repository, name) DO UPDATE SET digest = EXCLUDED.digest, created_at = EXCLUDED.created_at`
-    }
-    if (files.length > 0) {
-      yield* sql`
-        INSERT INTO ${table("local_files")} (path, digest, created_at)
-        SELECT p, d, ${at}::timestamptz FROM unnest(${files.map((f) => f.path)}::text[],
-          ${files.map((f) => f.digest)}::text[]) AS t (p, d)
-        ORDER BY p
-        ON CONFLICT (path) DO UPDATE SET digest = EXCLUDED.digest, created_at = EXCLUDED.created_at`
-    }
-  })
-}
-
-type Artifact = Extract<Reference, { _tag: "Artifact" }>
-type LocalFile = Extract<Reference, { _tag: "LocalFile" }>
-const isArtifact = (reference: Reference): reference is Artifact => reference._tag === "Artifact"
-const isLocalFile = (reference: Reference): reference is LocalFile => reference._tag === "LocalFile"
-
-const lastOf = <A>(items: ReadonlyArray<A>, name: (item: A) => string): ReadonlyArray<A> => [
-  ...new Map(items.map((item) => [name(item), item])).values()
-]
-
-/** In the order in which `refer` takes the rows. */
-const unreference = (session: Session, references: ReadonlyArray<Reference>) => {
-  const { sql, names, raw } = session
-  const table = (name: string) => raw(qualified(names.schema, name))
-  const artifacts = references.filter(isArtifact)
-  const files = references.filter(isLocalFile)
-  return session.transaction(
-    Effect.gen(function* () {
-      const fromArtifacts = yield* sql`
-        DELETE FROM ${table("artifacts")} WHERE (repository, name) IN (
-          SELECT a.repository, a.name FROM ${table("artifacts")} a
-          JOIN unnest(${artifacts.map((r) => r.repository)}::text[], ${artifacts.map((r) => r.name)}::text[],
-            ${artifacts.map((r) => r.digest)}::text[]) AS t (r, n, d)
-            ON a.repository = t.r AND a.name = t.n AND a.digest = t.d
-          ORDER BY 1, 2 FOR UPDATE OF a)
-        RETURNING 1 AS gone`
-      const fromFiles = yield* sql`
-        DELETE FROM ${table("local_files")} WHERE path IN (
-          SELECT f.path FROM ${table("local_files")} f
-          JOIN unnest(${files.map((r) => r.path)}::text[], ${files.map((r) => r.digest)}::text[]) AS t (p, d)
-            ON f.path = t.p AND f.digest = t.d
-          ORDER BY 1 FOR UPDATE OF f)
-        RETURNING 1 AS gone`
-      return fromArtifacts.length + fromFiles.length
-    })
-  )
-}
 
 const locate = ({ sql, id, raw }: Session, type: DigestType, digest: Digest) =>
   Effect.map(

@@ -185,3 +185,8 @@ export const translate = (operation: string, error: SqlError.SqlError): Database
     cause: error
   })
 }
+
+/** Of items with one name the last: a statement must not touch a row twice. */
+export const lastOf = <A>(items: ReadonlyArray<A>, name: (item: A) => string): ReadonlyArray<A> => [
+  ...new Map(items.map((item) => [name(item), item])).values()
+]

@@ -3,8 +3,9 @@ import { Effect } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import { type CondemnedBlob, type CondemnedSelection, restorePin } from "../Database.ts"
-import { hold, pin } from "./Blobs.ts"
+import { hold } from "./Blobs.ts"
 import type { DigestType } from "./DigestType.ts"
+import { pin } from "./Pins.ts"
 import { millis, type Session } from "./Session.ts"
 
 interface Row {
