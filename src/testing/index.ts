@@ -1,7 +1,7 @@
 /**
  * `artifact-gc/testing`: for programs that embed the collector and want to see weeks pass, stores fail and processes
  * die in milliseconds. Provide `MemoryDatabase.layer` and `MemoryStorage.layer` (from `artifact-gc`), wrap them here,
- * let `TestClock` move, and ask `Facts` after each step.
+ * let `TestClock` move, and ask `Facts` after each step. `Simulation` plays whole worlds by seed, as they come from here.
  */
 export * as Facts from "./Facts.ts"
 export * as Faults from "./Faults.ts"

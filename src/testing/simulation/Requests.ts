@@ -101,4 +101,7 @@ export const make = (world: World, crew: Crew): Requests => {
   }
 }
 
-const asked = ({ verb, args }: Call): string => `${verb}(${args.map(Trace.show).join(", ")})`
+const asked = ({ verb, args }: Call): string => {
+  const given = args.filter((arg) => arg !== undefined)
+  return `${verb}(${given.map(Trace.show).join(", ")})`
+}

@@ -48,17 +48,32 @@ export const make = (options: {
     return request("complete parts", [key, uploadId], write)
   }
 
+  const page = (prefix: string, after: string | undefined) =>
+    Effect.map(Stream.runHead(raw.list(prefix, { after })), (first) =>
+      Option.getOrElse(first, () => []).slice(0, pageMax)
+    )
+
   return {
     ...inner,
     list: (prefix, listing) =>
       Stream.paginate(listing?.after, (after: string | undefined) =>
-        Effect.map(Stream.runHead(inner.list(prefix, { after })), (first) => {
-          const listed = Option.getOrElse(first, () => [])
-          const page = listed.slice(0, pageMax)
-          const last = page.at(-1)
-          const more = last !== undefined && listed.length > page.length
-          return [page.length === 0 ? [] : [page], more ? Option.some(last.key) : Option.none()] as const
+        Effect.map(request("list", [prefix, after], page(prefix, after)), (found) => {
+          const last = found.at(-1)
+          const more = found.length === pageMax && last !== undefined
+          return [found.length === 0 ? [] : [found], more ? Option.some(last.key) : Option.none()] as const
         })
+      ),
+    multiparts: (prefix) =>
+      Stream.unwrap(
+        Effect.map(request("multiparts", [prefix], Stream.runCollect(raw.multiparts(prefix))), (pages) =>
+          Stream.fromIterable(pages)
+        )
+      ),
+    get: (key, range) =>
+      Stream.unwrap(
+        Effect.map(request("get", [key, range], Stream.runCollect(raw.get(key, range))), (chunks) =>
+          Stream.fromIterable(chunks)
+        )
       ),
     // A body is the caller's: it must not be read when the caller is dead, nor in the store's step.
     put: (key, body, sizeBytes, { onMultipart } = {}) =>

@@ -46,6 +46,7 @@ export const short = (text: string): string => {
 /** Arguments and answers, on one line. */
 export const show = (value: unknown): string => {
   if (value === undefined) return ""
+  if (value instanceof Uint8Array) return `${value.length} bytes`
   if (value instanceof Set) return `{${[...value].map(show).join(", ")}}`
   if (Array.isArray(value)) return `[${value.map(show).join(", ")}]`
   if (Option.isOption(value)) return Option.isNone(value) ? "none" : show(value.value)

@@ -148,8 +148,8 @@ export const make = (dice: Dice, plan: Plan, tampering: Tampering): World => {
 
   let uploads = 0
   const timedOut = new StorageError({
-    operation: "put",
-    subject: "an upload in parts",
+    operation: "probe",
+    subject: "the store",
     reason: "TimedOut",
     detail: simulated
   })
