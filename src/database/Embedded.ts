@@ -109,7 +109,9 @@ const startPatiently = Effect.fnUntraced(function* (command: Command) {
     if (attempt.failure.reason !== "in-use") return yield* attempt.failure
     const { pid, leaving } = yield* Home.holder(command.home)
     const corrected = yield* Home.forgetReusedPids(command.home, command.socketDirectory)
-    if (waitedMs >= patienceMs || !(leaving || corrected)) {
+    // Looked at twice: a process that was killed a moment ago is still among the living.
+    const stays = waitedMs > 0 && !(leaving || corrected)
+    if (waitedMs >= patienceMs || stays) {
       return yield* new EmbeddedPostgresError({
         reason: "in-use",
         dataDirectory: command.home.path,
