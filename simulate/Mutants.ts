@@ -76,7 +76,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "object-first",
     lacks: "the order: the row is gone and its key journaled before the object is deleted",
-    within: 100,
+    within: 200,
     tampering: () => ({
       services: ({ database, storage }, state) => ({
         storage,
@@ -97,7 +97,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "publish-without-intent",
     lacks: "the intent that must still be there when an upload becomes a blob",
-    within: 100,
+    within: 200,
     tampering: () => ({
       rows: (rows) =>
         blobs(rows, {
@@ -118,7 +118,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "adopt-without-lock",
     lacks: "the lock on the blob's row while a reference to it is written",
-    within: 200,
+    within: 500,
     tampering: () => ({
       services: ({ database, storage, step }, state) => ({
         storage,
@@ -225,6 +225,19 @@ export const mutants: ReadonlyArray<Mutant> = [
     })
   },
   {
+    name: "announced-again",
+    lacks: "another key, once nobody knows whether the first was announced",
+    within: 1500,
+    tampering: () => ({
+      services: ({ database, storage }) => ({
+        storage,
+        database: blobs(database, {
+          intend: (intents) => Effect.retry(database.blobs.intend(intents), { times: 3 })
+        })
+      })
+    })
+  },
+  {
     name: "no-reaper",
     lacks: "the end of uploads that were announced and never finished",
     within: 200,
@@ -259,7 +272,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "pins-unseen",
     lacks: "the look for pins before a blob is condemned and before it is purged",
-    within: 200,
+    within: 500,
     tampering: () => ({
       rows: (rows, state) =>
         orphans(rows, {
@@ -305,7 +318,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "clocks-unasked",
     lacks: "the clock guard",
-    within: 50,
+    within: 200,
     tampering: () => ({
       services: ({ database, storage }) => ({
         database: { ...database, skew: Effect.succeed(0) },
