@@ -26,6 +26,8 @@ export const layers = ({ databaseUrl, s3 }: Place) =>
         secretAccessKey: Redacted.make(s3.secretAccessKey)
       },
       requestTimeout: Duration.millis(requestTimeoutMillis),
+      // A fault strikes once; more tries would only take their time.
+      retries: 1,
       // So that uploads in parts come up with bodies of a few megabytes.
       multipartAboveBytes: 5 * 1024 * 1024
     })
