@@ -52,10 +52,12 @@ async function* purge(query: Query, connection: Connection, { batch }: Task) {
   while (true) {
     const now = Date.now()
     const cutoff = new Date(now - hourMillis)
+    await query(connection, Statements.breaker)
     await query(connection, Statements.begin)
     await query(connection, Statements.lockBlobs)
     const [table] = await query(connection, Statements.catalogueTable)
     await query(connection, Statements.fingerprint(String(table?.oid)))
+    await query(connection, Statements.guardTriggers)
     const page = await query(connection, Statements.condemnedPage(cutoff, after, batch))
     const last = page.at(-1)
     if (last === undefined) break

@@ -139,6 +139,20 @@ export const fingerprint = (oid: string) => sql`
       EXISTS (SELECT FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled NOT IN ('O', 'A')) AS disabled) s
   WHERE k.contype = 'f' AND k.confrelid = ${oid}::text::oid AND (k.conparentid = 0 OR s.disabled)`
 
+export const guardTriggers = sql`
+  SELECT t.oid::text AS oid, n.nspname AS schema, c.relname AS table, t.tgname AS name, p.proname AS function,
+    t.tgenabled IN ('O', 'A') AS enabled, t.tgparentid <> 0 AS inherited
+  FROM pg_proc p JOIN pg_namespace own ON own.oid = p.pronamespace
+  JOIN pg_trigger t ON t.tgfoid = p.oid
+  JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE own.nspname = ${"artifact_gc"} AND starts_with(p.proname, ${"guard_"})
+  ORDER BY t.oid`
+
+export const breaker = sql`
+  SELECT name, tripped_at, confirmed_at, blobs::float8 AS blobs, bytes::float8 AS bytes,
+    total_blobs::float8 AS total_blobs, total_bytes::float8 AS total_bytes
+  FROM artifact_gc.breakers WHERE name = ${"orphans"}`
+
 export interface Cursor {
   readonly condemnedAt: Date
   readonly digest: string
