@@ -132,6 +132,7 @@ export const run = async (place: Place, { minutes, seed, log }: Options): Promis
   return {
     passed: problems.length === 0 ? 1 : 0,
     failed: problems.length === 0 ? 0 : 1,
+    skipped: 0,
     result,
     text: [
       `${minutes} minutes, seed ${seed}: ${sum(kills)} kills, ${sum(faults)} faults, ${sum(work)} things done`,

@@ -61,12 +61,14 @@ export const run = async (place: Place, { every, log }: Options): Promise<Outcom
     struck: false,
     seen: { store: [], database: 0 }
   }
+  const stepOf = new WeakMap<S3Proxy.Exchange, number>()
   const s3 = await S3Proxy.start(place.s3.endpoint, {
-    before: ({ what }) => {
-      const step = stage.seen.store.push(what) - 1
+    before: (exchange) => {
+      const step = stage.seen.store.push(exchange.what) - 1
+      stepOf.set(exchange, step)
       return apply(stage, "store", step) as S3Proxy.S3Fault | null
     },
-    after: () => strikeAfter(stage, "store", stage.seen.store.length - 1)
+    after: (exchange) => strikeAfter(stage, "store", stepOf.get(exchange) ?? -1)
   })
   const sql = await SqlProxy.start(own.databaseUrl, {
     before: () => apply(stage, "database", stage.seen.database++) as SqlProxy.SqlFault | null,
@@ -74,7 +76,13 @@ export const run = async (place: Place, { every, log }: Options): Promise<Outcom
   })
   const behind: Place = { databaseUrl: sql.url, s3: { ...place.s3, endpoint: s3.endpoint } }
 
-  const rows: Array<{ story: string; step: string; fault: string; problems: ReadonlyArray<string> }> = []
+  const rows: Array<{
+    story: string
+    step: string
+    fault: string
+    struck: boolean
+    problems: ReadonlyArray<string>
+  }> = []
   let cases = 0
   for (const [name, story] of Object.entries(stories)) {
     await clear(own)
@@ -82,21 +90,27 @@ export const run = async (place: Place, { every, log }: Options): Promise<Outcom
     log(`${name}: ${steps.store.length} requests to the store, ${steps.database} statements`)
     for (const one of casesOf(steps)) {
       if (cases++ % every !== 0) continue
-      const problems = await play(name, story, one, own, behind, stage, s3)
+      const { struck, problems } = await play(name, story, one, own, behind, stage, s3)
       const step = one.side === "store" ? (steps.store[one.step] ?? "?") : `statement ${one.step + 1}`
-      rows.push({ story: name, step, fault: one.fault, problems })
+      rows.push({ story: name, step, fault: one.fault, struck, problems })
       for (const problem of problems) log(`  ${step}, ${one.fault}: ${problem}`)
       await clear(own)
     }
   }
   await Promise.all([s3.close(), sql.close()])
+  const struck = rows.filter((row) => row.struck)
   const bad = rows.filter(({ problems }) => problems.length > 0)
   return {
-    passed: rows.length - bad.length,
+    passed: struck.filter(({ problems }) => problems.length === 0).length,
     failed: bad.length,
-    result: { cases, played: rows.length, bad },
+    // Requests and statements that run at once come in another order or number now and then: nothing is shown by those.
+    skipped: rows.filter(({ struck, problems }) => !struck && problems.length === 0).length,
+    result: { cases, played: rows.length, struck: struck.length, bad },
     text: [
-      `${cases} cases (${Object.keys(stories).length} stories, each step, each fault), ${rows.length} played, ${bad.length} bad`,
+      `${cases} cases (${Object.keys(stories).length} stories, each step, each fault), ${rows.length} played, in ${struck.length} the fault struck, ${bad.length} bad`,
+      ...rows
+        .filter(({ struck }) => !struck)
+        .map(({ story, step, fault }) => `  did not strike: ${story}, ${step}, ${fault}`),
       ...bad.map(
         ({ story, step, fault, problems }) => `  ${story}, ${step}, ${fault}: ${problems.join("; ")}`
       )
@@ -157,7 +171,7 @@ const play = async (
   behind: Place,
   stage: Stage,
   s3: S3Proxy.S3Proxy
-): Promise<ReadonlyArray<string>> => {
+): Promise<{ readonly struck: boolean; readonly problems: ReadonlyArray<string> }> => {
   await perform(story.arrange, own)
   reset(stage, one)
   const succeeded = one.fault.startsWith("killed")
@@ -177,9 +191,7 @@ const play = async (
   const settled = await settle(own)
   const after = await judge(own)
   const { acknowledges } = story
-  return [
-    // With timing of their own, requests that run at once may come in another order or number.
-    ...(struck || one.step > 0 ? [] : ["the fault never struck"]),
+  const problems = [
     ...(early && settled ? [] : ["sweeps did not come to an end"]),
     ...before.lost.map((what) => `lost before late requests landed: ${what}`),
     ...after.lost.map((what) => `lost: ${what}`),
@@ -188,6 +200,7 @@ const play = async (
       ? ["it was acknowledged, and its reference is not there"]
       : [])
   ]
+  return { struck, problems }
 }
 
 const perform = (effect: Story["arrange"], place: Place): Promise<unknown> =>

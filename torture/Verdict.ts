@@ -84,7 +84,9 @@ export const judge = (place: Place): Promise<Verdict> =>
           + (SELECT count(*) FROM local_files f WHERE f.digest = b.digest))::int AS referrers FROM blobs b`
     const dangling = yield* sql<{ name: string }>`
       SELECT repository || '/' || name AS name FROM artifacts a
-      WHERE NOT EXISTS (SELECT FROM blobs b WHERE b.digest = a.digest)`
+      WHERE NOT EXISTS (SELECT FROM blobs b WHERE b.digest = a.digest)
+      UNION ALL SELECT path FROM local_files f
+      WHERE NOT EXISTS (SELECT FROM blobs b WHERE b.digest = f.digest)`
     const remembered = yield* sql<{ what: string }>`
       SELECT 'intent of ' || object_key AS what FROM artifact_gc.intents
       UNION ALL SELECT 'journal row of ' || object_key FROM artifact_gc.journal

@@ -62,12 +62,12 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   const servers: Place | null = Servers.fromEnvironment()
   if (servers === null) return withServers(args)
   const log = (text: string) => void process.stderr.write(`${text}\n`)
-  const { passed, failed, result, text } = values.table
+  const { passed, failed, skipped, result, text } = values.table
     ? await Table.run(servers, { every: numberOf(values.every, 1), log })
     : await Random.run(servers, { minutes, seed: values.seed ?? "1", log })
   process.stdout.write(values.json ? `${JSON.stringify(result, null, 2)}\n` : `${text}\n`)
   if (process.env.ARTIFACT_GC_TEST_TALLY) {
-    appendFileSync(process.env.ARTIFACT_GC_TEST_TALLY, `torture ${passed} ${failed} 0\n`)
+    appendFileSync(process.env.ARTIFACT_GC_TEST_TALLY, `torture ${passed} ${failed} ${skipped}\n`)
   }
   return failed === 0 && passed > 0 ? 0 : 1
 }
