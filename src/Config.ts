@@ -154,7 +154,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
       sizeColumn: values.catalogSizeColumn,
       createdAtColumn: values.catalogCreatedAtColumn,
       lastUsedAtColumn: values.catalogLastUsedAtColumn === "none" ? null : values.catalogLastUsedAtColumn,
-      collectorSchema: values.collectorSchema
+      collectorSchema: values.collectorSchema,
+      registrySchema: values.registrySchema
     },
     database: {
       maxConnections: values.databaseMaxConnections,

@@ -54,6 +54,10 @@ const database = {
   }),
   collectorSchema: text("COLLECTOR_SCHEMA", "artifact_gc", {
     about: "Schema of the collector's own tables, created by `artifact-gc migrate`."
+  }),
+  registrySchema: text("REGISTRY_SCHEMA", "artifact_registry", {
+    about:
+      "Schema of the OCI registry's manifests and tags, created by `artifact-gc migrate --registry`. Where it is missing there is no registry, and nothing to collect from one."
   })
 }
 

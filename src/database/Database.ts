@@ -17,8 +17,10 @@ import type { Blobs } from "./verbs/Blobs.ts"
 import type { Breakers, Collectors } from "./verbs/Guards.ts"
 import type { Journal } from "./verbs/Journal.ts"
 import type { Leftovers } from "./verbs/Leftovers.ts"
+import type { Manifests } from "./verbs/Manifests.ts"
 import type { Orphans, ReferenceTable } from "./verbs/Orphans.ts"
 import type { Result } from "./verbs/Result.ts"
+import type { Sessions } from "./verbs/Sessions.ts"
 import type { Suspects } from "./verbs/Suspects.ts"
 
 export type * from "./verbs/Audit.ts"
@@ -26,7 +28,9 @@ export * from "./verbs/Blobs.ts"
 export * from "./verbs/Guards.ts"
 export type * from "./verbs/Journal.ts"
 export type * from "./verbs/Leftovers.ts"
+export type * from "./verbs/Manifests.ts"
 export * from "./verbs/Orphans.ts"
+export type * from "./verbs/Sessions.ts"
 export type * from "./verbs/Suspects.ts"
 
 /** What waits for a later sweep. */
@@ -67,6 +71,8 @@ export class Database extends Context.Service<
     readonly collectors: Collectors
     readonly suspects: Suspects
     readonly audit: Audit
+    readonly sessions: Sessions
+    readonly manifests: Manifests
     /**
      * Milliseconds by which the server's clock is ahead of this process's own, at the middle of the question. Both are
      * real clocks, whatever `Clock` says.

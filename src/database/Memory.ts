@@ -12,7 +12,9 @@ import { blobs } from "./memory/Blobs.ts"
 import { breakers, collectors } from "./memory/Guards.ts"
 import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
+import { manifests } from "./memory/Manifests.ts"
 import { orphans } from "./memory/Orphans.ts"
+import { sessions } from "./memory/Sessions.ts"
 import { emptyState, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
 
@@ -45,6 +47,8 @@ export const layer = (state: State = emptyState()): Layer.Layer<Database> =>
       collectors: collectors(state),
       suspects: suspects(state),
       audit: audit(state),
+      sessions: sessions(state),
+      manifests: manifests(state),
       skew: Effect.sync(() => state.skewMillis),
       backlog: (now) => Effect.sync(() => backlog(state, now))
     })

@@ -13,8 +13,10 @@ import { type Catalog, inspect } from "./postgres/Guard.ts"
 import * as Guards from "./postgres/Guards.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
+import * as Manifests from "./postgres/Manifests.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import { make, type Session } from "./postgres/Session.ts"
+import * as Sessions from "./postgres/Sessions.ts"
 import * as Suspects from "./postgres/Suspects.ts"
 
 export { type GuardChange, guardForeignWriters, unguardForeignWriters } from "./postgres/Foreign.ts"
@@ -82,6 +84,7 @@ export const layer = (
       const known = Effect.flatMap(Ref.get(catalog), (found) =>
         found === null ? Effect.fail(notInspected) : Effect.succeed(found)
       )
+      const type = yield* digestType(session)
       return Database.of({
         description,
         inspect: session.verb("inspect", inspect(session)).pipe(
@@ -92,12 +95,14 @@ export const layer = (
         ),
         orphans: Orphans.make(session, known),
         journal: Journal.make(session),
-        blobs: Blobs.make(session, yield* digestType(session)),
+        blobs: Blobs.make(session, type),
         leftovers: Leftovers.make(session),
         breakers: Guards.breakers(session),
         collectors: Guards.collectors(session),
         suspects: Suspects.make(session, known),
         audit: Audit.make(session, known),
+        sessions: Sessions.make(session, type),
+        manifests: Manifests.make(session, type),
         skew: session.verb("skew", Guards.skew(session)),
         backlog: (now) => session.verb("backlog", Backlog.backlog(session, now))
       })

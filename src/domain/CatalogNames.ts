@@ -16,6 +16,8 @@ export interface CatalogNames {
   readonly lastUsedAtColumn: string | null
   /** The schema of the collector's own tables. */
   readonly collectorSchema: string
+  /** The schema of the OCI registry's manifests and tags, where there is one. */
+  readonly registrySchema: string
 }
 
 /** The names `artifact-gc migrate` gives to a catalogue that it creates. */
@@ -27,5 +29,6 @@ export const defaultNames: CatalogNames = {
   sizeColumn: "size_bytes",
   createdAtColumn: "created_at",
   lastUsedAtColumn: "last_used_at",
-  collectorSchema: "artifact_gc"
+  collectorSchema: "artifact_gc",
+  registrySchema: "artifact_registry"
 }

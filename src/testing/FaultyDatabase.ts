@@ -17,7 +17,9 @@ import {
   Database,
   type Journal,
   type Leftovers,
+  type Manifests,
   type Orphans,
+  type Sessions,
   type Suspects
 } from "../database/Database.ts"
 import { DatabaseError, type DatabaseFailure } from "../domain/DatabaseError.ts"
@@ -35,6 +37,8 @@ export type Verb =
   | `collectors.${keyof Collectors}`
   | `suspects.${keyof Suspects}`
   | `audit.${keyof Audit}`
+  | `sessions.${keyof Sessions}`
+  | `manifests.${keyof Manifests}`
   | "skew"
 
 export type DatabaseFault = Fault<DatabaseFailure>
@@ -64,7 +68,8 @@ export const wrap = (inner: Database["Service"], script: DatabaseScript): Databa
         Effect.suspend(() => method(...args)),
         (reason) => new DatabaseError({ operation: name, reason, detail: "scripted fault" })
       )
-  const { orphans, journal, blobs, leftovers, breakers, collectors, suspects, audit } = inner
+  const { orphans, journal, blobs, leftovers, breakers, collectors, suspects, audit, sessions, manifests } =
+    inner
   return Database.of({
     description: `${inner.description}, with scripted faults`,
     inspect: Effect.suspend(verb("inspect", () => inner.inspect)),
@@ -127,6 +132,31 @@ export const wrap = (inner: Database["Service"], script: DatabaseScript): Databa
       referrers: verb("audit.referrers", audit.referrers),
       estimate: Effect.suspend(verb("audit.estimate", () => audit.estimate)),
       missingIndex: Effect.suspend(verb("audit.missingIndex", () => audit.missingIndex))
+    },
+    sessions: {
+      open: verb("sessions.open", sessions.open),
+      read: verb("sessions.read", sessions.read),
+      touch: verb("sessions.touch", sessions.touch),
+      append: verb("sessions.append", sessions.append),
+      claim: verb("sessions.claim", sessions.claim),
+      renewClaim: verb("sessions.renewClaim", sessions.renewClaim),
+      release: verb("sessions.release", sessions.release),
+      complete: verb("sessions.complete", sessions.complete),
+      cancel: verb("sessions.cancel", sessions.cancel),
+      expire: verb("sessions.expire", sessions.expire),
+      idle: verb("sessions.idle", sessions.idle)
+    },
+    manifests: {
+      put: verb("manifests.put", manifests.put),
+      find: verb("manifests.find", manifests.find),
+      untag: verb("manifests.untag", manifests.untag),
+      delete: verb("manifests.delete", manifests.delete),
+      tags: verb("manifests.tags", manifests.tags),
+      repositories: verb("manifests.repositories", manifests.repositories),
+      referrers: verb("manifests.referrers", manifests.referrers),
+      blob: verb("manifests.blob", manifests.blob),
+      expire: verb("manifests.expire", manifests.expire),
+      untagged: verb("manifests.untagged", manifests.untagged)
     },
     skew: Effect.suspend(verb("skew", () => inner.skew)),
     backlog: verb("backlog", inner.backlog)

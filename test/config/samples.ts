@@ -50,6 +50,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   catalogCreatedAtColumn: sampled("born", "x", "born", (c) => c.names.createdAtColumn),
   catalogLastUsedAtColumn: sampled("none", "x", null, (c) => c.names.lastUsedAtColumn),
   collectorSchema: sampled("gc", "x", "gc", (c) => c.names.collectorSchema),
+  registrySchema: sampled("oci", "x", "oci", (c) => c.names.registrySchema),
   s3Bucket: sampled("one", "two", "one", (c) => s3(c)?.bucket),
   s3Endpoint: sampled("https://one", "https://two", "https://one", (c) => s3(c)?.endpoint),
   s3ForcePathStyle: sampled("false", "true", false, (c) => s3(c)?.forcePathStyle),

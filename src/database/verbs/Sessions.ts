@@ -1,0 +1,131 @@
+/**
+ * Upload sessions: a body that comes in chunks, each perhaps to another replica. All state is here and in the store, so
+ * that any replica can go on with any session.
+ *
+ * A staged chunk is an object whose key was announced by `Blobs.intend` before its first byte. `append` turns the
+ * announcement into a chunk of the session, `complete` turns the chunk, or an object made of all of them, into a blob,
+ * and whatever a session does not need any more is journaled in the transaction that says so. So at every instant each
+ * key belongs to exactly one of announcement, session, blob and journal, and whoever dies leaves nothing unknown.
+ */
+import type { Option } from "effect"
+import type { Algorithm, Digest } from "../../domain/Digest.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { Publication, PublishOutcome } from "./Blobs.ts"
+import type { Result } from "./Result.ts"
+
+/**
+ * - `open`: takes chunks
+ * - `finalizing`: somebody makes a blob of it, under a lease
+ * - `done`: it became the blob `digest`; kept for a while, for the answer to be given again
+ *
+ * A session that was cancelled or expired has no row.
+ */
+export type SessionState = "open" | "finalizing" | "done"
+
+export interface UploadSession {
+  readonly id: string
+  /** Whose upload it is; no other repository can see it. */
+  readonly repository: string
+  /** By which its chunks are hashed. */
+  readonly algorithm: Algorithm
+  readonly state: SessionState
+  /** Bytes in its chunks: where the next one begins. */
+  readonly receivedBytes: number
+  /** Null unless it is done. */
+  readonly digest: Digest | null
+  readonly lastActivityAt: number
+}
+
+/** Bytes `startByte` to `startByte + sizeBytes - 1` of a session. */
+export interface StagedChunk {
+  readonly startByte: number
+  readonly sizeBytes: number
+  readonly key: ObjectKey
+  /** Of the chunk by itself, by the session's algorithm. */
+  readonly digest: Digest
+}
+
+/** Names a session; one of another repository counts as unknown. */
+export interface SessionRef {
+  readonly repository: string
+  readonly id: string
+}
+
+/**
+ * - `appended`: the chunk is part of the session, which is as answered; also when it was already
+ * - `conflict`: the session is open and ends elsewhere than `startByte`, or it is not open
+ * - `unknown`: there is no such session
+ * - `expired`: the announcement was reaped; the bytes must come again
+ *
+ * In all cases but the first the announcement, if it is still there, has become a journal row.
+ */
+export type AppendOutcome =
+  | { readonly _tag: "appended"; readonly session: UploadSession }
+  | { readonly _tag: "conflict"; readonly session: UploadSession }
+  | { readonly _tag: "unknown" }
+  | { readonly _tag: "expired" }
+
+/** By which one of those who finish a session holds it. */
+export interface Lease {
+  /** Never used before. */
+  readonly token: string
+  readonly until: number
+}
+
+/**
+ * - `claimed`: it is this caller's until the lease ends; with its chunks in order
+ * - `busy`: somebody else has it until `until`
+ * - `done`: it is a blob already
+ * - `unknown`: there is no such session
+ */
+export type ClaimOutcome =
+  | { readonly _tag: "claimed"; readonly session: UploadSession; readonly chunks: ReadonlyArray<StagedChunk> }
+  | { readonly _tag: "busy"; readonly session: UploadSession; readonly until: number }
+  | { readonly _tag: "done"; readonly session: UploadSession; readonly digest: Digest }
+  | { readonly _tag: "unknown" }
+
+/** What `expire` took away, and what is idle. */
+export interface IdleSessions {
+  readonly sessions: number
+  readonly chunks: number
+  readonly bytes: number
+}
+
+export interface Sessions {
+  /** Begins a session, open and empty. Beginning it again does no harm. */
+  readonly open: (now: number, session: SessionRef & { readonly algorithm: Algorithm }) => Result<void>
+  readonly read: (session: SessionRef) => Result<Option.Option<UploadSession>>
+  /** Notes that bytes are coming; false when the session is gone or done. */
+  readonly touch: (now: number, session: SessionRef) => Result<boolean>
+  /** Compare and set: adds an announced chunk to an open session that ends where the chunk begins. */
+  readonly append: (now: number, session: SessionRef, chunk: StagedChunk) => Result<AppendOutcome>
+  /** Takes an open session, or one whose lease has ended at `now`, for finishing. The same token claims it again. */
+  readonly claim: (now: number, session: SessionRef, lease: Lease) => Result<ClaimOutcome>
+  /** Puts off the end of a lease and notes activity; false when it is not this token's any more. */
+  readonly renewClaim: (now: number, session: SessionRef, lease: Lease) => Result<boolean>
+  /** Gives a claimed session back, open and as it was; false when it is not this token's any more. */
+  readonly release: (now: number, session: SessionRef, token: string) => Result<boolean>
+  /**
+   * In one transaction, and only while the session is this token's: the publication as by `Blobs.publish`, whose key
+   * is announced or is that of one of the session's chunks; the session done; its other chunks journaled.
+   *
+   * `lost`: the session is not this token's any more, and nothing has changed, but that the key's announcement has
+   * become a journal row. `expired`: the announcement was reaped, and nothing has changed.
+   */
+  readonly complete: (
+    now: number,
+    session: SessionRef,
+    token: string,
+    publication: Publication
+  ) => Result<PublishOutcome | "lost">
+  /** Ends an open session and journals its chunks. False when there is none, or somebody is finishing it at `now`. */
+  readonly cancel: (now: number, session: SessionRef) => Result<boolean>
+  /**
+   * Ends sessions without activity since `idleSince` and journals their chunks, the longest idle first, about `limit`
+   * chunks and sessions (at least one session); forgets those that are done for as long. Passes over a lease that has not
+   * ended at `now`, and over sessions that somebody is at work on.
+   */
+  readonly expire: (now: number, idleSince: number, limit: number) => Result<IdleSessions>
+  /** What `expire` would end, those that are done not counted. */
+  readonly idle: (now: number, idleSince: number) => Result<IdleSessions>
+}

@@ -1,0 +1,60 @@
+/** Why a repository refuses, in the client's terms. */
+import { Schema } from "effect"
+import { Digest } from "../../domain/Digest.ts"
+
+/** The bytes are no manifest that this registry can keep. Nothing was stored. */
+export class ManifestInvalid extends Schema.TaggedError<ManifestInvalid>()("ManifestInvalid", {
+  problem: Schema.String
+}) {
+  override get message(): string {
+    return `The manifest cannot be stored: ${this.problem}. Nothing was stored; correct it and push again.`
+  }
+}
+
+/** The manifest refers to what is not there. Nothing was stored. */
+export class ManifestMissingBlobs extends Schema.TaggedError<ManifestMissingBlobs>()("ManifestMissingBlobs", {
+  digests: Schema.NonEmptyArray(Digest)
+}) {
+  override get message(): string {
+    return `The manifest refers to ${this.digests.join(", ")}, which the registry does not have. Nothing was stored; push them first.`
+  }
+}
+
+/** No manifest has this name. */
+export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>()("ManifestUnknown", {
+  repository: Schema.String,
+  reference: Schema.String
+}) {
+  override get message(): string {
+    return `Repository ${this.repository} has no manifest ${this.reference}.`
+  }
+}
+
+/** An index lists the manifest. Nothing was deleted. */
+export class ManifestNeeded extends Schema.TaggedError<ManifestNeeded>()("ManifestNeeded", {
+  repository: Schema.String,
+  digest: Digest
+}) {
+  override get message(): string {
+    return `An index of repository ${this.repository} lists manifest ${this.digest}. Nothing was deleted; delete the index first.`
+  }
+}
+
+/** A manifest refers to the blob. Nothing was deleted. */
+export class BlobNeeded extends Schema.TaggedError<BlobNeeded>()("BlobNeeded", {
+  repository: Schema.String,
+  digest: Digest
+}) {
+  override get message(): string {
+    return `A manifest of repository ${this.repository} refers to blob ${this.digest}. Nothing was deleted; delete the manifest first.`
+  }
+}
+
+/** Nothing was ever pushed to the repository, or nothing is left of it. */
+export class RepositoryUnknown extends Schema.TaggedError<RepositoryUnknown>()("RepositoryUnknown", {
+  repository: Schema.String
+}) {
+  override get message(): string {
+    return `There is no repository ${this.repository}: it has no manifest.`
+  }
+}
