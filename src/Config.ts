@@ -17,6 +17,7 @@ import {
   Schema,
   SchemaIssue
 } from "effect"
+import { type RegistryConfiguration, registryOf } from "./config/Registry.ts"
 import { settings } from "./config/settings.ts"
 import type { CatalogNames } from "./domain/CatalogNames.ts"
 import type { When } from "./sweep/Collector.ts"
@@ -75,6 +76,7 @@ export interface Configuration {
   readonly jitter: Duration.Duration
   readonly shutdownDeadline: Duration.Duration
   readonly blobPrefix: string
+  readonly registry: RegistryConfiguration
 }
 
 /** Reads all settings from the present `ConfigProvider`. Fails with every problem at once. */
@@ -141,6 +143,7 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
       )
     }
   }
+  const registry = registryOf(values, problems)
   if (place === null || when === null) return null
   return {
     place,
@@ -164,7 +167,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     },
     jitter: values.jitter,
     shutdownDeadline: values.shutdownDeadline,
-    blobPrefix: values.blobPrefix
+    blobPrefix: values.blobPrefix,
+    registry
   }
 }
 
@@ -293,6 +297,7 @@ const presenceOf = (values: Values, when: When): Duration.Duration =>
 
 const sweepOf = (values: Values, when: When | null): SweepSettings => ({
   ...defaultSettings,
+  untaggedGrace: values.untaggedGrace,
   uploadPrefix: values.uploadPrefix,
   uploadGrace: values.uploadGrace,
   blobPrefix: values.blobPrefix,

@@ -6,7 +6,7 @@ import type { AuditEvent, AuditSummary } from "../domain/AuditReport.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
 import { Storage } from "../storage/Storage.ts"
 import * as AuditText from "./AuditText.ts"
-import { allFlags, configuration, withServices } from "./Configured.ts"
+import { configuration, sweepFlags, withServices } from "./Configured.ts"
 import { Ended, type ExitCode } from "./ExitCode.ts"
 import * as ProgressLine from "./ProgressLine.ts"
 import { graceful } from "./Shutdown.ts"
@@ -35,7 +35,7 @@ export const command = Command.make(
       Flag.withDefault(false)
     ),
     json: jsonFlag,
-    ...allFlags
+    ...sweepFlags
   },
   Effect.fnUntraced(function* ({ prefix, after, deep, repair, json, ...given }) {
     const config = yield* configuration(given)

@@ -30,7 +30,12 @@ const flagsOf = (section: Section): Record<string, Flag.Flag<Option.Option<strin
 /** For commands that need database and store, but decide nothing. */
 export const placeFlags = { settings: { ...flagsOf(sections.Catalogue), ...flagsOf(sections.Store) } }
 
+const { Registry: _, ...withoutRegistry } = sections
+
 /** For commands that sweep. */
+export const sweepFlags = { settings: flagsOf(Object.assign({}, ...Object.values(withoutRegistry))) }
+
+/** For `serve`, which needs all there is. */
 export const allFlags = { settings: flagsOf(settings) }
 
 type Given = { readonly settings: Readonly<Record<string, Option.Option<string>>> }

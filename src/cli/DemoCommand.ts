@@ -10,7 +10,7 @@ import { Command, Flag } from "effect/cli"
 import { ConfigInvalid, type Configuration } from "../Config.ts"
 import * as Live from "../Live.ts"
 import { makeDirectory } from "../platform/directories.ts"
-import { allFlags, configuration } from "./Configured.ts"
+import { configuration, sweepFlags } from "./Configured.ts"
 import * as Story from "./demo/Story.ts"
 import * as TravelClock from "./demo/TravelClock.ts"
 import * as Tree from "./demo/Tree.ts"
@@ -31,7 +31,7 @@ export const command = Command.make(
       Flag.withDefault(false)
     ),
     json: jsonFlag,
-    ...allFlags
+    ...sweepFlags
   },
   Effect.fnUntraced(function* ({ tree, keepRunning, json, ...given }) {
     const config = yield* demoConfiguration(yield* configuration(given))

@@ -6,14 +6,14 @@ import { Database } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { Storage } from "../storage/Storage.ts"
 import { reports, type When } from "../sweep/Collector.ts"
-import { allFlags, configuration, withServices } from "./Configured.ts"
+import { configuration, sweepFlags, withServices } from "./Configured.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
 export const command = Command.make(
   "run",
-  { json: jsonFlag, ...allFlags },
+  { json: jsonFlag, ...sweepFlags },
   Effect.fnUntraced(function* ({ json, ...given }) {
     const config = yield* configuration(given)
     yield* withServices(config, serve(config, json))

@@ -5,7 +5,7 @@ import { Database } from "../database/Database.ts"
 import { phaseNames, type SweepReport } from "../domain/SweepReport.ts"
 import { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
-import { allFlags, configuration, withServices } from "./Configured.ts"
+import { configuration, sweepFlags, withServices } from "./Configured.ts"
 import { Ended, type ExitCode } from "./ExitCode.ts"
 import * as ProgressLine from "./ProgressLine.ts"
 import { graceful } from "./Shutdown.ts"
@@ -24,7 +24,7 @@ export const command = Command.make(
       Flag.withDefault(false)
     ),
     json: jsonFlag,
-    ...allFlags
+    ...sweepFlags
   },
   Effect.fnUntraced(function* ({ dryRun, json, ...given }) {
     const config = yield* configuration(given)

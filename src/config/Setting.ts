@@ -69,6 +69,15 @@ export const optionalChoice = (env: string, otherwise: string, texts: Texts): Se
   config: Config.withDefault(Config.Boolean(env), null)
 })
 
+export const choice = (env: string, value: boolean, texts: Texts): Setting<boolean> => ({
+  env,
+  form: "true or false",
+  default: String(value),
+  ...texts,
+  secret: false,
+  config: Config.withDefault(Config.Boolean(env), value)
+})
+
 /** One of a few words; absent is `null`. */
 export const optionalWord = <const A extends string>(
   env: string,
@@ -112,6 +121,29 @@ export const optionalDuration = (
   secret: false,
   config: Config.withDefault(Config.schema(atLeast("0 seconds"), env), null)
 })
+
+/** A duration, or `none`, which is `null`. */
+export const durationOrNone = (
+  env: string,
+  value: string,
+  least: string,
+  texts: Texts
+): Setting<Duration.Duration | null> => {
+  const bounded = atLeast(least)
+  return {
+    env,
+    form: 'a duration such as "90 seconds" or "1 hour", or none',
+    default: value,
+    ...texts,
+    secret: false,
+    config: Config.withDefault(
+      Config.map(Config.schema(Schema.Union([Schema.Literal("none"), bounded]), env), (given) =>
+        given === "none" ? null : given
+      ),
+      decoded(bounded, value)
+    )
+  }
+}
 
 /** Ten years: beyond any use, and safe to add to any instant. */
 const longest = Duration.weeks(520)

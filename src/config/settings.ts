@@ -2,8 +2,10 @@
  * Every setting there is. The table in docs/configuration.md is generated from this file (`npm run docs`), and a test
  * keeps them equal.
  */
+import { registry } from "./registrySettings.ts"
 import {
   duration,
+  durationOrNone,
   integer,
   optionalChoice,
   optionalDuration,
@@ -136,6 +138,12 @@ const waits = {
     tooLow: "No time to notice a mistake; zero purges in the sweep that condemns.",
     tooHigh: "Garbage takes up space for longer. To outlast database backups, set it to their age."
   }),
+  untaggedGrace: durationOrNone("GC_UNTAGGED_GRACE", "24 hours", "0 seconds", {
+    about:
+      "A manifest of the registry goes when for this long it had no tag, no index that lists it and no subject that exists. A day: time to notice a tag that was moved or deleted by mistake, and to tag by digest. `none` keeps untagged manifests until somebody deletes them.",
+    tooLow: "What is pulled or deployed by digest, after its tag moved on, is gone.",
+    tooHigh: "The layers of images that every build replaces take up space for longer."
+  }),
   uploadPrefix: text("GC_UPLOAD_PREFIX", "uploads/", {
     about: "Objects below it are staged uploads, one session a folder."
   }),
@@ -260,7 +268,7 @@ const guards = {
   )
 }
 
-export const settings = { ...database, ...storage, ...schedule, ...waits, ...sizes, ...guards }
+export const settings = { ...database, ...storage, ...schedule, ...waits, ...sizes, ...guards, ...registry }
 
 /** The same, under headings, for documentation. */
 export const sections = {
@@ -269,5 +277,6 @@ export const sections = {
   Schedule: schedule,
   "What is garbage": waits,
   "How much at a time": sizes,
-  Guards: guards
+  Guards: guards,
+  Registry: registry
 }

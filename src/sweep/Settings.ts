@@ -7,6 +7,8 @@ export interface SweepSettings {
   readonly uploadGrace: Duration.Duration
   /** Objects below it are blobs; those that nothing owns are leftovers. */
   readonly blobPrefix: string
+  /** A manifest that nothing needs goes after so long; null keeps it. */
+  readonly untaggedGrace: Duration.Duration | null
   /** From the beginning of one search for leftovers to the next. */
   readonly leftoverEvery: Duration.Duration
   /** An object that nothing owns is left alone for so long after it was written. */
@@ -46,6 +48,7 @@ export const defaultSettings: SweepSettings = {
   uploadPrefix: "uploads/",
   uploadGrace: Duration.hours(24),
   blobPrefix: "blobs/",
+  untaggedGrace: Duration.hours(24),
   leftoverEvery: Duration.hours(24),
   leftoverGrace: Duration.hours(24),
   grace: Duration.hours(1),

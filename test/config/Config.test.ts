@@ -78,7 +78,14 @@ describe("a setting", () => {
     )
     assert.sameMembers(
       all.filter(({ secret }) => secret).map(({ env }) => env),
-      ["DATABASE_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_SESSION_TOKEN"]
+      [
+        "DATABASE_URL",
+        "S3_ACCESS_KEY_ID",
+        "S3_SECRET_ACCESS_KEY",
+        "S3_SESSION_TOKEN",
+        "REGISTRY_PASSWORD",
+        "REGISTRY_TOKEN"
+      ]
     )
   })
 
@@ -146,7 +153,11 @@ describe("bounds", () => {
     GC_BACKOFF_CAP: second,
     GC_LEASE: ["30 seconds", "29999 millis"],
     GC_CLOCK_TOLERANCE: ["2 seconds", "1999 millis"],
-    GC_PRESENCE: zero
+    GC_PRESENCE: zero,
+    GC_UNTAGGED_GRACE: zero,
+    SERVE_IDLE_TIMEOUT: second,
+    REGISTRY_HOLD: second,
+    REGISTRY_UPLOAD_LEASE: ["2 seconds", "1999 millis"]
   }
 
   it("are tested for every duration", () => {
@@ -227,9 +238,11 @@ Every setting is explained in docs/configuration.md.`
         DATABASE_URL: "postgres://u:SECRET1@h/db",
         S3_ACCESS_KEY_ID: "SECRET2",
         S3_SECRET_ACCESS_KEY: "SECRET3",
-        S3_SESSION_TOKEN: "SECRET4"
+        S3_SESSION_TOKEN: "SECRET4",
+        REGISTRY_PASSWORD: "SECRET5",
+        REGISTRY_TOKEN: "SECRET6"
       }
-      const config = yield* read({ ...secrets, S3_BUCKET: "b" })
+      const config = yield* read({ ...secrets, S3_BUCKET: "b", REGISTRY_USERNAME: "n" })
       const error = yield* Effect.flip(read({ ...secrets, GC_BATCH: "0" }))
       for (const thing of [config, error])
         for (const shown of [String(thing), JSON.stringify(thing), inspect(thing, { depth: null })])

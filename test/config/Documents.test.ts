@@ -48,7 +48,7 @@ describe("the generated parts of the documents", async () => {
 
 describe("a variable", () => {
   const known = new Set(Object.values(settings).map(({ env }) => env))
-  const mentioned = /\b(?:GC|S3|CATALOG|COLLECTOR|DATABASE|FILES|DATA)_[A-Z][A-Z_]*[A-Z]\b/g
+  const mentioned = /\b(?:GC|S3|CATALOG|COLLECTOR|DATABASE|FILES|DATA|SERVE|REGISTRY)_[A-Z][A-Z_]*[A-Z]\b/g
   for (const path of [...documents, ...filesBelow("src", ".ts")]) {
     const names = [...new Set(text(path).match(mentioned))]
     if (names.length === 0) continue

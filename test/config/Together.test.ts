@@ -85,6 +85,31 @@ describe("settings that must fit together", () => {
       [/^GC_BLOB_PREFIX: must not overlap/]
     ],
     [
+      "a name needs its password",
+      { REGISTRY_USERNAME: "n" },
+      [/^REGISTRY_PASSWORD: missing, although REGISTRY_USERNAME/]
+    ],
+    [
+      "a password needs its name",
+      { REGISTRY_PASSWORD: "p" },
+      [/^REGISTRY_USERNAME: missing, although REGISTRY_PASSWORD/]
+    ],
+    [
+      "a name ends before the colon",
+      { REGISTRY_USERNAME: "a:b", REGISTRY_PASSWORD: "p" },
+      [/^REGISTRY_USERNAME: must not contain a colon/]
+    ],
+    [
+      "who lets everybody pull wants not everybody to push",
+      { REGISTRY_ANONYMOUS_PULL: "true" },
+      [/^REGISTRY_ANONYMOUS_PULL: .* everybody may push as well/]
+    ],
+    [
+      "an upload is not taken for dead while it may stand still",
+      { REGISTRY_UPLOAD_LEASE: "60 seconds" },
+      [/^REGISTRY_UPLOAD_LEASE: must be longer than SERVE_IDLE_TIMEOUT/]
+    ],
+    [
       "one contradiction hides no other",
       {
         S3_BUCKET: "b",

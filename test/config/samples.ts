@@ -98,6 +98,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   shutdownDeadline: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.shutdownDeadline)),
   grace: sampled("2 hours", "8 seconds", 7_200_000, (c) => millis(c.sweep.grace)),
   quarantine: sampled("0 seconds", "8 seconds", 0, (c) => millis(c.sweep.quarantine)),
+  untaggedGrace: sampled("none", "8 seconds", null, (c) => c.sweep.untaggedGrace),
   uploadPrefix: sampled("staged/", "x/", "staged/", (c) => c.sweep.uploadPrefix),
   uploadGrace: sampled("7 days", "8 seconds", 604_800_000, (c) => millis(c.sweep.uploadGrace)),
   leftoverEvery: sampled("7 days", "8 seconds", 604_800_000, (c) => millis(c.sweep.leftoverEvery)),
@@ -118,5 +119,22 @@ export const samples: Record<keyof typeof settings, Sample> = {
   clockTolerance: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.clockTolerance)),
   mixedSettings: sampled("allow", "refuse", "allow", (c) => c.sweep.mixedSettings),
   collectorId: sampled("one", "two", "one", (c) => c.sweep.collectorId),
-  presence: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.presence))
+  presence: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.presence)),
+  serveHost: sampled("0.0.0.0", "::1", "0.0.0.0", (c) => c.registry.host),
+  servePort: sampled("7", "8", 7, (c) => c.registry.port),
+  serveBodiesMax: sampled("7", "8", 7, (c) => c.registry.bodiesMax),
+  serveIdleTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.registry.idleTimeout)),
+  serveManifestMax: sampled("7", "8", 7, (c) => c.registry.manifestMaxBytes),
+  registryUsername: sampled("one", "two", "one", (c) => c.registry.credentials?.username, {
+    REGISTRY_PASSWORD: "p"
+  }),
+  registryPassword: sampled("p", "x", "p", (c) => revealed(c.registry.credentials?.password), {
+    REGISTRY_USERNAME: "one"
+  }),
+  registryToken: sampled("t", "x", "t", (c) => revealed(c.registry.token)),
+  registryAnonymousPull: sampled("true", "false", true, (c) => c.registry.anonymousPull, {
+    REGISTRY_TOKEN: "t"
+  }),
+  registryHold: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.registry.hold)),
+  registryUploadLease: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.registry.uploadLease))
 }
