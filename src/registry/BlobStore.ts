@@ -104,11 +104,13 @@ export class BlobStore extends Context.Service<
     readonly stat: (digest: Digest) => Effect.Effect<Option.Option<BlobStat>, DatabaseError>
     /**
      * The blob's bytes, or those of `range`. A reader needs a reference or a pin to be safe from collectors. A blob that
-     * moves to another key before its first byte is read is followed.
+     * moves to another key before its first byte is read is followed. Whoever has just found it at `key` says so, and the
+     * database is asked only if it has moved.
      */
     readonly open: (
       digest: Digest,
-      range?: ByteRange
+      range?: ByteRange,
+      key?: ObjectKey
     ) => Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError>
   }
 >()("artifact-gc/registry/BlobStore") {
@@ -137,7 +139,7 @@ export class BlobStore extends Context.Service<
           pin: Effect.fn("BlobStore.pin")((digest, duration) => pin(writer, digest, duration)),
           unpin: database.blobs.unpin,
           stat: database.blobs.locate,
-          open: (digest, range) => open(writer, digest, range)
+          open: (digest, range, key) => open(writer, digest, range, key ?? null)
         })
       })
     )
@@ -170,12 +172,27 @@ const movesMax = 3
 const open = (
   { database, storage }: Writer,
   digest: Digest,
-  range: ByteRange | undefined
+  range: ByteRange | undefined,
+  known: ObjectKey | null
 ): Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError> => {
+  type Bytes = Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError>
+  const at = (key: ObjectKey, left: number): Bytes =>
+    Stream.suspend(() => {
+      let hasBegun = false
+      const bytes = Stream.map(storage.get(key, range), (chunk) => {
+        hasBegun = true
+        return chunk
+      })
+      return Stream.catchIf(
+        bytes,
+        (error) => error.reason === "NotFound" && !hasBegun && left > 0,
+        (error) => from(left - 1, { key, error })
+      )
+    })
   const from = (
     left: number,
     gone: { readonly key: ObjectKey; readonly error: StorageError } | null
-  ): Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError> =>
+  ): Bytes =>
     Stream.unwrap(
       Effect.gen(function* () {
         const found = yield* database.blobs.locate(digest)
@@ -183,17 +200,8 @@ const open = (
         const { key } = found.value
         // The row says that the object is there: that is for the audit.
         if (gone?.key === key) return yield* gone.error
-        let hasBegun = false
-        const bytes = Stream.map(storage.get(key, range), (chunk) => {
-          hasBegun = true
-          return chunk
-        })
-        return Stream.catchIf(
-          bytes,
-          (error) => error.reason === "NotFound" && !hasBegun && left > 0,
-          (error) => from(left - 1, { key, error })
-        )
+        return at(key, left)
       })
     )
-  return from(movesMax, null)
+  return known === null ? from(movesMax, null) : at(known, movesMax)
 }
