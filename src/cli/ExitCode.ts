@@ -28,7 +28,7 @@ export const exitCodes = [
   ],
   [
     130,
-    "A command other than `run` was interrupted; the batch in hand was finished. Or a second signal ended any command at once."
+    "A command other than `run` and `serve` was interrupted; the batch in hand was finished. Or a second signal ended any command at once."
   ]
 ] as const
 
@@ -38,6 +38,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   ConfigInvalid: 2,
   ShowHelp: 2,
   TreeUnreadable: 2,
+  ListenRefused: 2,
   SchemaRefused: 4,
   ClockRefused: 4,
   SettingsRefused: 4,

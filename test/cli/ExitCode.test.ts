@@ -11,6 +11,7 @@ import { DatabaseError } from "../../src/domain/DatabaseError.ts"
 import { SchemaRefused } from "../../src/domain/SchemaRefused.ts"
 import { StorageError } from "../../src/domain/StorageError.ts"
 import { emptyPhase, phaseNames, type SweepReport, totalsOf } from "../../src/domain/SweepReport.ts"
+import { ListenRefused } from "../../src/http/Server.ts"
 
 const source = new URL("../../src/", import.meta.url).pathname
 
@@ -42,6 +43,11 @@ describe("the exit code", () => {
     ["of a command line that cannot be used is 2", help([unknown]), 2],
     ["of a configuration that cannot be used is 2", new ConfigInvalid({ problems: ["X: y"] }), 2],
     ["of a tree that cannot be read is 2", new TreeUnreadable({ path: "/x", cause: new Error("ENOENT") }), 2],
+    [
+      "of an address that cannot be listened on is 2",
+      new ListenRefused({ host: "127.0.0.1", port: 5000, code: "EADDRINUSE" }),
+      2
+    ],
     [
       "of a catalogue that is refused is 4",
       new SchemaRefused({ problems: [{ kind: "NoReferences", table: "t", problem: "p", fix: "f" }] }),
@@ -77,14 +83,23 @@ describe("the exit code", () => {
   })
 
   it("of every error of this program has been thought of", () => {
-    /** They reach only who calls the blob store, or end a phase and stand in its report. */
+    /** They reach only who calls the blob store or the registry, or end a phase and stand in its report. */
     const elsewhere = [
       "DigestMismatch",
       "SizeMismatch",
       "DigestUnsupported",
       "BlobUnknown",
       "UploadExpired",
-      "LeftoversImplausible"
+      "LeftoversImplausible",
+      "UploadUnknown",
+      "OffsetMismatch",
+      "UploadBusy",
+      "BlobNeeded",
+      "ManifestInvalid",
+      "ManifestMissingBlobs",
+      "ManifestNeeded",
+      "ManifestUnknown",
+      "RepositoryUnknown"
     ]
     const tags = readdirSync(source, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts") && !name.startsWith("testing"))
