@@ -127,7 +127,9 @@ const documentLookalike = lookalikesOf(documentKeys)
 const descriptorLookalike = lookalikesOf(descriptorKeys)
 
 const plainKeys = (document: Json): Result.Result<void, string> => {
-  const descriptors = [document.config, document.subject, document.layers, document.manifests].flat()
+  const descriptors = [document.config, document.subject, document.layers, document.manifests]
+    .flat()
+    .filter((one) => one !== undefined && one !== null)
   if (descriptors.length > descriptorsMax) {
     return Result.fail(`it has more than ${descriptorsMax} descriptors`)
   }
