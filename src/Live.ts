@@ -10,20 +10,37 @@ import type { DatabaseError } from "./domain/DatabaseError.ts"
 import type { SchemaRefused } from "./domain/SchemaRefused.ts"
 import type { StorageError } from "./domain/StorageError.ts"
 import { BlobStore } from "./registry/BlobStore.ts"
+import { Repositories } from "./registry/Repositories.ts"
+import { Uploads } from "./registry/Uploads.ts"
 import * as Files from "./storage/Files.ts"
 import * as S3 from "./storage/S3.ts"
 import type { Storage } from "./storage/Storage.ts"
 import { Sweep } from "./sweep/Sweep.ts"
 
-export type Services = Database | Storage | Sweep | BlobStore | Vital | SqlClient.SqlClient
+export type Services =
+  | Database
+  | Storage
+  | Sweep
+  | BlobStore
+  | Uploads
+  | Repositories
+  | Vital
+  | SqlClient.SqlClient
 export type LiveError = EmbeddedPostgresError | DatabaseError | SchemaRefused | StorageError
 
 /** Everything the commands need. Building it starts an embedded PostgreSQL where the configuration says so. */
-export const layer = (configuration: Configuration): Layer.Layer<Services, LiveError> =>
-  Layer.mergeAll(
-    Sweep.layer(configuration.sweep),
-    BlobStore.layer({ prefix: configuration.blobPrefix })
-  ).pipe(Layer.provideMerge(Layer.mergeAll(databaseLayer(configuration), storageLayer(configuration.place))))
+export const layer = (configuration: Configuration): Layer.Layer<Services, LiveError> => {
+  const { blobPrefix, registry, sweep } = configuration
+  const { hold, uploadLease } = registry
+  return Layer.mergeAll(
+    Sweep.layer(sweep),
+    Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),
+    Repositories.layer({ hold })
+  ).pipe(
+    Layer.provideMerge(BlobStore.layer({ prefix: blobPrefix, uploadLease })),
+    Layer.provideMerge(Layer.mergeAll(databaseLayer(configuration), storageLayer(configuration.place)))
+  )
+}
 
 /**
  * What the process cannot live without: fails when the embedded PostgreSQL ends by itself, so that whoever supervises

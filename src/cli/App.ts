@@ -9,15 +9,17 @@ import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
 import * as Restore from "./RestoreCommand.ts"
 import * as Run from "./RunCommand.ts"
+import * as Serve from "./ServeCommand.ts"
 import * as Sweep from "./SweepCommand.ts"
 
 export const version = "0.1.0"
 
 export const app = Command.make("artifact-gc").pipe(
   Command.withDescription(
-    "Collects garbage from an artifact store: blobs that nothing refers to and uploads that nobody finished. Settings come from flags, then the environment; without DATABASE_URL and a store it works on an embedded PostgreSQL and files. Secrets (DATABASE_URL, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN) are read from the environment only."
+    "An OCI registry that cleans itself, and the garbage collector for artifact stores: blobs that nothing refers to and uploads that nobody finished go. Settings come from flags, then the environment; without DATABASE_URL and a store it works on an embedded PostgreSQL and files. Secrets (DATABASE_URL, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN, REGISTRY_PASSWORD, REGISTRY_TOKEN) are read from the environment only."
   ),
   Command.withSubcommands([
+    Serve.command,
     Run.command,
     Sweep.command,
     Migrate.command,

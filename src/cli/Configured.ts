@@ -40,14 +40,20 @@ export const allFlags = { settings: flagsOf(settings) }
 
 type Given = { readonly settings: Readonly<Record<string, Option.Option<string>>> }
 
-/** The configuration from the flags given, then the environment, then the defaults. */
-export const configuration = (given: Given): Effect.Effect<Configuration, ConfigInvalid> => {
+/** The configuration from the flags given, then the environment, then `otherwise`, then the defaults. */
+export const configuration = (
+  given: Given,
+  otherwise: Readonly<Record<string, string>> = {}
+): Effect.Effect<Configuration, ConfigInvalid> => {
   const flags = Object.fromEntries(
     Object.entries(given.settings).flatMap(([env, value]) =>
       Option.isSome(value) ? [[env, value.value]] : []
     )
   )
-  const provider = ConfigProvider.fromEnvRecord(flags).pipe(ConfigProvider.orElse(ConfigProvider.fromEnv()))
+  const provider = ConfigProvider.fromEnvRecord(flags).pipe(
+    ConfigProvider.orElse(ConfigProvider.fromEnv()),
+    ConfigProvider.orElse(ConfigProvider.fromEnvRecord(otherwise))
+  )
   return Effect.provide(load, ConfigProvider.layer(provider))
 }
 

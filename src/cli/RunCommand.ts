@@ -26,29 +26,48 @@ export const command = Command.make(
 
 /** Sweeps until a signal comes. Refuses to start on a store or a catalogue it cannot work with. */
 export const serve = Effect.fnUntraced(function* (config: Configuration, json: boolean) {
-  const database = yield* Database
-  const storage = yield* Storage
   const exit = yield* SignalExit
   exit.code = 0
+  yield* Effect.logInfo(yield* inspected)
+  yield* graceful(config.shutdownDeadline, (stop) => collecting(config, stop, { json }))
+})
+
+/** Store and catalogue, found fit to be collected; in words. */
+export const inspected = Effect.gen(function* () {
+  const database = yield* Database
+  const storage = yield* Storage
   yield* storage.probe
   const references = yield* database.inspect
-  yield* Effect.logInfo(
-    `Collecting from ${database.description} and ${storage.description}. Blobs are kept by ${references.map((r) => `${r.table}.${r.column}`).join(", ")}.`
-  )
-  if (config.when._tag === "cron") yield* announceNext(config.when, config.jitter)
-  yield* graceful(config.shutdownDeadline, (stop) =>
-    reports({ when: config.when, jitter: config.jitter, stop }).pipe(
-      Stream.runForEach((report) =>
-        Effect.gen(function* () {
-          yield* log(report)
-          if (json) yield* Console.log(JSON.stringify(report))
-          const stopping = yield* Effect.raceFirst(Effect.as(stop, true), Effect.succeed(false))
-          if (!stopping) yield* announceNext(config.when, config.jitter)
-        })
-      )
+  return `Collecting from ${database.description} and ${storage.description}. Blobs are kept by ${references.map((r) => `${r.table}.${r.column}`).join(", ")}.`
+})
+
+interface Saying {
+  readonly json: boolean
+  /** Whether a sweep that found nothing to do, and the time of the next, go unsaid. */
+  readonly quiet?: boolean
+}
+
+/** Sweeps on the schedule until `stop` completes and the batch in hand is finished. */
+export const collecting = Effect.fnUntraced(function* (
+  { when, jitter }: Configuration,
+  stop: Effect.Effect<void>,
+  { json, quiet = false }: Saying
+) {
+  if (when._tag === "cron") yield* announceNext(when, jitter)
+  yield* reports({ when, jitter, stop }).pipe(
+    Stream.runForEach((report) =>
+      Effect.gen(function* () {
+        if (!quiet || hasNews(report)) yield* log(report)
+        if (json) yield* Console.log(JSON.stringify(report))
+        const stopping = yield* Effect.raceFirst(Effect.as(stop, true), Effect.succeed(false))
+        if (!stopping && !quiet) yield* announceNext(when, jitter)
+      })
     )
   )
 })
+
+const hasNews = (report: SweepReport): boolean =>
+  report.outcome !== "complete" || report.totals.eligible > 0 || Text.findingsOf(report).length > 0
 
 /** One line a sweep; the whole report in its annotations, where machines look. */
 const log = (report: SweepReport) => {

@@ -12,11 +12,13 @@ const lastResortMillis = 2000
 
 /**
  * Runs `work(stop)` in a fibre of its own. When the caller is interrupted, which is what the runtime makes of SIGINT
- * and SIGTERM, `stop` completes; `work` has until `deadline` to end by itself and is interrupted then.
+ * and SIGTERM, `stop` completes; `work` has until `deadline` to end by itself and is interrupted then. `inHand` says what
+ * it is that ends.
  */
 export const graceful = <A, E, R>(
   deadline: Duration.Duration,
-  work: (stop: Effect.Effect<void>) => Effect.Effect<A, E, R>
+  work: (stop: Effect.Effect<void>) => Effect.Effect<A, E, R>,
+  inHand = "the batch in hand"
 ): Effect.Effect<A, E, R> =>
   Effect.gen(function* () {
     const stop = yield* Deferred.make<void>()
@@ -26,13 +28,13 @@ export const graceful = <A, E, R>(
         endAtOnceOn(["SIGINT", "SIGTERM"], Duration.toMillis(deadline) + lastResortMillis)
       )
       yield* Effect.logInfo(
-        `Stopping: finishing the batch in hand, within ${Text.span(Duration.toMillis(deadline))}. A second signal ends at once.`
+        `Stopping: finishing ${inHand}, within ${Text.span(Duration.toMillis(deadline))}. A second signal ends at once.`
       )
       yield* Deferred.succeed(stop, undefined)
       const ended = yield* Effect.timeoutOption(Fiber.await(fiber), deadline)
       if (ended._tag === "Some") return yield* Effect.logInfo("Stopped.")
       yield* Effect.logWarning(
-        "The deadline is over: cutting off the batch in hand. Its keys wait for their lease to end."
+        `The deadline is over: cutting off ${inHand}. Keys being deleted wait for their lease to end.`
       )
       yield* Fiber.interrupt(fiber)
     })

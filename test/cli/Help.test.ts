@@ -24,7 +24,18 @@ const run = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   }
 })
 
-const subcommands = ["run", "sweep", "migrate", "journal", "condemned", "restore", "breaker", "audit", "demo"]
+const subcommands = [
+  "serve",
+  "run",
+  "sweep",
+  "migrate",
+  "journal",
+  "condemned",
+  "restore",
+  "breaker",
+  "audit",
+  "demo"
+]
 
 describe("help", () => {
   it.effect("of the program names every command", () =>

@@ -1,0 +1,109 @@
+/** `artifact-gc serve`: the registry, and the collector beside it in the same process. */
+import { Console, Deferred, Effect, Layer } from "effect"
+import { Command, Flag } from "effect/cli"
+import { HttpServer } from "effect/http"
+import { ConfigInvalid, type Configuration } from "../Config.ts"
+import { registryWarnings } from "../config/Registry.ts"
+import { Database } from "../database/Database.ts"
+import * as Server from "../http/Server.ts"
+import { Storage } from "../storage/Storage.ts"
+import { allFlags, configuration, withServices } from "./Configured.ts"
+import { collecting, inspected } from "./RunCommand.ts"
+import { graceful, SignalExit } from "./Shutdown.ts"
+import { jsonFlag } from "./SweepCommand.ts"
+import * as Try from "./serve/Try.ts"
+
+export const command = Command.make(
+  "serve",
+  {
+    collect: Flag.Boolean("collect").pipe(
+      Flag.withDescription(
+        "Collect garbage in this process too; --no-collect leaves it to `artifact-gc run`"
+      ),
+      Flag.withDefault(true)
+    ),
+    trying: Flag.Boolean("try").pipe(
+      Flag.withDescription(
+        "On embedded defaults, with waits of seconds, so that one can watch a collection; not for images that matter"
+      ),
+      Flag.withDefault(false)
+    ),
+    json: jsonFlag,
+    ...allFlags
+  },
+  Effect.fnUntraced(function* ({ collect, trying, json, ...given }) {
+    const config = yield* configuration(given, trying ? Try.shortWaits : {})
+    if (trying && config.place._tag === "External") {
+      return yield* new ConfigInvalid({
+        problems: ["DATABASE_URL: --try works on embedded defaults only; unset it, or leave out --try"]
+      })
+    }
+    yield* withServices(config, serve(config, { collect, trying, json }))
+  })
+).pipe(
+  Command.withDescription(
+    "Serve an OCI registry, to which docker and others push, and collect its garbage, until stopped; SIGTERM lets requests and the batch in hand end and exits 0"
+  )
+)
+
+interface Manner {
+  readonly collect: boolean
+  readonly trying: boolean
+  readonly json: boolean
+}
+
+/**
+ * Serves until a signal comes. Refuses to start on a store or a catalogue it cannot work with, and on an address that
+ * another process has, before anything is collected.
+ */
+const serve = Effect.fnUntraced(function* (config: Configuration, manner: Manner) {
+  const exit = yield* SignalExit
+  exit.code = 0
+  const collected = yield* inspected
+  const listening = yield* Deferred.make<void>()
+  yield* graceful(
+    config.shutdownDeadline,
+    (stop) => {
+      const collector = Effect.andThen(
+        Deferred.await(listening),
+        collecting(config, stop, { json: manner.json, quiet: manner.trying })
+      )
+      const server = Effect.gen(function* () {
+        const { address } = yield* HttpServer.HttpServer
+        yield* announce(config, manner, HttpServer.formatAddress(address), collected)
+        yield* Deferred.succeed(listening, undefined)
+        yield* stop
+      }).pipe(Effect.provide(serverLayer(config)))
+      return Effect.all(manner.collect ? [server, collector] : [server], { concurrency: 2, discard: true })
+    },
+    manner.collect ? "requests under way and the batch in hand" : "requests under way"
+  )
+})
+
+const serverLayer = ({ registry, shutdownDeadline }: Configuration) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const { skew } = yield* Database
+      const { probe } = yield* Storage
+      return Server.layer({ ...registry, shutdownDeadline, ready: Effect.andThen(skew, probe) })
+    })
+  )
+
+const announce = Effect.fnUntraced(function* (
+  config: Configuration,
+  { collect, trying, json }: Manner,
+  url: string,
+  collected: string
+) {
+  for (const warning of registryWarnings(config.registry)) yield* Effect.logWarning(warning)
+  yield* Effect.logInfo(`Serving an OCI registry at ${url}.`)
+  yield* Effect.logInfo(
+    collect ? collected : "Not collecting: run `artifact-gc run` beside it, or garbage stays for ever."
+  )
+  if (trying) {
+    yield* Effect.logWarning(
+      "--try: the waits are seconds. What is not tagged soon goes soon; a sweep that finds nothing to do goes unsaid."
+    )
+  }
+  if (!json && (trying || process.stdout.isTTY)) yield* Console.log(Try.commands(config, url, collect))
+})

@@ -1,0 +1,81 @@
+/**
+ * What makes `serve` a thing to try: waits so short that one can watch a collection, and the commands to type.
+ *
+ * The waits fit together: a push from its first layer to its manifest may take REGISTRY_HOLD and GC_GRACE and
+ * GC_QUARANTINE together, and an image that was pushed and deleted at once is gone a little after that.
+ */
+import { join } from "node:path"
+import { Duration } from "effect"
+import type { Configuration } from "../../Config.ts"
+import * as Text from "../Text.ts"
+
+/** Read after flags and environment, so whatever is set there wins. */
+export const shortWaits: Readonly<Record<string, string>> = {
+  GC_INTERVAL: "2 seconds",
+  GC_JITTER: "0 seconds",
+  GC_GRACE: "10 seconds",
+  GC_QUARANTINE: "5 seconds",
+  GC_UNTAGGED_GRACE: "10 seconds",
+  GC_UPLOAD_GRACE: "2 minutes",
+  GC_LEFTOVER_EVERY: "1 minute",
+  GC_LEFTOVER_GRACE: "2 minutes",
+  REGISTRY_HOLD: "1 minute",
+  REGISTRY_UPLOAD_LEASE: "2 minutes"
+}
+
+/** The commands of the first minute, on a server at `url`. */
+export const commands = (config: Configuration, url: string, isCollecting: boolean): string => {
+  const { place, registry } = config
+  const base = reachable(url)
+  const address = new URL(base).host
+  const image = `${address}/hello:1`
+  const [login, user] =
+    registry.credentials === undefined
+      ? [[], ""]
+      : [[`docker login ${address}`], ` -u '${registry.credentials.username}'`]
+  const bearer =
+    registry.credentials === undefined && registry.token !== undefined
+      ? ' -H "Authorization: Bearer $REGISTRY_TOKEN"'
+      : ""
+  const back = isCollecting ? `   # its space is back ${within(config)}` : ""
+  const look = place._tag === "Embedded" ? [`du -sh ${join(place.directory, "objects")}`] : []
+  return [
+    `Serving a registry at ${address}. To try it, in another terminal:`,
+    "",
+    ...indented([
+      ...login,
+      "docker pull hello-world",
+      `docker tag hello-world ${image}`,
+      `docker push ${image}`,
+      `docker pull ${image}`,
+      `curl${user}${bearer} -X DELETE ${base}/v2/hello/manifests/1${back}`,
+      ...look
+    ]),
+    "",
+    "Or without docker, with an image in a file (docker-archive) or a directory (OCI layout):",
+    "",
+    ...indented([
+      `skopeo copy --dest-tls-verify=false docker-archive:image.tar docker://${image}`,
+      `crane push --insecure image.tar ${image}`
+    ]),
+    ""
+  ].join("\n")
+}
+
+const indented = (lines: ReadonlyArray<string>) => lines.map((line) => `  ${line}`)
+
+/** Every address is none to type. */
+const reachable = (url: string): string => {
+  const at = new URL(url)
+  if (at.hostname === "0.0.0.0" || at.hostname === "[::]") at.hostname = "127.0.0.1"
+  return at.origin
+}
+
+/** From the end of all holds, at the latest; each step waits for the sweep that sees it. */
+const within = ({ registry, sweep, when }: Configuration): string => {
+  if (sweep.untaggedGrace === null) return "when the manifest is deleted too, by its digest"
+  if (when._tag === "cron") return "after sweeps at the times of GC_CRON"
+  const held = Duration.max(sweep.untaggedGrace, registry.hold)
+  const waits = [held, sweep.grace, sweep.quarantine, sweep.deleteDelay, Duration.times(when.interval, 4)]
+  return `within ${Text.span(Duration.toMillis(waits.reduce(Duration.sum)))}`
+}
