@@ -13,10 +13,11 @@ import * as Report from "./harness/Report.ts"
 import * as Repository from "./harness/Repository.ts"
 import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
+import { question as list } from "./List.ts"
 import { question as sweep } from "./Sweep.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep]
+const questions: ReadonlyArray<Question> = [sweep, list]
 
 const usage = () =>
   [

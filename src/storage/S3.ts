@@ -31,12 +31,13 @@ import {
 import { Duration, Effect, Layer, Redacted, Ref, Stream } from "effect"
 import { exactly } from "./body.ts"
 import { Storage } from "./Storage.ts"
-import type { Bucket, Calls, Dated } from "./s3/Bucket.ts"
+import type { Bucket, Calls, Dated, Listing } from "./s3/Bucket.ts"
 import { skew } from "./s3/clock.ts"
 import { copyMaxBytes, copyObject } from "./s3/copying.ts"
 import { deleteObjects } from "./s3/deletion.ts"
 import { fromClient, scrubber } from "./s3/failure.ts"
 import { list, probe } from "./s3/listing.ts"
+import { readListing } from "./s3/listingText.ts"
 import { abortUpload, listUploads } from "./s3/multipart.ts"
 import * as Requests from "./s3/Requests.ts"
 import { headObject, openObject } from "./s3/reading.ts"
@@ -186,7 +187,7 @@ const callsOf = (client: S3Client, Bucket: string): Calls => ({
     const from = token === undefined ? { StartAfter: after } : { ContinuationToken: token }
     // XML has no way to write all the keys that S3 takes, hence the encoding.
     const command = new ListObjectsV2Command({ Bucket, Prefix, MaxKeys, EncodingType: "url", ...from })
-    return client.send(command, { abortSignal })
+    return sendToList(client, command, abortSignal)
   },
   listVersions: (Prefix, { id: VersionIdMarker, key: KeyMarker }, abortSignal) => {
     const from = { KeyMarker, VersionIdMarker }
@@ -274,6 +275,35 @@ const callsOf = (client: S3Client, Bucket: string): Calls => ({
     return dated ?? { date: undefined, sentAt: 0, answeredAt: 0 }
   }
 })
+
+/**
+ * The SDK signs, sends, and reads errors; its parser would take most of a listing's time. So the document is read before
+ * it comes there, which then has nothing to read, unless it is of a form that only the SDK knows.
+ */
+const sendToList = async (
+  client: S3Client,
+  command: ListObjectsV2Command,
+  abortSignal: AbortSignal
+): Promise<Listing> => {
+  let listing: Listing | undefined
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      const response = result.response as { readonly statusCode?: number; body?: unknown }
+      if (response.statusCode !== 200 || !(response.body instanceof Readable)) return result
+      const bytes = Buffer.concat(await response.body.toArray())
+      listing = readListing(bytes.toString("utf8"))
+      response.body = listing === undefined ? bytes : nothingListed
+      return result
+    },
+    // The last step before the network and the first behind it.
+    { step: "deserialize", name: "listing" }
+  )
+  const answer = await client.send(command, { abortSignal })
+  return listing ?? answer
+}
+
+const nothingListed = Buffer.from("<ListBucketResult/>")
 
 /** A key as a source, which is a path: its slashes stay. */
 const copySource = (bucket: string, key: string): string =>

@@ -1,0 +1,66 @@
+/**
+ * A store that only lists: pages of 1000 keys as AWS writes them, made before they are asked for, so that the listing
+ * client is what is measured. It runs in the process that waits for the contender.
+ */
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { insist } from "../harness/Question.ts"
+import type { S3Place } from "../harness/Servers.ts"
+
+export const pageKeys = 1000
+
+/** Digits by which a page's keys differ from those of the next. */
+const digits = 8
+
+/** The key at `index`, in key order. */
+export const keyAt = (index: number): string => {
+  const page = String(Math.floor(index / pageKeys)).padStart(digits, "0")
+  const place = String(index % pageKeys).padStart(4, "0")
+  return `blobs/sha256/${page}${place}${"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d"}/2c624232-cdd2-4177-8d2b-7f4d3c1d1a5e`
+}
+
+const entry = (key: string, sizeBytes: number) =>
+  `<Contents><Key>${key}</Key><LastModified>2026-11-25T04:35:12.000Z</LastModified><ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>${sizeBytes}</Size><StorageClass>STANDARD</StorageClass></Contents>`
+
+/** A page with a gap where its number goes, and where the gaps are. */
+const makeTemplate = (isLast: boolean) => {
+  const mark = "#".repeat(digits)
+  const entries = Array.from({ length: pageKeys }, (_, index) =>
+    entry(keyAt(index).replace("0".repeat(digits), mark), index)
+  )
+  const more = isLast ? "" : `<NextContinuationToken>${mark}</NextContinuationToken>`
+  const text = `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name><Prefix>blobs/</Prefix><KeyCount>${pageKeys}</KeyCount><MaxKeys>${pageKeys}</MaxKeys><EncodingType>url</EncodingType><IsTruncated>${!isLast}</IsTruncated>${more}${entries.join("")}</ListBucketResult>`
+  const gaps: Array<number> = []
+  for (let at = text.indexOf(mark); at !== -1; at = text.indexOf(mark, at + digits)) gaps.push(at)
+  return { bytes: Buffer.from(text), gaps }
+}
+
+export interface Pages {
+  readonly place: S3Place
+  readonly close: () => void
+}
+
+/** Lists `pages` pages. A continuation token is the number of the page before. */
+export const start = async (like: S3Place, pages: number): Promise<Pages> => {
+  const middle = makeTemplate(false)
+  const last = makeTemplate(true)
+  const server = createServer((request, response) => {
+    const token = new URL(request.url ?? "", "http://store").searchParams.get("continuation-token")
+    const number = token === null ? 0 : Number(token) + 1
+    const { bytes, gaps } = number < pages - 1 ? middle : last
+    const page = Buffer.from(bytes)
+    const text = String(number).padStart(digits, "0")
+    for (const gap of gaps) page.write(text, gap, "latin1")
+    response.writeHead(200, { "content-type": "application/xml", "content-length": page.length }).end(page)
+  })
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening))
+  const address: AddressInfo | string | null = server.address()
+  insist(typeof address === "object" && address !== null, "the store that lists does not listen")
+  return {
+    place: { ...like, endpoint: `http://127.0.0.1:${address.port}` },
+    close: () => {
+      server.closeAllConnections()
+      server.close()
+    }
+  }
+}
