@@ -6,6 +6,7 @@
  *
  * It does not create buckets, and changes nothing of their configuration.
  */
+import { createHash } from "node:crypto"
 import { Readable } from "node:stream"
 import {
   AbortMultipartUploadCommand,
@@ -35,6 +36,7 @@ import type { Bucket, Calls, Dated, Listing } from "./s3/Bucket.ts"
 import { skew } from "./s3/clock.ts"
 import { copyMaxBytes, copyObject } from "./s3/copying.ts"
 import { deleteObjects } from "./s3/deletion.ts"
+import { aws } from "./s3/dialect.ts"
 import { fromClient, scrubber } from "./s3/failure.ts"
 import { list, probe } from "./s3/listing.ts"
 import { readListing } from "./s3/listingText.ts"
@@ -124,14 +126,14 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
     failed
   )
   const bucket: Bucket = { name: options.bucket, calls: callsOf(client, options.bucket), requests, failed }
-  const hasBatches = yield* Ref.make(true)
+  const dialect = yield* Ref.make(aws)
   const remove = options.versionedDelete === "versions" ? deleteVersions : deleteObjects
 
   return Storage.of({
     description: `s3://${options.bucket} at ${options.endpoint ?? `AWS ${options.region}`}`,
     probe: probe(bucket),
     list: (prefix, options) => list(bucket, prefix, options?.after),
-    delete: (keys) => remove(bucket, hasBatches, keys),
+    delete: (keys) => remove(bucket, dialect, keys),
     put: Effect.fn("S3.put")((key, body, sizeBytes, options) =>
       upload(bucket, multipartAboveBytes, key, exactly(body, key, sizeBytes), sizeBytes, options)
     ),
@@ -201,9 +203,20 @@ const callsOf = (client: S3Client, Bucket: string): Calls => ({
   },
   listParts: (upload, PartNumberMarker, abortSignal) =>
     client.send(new ListPartsCommand({ Bucket, ...upload, PartNumberMarker }), { abortSignal }),
-  deleteBatch: (targets, abortSignal) => {
+  deleteBatch: (targets, withMd5, abortSignal) => {
     const Objects = targets.map(({ key, versionId }) => ({ Key: key, VersionId: versionId }))
-    return client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }), { abortSignal })
+    const command = new DeleteObjectsCommand({ Bucket, Delete: { Objects } })
+    if (withMd5) {
+      command.middlewareStack.add(
+        (next) => (args) => {
+          addMd5(args.request)
+          return next(args)
+        },
+        // Behind the checksum, and before signing, which must cover it.
+        { step: "build", name: "md5", priority: "low" }
+      )
+    }
+    return client.send(command, { abortSignal })
   },
   deleteOne: ({ key, versionId }, abortSignal) =>
     client.send(new DeleteObjectCommand({ Bucket, Key: key, VersionId: versionId }), { abortSignal }),
@@ -275,6 +288,13 @@ const callsOf = (client: S3Client, Bucket: string): Calls => ({
     return dated ?? { date: undefined, sentAt: 0, answeredAt: 0 }
   }
 })
+
+/** In place of the checksum by which the SDK has replaced it. */
+const addMd5 = (request: unknown): void => {
+  const { headers, body } = request as { readonly headers: Record<string, string>; readonly body?: unknown }
+  for (const name of Object.keys(headers)) if (/^x-amz-(sdk-)?checksum-/i.test(name)) delete headers[name]
+  headers["content-md5"] = createHash("md5").update(String(body)).digest("base64")
+}
 
 /**
  * The SDK signs, sends, and reads errors; its parser would take most of a listing's time. So the document is read before

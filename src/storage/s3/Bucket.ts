@@ -26,8 +26,12 @@ export interface Calls {
   /** ListMultipartUploads with `encoding-type=url`. */
   readonly listUploads: (prefix: string, from: Marker, signal: AbortSignal) => Promise<UploadListing>
   readonly listParts: (upload: Upload, after: string | undefined, signal: AbortSignal) => Promise<PartListing>
-  /** DeleteObjects, not quiet. */
-  readonly deleteBatch: (targets: ReadonlyArray<Target>, signal: AbortSignal) => Promise<BatchAnswer>
+  /** DeleteObjects, not quiet; with a Content-MD5 in place of the SDK's checksum, if asked for. */
+  readonly deleteBatch: (
+    targets: ReadonlyArray<Target>,
+    withMd5: boolean,
+    signal: AbortSignal
+  ) => Promise<BatchAnswer>
   readonly deleteOne: (target: Target, signal: AbortSignal) => Promise<unknown>
   readonly put: (
     key: ObjectKey,

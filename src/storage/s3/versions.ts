@@ -4,13 +4,14 @@
  * A key counts as deleted when all its versions are. Its delete markers go last, and only when nothing else of it is
  * left: otherwise a version that cannot be deleted (a lock) would come to light again.
  */
-import { Effect, type Ref, Result } from "effect"
+import { Effect, Result } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { checkBatch } from "../refusals.ts"
 import { type DeleteFailure, deleteBatchMax } from "../Storage.ts"
 import type { Bucket, Marker, NamedVersion, Target, VersionListing } from "./Bucket.ts"
 import { deleteTargets, outcome } from "./deletion.ts"
+import type { DialectRef } from "./dialect.ts"
 import { misbehaved } from "./failure.ts"
 import { possibleKeys } from "./names.ts"
 
@@ -25,7 +26,7 @@ interface Versions {
 /** `Storage.delete` for a bucket with versions. The outcome has the first reason why something of a key is left. */
 export const deleteVersions = Effect.fn("S3.delete")(function* (
   bucket: Bucket,
-  hasBatches: Ref.Ref<boolean>,
+  dialect: DialectRef,
   keys: ReadonlyArray<ObjectKey>
 ) {
   yield* checkBatch(keys)
@@ -40,7 +41,7 @@ export const deleteVersions = Effect.fn("S3.delete")(function* (
   }
   const remove = Effect.fnUntraced(function* (targets: ReadonlyArray<Target>) {
     for (let start = 0; start < targets.length; start += deleteBatchMax) {
-      const failed = yield* deleteTargets(bucket, hasBatches, targets.slice(start, start + deleteBatchMax))
+      const failed = yield* deleteTargets(bucket, dialect, targets.slice(start, start + deleteBatchMax))
       for (const failure of failed) if (!failures.has(failure.key)) failures.set(failure.key, failure)
     }
   })
