@@ -309,6 +309,8 @@ const sweepOf = (values: Values, when: When | null): SweepSettings => ({
   scanPage: values.scanPage,
   batchMax: values.batch,
   deleteConcurrency: values.deleteConcurrency,
+  keysPerSecondMax: values.keysPerSecond,
+  requestsPerSecondMax: values.requestsPerSecond,
   maxDeletes: values.sweepMaxDeletes,
   maxDuration: values.sweepMaxDuration,
   attemptsMax: values.attemptsMax,

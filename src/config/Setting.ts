@@ -108,6 +108,24 @@ export const duration = (
 ): Setting<Duration.Duration> =>
   withDefault(env, 'a duration such as "90 seconds" or "1 hour"', atLeast(least), value, texts)
 
+/** A whole number; absent is `null`. */
+export const optionalInteger = (
+  env: string,
+  minimum: number,
+  maximum: number,
+  texts: Texts
+): Setting<number | null> => ({
+  env,
+  form: `a whole number from ${minimum} to ${maximum}`,
+  default: null,
+  ...texts,
+  secret: false,
+  config: Config.withDefault(
+    Config.schema(Schema.Int.check(Schema.isBetween({ minimum, maximum })), env),
+    null
+  )
+})
+
 /** A duration that follows another setting when it is not given. */
 export const optionalDuration = (
   env: string,

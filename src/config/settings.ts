@@ -9,6 +9,7 @@ import {
   integer,
   optionalChoice,
   optionalDuration,
+  optionalInteger,
   optionalText,
   optionalWord,
   secret,
@@ -186,9 +187,22 @@ const sizes = {
     tooHigh: "Not possible: the store refuses more."
   }),
   deleteConcurrency: integer("GC_DELETE_CONCURRENCY", 8, 1, 256, {
-    about: "Delete requests in flight. Eight hide 200 ms of latency at 36,000 keys a second.",
+    about:
+      "Delete requests in flight at most. Eight hide 200 ms of latency at 36,000 keys a second. A sweep begins with two, comes up to it as the store answers, and halves them when the store asks to slow down.",
     tooLow: "The sweep waits for the store.",
     tooHigh: "The store answers SlowDown, and the registry's own requests suffer."
+  }),
+  keysPerSecond: optionalInteger("GC_KEYS_PER_SECOND", 1, 1_000_000, {
+    about:
+      "Keys a second that this collector asks the store to delete at most. No ceiling by default: the collector slows down when the store says so. AWS allows 3,500 writes a second for each prefix, and counts each key of a batch.",
+    tooLow: "Garbage grows faster than it is collected.",
+    tooHigh: "The store asks to slow down before the ceiling is reached."
+  }),
+  requestsPerSecond: optionalInteger("GC_REQUESTS_PER_SECOND", 1, 100_000, {
+    about:
+      "Requests a second that this collector sends to the store at most: batches of deletes, pages of listings, aborts. A store without batches gets a request a key; there GC_KEYS_PER_SECOND is the ceiling.",
+    tooLow: "Listing takes hours: a page has 1000 keys.",
+    tooHigh: "The store's own limits come first."
   }),
   sweepMaxDeletes: integer("GC_SWEEP_MAX_DELETES", 1_000_000, 1, 1_000_000_000, {
     about: "Objects one sweep may delete; the next goes on where it ended.",

@@ -25,6 +25,8 @@ export interface DeleteOutcome {
   /** Gone now, whether or not they existed before. */
   readonly deleted: ReadonlyArray<ObjectKey>
   readonly failed: ReadonlyArray<DeleteFailure>
+  /** How often the store asked to slow down before it answered; default never. */
+  readonly throttled?: number | undefined
 }
 
 export interface DeleteFailure {

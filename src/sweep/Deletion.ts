@@ -13,6 +13,7 @@ import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 import { type DeleteFailure, Storage } from "../storage/Storage.ts"
+import type { Pace } from "./Pace.ts"
 import type { SweepSettings } from "./Settings.ts"
 import type { Tally } from "./Tally.ts"
 
@@ -44,7 +45,7 @@ export interface Deletion {
   ) => Effect.Effect<void, DatabaseError | StorageError>
 }
 
-export const make = Effect.fnUntraced(function* (settings: SweepSettings) {
+export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: Pace) {
   const { journal } = yield* Database
   const storage = yield* Storage
   let failuresInARow = 0
@@ -64,7 +65,10 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings) {
       Effect.fnUntraced(function* ({ key, uploadId }) {
         if (uploadId === null) return
         // Each would wait for the same time-outs.
-        const aborting = outage === null ? storage.abortMultipart({ key, uploadId }) : Effect.fail(outage)
+        const aborting =
+          outage === null
+            ? Effect.andThen(pace.asking, storage.abortMultipart({ key, uploadId }))
+            : Effect.fail(outage)
         const outcome = yield* Effect.result(aborting)
         if (Result.isSuccess(outcome)) return
         failures.set(key, outcome.failure)
@@ -100,7 +104,8 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings) {
     delete: Effect.fnUntraced(function* (claimed, tally) {
       const entries = yield* aborted(claimed, tally)
       if (entries.length === 0) return
-      const outcome = yield* Effect.result(storage.delete(entries.map((entry) => entry.key)))
+      const keys = entries.map((entry) => entry.key)
+      const outcome = yield* Effect.result(pace.deleting(keys.length, storage.delete(keys)))
       const now = yield* Clock.currentTimeMillis
       const random = yield* Random.next
       if (Result.isFailure(outcome)) {

@@ -21,6 +21,7 @@ import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { BreakerOpen } from "../domain/Refusals.ts"
 import { Storage, type StoredObject } from "../storage/Storage.ts"
 import type { Bounds } from "./Bounds.ts"
+import type { Pace } from "./Pace.ts"
 import type { SweepSettings } from "./Settings.ts"
 import type { Tally } from "./Tally.ts"
 
@@ -37,7 +38,12 @@ const handful = 10
 type Counts = Pick<LeftoverScan, "listed" | "unowned">
 
 /** Lists, and journals what nothing owns, when a pass is due or unfinished and no other collector is at it. */
-export const collect = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
+export const collect = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  pace: Pace,
+  tally: Tally
+) {
   const { leftovers } = yield* Database
   const shared = yield* bounds.share(timeShare)
   const exceeded = yield* shared.exceeded
@@ -46,7 +52,7 @@ export const collect = Effect.fnUntraced(function* (settings: SweepSettings, bou
   const every = Duration.toMillis(settings.leftoverEvery)
   const claimed = yield* leftovers.claim(now, now + Duration.toMillis(settings.lease), every)
   if (Option.isNone(claimed)) return
-  yield* goOn(settings, shared, tally, claimed.value).pipe(
+  yield* goOn(settings, shared, pace, tally, claimed.value).pipe(
     // One that is killed does not come here; its lease ends by itself.
     Effect.tapCause((cause) =>
       Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.ignore(leftovers.yield(claimed.value))
@@ -57,6 +63,7 @@ export const collect = Effect.fnUntraced(function* (settings: SweepSettings, bou
 const goOn = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
+  pace: Pace,
   tally: Tally,
   scan: LeftoverScan
 ) {
@@ -99,6 +106,7 @@ const goOn = Effect.fnUntraced(function* (
         yield* leftovers.yield(scan)
         return false
       }
+      yield* pace.asking
       ended = true
       return true
     })

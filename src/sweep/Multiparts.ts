@@ -9,6 +9,7 @@ import { Clock, Duration, Effect, Result, Stream } from "effect"
 import { Database } from "../database/Database.ts"
 import { type MultipartUpload, Storage } from "../storage/Storage.ts"
 import type { Bounds } from "./Bounds.ts"
+import type { Pace } from "./Pace.ts"
 import type { SweepSettings } from "./Settings.ts"
 import type { Tally } from "./Tally.ts"
 
@@ -19,6 +20,7 @@ const timeShare = 1 / 4
 export const collect = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
+  pace: Pace,
   tally: Tally,
   dryRun: boolean
 ) {
@@ -36,7 +38,8 @@ export const collect = Effect.fnUntraced(function* (
         tally.seen(page.length)
         const stale = page.filter(({ lastActivityAt }) => lastActivityAt <= cutoff)
         tally.kept("grace", page.length - stale.length)
-        yield* release(settings, bounds, tally, dryRun, stale)
+        yield* release(settings, bounds, pace, tally, dryRun, stale)
+        yield* pace.asking
         return yield* mayGoOn
       })
     )
@@ -47,6 +50,7 @@ export const collect = Effect.fnUntraced(function* (
 const release = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
+  pace: Pace,
   tally: Tally,
   dryRun: boolean,
   stale: ReadonlyArray<MultipartUpload>
@@ -67,9 +71,13 @@ const release = Effect.fnUntraced(function* (
   const granted = free.slice(0, bounds.grant(free.length))
   if (granted.length < free.length) tally.stoppedBy("count")
   tally.eligible(granted.length, 0, [])
-  const outcomes = yield* Effect.forEach(granted, (upload) => Effect.result(storage.abortMultipart(upload)), {
-    concurrency: settings.deleteConcurrency
-  })
+  const outcomes = yield* Effect.forEach(
+    granted,
+    (upload) => Effect.result(Effect.andThen(pace.asking, storage.abortMultipart(upload))),
+    {
+      concurrency: settings.deleteConcurrency
+    }
+  )
   const failures = outcomes.filter(Result.isFailure).map(({ failure }) => failure)
   tally.deleted(granted.length - failures.length, 0)
   // Like staged uploads: what cannot be aborted comes up in every sweep and must not use up its count.

@@ -21,7 +21,11 @@ export interface SweepSettings {
   readonly scanPage: number
   /** Rows a transaction, keys a request. At most 1000, S3's limit. */
   readonly batchMax: number
+  /** Delete requests in flight at most; fewer while the store asks to slow down. */
   readonly deleteConcurrency: number
+  /** Keys a second that this collector asks to be deleted at most, and requests a second it sends; null is no ceiling. */
+  readonly keysPerSecondMax: number | null
+  readonly requestsPerSecondMax: number | null
   /** Objects one sweep may delete. */
   readonly maxDeletes: number
   readonly maxDuration: Duration.Duration
@@ -57,6 +61,8 @@ export const defaultSettings: SweepSettings = {
   scanPage: 10_000,
   batchMax: 1000,
   deleteConcurrency: 8,
+  keysPerSecondMax: null,
+  requestsPerSecondMax: null,
   maxDeletes: 1_000_000,
   maxDuration: Duration.hours(1),
   attemptsMax: 12,

@@ -25,6 +25,7 @@ import * as Journal from "./Journal.ts"
 import * as Leftovers from "./Leftovers.ts"
 import * as Multiparts from "./Multiparts.ts"
 import * as Orphans from "./Orphans.ts"
+import * as Pace from "./Pace.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
 import { describe, phase } from "./Tally.ts"
 import * as Uploads from "./Uploads.ts"
@@ -59,7 +60,7 @@ export class Sweep extends Context.Service<
     Layer.effect(
       Sweep,
       Effect.gen(function* () {
-        const all = { ...defaultSettings, ...settings }
+        const all = withSmallBatches({ ...defaultSettings, ...settings })
         // These two alone: clock, tracer and progress are those of whoever runs a sweep.
         const services = Context.pick(Database, Storage)(yield* Effect.context<Database | Storage>())
         const self = { id: all.collectorId ?? drawProcessName(), swept: false }
@@ -71,6 +72,15 @@ export class Sweep extends Context.Service<
       })
     )
 }
+
+/** Below a ceiling of keys a second, a batch is no more than a second's: else the ceiling would be kept in bursts. */
+const withSmallBatches = (settings: SweepSettings): SweepSettings => ({
+  ...settings,
+  batchMax: Math.min(
+    settings.batchMax,
+    Math.max(1, Math.floor(settings.keysPerSecondMax ?? settings.batchMax))
+  )
+})
 
 /** This collector among others. `swept`: they may know of it. */
 interface Self {
@@ -134,10 +144,13 @@ const runPhases = Effect.fnUntraced(function* (
   dryRun: boolean,
   sweep: string
 ) {
-  const deletion = yield* Deletion.make(settings)
-  const uploads = yield* phase("uploads", dryRun, (tally) => Uploads.collect(settings, bounds, tally, dryRun))
+  const pace = yield* Pace.make(settings)
+  const deletion = yield* Deletion.make(settings, pace)
+  const uploads = yield* phase("uploads", dryRun, (tally) =>
+    Uploads.collect(settings, bounds, pace, tally, dryRun)
+  )
   const multiparts = yield* phase("multiparts", dryRun, (tally) =>
-    Multiparts.collect(settings, bounds, tally, dryRun)
+    Multiparts.collect(settings, bounds, pace, tally, dryRun)
   )
   const suspects = yield* phase("suspects", dryRun, (tally) =>
     dryRun ? Adoption.plan(settings, tally) : Adoption.collect(settings, bounds, tally)
@@ -146,7 +159,7 @@ const runPhases = Effect.fnUntraced(function* (
     dryRun ? Orphans.plan(settings, bounds, tally) : Orphans.collect(settings, bounds, deletion, tally, sweep)
   )
   const leftovers = yield* phase("leftovers", dryRun, (tally) =>
-    dryRun ? Leftovers.plan(settings, bounds, tally) : Leftovers.collect(settings, bounds, tally)
+    dryRun ? Leftovers.plan(settings, bounds, tally) : Leftovers.collect(settings, bounds, pace, tally)
   )
   const journal = yield* phase("journal", dryRun, (tally) =>
     dryRun ? Journal.plan(tally) : Journal.collect(settings, bounds, deletion, tally)

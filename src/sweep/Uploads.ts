@@ -10,6 +10,7 @@ import { Database } from "../database/Database.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { Storage, type StoredObject } from "../storage/Storage.ts"
 import type { Bounds } from "./Bounds.ts"
+import type { Pace } from "./Pace.ts"
 import type { SweepSettings } from "./Settings.ts"
 import type { Tally } from "./Tally.ts"
 
@@ -35,6 +36,7 @@ interface UploadSession {
 export const collect = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
+  pace: Pace,
   tally: Tally,
   dryRun: boolean
 ) {
@@ -57,9 +59,10 @@ export const collect = Effect.fnUntraced(function* (
         Stream.map(storage.list(session.prefix), (page) => page.filter((found) => found.modifiedAt <= cutoff))
   if (!(yield* mayGoOn)) return
   const batches = bySession(storage.list(settings.uploadPrefix), settings.uploadPrefix, (page) =>
-    Effect.map(mayGoOn, (goOn) => {
-      if (goOn) tally.seen(page.length)
-      return goOn
+    Effect.flatMap(mayGoOn, (goOn) => {
+      if (!goOn) return Effect.succeed(false)
+      tally.seen(page.length)
+      return Effect.as(pace.asking, true)
     })
   ).pipe(
     Stream.filter(isStale),
@@ -70,7 +73,7 @@ export const collect = Effect.fnUntraced(function* (
     Stream.takeWhileEffect(() => mayGoOn)
   )
   yield* batches.pipe(
-    Stream.mapEffect((batch) => release(bounds, tally, dryRun, batch), {
+    Stream.mapEffect((batch) => release(bounds, pace, tally, dryRun, batch), {
       concurrency: settings.deleteConcurrency,
       unordered: true
     }),
@@ -129,6 +132,7 @@ const sessionPrefix = (prefix: string, key: string): string => {
 /** Deletes a batch of stale objects, as many as the count allows. */
 const release = Effect.fnUntraced(function* (
   bounds: Bounds,
+  pace: Pace,
   tally: Tally,
   dryRun: boolean,
   batch: ReadonlyArray<StoredObject>
@@ -145,7 +149,9 @@ const release = Effect.fnUntraced(function* (
   if (granted.length < free.length) tally.stoppedBy("count")
   if (granted.length === 0) return
   tally.eligible(granted.length, 0, [])
-  const outcome = yield* Effect.result(storage.delete(granted.map((object) => object.key)))
+  const outcome = yield* Effect.result(
+    pace.deleting(granted.length, storage.delete(granted.map((object) => object.key)))
+  )
   if (Result.isFailure(outcome)) {
     tally.failed(outcome.failure.reason, granted.length)
     return yield* outcome.failure

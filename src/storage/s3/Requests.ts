@@ -25,6 +25,8 @@ export interface Request<A> {
   readonly sizeBytes?: number
   /** How many times as long as others it may take, default 1. */
   readonly patience?: number
+  /** Told whenever the store asked to slow down. */
+  readonly onThrottled?: (() => void) | undefined
 }
 
 export interface Requests {
@@ -74,8 +76,15 @@ export const make = Effect.fnUntraced(function* (
   const again = <A>(attempt: Effect.Effect<A, StorageError>) =>
     Effect.retry(attempt, { schedule, while: (error) => error.isRetryable })
 
-  const send = <A>({ operation, subject, send }: Request<A>) =>
-    Effect.tryPromise({ try: send, catch: (cause) => translate(operation, subject, cause) })
+  const send = <A>({ operation, subject, send, onThrottled }: Request<A>) =>
+    Effect.tryPromise({
+      try: send,
+      catch: (cause) => {
+        const error = translate(operation, subject, cause)
+        if (error.reason === "Throttled") onThrottled?.()
+        return error
+      }
+    })
 
   const timed = <A>(request: Request<A>) => {
     const seconds = (request.sizeBytes ?? 0) / bytesPerSecondMin

@@ -27,36 +27,47 @@ export const deleteObjects = Effect.fn("S3.delete")(function* (
 ) {
   yield* checkBatch(keys)
   const targets = keys.map((key) => ({ key }))
-  return outcome(keys, yield* deleteTargets(bucket, dialect, targets))
+  const heard = { throttled: 0 }
+  return outcome(keys, yield* deleteTargets(bucket, dialect, heard, targets), heard)
 })
+
+/** What the store said on the way. */
+export interface Heard {
+  /** How often it asked to slow down. */
+  throttled: number
+}
 
 /** What became of `keys`, of which these were not deleted. */
 export const outcome = (
   keys: ReadonlyArray<ObjectKey>,
-  failed: ReadonlyArray<DeleteFailure>
+  failed: ReadonlyArray<DeleteFailure>,
+  { throttled }: Heard
 ): DeleteOutcome => {
   const kept = new Set(failed.map((failure) => failure.key))
-  return { deleted: keys.filter((key) => !kept.has(key)), failed }
+  const deleted = keys.filter((key) => !kept.has(key))
+  return throttled === 0 ? { deleted, failed } : { deleted, failed, throttled }
 }
 
 /** Deletes at most 1000 objects or versions; the answer is what is not deleted. Names versions of all or of none. */
 export const deleteTargets = Effect.fnUntraced(function* (
   bucket: Bucket,
   dialect: DialectRef,
+  heard: Heard,
   targets: ReadonlyArray<Target>
 ) {
   const { batches } = yield* Ref.get(dialect)
   const together = batches === "none" ? [] : targets.filter(isBatchable)
   const alone = batches === "none" ? targets : targets.filter((target) => !isBatchable(target))
   return [
-    ...(together.length === 0 ? [] : yield* deleteTogether(bucket, dialect, together)),
-    ...(yield* deleteAlone(bucket, alone))
+    ...(together.length === 0 ? [] : yield* deleteTogether(bucket, dialect, heard, together)),
+    ...(yield* deleteAlone(bucket, heard, alone))
   ]
 })
 
 const deleteTogether = (
   bucket: Bucket,
   dialect: DialectRef,
+  heard: Heard,
   targets: ReadonlyArray<Target>
 ): Effect.Effect<ReadonlyArray<DeleteFailure>, StorageError> =>
   Effect.gen(function* () {
@@ -66,25 +77,29 @@ const deleteTogether = (
       bucket.requests.repeated({
         operation: "delete",
         subject: `${targets.length} keys in ${bucket.name}`,
-        send: (signal) => bucket.calls.deleteBatch(targets, withMd5, signal)
+        send: (signal) => bucket.calls.deleteBatch(targets, withMd5, signal),
+        onThrottled: () => {
+          heard.throttled += 1
+        }
       })
     )
-    if (Result.isSuccess(answer)) return yield* settle(bucket, dialect, targets, answer.success)
+    if (Result.isSuccess(answer)) return yield* settle(bucket, dialect, heard, targets, answer.success)
     const error = answer.failure
     const refusal = readRefusal(error)
     if (refusal === "final") return yield* error
     if (refusal === "wants md5" && !withMd5) {
       yield* learn(dialect, "batches", "md5", error.detail)
-      return yield* deleteTogether(bucket, dialect, targets)
+      return yield* deleteTogether(bucket, dialect, heard, targets)
     }
     if (refusal !== "unreadable") yield* learn(dialect, "batches", "none", error.detail)
-    return yield* deleteAlone(bucket, targets)
+    return yield* deleteAlone(bucket, heard, targets)
   })
 
 /** What is not deleted, by an answer that may be in a dialect nobody has heard yet. */
 const settle = Effect.fnUntraced(function* (
   bucket: Bucket,
   dialect: DialectRef,
+  heard: Heard,
   targets: ReadonlyArray<Target>,
   answer: BatchAnswer
 ) {
@@ -97,7 +112,7 @@ const settle = Effect.fnUntraced(function* (
       yield* learn(dialect, "names", "failures", `looked for ${sample.map(({ key }) => key).join(", ")}`)
     } else {
       yield* learn(dialect, "batches", "none", "it answered with nothing and deleted nothing")
-      return yield* deleteAlone(bucket, targets)
+      return yield* deleteAlone(bucket, heard, targets)
     }
   }
   return readBatch(targets, answer, (yield* Ref.get(dialect)).names)
@@ -117,7 +132,11 @@ const areGone = (bucket: Bucket, targets: ReadonlyArray<Target>) =>
   ).pipe(Effect.map((gone) => gone.every((isGone) => isGone)))
 
 /** One request each, once: a key's failure is in the outcome, and a store that is down is not asked 1000 times. */
-const deleteAlone = Effect.fnUntraced(function* (bucket: Bucket, targets: ReadonlyArray<Target>) {
+const deleteAlone = Effect.fnUntraced(function* (
+  bucket: Bucket,
+  heard: Heard,
+  targets: ReadonlyArray<Target>
+) {
   let gaveUp: StorageError | undefined
   const deleteOne = (target: Target): Effect.Effect<ReadonlyArray<DeleteFailure>> =>
     gaveUp === undefined
@@ -125,7 +144,10 @@ const deleteAlone = Effect.fnUntraced(function* (bucket: Bucket, targets: Readon
           .once({
             operation: "delete",
             subject: target.key,
-            send: (signal) => bucket.calls.deleteOne(target, signal)
+            send: (signal) => bucket.calls.deleteOne(target, signal),
+            onThrottled: () => {
+              heard.throttled += 1
+            }
           })
           .pipe(
             Effect.as([]),

@@ -39,15 +39,21 @@ export const deleteVersions = Effect.fn("S3.delete")(function* (
     if (Result.isSuccess(result)) found.push(result.success)
     else failures.set(result.failure.key, result.failure)
   }
+  const heard = { throttled: 0 }
   const remove = Effect.fnUntraced(function* (targets: ReadonlyArray<Target>) {
     for (let start = 0; start < targets.length; start += deleteBatchMax) {
-      const failed = yield* deleteTargets(bucket, dialect, targets.slice(start, start + deleteBatchMax))
+      const failed = yield* deleteTargets(
+        bucket,
+        dialect,
+        heard,
+        targets.slice(start, start + deleteBatchMax)
+      )
       for (const failure of failed) if (!failures.has(failure.key)) failures.set(failure.key, failure)
     }
   })
   yield* remove(found.flatMap(({ objects }) => objects))
   yield* remove(found.flatMap(({ markers }) => markers).filter(({ key }) => !failures.has(key)))
-  return outcome(keys, [...failures.values()])
+  return outcome(keys, [...failures.values()], heard)
 })
 
 /** What the store will not list of this key alone is this key's failure, so that it does not hold up the others. */

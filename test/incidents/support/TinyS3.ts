@@ -43,7 +43,7 @@ const purposeOf = ({ method, url }: Asked): Purpose => {
 }
 
 /** Answers otherwise, or undefined. Of a batch, `keys` are those that it names. */
-export type Otherwise = (purpose: Purpose, keys: ReadonlyArray<string>) => Answer | undefined
+export type Otherwise = (purpose: Purpose, keys: ReadonlyArray<string>, asked: Asked) => Answer | undefined
 
 const keysOf = (asked: Asked): ReadonlyArray<string> =>
   [...asked.body.toString().matchAll(/<Key>(.*?)<\/Key>/g)].map(([, key]) => key ?? "")
@@ -79,7 +79,7 @@ const answer =
       versioning: () => reply(200, "<VersioningConfiguration></VersioningConfiguration>"),
       lock: () => reply(404, errorXml("ObjectLockConfigurationNotFoundError"))
     }
-    await (otherwise(purpose, keys) ?? usual[purpose]())(asked, response, request)
+    await (otherwise(purpose, keys, asked) ?? usual[purpose]())(asked, response, request)
   }
 
 /** Time-outs that virtual time, which passes quickly here, does not reach. */
