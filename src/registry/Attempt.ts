@@ -34,28 +34,36 @@ export interface Sent extends Measure {
 /** An upload that is reaped this often is not unlucky; its lease is too short. */
 export const attemptsMax = 3
 
+/** Draws a key that was never used before, for bytes whose digest may not be known yet. */
+export type KeyMaker = (digest: Digest | null) => Effect.Effect<ObjectKey>
+
+/** Keys of blobs. */
+const blobKeys =
+  (prefix: string): KeyMaker =>
+  (digest) =>
+    digest === null ? freshUnnamed(prefix) : fresh(prefix, digest)
+
 /**
  * Announces an upload for each of `digests`, null where it is not known yet; their keys. Keys whose announcement
  * failed are forgotten, because nobody knows whether it was made: others are drawn.
  */
-export const announceAll = (writer: Writer, digests: ReadonlyArray<Digest | null>) =>
+export const announceAll = (
+  { database, leaseMillis, prefix }: Writer,
+  digests: ReadonlyArray<Digest | null>,
+  draw = blobKeys(prefix)
+) =>
   Effect.gen(function* () {
-    const { database, leaseMillis, prefix } = writer
     const expiresAt = (yield* Clock.currentTimeMillis) + leaseMillis
     const intents: ReadonlyArray<Intent> = yield* Effect.forEach(digests, (digest) =>
-      Effect.map(digest === null ? freshUnnamed(prefix) : fresh(prefix, digest), (key) => ({
-        key,
-        digest,
-        expiresAt
-      }))
+      Effect.map(draw(digest), (key) => ({ key, digest, expiresAt }))
     )
     yield* database.blobs.intend(intents)
     return intents.map(({ key }) => key)
   }).pipe(Effect.retry({ times: attemptsMax - 1, while: (error) => error.isRetryable }))
 
 /** The same for one upload. */
-export const announce = (writer: Writer, digest: Digest | null) =>
-  Effect.flatMap(announceAll(writer, [digest]), ([key]) =>
+export const announce = (writer: Writer, digest: Digest | null, draw?: KeyMaker) =>
+  Effect.flatMap(announceAll(writer, [digest], draw), ([key]) =>
     key === undefined
       ? Effect.die(new Error("One upload was announced, and has no key"))
       : Effect.succeed(key)
@@ -108,17 +116,32 @@ export const renewing = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.scoped(Effect.andThen(Effect.forkScoped(renewal(writer, keys, flow)), effect))
 
-const renewal = Effect.fnUntraced(function* (
-  { database, leaseMillis }: Writer,
-  keys: ReadonlyArray<ObjectKey>,
-  flow: Flow
-) {
+/**
+ * Runs `beat` at the end of each `everyMillis` in which the upload was alive: bytes came, or the store was busy with the
+ * last of them. Ends only by a failure of `beat`.
+ */
+export const whileAlive = <E, R>(
+  flow: Flow,
+  everyMillis: number,
+  beat: Effect.Effect<unknown, E, R>
+): Effect.Effect<never, E, R> =>
+  Effect.suspend(() => {
+    let seen = flow.moved
+    const one = Effect.andThen(
+      Effect.sleep(everyMillis),
+      Effect.suspend((): Effect.Effect<unknown, E, R> => {
+        const isAlive = flow.moved !== seen || flow.reading === 0
+        seen = flow.moved
+        return isAlive ? beat : Effect.void
+      })
+    )
+    return Effect.forever(one)
+  })
+
+const renewal = ({ database, leaseMillis }: Writer, keys: ReadonlyArray<ObjectKey>, flow: Flow) => {
   let kept = keys
-  while (kept.length > 0) {
-    yield* Effect.sleep(leaseMillis / 3)
-    const isAlive = flow.hasMoved || flow.reading === 0
-    flow.hasMoved = false
-    if (!isAlive) continue
+  const renew = Effect.gen(function* () {
+    if (kept.length === 0) return
     const found = yield* database.blobs.renew(kept, (yield* Clock.currentTimeMillis) + leaseMillis).pipe(
       // The next third comes before the lease ends.
       Effect.catch((error) =>
@@ -130,5 +153,6 @@ const renewal = Effect.fnUntraced(function* (
       yield* Effect.annotateLogs(Effect.logWarning("An upload under way was reaped"), { keys: lost })
     }
     kept = kept.filter((key) => found.has(key))
-  }
-})
+  })
+  return whileAlive(flow, leaseMillis / 3, renew)
+}

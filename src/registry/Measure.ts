@@ -1,7 +1,7 @@
 /** What a body turns out to be while it passes through: its length and its digest. Nothing of it is kept. */
 import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
-import { algorithmOf, type Digest, fromHex } from "../domain/Digest.ts"
+import { type Algorithm, algorithmOf, type Digest, fromHex } from "../domain/Digest.ts"
 import { DigestMismatch, SizeMismatch } from "./failures.ts"
 
 export interface Measure {
@@ -13,17 +13,19 @@ export interface Measure {
 export interface Declared {
   readonly digest: Digest | null
   readonly sizeBytes: number | null
+  /** By which a body without a declared digest is hashed. Default sha256. */
+  readonly algorithm?: Algorithm | undefined
 }
 
 /** Where the bodies of an upload are, for whoever decides whether it is still alive. */
 export interface Flow {
   /** Bodies that have begun and not ended. */
   reading: number
-  /** Set whenever bytes come. */
-  hasMoved: boolean
+  /** Grows whenever bytes come. */
+  moved: number
 }
 
-export const flow = (): Flow => ({ reading: 0, hasMoved: false })
+export const flow = (): Flow => ({ reading: 0, moved: 0 })
 
 /**
  * The body, failing unless it is what was declared: at the first byte too many, or else at its end, so that the store
@@ -36,14 +38,15 @@ export const measured = <E, R>(
   done: (measure: Measure) => void
 ): Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch, R> =>
   Stream.suspend(() => {
-    const algorithm = (declared.digest === null ? null : algorithmOf(declared.digest)) ?? "sha256"
+    const named = declared.digest === null ? null : algorithmOf(declared.digest)
+    const algorithm = named ?? declared.algorithm ?? "sha256"
     const hash = createHash(algorithm)
     const limit = declared.sizeBytes ?? Number.POSITIVE_INFINITY
     let sizeBytes = 0
     flow.reading += 1
     return body.pipe(
       Stream.mapEffect((chunk) => {
-        flow.hasMoved = true
+        flow.moved += 1
         sizeBytes += chunk.length
         if (sizeBytes > limit) return Effect.fail(new SizeMismatch({ declared: limit, actual: sizeBytes }))
         hash.update(chunk)

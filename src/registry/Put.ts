@@ -5,9 +5,10 @@
 import { Clock, Duration, Effect, Option, type Stream } from "effect"
 import type { Pin, PublishOutcome, Reference } from "../database/Database.ts"
 import { algorithmOf, type Digest } from "../domain/Digest.ts"
-import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
-import { announce, attemptsMax, renewing, type Sent, send, type Writer } from "./Attempt.ts"
-import { DigestUnsupported, SizeMismatch, UploadExpired } from "./failures.ts"
+import { KeyNonce } from "../domain/ObjectKey.ts"
+import { type Source, settled } from "./Arrival.ts"
+import type { Sent, Writer } from "./Attempt.ts"
+import { DigestUnsupported, SizeMismatch } from "./failures.ts"
 import { type Declared, flow } from "./Measure.ts"
 
 /** `uploaded`: the blob is new, with the bytes of this call; `deduplicated`: it was there already. */
@@ -31,6 +32,16 @@ export interface PutOptions {
    */
   readonly pin?: Duration.Input | undefined
   /**
+   * The pin's id, for a pin that is begun or prolonged whoever stores the blob (domain/Repository.ts, `holdOf`). Default:
+   * one that was never used before.
+   */
+  readonly pinId?: string | undefined
+  /**
+   * Whether the body is read and verified even if a declared digest lives already. Default false. To be set where the
+   * bytes are what proves that the caller may have the blob.
+   */
+  readonly proven?: boolean | undefined
+  /**
    * Whether running the body again gives the same bytes, as a file does and a socket does not. Default false: then the
    * body is run once at most.
    */
@@ -51,12 +62,6 @@ interface Hold {
   readonly pin: { readonly id: string; readonly millis: number } | null
 }
 
-interface Source<E, R> {
-  readonly body: Stream.Stream<Uint8Array, E, R>
-  readonly declared: Declared
-  readonly replayable: boolean
-}
-
 export const put = Effect.fnUntraced(function* <E, R>(
   writer: Writer,
   body: Stream.Stream<Uint8Array, E, R>,
@@ -68,7 +73,7 @@ export const put = Effect.fnUntraced(function* <E, R>(
   }
   const hold = yield* holdOf(writer, options)
   const source = { body, declared, replayable: options.replayable ?? false }
-  const stored = yield* store(writer, source, hold)
+  const stored = yield* store(writer, source, hold, options.proven ?? false)
   yield* Effect.annotateCurrentSpan({ ...stored })
   yield* Effect.annotateLogs(Effect.logDebug("Blob stored"), { ...stored })
   return stored
@@ -79,41 +84,32 @@ const holdOf = Effect.fnUntraced(function* (writer: Writer, options: PutOptions)
   const fallback = references.length > 0 ? null : writer.pinMillis
   const millis =
     options.pin === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(options.pin))
-  return { references, pin: millis === null ? null : { id: (yield* KeyNonce)(), millis } }
+  return { references, pin: millis === null ? null : { id: options.pinId ?? (yield* KeyNonce)(), millis } }
 })
 
-const store = Effect.fnUntraced(function* <E, R>(writer: Writer, source: Source<E, R>, hold: Hold) {
+const store = Effect.fnUntraced(function* <E, R>(
+  writer: Writer,
+  source: Source<E, R>,
+  hold: Hold,
+  proven: boolean
+) {
   const { declared } = source
   const pin = hold.pin?.id ?? null
-  if (declared.digest !== null) {
+  if (declared.digest !== null && !proven) {
     const found = yield* adopt(writer, declared.digest, declared.sizeBytes, hold)
     if (Option.isSome(found)) return storedAs("deduplicated", declared.digest, found.value.sizeBytes, pin)
   }
-  let before: Sent | null = null
-  for (let attempt = 1; ; attempt++) {
-    const sent: Sent | Digest | null = yield* arrive(writer, source, before)
-    if (typeof sent === "string") {
-      return yield* new UploadExpired({ digest: sent, attempts: attempt - 1 })
-    }
-    if (sent === null) {
-      if (source.replayable && attempt < attemptsMax) continue
-      return yield* new UploadExpired({ digest: before?.digest ?? declared.digest, attempts: attempt })
-    }
+  const settle = Effect.fnUntraced(function* (sent: Sent) {
     const { digest, sizeBytes, key } = sent
     const outcome = yield* publish(writer, sent, hold)
     if (outcome === "published") return storedAs("uploaded", digest, sizeBytes, pin)
     if (outcome === "deduplicated") return storedAs("deduplicated", digest, sizeBytes, pin)
     // Reaped; or an answer was lost, and the attempt is published all the same, or not.
     const found = yield* adopt(writer, digest, sizeBytes, hold)
-    if (Option.isSome(found)) {
-      return storedAs(found.value.key === key ? "uploaded" : "deduplicated", digest, sizeBytes, pin)
-    }
-    if (attempt >= attemptsMax) return yield* new UploadExpired({ digest, attempts: attempt })
-    yield* Effect.annotateLogs(Effect.logInfo("An upload was not published, and goes to another key"), {
-      key
-    })
-    before = sent
-  }
+    if (Option.isNone(found)) return null
+    return storedAs(found.value.key === key ? "uploaded" : "deduplicated", digest, sizeBytes, pin)
+  })
+  return yield* settled(writer, source, flow(), settle)
 })
 
 const storedAs = (outcome: PutOutcome, digest: Digest, sizeBytes: number, pin: string | null): Stored => ({
@@ -142,48 +138,6 @@ const adopt = Effect.fnUntraced(function* (
     pins: pinsOf(digest, hold, now)
   })
   return live.has(digest) ? Option.some({ key: found.value.key, sizeBytes: known }) : Option.none()
-})
-
-/**
- * Brings the bytes to a key of their own. If they have been sent already, under a key that was reaped since, the store
- * copies them from there for as long as it has them; only then is the body run again, if it may be. If not, only
- * the digest is left of them. Null when the upload was taken away under way.
- */
-const arrive = Effect.fnUntraced(function* <E, R>(
-  writer: Writer,
-  { body, declared, replayable }: Source<E, R>,
-  before: Sent | null
-) {
-  const key = yield* announce(writer, before?.digest ?? declared.digest)
-  const moving = flow()
-  const bring = Effect.gen(function* () {
-    if (before !== null && (yield* copied(writer, before, key))) return { ...before, key } satisfies Sent
-    if (before !== null && !replayable) return before.digest
-    return yield* send(writer, key, body, declared, moving)
-  })
-  return yield* renewing(writer, [key], moving, bring)
-})
-
-/**
- * The store's own copy of an object under a key that was lost, if it is still there. It may have arrived after the
- * reaped key was struck off the journal, and then nothing would know of it: it is journaled again, unless something
- * owns the key after all. That it was announced before it was sent is what makes one snapshot enough.
- */
-const copied = Effect.fnUntraced(function* ({ database, storage }: Writer, from: Sent, to: ObjectKey) {
-  const isThere = yield* storage.copy(from.key, to).pipe(
-    Effect.as(true),
-    Effect.catchIf(
-      (error) => error.reason === "NotFound",
-      () => Effect.succeed(false)
-    )
-  )
-  const now = yield* Clock.currentTimeMillis
-  if (isThere) {
-    yield* Effect.catch(database.leftovers.journal(now, [from], now), (error) =>
-      Effect.logWarning("A copied object was not journaled; the search for leftovers will find it", error)
-    )
-  }
-  return isThere
 })
 
 /** Whoever gets no answer must look whether it is published, as after `expired`. */
