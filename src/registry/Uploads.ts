@@ -5,16 +5,22 @@
  * something that a later request or a collector can finish. Bytes are visible only when they have been verified. A body
  * is never held as a whole, and no database connection is held while one is read.
  */
-import { Context, type Duration, Effect, Layer, type Stream } from "effect"
+import { Clock, Context, Duration, Effect, Layer, type Stream } from "effect"
 import { Database } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Algorithm, Digest } from "../domain/Digest.ts"
+import { KeyNonce } from "../domain/ObjectKey.ts"
+import { holdOf } from "../domain/Repository.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { Storage } from "../storage/Storage.ts"
 import type { DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "./failures.ts"
-import type { OffsetMismatch, UploadBusy, UploadUnknown } from "./uploads/failures.ts"
+import { put } from "./Put.ts"
+import { append } from "./uploads/Append.ts"
+import { finish } from "./uploads/Finish.ts"
+import { OffsetMismatch, UploadBusy, UploadUnknown } from "./uploads/failures.ts"
+import { type Keeper, known, statusOf } from "./uploads/Keeper.ts"
 
-export { OffsetMismatch, UploadBusy, UploadUnknown } from "./uploads/failures.ts"
+export { OffsetMismatch, UploadBusy, UploadUnknown }
 
 /** A session as its client sees it. */
 export interface UploadStatus {
@@ -61,7 +67,10 @@ export interface UploadsOptions {
   readonly blobPrefix?: string
   /** How long an upload may stand still before a collector may reap what it has sent. Default 1 hour, as for `BlobStore`. */
   readonly uploadLease?: Duration.Duration
-  /** How long a finishing replica may be silent before another may take over. Default 1 minute; renewed every third. */
+  /**
+   * How long a finishing replica may be silent before another may take over; renewed every third. Default 20 seconds:
+   * less than `busyWait`, so that whoever repeats a closing request after a crash gets its answer, and not "busy".
+   */
   readonly finishLease?: Duration.Duration
   /** How long a request waits for another that finishes the same session. Default 30 seconds. */
   readonly busyWait?: Duration.Duration
@@ -123,21 +132,78 @@ export class Uploads extends Context.Service<
     >
   }
 >()("artifact-gc/registry/Uploads") {
-  static readonly layer = (_options: UploadsOptions = {}): Layer.Layer<Uploads, never, Database | Storage> =>
+  static readonly layer = (options: UploadsOptions = {}): Layer.Layer<Uploads, never, Database | Storage> =>
     Layer.effect(
       Uploads,
       Effect.gen(function* () {
-        yield* Database
-        yield* Storage
+        const keeper: Keeper = {
+          database: yield* Database,
+          storage: yield* Storage,
+          prefix: options.blobPrefix ?? "blobs/",
+          chunkPrefix: options.prefix ?? "uploads/",
+          leaseMillis: Duration.toMillis(options.uploadLease ?? Duration.hours(1)),
+          pinMillis: Duration.toMillis(options.hold ?? Duration.hours(24)),
+          finishLeaseMillis: Duration.toMillis(options.finishLease ?? Duration.seconds(20)),
+          busyWaitMillis: Duration.toMillis(options.busyWait ?? Duration.seconds(30)),
+          concurrency: 1
+        }
         return Uploads.of({
-          start: () => Effect.die("not written yet"),
-          append: () => Effect.die("not written yet"),
-          status: () => Effect.die("not written yet"),
-          finish: () => Effect.die("not written yet"),
-          cancel: () => Effect.die("not written yet"),
-          expire: () => Effect.die("not written yet"),
-          whole: () => Effect.die("not written yet")
+          start: Effect.fn("Uploads.start")((repository, given = {}) => start(keeper, repository, given)),
+          append: Effect.fn("Uploads.append")((repository, id, body, given) =>
+            append(keeper, { repository, id }, body, given)
+          ),
+          status: Effect.fn("Uploads.status")((repository, id) =>
+            Effect.map(known(keeper, { repository, id }), statusOf)
+          ),
+          finish: Effect.fn("Uploads.finish")((repository, id, given) =>
+            finish(keeper, { repository, id }, given)
+          ),
+          cancel: Effect.fn("Uploads.cancel")((repository, id) => cancel(keeper, repository, id)),
+          expire: Effect.fn("Uploads.expire")((idleFor, limit) => expire(keeper, idleFor, limit)),
+          whole: Effect.fn("Uploads.whole")((repository, digest, body, sizeBytes) =>
+            whole(keeper, repository, digest, body, sizeBytes)
+          )
         })
       })
     )
 }
+
+const start = Effect.fnUntraced(function* (
+  { database }: Keeper,
+  repository: string,
+  { algorithm = "sha256" }: SessionOptions
+) {
+  const id = (yield* KeyNonce)()
+  yield* database.sessions.open(yield* Clock.currentTimeMillis, { repository, id, algorithm })
+  return { id, repository, receivedBytes: 0 } satisfies UploadStatus
+})
+
+const cancel = Effect.fnUntraced(function* ({ database }: Keeper, repository: string, id: string) {
+  const isCancelled = yield* database.sessions.cancel(yield* Clock.currentTimeMillis, { repository, id })
+  if (!isCancelled) return yield* new UploadUnknown({ repository, id })
+})
+
+const expire = Effect.fnUntraced(function* ({ database }: Keeper, idleFor: Duration.Input, limit: number) {
+  const now = yield* Clock.currentTimeMillis
+  const idleSince = now - Duration.toMillis(Duration.fromInputUnsafe(idleFor))
+  return (yield* database.sessions.expire(now, idleSince, limit)).sessions
+})
+
+/** The body is read although the blob may live: whoever only knows a digest must not come by the bytes. */
+const whole = <E, R>(
+  keeper: Keeper,
+  repository: string,
+  digest: Digest,
+  body: Stream.Stream<Uint8Array, E, R>,
+  sizeBytes: number | undefined
+) =>
+  Effect.map(
+    put(keeper, body, {
+      digest,
+      sizeBytes,
+      proven: true,
+      pin: Duration.millis(keeper.pinMillis),
+      pinId: holdOf(repository, digest)
+    }),
+    (stored): FinishedUpload => ({ digest, sizeBytes: stored.sizeBytes })
+  )
