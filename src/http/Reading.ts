@@ -1,0 +1,35 @@
+/** How bytes that are stored are sent: as they come from the store, as fast as the client reads. */
+import { Effect, Pull, Stream } from "effect"
+import { HttpServerResponse } from "effect/http"
+import type { BlobBytes } from "../registry/Repositories.ts"
+
+export interface Sending {
+  readonly status: number
+  readonly mediaType: string
+  readonly sizeBytes: number
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/**
+ * Answers with `bytes`. Their first chunk is waited for, so that a store that cannot be reached is an error of HTTP. If
+ * it fails later, the connection ends before the declared length is reached, which no client takes for success.
+ */
+export const sending = Effect.fnUntraced(function* (
+  bytes: BlobBytes,
+  { status, mediaType, sizeBytes, headers }: Sending
+) {
+  const pull = yield* Stream.toPull(bytes)
+  const first = yield* Pull.catchDone(pull, () => Effect.succeed([]))
+  const rest = Stream.tapError(Stream.fromPull(Effect.succeed(pull)), (error) =>
+    Effect.annotateLogs(Effect.logError("Bytes that were being sent ended midway"), {
+      error: error.message,
+      ...headers
+    })
+  )
+  return HttpServerResponse.stream(Stream.concat(Stream.fromArray(first), rest), {
+    status,
+    headers,
+    contentType: mediaType,
+    contentLength: sizeBytes
+  })
+})
