@@ -4,21 +4,24 @@
  * When its scope is closed it takes no more connections, lets requests under way come to their end within a deadline,
  * and cuts off what is left then.
  */
-import { createServer, type ServerResponse } from "node:http"
+import { createServer, type Server as NodeServer, type ServerResponse } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { type Duration, Effect, Layer, Schema } from "effect"
+import { type Context, type Duration, Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import type { Repositories } from "../registry/Repositories.ts"
 import type { Uploads } from "../registry/Uploads.ts"
 import * as Health from "./Health.ts"
 import * as Registry from "./Registry.ts"
 
-export interface ServerOptions extends Registry.RegistryOptions {
+export interface ListenOptions {
   readonly host: string
   /** 0 is any that is free; `HttpServer` then knows which. */
   readonly port: number
   /** Longest that requests under way may take when the server stops. */
   readonly shutdownDeadline: Duration.Duration
+}
+
+export interface ServerOptions extends Registry.RegistryOptions, ListenOptions {
   /** Succeeds when the registry could serve now; fails with a message for the log. */
   readonly ready: Effect.Effect<void, { readonly message: string }>
 }
@@ -43,35 +46,44 @@ const nextStep: Readonly<Record<string, string>> = {
   ENOTFOUND: "the name has no address. Set SERVE_HOST to one of this host's own, or to 0.0.0.0 for all"
 }
 
-/** Listens from when it is built until its scope is closed. */
+/** Serves the registry from when it is built until its scope is closed. */
 export const layer = (
   options: ServerOptions
 ): Layer.Layer<HttpServer.HttpServer, ListenRefused, Uploads | Repositories> =>
   Layer.unwrap(
+    Effect.contextWith((services: Context.Context<Uploads | Repositories>) => {
+      const routes = Layer.mergeAll(Registry.layer(options), Health.layer(options.ready))
+      return Effect.succeed(serving(options, Layer.provide(routes, Layer.succeedContext(services))))
+    })
+  )
+
+/** The same with any routes. */
+export const serving = (
+  options: ListenOptions,
+  routes: Layer.Layer<never, never, HttpRouter.HttpRouter>
+): Layer.Layer<HttpServer.HttpServer, ListenRefused> =>
+  Layer.unwrap(
     Effect.sync(() => {
       const { server, endConnections } = makeNodeServer()
-      const { host, port } = options
-      const listening = NodeHttpServer.layerServer(() => server, {
-        host,
-        port,
-        gracefulShutdownTimeout: options.shutdownDeadline
-      }).pipe(
-        Layer.catchTag("ServeError", ({ cause }) =>
-          Layer.effect(
-            HttpServer.HttpServer,
-            Effect.fail(new ListenRefused({ host, port, code: codeOf(cause), cause }))
-          )
-        )
-      )
+      const listening = listen(options, server)
       // Finalizers run in reverse: each connection's last request, the requests' ends, then what is left is cut off.
       const cut = Layer.provideMerge(
         atEnd(() => server.closeAllConnections()),
         listening
       )
-      const routes = Layer.mergeAll(Registry.layer(options), Health.layer(options.ready))
       const served = HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })
       return Layer.provideMerge(atEnd(endConnections), Layer.provideMerge(served, cut))
     })
+  )
+
+const listen = ({ host, port, shutdownDeadline }: ListenOptions, server: NodeServer) =>
+  NodeHttpServer.layerServer(() => server, { host, port, gracefulShutdownTimeout: shutdownDeadline }).pipe(
+    Layer.catchTag("ServeError", ({ cause }) =>
+      Layer.effect(
+        HttpServer.HttpServer,
+        Effect.fail(new ListenRefused({ host, port, code: codeOf(cause), cause }))
+      )
+    )
   )
 
 const atEnd = (work: () => void): Layer.Layer<never> =>
