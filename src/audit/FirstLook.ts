@@ -54,15 +54,18 @@ export const sort = (entries: ReadonlyArray<Entry>, settings: AuditSettings): So
 export const sizeFits = (row: KnownKey, object: StoredObject): boolean =>
   row.sizeBytes === null || row.sizeBytes === object.sizeBytes
 
-/** An object that an upload or the journal owns. */
+/** An object that an upload, an upload session or the journal owns. */
 export const countOwned = (
   counts: Counts.Counts,
   { sizeBytes }: StoredObject,
-  owner: "intent" | "journal"
+  owner: "chunk" | "intent" | "journal"
 ): void => {
   if (owner === "intent") {
     counts.underWay += 1
     counts.underWayBytes += sizeBytes
+  } else if (owner === "chunk") {
+    counts.staged += 1
+    counts.stagedBytes += sizeBytes
   } else {
     counts.awaitingDeletion += 1
     counts.awaitingDeletionBytes += sizeBytes

@@ -165,6 +165,7 @@ const leftText = (left: NonNullable<SweepReport["left"]>): string => {
   const dead =
     left.deadLetters === 0 ? "" : `, ${many(left.deadLetters, "dead letter")} (see: artifact-gc journal)`
   const intents = left.intents === 0 ? "" : `, ${many(left.intents, "upload")} announced`
+  const sessions = left.sessions === 0 ? "" : `, ${many(left.sessions, "upload session")} open`
   const pins = left.pins === 0 ? "" : `, ${many(left.pins, "pin")}`
-  return `Left: ${many(left.waiting, "orphan")} within grace, ${count(left.condemned)} condemned (${bytes(left.condemnedBytes)}), ${count(left.journaled)} journaled${intents}${pins}${dead}${due}`
+  return `Left: ${many(left.waiting, "orphan")} within grace, ${count(left.condemned)} condemned (${bytes(left.condemnedBytes)}), ${count(left.journaled)} journaled${intents}${sessions}${pins}${dead}${due}`
 }

@@ -45,6 +45,8 @@ export interface Backlog {
   readonly deadLetters: number
   /** Uploads announced and not finished. */
   readonly intents: number
+  /** Upload sessions that are open or being finished. */
+  readonly sessions: number
   /** Blobs kept by pins count once for each pin. */
   readonly pins: number
   /** The earliest seenAt of what waits, condemnedAt of what is condemned, and due time in the journal. */

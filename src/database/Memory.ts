@@ -20,11 +20,13 @@ import { suspects } from "./memory/Suspects.ts"
 
 export {
   type BlobRow,
+  type ChunkRow,
   emptyState,
   type IntentRow,
   type JournalRow,
   type ListingRow,
   referenceId,
+  type SessionRow,
   type SightingRow,
   type State
 } from "./memory/State.ts"

@@ -74,7 +74,7 @@ export const AuditSummary = Schema.TaggedStruct("AuditSummary", {
   underWay: Amount,
   /** Objects whose keys are journaled. */
   awaitingDeletion: Amount,
-  /** Staged uploads, which the sweep judges by session. */
+  /** Staged uploads: chunks of upload sessions, and what is below the upload prefix, which the sweep judges by session. */
   staged: Amount,
   /** Owned by nothing and younger than the leftover grace. */
   young: Amount,

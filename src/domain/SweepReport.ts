@@ -52,6 +52,8 @@ export const Left = Schema.Struct({
   journaled: Count,
   /** Uploads announced and not finished. */
   intents: Count,
+  /** Upload sessions that are open or being finished. */
+  sessions: Count,
   /** Pins on blobs: answers "it exists" whose references are still to come, and restored blobs. */
   pins: Count,
   /** Journal rows given up on; `artifact-gc journal --retry` puts them back. */

@@ -193,6 +193,7 @@ const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {
     condemnedBytes: backlog.condemnedBytes,
     journaled: backlog.journaled,
     intents: backlog.intents,
+    sessions: backlog.sessions,
     pins: backlog.pins,
     deadLetters: backlog.deadLetters,
     nextDueAt: due.length === 0 ? null : new Date(Math.min(...due)).toISOString()

@@ -14,6 +14,12 @@ export interface Rows {
   readonly references: ReadonlyMap<string, { readonly digest: Digest }>
   readonly journal: ReadonlyMap<ObjectKey, unknown>
   readonly intents: ReadonlyMap<ObjectKey, unknown>
+  /** Upload sessions by id, and what they have received. */
+  readonly sessions: ReadonlyMap<string, { readonly state: string; readonly receivedBytes: number }>
+  readonly chunks: ReadonlyMap<
+    ObjectKey,
+    { readonly session: string; readonly startByte: number; readonly sizeBytes: number }
+  >
   /** Keys in doubt, by digest: the object of a row that names one need not exist. Nothing may refer to it. */
   readonly suspects?: ReadonlyMap<Digest, ReadonlySet<ObjectKey>>
 }
@@ -25,7 +31,8 @@ export const objects = (storage: Storage["Service"]): Effect.Effect<ReadonlyArra
 /**
  * Which invariants of docs/design/protocol.md are broken, in words:
  * - what is referenced has a row, and every row has its object, unless it is suspect;
- * - a key has one owner at most: what is journaled belongs to no row and to no upload under way.
+ * - a key has one owner at most: what is journaled belongs to no row and to no upload under way;
+ * - a session that is not done has chunks from its first byte to its last, each with its object; one that is done has none.
  */
 export const invariants = (rows: Rows, storage: Storage["Service"]) =>
   Effect.map(objects(storage), (keys) => invariantsOf(rows, new Set(keys)))
@@ -44,13 +51,38 @@ export const invariantsOf = (rows: Rows, present: { readonly has: (key: ObjectKe
     ),
     ...[...rows.journal.keys()].flatMap((key) => [
       ...(keys.has(key) ? [`the journal holds ${key}, which blob ${keys.get(key)} owns`] : []),
-      ...(rows.intents.has(key) ? [`the journal holds ${key}, which an upload owns`] : [])
+      ...(rows.intents.has(key) ? [`the journal holds ${key}, which an upload owns`] : []),
+      ...(rows.chunks.has(key) ? [`the journal holds ${key}, which an upload session owns`] : [])
     ]),
     ...[...rows.intents.keys()].flatMap((key) =>
       keys.has(key) ? [`an upload owns ${key}, and so does blob ${keys.get(key)}`] : []
-    )
+    ),
+    ...chunksOf(rows, keys, present)
   ]
 }
+
+const chunksOf = (
+  { sessions, chunks, intents }: Rows,
+  blobs: ReadonlyMap<ObjectKey, Digest>,
+  present: { readonly has: (key: ObjectKey) => boolean }
+): ReadonlyArray<string> => [
+  ...[...chunks].flatMap(([key, { session }]) => [
+    ...(blobs.has(key) ? [`an upload session owns ${key}, and so does blob ${blobs.get(key)}`] : []),
+    ...(intents.has(key) ? [`an upload session owns ${key}, and so does an upload`] : []),
+    ...(present.has(key) ? [] : [`upload session ${session} has no object at ${key}`]),
+    ...(sessions.has(session) ? [] : [`${key} is of upload session ${session}, which has no row`])
+  ]),
+  ...[...sessions].flatMap(([id, { state, receivedBytes }]) => {
+    const own = [...chunks.values()].filter(({ session }) => session === id)
+    const inOrder = own.sort((a, b) => a.startByte - b.startByte)
+    let end = 0
+    for (const { startByte, sizeBytes } of inOrder) end = startByte === end ? end + sizeBytes : Number.NaN
+    const expected = state === "done" ? 0 : receivedBytes
+    return end === expected
+      ? []
+      : [`upload session ${id} is ${state} with ${receivedBytes} bytes, and its chunks do not fit`]
+  })
+]
 
 /**
  * Objects, and uploads in parts by their key, that belong to nothing: neither a row, nor an upload under way, nor the
@@ -66,6 +98,7 @@ export const leaks = Effect.fnUntraced(function* (
   const known = new Set<ObjectKey>([
     ...[...rows.blobs.values()].map(({ key }) => key),
     ...rows.intents.keys(),
+    ...rows.chunks.keys(),
     ...rows.journal.keys()
   ])
   const parts = yield* Stream.runCollect(storage.multiparts(""))

@@ -17,6 +17,7 @@ const nothingLeft = {
   condemnedBytes: 0,
   journaled: 0,
   intents: 0,
+  sessions: 0,
   pins: 0,
   deadLetters: 0,
   nextDueAt: null
@@ -155,6 +156,7 @@ describe("a report", () => {
           condemnedBytes: 9.9e9,
           journaled: 0,
           intents: 0,
+          sessions: 0,
           pins: 0,
           deadLetters: 0,
           nextDueAt: "2026-11-22T03:30:00.000Z"
@@ -322,10 +324,10 @@ describe("a report", () => {
       expect(lines({ store: { ...store, deletes } }).join()).not.toContain("markers")
   })
 
-  it("counts uploads announced and pins only where there are any", () => {
-    const left = { ...nothingLeft, intents: 1, pins: 2 }
+  it("counts uploads announced, upload sessions and pins only where there are any", () => {
+    const left = { ...nothingLeft, intents: 1, sessions: 2, pins: 2 }
     expect(Text.report(reportOf({}, { left })).split("\n").at(-1)).toMatchInlineSnapshot(
-      `"Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled, 1 upload announced, 2 pins"`
+      `"Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled, 1 upload announced, 2 upload sessions open, 2 pins"`
     )
   })
 

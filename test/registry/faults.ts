@@ -205,7 +205,9 @@ const setUp = Effect.gen(function* () {
       blobs: new Map(blobs.map((row) => [row.digest, row])),
       references: new Map(references.map((reference) => [referenceId(reference), reference])),
       journal: new Map(journal.map((row) => [row.key, row])),
-      intents: new Map(intents.map((row) => [row.key, row]))
+      intents: new Map(intents.map((row) => [row.key, row])),
+      sessions: new Map(),
+      chunks: new Map()
     }
   })
   const sound = Effect.flatMap(rows, (found) =>

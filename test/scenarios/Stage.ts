@@ -200,5 +200,7 @@ const factsOf = (rows: Rows): Facts.Rows => ({
   blobs: new Map(rows.blobs.map((row) => [row.digest, row])),
   references: new Map(rows.references.map((reference) => [referenceId(reference), reference])),
   journal: new Map(rows.journal.map((row) => [row.key, row])),
-  intents: new Map(rows.intents.map((row) => [row.key, row]))
+  intents: new Map(rows.intents.map((row) => [row.key, row])),
+  sessions: new Map(),
+  chunks: new Map()
 })

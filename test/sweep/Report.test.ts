@@ -129,6 +129,7 @@ describe("the report of a sweep", () => {
           condemnedBytes: 800,
           journaled: 4,
           intents: 0,
+          sessions: 0,
           pins: 0,
           deadLetters: 1,
           nextDueAt: new Date(start + day + 1).toISOString()

@@ -14,6 +14,9 @@ const known = (state: State): ReadonlyArray<KnownKey> =>
     ...[...state.blobs].map(
       ([digest, { key, sizeBytes }]): KnownKey => ({ key, owner: "blob", digest, sizeBytes })
     ),
+    ...[...state.chunks.values()].map(
+      ({ key, digest, sizeBytes }): KnownKey => ({ key, owner: "chunk", digest, sizeBytes })
+    ),
     ...[...state.intents.values()].map(
       ({ key, digest }): KnownKey => ({ key, owner: "intent", digest, sizeBytes: null })
     ),

@@ -22,6 +22,7 @@ export const backlog = (state: State, now: number): Backlog => {
     journalDueBytes: due.reduce((sum, row) => sum + row.sizeBytes, 0),
     deadLetters: rows.length - pending.length,
     intents: state.intents.size,
+    sessions: [...state.sessions.values()].filter((session) => session.state !== "done").length,
     pins: state.pins.size,
     oldestSeenAt: earliest(waiting.map(([, sighting]) => sighting.seenAt)),
     oldestCondemnedAt: earliest(condemned.map(({ condemnedAt }) => condemnedAt)),

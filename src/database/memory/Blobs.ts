@@ -66,7 +66,10 @@ export const blobs = (state: State): Blobs => ({
     ),
   owned: (keys) =>
     Effect.sync(() => {
-      const owners = new Set([...state.intents.keys(), ...[...state.blobs.values()].map((row) => row.key)])
+      const owners = new Set([
+        ...[...state.intents.keys(), ...state.chunks.keys()],
+        ...[...state.blobs.values()].map((row) => row.key)
+      ])
       return new Set(keys.filter((key) => owners.has(key)))
     })
 })
@@ -86,7 +89,8 @@ const setPin = (state: State, pin: Pin): void => {
   state.pins.set(pin.id, { ...pin, expiresAt: Math.max(pin.expiresAt, before) })
 }
 
-const publish = (
+/** One of {@link Blobs.publish}. */
+export const publish = (
   state: State,
   now: number,
   { key, digest, sizeBytes, references, pins = [] }: Publication

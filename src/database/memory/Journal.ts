@@ -15,7 +15,7 @@ const toEntry = (key: ObjectKey, row: JournalRow): JournalEntry => ({
 export const journal = (state: State): Journal => ({
   claim: (now, leaseUntil, limit) =>
     Effect.sync(() => {
-      const owned = new Set([...state.blobs.values()].map((row) => row.key))
+      const owned = new Set([...[...state.blobs.values()].map((row) => row.key), ...state.chunks.keys()])
       const due = byKey(state.journal)
         .filter(
           ([, row]) =>

@@ -37,6 +37,7 @@ export const leftovers = (state: State): Leftovers => {
         const known = new Set([
           ...[...state.blobs.values()].map((row) => row.key),
           ...state.intents.keys(),
+          ...state.chunks.keys(),
           ...state.journal.keys()
         ])
         const unowned = objects.filter(({ key }) => !known.has(key))

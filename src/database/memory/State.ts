@@ -9,7 +9,9 @@ import type {
   LeftoverScan,
   Peer,
   Pin,
-  Reference
+  Reference,
+  StagedChunk,
+  UploadSession
 } from "../Database.ts"
 
 export interface BlobRow {
@@ -47,6 +49,17 @@ export interface ListingRow extends LeftoverScan {
   readonly claimedUntil: number | null
 }
 
+export interface SessionRow extends UploadSession {
+  /** Of the last lease on it; kept when it ended. */
+  readonly token: string | null
+  /** Null unless it is being finished. */
+  readonly leaseUntil: number | null
+}
+
+export interface ChunkRow extends StagedChunk {
+  readonly session: string
+}
+
 export interface State {
   readonly blobs: Map<Digest, BlobRow>
   /** By repository and name, or path: see {@link referenceId}. */
@@ -55,6 +68,9 @@ export interface State {
   readonly journal: Map<ObjectKey, JournalRow>
   readonly intents: Map<ObjectKey, IntentRow>
   readonly pins: Map<string, Pin>
+  /** Upload sessions, by id. */
+  readonly sessions: Map<string, SessionRow>
+  readonly chunks: Map<ObjectKey, ChunkRow>
   readonly scan: { pass: number; position: Digest | null }
   /** The search for leftovers; null before the first. */
   listing: ListingRow | null
@@ -73,6 +89,8 @@ export const emptyState = (): State => ({
   journal: new Map(),
   intents: new Map(),
   pins: new Map(),
+  sessions: new Map(),
+  chunks: new Map(),
   scan: { pass: 1, position: null },
   listing: null,
   breakers: new Map(),

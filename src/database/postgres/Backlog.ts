@@ -12,6 +12,7 @@ interface Row {
   readonly journal_due_bytes: number
   readonly dead_letters: number
   readonly intents: number
+  readonly sessions: number
   readonly pins: number
   readonly oldest_seen_at: Date | null
   readonly oldest_condemned_at: Date | null
@@ -24,7 +25,7 @@ export const backlog = ({ sql, id }: Session, now: number) => {
   return Effect.map(
     sql<Row>`
       SELECT o.*, j.*, (SELECT count(*) FROM ${id.intents})::float8 AS intents,
-        (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
+        0::float8 AS sessions, (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
         SELECT count(*) FILTER (WHERE o.condemned_at IS NULL)::float8 AS waiting,
           count(*) FILTER (WHERE o.condemned_at IS NOT NULL)::float8 AS condemned,
           coalesce(sum(b.${id.size}) FILTER (WHERE o.condemned_at IS NOT NULL), 0)::float8 AS condemned_bytes,
@@ -49,6 +50,7 @@ export const backlog = ({ sql, id }: Session, now: number) => {
         journalDueBytes: row?.journal_due_bytes ?? 0,
         deadLetters: row?.dead_letters ?? 0,
         intents: row?.intents ?? 0,
+        sessions: row?.sessions ?? 0,
         pins: row?.pins ?? 0,
         oldestSeenAt: atOrNull(row?.oldest_seen_at),
         oldestCondemnedAt: atOrNull(row?.oldest_condemned_at),

@@ -6,7 +6,8 @@ import type { Result } from "./Result.ts"
 /** A key that the database knows, and by what. */
 export interface KnownKey {
   readonly key: ObjectKey
-  readonly owner: "blob" | "intent" | "journal"
+  /** `chunk`: an upload session's. */
+  readonly owner: "blob" | "chunk" | "intent" | "journal"
   /** Both null where the owner does not know it. */
   readonly digest: Digest | null
   readonly sizeBytes: number | null

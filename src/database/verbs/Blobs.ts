@@ -100,6 +100,6 @@ export interface Blobs {
   readonly locate: (
     digest: Digest
   ) => Result<Option.Option<{ readonly key: ObjectKey; readonly sizeBytes: number }>>
-  /** Those of `keys` that a blob row or an upload intent owns. Asked before anything found by listing is deleted. */
+  /** Those of `keys` that a blob row, an upload intent or an upload session owns. Asked before anything found by listing is deleted. */
   readonly owned: (keys: ReadonlyArray<ObjectKey>) => Result<ReadonlySet<ObjectKey>>
 }

@@ -2,8 +2,8 @@
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Result } from "./Result.ts"
 
-/** Why a key is in the journal. */
-export type JournalReason = "purged" | "duplicate" | "reaped" | "leftover"
+/** Why a key is in the journal. `upload`: an upload session needs it no more, or never took it. */
+export type JournalReason = "purged" | "duplicate" | "reaped" | "leftover" | "upload"
 
 /** A dead key: no blob owns it, none ever will, and its object is to be deleted. */
 export interface JournalEntry {
@@ -35,7 +35,8 @@ export interface Postponement {
 export interface Journal {
   /**
    * Leases up to `limit` keys that are due, oldest first; other collectors pass them over until `leaseUntil`. A key
-   * that a blob row owns again (only a writer outside the protocol can cause that) is struck off, not returned.
+   * that a blob row or an upload session owns again (only a writer outside the protocol can cause that) is struck off,
+   * not returned.
    */
   readonly claim: (
     now: number,

@@ -52,7 +52,7 @@ export interface SessionRef {
 }
 
 /**
- * - `appended`: the chunk is part of the session, which is as answered; also when it was already
+ * - `appended`: the chunk is part of the session, which is as answered; also when it was already, and when it has no byte
  * - `conflict`: the session is open and ends elsewhere than `startByte`, or it is not open
  * - `unknown`: there is no such session
  * - `expired`: the announcement was reaped; the bytes must come again
@@ -84,11 +84,17 @@ export type ClaimOutcome =
   | { readonly _tag: "done"; readonly session: UploadSession; readonly digest: Digest }
   | { readonly _tag: "unknown" }
 
-/** What `expire` took away, and what is idle. */
+/** Sessions without activity that are not done, with what they have. */
 export interface IdleSessions {
   readonly sessions: number
   readonly chunks: number
   readonly bytes: number
+}
+
+/** What `expire` took away. */
+export interface ExpiredSessions extends IdleSessions {
+  /** Sessions that were done, and that nobody will ask for again. */
+  readonly forgotten: number
 }
 
 export interface Sessions {
@@ -107,7 +113,8 @@ export interface Sessions {
   readonly release: (now: number, session: SessionRef, token: string) => Result<boolean>
   /**
    * In one transaction, and only while the session is this token's: the publication as by `Blobs.publish`, whose key
-   * is announced or is that of one of the session's chunks; the session done; its other chunks journaled.
+   * is announced or is that of one of the session's chunks; the session done; its other chunks journaled. Done again
+   * with the same token and digest it answers what it did.
    *
    * `lost`: the session is not this token's any more, and nothing has changed, but that the key's announcement has
    * become a journal row. `expired`: the announcement was reaped, and nothing has changed.
@@ -118,14 +125,23 @@ export interface Sessions {
     token: string,
     publication: Publication
   ) => Result<PublishOutcome | "lost">
-  /** Ends an open session and journals its chunks. False when there is none, or somebody is finishing it at `now`. */
+  /**
+   * Ends a session that is not done and journals its chunks. False when there is none, which is also what a repetition
+   * finds, or when somebody is finishing it at `now`.
+   */
   readonly cancel: (now: number, session: SessionRef) => Result<boolean>
   /**
-   * Ends sessions without activity since `idleSince` and journals their chunks, the longest idle first, about `limit`
-   * chunks and sessions (at least one session); forgets those that are done for as long. Passes over a lease that has not
-   * ended at `now`, and over sessions that somebody is at work on.
+   * Ends sessions without activity since `idleSince`, the longest idle first, and journals their chunks, due at
+   * `deleteNotBefore`; forgets those that are done for as long. At least one session if there is any, and together no
+   * more than `limit` sessions and chunks otherwise. Passes over a lease that has not ended at `now`, and over sessions
+   * that somebody is at work on. Nothing is left to do when the answer has neither sessions nor forgotten ones.
    */
-  readonly expire: (now: number, idleSince: number, limit: number) => Result<IdleSessions>
+  readonly expire: (
+    now: number,
+    idleSince: number,
+    deleteNotBefore: number,
+    limit: number
+  ) => Result<ExpiredSessions>
   /** What `expire` would end, those that are done not counted. */
   readonly idle: (now: number, idleSince: number) => Result<IdleSessions>
 }

@@ -80,6 +80,8 @@ export const make = (options: {
   const oneWay = (): string | null => {
     for (const key of rows.journal.keys()) dead.add(key)
     for (const key of rows.intents.keys()) if (dead.has(key)) return `an upload owns ${key}, which was dead`
+    for (const key of rows.chunks.keys())
+      if (dead.has(key)) return `an upload session owns ${key}, which was dead`
     for (const [digest, { key }] of rows.blobs)
       if (dead.has(key)) return `blob ${digest} owns ${key}, which was dead`
     return null

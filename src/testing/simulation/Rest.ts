@@ -88,6 +88,7 @@ const leaked = ({ rows, store }: World): string | null => {
     if (!referenced.has(digest)) return `leaked: nothing refers to blob ${digest}, and it stays`
   for (const key of rows.journal.keys()) return `leaked: the journal still holds ${key}`
   for (const key of rows.intents.keys()) return `leaked: the upload of ${key} is still announced`
+  for (const id of rows.sessions.keys()) return `leaked: upload session ${id} stays`
   for (const id of rows.pins.keys()) return `leaked: pin ${id} stays`
   for (const id of store.multiparts.keys()) return `leaked: the upload in parts ${id} stays`
   return null
