@@ -22,6 +22,7 @@ import { settings } from "./config/settings.ts"
 import type { CatalogNames } from "./domain/CatalogNames.ts"
 import type { When } from "./sweep/Collector.ts"
 import { defaultSettings, type SweepSettings } from "./sweep/Settings.ts"
+import type { Window } from "./sweep/Window.ts"
 
 /** The settings cannot be used; `problems` has one line for each, beginning with the variable's name. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
@@ -74,6 +75,8 @@ export interface Configuration {
   readonly sweep: SweepSettings
   readonly when: When
   readonly jitter: Duration.Duration
+  /** Undefined: always. */
+  readonly window: Window | undefined
   readonly shutdownDeadline: Duration.Duration
   readonly blobPrefix: string
   readonly registry: RegistryConfiguration
@@ -112,6 +115,7 @@ const reasonOf = (error: Config.ConfigError): string =>
 const assemble = (values: Values, problems: Array<string>): Configuration | null => {
   const place = placeOf(values, problems)
   const when = whenOf(values, problems)
+  const window = windowOf(values, problems)
   const sweep = sweepOf(values, when)
   if (Duration.isLessThan(values.backoffCap, values.backoffBase)) {
     problems.push("GC_BACKOFF_CAP: must not be less than GC_BACKOFF_BASE")
@@ -166,6 +170,7 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
       lockTimeout: values.databaseLockTimeout
     },
     jitter: values.jitter,
+    window,
     shutdownDeadline: values.shutdownDeadline,
     blobPrefix: values.blobPrefix,
     registry
@@ -259,6 +264,22 @@ const whenOf = (values: Values, problems: Array<string>): When | null => {
   return { _tag: "cron", cron: cron.success }
 }
 
+/** Two daily times. Equal ones would be never or always, and nobody could tell which. */
+const windowOf = (values: Values, problems: Array<string>): Window | undefined => {
+  if (values.window === null) return undefined
+  const zone = Option.getOrUndefined(DateTime.zoneMakeNamed(values.timeZone))
+  const times = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$/.exec(values.window)
+  const [, fromHour, fromMinute, toHour, toMinute] = times ?? []
+  if (times === null || (fromHour === toHour && fromMinute === toMinute)) {
+    problems.push("GC_WINDOW: write two different times of the day, such as 22:00-06:00")
+    return undefined
+  }
+  return {
+    opens: Cron.parseUnsafe(`${fromMinute} ${fromHour} * * *`, zone),
+    closes: Cron.parseUnsafe(`${toMinute} ${toHour} * * *`, zone)
+  }
+}
+
 const comes = (cron: Cron.Cron): boolean => {
   try {
     Cron.next(cron, new Date(0))
@@ -272,8 +293,10 @@ const comes = (cron: Cron.Cron): boolean => {
 const cronTimes = 100
 
 /** From the end of one sweep to the beginning of the next, at the longest. */
-const longestWait = ({ jitter }: Values, when: When): Duration.Duration => {
-  if (when._tag === "interval") return Duration.sum(when.interval, jitter)
+const longestWait = ({ jitter, window }: Values, when: When): Duration.Duration => {
+  // Whatever is due waits for the window, less than a day.
+  const later = Duration.sum(jitter, window === null ? Duration.zero : Duration.days(1))
+  if (when._tag === "interval") return Duration.sum(when.interval, later)
   let longest = 0
   if (comes(when.cron)) {
     let at = Cron.next(when.cron, new Date(0))
@@ -283,7 +306,7 @@ const longestWait = ({ jitter }: Values, when: When): Duration.Duration => {
       at = next
     }
   }
-  return Duration.sum(Duration.millis(longest), jitter)
+  return Duration.sum(Duration.millis(longest), later)
 }
 
 const presenceMin = Duration.minutes(10)

@@ -6,6 +6,7 @@ import { Database } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { Storage } from "../storage/Storage.ts"
 import { reports, type When } from "../sweep/Collector.ts"
+import * as Window from "../sweep/Window.ts"
 import { configuration, sweepFlags, withServices } from "./Configured.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -49,18 +50,20 @@ interface Saying {
 
 /** Sweeps on the schedule until `stop` completes and the batch in hand is finished. */
 export const collecting = Effect.fnUntraced(function* (
-  { when, jitter }: Configuration,
+  { when, jitter, window }: Configuration,
   stop: Effect.Effect<void>,
   { json, quiet = false }: Saying
 ) {
-  if (when._tag === "cron") yield* announceNext(when, jitter)
-  yield* reports({ when, jitter, stop }).pipe(
+  const now = yield* Clock.currentTimeMillis
+  const isShut = window !== undefined && Window.opensIn(window, now) > 0
+  if (when._tag === "cron" || isShut) yield* announceNext(when, jitter, window, isShut)
+  yield* reports({ when, jitter, stop, window }).pipe(
     Stream.runForEach((report) =>
       Effect.gen(function* () {
         if (!quiet || hasNews(report)) yield* log(report)
         if (json) yield* Console.log(JSON.stringify(report))
         const stopping = yield* Effect.raceFirst(Effect.as(stop, true), Effect.succeed(false))
-        if (!stopping && !quiet) yield* announceNext(when, jitter)
+        if (!stopping && !quiet) yield* announceNext(when, jitter, window)
       })
     )
   )
@@ -78,12 +81,18 @@ const log = (report: SweepReport) => {
   return Effect.annotateLogs(level([text, ...findings].join("\n")), { report })
 }
 
-const announceNext = Effect.fnUntraced(function* (when: When, jitter: Duration.Duration) {
+const announceNext = Effect.fnUntraced(function* (
+  when: When,
+  jitter: Duration.Duration,
+  window: Window.Window | undefined,
+  atOnce = false
+) {
   const now = yield* Clock.currentTimeMillis
-  const at =
+  const due =
     when._tag === "interval"
-      ? new Date(now + Duration.toMillis(when.interval))
-      : Cron.next(when.cron, new Date(now))
+      ? now + (atOnce ? 0 : Duration.toMillis(when.interval))
+      : Cron.next(when.cron, new Date(now)).getTime()
+  const at = new Date(due + (window === undefined ? 0 : Window.opensIn(window, due)))
   const later = Duration.isZero(jitter) ? "" : `, up to ${Text.span(Duration.toMillis(jitter))} later`
   yield* Effect.logInfo(`Next sweep at ${at.toISOString()} (in ${Text.span(at.getTime() - now)}${later}).`)
 })

@@ -111,7 +111,14 @@ const schedule = {
   cron: optionalText("GC_CRON", "cron expression", {
     about: "Sweep at these times instead, e.g. `30 2 * * *`. What falls into a running sweep is passed over."
   }),
-  timeZone: text("GC_TIME_ZONE", "UTC", { about: "IANA time zone in which GC_CRON is read." }),
+  window: optionalText("GC_WINDOW", "HH:MM-HH:MM", {
+    about:
+      "Hours of the day in which sweeps of `run` and `serve` may run, e.g. `22:00-06:00`: one that is due waits for them, one that is under way ends with them and is continued by the next. Without it, always.",
+    tooLow: "Garbage grows faster than it is collected in so short a time."
+  }),
+  timeZone: text("GC_TIME_ZONE", "UTC", {
+    about: "IANA time zone in which GC_CRON and GC_WINDOW are read."
+  }),
   jitter: duration("GC_JITTER", "1 minute", "0 seconds", {
     about: "Up to this long is added to each wait, at random, so that replicas started together drift apart.",
     tooLow: "Replicas scan at the same moments.",

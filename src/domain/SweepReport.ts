@@ -7,7 +7,7 @@ const Counts = Schema.Record(Schema.String, Count)
 /**
  * Why a phase ended before its work did.
  *
- * - `count`, `time`: the sweep's own bounds (GC_SWEEP_MAX_DELETES, GC_SWEEP_MAX_DURATION)
+ * - `count`, `time`: the sweep's own bounds (GC_SWEEP_MAX_DELETES; GC_SWEEP_MAX_DURATION and GC_WINDOW)
  * - `stopped`: the process was asked to stop
  * - `failure`: see `error`
  */

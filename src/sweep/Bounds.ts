@@ -17,11 +17,15 @@ export interface Bounds {
   readonly share: (fraction: number) => Effect.Effect<Bounds>
 }
 
-/** Bounds of a sweep that begins now and is asked to stop when `stopping` says so. */
-export const make = Effect.fnUntraced(function* (settings: SweepSettings, stopping: Effect.Effect<boolean>) {
-  const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(settings.maxDuration)
+/** Bounds of a sweep that begins now, is over at `until` at the latest, and is asked to stop when `stopping` says so. */
+export const make = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  stopping: Effect.Effect<boolean>,
+  until: number
+) {
+  const deadline = Math.min((yield* Clock.currentTimeMillis) + Duration.toMillis(settings.maxDuration), until)
   let left = settings.maxDeletes
-  const until = (deadline: number): Bounds => ({
+  const boundedBy = (deadline: number): Bounds => ({
     exceeded: Effect.gen(function* () {
       if (yield* stopping) return "stopped"
       if (left <= 0) return "count"
@@ -36,7 +40,7 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, stoppi
       left += unused
     },
     share: (fraction) =>
-      Effect.map(Clock.currentTimeMillis, (now) => until(now + Math.max(0, deadline - now) * fraction))
+      Effect.map(Clock.currentTimeMillis, (now) => boundedBy(now + Math.max(0, deadline - now) * fraction))
   })
-  return until(deadline)
+  return boundedBy(deadline)
 })

@@ -1,7 +1,8 @@
 /** The service: sweeps on a schedule until it is asked to stop. */
-import { Cause, type Cron, Deferred, Duration, Effect, Random, Schedule, Stream } from "effect"
+import { Cause, Clock, type Cron, Deferred, Duration, Effect, Random, Schedule, Stream } from "effect"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { Sweep } from "./Sweep.ts"
+import * as Window from "./Window.ts"
 
 /**
  * When to sweep.
@@ -17,6 +18,8 @@ export interface CollectorOptions {
   readonly when: When
   /** Up to this long is added to each wait, at random, so that replicas started together drift apart. */
   readonly jitter: Duration.Duration
+  /** A sweep that is due outside of it waits until it opens, and one that is under way ends when it closes. Default: always. */
+  readonly window?: Window.Window | undefined
   /**
    * Completes when the collector shall stop: the batch in hand is finished, no other begins, the stream ends.
    * Default: never.
@@ -25,14 +28,37 @@ export interface CollectorOptions {
 }
 
 /** An element whenever a sweep is due, after its wait. A pre-parsed cron expression cannot fail to parse. */
-const ticks = ({ when, jitter }: CollectorOptions): Stream.Stream<unknown> => {
+const ticks = ({ when, jitter, window }: CollectorOptions): Stream.Stream<unknown> => {
+  const opening =
+    window === undefined
+      ? Effect.void
+      : Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sleep(Window.opensIn(window, now)))
+
   const jittered = Schedule.modifyDelay(({ duration }: { readonly duration: Duration.Duration }) =>
     Effect.map(Random.next, (random) => Duration.sum(duration, Duration.times(jitter, random)))
   )
-  return when._tag === "interval"
-    ? Stream.concat(Stream.succeed("at once"), Stream.fromSchedule(jittered(Schedule.spaced(when.interval))))
-    : Stream.orDie(Stream.fromSchedule(jittered(Schedule.cron(when.cron))))
+  const due =
+    when._tag === "interval"
+      ? Stream.concat(
+          Stream.succeed("at once"),
+          Stream.fromSchedule(jittered(Schedule.spaced(when.interval)))
+        )
+      : Stream.orDie(Stream.fromSchedule(jittered(Schedule.cron(when.cron))))
+  return Stream.mapEffect(due, () => opening)
 }
+
+/** A sweep, which is over when the window closes. */
+const onceWithin = (
+  sweep: Sweep["Service"],
+  window: Window.Window | undefined,
+  stopping: Effect.Effect<boolean>
+): Effect.Effect<SweepReport> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    window === undefined
+      ? sweep.once({ stopping })
+      : // One that closed in the instant in which the sweep was due leaves it no time, and it says so.
+        sweep.once({ stopping, until: Window.closesAt(window, now) ?? now })
+  )
 
 /**
  * The reports of the sweeps, as they end. Sweeps of one collector never overlap, and none ends the stream; only
@@ -46,7 +72,7 @@ export const reports = (options: CollectorOptions): Stream.Stream<SweepReport, n
       const watch = Effect.andThen(options.stop ?? Effect.never, Deferred.succeed(stopped, undefined))
       yield* Effect.forkScoped(watch, { startImmediately: true })
       const ended = Effect.flatMap(Deferred.await(stopped), () => Cause.done())
-      const once = sweep.once({ stopping: Deferred.isDone(stopped) })
+      const once = onceWithin(sweep, options.window, Deferred.isDone(stopped))
       // Only the waits are cut short; a sweep under way comes to its own end. `Stream.interruptWhen` would not do: it
       // pulls ahead, so that the next wait would begin together with the sweep.
       const due = Stream.transformPull(ticks(options), (wait) =>

@@ -35,6 +35,8 @@ export interface SweepOptions {
   readonly dryRun?: boolean
   /** Asked between batches; when it says true the sweep ends after the batch in hand. Default: never. */
   readonly stopping?: Effect.Effect<boolean>
+  /** No batch begins at or after this instant, as if the sweep had lasted its longest. Default: none such. */
+  readonly until?: number
 }
 
 export class Sweep extends Context.Service<
@@ -93,7 +95,11 @@ const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, self: S
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
   const dryRun = options.dryRun ?? false
-  const bounds = yield* Bounds.make(settings, options.stopping ?? Effect.succeed(false))
+  const bounds = yield* Bounds.make(
+    settings,
+    options.stopping ?? Effect.succeed(false),
+    options.until ?? Number.POSITIVE_INFINITY
+  )
   if (!dryRun) self.swept = true
   const { error, findings, store } = yield* Guards.judge(settings, self.id, startedAt, dryRun)
   const phases = error === null ? yield* runPhases(settings, bounds, dryRun, sweep) : refused(error)

@@ -91,6 +91,9 @@ export const samples: Record<keyof typeof settings, Sample> = {
     ({ when }) => when._tag === "interval" && millis(when.interval)
   ),
   cron: sampled("30 2 * * *", "0 0 * * *", "2026-07-01T02:30:00.000Z", firstOfJuly),
+  window: sampled("22:00-06:00", "01:00-02:00", "2026-07-01T22:00:00.000Z", ({ window }) =>
+    window === undefined ? window : Cron.next(window.opens, new Date("2026-07-01T12:00:00Z")).toISOString()
+  ),
   timeZone: sampled("Europe/Berlin", "UTC", "2026-07-01T00:30:00.000Z", firstOfJuly, {
     GC_CRON: "30 2 * * *"
   }),

@@ -284,3 +284,75 @@ describe("a collector that is asked to stop", () => {
     }).pipe(Effect.provide(world()))
   )
 })
+
+describe("a collector with a window", () => {
+  /** Virtual time begins at noon, UTC. */
+  const nights = (options: Collector.CollectorOptions): Collector.CollectorOptions => ({
+    ...options,
+    window: { opens: Cron.parseUnsafe("0 22 * * *", "UTC"), closes: Cron.parseUnsafe("30 5 * * *", "UTC") }
+  })
+  const hoursOf = (reports: ReadonlyArray<SweepReport>) =>
+    reports.map(({ startedAt }) => startedAt.slice(11, 16))
+
+  it.effect("sweeps by night only, the first time when it opens", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(Date.parse("2026-12-01T12:00:00Z"))
+      const { reports } = yield* running(nights(interval()))
+      assert.deepStrictEqual(reports, [])
+      yield* TestClock.adjust("2 days")
+      assert.deepStrictEqual(hoursOf(reports), [
+        ...["22:00", "23:00", "00:00", "01:00", "02:00", "03:00", "04:00", "05:00"],
+        ...["22:00", "23:00", "00:00", "01:00", "02:00", "03:00", "04:00", "05:00"]
+      ])
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("ends a sweep that is under way when it closes, and the next night goes on", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(Date.parse("2026-12-01T23:00:00Z"))
+      for (let n = 0; n < 12; n++) yield* upload(`a${n}`)
+      const { storage } = yield* World
+      // An object an hour, until half past five.
+      storage.next("delete", hangsBefore(Effect.sleep("1 hour")), Number.POSITIVE_INFINITY)
+      const { reports } = yield* running(nights(interval()))
+      yield* TestClock.adjust("1 day")
+      const cut = reports.find(({ phases }) => phases.orphans.stoppedBy === "time")
+      assert.isDefined(cut)
+      assert.isAbove((yield* objects).length, 0)
+      yield* TestClock.adjust("3 days")
+      assert.deepStrictEqual(yield* objects, [])
+    }).pipe(Effect.provide(world({ batchMax: 1, deleteConcurrency: 1, maxDuration: Duration.days(1) })))
+  )
+
+  it.effect("keeps to the clock of its time zone when that is changed", () =>
+    Effect.gen(function* () {
+      // The night in which Berlin's clocks go from 2 to 3.
+      yield* TestClock.setTime(Date.parse("2027-03-27T12:00:00Z"))
+      const berlin: Collector.CollectorOptions = {
+        ...cron("0 * * * *", "UTC"),
+        window: {
+          opens: Cron.parseUnsafe("0 1 * * *", "Europe/Berlin"),
+          closes: Cron.parseUnsafe("0 5 * * *", "Europe/Berlin")
+        }
+      }
+      const { reports } = yield* running(berlin)
+      yield* TestClock.adjust("1 day")
+      assert.deepStrictEqual(
+        hoursOf(reports),
+        ["00:00", "01:00", "02:00"],
+        "one o'clock to five, of which one hour is missing"
+      )
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("stops at once while it waits for the window", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(Date.parse("2026-12-01T12:00:00Z"))
+      const stop = yield* Deferred.make<void>()
+      const { reports, fiber } = yield* running({ ...nights(interval()), stop: Deferred.await(stop) })
+      yield* Deferred.succeed(stop, undefined)
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(reports, [])
+    }).pipe(Effect.provide(world()))
+  )
+})
