@@ -29,14 +29,7 @@ export const commands = (config: Configuration, url: string, isCollecting: boole
   const base = reachable(url)
   const address = new URL(base).host
   const image = `${address}/hello:1`
-  const [login, user] =
-    registry.credentials === undefined
-      ? [[], ""]
-      : [[`docker login ${address}`], ` -u '${registry.credentials.username}'`]
-  const bearer =
-    registry.credentials === undefined && registry.token !== undefined
-      ? ' -H "Authorization: Bearer $REGISTRY_TOKEN"'
-      : ""
+  const { login, who } = authenticated(registry, address)
   const back = isCollecting ? `   # its space is back ${within(config)}` : ""
   const look = place._tag === "Embedded" ? [`du -sh ${join(place.directory, "objects")}`] : []
   return [
@@ -48,18 +41,30 @@ export const commands = (config: Configuration, url: string, isCollecting: boole
       `docker tag hello-world ${image}`,
       `docker push ${image}`,
       `docker pull ${image}`,
-      `curl${user}${bearer} -X DELETE ${base}/v2/hello/manifests/1${back}`,
+      `curl${who} -X DELETE ${base}/v2/hello/manifests/1${back}`,
       ...look
     ]),
     "",
-    "Or without docker, with an image in a file (docker-archive) or a directory (OCI layout):",
+    "Or without docker's daemon, from where the image is:",
     "",
     ...indented([
-      `skopeo copy --dest-tls-verify=false docker-archive:image.tar docker://${image}`,
-      `crane push --insecure image.tar ${image}`
+      `skopeo copy --dest-tls-verify=false docker://hello-world docker://${image}`,
+      `crane copy --insecure hello-world ${image}`
     ]),
     ""
   ].join("\n")
+}
+
+/** How one says who one is: to docker, and to curl. */
+const authenticated = ({ credentials, token }: Configuration["registry"], address: string) => {
+  if (credentials !== undefined) {
+    return { login: [`docker login ${address}`], who: ` -u '${credentials.username}'` }
+  }
+  if (token === undefined) return { login: [], who: "" }
+  return {
+    login: [`docker login ${address}   # any name; the token is the password`],
+    who: ' -H "Authorization: Bearer $REGISTRY_TOKEN"'
+  }
 }
 
 const indented = (lines: ReadonlyArray<string>) => lines.map((line) => `  ${line}`)

@@ -1,0 +1,179 @@
+/** `artifact-gc serve` on its embedded defaults, from outside: the first minute of the README, and how it ends. */
+import { request } from "node:http"
+import { join } from "node:path"
+import { Effect, Stream } from "effect"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import * as Files from "../../src/storage/Files.ts"
+import { Storage } from "../../src/storage/Storage.ts"
+import { client, digestOf, image } from "./support/Image.ts"
+import { build, logLines, type Program, type Run, type RunOptions, start } from "./support/Program.ts"
+
+let program: Program
+beforeAll(() => {
+  program = build()
+}, 60_000)
+afterAll(() => program?.remove())
+
+const serve = (cwd: string, args: ReadonlyArray<string> = [], env: RunOptions["env"] = {}) =>
+  start(process.execPath, [program.path, "serve", "--serve-port", "0", ...args], { cwd, env })
+
+/** Where it listens, once it does. */
+const listening = async (run: Run): Promise<string> => {
+  await run.says(/Serving an OCI registry at /)
+  const [, url] = /Serving an OCI registry at (\S+)\./.exec(run.err()) ?? assert.fail(run.err())
+  return url ?? ""
+}
+
+const stop = async (run: Run) => {
+  run.child.kill("SIGTERM")
+  assert.strictEqual(await run.ended, 0, run.err())
+}
+
+const messages = (run: Run) => logLines(run.err()).map(({ message }) => message)
+
+const objectsBelow = (cwd: string) =>
+  Effect.runPromise(
+    Effect.gen(function* () {
+      const pages = yield* Stream.runCollect((yield* Storage).list(""))
+      return pages.flat().map(({ key }): string => key)
+    }).pipe(Effect.provide(Files.layer({ directory: join(cwd, ".artifact-gc/objects"), durable: false })))
+  )
+
+const until = async (holds: () => Promise<boolean>) => {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 100))
+}
+
+/** Long enough for a push on a busy machine, short enough to wait for. */
+const shortWaits = {
+  GC_INTERVAL: "1 second",
+  GC_JITTER: "0 seconds",
+  GC_GRACE: "2 seconds",
+  GC_QUARANTINE: "1 second",
+  GC_UNTAGGED_GRACE: "1 second",
+  REGISTRY_HOLD: "4 seconds"
+}
+
+describe("the registry", { timeout: 90_000 }, () => {
+  it("takes an image, gives it back after a restart, and frees its space when its tag is gone", async () => {
+    const cwd = program.directory("first-minute")
+    const pushed = image("hello")
+    const first = serve(cwd, ["--try"])
+    await client(await listening(first), "library/hello").push(pushed, "1")
+    await stop(first)
+    assert.deepStrictEqual(program.processesIn(cwd), [])
+
+    const second = serve(cwd, ["--try"], shortWaits)
+    const registry = client(await listening(second), "library/hello")
+    assert.deepStrictEqual(await registry.pull("1"), pushed)
+    // Three blobs and the manifest, and nothing of how they came.
+    await until(async () => (await objectsBelow(cwd)).length === 4)
+    await registry.deleteTag("1")
+    await until(async () => (await objectsBelow(cwd)).length === 0)
+    assert.strictEqual(await registry.status("manifests/1"), 404)
+    assert.strictEqual(await registry.status(`blobs/${digestOf(pushed.blobs[1] ?? "")}`), 404)
+    await stop(second)
+    assert.deepStrictEqual(messages(second).slice(-1), ["Stopped."])
+    assert.isFalse(messages(second).some((message) => /^Sweep (failed|refused)/.test(message)))
+    assert.deepStrictEqual(program.processesIn(cwd), [])
+  })
+
+  it("keeps what is tagged, however short the waits, and leaves all of it with --no-collect", async () => {
+    const cwd = program.directory("no-collect")
+    const [kept, dropped] = [image("kept"), image("dropped")]
+    const passive = serve(cwd, ["--no-collect"], shortWaits)
+    const registry = client(await listening(passive), "r")
+    await registry.push(kept, "kept")
+    await registry.push(dropped, "dropped")
+    await registry.deleteTag("dropped")
+    const before = await objectsBelow(cwd)
+    // As long as all waits together; the next process shows that they were over.
+    await new Promise((resolve) => setTimeout(resolve, 8000))
+    assert.deepStrictEqual(await objectsBelow(cwd), before)
+    assert.isTrue(messages(passive).some((message) => message.startsWith("Not collecting:")))
+    await stop(passive)
+
+    const collecting = serve(cwd, ["--json"], shortWaits)
+    const again = client(await listening(collecting), "r")
+    await until(async () => (await objectsBelow(cwd)).length === 4)
+    assert.deepStrictEqual(await again.pull("kept"), kept)
+    await stop(collecting)
+    const reports = collecting.out().trim().split("\n")
+    assert.isAtLeast(reports.length, 2)
+    for (const report of reports) assert.strictEqual(JSON.parse(report).outcome, "complete", report)
+  })
+
+  it("lets the request under way end when it is told to stop, and takes no other", async () => {
+    const run = serve(program.directory("draining"))
+    const url = await listening(run)
+    const { location } = await client(url, "r").begin()
+    const answered = new Promise<number>((resolve, reject) => {
+      const headers = { expect: "100-continue" }
+      const patch = request(new URL(location, url), { method: "PATCH", headers }, (response) => {
+        response.resume().once("end", () => resolve(response.statusCode ?? 0))
+      })
+      patch.once("error", reject).flushHeaders()
+      // It is being read: now the end comes in between.
+      patch.once("continue", () => {
+        patch.write("first half, ")
+        run.child.kill("SIGTERM")
+        void run.says(/Stopping: finishing requests under way/).then(() => patch.end("second half"))
+      })
+    })
+    assert.strictEqual(await answered, 202)
+    assert.strictEqual(await run.ended, 0)
+    assert.strictEqual(messages(run).at(-1), "Stopped.")
+  })
+
+  it("asks for credentials when there are some, and its probes ask for none", async () => {
+    const run = serve(program.directory("secret"), [], {
+      REGISTRY_USERNAME: "ci",
+      REGISTRY_PASSWORD: "SECRET1",
+      REGISTRY_TOKEN: "SECRET2"
+    })
+    const url = await listening(run)
+    const status = (path: string, authorization?: string) =>
+      fetch(url + path, authorization === undefined ? {} : { headers: { authorization } }).then(
+        (response) => response.status
+      )
+    assert.strictEqual(await status("/v2/"), 401)
+    assert.strictEqual(await status("/v2/", `Basic ${btoa("ci:SECRET1")}`), 200)
+    assert.strictEqual(await status("/v2/", "Bearer SECRET2"), 200)
+    assert.strictEqual(await status("/v2/", "Bearer SECRET3"), 401)
+    assert.strictEqual(await status("/healthz"), 200)
+    assert.strictEqual(await status("/readyz"), 200)
+    await stop(run)
+    assert.notInclude(run.err() + run.out(), "SECRET")
+  })
+
+  it("says on stdout what to type, with --try alone", async () => {
+    const run = serve(program.directory("told"), ["--try", "--no-collect"])
+    const address = new URL(await listening(run)).host
+    await stop(run)
+    assert.include(run.out(), `\n  docker push ${address}/hello:1\n`)
+  })
+})
+
+describe("a registry that cannot be", { timeout: 60_000 }, () => {
+  it("has an address that another process has: it exits with 2, and has collected nothing", async () => {
+    const first = serve(program.directory("first"))
+    const url = await listening(first)
+    const port = new URL(url).port
+    const second = start(process.execPath, [program.path, "serve", "--serve-port", port], {
+      cwd: program.directory("second")
+    })
+    assert.strictEqual(await second.ended, 2)
+    assert.match(messages(second).at(-1) ?? "", /^Cannot listen on 127\.0\.0\.1 port \d+ \(EADDRINUSE\): /)
+    assert.isFalse(messages(second).some((message) => message.startsWith("Sweep ")))
+    await stop(first)
+  })
+
+  it("is to be tried on a catalogue of somebody's own", async () => {
+    const run = serve(program.directory("own"), ["--try"], {
+      DATABASE_URL: "postgres://u:SECRET@h/d",
+      S3_BUCKET: "b"
+    })
+    assert.strictEqual(await run.ended, 2)
+    assert.match(messages(run)[0] ?? "", /DATABASE_URL: --try works on embedded defaults only/)
+    assert.notInclude(run.err(), "SECRET")
+  })
+})

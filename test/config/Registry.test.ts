@@ -1,0 +1,31 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { registryWarnings } from "../../src/config/Registry.ts"
+import { type Environment, read } from "./reading.ts"
+
+describe("a registry without authentication", () => {
+  const warned = (environment: Environment) =>
+    Effect.map(read(environment), ({ registry }) => registryWarnings(registry).length > 0)
+
+  it.effect("is nobody else's business on this host's own addresses", () =>
+    Effect.gen(function* () {
+      for (const host of ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+        assert.isFalse(yield* warned({ SERVE_HOST: host }), host)
+    })
+  )
+
+  it.effect("is warned of wherever others may reach it", () =>
+    Effect.gen(function* () {
+      for (const host of ["0.0.0.0", "::", "10.0.0.1", "registry.example", "127.0.0.1.example"])
+        assert.isTrue(yield* warned({ SERVE_HOST: host }), host)
+    })
+  )
+
+  it.effect("is another thing than one with a name and a password, or a token", () =>
+    Effect.gen(function* () {
+      const open = { SERVE_HOST: "0.0.0.0" }
+      assert.isFalse(yield* warned({ ...open, REGISTRY_USERNAME: "n", REGISTRY_PASSWORD: "p" }))
+      assert.isFalse(yield* warned({ ...open, REGISTRY_TOKEN: "t" }))
+    })
+  )
+})
