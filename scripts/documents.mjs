@@ -38,8 +38,14 @@ const common = [
   "GC_CRON",
   "GC_GRACE",
   "GC_QUARANTINE",
+  "GC_UNTAGGED_GRACE",
   "GC_UPLOAD_GRACE",
-  "GC_SWEEP_MAX_DELETES"
+  "GC_SWEEP_MAX_DELETES",
+  "SERVE_HOST",
+  "SERVE_PORT",
+  "REGISTRY_USERNAME",
+  "REGISTRY_PASSWORD",
+  "REGISTRY_TOKEN"
 ]
 
 const commonTable = (sections) => {

@@ -74,7 +74,7 @@ describe("a flag", () => {
     // Those of other programs stand in other documents' code.
     const used = [...text(path).matchAll(/`[^`\n]*`|^.*artifact-gc .*$/gm)]
       .map(([code]) => code)
-      .filter((code) => !/npm |node scripts|initdb/.test(code))
+      .filter((code) => !/npm |node scripts|initdb|skopeo |crane |ctr /.test(code))
       .flatMap((code) => [...code.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)].map(([, name]) => name ?? ""))
     if (used.length === 0) continue
     it(`that ${path} uses exists`, () => {
