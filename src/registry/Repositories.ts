@@ -124,7 +124,10 @@ export class Repositories extends Context.Service<
       StoredManifest,
       ManifestInvalid | ManifestMissingBlobs | PutFailure | DigestUnsupported
     >
-    /** The manifest that a tag or a digest names. `ManifestUnknown` also when `reference` can be neither. */
+    /**
+     * The manifest that a tag or a digest names. `ManifestUnknown` also when `reference` can be neither. Being given one
+     * that no tag names puts off its expiry, so that there is time to pull what it refers to, or to list it in an index.
+     */
     readonly manifest: (
       repository: string,
       reference: string

@@ -149,6 +149,7 @@ export const wrap = (inner: Database["Service"], script: DatabaseScript): Databa
     manifests: {
       put: verb("manifests.put", manifests.put),
       find: verb("manifests.find", manifests.find),
+      touch: verb("manifests.touch", manifests.touch),
       untag: verb("manifests.untag", manifests.untag),
       delete: verb("manifests.delete", manifests.delete),
       tags: verb("manifests.tags", manifests.tags),

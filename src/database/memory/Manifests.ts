@@ -5,6 +5,7 @@ import type { State } from "./State.ts"
 export const manifests = (_state: State): Manifests => ({
   put: () => Effect.die("not written yet"),
   find: () => Effect.die("not written yet"),
+  touch: () => Effect.die("not written yet"),
   untag: () => Effect.die("not written yet"),
   delete: () => Effect.die("not written yet"),
   tags: () => Effect.die("not written yet"),

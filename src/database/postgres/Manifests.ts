@@ -7,6 +7,7 @@ import type { Session } from "./Session.ts"
 export const make = (_session: Session, _type: Effect.Effect<DigestType, SqlError.SqlError>): Manifests => ({
   put: () => Effect.die("not written yet"),
   find: () => Effect.die("not written yet"),
+  touch: () => Effect.die("not written yet"),
   untag: () => Effect.die("not written yet"),
   delete: () => Effect.die("not written yet"),
   tags: () => Effect.die("not written yet"),

@@ -32,6 +32,8 @@ export interface Manifest {
 /** A manifest as it is found: with its bytes' place. */
 export interface StoredManifest extends Manifest {
   readonly key: ObjectKey
+  /** Since when no tag names it, for `expire`; null while one does. */
+  readonly untaggedAt: number | null
 }
 
 /**
@@ -76,6 +78,11 @@ export interface Manifests {
     options?: { readonly tags?: ReadonlyArray<string>; readonly release?: ReadonlyArray<string> }
   ) => Result<PutManifest>
   readonly find: (repository: string, name: ManifestName) => Result<Option.Option<StoredManifest>>
+  /**
+   * Somebody was given the manifest: one that is untagged is so from `now` on. Waits for whoever is about to delete it;
+   * false when it is gone.
+   */
+  readonly touch: (now: number, repository: string, digest: Digest) => Result<boolean>
   /** Takes a tag away; whether there was one. */
   readonly untag: (now: number, repository: string, tag: string) => Result<boolean>
   readonly delete: (now: number, repository: string, digest: Digest) => Result<DeleteManifest>

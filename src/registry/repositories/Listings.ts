@@ -1,6 +1,6 @@
 /** What a repository has, by name: manifests, tags, referrers. */
 import { Clock, Effect, Option } from "effect"
-import type { Manifest } from "../../database/Database.ts"
+import type { Manifest, StoredManifest } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { ManifestNeeded, ManifestUnknown, RepositoryUnknown } from "./failures.ts"
 import { digestOf, type Keeper, nameOf } from "./Keeper.ts"
@@ -24,7 +24,25 @@ export const manifest = Effect.fnUntraced(function* (keeper: Keeper, repository:
   const found = Option.getOrNull(yield* keeper.database.manifests.find(repository, name))
   if (found === null) return yield* new ManifestUnknown({ repository, reference })
   const { digest, key, mediaType, sizeBytes } = found
+  if (!(yield* renew(keeper, found))) return yield* new ManifestUnknown({ repository, reference })
   return { digest, mediaType, sizeBytes, bytes: keeper.blobs.open(digest, undefined, key) }
+})
+
+/**
+ * Puts off the expiry of a manifest that no tag names, a quarter of a hold after it was put off last, so that whoever was
+ * given it can go on: pull its layers, or push an index that lists it. False when it is gone.
+ *
+ * Who cannot write is given it all the same: pulls must go on while a database can only be read.
+ */
+const renew = Effect.fnUntraced(function* (
+  { database: { manifests }, holdMillis }: Keeper,
+  { digest, repository, untaggedAt }: StoredManifest
+) {
+  const now = yield* Clock.currentTimeMillis
+  if (untaggedAt === null || now - untaggedAt <= holdMillis / 4) return true
+  return yield* Effect.catch(manifests.touch(now, repository, digest), (error) =>
+    Effect.as(Effect.logWarning("The expiry of an untagged manifest was not put off", error), true)
+  )
 })
 
 export const deleteManifest = Effect.fnUntraced(function* (
