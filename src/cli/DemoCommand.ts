@@ -16,7 +16,7 @@ import * as TravelClock from "./demo/TravelClock.ts"
 import * as Tree from "./demo/Tree.ts"
 import { Ended } from "./ExitCode.ts"
 import * as ProgressLine from "./ProgressLine.ts"
-import { serve } from "./RunCommand.ts"
+import { service } from "./RunCommand.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
 export const command = Command.make(
@@ -43,7 +43,7 @@ export const command = Command.make(
         Effect.provide(ProgressLine.layer)
       )
       if (!good) return yield* new Ended({ code: 3 })
-      if (keepRunning) yield* serve(config, false)
+      if (keepRunning) yield* service(config, false)
     })
     yield* Effect.provide(Effect.raceFirst(work, vital), Live.layer(config))
   }, Effect.scoped)

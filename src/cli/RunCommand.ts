@@ -17,7 +17,7 @@ export const command = Command.make(
   { json: jsonFlag, ...sweepFlags },
   Effect.fnUntraced(function* ({ json, ...given }) {
     const config = yield* configuration(given)
-    yield* withServices(config, serve(config, json))
+    yield* withServices(config, service(config, json))
   })
 ).pipe(
   Command.withDescription(
@@ -26,7 +26,7 @@ export const command = Command.make(
 )
 
 /** Sweeps until a signal comes. Refuses to start on a store or a catalogue it cannot work with. */
-export const serve = Effect.fnUntraced(function* (config: Configuration, json: boolean) {
+export const service = Effect.fnUntraced(function* (config: Configuration, json: boolean) {
   const exit = yield* SignalExit
   exit.code = 0
   yield* Effect.logInfo(yield* inspected)
