@@ -1,0 +1,4 @@
+import { uploadsContract } from "./contract.ts"
+import { memory } from "./stage.ts"
+
+uploadsContract("memory", memory)

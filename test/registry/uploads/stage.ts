@@ -1,0 +1,317 @@
+/**
+ * Two replicas of the upload service on one catalogue and one store, what a client does to them, and what must be true
+ * afterwards. Every call of `either` goes to the other replica than the one before.
+ */
+import { createHash } from "node:crypto"
+import { assert } from "@effect/vitest"
+import { Clock, Context, Effect, Exit, Layer, Option, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { Database, type Pin } from "../../../src/database/Database.ts"
+import * as MemoryDatabase from "../../../src/database/Memory.ts"
+import { type Algorithm, type Digest, fromHex } from "../../../src/domain/Digest.ts"
+import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
+import { BlobStore } from "../../../src/registry/BlobStore.ts"
+import {
+  type FinishOptions,
+  type UploadStatus,
+  Uploads,
+  type UploadsOptions
+} from "../../../src/registry/Uploads.ts"
+import * as MemoryStorage from "../../../src/storage/Memory.ts"
+import { Storage } from "../../../src/storage/Storage.ts"
+import type { SweepSettings } from "../../../src/sweep/Settings.ts"
+import { Sweep } from "../../../src/sweep/Sweep.ts"
+import * as Facts from "../../../src/testing/Facts.ts"
+import * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
+import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
+import { start } from "../../sweep/support/World.ts"
+
+/** The rows behind a database, whichever it is. */
+export class Ledger extends Context.Service<
+  Ledger,
+  { readonly rows: Effect.Effect<Facts.Rows & { readonly pins: ReadonlyMap<string, Pin> }> }
+>()("test/registry/uploads/Ledger") {}
+
+export type Backend = Database | Storage | Ledger
+
+/** New at each build. */
+export const memory: Layer.Layer<Backend> = Layer.unwrap(
+  Effect.sync(() => {
+    const state = MemoryDatabase.emptyState()
+    return Layer.mergeAll(
+      MemoryDatabase.layer(state),
+      MemoryStorage.layer,
+      Layer.succeed(Ledger, { rows: Effect.sync(() => state) })
+    )
+  })
+)
+
+/** What went between the replicas and the store. */
+export interface Traffic {
+  readBytes: number
+  writtenBytes: number
+  puts: number
+  gets: number
+  copies: number
+}
+
+export class Stage extends Context.Service<
+  Stage,
+  {
+    readonly replicas: readonly [Uploads["Service"], Uploads["Service"]]
+    readonly either: Uploads["Service"]
+    /** What becomes of the replicas' calls. */
+    readonly scripts: {
+      readonly database: FaultyDatabase.DatabaseScript
+      readonly storage: FaultyStorage.StorageScript
+    }
+    readonly traffic: Traffic
+    /** Catalogue and store without faults. */
+    readonly database: Database["Service"]
+    readonly store: Storage["Service"]
+    readonly blobs: BlobStore["Service"]
+    readonly rows: Ledger["Service"]["rows"]
+    readonly sweep: Effect.Effect<void>
+  }
+>()("test/registry/uploads/Stage") {}
+
+export interface StageOptions {
+  readonly uploads?: UploadsOptions
+  readonly sweep?: Partial<SweepSettings>
+}
+
+/** A stage on a backend that is new at each build. */
+export const stage = <E>(
+  backend: Layer.Layer<Backend, E>,
+  options: StageOptions = {}
+): Layer.Layer<Stage, E> => Layer.effect(Stage, make(options)).pipe(Layer.provide(backend))
+
+const make = Effect.fnUntraced(function* ({ uploads = {}, sweep = {} }: StageOptions) {
+  yield* TestClock.setTime(start)
+  const [database, store, { rows }] = [yield* Database, yield* Storage, yield* Ledger]
+  const traffic: Traffic = { readBytes: 0, writtenBytes: 0, puts: 0, gets: 0, copies: 0 }
+  const scripts = { database: FaultyDatabase.script(), storage: FaultyStorage.script() }
+  const plain = Layer.merge(Layer.succeed(Database, database), Layer.succeed(Storage, store))
+  const faulty = Layer.merge(
+    Layer.succeed(Database, FaultyDatabase.wrap(database, scripts.database)),
+    Layer.succeed(Storage, FaultyStorage.wrap(counting(store, traffic), scripts.storage))
+  )
+  const replica = Effect.map(
+    Layer.build(Layer.fresh(Uploads.layer(uploads)).pipe(Layer.provide(faulty))),
+    Context.get(Uploads)
+  )
+  const replicas = [yield* replica, yield* replica] as const
+  const sweeping = Context.get(yield* Layer.build(Layer.provide(Sweep.layer(sweep), plain)), Sweep)
+  const blobs = Context.get(yield* Layer.build(Layer.provide(BlobStore.layer(), plain)), BlobStore)
+  return Stage.of({
+    replicas,
+    either: alternating(replicas),
+    scripts,
+    traffic,
+    database,
+    store,
+    blobs,
+    rows,
+    sweep: Effect.asVoid(sweeping.once())
+  })
+})
+
+const counting = (inner: Storage["Service"], traffic: Traffic): Storage["Service"] =>
+  Storage.of({
+    ...inner,
+    put: (key, body, sizeBytes, options) => {
+      traffic.puts += 1
+      const counted = Stream.map(body, (bytes) => {
+        traffic.writtenBytes += bytes.length
+        return bytes
+      })
+      return inner.put(key, counted, sizeBytes, options)
+    },
+    copy: (from, to) => {
+      traffic.copies += 1
+      return inner.copy(from, to)
+    },
+    get: (key, range) => {
+      traffic.gets += 1
+      return Stream.map(inner.get(key, range), (bytes) => {
+        traffic.readBytes += bytes.length
+        return bytes
+      })
+    }
+  })
+
+const alternating = (replicas: Stage["Service"]["replicas"]): Uploads["Service"] => {
+  let calls = 0
+  const next = () => replicas[calls++ % 2 === 0 ? 0 : 1]
+  return Uploads.of({
+    start: (...args) => next().start(...args),
+    append: (...args) => next().append(...args),
+    status: (...args) => next().status(...args),
+    finish: (...args) => next().finish(...args),
+    cancel: (...args) => next().cancel(...args),
+    expire: (...args) => next().expire(...args),
+    whole: (...args) => next().whole(...args)
+  })
+}
+
+// -- what a client has
+
+export const repository = "library/app"
+
+export const bytesOf = (content: string): Uint8Array => new TextEncoder().encode(content)
+
+export const digestOf = (content: string | Uint8Array, algorithm: Algorithm = "sha256"): Digest =>
+  fromHex(algorithm, createHash(algorithm).update(content).digest("hex"))
+
+/** A body that can be had once, a few bytes at a time, like a socket. */
+export const body = (content: string): Stream.Stream<Uint8Array> => {
+  let runs = 0
+  return Stream.suspend(() =>
+    runs++ > 0
+      ? Stream.die("a socket was read twice")
+      : Stream.rechunk(Stream.fromIterable(content.match(/.{1,3}/gs) ?? []), 1)
+  ).pipe(Stream.map(bytesOf))
+}
+
+/** A body that nobody may read. */
+export const untouched: Stream.Stream<Uint8Array> = Stream.die("the body was read")
+
+// -- what a client does, each time to the other replica
+
+export const open = (algorithm?: Algorithm) =>
+  Effect.flatMap(Stage, ({ either }) => either.start(repository, { algorithm }))
+
+/** Sends `content` where the session ends, as the client knows it. */
+export const push = ({ id, receivedBytes }: UploadStatus, content: string) =>
+  Effect.flatMap(Stage, ({ either }) =>
+    either.append(repository, id, body(content), { startByte: receivedBytes, sizeBytes: content.length })
+  )
+
+/** A session with these chunks. */
+export const pushed = Effect.fnUntraced(function* (...chunks: ReadonlyArray<string>) {
+  let status = yield* open()
+  for (const chunk of chunks) status = yield* push(status, chunk)
+  return status
+})
+
+/** Closes a session that should be `content`. */
+export const close = <E = never, R = never>(
+  { id }: UploadStatus,
+  content: string,
+  options: Partial<FinishOptions<E, R>> = {}
+) =>
+  Effect.flatMap(Stage, ({ either }) =>
+    either.finish(repository, id, { digest: digestOf(content), ...options })
+  )
+
+export const status = ({ id }: UploadStatus) =>
+  Effect.flatMap(Stage, ({ either }) => either.status(repository, id))
+
+export const cancel = ({ id }: UploadStatus) =>
+  Effect.flatMap(Stage, ({ either }) => either.cancel(repository, id))
+
+// -- what is there
+
+/** The bytes of the blob, as whoever pulls it gets them. */
+export const pulled = Effect.fnUntraced(function* (content: string, algorithm?: Algorithm) {
+  const { blobs } = yield* Stage
+  const chunks = yield* Stream.runCollect(blobs.open(digestOf(content, algorithm)))
+  return Buffer.concat(chunks).toString()
+})
+
+export const isThere = (content: string) =>
+  Effect.flatMap(Stage, ({ blobs }) => Effect.map(blobs.stat(digestOf(content)), Option.isSome))
+
+export const rows = Effect.flatMap(Stage, (found) => found.rows)
+
+export const objects = Effect.flatMap(Stage, ({ store }) =>
+  Effect.map(Facts.objects(store), (keys): ReadonlyArray<string> => keys)
+)
+
+/** No invariant is broken, and nothing is in the store that nothing knows of. */
+export const sound = Effect.gen(function* () {
+  const { rows, store } = yield* Stage
+  assert.deepStrictEqual(yield* Facts.invariants(yield* rows, store), [])
+})
+
+/** What is in the store is known to the catalogue. Not so right after a request that outlived its announcement. */
+export const known = Effect.gen(function* () {
+  const { rows, store } = yield* Stage
+  assert.deepStrictEqual(yield* Facts.leaks(yield* rows, store), [])
+})
+
+/** Lets `hours` pass, with a sweep at the end of each. */
+export const hoursPass = Effect.fnUntraced(function* (hours: number) {
+  for (let n = 0; n < hours; n++) {
+    yield* TestClock.adjust("1 hour")
+    yield* swept
+  }
+})
+
+/** One sweep. Sessions idle for a day are ended, by the sweep or, where it does not do so, by hand. */
+export const swept = Effect.gen(function* () {
+  const { database, sweep } = yield* Stage
+  yield* sweep
+  const now = yield* Clock.currentTimeMillis
+  yield* database.sessions.expire(now, now - 24 * 3_600_000, now, 1000)
+  yield* sound
+}).pipe(Effect.orDie)
+
+/**
+ * Goes on until every lease, grace and hold has ended, with a reference to each of `kept` meanwhile: exactly those are
+ * left, and then nothing.
+ */
+export const cleansUp = Effect.fnUntraced(function* (...kept: ReadonlyArray<string>) {
+  const { blobs, store } = yield* Stage
+  const references = kept.map((content) => ({
+    _tag: "LocalFile" as const,
+    path: `/${content.slice(0, 20)}`,
+    digest: digestOf(content)
+  }))
+  yield* blobs.reference(references)
+  for (let n = 0; n < 6; n++) {
+    yield* TestClock.adjust("25 hours")
+    yield* swept
+  }
+  for (const content of kept) assert.strictEqual(yield* pulled(content), content)
+  const found = yield* rows
+  assert.deepStrictEqual([...found.blobs.keys()].sort(), kept.map((content) => digestOf(content)).sort())
+  assert.deepStrictEqual(yield* objects, [...found.blobs.values()].map(({ key }) => key).sort())
+  yield* nothingPending
+  yield* blobs.unreference(references)
+  for (let n = 0; n < 4; n++) {
+    yield* TestClock.adjust("25 hours")
+    yield* swept
+  }
+  assert.deepStrictEqual(yield* Facts.objects(store), [])
+})
+
+/** No row of any upload is left. */
+const nothingPending = Effect.gen(function* () {
+  const { chunks, intents, journal, pins, sessions } = yield* rows
+  assert.deepStrictEqual(
+    [sessions, chunks, intents, journal, pins].map((table) => [...table.keys()]),
+    [[], [], [], [], []]
+  )
+})
+
+/** The tag of what `effect` fails with. */
+export const refusal = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(effect), (error) => error._tag)
+
+/** What two requests at once came to: each `ok`, or the tag of its error. */
+export const together = <A, B, E1 extends { readonly _tag: string }, E2 extends { readonly _tag: string }, R>(
+  one: Effect.Effect<A, E1, R>,
+  two: Effect.Effect<B, E2, R>
+) => Effect.all([verdict(one), verdict(two)], { concurrency: 2 })
+
+export const verdict = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.match(effect, { onFailure: (error) => error._tag, onSuccess: () => "ok" })
+
+/** Nonces that are the same in every run. */
+export const counted = () => {
+  let nonce = 0
+  return Layer.succeed(KeyNonce, () => `n${++nonce}`)
+}
+
+export const isOk = Exit.isSuccess
