@@ -10,6 +10,7 @@ import { Schema } from "effect"
  * - `StillReferenced`: a foreign key refused a delete (SQLSTATE 23503); the row is kept
  * - `SchemaChanged`: the catalogue's foreign keys changed since they were read; read them again
  * - `Denied`: authentication or privileges
+ * - `NotInstalled`: tables are missing, or of another version than this program's; the detail says what to run
  * - `Unknown`: anything else; see `cause`
  */
 export const DatabaseFailure = Schema.Literals([
@@ -18,6 +19,7 @@ export const DatabaseFailure = Schema.Literals([
   "StillReferenced",
   "SchemaChanged",
   "Denied",
+  "NotInstalled",
   "Unknown"
 ])
 export type DatabaseFailure = typeof DatabaseFailure.Type
@@ -29,6 +31,7 @@ const nextStep: Record<DatabaseFailure, string> = {
   StillReferenced:
     "Nothing was deleted. A reference arrived while the blob was being purged; the next sweep looks again.",
   SchemaChanged: "Nothing was deleted. The next sweep reads the foreign keys again.",
+  NotInstalled: "Once that is done, start again.",
   Denied: "Grant the role the privileges listed in docs/operations.md.",
   Unknown: "This failure is not one we know; the words are the server's own."
 }

@@ -147,6 +147,7 @@ export const wrap = (inner: Database["Service"], script: DatabaseScript): Databa
       idle: verb("sessions.idle", sessions.idle)
     },
     manifests: {
+      probe: Effect.suspend(verb("manifests.probe", () => manifests.probe)),
       put: verb("manifests.put", manifests.put),
       find: verb("manifests.find", manifests.find),
       touch: verb("manifests.touch", manifests.touch),

@@ -41,9 +41,23 @@ export const audit = (state: State): Audit => ({
     Effect.sync(() => {
       const of = (tag: Reference["_tag"]) =>
         [...state.references.values()].filter((r) => r._tag === tag && r.digest === digest).map(primaryKey)
+      const manifests = [...state.manifests.values()]
+      const references = manifests.flatMap((row) =>
+        row.references.map((to) => ({ to, id: [row.repository, row.digest, to.digest, to.kind].join(" ") }))
+      )
       return [
         { table: "artifacts", ids: of("Artifact") },
-        { table: "local_files", ids: of("LocalFile") }
+        { table: "local_files", ids: of("LocalFile") },
+        {
+          table: "manifest_references",
+          ids: references.filter(({ to }) => to.digest === digest).map(({ id }) => id)
+        },
+        {
+          table: "manifests",
+          ids: manifests
+            .filter((row) => row.digest === digest)
+            .map((row) => `${row.repository} ${row.digest}`)
+        }
       ]
         .filter(({ ids }) => ids.length > 0)
         .map(({ table, ids }) => ({

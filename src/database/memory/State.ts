@@ -7,6 +7,8 @@ import type {
   Intent,
   JournalReason,
   LeftoverScan,
+  Manifest,
+  ManifestReference,
   Peer,
   Pin,
   Reference,
@@ -60,6 +62,18 @@ export interface ChunkRow extends StagedChunk {
   readonly session: string
 }
 
+export interface ManifestRow extends Manifest {
+  readonly references: ReadonlyArray<ManifestReference>
+  /** Null: a tag names it, or `expire` found it needed. Otherwise since when neither is known to be so. */
+  readonly untaggedAt: number | null
+}
+
+export interface TagRow {
+  readonly repository: string
+  readonly name: string
+  readonly digest: Digest
+}
+
 export interface State {
   readonly blobs: Map<Digest, BlobRow>
   /** By repository and name, or path: see {@link referenceId}. */
@@ -78,6 +92,10 @@ export interface State {
   readonly collectors: Map<string, Peer & { readonly expiresAt: number }>
   /** Keys in doubt, by digest: a blob whose row names one of them is suspect. Only tests put any in. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
+  /** By repository and digest: see {@link manifestId}. */
+  readonly manifests: Map<string, ManifestRow>
+  /** By repository and name. */
+  readonly tags: Map<string, TagRow>
   /** What the server's clock is ahead of the process's. */
   skewMillis: number
 }
@@ -96,6 +114,8 @@ export const emptyState = (): State => ({
   breakers: new Map(),
   collectors: new Map(),
   suspects: new Map(),
+  manifests: new Map(),
+  tags: new Map(),
   skewMillis: 0
 })
 
@@ -105,15 +125,20 @@ export const referenceId = (reference: Reference): string =>
     ? JSON.stringify(["artifact", reference.repository, reference.name])
     : JSON.stringify(["local file", reference.path])
 
+/** The primary key of a manifest, and with its name that of a tag. */
+export const manifestId = (repository: string, digestOrTag: string): string =>
+  JSON.stringify([repository, digestOrTag])
+
 // -- what the verbs share
 
 export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
   [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
 
-/** Digests that a reference or a pin keeps. */
+/** Digests that a reference, a manifest or a pin keeps. */
 export const heldDigests = (state: State): Set<Digest> =>
   new Set([
     ...[...state.references.values()].map((reference) => reference.digest),
+    ...[...state.manifests.values()].flatMap((row) => [row, ...row.references].map(({ digest }) => digest)),
     ...[...state.pins.values()].map((pin) => pin.digest)
   ])
 

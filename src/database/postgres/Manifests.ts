@@ -5,6 +5,7 @@ import type { DigestType } from "./DigestType.ts"
 import type { Session } from "./Session.ts"
 
 export const make = (_session: Session, _type: Effect.Effect<DigestType, SqlError.SqlError>): Manifests => ({
+  probe: Effect.die("not written yet"),
   put: () => Effect.die("not written yet"),
   find: () => Effect.die("not written yet"),
   touch: () => Effect.die("not written yet"),

@@ -4,7 +4,7 @@
  * other reference.
  *
  * The tables stand in a schema of their own (`migrate --registry`). Where they are missing, `expire` and `untagged` find
- * nothing, and every other verb fails with `DatabaseError` `Unknown` that says so.
+ * nothing, and every other verb fails with `DatabaseError` `NotInstalled`, which says what to run.
  */
 import type { Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
@@ -32,7 +32,7 @@ export interface Manifest {
 /** A manifest as it is found: with its bytes' place. */
 export interface StoredManifest extends Manifest {
   readonly key: ObjectKey
-  /** Since when no tag names it, for `expire`; null while one does. */
+  /** Since when neither tag, index nor subject is known to need it, for `expire`; null while a tag does. */
   readonly untaggedAt: number | null
 }
 
@@ -67,6 +67,11 @@ export interface RepositoryBlob {
 }
 
 export interface Manifests {
+  /**
+   * Succeeds when the registry's tables are there and of this version, and this role may use them; else `DatabaseError`
+   * `NotInstalled` or `Denied`. To be asked before a registry takes requests.
+   */
+  readonly probe: Result<void>
   /**
    * Stores a manifest whose bytes live as a blob, with what it refers to, and moves `tags` to it, all or nothing. Doing
    * it again does no harm. A manifest from which a tag is taken away is untagged from `now` on.
