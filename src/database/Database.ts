@@ -49,10 +49,14 @@ export interface Backlog {
   readonly sessions: number
   /** Blobs kept by pins count once for each pin. */
   readonly pins: number
-  /** The earliest seenAt of what waits, condemnedAt of what is condemned, and due time in the journal. */
+  /**
+   * The earliest seenAt of what waits, condemnedAt of what is condemned, due time in the journal, and last activity of a
+   * session that is open or being finished.
+   */
   readonly oldestSeenAt: number | null
   readonly oldestCondemnedAt: number | null
   readonly nextJournalAt: number | null
+  readonly oldestActivityAt: number | null
 }
 
 export class Database extends Context.Service<

@@ -58,7 +58,7 @@ export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefus
 
 /** More would go than a mistake may take. Stays until a person confirms. */
 export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen", {
-  breaker: Schema.Literals(["orphans", "leftovers"]),
+  breaker: Schema.Literals(["manifests", "orphans", "leftovers"]),
   /** ISO 8601. */
   trippedAt: Schema.String,
   /** It is not open; a sweep would have opened it now. For dry runs. */

@@ -186,7 +186,14 @@ const cancel = Effect.fnUntraced(function* ({ database }: Keeper, repository: st
 const expire = Effect.fnUntraced(function* ({ database }: Keeper, idleFor: Duration.Input, limit: number) {
   const now = yield* Clock.currentTimeMillis
   const idleSince = now - Duration.toMillis(Duration.fromInputUnsafe(idleFor))
-  return (yield* database.sessions.expire(now, idleSince, now, limit)).sessions
+  const expired = yield* database.sessions.expire({
+    now,
+    idleSince,
+    limit,
+    deleteNotBefore: now,
+    leaseUntil: null
+  })
+  return expired.sessions
 })
 
 /** The body is read although the blob may live: whoever only knows a digest must not come by the bytes. */

@@ -158,7 +158,8 @@ export const wrap = (inner: Database["Service"], script: DatabaseScript): Databa
       referrers: verb("manifests.referrers", manifests.referrers),
       blob: verb("manifests.blob", manifests.blob),
       expire: verb("manifests.expire", manifests.expire),
-      untagged: verb("manifests.untagged", manifests.untagged)
+      untagged: verb("manifests.untagged", manifests.untagged),
+      exposure: verb("manifests.exposure", manifests.exposure)
     },
     skew: Effect.suspend(verb("skew", () => inner.skew)),
     backlog: verb("backlog", inner.backlog)

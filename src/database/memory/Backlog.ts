@@ -8,6 +8,7 @@ export const backlog = (state: State, now: number): Backlog => {
     condemnedAt === null ? [] : [{ digest, condemnedAt }]
   )
   const waiting = sightings.filter(([, sighting]) => sighting.condemnedAt === null)
+  const sessions = [...state.sessions.values()].filter((session) => session.state !== "done")
   const rows = [...state.journal.values()]
   const pending = rows.filter((row) => row.deadAt === null)
   const due = pending.filter((row) => row.notBefore <= now && (row.claimedUntil ?? now) <= now)
@@ -22,10 +23,11 @@ export const backlog = (state: State, now: number): Backlog => {
     journalDueBytes: due.reduce((sum, row) => sum + row.sizeBytes, 0),
     deadLetters: rows.length - pending.length,
     intents: state.intents.size,
-    sessions: [...state.sessions.values()].filter((session) => session.state !== "done").length,
+    sessions: sessions.length,
     pins: state.pins.size,
     oldestSeenAt: earliest(waiting.map(([, sighting]) => sighting.seenAt)),
     oldestCondemnedAt: earliest(condemned.map(({ condemnedAt }) => condemnedAt)),
-    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0)))
+    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0))),
+    oldestActivityAt: earliest(sessions.map(({ lastActivityAt }) => lastActivityAt))
   }
 }

@@ -5,7 +5,9 @@ import type {
   AppendOutcome,
   ClaimOutcome,
   ExpiredSessions,
+  ExpireRequest,
   IdleSessions,
+  JournalEntry,
   Lease,
   Publication,
   PublishOutcome,
@@ -67,8 +69,7 @@ export const sessions = (state: State): Sessions => ({
       state.sessions.delete(row.id)
       return true
     }),
-  expire: (now, idleSince, deleteNotBefore, limit) =>
-    Effect.sync(() => expire(state, now, idleSince, deleteNotBefore, limit)),
+  expire: (request) => Effect.sync(() => expire(state, request)),
   idle: (now, idleSince) => Effect.sync(() => idle(state, now, idleSince))
 })
 
@@ -100,11 +101,16 @@ const discard = (state: State, now: number, key: ObjectKey, sizeBytes: number): 
 }
 
 /** Journals all chunks of a session. */
-const end = (state: State, id: string, notBefore: number): ReadonlyArray<ChunkRow> => {
+const end = (
+  state: State,
+  id: string,
+  notBefore: number,
+  claimedUntil: number | null = null
+): ReadonlyArray<ChunkRow> => {
   const chunks = chunksOf(state, id)
   for (const { key, sizeBytes } of chunks) {
     state.chunks.delete(key)
-    state.journal.set(key, journalRow(null, sizeBytes, "upload", notBefore))
+    state.journal.set(key, journalRow(null, sizeBytes, "upload", notBefore, { claimedUntil }))
   }
   return chunks
 }
@@ -186,20 +192,31 @@ const idleRows = (state: State, now: number, idleSince: number): ReadonlyArray<S
 
 const expire = (
   state: State,
-  now: number,
-  idleSince: number,
-  deleteNotBefore: number,
-  limit: number
+  { deleteNotBefore, idleSince, leaseUntil, limit, now }: ExpireRequest
 ): ExpiredSessions => {
   let weight = 0
   const chosen = idleRows(state, now, idleSince).filter(({ id }, index) => {
     weight += 1 + chunksOf(state, id).length
     return index === 0 || weight <= limit
   })
-  const chunks = chosen.flatMap(({ id }) => end(state, id, deleteNotBefore))
+  const chunks = chosen.flatMap(({ id }) => end(state, id, deleteNotBefore, leaseUntil))
   for (const { id } of chosen) state.sessions.delete(id)
   const forgotten = chosen.filter((row) => row.state === "done").length
-  return { sessions: chosen.length - forgotten, forgotten, ...sums(chunks) }
+  return {
+    sessions: chosen.length - forgotten,
+    forgotten,
+    journaled: chunks
+      .map(
+        ({ key, sizeBytes }): JournalEntry => ({
+          key,
+          sizeBytes,
+          reason: "upload",
+          attempts: 0,
+          uploadId: null
+        })
+      )
+      .sort((a, b) => (a.key < b.key ? -1 : 1))
+  }
 }
 
 const idle = (state: State, now: number, idleSince: number): IdleSessions => {

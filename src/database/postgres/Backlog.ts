@@ -17,6 +17,7 @@ interface Row {
   readonly oldest_seen_at: Date | null
   readonly oldest_condemned_at: Date | null
   readonly next_journal_at: Date | null
+  readonly oldest_activity_at: Date | null
 }
 
 export const backlog = ({ sql, id }: Session, now: number) => {
@@ -25,7 +26,7 @@ export const backlog = ({ sql, id }: Session, now: number) => {
   return Effect.map(
     sql<Row>`
       SELECT o.*, j.*, (SELECT count(*) FROM ${id.intents})::float8 AS intents,
-        0::float8 AS sessions, (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
+        0::float8 AS sessions, NULL::timestamptz AS oldest_activity_at, (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
         SELECT count(*) FILTER (WHERE o.condemned_at IS NULL)::float8 AS waiting,
           count(*) FILTER (WHERE o.condemned_at IS NOT NULL)::float8 AS condemned,
           coalesce(sum(b.${id.size}) FILTER (WHERE o.condemned_at IS NOT NULL), 0)::float8 AS condemned_bytes,
@@ -54,7 +55,8 @@ export const backlog = ({ sql, id }: Session, now: number) => {
         pins: row?.pins ?? 0,
         oldestSeenAt: atOrNull(row?.oldest_seen_at),
         oldestCondemnedAt: atOrNull(row?.oldest_condemned_at),
-        nextJournalAt: atOrNull(row?.next_journal_at)
+        nextJournalAt: atOrNull(row?.next_journal_at),
+        oldestActivityAt: atOrNull(row?.oldest_activity_at)
       }
     }
   )

@@ -16,5 +16,6 @@ export const make = (_session: Session, _type: Effect.Effect<DigestType, SqlErro
   referrers: () => Effect.die("not written yet"),
   blob: () => Effect.die("not written yet"),
   expire: () => Effect.die("not written yet"),
-  untagged: () => Effect.die("not written yet")
+  untagged: () => Effect.die("not written yet"),
+  exposure: () => Effect.die("not written yet")
 })

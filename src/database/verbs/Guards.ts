@@ -2,9 +2,9 @@
 import type { Result } from "./Result.ts"
 
 /** What a breaker guards. */
-export type BreakerName = "orphans" | "leftovers"
+export type BreakerName = "manifests" | "orphans" | "leftovers"
 
-/** Why a breaker tripped: how much would go, of how much. */
+/** Why a breaker tripped: how much would go, of how much. Of manifests and leftovers only the numbers are told. */
 export interface Exposure {
   readonly blobs: number
   readonly bytes: number

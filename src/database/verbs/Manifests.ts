@@ -3,7 +3,7 @@
  * its row and the rows of what it refers to have foreign keys to the blobs, so that the collector finds them like any
  * other reference.
  *
- * The tables stand in a schema of their own (`migrate --registry`). Where they are missing, `expire` and `untagged` find
+ * The tables stand in a schema of their own (`migrate --registry`). Where they are missing, `expire`, `untagged` and `exposure` find
  * nothing, and every other verb fails with `DatabaseError` `NotInstalled`, which says what to run.
  */
 import type { Option } from "effect"
@@ -66,6 +66,12 @@ export interface RepositoryBlob {
   readonly isReferenced: boolean
 }
 
+/** How many manifests nothing in their repository needs, of how many. */
+export interface UntaggedExposure {
+  readonly untagged: number
+  readonly total: number
+}
+
 export interface Manifests {
   /**
    * Succeeds when the registry's tables are there and of this version, and this role may use them; else `DatabaseError`
@@ -117,4 +123,10 @@ export interface Manifests {
   readonly expire: (now: number, untaggedSince: number, limit: number) => Result<number>
   /** How many `expire` would delete, those they need not counted. */
   readonly untagged: (untaggedSince: number) => Result<number>
+  /**
+   * For the breaker: how many manifests nothing needs that are untagged later than `since` (null: ever), those within
+   * their grace among them. The total is exact up to about a million and the planner's estimate beyond; it is zero,
+   * unread, unless more than `unless` are untagged.
+   */
+  readonly exposure: (since: number | null, unless: number) => Result<UntaggedExposure>
 }

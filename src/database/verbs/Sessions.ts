@@ -11,6 +11,7 @@ import type { Option } from "effect"
 import type { Algorithm, Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Publication, PublishOutcome } from "./Blobs.ts"
+import type { JournalEntry } from "./Journal.ts"
 import type { Result } from "./Result.ts"
 
 /**
@@ -91,10 +92,26 @@ export interface IdleSessions {
   readonly bytes: number
 }
 
+/** Which sessions are to be ended, and when their objects may be deleted. */
+export interface ExpireRequest {
+  readonly now: number
+  /** Sessions without activity since then. */
+  readonly idleSince: number
+  /** Sessions and chunks together, but for one session, which is ended whole however many chunks it has. */
+  readonly limit: number
+  /** When the objects may be deleted. */
+  readonly deleteNotBefore: number
+  /** Until when no other collector deletes them; null leaves them to whoever comes first. */
+  readonly leaseUntil: number | null
+}
+
 /** What `expire` took away. */
-export interface ExpiredSessions extends IdleSessions {
+export interface ExpiredSessions {
+  readonly sessions: number
   /** Sessions that were done, and that nobody will ask for again. */
   readonly forgotten: number
+  /** The chunks' keys, journaled and leased: the caller may delete their objects as those of a purge. In key order. */
+  readonly journaled: ReadonlyArray<JournalEntry>
 }
 
 export interface Sessions {
@@ -131,17 +148,12 @@ export interface Sessions {
    */
   readonly cancel: (now: number, session: SessionRef) => Result<boolean>
   /**
-   * Ends sessions without activity since `idleSince`, the longest idle first, and journals their chunks, due at
-   * `deleteNotBefore`; forgets those that are done for as long. At least one session if there is any, and together no
-   * more than `limit` sessions and chunks otherwise. Passes over a lease that has not ended at `now`, and over sessions
-   * that somebody is at work on. Nothing is left to do when the answer has neither sessions nor forgotten ones.
+   * Ends sessions without activity since `idleSince`, the longest idle first, and journals their chunks; forgets those
+   * that are done for as long. At least one session if there is any, and together no more than `limit` sessions and
+   * chunks otherwise. Passes over a lease that has not ended at `now`, and over sessions that somebody is at work on.
+   * Nothing is left to do when the answer has neither sessions nor forgotten ones.
    */
-  readonly expire: (
-    now: number,
-    idleSince: number,
-    deleteNotBefore: number,
-    limit: number
-  ) => Result<ExpiredSessions>
+  readonly expire: (request: ExpireRequest) => Result<ExpiredSessions>
   /** What `expire` would end, those that are done not counted. */
   readonly idle: (now: number, idleSince: number) => Result<IdleSessions>
 }

@@ -22,7 +22,8 @@ export const backlog = (promised: Promised): void => {
           pins: 0,
           oldestSeenAt: null,
           oldestCondemnedAt: null,
-          nextJournalAt: null
+          nextJournalAt: null,
+          oldestActivityAt: null
         })
       })
     )
@@ -61,7 +62,8 @@ export const backlog = (promised: Promised): void => {
           pins: 3,
           oldestSeenAt: now - 2 * hour,
           oldestCondemnedAt: now - hour,
-          nextJournalAt: now
+          nextJournalAt: now,
+          oldestActivityAt: null
         })
       })
     )

@@ -253,7 +253,8 @@ export const swept = Effect.gen(function* () {
   const { database, sweep } = yield* Stage
   yield* sweep
   const now = yield* Clock.currentTimeMillis
-  yield* database.sessions.expire(now, now - 24 * 3_600_000, now, 1000)
+  const idleSince = now - 24 * 3_600_000
+  yield* database.sessions.expire({ now, idleSince, limit: 1000, deleteNotBefore: now, leaseUntil: null })
   yield* sound
 }).pipe(Effect.orDie)
 
