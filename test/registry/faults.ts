@@ -200,14 +200,14 @@ const setUp = Effect.gen(function* () {
     }
   }
   const rows = Effect.map(tables.rows, (found): Facts.Rows => {
-    const { blobs, references, journal, intents } = found
+    const { blobs, references, journal, intents, sessions, chunks } = found
     return {
       blobs: new Map(blobs.map((row) => [row.digest, row])),
       references: new Map(references.map((reference) => [referenceId(reference), reference])),
       journal: new Map(journal.map((row) => [row.key, row])),
       intents: new Map(intents.map((row) => [row.key, row])),
-      sessions: new Map(),
-      chunks: new Map()
+      sessions: new Map(sessions.map((row) => [row.id, row])),
+      chunks: new Map(chunks.map((row) => [row.key, row]))
     }
   })
   const sound = Effect.flatMap(rows, (found) =>

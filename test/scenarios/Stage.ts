@@ -201,6 +201,6 @@ const factsOf = (rows: Rows): Facts.Rows => ({
   references: new Map(rows.references.map((reference) => [referenceId(reference), reference])),
   journal: new Map(rows.journal.map((row) => [row.key, row])),
   intents: new Map(rows.intents.map((row) => [row.key, row])),
-  sessions: new Map(),
-  chunks: new Map()
+  sessions: new Map(rows.sessions.map((row) => [row.id, row])),
+  chunks: new Map(rows.chunks.map((row) => [row.key, row]))
 })

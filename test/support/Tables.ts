@@ -5,7 +5,13 @@
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import type { JournalReason, Pin, Reference } from "../../src/database/Database.ts"
-import { type IntentRow, referenceId, type State } from "../../src/database/Memory.ts"
+import {
+  type ChunkRow,
+  type IntentRow,
+  referenceId,
+  type SessionRow,
+  type State
+} from "../../src/database/Memory.ts"
 import { onProcessClock } from "../../src/database/postgres/Session.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
@@ -46,6 +52,9 @@ export interface Rows {
   readonly journal: ReadonlyArray<JournalRow>
   readonly intents: ReadonlyArray<IntentRow>
   readonly pins: ReadonlyArray<Pin>
+  /** Upload sessions. */
+  readonly sessions: ReadonlyArray<SessionRow>
+  readonly chunks: ReadonlyArray<ChunkRow>
   /** Keys in doubt. */
   readonly suspects: ReadonlyArray<{ readonly digest: Digest; readonly key: ObjectKey }>
   readonly scan: { readonly pass: number; readonly position: Digest | null }
@@ -86,6 +95,8 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
         ),
         intents: sorted(state.intents.values(), (row) => row.key),
         pins: sorted(state.pins.values(), (row) => row.id),
+        sessions: sorted(state.sessions.values(), (row) => row.id),
+        chunks: sorted(state.chunks.values(), (row) => row.key),
         suspects: sorted(
           [...state.suspects].flatMap(([digest, keys]) => [...keys].map((key) => ({ digest, key }))),
           ({ digest, key }) => `${digest} ${key}`
@@ -99,6 +110,8 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
         journal = [],
         intents = [],
         pins = [],
+        sessions = [],
+        chunks = [],
         suspects = []
       }) =>
         Effect.sync(() => {
@@ -108,13 +121,16 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
           for (const { key, ...row } of journal) state.journal.set(key, row)
           for (const intent of intents) state.intents.set(intent.key, intent)
           for (const pin of pins) state.pins.set(pin.id, pin)
+          for (const session of sessions) state.sessions.set(session.id, session)
+          for (const chunk of chunks) state.chunks.set(chunk.key, chunk)
           for (const { digest, key } of suspects)
             state.suspects.set(digest, new Set([...(state.suspects.get(digest) ?? []), key]))
         }),
       clear: Effect.sync(() => {
         for (const table of [
           ...[state.blobs, state.references, state.orphans, state.journal, state.intents],
-          ...[state.pins, state.breakers, state.collectors, state.suspects]
+          ...[state.pins, state.breakers, state.collectors, state.suspects],
+          ...[state.sessions, state.chunks]
         ])
           table.clear()
         state.listing = null
@@ -143,6 +159,12 @@ const readAll = `
       'expiresAt', ms(expires_at), 'uploadId', upload_id)), '[]') FROM artifact_gc.intents),
     'pins', (SELECT coalesce(json_agg(json_build_object('id', id, 'digest', digest,
       'expiresAt', ms(expires_at))), '[]') FROM artifact_gc.pins),
+    'sessions', (SELECT coalesce(json_agg(json_build_object('id', id, 'repository', repository,
+      'algorithm', algorithm, 'state', state, 'receivedBytes', received_bytes, 'digest', digest,
+      'lastActivityAt', ms(last_activity_at), 'token', token, 'leaseUntil', ms(lease_until))), '[]')
+      FROM artifact_gc.upload_sessions),
+    'chunks', (SELECT coalesce(json_agg(json_build_object('session', session_id, 'startByte', start_byte,
+      'sizeBytes', size_bytes, 'key', object_key, 'digest', digest)), '[]') FROM artifact_gc.upload_chunks),
     'suspects', (SELECT coalesce(json_agg(json_build_object('digest', digest, 'key', object_key)), '[]')
       FROM artifact_gc.suspects),
     'scan', (SELECT json_build_object('pass', pass, 'position', position)
@@ -162,7 +184,7 @@ const empty = `DO $$ BEGIN
   DELETE FROM artifact_gc.orphans; DELETE FROM artifact_gc.journal; DELETE FROM artifact_gc.intents;
   DELETE FROM artifact_gc.pins; DELETE FROM artifact_gc.listings; DELETE FROM artifact_gc.breakers;
   DELETE FROM artifact_gc.collectors; DELETE FROM artifact_gc.tombstones; DELETE FROM artifact_gc.buried_keys;
-  DELETE FROM artifact_gc.suspects;
+  DELETE FROM artifact_gc.suspects; DELETE FROM artifact_gc.upload_chunks; DELETE FROM artifact_gc.upload_sessions;
   UPDATE artifact_gc.scans SET pass = 1, position = NULL;
 END $$`
 
@@ -180,6 +202,8 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
       journal = [],
       intents = [],
       pins = [],
+      sessions = [],
+      chunks = [],
       suspects = []
     }: Partial<Rows>) =>
       Effect.all([
@@ -222,6 +246,18 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
           pins
         ),
         insert(
+          `INSERT INTO artifact_gc.upload_sessions (id, repository, algorithm, state, received_bytes, digest, token,
+             lease_until, last_activity_at)
+           SELECT r->>'id', r->>'repository', r->>'algorithm', r->>'state', (r->>'receivedBytes')::bigint, r->>'digest',
+             r->>'token', ${at("leaseUntil")}, ${at("lastActivityAt")} FROM ${all}`,
+          sessions
+        ),
+        insert(
+          `INSERT INTO artifact_gc.upload_chunks (object_key, session_id, start_byte, size_bytes, digest)
+           SELECT r->>'key', r->>'session', (r->>'startByte')::bigint, (r->>'sizeBytes')::bigint, r->>'digest' FROM ${all}`,
+          chunks
+        ),
+        insert(
           `INSERT INTO artifact_gc.suspects (digest, object_key, since)
            SELECT r->>'digest', r->>'key', to_timestamp(0) FROM ${all}`,
           suspects
@@ -245,7 +281,7 @@ const at = (field: string): string =>
 
 const toRows = (json: Json | undefined): Rows => {
   if (json === undefined) throw new Error("the statement answered no row")
-  const { artifacts, files, blobs, orphans, journal, intents, pins, suspects, scan } = json
+  const { artifacts, files, blobs, orphans, journal, intents, pins, sessions, chunks, suspects, scan } = json
   return {
     blobs: sorted(blobs, (row) => row.digest),
     references: sorted([...artifacts, ...files], referenceId),
@@ -253,6 +289,8 @@ const toRows = (json: Json | undefined): Rows => {
     journal: sorted(journal, (row) => row.key),
     intents: sorted(intents, (row) => row.key),
     pins: sorted(pins, (row) => row.id),
+    sessions: sorted(sessions, (row) => row.id),
+    chunks: sorted(chunks, (row) => row.key),
     suspects: sorted(suspects, ({ digest, key }) => `${digest} ${key}`),
     scan
   }

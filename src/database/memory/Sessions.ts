@@ -17,7 +17,7 @@ import type {
   UploadSession
 } from "../Database.ts"
 import { publish } from "./Blobs.ts"
-import { byKey, type ChunkRow, journalRow, type SessionRow, type State } from "./State.ts"
+import { byKey, type ChunkRow, type JournalRow, journalRow, type SessionRow, type State } from "./State.ts"
 
 export const sessions = (state: State): Sessions => ({
   open: (now, { repository, id, algorithm }) =>
@@ -97,7 +97,11 @@ const discard = (state: State, now: number, key: ObjectKey, sizeBytes: number): 
   const intent = state.intents.get(key)
   if (intent === undefined) return
   state.intents.delete(key)
-  state.journal.set(key, journalRow(null, sizeBytes, "upload", now, { uploadId: intent.uploadId }))
+  bury(state, key, journalRow(null, sizeBytes, "upload", now, { uploadId: intent.uploadId }))
+}
+
+const bury = (state: State, key: ObjectKey, row: JournalRow): void => {
+  if (!state.journal.has(key)) state.journal.set(key, row)
 }
 
 /** Journals all chunks of a session. */
@@ -110,7 +114,7 @@ const end = (
   const chunks = chunksOf(state, id)
   for (const { key, sizeBytes } of chunks) {
     state.chunks.delete(key)
-    state.journal.set(key, journalRow(null, sizeBytes, "upload", notBefore, { claimedUntil }))
+    bury(state, key, journalRow(null, sizeBytes, "upload", notBefore, { claimedUntil }))
   }
   return chunks
 }

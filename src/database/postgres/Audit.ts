@@ -39,7 +39,7 @@ const toKnown = (row: Row): KnownKey => ({
   sizeBytes: row.size_bytes
 })
 
-/** The rows of the three tables that own keys, each under a condition on its key and as far as `rest` says. */
+/** The rows of the four tables that own keys, each under a condition on its key and as far as `rest` says. */
 const known = (
   { sql, id }: Session,
   condition: (key: Statement.Fragment) => Statement.Fragment,
@@ -49,13 +49,16 @@ const known = (
      b.${id.size}::float8 AS size_bytes
    FROM ${id.blobs} b WHERE ${condition(sql`b.${id.key}`)} ${rest})
   UNION ALL
+  (SELECT o.object_key, 'chunk', o.digest, o.size_bytes::float8
+   FROM ${id.uploadChunks} o WHERE ${condition(sql`o.object_key`)} ${rest})
+  UNION ALL
   (SELECT o.object_key, 'intent', o.digest, NULL::float8
    FROM ${id.intents} o WHERE ${condition(sql`o.object_key`)} ${rest})
   UNION ALL
   (SELECT o.object_key, 'journal', o.digest, o.size_bytes::float8
    FROM ${id.journal} o WHERE ${condition(sql`o.object_key`)} ${rest})`
 
-/** Each table gives a page at most; the first page of all three together is theirs merged. */
+/** Each table gives a page at most; the first page of all four together is theirs merged. */
 const page = (session: Session, prefix: string, after: ObjectKey | null, limit: number) => {
   const { sql, raw } = session
   const end = afterPrefix(prefix)

@@ -26,7 +26,7 @@ export const backlog = ({ sql, id }: Session, now: number) => {
   return Effect.map(
     sql<Row>`
       SELECT o.*, j.*, (SELECT count(*) FROM ${id.intents})::float8 AS intents,
-        0::float8 AS sessions, NULL::timestamptz AS oldest_activity_at, (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
+        u.*, (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
         SELECT count(*) FILTER (WHERE o.condemned_at IS NULL)::float8 AS waiting,
           count(*) FILTER (WHERE o.condemned_at IS NOT NULL)::float8 AS condemned,
           coalesce(sum(b.${id.size}) FILTER (WHERE o.condemned_at IS NOT NULL), 0)::float8 AS condemned_bytes,
@@ -39,7 +39,9 @@ export const backlog = ({ sql, id }: Session, now: number) => {
           count(*) FILTER (WHERE dead_at IS NOT NULL)::float8 AS dead_letters,
           min(greatest(not_before, claimed_until)) FILTER (WHERE dead_at IS NULL) AS next_journal_at
         FROM (SELECT *, dead_at IS NULL AND greatest(not_before, claimed_until) <= ${instant(now)}::timestamptz AS due
-          FROM ${id.journal}) rows) j`,
+          FROM ${id.journal}) rows) j,
+      (SELECT count(*)::float8 AS sessions, min(last_activity_at) AS oldest_activity_at
+        FROM ${id.uploadSessions} WHERE state <> 'done') u`,
     (rows): Backlog => {
       const row = rows[0]
       return {

@@ -31,7 +31,7 @@ export const make = (session: Session, digestType: Effect.Effect<DigestType, Sql
       verb("blobs.adopt", (type) => adopt(session, type, now, references, holds)),
     intend: (intents) => session.once("blobs.intend", intend(session, intents)),
     publish: (now, publications) =>
-      verb("blobs.publish", (type) => publish(session, type, now, publications)),
+      verb("blobs.publish", (type) => session.transaction(publish(session, type, now, publications))),
     renew: (keys, expiresAt) => session.verb("blobs.renew", renew(session, keys, expiresAt)),
     recordMultipart: (key, uploadId) =>
       session.verb("blobs.recordMultipart", recordMultipart(session, key, uploadId)),
@@ -155,58 +155,53 @@ const recordMultipart = ({ sql, id }: Session, key: ObjectKey, uploadId: string)
   )
 
 /**
- * The intent is taken under its row lock in the same transaction that makes the key a blob's: reaping takes the same
- * lock, so exactly one of the two wins.
+ * Within a transaction. The intent is taken under its row lock in the one that makes the key a blob's: reaping takes the
+ * same lock, so exactly one of the two wins.
  */
-const publish = (
+export const publish = Effect.fnUntraced(function* (
   session: Session,
   type: DigestType,
   now: number,
   publications: ReadonlyArray<Publication>
-) => {
+) {
   const { sql, id } = session
-  return session.transaction(
-    Effect.gen(function* () {
-      const taken = yield* sql<{ object_key: string }>`
-        SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
-        ORDER BY object_key FOR UPDATE`
-      const keys = new Set(taken.map((row) => row.object_key))
-      // `delete`, because an intent serves one publication, also within a batch.
-      const isValid = publications.map((p) => keys.delete(p.key))
-      const valid = publications.filter((_, index) => isValid[index])
-      yield* clearSightings(
-        session,
-        type,
-        valid.map((p) => p.digest)
-      )
-      const owners = yield* insertBlobs(session, type, now, valid)
-      const lives = (p: Publication) => owners.get(p.digest) === p.key
-      const copies = valid.filter((p) => !lives(p))
-      for (const { digest, key } of yield* replaceSuspects(session, type, now, copies))
-        owners.set(digest, key)
-      // Only now: the guard against foreign writers knows a fresh key by its intent.
-      yield* sql`DELETE FROM ${id.intents} WHERE object_key = ANY(${taken.map((row) => row.object_key)}::text[])`
-      yield* journalDuplicates(
-        session,
-        now,
-        valid.filter((p) => !lives(p))
-      )
-      yield* refer(
-        session,
-        now,
-        valid.flatMap((p) => p.references)
-      )
-      yield* pin(
-        session,
-        type,
-        valid.flatMap((p) => p.pins ?? [])
-      )
-      return publications.map(
-        (p, index): PublishOutcome => (!isValid[index] ? "expired" : lives(p) ? "published" : "deduplicated")
-      )
-    })
+  const taken = yield* sql<{ object_key: string }>`
+    SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
+    ORDER BY object_key FOR UPDATE`
+  const keys = new Set(taken.map((row) => row.object_key))
+  // `delete`, because an intent serves one publication, also within a batch.
+  const isValid = publications.map((p) => keys.delete(p.key))
+  const valid = publications.filter((_, index) => isValid[index])
+  yield* clearSightings(
+    session,
+    type,
+    valid.map((p) => p.digest)
   )
-}
+  const owners = yield* insertBlobs(session, type, now, valid)
+  const lives = (p: Publication) => owners.get(p.digest) === p.key
+  const copies = valid.filter((p) => !lives(p))
+  for (const { digest, key } of yield* replaceSuspects(session, type, now, copies)) owners.set(digest, key)
+  // Only now: the guard against foreign writers knows a fresh key by its intent.
+  yield* sql`DELETE FROM ${id.intents} WHERE object_key = ANY(${taken.map((row) => row.object_key)}::text[])`
+  yield* journalDuplicates(
+    session,
+    now,
+    valid.filter((p) => !lives(p))
+  )
+  yield* refer(
+    session,
+    now,
+    valid.flatMap((p) => p.references)
+  )
+  yield* pin(
+    session,
+    type,
+    valid.flatMap((p) => p.pins ?? [])
+  )
+  return publications.map(
+    (p, index): PublishOutcome => (!isValid[index] ? "expired" : lives(p) ? "published" : "deduplicated")
+  )
+})
 
 /**
  * The key that owns each digest afterwards. DO UPDATE, not DO NOTHING: it waits for a purge in flight and then tells
@@ -268,6 +263,7 @@ const owned = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>) =>
     sql<{ object_key: string }>`
       SELECT k AS object_key FROM unnest(${keys}::text[]) k
       WHERE EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = k)
-        OR EXISTS (SELECT FROM ${id.intents} i WHERE i.object_key = k)`,
+        OR EXISTS (SELECT FROM ${id.intents} i WHERE i.object_key = k)
+        OR EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = k)`,
     (rows) => new Set(rows.map((row) => row.object_key as ObjectKey))
   )

@@ -197,7 +197,9 @@ const readAccess = ({ sql, names }: Session) => {
     [own, "collectors", all],
     [own, "tombstones", "SELECT, INSERT"],
     [own, "buried_keys", "SELECT, INSERT"],
-    [own, "suspects", "SELECT, DELETE"]
+    [own, "suspects", "SELECT, DELETE"],
+    [own, "upload_sessions", "SELECT, UPDATE, DELETE"],
+    [own, "upload_chunks", "SELECT, DELETE"]
   ] as const
   return sql<{
     readonly schema: string

@@ -48,12 +48,14 @@ const claim = ({ sql, id }: Session, now: number, leaseUntil: number, limit: num
       readopted AS (
         DELETE FROM ${id.journal} j
         WHERE j.object_key = ANY(ARRAY(SELECT object_key FROM due))
-          AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
+          AND (EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
+            OR EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = j.object_key))
         RETURNING j.object_key, j.size_bytes, j.reason, j.attempts, j.upload_id),
       leased AS (
         UPDATE ${id.journal} j SET claimed_until = ${instant(leaseUntil)}::timestamptz
         WHERE j.object_key = ANY(ARRAY(SELECT object_key FROM due))
           AND NOT EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
+          AND NOT EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = j.object_key)
         RETURNING j.object_key, j.size_bytes, j.reason, j.attempts, j.upload_id)
       SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, upload_id, true AS readopted FROM readopted
       UNION ALL

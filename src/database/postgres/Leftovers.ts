@@ -99,7 +99,7 @@ const journalGuarded = (
 
 /**
  * One statement, so one snapshot: a key cannot hide in the instant in which publishing moves it from the intents to
- * the blobs. Whoever calls has listed before.
+ * the blobs, or an upload session takes it. Whoever calls has listed before.
  */
 const journal = (
   { sql, id }: Session,
@@ -115,6 +115,7 @@ const journal = (
         ${objects.map(({ sizeBytes }) => BigInt(sizeBytes))}::bigint[]) AS t (k, s)
       WHERE NOT EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = k)
         AND NOT EXISTS (SELECT FROM ${id.intents} i WHERE i.object_key = k)
+        AND NOT EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = k)
         AND NOT EXISTS (SELECT FROM ${id.journal} j WHERE j.object_key = k)
       ORDER BY k
       ON CONFLICT (object_key) DO NOTHING

@@ -17,7 +17,7 @@ import { readDigestType } from "./DigestType.ts"
 import { make, onProcessClock, qualified, quote, type Session, translate } from "./Session.ts"
 
 /** The version this program works with. */
-export const latestMigration = 4
+export const latestMigration = 5
 
 /** One lock for all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
@@ -52,7 +52,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
         "0001_catalogue": createCatalogue(session),
         "0002_collector": createCollector(session),
         "0003_writers_and_guards": createWritersAndGuards(session),
-        "0004_foreign_writers": createForeignWriters(session)
+        "0004_foreign_writers": createForeignWriters(session),
+        "0005_upload_sessions": createUploadSessions(session)
       }),
       table: "migrations"
     })
@@ -223,5 +224,38 @@ const createForeignWriters = Effect.fnUntraced(function* (session: Session) {
        since timestamptz NOT NULL)`,
     // Not unique: a writer that added what another has added and not committed would have to wait for it.
     `CREATE INDEX suspects_digest ON ${own("suspects")} (digest, object_key)`
+  )
+})
+
+/**
+ * Chunks of a session that is gone would be nobody's, hence the foreign key; it must not cascade, because their keys
+ * have to be journaled.
+ */
+const createUploadSessions = Effect.fnUntraced(function* (session: Session) {
+  const own = (table: string) => qualified(session.names.collectorSchema, table)
+  yield* statements(
+    session,
+    `ALTER TABLE ${own("journal")} DROP CONSTRAINT journal_reason_check,
+       ADD CONSTRAINT journal_reason_check CHECK (reason IN ('purged', 'duplicate', 'reaped', 'leftover', 'upload'))`,
+    `CREATE TABLE ${own("upload_sessions")} (
+       id text COLLATE "C" PRIMARY KEY,
+       repository text NOT NULL,
+       algorithm text NOT NULL,
+       state text NOT NULL CHECK (state IN ('open', 'finalizing', 'done')),
+       received_bytes bigint NOT NULL CHECK (received_bytes >= 0),
+       digest text,
+       token text,
+       lease_until timestamptz,
+       last_activity_at timestamptz NOT NULL,
+       CHECK ((state = 'done') = (digest IS NOT NULL)),
+       CHECK ((state = 'finalizing') = (lease_until IS NOT NULL)))`,
+    `CREATE INDEX upload_sessions_idle ON ${own("upload_sessions")} (last_activity_at, id)`,
+    `CREATE TABLE ${own("upload_chunks")} (
+       object_key text COLLATE "C" PRIMARY KEY,
+       session_id text COLLATE "C" NOT NULL REFERENCES ${own("upload_sessions")} (id),
+       start_byte bigint NOT NULL CHECK (start_byte >= 0),
+       size_bytes bigint NOT NULL CHECK (size_bytes > 0),
+       digest text NOT NULL,
+       UNIQUE (session_id, start_byte))`
   )
 })

@@ -49,6 +49,8 @@ export interface Identifiers {
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
+  readonly uploadSessions: Statement.Fragment
+  readonly uploadChunks: Statement.Fragment
 }
 
 /**
@@ -90,7 +92,9 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       collectors: own("collectors"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
-      suspects: own("suspects")
+      suspects: own("suspects"),
+      uploadSessions: own("upload_sessions"),
+      uploadChunks: own("upload_chunks")
     },
     verb: (operation, effect) =>
       translated(operation, effect).pipe(
