@@ -11,11 +11,14 @@ import type { Tables } from "../support/Tables.ts"
 import { audit } from "./contract/Audit.ts"
 import { backlog } from "./contract/Backlog.ts"
 import { writing } from "./contract/Blobs.ts"
+import { finishing } from "./contract/Finishing.ts"
 import { guarding } from "./contract/Guards.ts"
+import { idling } from "./contract/Idle.ts"
 import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
 import { pins } from "./contract/Pins.ts"
 import { purging } from "./contract/Purge.ts"
+import { uploading } from "./contract/Sessions.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
 import { doubting } from "./contract/Suspects.ts"
@@ -48,5 +51,8 @@ export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | 
     guarding(promised)
     undoing(promised)
     audit(promised)
+    uploading(promised)
+    finishing(promised)
+    idling(promised)
   })
 }

@@ -3,7 +3,20 @@ import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Database, type KnownKey } from "../../../src/database/Database.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { artifact, blob, blobs, dead, digest, file, intent, type Promised, rows, write } from "./samples.ts"
+import {
+  artifact,
+  blob,
+  blobs,
+  chunk,
+  dead,
+  digest,
+  file,
+  intent,
+  type Promised,
+  rows,
+  session,
+  write
+} from "./samples.ts"
 
 /**
  * In the order of their UTF-8 bytes. A language sorts them otherwise: capitals beside their small letters, accents
@@ -45,9 +58,11 @@ const shuffled = inByteOrder.map((_, n) => inByteOrder[(n * 11) % inByteOrder.le
 
 const inAll = (keys: ReadonlyArray<ObjectKey>) =>
   write({
-    blobs: keys.flatMap((key, n) => (n % 3 === 0 ? [blob(n, { key })] : [])),
-    intents: keys.flatMap((key, n) => (n % 3 === 1 ? [{ ...intent(n), key }] : [])),
-    journal: keys.flatMap((key, n) => (n % 3 === 2 ? [dead(n, { key })] : []))
+    blobs: keys.flatMap((key, n) => (n % 4 === 0 ? [blob(n, { key })] : [])),
+    intents: keys.flatMap((key, n) => (n % 4 === 1 ? [{ ...intent(n), key }] : [])),
+    journal: keys.flatMap((key, n) => (n % 4 === 2 ? [dead(n, { key })] : [])),
+    sessions: [session("s")],
+    chunks: keys.flatMap((key, n) => (n % 4 === 3 ? [{ ...chunk(n, "s", n), key }] : []))
   })
 
 /** All pages after `after` together, of `limit` keys each. */
@@ -72,14 +87,17 @@ const pages = (promised: Promised): void => {
       yield* write({
         blobs: [blob(1)],
         intents: [intent(2), { ...intent(3), digest: null }],
-        journal: [dead(4), dead(5, { digest: null, sizeBytes: 0, reason: "leftover" })]
+        journal: [dead(4), dead(5, { digest: null, sizeBytes: 0, reason: "leftover" })],
+        sessions: [session("s", { receivedBytes: 6 })],
+        chunks: [chunk(6, "s", 0)]
       })
       const expected: ReadonlyArray<KnownKey> = [
         { key: blob(1).key, owner: "blob", digest: digest(1), sizeBytes: 1 },
         { key: dead(4).key, owner: "journal", digest: digest(4), sizeBytes: 4 },
         { key: dead(5).key, owner: "journal", digest: null, sizeBytes: 0 },
         { key: intent(2).key, owner: "intent", digest: digest(2), sizeBytes: null },
-        { key: intent(3).key, owner: "intent", digest: null, sizeBytes: null }
+        { key: intent(3).key, owner: "intent", digest: null, sizeBytes: null },
+        { key: intent(6).key, owner: "chunk", digest: digest(6), sizeBytes: 6 }
       ]
       assert.deepStrictEqual(yield* read("", 100), expected)
       assert.deepStrictEqual(
@@ -139,12 +157,19 @@ const pages = (promised: Promised): void => {
 
   promised("names the blob before whatever else owns its key", () =>
     Effect.gen(function* () {
-      yield* write({ blobs: blobs(1), journal: [dead(1)], intents: [{ ...intent(1), key: blob(1).key }] })
+      yield* write({
+        blobs: blobs(1),
+        journal: [dead(1)],
+        intents: [{ ...intent(1), key: blob(1).key }],
+        sessions: [session("s", { receivedBytes: 1 })],
+        chunks: [{ ...chunk(1, "s", 0), key: blob(1).key }]
+      })
+      const all = ["blob", "chunk", "intent", "journal"]
       const { audit } = yield* Database
       const owners = (found: ReadonlyArray<KnownKey>) => found.map(({ owner }) => owner)
-      assert.deepStrictEqual(owners(yield* audit.page("", null, 10)), ["blob", "intent", "journal"])
+      assert.deepStrictEqual(owners(yield* audit.page("", null, 10)), all)
       assert.deepStrictEqual(owners(yield* audit.page("", null, 1)), ["blob"])
-      assert.deepStrictEqual(owners(yield* audit.lookup([blob(1).key])), ["blob", "intent", "journal"])
+      assert.deepStrictEqual(owners(yield* audit.lookup([blob(1).key])), all)
     })
   )
 

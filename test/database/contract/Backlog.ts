@@ -2,7 +2,19 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Database } from "../../../src/database/Database.ts"
-import { blobs, condemned, dead, hour, intent, now, orphan, type Promised, pin, write } from "./samples.ts"
+import {
+  blobs,
+  condemned,
+  dead,
+  hour,
+  intent,
+  now,
+  orphan,
+  type Promised,
+  pin,
+  session,
+  write
+} from "./samples.ts"
 
 export const backlog = (promised: Promised): void => {
   describe("backlog", () => {
@@ -47,7 +59,12 @@ export const backlog = (promised: Promised): void => {
             dead(50, { notBefore: now - 2 * hour, deadAt: now - hour })
           ],
           intents: [intent(1), intent(2)],
-          pins: [pin("a", 1), pin("b", 1), pin("c", 2)]
+          pins: [pin("a", 1), pin("b", 1), pin("c", 2)],
+          sessions: [
+            session("a"),
+            session("b", { state: "finalizing", token: "t", leaseUntil: now }),
+            session("c", { state: "done", digest: digest(1) })
+          ]
         })
         assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
           waiting: 2,
@@ -58,7 +75,7 @@ export const backlog = (promised: Promised): void => {
           journalDueBytes: 40,
           deadLetters: 1,
           intents: 2,
-          sessions: 0,
+          sessions: 2,
           pins: 3,
           oldestSeenAt: now - 2 * hour,
           oldestCondemnedAt: now - hour,

@@ -6,6 +6,7 @@ import {
   artifact,
   blob,
   blobs,
+  chunk,
   condemned,
   dead,
   digest,
@@ -19,6 +20,7 @@ import {
   orphan,
   type Promised,
   rows,
+  session,
   write
 } from "./samples.ts"
 
@@ -268,12 +270,19 @@ export const writing = (promised: Promised): void => {
   })
 
   describe("owned", () => {
-    promised("names the keys of blobs and announced uploads, not dead or unknown ones", () =>
+    promised("names the keys of blobs, announced uploads and upload sessions, not dead or unknown ones", () =>
       Effect.gen(function* () {
         const { owned } = yield* writers
-        yield* write({ blobs: blobs(1, 2), intents: [intent(3)], journal: [dead(4)] })
-        const asked = [key(1), intent(3).key, key(4), key(5), key(1)]
-        assert.deepStrictEqual([...(yield* owned(asked))].sort(), [key(1), intent(3).key].sort())
+        yield* write({
+          blobs: blobs(1, 2),
+          intents: [intent(3)],
+          journal: [dead(4)],
+          sessions: [session("s", { receivedBytes: 6 })],
+          chunks: [chunk(6, "s", 0)]
+        })
+        const asked = [key(1), intent(3).key, key(4), key(5), key(1), chunk(6, "s", 0).key]
+        const expected = [key(1), intent(3).key, chunk(6, "s", 0).key]
+        assert.deepStrictEqual([...(yield* owned(asked))].sort(), expected.sort())
         assert.deepStrictEqual(yield* owned([]), new Set())
       })
     )

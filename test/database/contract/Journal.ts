@@ -2,7 +2,21 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Database, type JournalEntry, type Postponement } from "../../../src/database/Database.ts"
-import { blobs, dead, digest, hour, intent, key, minute, now, type Promised, rows, write } from "./samples.ts"
+import {
+  blobs,
+  chunk,
+  dead,
+  digest,
+  hour,
+  intent,
+  key,
+  minute,
+  now,
+  type Promised,
+  rows,
+  session,
+  write
+} from "./samples.ts"
 
 const leaseUntil = now + 5 * minute
 
@@ -79,6 +93,21 @@ export const journal = (promised: Promised): void => {
         const after = yield* rows
         assert.deepStrictEqual(after.journal, [dead(2, { claimedUntil: leaseUntil })])
         assert.deepStrictEqual(after.blobs, blobs(1, 3))
+      })
+    )
+
+    promised("strikes off, and does not return, a key that an upload session owns", () =>
+      Effect.gen(function* () {
+        const own = chunk(1, "s", 0)
+        yield* write({
+          sessions: [session("s", { receivedBytes: 1 })],
+          chunks: [own],
+          journal: [dead(1, { key: own.key }), dead(2)]
+        })
+        assert.deepStrictEqual(yield* claim(), { entries: [entry(2)], readopted: 1 })
+        const after = yield* rows
+        assert.deepStrictEqual(after.journal, [dead(2, { claimedUntil: leaseUntil })])
+        assert.deepStrictEqual(after.chunks, [own])
       })
     )
   })

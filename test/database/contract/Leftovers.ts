@@ -2,7 +2,21 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Database, type LeftoverScan } from "../../../src/database/Database.ts"
-import { blobs, dead, digest, hour, intent, key, minute, now, type Promised, rows, write } from "./samples.ts"
+import {
+  blobs,
+  chunk,
+  dead,
+  digest,
+  hour,
+  intent,
+  key,
+  minute,
+  now,
+  type Promised,
+  rows,
+  session,
+  write
+} from "./samples.ts"
 
 const day = 24 * hour
 const leaseUntil = now + 5 * minute
@@ -144,23 +158,38 @@ const whoseTurn = (promised: Promised): void => {
 
 const journaling = (promised: Promised): void => {
   describe("leftovers.journal", () => {
-    promised("journals what neither a row nor an intent nor the journal names, and answers it", () =>
-      Effect.gen(function* () {
-        const { journal } = yield* verbs
-        const given = dead(3, { attempts: 2, notBefore: now - hour })
-        yield* write({ blobs: blobs(1), intents: [intent(2)], journal: [given] })
-        const objects = [found(5, 0), found(4, 2 ** 40), found(3), found("upload-2"), found(1)]
-        const journaled = yield* journal(now, objects, now + hour)
-        assert.deepStrictEqual([...journaled].sort(), [key(4), key(5)])
-        const after = yield* rows
-        assert.deepStrictEqual(after.journal, [
-          given,
-          leftover(4, { sizeBytes: 2 ** 40 }),
-          leftover(5, { sizeBytes: 0 })
-        ])
-        assert.deepStrictEqual(after.blobs, blobs(1))
-        assert.deepStrictEqual(after.intents, [intent(2)])
-      })
+    promised(
+      "journals what neither a row nor an intent nor a session nor the journal names, and answers it",
+      () =>
+        Effect.gen(function* () {
+          const { journal } = yield* verbs
+          const given = dead(3, { attempts: 2, notBefore: now - hour })
+          yield* write({
+            blobs: blobs(1),
+            intents: [intent(2)],
+            journal: [given],
+            sessions: [session("s", { receivedBytes: 6 })],
+            chunks: [chunk(6, "s", 0)]
+          })
+          const objects = [
+            found(5, 0),
+            found(4, 2 ** 40),
+            found(3),
+            found("upload-2"),
+            found("upload-6"),
+            found(1)
+          ]
+          const journaled = yield* journal(now, objects, now + hour)
+          assert.deepStrictEqual([...journaled].sort(), [key(4), key(5)])
+          const after = yield* rows
+          assert.deepStrictEqual(after.journal, [
+            given,
+            leftover(4, { sizeBytes: 2 ** 40 }),
+            leftover(5, { sizeBytes: 0 })
+          ])
+          assert.deepStrictEqual(after.blobs, blobs(1))
+          assert.deepStrictEqual(after.intents, [intent(2)])
+        })
     )
 
     promised("once more, or of nothing, changes nothing", () =>

@@ -1,6 +1,7 @@
 /** Short ways to write rows down. Blob `n` has digest `digest(n)` and key `key(n)`; both sort as `n` does. */
 import { Effect } from "effect"
 import type { Database, Pin, Reference, Slice } from "../../../src/database/Database.ts"
+import type { ChunkRow, SessionRow } from "../../../src/database/Memory.ts"
 import type { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { Digest } from "../../../src/domain/Digest.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -85,6 +86,29 @@ export const pin = (id: string, n: number, expiresAt: number = now + hour): Pin 
   id,
   digest: digest(n),
   expiresAt
+})
+
+/** An upload session of library/app, open and empty; last active an hour ago. */
+export const session = (id: string, row: Partial<SessionRow> = {}): SessionRow => ({
+  id,
+  repository: "library/app",
+  algorithm: "sha256",
+  state: "open",
+  receivedBytes: 0,
+  digest: null,
+  lastActivityAt: now - hour,
+  token: null,
+  leaseUntil: null,
+  ...row
+})
+
+/** Chunk `n` of a session, of `n` bytes: what was announced by `intent(n)`. */
+export const chunk = (n: number, session: string, startByte: number): ChunkRow => ({
+  session,
+  startByte,
+  sizeBytes: n,
+  key: intent(n).key,
+  digest: digest(n)
 })
 
 /** The whole catalogue as one slice. */
