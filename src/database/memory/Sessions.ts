@@ -100,11 +100,14 @@ const discard = (state: State, now: number, key: ObjectKey, sizeBytes: number): 
   bury(state, key, journalRow(null, sizeBytes, "upload", now, { uploadId: intent.uploadId }))
 }
 
-const bury = (state: State, key: ObjectKey, row: JournalRow): void => {
-  if (!state.journal.has(key)) state.journal.set(key, row)
+/** A key that is journaled already stays as it is there, and false is answered. */
+const bury = (state: State, key: ObjectKey, row: JournalRow): boolean => {
+  if (state.journal.has(key)) return false
+  state.journal.set(key, row)
+  return true
 }
 
-/** Journals all chunks of a session. */
+/** Journals all chunks of a session; those it journaled. */
 const end = (
   state: State,
   id: string,
@@ -112,11 +115,10 @@ const end = (
   claimedUntil: number | null = null
 ): ReadonlyArray<ChunkRow> => {
   const chunks = chunksOf(state, id)
-  for (const { key, sizeBytes } of chunks) {
-    state.chunks.delete(key)
+  for (const { key } of chunks) state.chunks.delete(key)
+  return chunks.filter(({ key, sizeBytes }) =>
     bury(state, key, journalRow(null, sizeBytes, "upload", notBefore, { claimedUntil }))
-  }
-  return chunks
+  )
 }
 
 const append = (state: State, now: number, ref: SessionRef, chunk: StagedChunk): AppendOutcome => {

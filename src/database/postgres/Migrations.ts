@@ -237,6 +237,8 @@ const createUploadSessions = Effect.fnUntraced(function* (session: Session) {
     session,
     `ALTER TABLE ${own("journal")} DROP CONSTRAINT journal_reason_check,
        ADD CONSTRAINT journal_reason_check CHECK (reason IN ('purged', 'duplicate', 'reaped', 'leftover', 'upload'))`,
+    `ALTER TABLE ${own("breakers")} DROP CONSTRAINT breakers_name_check,
+       ADD CONSTRAINT breakers_name_check CHECK (name IN ('manifests', 'orphans', 'leftovers'))`,
     `CREATE TABLE ${own("upload_sessions")} (
        id text COLLATE "C" PRIMARY KEY,
        repository text NOT NULL,

@@ -49,11 +49,7 @@ export const make = (
       )
     ),
   cancel: (now, ref) => session.verb("sessions.cancel", session.transaction(cancel(session, now, ref))),
-  expire: (now, idleSince, deleteNotBefore, limit) =>
-    session.verb(
-      "sessions.expire",
-      session.transaction(expire(session, now, idleSince, deleteNotBefore, limit))
-    ),
+  expire: (request) => session.verb("sessions.expire", session.transaction(expire(session, request))),
   idle: (now, idleSince) => session.verb("sessions.idle", idle(session, now, idleSince))
 })
 
@@ -272,7 +268,7 @@ const complete = Effect.fnUntraced(function* (
     SELECT object_key, ${instant(now)}::timestamptz FROM taken`
   const [outcome = "expired"] = yield* publish(session, type, now, [publication])
   if (outcome === "expired") return outcome
-  yield* journalChunks(session, now, [ref.id], now)
+  yield* journalChunks(session, [ref.id], { now, notBefore: now, leaseUntil: null })
   yield* sql`
     UPDATE ${id.uploadSessions} SET state = 'done', digest = ${publication.digest}, lease_until = NULL,
       ${active(session, now)}
@@ -293,7 +289,7 @@ const cancel = Effect.fnUntraced(function* (session: Session, now: number, ref: 
   const row = yield* lock(session, ref)
   if (row === undefined || row.state === "done") return false
   if (row.lease_until !== null && millis(row.lease_until) > now) return false
-  yield* journalChunks(session, now, [ref.id], now)
+  yield* journalChunks(session, [ref.id], { now, notBefore: now, leaseUntil: null })
   yield* session.sql`DELETE FROM ${session.id.uploadSessions} WHERE ${named(session, ref)}`
   return true
 })

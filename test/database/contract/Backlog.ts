@@ -6,6 +6,7 @@ import {
   blobs,
   condemned,
   dead,
+  digest,
   hour,
   intent,
   now,
@@ -62,8 +63,13 @@ export const backlog = (promised: Promised): void => {
           pins: [pin("a", 1), pin("b", 1), pin("c", 2)],
           sessions: [
             session("a"),
-            session("b", { state: "finalizing", token: "t", leaseUntil: now }),
-            session("c", { state: "done", digest: digest(1) })
+            session("b", {
+              lastActivityAt: now - 3 * hour,
+              state: "finalizing",
+              token: "t",
+              leaseUntil: now
+            }),
+            session("c", { lastActivityAt: now - 4 * hour, state: "done", digest: digest(1) })
           ]
         })
         assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
@@ -80,7 +86,7 @@ export const backlog = (promised: Promised): void => {
           oldestSeenAt: now - 2 * hour,
           oldestCondemnedAt: now - hour,
           nextJournalAt: now,
-          oldestActivityAt: null
+          oldestActivityAt: now - 3 * hour
         })
       })
     )

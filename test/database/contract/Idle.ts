@@ -1,9 +1,21 @@
 /** Upload sessions that nobody goes on with: expire, idle. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database } from "../../../src/database/Database.ts"
+import { Database, type ExpireRequest, type JournalEntry } from "../../../src/database/Database.ts"
 import { discarded } from "./Sessions.ts"
-import { chunk, digest, hour, minute, now, type Promised, rows, session, write } from "./samples.ts"
+import {
+  chunk,
+  dead,
+  digest,
+  hour,
+  intent,
+  minute,
+  now,
+  type Promised,
+  rows,
+  session,
+  write
+} from "./samples.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)
 
@@ -27,6 +39,23 @@ const given = {
 }
 const kept = ({ id }: { readonly id: string }) => id === "leased" || id === "young"
 
+/** Of what is idle since an hour ago. */
+const request = (limit: number): ExpireRequest => ({
+  now,
+  idleSince: now - hour,
+  limit,
+  deleteNotBefore: now + minute,
+  leaseUntil: null
+})
+const entry = (n: number): JournalEntry => ({
+  key: intent(n).key,
+  sizeBytes: n,
+  reason: "upload",
+  attempts: 0,
+  uploadId: null
+})
+const nothing = { sessions: 0, forgotten: 0, journaled: [] }
+
 export const idling = (promised: Promised): void => {
   describe("sessions.expire", () => {
     promised("ends what is idle to the millisecond, journals its chunks, and forgets what is done", () =>
@@ -34,20 +63,18 @@ export const idling = (promised: Promised): void => {
         const { expire, idle } = yield* verbs
         yield* write(given)
         assert.deepStrictEqual(yield* idle(now, now - hour), { sessions: 3, chunks: 3, bytes: 11 })
-        assert.deepStrictEqual(yield* expire(now, now - hour, now + minute, 100), {
+        assert.deepStrictEqual(yield* expire(request(100)), {
           sessions: 3,
-          chunks: 3,
-          bytes: 11,
-          forgotten: 1
+          forgotten: 1,
+          journaled: [entry(2), entry(3), entry(6)]
         })
         const after = yield* rows
         assert.deepStrictEqual(after.sessions, given.sessions.filter(kept))
         assert.deepStrictEqual(after.chunks, [chunk(4, "leased", 0), chunk(5, "young", 0)])
         const later = { notBefore: now + minute }
         assert.deepStrictEqual(after.journal, [discarded(2, later), discarded(3, later), discarded(6, later)])
-        const nothing = { sessions: 0, chunks: 0, bytes: 0 }
-        assert.deepStrictEqual(yield* idle(now, now - hour), nothing)
-        assert.deepStrictEqual(yield* expire(now, now - hour, now, 100), { ...nothing, forgotten: 0 })
+        assert.deepStrictEqual(yield* idle(now, now - hour), { sessions: 0, chunks: 0, bytes: 0 })
+        assert.deepStrictEqual(yield* expire(request(100)), nothing)
       })
     )
 
@@ -56,20 +83,36 @@ export const idling = (promised: Promised): void => {
         const { expire } = yield* verbs
         yield* write(given)
         const left = Effect.map(rows, ({ sessions }) => sessions.map(({ id }) => id).join(" "))
-        const none = { sessions: 0, chunks: 0, bytes: 0, forgotten: 0 }
-        assert.deepStrictEqual(yield* expire(now, now - hour, now, 3), { ...none, forgotten: 1 })
+        assert.deepStrictEqual(yield* expire(request(3)), { ...nothing, forgotten: 1 })
         assert.strictEqual(yield* left, "b c d leased young")
-        assert.deepStrictEqual(yield* expire(now, now - hour, now, 0), {
-          ...{ sessions: 1, chunks: 2, bytes: 8 },
-          forgotten: 0
-        })
+        const expected = { sessions: 1, forgotten: 0, journaled: [entry(2), entry(6)] }
+        assert.deepStrictEqual(yield* expire(request(0)), expected)
         assert.strictEqual(yield* left, "c d leased young")
-        assert.deepStrictEqual(yield* expire(now, now - hour, now, 3), {
-          ...{ sessions: 2, chunks: 1, bytes: 3 },
-          forgotten: 0
+        assert.deepStrictEqual(yield* expire(request(3)), {
+          ...{ sessions: 2, forgotten: 0 },
+          journaled: [entry(3)]
         })
         assert.strictEqual(yield* left, "leased young")
-        assert.deepStrictEqual(yield* expire(now, now - hour, now, 3), none)
+        assert.deepStrictEqual(yield* expire(request(3)), nothing)
+      })
+    )
+
+    promised("leases what it journals, so that nobody else deletes it, and answers only that", () =>
+      Effect.gen(function* () {
+        const { sessions, journal } = yield* Database
+        const before = dead(6, { key: intent(6).key, notBefore: now - hour })
+        yield* write({ ...given, journal: [before] })
+        const leaseUntil = now + hour
+        const { journaled } = yield* sessions.expire({ ...request(100), deleteNotBefore: now, leaseUntil })
+        assert.deepStrictEqual(journaled, [entry(2), entry(3)], "the third is somebody else's")
+        const leased = { claimedUntil: leaseUntil }
+        assert.deepStrictEqual((yield* rows).journal, [discarded(2, leased), discarded(3, leased), before])
+        const claimed = yield* journal.claim(now, now + minute, 100)
+        assert.deepStrictEqual(
+          claimed.entries.map(({ key }) => key),
+          [before.key]
+        )
+        assert.lengthOf((yield* journal.claim(leaseUntil, leaseUntil + 1, 100)).entries, 3)
       })
     )
   })

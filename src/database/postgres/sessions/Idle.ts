@@ -4,7 +4,14 @@
  */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
-import type { ExpiredSessions, IdleSessions, SessionState } from "../../Database.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
+import type {
+  ExpiredSessions,
+  ExpireRequest,
+  IdleSessions,
+  JournalEntry,
+  SessionState
+} from "../../Database.ts"
 import { instant, type Session } from "../Session.ts"
 
 /** Idle, and in nobody's hands at `now`. */
@@ -18,25 +25,18 @@ const isIdle = ({ sql }: Session, now: number, idleSince: number) => sql`
  */
 export const expire = Effect.fnUntraced(function* (
   session: Session,
-  now: number,
-  idleSince: number,
-  deleteNotBefore: number,
-  limit: number
+  { deleteNotBefore, idleSince, leaseUntil, limit, now }: ExpireRequest
 ): Effect.fn.Return<ExpiredSessions, SqlError.SqlError> {
   const { sql, id } = session
   const found = yield* sql<{ id: string; state: SessionState }>`
     SELECT s.id, s.state FROM ${id.uploadSessions} s WHERE ${isIdle(session, now, idleSince)}
     ORDER BY s.last_activity_at, s.id LIMIT ${Math.max(1, limit)} FOR UPDATE SKIP LOCKED`
   const chosen = yield* withinLimit(session, found, limit)
-  const { chunks, bytes } = yield* journalChunks(
-    session,
-    now,
-    chosen.map((row) => row.id),
-    deleteNotBefore
-  )
-  yield* sql`DELETE FROM ${id.uploadSessions} WHERE id = ANY(${chosen.map((row) => row.id)}::text[])`
+  const ids = chosen.map((row) => row.id)
+  const journaled = yield* journalChunks(session, ids, { now, notBefore: deleteNotBefore, leaseUntil })
+  yield* sql`DELETE FROM ${id.uploadSessions} WHERE id = ANY(${ids}::text[])`
   const forgotten = chosen.filter(({ state }) => state === "done").length
-  return { sessions: chosen.length - forgotten, chunks, bytes, forgotten }
+  return { sessions: chosen.length - forgotten, forgotten, journaled }
 })
 
 /** As many of `found` as have no more than `limit` chunks together, themselves counted; at least one. */
@@ -59,24 +59,32 @@ const withinLimit = <Row extends { readonly id: string }>(
     }
   )
 
-/** Journals all chunks of sessions whose rows the transaction holds; how many, and their bytes. */
+/** Journals all chunks of sessions whose rows the transaction holds; those it journaled, in key order. */
 export const journalChunks = (
-  { sql, id }: Session,
-  now: number,
+  { sql, id, raw }: Session,
   ids: ReadonlyArray<string>,
-  deleteNotBefore: number
+  due: { readonly now: number; readonly notBefore: number; readonly leaseUntil: number | null }
 ) =>
   Effect.map(
-    sql<{ chunks: number; bytes: number }>`
+    sql<{ object_key: string; size_bytes: number }>`
       WITH gone AS (
         DELETE FROM ${id.uploadChunks} WHERE session_id = ANY(${ids}::text[]) RETURNING object_key, size_bytes),
       dead AS (
-        INSERT INTO ${id.journal} (object_key, size_bytes, reason, journaled_at, not_before)
-        SELECT object_key, size_bytes, 'upload', ${instant(now)}::timestamptz, ${instant(deleteNotBefore)}::timestamptz
+        INSERT INTO ${id.journal} (object_key, size_bytes, reason, journaled_at, not_before, claimed_until)
+        SELECT object_key, size_bytes, 'upload', ${instant(due.now)}::timestamptz, ${instant(due.notBefore)}::timestamptz,
+          ${due.leaseUntil === null ? raw("NULL") : sql`${instant(due.leaseUntil)}`}::timestamptz
         FROM gone ORDER BY object_key
-        ON CONFLICT (object_key) DO NOTHING)
-      SELECT count(*)::float8 AS chunks, coalesce(sum(size_bytes), 0)::float8 AS bytes FROM gone`,
-    ([row]) => ({ chunks: row?.chunks ?? 0, bytes: row?.bytes ?? 0 })
+        ON CONFLICT (object_key) DO NOTHING
+        RETURNING object_key, size_bytes)
+      SELECT object_key, size_bytes::float8 AS size_bytes FROM dead ORDER BY object_key`,
+    (rows): ReadonlyArray<JournalEntry> =>
+      rows.map((row) => ({
+        key: row.object_key as ObjectKey,
+        sizeBytes: row.size_bytes,
+        reason: "upload",
+        attempts: 0,
+        uploadId: null
+      }))
   )
 
 export const idle = (session: Session, now: number, idleSince: number) => {
