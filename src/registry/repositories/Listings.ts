@@ -1,6 +1,6 @@
 /** What a repository has, by name: manifests, tags, referrers. */
 import { Clock, Effect, Option } from "effect"
-import type { Manifest, StoredManifest } from "../../database/Database.ts"
+import { type Manifest, type StoredManifest, touchEveryMillis } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { ManifestNeeded, ManifestUnknown, RepositoryUnknown } from "./failures.ts"
 import { digestOf, type Keeper, nameOf } from "./Keeper.ts"
@@ -29,8 +29,8 @@ export const manifest = Effect.fnUntraced(function* (keeper: Keeper, repository:
 })
 
 /**
- * Puts off the expiry of a manifest that no tag names, a quarter of a hold after it was put off last, so that whoever was
- * given it can go on: pull its layers, or push an index that lists it. False when it is gone.
+ * Puts off the expiry of a manifest that no tag names, so that whoever was given it can go on: pull its layers, or push an
+ * index that lists it. False when it is gone. As rarely as a blob is marked used, and oftener only where waits are short.
  *
  * Who cannot write is given it all the same: pulls must go on while a database can only be read.
  */
@@ -39,7 +39,7 @@ const renew = Effect.fnUntraced(function* (
   { digest, repository, untaggedAt }: StoredManifest
 ) {
   const now = yield* Clock.currentTimeMillis
-  if (untaggedAt === null || now - untaggedAt <= holdMillis / 4) return true
+  if (untaggedAt === null || now - untaggedAt <= Math.min(touchEveryMillis, holdMillis / 4)) return true
   return yield* Effect.catch(manifests.touch(now, repository, digest), (error) =>
     Effect.as(Effect.logWarning("The expiry of an untagged manifest was not put off", error), true)
   )

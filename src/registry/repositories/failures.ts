@@ -11,12 +11,17 @@ export class ManifestInvalid extends Schema.TaggedError<ManifestInvalid>()("Mani
   }
 }
 
+/** A manifest may miss ten thousand blobs, and no log wants them all. */
+const namedMax = 10
+
 /** The manifest refers to what is not there. Nothing was stored. */
 export class ManifestMissingBlobs extends Schema.TaggedError<ManifestMissingBlobs>()("ManifestMissingBlobs", {
   digests: Schema.NonEmptyArray(Digest)
 }) {
   override get message(): string {
-    return `The manifest refers to ${this.digests.join(", ")}, which the registry does not have. Nothing was stored; push them first.`
+    const more = this.digests.length - namedMax
+    const named = this.digests.slice(0, namedMax).join(", ")
+    return `The manifest refers to ${named}${more > 0 ? ` and ${more} more` : ""}, which the registry does not have. Nothing was stored; push them first.`
   }
 }
 

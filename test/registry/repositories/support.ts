@@ -164,17 +164,22 @@ export const collector = Effect.gen(function* () {
   return Effect.forEach([1, 2, 3], () => sweeping.once(), { discard: true })
 })
 
+/** Lets so much time pass, and whatever is due be collected. */
+const passes = Effect.fnUntraced(function* (millis: number) {
+  yield* TestClock.adjust(millis)
+  yield* expire
+  yield* sweep()
+})
+
 /** Lets so many hours pass, with a sweep after each. */
 export const hours = Effect.fnUntraced(function* (count: number) {
-  for (let n = 0; n < count; n++) {
-    yield* TestClock.adjust(hour)
-    yield* expire
-    yield* sweep()
-  }
+  for (let n = 0; n < count; n++) yield* passes(hour)
 })
 
 /** Ends all waits: what nothing refers to is gone afterwards. */
-export const longAfter = hours(5 * 24)
+export const longAfter = Effect.gen(function* () {
+  for (let n = 0; n < 15; n++) yield* passes(10 * hour)
+})
 
 /** What the store holds, by content, sorted. */
 export const stored = Effect.map(
