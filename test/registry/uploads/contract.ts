@@ -26,6 +26,7 @@ import {
   sound,
   stage,
   status,
+  type Traffic,
   untouched
 } from "./stage.ts"
 
@@ -176,6 +177,22 @@ const appending = (play: Play) => {
   )
 }
 
+/**
+ * What a push moves. One chunk is written, once, and that is all; several are written, read, and written once more; the
+ * bytes of a closing request are written once.
+ */
+const trafficOf = (chunks: ReadonlyArray<string>, last: string): Traffic => {
+  const staged = chunks.join("").length
+  const isAdopted = chunks.length === 1 && last === ""
+  return {
+    writtenBytes: staged + (isAdopted ? 0 : staged + last.length),
+    readBytes: isAdopted ? 0 : staged,
+    puts: chunks.length + (isAdopted ? 0 : 1),
+    gets: isAdopted ? 0 : chunks.length,
+    copies: 0
+  }
+}
+
 const finishing = (play: Play) => {
   const shapes: ReadonlyArray<readonly [string, ReadonlyArray<string>, string | null]> = [
     ["nothing at all", [], null],
@@ -193,6 +210,7 @@ const finishing = (play: Play) => {
       it.effect(`becomes the blob of its bytes: ${name}${isSized ? "" : " of unknown length"}`, () =>
         play(
           Effect.gen(function* () {
+            const { traffic } = yield* Stage
             const content = chunks.join("") + (last ?? "")
             const session = yield* pushed(...chunks)
             const options =
@@ -201,6 +219,7 @@ const finishing = (play: Play) => {
             assert.deepStrictEqual(finished, { digest: digestOf(content), sizeBytes: content.length })
             assert.strictEqual(yield* pulled(content), content)
             yield* known
+            assert.deepStrictEqual(traffic, trafficOf(chunks, last ?? ""))
             const { pins } = yield* rows
             assert.deepStrictEqual([...pins.keys()], [holdOf(repository, digestOf(content))])
             yield* cleansUp(content)

@@ -8,8 +8,10 @@ import { Clock, Context, Effect, Exit, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Database, type Pin } from "../../../src/database/Database.ts"
 import * as MemoryDatabase from "../../../src/database/Memory.ts"
+import type { DatabaseFailure } from "../../../src/domain/DatabaseError.ts"
 import { type Algorithm, type Digest, fromHex } from "../../../src/domain/Digest.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
+import type { StorageFailure } from "../../../src/domain/StorageError.ts"
 import { BlobStore } from "../../../src/registry/BlobStore.ts"
 import {
   type FinishOptions,
@@ -22,6 +24,7 @@ import { Storage } from "../../../src/storage/Storage.ts"
 import type { SweepSettings } from "../../../src/sweep/Settings.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as Facts from "../../../src/testing/Facts.ts"
+import type { Fault } from "../../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
 import { start } from "../../sweep/support/World.ts"
@@ -55,16 +58,23 @@ export interface Traffic {
   copies: number
 }
 
+export interface Scripts {
+  readonly database: FaultyDatabase.DatabaseScript
+  readonly storage: FaultyStorage.StorageScript
+  /** From now on every call of the replica is asked about. */
+  readonly rule: (rule: Rule) => void
+}
+
+export type AnyFault = Fault<DatabaseFailure & StorageFailure>
+export type Rule = (call: { readonly operation: string }) => AnyFault | undefined
+
 export class Stage extends Context.Service<
   Stage,
   {
     readonly replicas: readonly [Uploads["Service"], Uploads["Service"]]
     readonly either: Uploads["Service"]
-    /** What becomes of the replicas' calls. */
-    readonly scripts: {
-      readonly database: FaultyDatabase.DatabaseScript
-      readonly storage: FaultyStorage.StorageScript
-    }
+    /** What becomes of each replica's calls. */
+    readonly scripts: readonly [Scripts, Scripts]
     readonly traffic: Traffic
     /** Catalogue and store without faults. */
     readonly database: Database["Service"]
@@ -90,17 +100,17 @@ const make = Effect.fnUntraced(function* ({ uploads = {}, sweep = {} }: StageOpt
   yield* TestClock.setTime(start)
   const [database, store, { rows }] = [yield* Database, yield* Storage, yield* Ledger]
   const traffic: Traffic = { readBytes: 0, writtenBytes: 0, puts: 0, gets: 0, copies: 0 }
-  const scripts = { database: FaultyDatabase.script(), storage: FaultyStorage.script() }
   const plain = Layer.merge(Layer.succeed(Database, database), Layer.succeed(Storage, store))
-  const faulty = Layer.merge(
-    Layer.succeed(Database, FaultyDatabase.wrap(database, scripts.database)),
-    Layer.succeed(Storage, FaultyStorage.wrap(counting(store, traffic), scripts.storage))
-  )
-  const replica = Effect.map(
-    Layer.build(Layer.fresh(Uploads.layer(uploads)).pipe(Layer.provide(faulty))),
-    Context.get(Uploads)
-  )
-  const replicas = [yield* replica, yield* replica] as const
+  const scripts = [scripted(), scripted()] as const
+  const replica = (script: Scripts) => {
+    const faulty = Layer.merge(
+      Layer.succeed(Database, FaultyDatabase.wrap(database, script.database)),
+      Layer.succeed(Storage, FaultyStorage.wrap(counting(store, traffic), script.storage))
+    )
+    const own = Layer.fresh(Uploads.layer(uploads)).pipe(Layer.provide(faulty))
+    return Effect.map(Layer.build(own), Context.get(Uploads))
+  }
+  const replicas = [yield* replica(scripts[0]), yield* replica(scripts[1])] as const
   const sweeping = Context.get(yield* Layer.build(Layer.provide(Sweep.layer(sweep), plain)), Sweep)
   const blobs = Context.get(yield* Layer.build(Layer.provide(BlobStore.layer(), plain)), BlobStore)
   return Stage.of({
@@ -115,6 +125,18 @@ const make = Effect.fnUntraced(function* ({ uploads = {}, sweep = {} }: StageOpt
     sweep: Effect.asVoid(sweeping.once())
   })
 })
+
+const scripted = (): Scripts => {
+  const [database, storage] = [FaultyDatabase.script(), FaultyStorage.script()]
+  return {
+    database,
+    storage,
+    rule: (rule) => {
+      database.always(rule)
+      storage.always(rule)
+    }
+  }
+}
 
 const counting = (inner: Storage["Service"], traffic: Traffic): Storage["Service"] =>
   Storage.of({
