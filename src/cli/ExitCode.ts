@@ -1,5 +1,6 @@
 /** What the process says to whatever started it. Documented in the README; a test keeps them equal. */
 import { Runtime, Schema } from "effect"
+import { DatabaseError } from "../domain/DatabaseError.ts"
 
 export const exitCodes = [
   [
@@ -55,6 +56,8 @@ export const codeOf = (error: unknown): number => {
   if (typeof error !== "object" || error === null) return 1
   if ("_tag" in error && error._tag === "ShowHelp") return Runtime.getErrorExitCode(error) === 0 ? 0 : 2
   if (error instanceof Ended) return error.code
+  // The database answers; it is not one that this program can work on.
+  if (error instanceof DatabaseError && error.reason === "NotInstalled") return 4
   return ("_tag" in error && typeof error._tag === "string" ? byTag[error._tag] : undefined) ?? 1
 }
 

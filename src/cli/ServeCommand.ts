@@ -1,9 +1,9 @@
 /** `artifact-gc serve`: the registry, and the collector beside it in the same process. */
-import { Console, Deferred, Effect, Layer } from "effect"
+import { Array, Console, Deferred, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpServer } from "effect/http"
 import { ConfigInvalid, type Configuration } from "../Config.ts"
-import { registryWarnings } from "../config/Registry.ts"
+import { registryWarnings, serveProblems } from "../config/Registry.ts"
 import { Database } from "../database/Database.ts"
 import * as Server from "../http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -33,11 +33,13 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ collect, trying, json, ...given }) {
     const config = yield* configuration(given, trying ? Try.shortWaits : {})
-    if (trying && config.place._tag === "External") {
-      return yield* new ConfigInvalid({
-        problems: ["DATABASE_URL: --try works on embedded defaults only; unset it, or leave out --try"]
-      })
-    }
+    const problems = [
+      ...(trying && config.place._tag === "External"
+        ? ["DATABASE_URL: --try works on embedded defaults only; unset it, or leave out --try"]
+        : []),
+      ...serveProblems(config.registry, config.sweep.uploadGrace)
+    ]
+    if (Array.isArrayNonEmpty(problems)) return yield* new ConfigInvalid({ problems })
     yield* withServices(config, serve(config, { collect, trying, json }))
   })
 ).pipe(
@@ -60,6 +62,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, manner: Manner
   const exit = yield* SignalExit
   exit.code = 0
   const collected = yield* inspected
+  yield* (yield* Database).manifests.probe
   const listening = yield* Deferred.make<void>()
   yield* graceful(
     config.shutdownDeadline,

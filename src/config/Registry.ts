@@ -1,6 +1,7 @@
 /** The registry's part of the configuration: what `serve` and its services are given, and what no setting can judge alone. */
 import type { Config } from "effect"
 import { Duration, type Redacted } from "effect"
+import { activityMillis } from "../registry/uploads/Keeper.ts"
 import type { registry } from "./registrySettings.ts"
 
 type Values = { readonly [K in keyof typeof registry]: Config.Success<(typeof registry)[K]["config"]> }
@@ -53,6 +54,23 @@ export const registryOf = (values: Values, problems: Array<string>): RegistryCon
     hold: values.registryHold,
     uploadLease: values.registryUploadLease
   }
+}
+
+/**
+ * What a registry that serves cannot do without, and other commands do not mind: a collector must not take a body that
+ * stands still for as long as it may, or comes slowly, for an upload that was given up.
+ */
+export const serveProblems = (
+  { idleTimeout, uploadLease }: RegistryConfiguration,
+  uploadGrace: Duration.Duration
+): ReadonlyArray<string> => {
+  const noted = Duration.millis(activityMillis({ leaseMillis: Duration.toMillis(uploadLease) }))
+  const least = Duration.sum(idleTimeout, Duration.times(noted, 2))
+  return Duration.isLessThan(uploadGrace, least)
+    ? [
+        `GC_UPLOAD_GRACE: must be at least ${Duration.format(least)} with SERVE_IDLE_TIMEOUT and REGISTRY_UPLOAD_LEASE as they are, or pushes that are slow would be taken for given up`
+      ]
+    : []
 }
 
 /** Whether whoever reaches the server may do everything. */

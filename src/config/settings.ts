@@ -148,8 +148,8 @@ const waits = {
   }),
   untaggedGrace: durationOrNone("GC_UNTAGGED_GRACE", "24 hours", "0 seconds", {
     about:
-      "A manifest of the registry goes when for this long it had no tag, no index that lists it and no subject that exists. A day: time to notice a tag that was moved or deleted by mistake, and to tag by digest. `none` keeps untagged manifests until somebody deletes them.",
-    tooLow: "What is pulled or deployed by digest, after its tag moved on, is gone.",
+      "A manifest of the registry goes when for this long it had no tag, no index that lists it, no subject that exists, and nobody asked for it. A day: time to notice a tag that was moved or deleted by mistake, and to tag by digest. `none` keeps untagged manifests until somebody deletes them.",
+    tooLow: "What is deployed by digest, after its tag moved on, is gone when it is pulled again.",
     tooHigh: "The layers of images that every build replaces take up space for longer."
   }),
   uploadPrefix: text("GC_UPLOAD_PREFIX", "uploads/", {
@@ -157,7 +157,7 @@ const waits = {
   }),
   uploadGrace: duration("GC_UPLOAD_GRACE", "24 hours", "1 second", {
     about:
-      "A staged upload goes when none of its objects was written for this long, and an upload in parts when none of its parts was. A day outlasts slow pushes and retries.",
+      "An upload session of the registry goes when for this long no byte of it came, a staged upload of another program when none of its objects was written, and an upload in parts when none of its parts was. A day outlasts slow pushes and retries.",
     tooLow: "Pushes that pause are cut off.",
     tooHigh: "Chunks of failed pushes take up space for longer."
   }),

@@ -59,6 +59,11 @@ describe("the exit code", () => {
       5
     ],
     [
+      "of a registry whose tables are missing is 4",
+      new DatabaseError({ operation: "manifests.probe", reason: "NotInstalled", detail: "x" }),
+      4
+    ],
+    [
       "of a store that denies access is 5",
       new StorageError({ operation: "probe", subject: "b", reason: "AccessDenied", detail: "x" }),
       5

@@ -16,7 +16,7 @@ export const shortWaits: Readonly<Record<string, string>> = {
   GC_GRACE: "10 seconds",
   GC_QUARANTINE: "5 seconds",
   GC_UNTAGGED_GRACE: "10 seconds",
-  GC_UPLOAD_GRACE: "2 minutes",
+  GC_UPLOAD_GRACE: "3 minutes",
   GC_LEFTOVER_EVERY: "1 minute",
   GC_LEFTOVER_GRACE: "2 minutes",
   REGISTRY_HOLD: "1 minute",

@@ -19,7 +19,8 @@ export interface Keeper extends Writer {
  * How often a session's activity is noted while bytes come: once a minute is rare enough to cost nothing. An installation
  * whose leases are shorter has shorter graces too.
  */
-export const activityMillis = ({ leaseMillis }: Keeper): number => Math.min(60_000, leaseMillis / 3)
+export const activityMillis = ({ leaseMillis }: Pick<Keeper, "leaseMillis">): number =>
+  Math.min(60_000, leaseMillis / 3)
 
 export const statusOf = ({ id, receivedBytes, repository }: UploadSession): UploadStatus => ({
   id,
