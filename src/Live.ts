@@ -83,7 +83,10 @@ const databaseLayer = (configuration: Configuration) => {
   const ready =
     place._tag === "External"
       ? database
-      : Layer.provideMerge(database, Layer.effectDiscard(Postgres.migrate(names, { createCatalog: true })))
+      : Layer.provideMerge(
+          database,
+          Layer.effectDiscard(Postgres.migrate(names, { createCatalog: true, registry: true }))
+        )
   return Layer.provideMerge(ready, clientLayer(configuration))
 }
 

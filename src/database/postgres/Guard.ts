@@ -18,9 +18,11 @@ import {
   columnProblems,
   type ForeignKey,
   keyProblems,
+  registryProblems,
   type Table,
   tableProblems
 } from "./Problems.ts"
+import { isInstalled, readRegistryVersion, registryMigrations } from "./RegistryTables.ts"
 import { qualified, quote, type Session } from "./Session.ts"
 
 /** What the guard found, in the form the statements need. */
@@ -57,6 +59,7 @@ export const inspect = Effect.fnUntraced(function* (session: Session) {
   const problems: ReadonlyArray<SchemaProblem> = [
     ...tableProblems(names, table),
     ...accessProblems(names, table.role, yield* readAccess(session), yield* readVersion(session)),
+    ...(yield* readRegistryProblems(session, table.role)),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
     ...guardProblems(names, declared, triggers)
@@ -181,7 +184,8 @@ const readForeignKeys = ({ sql, raw }: Session, oid: string) =>
     ORDER BY n.nspname, t.relname, k.conname`
 
 /** What the collector does to which table. */
-const readAccess = ({ sql, names }: Session) => {
+const readAccess = (session: Session) => {
+  const { names } = session
   const own = names.collectorSchema
   const all = "SELECT, INSERT, UPDATE, DELETE"
   const needs = [
@@ -201,7 +205,29 @@ const readAccess = ({ sql, names }: Session) => {
     [own, "upload_sessions", "SELECT, UPDATE, DELETE"],
     [own, "upload_chunks", "SELECT, DELETE"]
   ] as const
-  return sql<{
+  return readPrivileges(session, needs)
+}
+
+/** What it does to the registry's tables, where there are any. */
+const readRegistryProblems = Effect.fnUntraced(function* (session: Session, role: string) {
+  if (!(yield* isInstalled(session))) return []
+  const own = session.names.registrySchema
+  const access = yield* readPrivileges(session, [
+    [own, registryMigrations, "SELECT"],
+    [own, "manifests", "SELECT, UPDATE, DELETE"],
+    [own, "manifest_references", "SELECT, DELETE"],
+    [own, "tags", "SELECT, DELETE"]
+  ])
+  const [versions] = access
+  const isReadable = versions?.reachable === true && versions.missing === null
+  return registryProblems(role, access, isReadable ? yield* readRegistryVersion(session) : null)
+})
+
+const readPrivileges = (
+  { sql }: Session,
+  needs: ReadonlyArray<readonly [schema: string, table: string, privileges: string]>
+) =>
+  sql<{
     readonly schema: string
     readonly table: string
     readonly present: boolean
@@ -217,7 +243,6 @@ const readAccess = ({ sql, names }: Session) => {
     LEFT JOIN pg_namespace n ON n.nspname = w.schema
     LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind IN ('r', 'p')
     ORDER BY w.n`
-}
 
 /** The newest migration applied; null where that cannot be read. */
 const readVersion = Effect.fnUntraced(function* ({ sql, names, raw }: Session) {

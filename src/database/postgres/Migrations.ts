@@ -1,5 +1,6 @@
 /**
- * The collector's own tables, and, for whoever has no catalogue yet, a catalogue.
+ * The collector's own tables; for whoever has no catalogue yet, a catalogue; and for whoever wants one, the tables of a
+ * registry (RegistryTables.ts).
  *
  * All pending migrations run in one transaction behind an advisory lock, so replicas that start together wait for
  * one another. Nothing here touches a row, a column or a constraint of an existing catalogue: what the collector
@@ -9,11 +10,12 @@
  * below the newest one applied); one statement a call.
  */
 import { Effect } from "effect"
-import { Migrator, SqlClient } from "effect/sql"
+import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import { type SchemaProblem, SchemaRefused } from "../../domain/SchemaRefused.ts"
 import { readDigestType } from "./DigestType.ts"
+import { createManifests, isInstalled, registryMigrations } from "./RegistryTables.ts"
 import { make, onProcessClock, qualified, quote, type Session, translate } from "./Session.ts"
 
 /** The version this program works with. */
@@ -22,52 +24,83 @@ export const latestMigration = 5
 /** One lock for all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
 
-/** A migration that was applied just now. */
-export type Applied = readonly [id: number, name: string]
+/** A migration that was applied just now, to the tables of that schema. */
+export type Applied = readonly [id: number, name: string, schema: string]
+
+export interface MigrateOptions {
+  /** Whether to create an empty catalogue where there is none. */
+  readonly createCatalog: boolean
+  /** Whether to make the registry's tables where there are none. Those that are there are brought up to date anyway. */
+  readonly registry?: boolean
+}
 
 /**
- * Brings the collector's tables to {@link latestMigration}; idempotent.
+ * Brings the collector's tables to {@link latestMigration}, and the registry's to theirs; idempotent.
  *
  * Fails with `SchemaRefused` when the catalogue's table does not exist and `createCatalog` is false: creating an
  * empty catalogue under a mistyped name would make every object in the store look like garbage.
  */
 export const migrate = Effect.fn("Migrations.migrate")(function* (
   names: CatalogNames,
-  options: { readonly createCatalog: boolean }
+  options: MigrateOptions
 ) {
   const session = yield* make(names)
   const { sql } = session
   const run = Effect.gen(function* () {
-    // Whoever migrates already is waited for, as long as a statement may take; nobody else's tables are locked.
+    // Whoever migrates already is waited for, as long as a statement may take.
+    const patience = yield* sql<{ before: string }>`SELECT current_setting('lock_timeout') AS before`
     yield* sql`SELECT set_config('lock_timeout', '0', true)`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
     if (!options.createCatalog && !(yield* exists(session, names.schema, names.blobsTable))) {
       return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
     }
-    yield* createSchema(session, names.collectorSchema)
-    // So that the migrator need not name the schema: it takes a dot in a name for a separator.
-    yield* sql`SELECT set_config('search_path', ${quote(names.collectorSchema)}, true)`
-    return yield* Migrator.make({})({
-      loader: Migrator.fromRecord({
-        "0001_catalogue": createCatalogue(session),
-        "0002_collector": createCollector(session),
-        "0003_writers_and_guards": createWritersAndGuards(session),
-        "0004_foreign_writers": createForeignWriters(session),
-        "0005_upload_sessions": createUploadSessions(session)
-      }),
-      table: "migrations"
+    const collector = yield* apply(session, names.collectorSchema, "migrations", {
+      "0001_catalogue": createCatalogue(session),
+      "0002_collector": createCollector(session),
+      "0003_writers_and_guards": createWritersAndGuards(session),
+      "0004_foreign_writers": createForeignWriters(session),
+      "0005_upload_sessions": createUploadSessions(session)
     })
+    if (options.registry !== true && !(yield* isInstalled(session))) return collector
+    // A foreign key locks the table it refers to: it is not this that writers to blobs shall wait for.
+    yield* sql`SELECT set_config('lock_timeout', ${patience[0]?.before ?? "2s"}, true)`
+    const type = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+    const registry = yield* apply(session, names.registrySchema, registryMigrations, {
+      "0001_manifests": createManifests(session, type)
+    })
+    return [...collector, ...registry]
   })
   return yield* session.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
     Effect.catchTags({
       SqlError: (error) => Effect.fail(translate("migrate", error)),
       MigrationError: (error) =>
         Effect.fail(
-          new DatabaseError({ operation: "migrate", reason: "Unknown", detail: error.message, cause: error })
+          SqlError.isSqlError(error.cause)
+            ? translate("migrate", error.cause)
+            : new DatabaseError({
+                operation: "migrate",
+                reason: "Unknown",
+                detail: error.message,
+                cause: error
+              })
         )
     }),
     onProcessClock
   )
+})
+
+/** Runs those of `migrations` that `table` in `schema` does not name yet. */
+const apply = Effect.fnUntraced(function* (
+  session: Session,
+  schema: string,
+  table: string,
+  migrations: Record<string, Effect.Effect<void, SqlError.SqlError>>
+) {
+  yield* createSchema(session, schema)
+  // So that the migrator need not name the schema: it takes a dot in a name for a separator.
+  yield* session.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
+  const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+  return applied.map(([id, name]): Applied => [id, name, schema])
 })
 
 /** The configured names lead nowhere. */

@@ -2,6 +2,7 @@
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../domain/SchemaRefused.ts"
 import { latestMigration } from "./Migrations.ts"
+import { registryMigrations, versionProblem } from "./RegistryTables.ts"
 import { qualified, quote } from "./Session.ts"
 
 /** The catalogue's table, and where and as whom we look at it. */
@@ -121,15 +122,37 @@ export const accessProblems = (
       migrate(table, "it is gone", "Restore it from a backup: artifact-gc migrate does not make it twice.")
     }
   }
+  return [...problems, ...missingPrivileges(role, tables)]
+}
+
+/** Of the registry's tables, where they were ever made. `version` is null where it could not be read. */
+export const registryProblems = (
+  role: string,
+  tables: ReadonlyArray<Access>,
+  version: number | null
+): ReadonlyArray<SchemaProblem> => {
+  const wrong = version === null ? null : versionProblem(version)
+  const gone = tables
+    .filter(({ present }) => !present)
+    .map(({ schema, table }) => ({
+      table: `${schema}.${table}`,
+      problem: "it is gone",
+      fix: "Restore it from a backup: artifact-gc migrate does not make it twice."
+    }))
+  const found =
+    wrong === null ? gone : [{ table: `${tables[0]?.schema}.${registryMigrations}`, ...wrong }, ...gone]
   return [
-    ...problems,
-    ...tables
-      .filter(({ present }) => present)
-      .flatMap(({ schema, table, reachable, missing }) =>
-        privilegeProblems(role, schema, table, reachable, missing)
-      )
+    ...found.map((problem): SchemaProblem => ({ kind: "MissingCollectorTables", ...problem })),
+    ...missingPrivileges(role, tables)
   ]
 }
+
+const missingPrivileges = (role: string, tables: ReadonlyArray<Access>): ReadonlyArray<SchemaProblem> =>
+  tables
+    .filter(({ present }) => present)
+    .flatMap(({ schema, table, reachable, missing }) =>
+      privilegeProblems(role, schema, table, reachable, missing)
+    )
 
 const privilegeProblems = (
   role: string,

@@ -51,6 +51,9 @@ export interface Identifiers {
   readonly suspects: Statement.Fragment
   readonly uploadSessions: Statement.Fragment
   readonly uploadChunks: Statement.Fragment
+  readonly manifests: Statement.Fragment
+  readonly manifestReferences: Statement.Fragment
+  readonly tags: Statement.Fragment
 }
 
 /**
@@ -72,6 +75,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
   const sql = yield* SqlClient.SqlClient
   const raw = (text: string) => sql.literal(text)
   const own = (table: string) => raw(qualified(names.collectorSchema, table))
+  const registry = (table: string) => raw(qualified(names.registrySchema, table))
   const session: Session = {
     sql,
     names,
@@ -94,7 +98,10 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       uploadSessions: own("upload_sessions"),
-      uploadChunks: own("upload_chunks")
+      uploadChunks: own("upload_chunks"),
+      manifests: registry("manifests"),
+      manifestReferences: registry("manifest_references"),
+      tags: registry("tags")
     },
     verb: (operation, effect) =>
       translated(operation, effect).pipe(
@@ -150,7 +157,7 @@ export const millisOrNull = (value: Date | null): number | null => (value === nu
 /** SQLSTATEs that the driver files under "unknown" although the same statement may succeed a moment later. */
 const unavailable = new Set(["57P01", "57P02", "57P03", "53300", "53200", "53100"])
 
-const sqlState = (error: SqlError.SqlError): string | undefined => {
+export const sqlState = (error: SqlError.SqlError): string | undefined => {
   const cause = error.reason.cause
   return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
     ? cause.code
