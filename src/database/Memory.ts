@@ -25,10 +25,13 @@ export {
   type IntentRow,
   type JournalRow,
   type ListingRow,
+  type ManifestRow,
+  manifestId,
   referenceId,
   type SessionRow,
   type SightingRow,
-  type State
+  type State,
+  type TagRow
 } from "./memory/State.ts"
 
 /** A database over `state`; several layers over one state are several replicas on one catalogue. */
@@ -38,6 +41,8 @@ export const layer = (state: State = emptyState()): Layer.Layer<Database> =>
     Database.of({
       description: "memory",
       inspect: Effect.succeed([
+        { table: "manifest_references", column: "digest", constraint: "manifest_references_digest_fkey" },
+        { table: "manifests", column: "digest", constraint: "manifests_digest_fkey" },
         { table: "artifacts", column: "digest", constraint: "artifacts_digest_fkey" },
         { table: "local_files", column: "digest", constraint: "local_files_digest_fkey" }
       ]),

@@ -16,6 +16,8 @@ import { guarding } from "./contract/Guards.ts"
 import { idling } from "./contract/Idle.ts"
 import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
+import { registry } from "./contract/Listings.ts"
+import { registering } from "./contract/Manifests.ts"
 import { pins } from "./contract/Pins.ts"
 import { purging } from "./contract/Purge.ts"
 import { uploading } from "./contract/Sessions.ts"
@@ -51,6 +53,8 @@ export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | 
     guarding(promised)
     undoing(promised)
     audit(promised)
+    registering(promised)
+    registry(promised)
     uploading(promised)
     finishing(promised)
     idling(promised)

@@ -143,7 +143,7 @@ export const emptyDatabase = (server: Server): Effect.Effect<Place, never, Scope
   Effect.map(createDatabase(server, "template1"), ({ place }) => place)
 
 const migrate = (place: Place, names: CatalogNames) =>
-  Postgres.migrate(names, { createCatalog: true }).pipe(
+  Postgres.migrate(names, { createCatalog: true, registry: true }).pipe(
     Effect.provide(client(place, { maxConnections: 1 })),
     Effect.orDie
   )

@@ -8,9 +8,12 @@ import type { JournalReason, Pin, Reference } from "../../src/database/Database.
 import {
   type ChunkRow,
   type IntentRow,
+  type ManifestRow,
+  manifestId,
   referenceId,
   type SessionRow,
-  type State
+  type State,
+  type TagRow
 } from "../../src/database/Memory.ts"
 import { onProcessClock } from "../../src/database/postgres/Session.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
@@ -55,6 +58,9 @@ export interface Rows {
   /** Upload sessions. */
   readonly sessions: ReadonlyArray<SessionRow>
   readonly chunks: ReadonlyArray<ChunkRow>
+  /** Of the registry. References sorted by digest and kind. */
+  readonly manifests: ReadonlyArray<ManifestRow>
+  readonly tags: ReadonlyArray<TagRow>
   /** Keys in doubt. */
   readonly suspects: ReadonlyArray<{ readonly digest: Digest; readonly key: ObjectKey }>
   readonly scan: { readonly pass: number; readonly position: Digest | null }
@@ -73,6 +79,13 @@ export class Tables extends Context.Service<
 
 const sorted = <A>(items: Iterable<A>, by: (item: A) => string): ReadonlyArray<A> =>
   [...items].sort((a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : 0))
+
+const idOf = ({ repository, digest }: ManifestRow): string => manifestId(repository, digest)
+const tagId = ({ repository, name }: TagRow): string => manifestId(repository, name)
+const referencesSorted = (row: ManifestRow): ManifestRow => ({
+  ...row,
+  references: sorted(row.references, ({ digest, kind }) => `${digest} ${kind}`)
+})
 
 /** The tables of a memory backend. */
 export const inMemory = (state: State): Layer.Layer<Tables> =>
@@ -97,6 +110,8 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
         pins: sorted(state.pins.values(), (row) => row.id),
         sessions: sorted(state.sessions.values(), (row) => row.id),
         chunks: sorted(state.chunks.values(), (row) => row.key),
+        manifests: sorted(state.manifests.values(), idOf).map(referencesSorted),
+        tags: sorted(state.tags.values(), tagId),
         suspects: sorted(
           [...state.suspects].flatMap(([digest, keys]) => [...keys].map((key) => ({ digest, key }))),
           ({ digest, key }) => `${digest} ${key}`
@@ -112,6 +127,8 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
         pins = [],
         sessions = [],
         chunks = [],
+        manifests = [],
+        tags = [],
         suspects = []
       }) =>
         Effect.sync(() => {
@@ -123,6 +140,8 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
           for (const pin of pins) state.pins.set(pin.id, pin)
           for (const session of sessions) state.sessions.set(session.id, session)
           for (const chunk of chunks) state.chunks.set(chunk.key, chunk)
+          for (const row of manifests) state.manifests.set(manifestId(row.repository, row.digest), row)
+          for (const row of tags) state.tags.set(manifestId(row.repository, row.name), row)
           for (const { digest, key } of suspects)
             state.suspects.set(digest, new Set([...(state.suspects.get(digest) ?? []), key]))
         }),
@@ -130,7 +149,7 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
         for (const table of [
           ...[state.blobs, state.references, state.orphans, state.journal, state.intents],
           ...[state.pins, state.breakers, state.collectors, state.suspects],
-          ...[state.sessions, state.chunks]
+          ...[state.sessions, state.chunks, state.manifests, state.tags]
         ])
           table.clear()
         state.listing = null
@@ -165,6 +184,14 @@ const readAll = `
       FROM artifact_gc.upload_sessions),
     'chunks', (SELECT coalesce(json_agg(json_build_object('session', session_id, 'startByte', start_byte,
       'sizeBytes', size_bytes, 'key', object_key, 'digest', digest)), '[]') FROM artifact_gc.upload_chunks),
+    'manifests', (SELECT coalesce(json_agg(json_build_object('repository', repository, 'digest', digest,
+      'mediaType', media_type, 'sizeBytes', size_bytes, 'artifactType', artifact_type, 'annotations', annotations,
+      'subject', subject, 'untaggedAt', ms(untagged_at), 'references', (
+        SELECT coalesce(json_agg(json_build_object('digest', r.digest, 'kind', r.kind)), '[]')
+        FROM artifact_registry.manifest_references r WHERE r.repository = m.repository AND r.manifest = m.digest))), '[]')
+      FROM artifact_registry.manifests m),
+    'tags', (SELECT coalesce(json_agg(json_build_object('repository', repository, 'name', name, 'digest', digest)), '[]')
+      FROM artifact_registry.tags),
     'suspects', (SELECT coalesce(json_agg(json_build_object('digest', digest, 'key', object_key)), '[]')
       FROM artifact_gc.suspects),
     'scan', (SELECT json_build_object('pass', pass, 'position', position)
@@ -180,6 +207,8 @@ interface Json extends Omit<Rows, "references"> {
 
 /** DELETE, not TRUNCATE: a new file for each table costs four times as much as a few dead rows. */
 const empty = `DO $$ BEGIN
+  DELETE FROM artifact_registry.tags; DELETE FROM artifact_registry.manifest_references;
+  DELETE FROM artifact_registry.manifests;
   DELETE FROM public.artifacts; DELETE FROM public.local_files; DELETE FROM public.blobs;
   DELETE FROM artifact_gc.orphans; DELETE FROM artifact_gc.journal; DELETE FROM artifact_gc.intents;
   DELETE FROM artifact_gc.pins; DELETE FROM artifact_gc.listings; DELETE FROM artifact_gc.breakers;
@@ -204,6 +233,8 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
       pins = [],
       sessions = [],
       chunks = [],
+      manifests = [],
+      tags = [],
       suspects = []
     }: Partial<Rows>) =>
       Effect.all([
@@ -258,6 +289,24 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
           chunks
         ),
         insert(
+          `INSERT INTO artifact_registry.manifests (repository, digest, media_type, size_bytes, artifact_type,
+             annotations, subject, untagged_at)
+           SELECT r->>'repository', r->>'digest', r->>'mediaType', (r->>'sizeBytes')::bigint, r->>'artifactType',
+             nullif(r->>'annotations', 'null')::json, r->>'subject', ${at("untaggedAt")} FROM ${all}`,
+          manifests
+        ),
+        insert(
+          `INSERT INTO artifact_registry.manifest_references (repository, manifest, digest, kind)
+           SELECT r->>'repository', r->>'digest', o->>'digest', o->>'kind'
+           FROM ${all}, json_array_elements(r->'references') o`,
+          manifests
+        ),
+        insert(
+          `INSERT INTO artifact_registry.tags (repository, name, digest)
+           SELECT r->>'repository', r->>'name', r->>'digest' FROM ${all}`,
+          tags
+        ),
+        insert(
           `INSERT INTO artifact_gc.suspects (digest, object_key, since)
            SELECT r->>'digest', r->>'key', to_timestamp(0) FROM ${all}`,
           suspects
@@ -282,6 +331,7 @@ const at = (field: string): string =>
 const toRows = (json: Json | undefined): Rows => {
   if (json === undefined) throw new Error("the statement answered no row")
   const { artifacts, files, blobs, orphans, journal, intents, pins, sessions, chunks, suspects, scan } = json
+  const { manifests, tags } = json
   return {
     blobs: sorted(blobs, (row) => row.digest),
     references: sorted([...artifacts, ...files], referenceId),
@@ -291,6 +341,8 @@ const toRows = (json: Json | undefined): Rows => {
     pins: sorted(pins, (row) => row.id),
     sessions: sorted(sessions, (row) => row.id),
     chunks: sorted(chunks, (row) => row.key),
+    manifests: sorted(manifests, idOf).map(referencesSorted),
+    tags: sorted(tags, tagId),
     suspects: sorted(suspects, ({ digest, key }) => `${digest} ${key}`),
     scan
   }

@@ -112,15 +112,17 @@ export const backlog = (promised: Promised): void => {
   })
 
   describe("inspect", () => {
-    promised("names both tables that keep blobs alive", () =>
+    promised("names all tables that keep blobs alive", () =>
       Effect.gen(function* () {
         assert.deepStrictEqual(
           (yield* (yield* Database).inspect).map(({ table, column, constraint }) => [
-            table.replace("public.", ""),
+            table.replace(/^(public|artifact_registry)\./, ""),
             column,
             constraint
           ]),
           [
+            ["manifest_references", "digest", "manifest_references_digest_fkey"],
+            ["manifests", "digest", "manifests_digest_fkey"],
             ["artifacts", "digest", "artifacts_digest_fkey"],
             ["local_files", "digest", "local_files_digest_fkey"]
           ]
