@@ -2,7 +2,6 @@
 import { Effect, Option, Sink, Stream } from "effect"
 import type { SessionRef, UploadSession } from "../../database/verbs/Sessions.ts"
 import type { Writer } from "../Attempt.ts"
-import { SizeMismatch } from "../failures.ts"
 import type { Flow } from "../Measure.ts"
 import type { UploadStatus } from "../Uploads.ts"
 import { OffsetMismatch, UploadUnknown } from "./failures.ts"
@@ -60,6 +59,5 @@ export const unlessEmpty = Effect.fnUntraced(function* <E, R>(
     })
   )
   if (first === undefined) return null
-  if (sizeBytes === 0) return yield* new SizeMismatch({ declared: 0, actual: first.length })
   return Stream.concat(Stream.make(first), rest)
 })
