@@ -1,7 +1,7 @@
 /** `artifact-gc breaker`: what the breakers stopped, and a person's word that it may go. */
 import { Clock, Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
+import { type BreakerName, type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
@@ -34,25 +34,30 @@ const close = Effect.fnUntraced(function* (json: boolean) {
       ? JSON.stringify({ confirmed })
       : confirmed.length === 0
         ? "No breaker is open; there was nothing to confirm."
-        : `Confirmed: ${confirmed.join(" and ")}. The next sweep purges what stands condemned and has waited.`
+        : `Confirmed: ${confirmed.join(" and ")}. The next sweep takes what has waited.`
   )
 })
 
 const show = Effect.fnUntraced(function* (json: boolean) {
-  const { breakers } = yield* Database
+  const { breakers, ...database } = yield* Database
+  const manifests = yield* breakers.read("manifests")
   const orphans = yield* breakers.read("orphans")
   const leftovers = yield* breakers.read("leftovers")
   const always = -1
   const now = yield* breakers.exposure(orphans.confirmedAt, always)
+  const untagged = yield* database.manifests.exposure(manifests.confirmedAt, always)
   yield* Console.log(
     json
       ? JSON.stringify({
+          manifests: { ...stateOf(manifests), untaggedSince: untagged },
           orphans: { ...stateOf(orphans), condemnedSince: now },
           leftovers: stateOf(leftovers)
         })
       : [
+          ...lines(manifests),
+          `  ${manifestsOf(untagged.untagged, untagged.total)} stand untagged${sinceOf(manifests)}`,
           ...lines(orphans),
-          `  ${shareOf(now)} stand condemned${orphans.confirmedAt === null ? "" : " since the confirmation"}`,
+          `  ${shareOf(now)} stand condemned${sinceOf(orphans)}`,
           ...lines(leftovers)
         ].join("\n")
   )
@@ -71,13 +76,22 @@ const stateOf = (state: BreakerState) => ({
 const lines = (state: BreakerState): ReadonlyArray<string> => {
   const { confirmedAt, exposure, name, trippedAt } = state
   if (trippedAt === null || exposure === null) return [`${name}: closed; it never opened`]
-  const opened = `${at(trippedAt)} over ${name === "orphans" ? shareOf(exposure) : objectsOf(exposure)}`
+  const opened = `${at(trippedAt)} over ${describe[name](exposure)}`
   return isOpen(state)
     ? [
         `${name}: OPEN since ${opened}`,
-        `  Look: artifact-gc ${name === "orphans" ? "condemned" : "audit"}. If it is right that they go: artifact-gc breaker --confirm.`
+        `  Look: ${look[name]}. If it is right that they go: artifact-gc breaker --confirm.`
       ]
     : [`${name}: closed; opened ${opened}, confirmed ${at(confirmedAt)}`]
+}
+
+const sinceOf = ({ confirmedAt }: BreakerState): string =>
+  confirmedAt === null ? "" : " since the confirmation"
+
+const look: Record<BreakerName, string> = {
+  manifests: "docs/operations.md, untagged manifests",
+  orphans: "artifact-gc condemned",
+  leftovers: "artifact-gc audit"
 }
 
 const percent = (part: number, whole: number): string =>
@@ -86,5 +100,14 @@ const percent = (part: number, whole: number): string =>
 const shareOf = ({ blobs, bytes, totalBlobs, totalBytes }: Exposure): string =>
   `${Text.count(blobs)} of ${Text.many(totalBlobs, "blob")}${percent(blobs, totalBlobs)}, ${Text.bytes(bytes)} of ${Text.bytes(totalBytes)}${percent(bytes, totalBytes)}`
 
+const manifestsOf = (untagged: number, total: number): string =>
+  `${Text.count(untagged)} of ${Text.many(total, "manifest")}${percent(untagged, total)}`
+
 const objectsOf = ({ blobs, totalBlobs }: Exposure): string =>
   `${Text.count(blobs)} of ${Text.many(totalBlobs, "object")}${percent(blobs, totalBlobs)} that nothing owns`
+
+const describe: Record<BreakerName, (exposure: Exposure) => string> = {
+  manifests: ({ blobs, totalBlobs }) => `${manifestsOf(blobs, totalBlobs)} that nothing needs`,
+  orphans: shareOf,
+  leftovers: objectsOf
+}

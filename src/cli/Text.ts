@@ -89,11 +89,11 @@ const outcomeText = ({ guards, outcome, phases }: SweepReport): string => {
   }
 }
 
-/** Most catalogues have no foreign writers, and nobody has to learn what suspects are. */
+/** Most catalogues have no foreign writers, many no registry, and nobody has to learn of phases that have nothing to do. */
 const concerns =
   ({ phases }: SweepReport) =>
   (name: PhaseName): boolean =>
-    name !== "suspects" || phases.suspects.seen > 0 || phases.suspects.error !== null
+    (name !== "suspects" && name !== "manifests") || phases[name].seen > 0 || phases[name].error !== null
 
 /** A report as a table, with what failed and what is left below it. */
 export const report = (sweep: SweepReport): string => {

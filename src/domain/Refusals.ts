@@ -71,14 +71,21 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
   override get message(): string {
     const percent = (part: number, whole: number) =>
       whole === 0 ? "" : ` (${((100 * part) / whole).toFixed(1)} % of ${whole})`
-    const what =
-      this.breaker === "orphans"
-        ? `${this.blobs}${percent(this.blobs, this.totalBlobs)} blobs, ${this.bytes}${percent(this.bytes, this.totalBytes)} bytes, stand condemned`
-        : `${this.blobs}${percent(this.blobs, this.totalBlobs)} of the objects listed belong to nothing in this catalogue`
-    const look =
-      this.breaker === "orphans"
-        ? "Look at them with: artifact-gc condemned; take them back with: artifact-gc restore"
-        : "Is this the right database for this store? Look with: artifact-gc audit"
+    const share = `${this.blobs}${percent(this.blobs, this.totalBlobs)}`
+    const { look, what } = {
+      manifests: {
+        what: `${share} manifests stand untagged`,
+        look: "Were tags deleted by mistake? Then tag their manifests again, by digest; docs/operations.md says how to find them"
+      },
+      orphans: {
+        what: `${share} blobs, ${this.bytes}${percent(this.bytes, this.totalBytes)} bytes, stand condemned`,
+        look: "Look at them with: artifact-gc condemned; take them back with: artifact-gc restore"
+      },
+      leftovers: {
+        what: `${share} of the objects listed belong to nothing in this catalogue`,
+        look: "Is this the right database for this store? Look with: artifact-gc audit"
+      }
+    }[this.breaker]
     const state =
       this.foreseen === true
         ? "A sweep would open the breaker"

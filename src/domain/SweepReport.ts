@@ -16,15 +16,21 @@ export type StoppedBy = typeof StoppedBy.Type
 
 /** One phase of a sweep. `eligible` of a dry run is what a sweep would have tried to delete. */
 export const PhaseReport = Schema.Struct({
-  /** Examined: staged objects, uploads in parts and objects listed, blobs scanned, journal rows claimed. */
+  /**
+   * Examined: chunks of idle upload sessions, staged objects, uploads in parts and objects listed, untagged manifests whose
+   * grace is over, blobs scanned, journal rows claimed.
+   */
   seen: Count,
-  /** Found to be garbage whose waits are over; of leftovers, those journaled, which go when their quarantine is over. */
+  /**
+   * Found to be garbage whose waits are over; of leftovers, those journaled, which go when their quarantine is over; of
+   * manifests, those whose rows are gone: an orphans' phase finds their blobs.
+   */
   eligible: Count,
   /** Objects, and uploads in parts, that the store confirmed gone. */
   deleted: Count,
   /** Their recorded size, absent ones included; in a dry run, the size of what is eligible. */
   bytes: Schema.Finite,
-  /** Examined and kept, by reason, e.g. `grace`, `quarantine`, `referenced`, `in use`. */
+  /** Examined and kept, by reason, e.g. `grace`, `quarantine`, `referenced`, `in use`; `dropped`: only the row is gone. */
   kept: Counts,
   /** Not deleted although eligible, by the store's code or the error's reason. */
   failed: Counts,
@@ -38,7 +44,15 @@ export const PhaseReport = Schema.Struct({
 export type PhaseReport = typeof PhaseReport.Type
 
 /** In the order in which a sweep runs them. */
-export const phaseNames = ["uploads", "multiparts", "suspects", "orphans", "leftovers", "journal"] as const
+export const phaseNames = [
+  "uploads",
+  "multiparts",
+  "suspects",
+  "manifests",
+  "orphans",
+  "leftovers",
+  "journal"
+] as const
 export type PhaseName = (typeof phaseNames)[number]
 
 /** What waits for a later sweep. */
@@ -58,7 +72,7 @@ export const Left = Schema.Struct({
   pins: Count,
   /** Journal rows given up on; `artifact-gc journal --retry` puts them back. */
   deadLetters: Count,
-  /** When the next thing that is known to wait becomes due, ISO 8601. */
+  /** When the next thing that is known to wait becomes due, ISO 8601. Untagged manifests are not looked at for it. */
   nextDueAt: Schema.NullOr(Schema.String)
 })
 export type Left = typeof Left.Type
@@ -102,6 +116,7 @@ export const SweepReport = Schema.Struct({
     uploads: PhaseReport,
     multiparts: PhaseReport,
     suspects: PhaseReport,
+    manifests: PhaseReport,
     orphans: PhaseReport,
     leftovers: PhaseReport,
     journal: PhaseReport

@@ -1,18 +1,19 @@
 /**
- * The breaker of the orphans: a mistake in the references (a table emptied, a foreign key dropped, the wrong database)
- * makes much of a catalogue look like garbage at once. Then nothing is purged until a person has looked; marking goes
- * on, so that there is a list to look at.
+ * The breakers of orphans and of untagged manifests: a mistake in the references (a table emptied, a foreign key dropped,
+ * the wrong database) or in the tags makes much of a catalogue look like garbage at once. Then nothing of it goes until a
+ * person has looked; marking goes on, so that there is a list to look at.
  *
- * It is judged by all that stands condemned since a person last confirmed, not by one sweep's part of it: a scan that
- * takes many sweeps, or many collectors, would otherwise stay below any bound. It stays open for all collectors, also
- * when fewer stand condemned again.
+ * They are judged by all that stands condemned, or untagged, since a person last confirmed, not by one sweep's part of
+ * it: a scan that takes many sweeps, or many collectors, would otherwise stay below any bound. One stays open for all
+ * collectors, also when fewer stand condemned again.
  */
 import { Clock, Effect } from "effect"
-import { type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
+import { type BreakerName, Database, type Exposure, isOpen } from "../database/Database.ts"
 import { BreakerOpen } from "../domain/Refusals.ts"
 import type { SweepSettings } from "./Settings.ts"
 
-const name = "orphans"
+/** Those that are judged by what stands condemned or untagged; that of leftovers is judged by a listing. */
+type Name = Exclude<BreakerName, "leftovers">
 
 /** A percentage that nothing can exceed: nothing is judged. */
 const off = 100
@@ -29,49 +30,66 @@ export const exceeds = (settings: SweepSettings, exposure: Exposure): boolean =>
 }
 
 /** Fails with `BreakerOpen` while a person has not confirmed. */
-export const hold = Effect.gen(function* () {
+export const hold = Effect.fnUntraced(function* (name: Name) {
   const { breakers } = yield* Database
   const state = yield* breakers.read(name)
-  if (isOpen(state)) return yield* opened(state)
+  if (isOpen(state)) return yield* errorOf(name, state.trippedAt ?? 0, state.exposure ?? nothing)
   return state
 })
 
 /**
  * Lets a purge begin, or opens the breaker and fails with `BreakerOpen`. Answers the instant of the judgement: what is
- * condemned after it has not been judged and must not be purged on its strength.
+ * condemned or untagged after it has not been judged and must not go on its strength.
  */
-export const judge = Effect.fnUntraced(function* (settings: SweepSettings) {
+export const judge = Effect.fnUntraced(function* (settings: SweepSettings, name: Name) {
   const { breakers } = yield* Database
   const judgedAt = yield* Clock.currentTimeMillis
-  const { confirmedAt } = yield* hold
+  const { confirmedAt } = yield* hold(name)
   if (settings.breakerPercent >= off) return judgedAt
-  const exposure = yield* breakers.exposure(confirmedAt, settings.breakerBlobs)
+  const exposure = yield* exposureOf(name, confirmedAt, settings.breakerBlobs)
   if (!exceeds(settings, exposure)) return judgedAt
   // After the confirmation also where this host's clock is behind that of whoever confirmed, or it would not be open.
   const trippedAt = Math.max(judgedAt, (confirmedAt ?? 0) + 1)
   yield* breakers.trip(name, trippedAt, exposure)
-  return yield* errorOf(trippedAt, exposure)
+  return yield* errorOf(name, trippedAt, exposure)
 })
 
-/** `judge` for a dry run, which opens nothing: `condemned` is what would stand condemned after a sweep. */
+/**
+ * `judge` for a dry run, which opens nothing: `condemned` is what would stand condemned after a sweep. What stands
+ * untagged now is what would stand untagged then.
+ */
 export const foresee = Effect.fnUntraced(function* (
   settings: SweepSettings,
-  condemned: Pick<Exposure, "blobs" | "bytes">
+  name: Name,
+  condemned?: Pick<Exposure, "blobs" | "bytes">
 ) {
-  const { breakers } = yield* Database
-  const { confirmedAt } = yield* hold
-  if (settings.breakerPercent >= off || condemned.blobs <= settings.breakerBlobs) return
+  const { confirmedAt } = yield* hold(name)
+  if (settings.breakerPercent >= off) return
+  if (condemned !== undefined && condemned.blobs <= settings.breakerBlobs) return
   const always = -1
-  const { totalBlobs, totalBytes } = yield* breakers.exposure(confirmedAt, always)
-  const exposure = { ...condemned, totalBlobs, totalBytes }
+  const standing = yield* exposureOf(
+    name,
+    confirmedAt,
+    condemned === undefined ? settings.breakerBlobs : always
+  )
+  const exposure = { ...standing, ...condemned }
   if (!exceeds(settings, exposure)) return
-  return yield* errorOf(yield* Clock.currentTimeMillis, exposure, { foreseen: true })
+  return yield* errorOf(name, yield* Clock.currentTimeMillis, exposure, { foreseen: true })
+})
+
+/** What stands condemned or untagged since `since`. Of manifests the bytes are not counted: others may need them too. */
+export const exposureOf = Effect.fnUntraced(function* (name: Name, since: number | null, unless: number) {
+  const { breakers, manifests } = yield* Database
+  if (name === "orphans") return yield* breakers.exposure(since, unless)
+  const { total, untagged } = yield* manifests.exposure(since, unless)
+  return { ...nothing, blobs: untagged, totalBlobs: total } satisfies Exposure
 })
 
 const nothing: Exposure = { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 }
 
-const opened = ({ exposure, trippedAt }: BreakerState): BreakerOpen =>
-  errorOf(trippedAt ?? 0, exposure ?? nothing)
-
-const errorOf = (trippedAt: number, exposure: Exposure, rest: { readonly foreseen?: true } = {}) =>
-  new BreakerOpen({ breaker: name, trippedAt: new Date(trippedAt).toISOString(), ...exposure, ...rest })
+const errorOf = (
+  breaker: Name,
+  trippedAt: number,
+  exposure: Exposure,
+  rest: { readonly foreseen?: true } = {}
+) => new BreakerOpen({ breaker, trippedAt: new Date(trippedAt).toISOString(), ...exposure, ...rest })

@@ -41,7 +41,7 @@ export const collect = Effect.fnUntraced(function* (
   yield* expirePins(settings)
   const due = yield* mark(settings, yield* bounds.share(scanShare), tally, sweep)
   if (due !== null) tally.expect(due)
-  yield* purge(settings, bounds, deletion, tally, yield* Breaker.judge(settings))
+  yield* purge(settings, bounds, deletion, tally, yield* Breaker.judge(settings, "orphans"))
 })
 
 /** What `collect` would do now: the same scan, the same query, the same rule, and nothing written. */
@@ -68,7 +68,7 @@ export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds
     after = slice.upTo
   } while (after !== null)
   // What it counted stays in the report: people want to see what would go if they confirmed.
-  yield* Breaker.foresee(settings, condemned)
+  yield* Breaker.foresee(settings, "orphans", condemned)
 })
 
 /** Before the scan, which thereby sees what they held. */
@@ -177,7 +177,7 @@ const purgePage = Effect.fnUntraced(function* (
     return [[], Option.none<PurgeCursor>()] as const
   }
   // Another collector may have found since that too much would go.
-  yield* Breaker.hold
+  yield* Breaker.hold("orphans")
   const now = yield* Clock.currentTimeMillis
   const waits = waitsOf(settings)
   const delayMillis = Duration.toMillis(settings.deleteDelay)

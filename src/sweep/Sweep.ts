@@ -1,6 +1,6 @@
 /**
- * One activation of the collector: staged uploads, uploads in parts, suspects, orphaned blobs, leftovers, journal, in
- * this order, in bounded batches.
+ * One activation of the collector: upload sessions and staged uploads, uploads in parts, suspects, untagged manifests,
+ * orphaned blobs, leftovers, journal, in this order, in bounded batches.
  *
  * A sweep never fails. What failed is in its report, and each phase runs whatever became of the one before, save
  * when a guard refuses: then nothing at all is deleted.
@@ -23,6 +23,7 @@ import * as Deletion from "./Deletion.ts"
 import * as Guards from "./guards/Guards.ts"
 import * as Journal from "./Journal.ts"
 import * as Leftovers from "./Leftovers.ts"
+import * as Manifests from "./Manifests.ts"
 import * as Multiparts from "./Multiparts.ts"
 import * as Orphans from "./Orphans.ts"
 import * as Pace from "./Pace.ts"
@@ -153,13 +154,16 @@ const runPhases = Effect.fnUntraced(function* (
   const pace = yield* Pace.make(settings)
   const deletion = yield* Deletion.make(settings, pace)
   const uploads = yield* phase("uploads", dryRun, (tally) =>
-    Uploads.collect(settings, bounds, pace, tally, dryRun)
+    Uploads.collect(settings, bounds, deletion, pace, tally, dryRun)
   )
   const multiparts = yield* phase("multiparts", dryRun, (tally) =>
     Multiparts.collect(settings, bounds, pace, tally, dryRun)
   )
   const suspects = yield* phase("suspects", dryRun, (tally) =>
     dryRun ? Adoption.plan(settings, tally) : Adoption.collect(settings, bounds, tally)
+  )
+  const manifests = yield* phase("manifests", dryRun, (tally) =>
+    dryRun ? Manifests.plan(settings, tally) : Manifests.collect(settings, bounds, tally)
   )
   const orphans = yield* phase("orphans", dryRun, (tally) =>
     dryRun ? Orphans.plan(settings, bounds, tally) : Orphans.collect(settings, bounds, deletion, tally, sweep)
@@ -170,7 +174,7 @@ const runPhases = Effect.fnUntraced(function* (
   const journal = yield* phase("journal", dryRun, (tally) =>
     dryRun ? Journal.plan(tally) : Journal.collect(settings, bounds, deletion, tally)
   )
-  return { uploads, multiparts, suspects, orphans, leftovers, journal }
+  return { uploads, multiparts, suspects, manifests, orphans, leftovers, journal }
 })
 
 const refused = (error: NonNullable<PhaseReport["error"]>): SweepReport["phases"] => {
@@ -179,6 +183,7 @@ const refused = (error: NonNullable<PhaseReport["error"]>): SweepReport["phases"
     uploads: report,
     multiparts: report,
     suspects: report,
+    manifests: report,
     orphans: report,
     leftovers: report,
     journal: report
@@ -191,7 +196,8 @@ const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {
   const due = [
     ...after(backlog.oldestSeenAt, settings.grace),
     ...after(backlog.oldestCondemnedAt, settings.quarantine),
-    ...after(backlog.nextJournalAt, Duration.zero)
+    ...after(backlog.nextJournalAt, Duration.zero),
+    ...after(backlog.oldestActivityAt, settings.uploadGrace)
   ]
   return {
     waiting: backlog.waiting,

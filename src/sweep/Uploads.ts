@@ -1,21 +1,26 @@
 /**
- * Staged uploads that nobody finished.
+ * Staged uploads that nobody finished: first the upload sessions that the database knows (Sessions.ts), then a listing,
+ * for what no row knows. That is what other registries stage here, and objects that arrived after their announcement
+ * had been reaped.
  *
- * An upload session is everything below `<prefix><session>/`; its last activity is the newest of its objects, because
- * the first chunk of a slow push is old while the push is alive. Keys that the catalogue owns are never touched, even
- * below the upload prefix. A failed delete needs no journal: the next listing finds the object again.
+ * What is listed is judged by folder: everything below `<prefix><name>/` is as old as its newest object, because the first
+ * chunk of a slow push is old while the push is alive. Keys that the catalogue, an upload session or the journal owns
+ * are never touched: one listed key was announced before its bytes were sent, so that a later snapshot in which it belongs
+ * to nothing proves it dead. A failed delete needs no journal: the next listing finds the object again.
  */
 import { Clock, Duration, Effect, Result, Stream } from "effect"
 import { Database } from "../database/Database.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { Storage, type StoredObject } from "../storage/Storage.ts"
 import type { Bounds } from "./Bounds.ts"
+import type { Deletion } from "./Deletion.ts"
 import type { Pace } from "./Pace.ts"
+import * as Sessions from "./Sessions.ts"
 import type { SweepSettings } from "./Settings.ts"
 import type { Tally } from "./Tally.ts"
 
 /**
- * Objects of one session held in memory. A session of more chunks (a multi-gigabyte push in small ones) is listed a
+ * Objects of one folder held in memory. A folder of more chunks (a multi-gigabyte push in small ones) is listed a
  * second time when it turns out to be stale.
  */
 const heldMax = 10_000
@@ -23,8 +28,8 @@ const heldMax = 10_000
 /** Listing starts over in every sweep, and must leave time for the phases behind it however much there is to list. */
 const timeShare = 1 / 2
 
-interface UploadSession {
-  /** `<prefix><session>/`, or the key itself of an object directly below the prefix. */
+interface Folder {
+  /** `<prefix><name>/`, or the key itself of an object directly below the prefix. */
   readonly prefix: string
   /** The first {@link heldMax} of its objects. */
   readonly objects: ReadonlyArray<StoredObject>
@@ -32,33 +37,45 @@ interface UploadSession {
   readonly lastActivityAt: number
 }
 
-/** Lists, and deletes what is stale; a dry run only counts it. */
+/** Ends idle sessions, then lists and deletes what is stale; a dry run only counts both. */
 export const collect = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
+  deletion: Deletion,
+  pace: Pace,
+  tally: Tally,
+  dryRun: boolean
+) {
+  const shared = yield* bounds.share(timeShare)
+  yield* dryRun ? Sessions.plan(settings, tally) : Sessions.collect(settings, shared, deletion, tally)
+  yield* list(settings, shared, pace, tally, dryRun)
+})
+
+const list = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  shared: Bounds,
   pace: Pace,
   tally: Tally,
   dryRun: boolean
 ) {
   const storage = yield* Storage
   const cutoff = (yield* Clock.currentTimeMillis) - Duration.toMillis(settings.uploadGrace)
-  const shared = yield* bounds.share(timeShare)
   const mayGoOn = Effect.map(shared.exceeded, (exceeded) => {
     if (exceeded !== null) tally.stoppedBy(exceeded)
     return exceeded === null
   })
-  const isStale = (session: UploadSession): boolean => {
-    const stale = session.lastActivityAt <= cutoff
-    if (!stale) tally.kept("grace", session.count)
+  const isStale = (folder: Folder): boolean => {
+    const stale = folder.lastActivityAt <= cutoff
+    if (!stale) tally.kept("grace", folder.count)
     return stale
   }
-  const objectsOf = (session: UploadSession): Stream.Stream<ReadonlyArray<StoredObject>, StorageError> =>
-    session.count === session.objects.length
-      ? Stream.succeed(session.objects)
+  const objectsOf = (folder: Folder): Stream.Stream<ReadonlyArray<StoredObject>, StorageError> =>
+    folder.count === folder.objects.length
+      ? Stream.succeed(folder.objects)
       : // A chunk that has come since it was judged is not garbage.
-        Stream.map(storage.list(session.prefix), (page) => page.filter((found) => found.modifiedAt <= cutoff))
+        Stream.map(storage.list(folder.prefix), (page) => page.filter((found) => found.modifiedAt <= cutoff))
   if (!(yield* mayGoOn)) return
-  const batches = bySession(storage.list(settings.uploadPrefix), settings.uploadPrefix, (page) =>
+  const batches = byFolder(storage.list(settings.uploadPrefix), settings.uploadPrefix, (page) =>
     Effect.flatMap(mayGoOn, (goOn) => {
       if (!goOn) return Effect.succeed(false)
       tally.seen(page.length)
@@ -73,7 +90,7 @@ export const collect = Effect.fnUntraced(function* (
     Stream.takeWhileEffect(() => mayGoOn)
   )
   yield* batches.pipe(
-    Stream.mapEffect((batch) => release(bounds, pace, tally, dryRun, batch), {
+    Stream.mapEffect((batch) => release(shared, pace, tally, dryRun, batch), {
       concurrency: settings.deleteConcurrency,
       unordered: true
     }),
@@ -82,14 +99,14 @@ export const collect = Effect.fnUntraced(function* (
 })
 
 /**
- * Groups a listing, which is in key order, into sessions. Ends when `onPage` says so; the session that is open then
+ * Groups a listing, which is in key order, into folders. Ends when `onPage` says so; the folder that is open then
  * is left out, because its newest object may be on a page that was not read.
  */
-const bySession = (
+const byFolder = (
   pages: Stream.Stream<ReadonlyArray<StoredObject>, StorageError>,
   prefix: string,
   onPage: (page: ReadonlyArray<StoredObject>) => Effect.Effect<boolean>
-): Stream.Stream<UploadSession, StorageError> =>
+): Stream.Stream<Folder, StorageError> =>
   Stream.suspend(() => {
     let open: {
       prefix: string
@@ -98,8 +115,8 @@ const bySession = (
       lastActivityAt: number
     } | null = null
     let cutShort = false
-    const add = (object: StoredObject): UploadSession | null => {
-      const own = sessionPrefix(prefix, object.key)
+    const add = (object: StoredObject): Folder | null => {
+      const own = folderOf(prefix, object.key)
       const finished = open !== null && open.prefix !== own ? open : null
       if (open === null || finished !== null) {
         open = { prefix: own, objects: [], count: 0, lastActivityAt: Number.NEGATIVE_INFINITY }
@@ -116,15 +133,15 @@ const bySession = (
           return goOn
         })
       ),
-      Stream.map((page) => page.map(add).filter((session) => session !== null)),
+      Stream.map((page) => page.map(add).filter((folder) => folder !== null)),
       Stream.flattenIterable,
       Stream.concat(
-        Stream.suspend(() => (open === null || cutShort ? Stream.empty : Stream.succeed<UploadSession>(open)))
+        Stream.suspend(() => (open === null || cutShort ? Stream.empty : Stream.succeed<Folder>(open)))
       )
     )
   })
 
-const sessionPrefix = (prefix: string, key: string): string => {
+const folderOf = (prefix: string, key: string): string => {
   const slash = key.indexOf("/", prefix.length)
   return slash === -1 ? key : key.slice(0, slash + 1)
 }
@@ -137,11 +154,14 @@ const release = Effect.fnUntraced(function* (
   dryRun: boolean,
   batch: ReadonlyArray<StoredObject>
 ) {
-  const database = yield* Database
+  const { audit } = yield* Database
   const storage = yield* Storage
-  const owned = yield* database.blobs.owned(batch.map((object) => object.key))
-  const free = batch.filter((object) => !owned.has(object.key))
-  tally.kept("owned by the catalogue", batch.length - free.length)
+  const known = yield* audit.lookup(batch.map((object) => object.key))
+  const keys = new Set(known.map(({ key }) => key))
+  const owned = new Set(known.filter(({ owner }) => owner !== "journal").map(({ key }) => key)).size
+  const free = batch.filter((object) => !keys.has(object.key))
+  tally.kept("owned by the catalogue", owned)
+  tally.kept("journaled", keys.size - owned)
   if (dryRun) {
     return tally.eligible(free.length, sizeOf(free), namesOf(free))
   }

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import type { SweepReport } from "../../src/domain/SweepReport.ts"
+import { phaseNames, type SweepReport } from "../../src/domain/SweepReport.ts"
 import { type Fault, hangsBefore } from "../../src/testing/Faults.ts"
 import {
   artifact,
@@ -264,7 +264,7 @@ describe("a request to stop", () => {
       assert.strictEqual(report.outcome, "bounded")
       assert.deepStrictEqual(
         Object.values(report.phases).map((phase) => phase.stoppedBy),
-        Array(6).fill("stopped")
+        Array(phaseNames.length).fill("stopped")
       )
       assert.deepStrictEqual(
         storage.calls.map(({ operation }) => operation),

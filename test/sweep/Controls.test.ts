@@ -182,7 +182,7 @@ describe("the question who owns a key, before anything that was found by listing
   /** Believes that nothing below the upload prefix is anybody's. */
   const unasked: Wrapper = (inner) => ({
     ...inner,
-    blobs: { ...inner.blobs, owned: () => Effect.succeed(new Set()) }
+    audit: { ...inner.audit, lookup: () => Effect.succeed([]) }
   })
 
   it.effect("saves a blob that lives below the upload prefix", () =>

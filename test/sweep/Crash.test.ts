@@ -25,10 +25,14 @@ import {
   journaled,
   journalRow,
   killedWhen,
+  manifest,
+  manifests,
   minute,
   objects,
   parts,
   push,
+  session,
+  sessions,
   sound,
   stage,
   start,
@@ -44,6 +48,7 @@ const settings = {
   scanPage: 3,
   deleteConcurrency: 2,
   uploadGrace: Duration.hours(2),
+  untaggedGrace: Duration.hours(2),
   leftoverEvery: Duration.hours(1),
   leftoverGrace: Duration.hours(1)
 }
@@ -58,7 +63,10 @@ const garbage = [
   "dead3",
   "forgotten",
   "doubtful",
-  "absent"
+  "absent",
+  "untagged",
+  "untagged too",
+  "untagged still"
 ]
 
 /** Two hours in, the next sweep has something to do in every phase and at every step. */
@@ -69,6 +77,9 @@ const scene = Effect.gen(function* () {
   yield* stage("uploads/stale/3")
   yield* beginParts("uploads/stale/4", "of a session")
   yield* beginParts("blobs/killed/1", "of a killed writer")
+  for (const id of ["idle1", "idle2", "idle3"]) yield* session(id, [1, 1])
+  for (const name of ["untagged", "untagged too", "untagged still"]) yield* manifest(name)
+  yield* manifest("tagged", { tags: ["v1"] })
   for (const name of [...purgeable, "saved"]) yield* upload(name)
   yield* upload("live", { references: [artifact("live", "live")] })
   yield* sweep()
@@ -80,6 +91,7 @@ const scene = Effect.gen(function* () {
   yield* TestClock.adjust(hour)
   yield* upload("unseen")
   yield* stage("uploads/fresh/1")
+  yield* session("busy", [1, 1])
   yield* abandon("forgotten", start + 2 * hour)
   for (const name of ["dead1", "dead2", "dead3"]) yield* bury(name)
   // What a foreign writer inserted after such a blob had been purged, with and without its bytes.
@@ -169,13 +181,14 @@ const replay = Effect.fnUntraced(function* (
     yield* sweepAfter(minute)
     for (let n = 0; n < 4; n++) yield* sweepAfter(hour)
 
-    const live = ["live", "saved", ...(writes ? garbage : [])].sort()
+    const live = ["live", "saved", "tagged", ...(writes ? garbage : [])].sort()
     assert.deepStrictEqual(yield* blobs, live)
     const { state } = yield* World
     const owned = live.map((name) => state.blobs.get(digest(name))?.key ?? `no ${name}`)
     assert.deepStrictEqual(yield* objects, owned.sort())
     assert.deepStrictEqual(yield* journaled, [])
     assert.strictEqual(state.intents.size, 0)
+    assert.deepStrictEqual([yield* sessions, yield* manifests], [[], ["tagged"]])
     assert.strictEqual(state.suspects.size, 0)
     assert.deepStrictEqual(yield* parts, [])
     yield* clean
@@ -217,7 +230,9 @@ describe("a sweep of which one call", () => {
           "backlog",
           "list",
           "delete",
-          "blobs.owned",
+          "sessions.expire",
+          "manifests.expire",
+          "manifests.exposure",
           "suspects.page",
           "suspects.adopt",
           "suspects.drop",

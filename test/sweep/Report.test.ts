@@ -21,8 +21,10 @@ import {
   digest,
   hour,
   journalRow,
+  manifest,
   minute,
   objects,
+  session,
   snapshot,
   stage,
   start,
@@ -43,8 +45,12 @@ const mixed = Effect.gen(function* () {
     key: ObjectKey.make("uploads/stale/kept"),
     references: [artifact("v1", "kept")]
   })
+  yield* session("idle", [50, 60])
+  yield* manifest("untagged")
+  yield* manifest("tagged", { tags: ["v1"] })
   yield* TestClock.setTime(start + 22 * hour)
   yield* stage("uploads/fresh/1", 40)
+  yield* session("busy", [70, 80])
   yield* upload("purgeable", { sizeBytes: 100 })
   yield* upload("purgeable too", { sizeBytes: 200 })
   yield* upload("saved", { sizeBytes: 400 })
@@ -96,55 +102,60 @@ describe("the report of a sweep", () => {
         store: { deletes: "objects", objectLock: false, versioning: "off" },
         phases: {
           suspects: emptyPhase,
+          manifests: { ...nothing, seen: 1, eligible: 1, deleted: 0, kept: { dropped: 1 } },
           uploads: {
             ...nothing,
-            seen: 4,
-            eligible: 2,
-            deleted: 2,
-            bytes: 30,
-            kept: { grace: 1, "owned by the catalogue": 1 }
+            seen: 7,
+            eligible: 4,
+            deleted: 4,
+            bytes: 140,
+            kept: { grace: 2, "owned by the catalogue": 1 }
           },
           multiparts: { ...nothing, seen: 3, eligible: 1, deleted: 1, kept: { grace: 1, "in use": 1 } },
           orphans: {
             ...nothing,
-            seen: 6,
+            seen: 8,
             eligible: 2,
             deleted: 2,
             bytes: 300,
-            kept: { grace: 1, quarantine: 1, referenced: 1 }
+            kept: { grace: 2, quarantine: 1, referenced: 1 }
           },
           leftovers: {
             ...nothing,
-            seen: 10,
+            seen: 13,
             eligible: 1,
             deleted: 0,
-            kept: { quarantine: 1, "owned by the catalogue": 4, journaled: 5 }
+            kept: { quarantine: 1, "owned by the catalogue": 7, journaled: 5 }
           },
           journal: { ...nothing, seen: 3, eligible: 3, deleted: 2, bytes: 8, failed: { AccessDenied: 1 } }
         },
-        totals: { eligible: 9, deleted: 7, bytes: 338, reclaimedBytes: 338, failed: 1 },
+        totals: { eligible: 12, deleted: 9, bytes: 448, reclaimedBytes: 448, failed: 1 },
         left: {
-          waiting: 1,
+          waiting: 2,
           condemned: 1,
           condemnedBytes: 800,
           journaled: 4,
           intents: 0,
-          sessions: 0,
+          sessions: 1,
           pins: 0,
           deadLetters: 1,
           nextDueAt: new Date(start + day + 1).toISOString()
         }
       })
-      assert.deepStrictEqual(yield* blobs, ["kept", "quarantined", "saved", "waiting"])
+      assert.deepStrictEqual(yield* blobs, ["kept", "quarantined", "saved", "tagged", "untagged", "waiting"])
       assert.deepStrictEqual(yield* objects, [
         "blobs/forgotten/1",
         "blobs/given up/1",
+        "blobs/new/busy",
         "blobs/not due/1",
         "blobs/quarantined/1",
         "blobs/saved/1",
         "blobs/stray/1",
+        "blobs/tagged/1",
         "blobs/undeletable/1",
+        "blobs/untagged/1",
         "blobs/waiting/1",
+        "uploads/busy/70",
         "uploads/fresh/1",
         "uploads/stale/kept"
       ])
@@ -201,7 +212,9 @@ describe("a dry run", () => {
         "orphans.readSlice",
         "orphans.find",
         "suspects.page",
-        "blobs.owned",
+        "sessions.idle",
+        "manifests.untagged",
+        "manifests.exposure",
         "audit.lookup",
         "breakers.read"
       ]
@@ -211,13 +224,16 @@ describe("a dry run", () => {
       const done = yield* sweep()
       for (const name of phaseNames) {
         assert.strictEqual(plan.phases[name].deleted, 0)
-        if (name === "leftovers") continue
+        if (name === "leftovers" || name === "manifests") continue
         assert.strictEqual(plan.phases[name].eligible, done.phases[name].deleted, name)
         assert.strictEqual(plan.phases[name].bytes, done.phases[name].bytes, name)
       }
       // They are journaled, and go with later sweeps.
       assert.deepInclude(plan.phases.leftovers, { eligible: 1, bytes: 11, sample: ["blobs/stray/1"] })
       assert.deepInclude(done.phases.leftovers, { eligible: 1, deleted: 0 })
+      // Rows only: their blobs are the orphans of later sweeps.
+      assert.deepInclude(plan.phases.manifests, { eligible: 1, kept: { dropped: 1 } })
+      assert.deepInclude(done.phases.manifests, { eligible: 1, deleted: 0, kept: { dropped: 1 } })
       assert.deepStrictEqual(plan.phases.uploads.sample, ["uploads/stale/1", "uploads/stale/2"])
       assert.deepStrictEqual(plan.phases.orphans.sample, ["purgeable", "purgeable too"])
       assert.deepStrictEqual(plan.phases.journal.kept, { "not due": 1 })
@@ -254,7 +270,8 @@ describe("a failure", () => {
       const { storage } = yield* World
       storage.next("list", fails("AccessDenied"))
       const report = yield* sweep()
-      assert.deepInclude(report.phases.uploads, { seen: 0, stoppedBy: "failure" })
+      // The sessions need no listing.
+      assert.deepInclude(report.phases.uploads, { seen: 2, deleted: 2, stoppedBy: "failure" })
       assert.strictEqual(report.phases.uploads.error?.tag, "StorageError")
       assert.deepStrictEqual([report.phases.orphans.deleted, report.phases.journal.deleted], [2, 2])
       assert.strictEqual(report.outcome, "failed")
@@ -311,6 +328,7 @@ describe("a failure", () => {
       storage.next("list", dies(bug))
       storage.next("multiparts", dies(bug))
       database.next("suspects.page", dies(bug))
+      database.next("manifests.exposure", dies(bug))
       database.next("orphans.record", dies(bug))
       database.next("leftovers.claim", dies(bug))
       database.next("journal.claim", dies("not even an Error"))
@@ -318,7 +336,7 @@ describe("a failure", () => {
       const report = yield* sweep()
       assert.deepStrictEqual(
         phaseNames.map((name) => report.phases[name].error),
-        [defect, defect, defect, defect, defect, { tag: "Defect", message: "not even an Error" }]
+        [defect, defect, defect, defect, defect, defect, { tag: "Defect", message: "not even an Error" }]
       )
       assert.isNull(report.left)
       database.next("inspect", dies(bug))
@@ -392,10 +410,11 @@ describe("progress", () => {
       assert.deepStrictEqual(
         phaseNames.flatMap((name) => mine.findLast((event) => event.phase === name) ?? []),
         [
-          { phase: "uploads", seen: 4, deleted: 2, bytes: 30, expected: null },
+          { phase: "uploads", seen: 7, deleted: 4, bytes: 140, expected: null },
           { phase: "multiparts", seen: 3, deleted: 1, bytes: 0, expected: null },
-          { phase: "orphans", seen: 6, deleted: 2, bytes: 300, expected: 2 },
-          { phase: "leftovers", seen: 10, deleted: 0, bytes: 0, expected: null },
+          { phase: "manifests", seen: 1, deleted: 0, bytes: 0, expected: null },
+          { phase: "orphans", seen: 8, deleted: 2, bytes: 300, expected: 2 },
+          { phase: "leftovers", seen: 13, deleted: 0, bytes: 0, expected: null },
           { phase: "journal", seen: 3, deleted: 2, bytes: 8, expected: 3 }
         ]
       )

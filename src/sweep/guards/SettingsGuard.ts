@@ -46,6 +46,7 @@ export const sharedSettings = (settings: SweepSettings, store: string): Peer["se
   GC_UPLOAD_PREFIX: settings.uploadPrefix,
   GC_UPLOAD_GRACE: Duration.format(settings.uploadGrace),
   GC_BLOB_PREFIX: settings.blobPrefix,
+  GC_UNTAGGED_GRACE: settings.untaggedGrace === null ? "none" : Duration.format(settings.untaggedGrace),
   GC_LEFTOVER_GRACE: Duration.format(settings.leftoverGrace),
   "S3_BUCKET or FILES_DIRECTORY": store
 })

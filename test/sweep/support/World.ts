@@ -6,7 +6,12 @@
 import { assert } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Option, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Database, type Reference } from "../../../src/database/Database.ts"
+import {
+  Database,
+  type ManifestReference,
+  type Reference,
+  type StagedChunk
+} from "../../../src/database/Database.ts"
 import * as MemoryDatabase from "../../../src/database/Memory.ts"
 import { Digest } from "../../../src/domain/Digest.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -151,6 +156,77 @@ export const abandon = Effect.fnUntraced(function* (name: string, expiresAt: num
   if (withBytes) yield* stage(blobKey(name))
 })
 
+/** A chunk of an upload session: announced, sent, and made a part of it. The first has a blob's key. */
+export const appendChunk = Effect.fnUntraced(function* (id: string, startByte: number, sizeBytes = 1) {
+  const { rows } = yield* World
+  const now = yield* Clock.currentTimeMillis
+  const key = chunkKey(id, startByte)
+  yield* rows.blobs.intend([{ key, digest: null, expiresAt: now + hour }])
+  yield* stage(key, sizeBytes)
+  const chunk: StagedChunk = { startByte, sizeBytes, key, digest: digest(`${id} ${startByte}`) }
+  return yield* rows.sessions.append(now, { repository: "library", id }, chunk)
+})
+
+export const chunkKey = (id: string, startByte: number): ObjectKey =>
+  ObjectKey.make(startByte === 0 ? `blobs/new/${id}` : `uploads/${id}/${startByte}`)
+
+/** An upload session with chunks of these sizes. */
+export const session = Effect.fnUntraced(function* (id: string, sizes: ReadonlyArray<number> = []) {
+  const { rows } = yield* World
+  yield* rows.sessions.open(yield* Clock.currentTimeMillis, {
+    repository: "library",
+    id,
+    algorithm: "sha256"
+  })
+  let startByte = 0
+  for (const size of sizes) {
+    yield* appendChunk(id, startByte, size)
+    startByte += size
+  }
+})
+
+export interface ManifestOptions {
+  readonly tags?: ReadonlyArray<string>
+  /** Manifests that it lists. */
+  readonly lists?: ReadonlyArray<string>
+  /** Blobs that it needs. */
+  readonly layers?: ReadonlyArray<string>
+  readonly subject?: string
+}
+
+/** A manifest of one byte, which is a blob of the same name. */
+export const manifest = Effect.fnUntraced(function* (
+  name: string,
+  { lists = [], layers = [], subject, tags = [] }: ManifestOptions = {}
+) {
+  const { rows } = yield* World
+  const now = yield* Clock.currentTimeMillis
+  if (!(yield* blobs).includes(name)) yield* upload(name)
+  const stored = yield* rows.manifests.put(
+    now,
+    {
+      repository: "library",
+      digest: digest(name),
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      sizeBytes: 1,
+      artifactType: null,
+      annotations: null,
+      subject: subject === undefined ? null : digest(subject)
+    },
+    [
+      ...lists.map((child): ManifestReference => ({ digest: digest(child), kind: "manifest" })),
+      ...layers.map((layer): ManifestReference => ({ digest: digest(layer), kind: "layer" }))
+    ],
+    { tags }
+  )
+  assert.strictEqual(stored._tag, "stored")
+})
+
+export const untag = (tag: string) =>
+  Effect.flatMap(World, ({ rows }) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => rows.manifests.untag(now, "library", tag))
+  )
+
 /** Begins an upload in parts that nobody finishes; its last part came at `lastActivityAt`. */
 export const beginParts = Effect.fnUntraced(function* (
   key: string,
@@ -217,6 +293,19 @@ export const objects = Effect.flatMap(
 
 /** Every blob that has a row, in digest order. */
 export const blobs = Effect.map(World, ({ state }): ReadonlyArray<string> => [...state.blobs.keys()].sort())
+
+/** Upload sessions that are not done. */
+export const sessions = Effect.map(
+  World,
+  ({ state }): ReadonlyArray<string> =>
+    [...state.sessions.values()].flatMap(({ id, state }) => (state === "done" ? [] : id)).sort()
+)
+
+/** Manifests, in digest order. */
+export const manifests = Effect.map(
+  World,
+  ({ state }): ReadonlyArray<string> => [...state.manifests.values()].map((row) => row.digest).sort()
+)
 
 /** The journal's keys, in key order. */
 export const journaled = Effect.map(

@@ -1,0 +1,61 @@
+/**
+ * Manifests that nothing in their repository needs: no tag, no index, no subject that exists. Their rows go when they
+ * have waited for GC_UNTAGGED_GRACE; what they referred to, and their own bytes, are orphans from then on and wait as such.
+ *
+ * Nothing brings a row back, and no quarantine holds it. So the breaker asks first, about all that stand untagged, those
+ * within their grace among them: whoever deletes tags by mistake is told by the next sweep, with the grace still to go.
+ */
+import { Clock, Duration, Effect } from "effect"
+import { Database } from "../database/Database.ts"
+import type { Bounds } from "./Bounds.ts"
+import * as Breaker from "./Breaker.ts"
+import type { SweepSettings } from "./Settings.ts"
+import type { Tally } from "./Tally.ts"
+
+/** After a long pause there may be many, and the other phases must come to pass in every sweep. */
+const timeShare = 1 / 4
+
+/** Deletes what has waited, page by page. */
+export const collect = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
+  const { manifests } = yield* Database
+  const { untaggedGrace } = settings
+  if (untaggedGrace === null) return
+  const shared = yield* bounds.share(timeShare)
+  const mayGoOn = Effect.map(shared.exceeded, (exceeded) => {
+    if (exceeded !== null) tally.stoppedBy(exceeded)
+    return exceeded === null
+  })
+  if (!(yield* mayGoOn)) return
+  const untaggedSince = cutoffOf(untaggedGrace, yield* Breaker.judge(settings, "manifests"))
+  while (yield* mayGoOn) {
+    // Another collector may have found since that too much would go.
+    yield* Breaker.hold("manifests")
+    const now = yield* Clock.currentTimeMillis
+    const dropped = yield* manifests.expire(now, untaggedSince, settings.batchMax)
+    if (dropped === 0) return
+    count(tally, dropped)
+    yield* tally.announce
+  }
+})
+
+/** What `collect` would delete now. What the orphans' phase would then find, a dry run does not foresee. */
+export const plan = Effect.fnUntraced(function* (settings: SweepSettings, tally: Tally) {
+  const { manifests } = yield* Database
+  const { untaggedGrace } = settings
+  if (untaggedGrace === null) return
+  const now = yield* Clock.currentTimeMillis
+  count(tally, yield* manifests.untagged(cutoffOf(untaggedGrace, now)))
+  // What it counted stays in the report: people want to see what would go if they confirmed.
+  yield* Breaker.foresee(settings, "manifests")
+})
+
+/** Before `now`: what becomes untagged in a sweep, like the children of an index that goes, waits for the next. */
+const cutoffOf = (untaggedGrace: Duration.Duration, now: number): number =>
+  now - Math.max(1, Duration.toMillis(untaggedGrace))
+
+/** Their blobs are all still there, so none of them counts as deleted. */
+const count = (tally: Tally, dropped: number): void => {
+  tally.seen(dropped)
+  tally.eligible(dropped, 0, [])
+  tally.kept("dropped", dropped)
+}
