@@ -1,7 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { Database } from "../../src/database/Database.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import { Uploads } from "../../src/registry/Uploads.ts"
+import { Storage } from "../../src/storage/Storage.ts"
 import { fails, hangsBefore } from "../../src/testing/Faults.ts"
 import {
   abandon,
@@ -19,6 +22,7 @@ import {
   leaked,
   objects,
   parts,
+  settle,
   stage,
   start,
   sweep,
@@ -93,6 +97,40 @@ describe("an upload in parts that nobody finished", () => {
       const publication = { key: blobKey("a"), digest: digest("a"), sizeBytes: 1, references: [] }
       assert.deepStrictEqual(yield* rows.blobs.publish(start + 6 * day, [publication]), ["published"])
     }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("is kept while a live session sends it, for days and as its first chunk or a later one", () =>
+    Effect.gen(function* () {
+      const { bucket, rows, state, store } = yield* World
+      const services = Layer.merge(Layer.succeed(Database, rows), Layer.succeed(Storage, store))
+      const uploads = Context.get(yield* Layer.build(Layer.provide(Uploads.layer(), services)), Uploads)
+      const { id } = yield* uploads.start("r")
+      /** A byte every fifty minutes, for three days. */
+      const body = Stream.fromSchedule(Schedule.spaced("50 minutes")).pipe(
+        Stream.take(87),
+        Stream.map(() => new Uint8Array(1))
+      )
+      for (const [startByte, prefix] of [
+        [0, "blobs/"],
+        [87, `uploads/${id}/`]
+      ] as const) {
+        const push = yield* Effect.forkChild(uploads.append("r", id, body, { startByte, sizeBytes: 87 }))
+        yield* settle
+        const [key = ""] = state.intents.keys()
+        assert.match(key, new RegExp(`^${prefix}`))
+        // As if the store had heard of it last when it began.
+        yield* beginParts(key, "slow", yield* Clock.currentTimeMillis)
+        for (let hours = 0; hours < 72; hours += 0.5) {
+          yield* TestClock.adjust("30 minutes")
+          const { multiparts } = (yield* sweep()).phases
+          assert.deepStrictEqual(multiparts.kept, hours < 23.5 ? { grace: 1 } : { "in use": 1 })
+        }
+        bucket.multiparts.clear()
+        for (let n = 0; n < 3; n++) yield* TestClock.adjust("30 minutes")
+        assert.strictEqual((yield* Fiber.join(push)).receivedBytes, startByte + 87)
+      }
+      yield* clean
+    }).pipe(Effect.provide(world()), Effect.scoped)
   )
 
   it.effect("is looked up after the listing: one that was announced in between is kept", () =>
