@@ -34,7 +34,7 @@ const close = Effect.fnUntraced(function* (json: boolean) {
       ? JSON.stringify({ confirmed })
       : confirmed.length === 0
         ? "No breaker is open; there was nothing to confirm."
-        : `Confirmed: ${confirmed.join(" and ")}. The next sweep takes what has waited.`
+        : `Confirmed: ${confirmed.join(" and ")}. The next sweep purges what has waited, of what stands condemned or untagged now.`
   )
 })
 
@@ -49,16 +49,21 @@ const show = Effect.fnUntraced(function* (json: boolean) {
   yield* Console.log(
     json
       ? JSON.stringify({
-          manifests: { ...stateOf(manifests), untaggedSince: untagged },
           orphans: { ...stateOf(orphans), condemnedSince: now },
-          leftovers: stateOf(leftovers)
+          leftovers: stateOf(leftovers),
+          manifests: { ...stateOf(manifests), untaggedSince: untagged }
         })
       : [
-          ...lines(manifests),
-          `  ${manifestsOf(untagged.untagged, untagged.total)} stand untagged${sinceOf(manifests)}`,
           ...lines(orphans),
           `  ${shareOf(now)} stand condemned${sinceOf(orphans)}`,
-          ...lines(leftovers)
+          ...lines(leftovers),
+          // Whoever has no registry need not learn what untagged manifests are.
+          ...(untagged.total === 0 && manifests.trippedAt === null
+            ? []
+            : [
+                ...lines(manifests),
+                `  ${manifestsOf(untagged.untagged, untagged.total)} stand untagged${sinceOf(manifests)}`
+              ])
         ].join("\n")
   )
 })
