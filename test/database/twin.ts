@@ -18,6 +18,7 @@ import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import * as Databases from "../support/Databases.ts"
 import { Tables } from "../support/Tables.ts"
 import { artifact, blob, dead, digest, file, key, minute, now, orphan } from "./contract/samples.ts"
+import { runSession, sessionRows, sessionVerbs } from "./twin/Sessions.ts"
 
 /** A failure shrinks towards the first. */
 const verbs = [
@@ -48,7 +49,8 @@ const verbs = [
   "read",
   "verify",
   "miss",
-  "forget"
+  "forget",
+  ...sessionVerbs
 ] as const
 
 const upTo = (max: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: max }))
@@ -84,7 +86,8 @@ const rowsOf = (given: Beginning): Parameters<Tables["Service"]["write"]>[0] => 
     state < 2 ? [] : [orphan(n, instant(used), state === 2 ? null : instant(used))]
   ),
   suspects: given.blobs.flatMap(({ used }, n) => (used < 6 ? [] : [{ digest: digest(n), key: key(n) }])),
-  journal: given.dead.map((at, n) => dead(n + 20, { notBefore: instant(at) }))
+  journal: given.dead.map((at, n) => dead(n + 20, { notBefore: instant(at) })),
+  ...sessionRows(given.blobs)
 })
 
 /** What a caller of the database would know. */
@@ -248,8 +251,11 @@ const run = (database: Database["Service"], memory: Memory, c: Command): Effect.
         Effect.map(blobs.owned(keys), sorted),
         blobs.locate(digest(c.a)),
         journal.deadLetters(c.flag ? key(`upload-${c.a}`) : null, 2),
+        database.audit.lookup(keys),
         database.backlog(at)
       ])
+    default:
+      return runSession(database, memory, { ...c, verb: c.verb })
   }
 }
 
@@ -268,7 +274,10 @@ const side = <E, R>(layer: Layer.Layer<Database | Tables | R, E>) =>
     return { database, tables: Context.get(context, Tables), memory } satisfies Side
   })
 
-const tables = ["blobs", "references", "orphans", "journal", "intents", "pins", "suspects", "scan"] as const
+const tables = [
+  ...(["blobs", "references", "orphans", "journal", "intents", "pins"] as const),
+  ...(["sessions", "chunks", "suspects", "scan"] as const)
+]
 
 /** The report of a property quotes messages only, so the difference has to be in there. */
 const same = (what: string, other: unknown, model: unknown): void => {
