@@ -10,6 +10,8 @@ import { estimates } from "./locks/Estimates.ts"
 import { leftovers } from "./locks/Leftovers.ts"
 import { pins } from "./locks/Pins.ts"
 import { references } from "./locks/References.ts"
+import { sessionKeys } from "./locks/SessionKeys.ts"
+import { sessionRequests } from "./locks/Sessions.ts"
 import { writers } from "./locks/Writers.ts"
 
 export const lockContract = (server: Server): void => {
@@ -20,6 +22,8 @@ export const lockContract = (server: Server): void => {
     collectors(server)
     leftovers(server)
     estimates(server)
+    sessionRequests(server)
+    sessionKeys(server)
   })
 }
 
