@@ -1,4 +1,7 @@
-/** `artifact-gc migrate`: the collector's tables beside a catalogue, and the guard against foreign writers on it. */
+/**
+ * `artifact-gc migrate`: the collector's tables beside a catalogue, the registry's, and the guard against foreign writers
+ * on it.
+ */
 import { Console, Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../Config.ts"
@@ -19,6 +22,12 @@ export const command = Command.make(
       Flag.withDescription("Create an empty catalogue (blobs, artifacts, local_files) where there is none"),
       Flag.withDefault(false)
     ),
+    registry: Flag.Boolean("registry").pipe(
+      Flag.withDescription(
+        "Install the tables of `artifact-gc serve` too, which refer to the catalogue (REGISTRY_SCHEMA); those that are there are updated anyway"
+      ),
+      Flag.withDefault(false)
+    ),
     guardForeignWriters: Flag.Boolean("guard-foreign-writers").pipe(
       Flag.withDescription(
         "Put triggers on the catalogue's tables that guard against writers which use object keys twice (docs/design/foreign-writers.md)"
@@ -34,6 +43,7 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({
     createCatalog,
+    registry,
     guardForeignWriters: guard,
     unguardForeignWriters: unguard,
     json,
@@ -41,11 +51,13 @@ export const command = Command.make(
   }) {
     const config = yield* configuration(given)
     yield* noticeOf(config)
+    const isOurs = config.place._tag === "Embedded"
     const { applied, change } = yield* Effect.provide(
       Effect.gen(function* () {
         return {
           applied: yield* migrate(config.names, {
-            createCatalog: createCatalog || config.place._tag === "Embedded"
+            createCatalog: createCatalog || isOurs,
+            registry: registry || isOurs
           }),
           change: yield* guard
             ? guardForeignWriters(config.names)
@@ -56,16 +68,27 @@ export const command = Command.make(
       }),
       clientLayer(config)
     )
-    const names = applied.map(([id, name]) => `${String(id).padStart(4, "0")}_${name}`)
+    const namesIn = (wanted: boolean) =>
+      applied
+        .filter(({ ofRegistry }) => ofRegistry === wanted)
+        .map(({ id, name }) => `${String(id).padStart(4, "0")}_${name}`)
+    const [own, registrys] = [namesIn(false), namesIn(true)]
     yield* Console.log(
       json
-        ? JSON.stringify({ applied: names, ...(change === null ? {} : { foreignWriters: change }) })
-        : [migrationText(config, names), ...(change === null ? [] : [guardText(guard, change)])].join("\n")
+        ? JSON.stringify({
+            applied: own,
+            ...(registry || registrys.length > 0 ? { registry: registrys } : {}),
+            ...(change === null ? {} : { foreignWriters: change })
+          })
+        : [
+            migrationText(config, own, registrys),
+            ...(change === null ? [] : [guardText(guard, change)])
+          ].join("\n")
     )
   })
 ).pipe(
   Command.withDescription(
-    "Install or update the collector's own tables; an existing catalogue is not touched, unless foreign writers are to be guarded against"
+    "Install or update the collector's own tables, and the registry's where they are wanted; an existing catalogue is not touched, unless foreign writers are to be guarded against"
   ),
   Command.validate(({ guardForeignWriters: guard, unguardForeignWriters: unguard }) =>
     guard && unguard
@@ -78,10 +101,17 @@ export const command = Command.make(
   )
 )
 
-const migrationText = (config: Configuration, names: ReadonlyArray<string>): string =>
-  names.length === 0
-    ? "Nothing to do: the collector's tables are up to date."
-    : `Applied ${names.join(", ")} in schema ${config.names.collectorSchema}.`
+const migrationText = (
+  { names }: Configuration,
+  own: ReadonlyArray<string>,
+  registrys: ReadonlyArray<string>
+): string => {
+  const lines = [
+    ...(own.length === 0 ? [] : [`Applied ${own.join(", ")} in schema ${names.collectorSchema}.`]),
+    ...(registrys.length === 0 ? [] : [`Applied ${registrys.join(", ")} in schema ${names.registrySchema}.`])
+  ]
+  return lines.length > 0 ? lines.join("\n") : "Nothing to do: the tables are up to date."
+}
 
 const guardText = (guard: boolean, { created, dropped }: GuardChange): string => {
   const lines = [

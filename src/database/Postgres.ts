@@ -20,7 +20,8 @@ import * as Sessions from "./postgres/Sessions.ts"
 import * as Suspects from "./postgres/Suspects.ts"
 
 export { type GuardChange, guardForeignWriters, unguardForeignWriters } from "./postgres/Foreign.ts"
-export { type Applied, latestMigration, migrate } from "./postgres/Migrations.ts"
+export { type Applied, latestMigration, type MigrateOptions, migrate } from "./postgres/Migrations.ts"
+export { latestRegistryMigration } from "./postgres/RegistryTables.ts"
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */

@@ -104,7 +104,7 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     const created = await finished(["migrate", "--create-catalog", "--json"])
     assert.deepStrictEqual(created, {
       code: 0,
-      out: '{"applied":["0001_catalogue","0002_collector","0003_writers_and_guards","0004_foreign_writers"]}\n',
+      out: '{"applied":["0001_catalogue","0002_collector","0003_writers_and_guards","0004_foreign_writers","0005_upload_sessions"]}\n',
       err: ""
     })
     for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")
@@ -115,7 +115,7 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     const guarded = await finished(["migrate", "--guard-foreign-writers"])
     assert.deepStrictEqual(guarded, {
       code: 0,
-      out: `Nothing to do: the collector's tables are up to date.\nGuarding against foreign writers on ${tables.join(", ")}.\n`,
+      out: `Nothing to do: the tables are up to date.\nGuarding against foreign writers on ${tables.join(", ")}.\n`,
       err: ""
     })
     const again = await finished(["migrate", "--guard-foreign-writers"])
@@ -126,6 +126,17 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
       foreignWriters: { created: [], dropped: tables }
     })
     assert.strictEqual(removed.code, 0)
+  })
+
+  it("makes the tables of a registry when asked to, says where, and does so once", async () => {
+    assert.deepStrictEqual(await finished(["migrate", "--registry"]), {
+      code: 0,
+      out: "Applied 0001_manifests in schema artifact_registry.\n",
+      err: ""
+    })
+    const again = await finished(["migrate", "--registry", "--json"])
+    assert.deepInclude(again, { code: 0, out: '{"applied":[],"registry":[]}\n' })
+    assert.match((await finished(["migrate"])).out, /^Nothing to do: the tables are up to date\.\n$/)
   })
 
   it("lists dead letters, one a line, and puts back the one that is named", async () => {

@@ -4,11 +4,13 @@ import { audit } from "./guard/Audit.ts"
 import { columns } from "./guard/Columns.ts"
 import { foreign } from "./guard/Foreign.ts"
 import { keys } from "./guard/Keys.ts"
+import { registry } from "./guard/Registry.ts"
 
 describe("The schema guard", () => {
   keys()
   columns()
   access()
+  registry()
 })
 describe("Beside the guard", () => {
   foreign()

@@ -27,8 +27,8 @@ const everything = Effect.flatMap(
   (schemas) => schemaText(...schemas.map((schema) => String(schema.name)))
 )
 
-const migrate = (createCatalog = false, names: CatalogNames = defaultNames) =>
-  Postgres.migrate(names, { createCatalog })
+const migrate = (createCatalog = false, names: CatalogNames = defaultNames, registry = false) =>
+  Postgres.migrate(names, { createCatalog, registry })
 
 /** As somebody's registry may have it, with rows. */
 const existing = run(
@@ -73,26 +73,35 @@ export const migrationContract = (server: Databases.Server): void => {
   describe(`Migrations on ${server.name}`, () => {
     on("make the schema that is written down", () =>
       Effect.gen(function* () {
-        const applied = yield* migrate(true)
+        const applied = yield* migrate(true, defaultNames, true)
+        const upTo = (latest: number, ofRegistry: boolean) =>
+          Array.from({ length: latest }, (_, n) => [n + 1, ofRegistry])
         assert.deepStrictEqual(
-          applied.map(([id]) => id),
-          Array.from({ length: Postgres.latestMigration }, (_, n) => n + 1)
+          applied.map(({ id, ofRegistry }) => [id, ofRegistry]),
+          [...upTo(Postgres.latestMigration, false), ...upTo(Postgres.latestRegistryMigration, true)]
         )
         const text = yield* everything
         yield* Effect.promise(() => expect(text).toMatchFileSnapshot(snapshot))
-        assert.lengthOf(yield* inspect(), 2)
+        assert.lengthOf(yield* inspect(), 4)
       })
     )
 
     on("change nothing when there is nothing to do", () =>
       Effect.gen(function* () {
-        yield* migrate(true)
-        yield* run("INSERT INTO artifact_gc.orphans VALUES ('d', now(), now())")
+        yield* migrate(true, defaultNames, true)
+        yield* run(
+          "INSERT INTO artifact_gc.orphans VALUES ('d', now(), now())",
+          "INSERT INTO blobs VALUES ('d', 'k', 1, now(), now())",
+          "INSERT INTO artifact_registry.manifests (repository, digest, media_type, size_bytes) VALUES ('r', 'd', 'm', 1)"
+        )
         const before = yield* everything
-        assert.deepStrictEqual(yield* migrate(true), [])
-        assert.deepStrictEqual(yield* migrate(false), [])
+        for (const registry of [true, false]) {
+          assert.deepStrictEqual(yield* migrate(true, defaultNames, registry), [])
+          assert.deepStrictEqual(yield* migrate(false, defaultNames, registry), [])
+        }
         assert.strictEqual(yield* everything, before)
         assert.lengthOf(yield* run("SELECT FROM artifact_gc.orphans"), 1)
+        assert.lengthOf(yield* run("SELECT FROM artifact_registry.manifests"), 1)
       })
     )
 
@@ -120,6 +129,63 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
+    on(
+      "make a registry's tables beside an existing catalogue, in its own type of digests, and update them unasked",
+      () =>
+        Effect.gen(function* () {
+          yield* existing
+          yield* migrate(false, existingNames)
+          const [schema, rows] = [yield* everything, yield* existingRows]
+          assert.deepStrictEqual(
+            (yield* migrate(false, existingNames, true)).map(({ name, ofRegistry }) => [name, ofRegistry]),
+            [["manifests", true]]
+          )
+          assert.strictEqual(yield* schemaText("registry", "public", "artifact_gc"), schema)
+          assert.deepStrictEqual(yield* existingRows, rows)
+          const text = yield* schemaText("artifact_registry")
+          for (const column of ["digest bytea NOT NULL", "manifest bytea NOT NULL", "subject bytea\n"]) {
+            assert.include(text, column)
+          }
+          assert.include(text, 'FOREIGN KEY (digest) REFERENCES registry."Layers"(sha)\n')
+          assert.lengthOf(yield* inspect(existingNames), 3)
+          // As a program that knows one migration more would find them.
+          yield* run(
+            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests"
+          )
+          yield* run("DELETE FROM artifact_registry.registry_migrations")
+          assert.lengthOf(yield* migrate(false, existingNames), 1)
+          yield* run("DROP SCHEMA artifact_registry CASCADE")
+          assert.strictEqual(yield* everything, schema, "and go without a trace")
+          assert.lengthOf(yield* migrate(false, existingNames), 0)
+          assert.lengthOf(yield* inspect(existingNames), 1)
+        })
+    )
+
+    on("make a registry's tables in the collector's schema too, if that is what it is called", () =>
+      Effect.gen(function* () {
+        const names = { ...defaultNames, registrySchema: defaultNames.collectorSchema }
+        assert.lengthOf(yield* migrate(true, names, true), Postgres.latestMigration + 1)
+        assert.deepStrictEqual(yield* migrate(true, names, true), [])
+        assert.lengthOf(yield* inspect(names), 4)
+      })
+    )
+
+    on("give way to writers of blobs, and then have made nothing", (place) =>
+      Effect.gen(function* () {
+        yield* migrate(true)
+        const before = yield* everything
+        const hasty = Databases.client(place, { maxConnections: 1, lockTimeout: Duration.millis(30) })
+        const writer = run("INSERT INTO blobs VALUES ('d', 'k', 1, now(), now())")
+        const sql = yield* SqlClient.SqlClient
+        const failed = yield* sql.withTransaction(
+          Effect.andThen(writer, Effect.flip(Effect.provide(migrate(false, defaultNames, true), hasty)))
+        )
+        assert.deepInclude(failed, { _tag: "DatabaseError", reason: "Contended" })
+        assert.strictEqual(yield* everything, before)
+        assert.lengthOf(yield* migrate(false, defaultNames, true), 1)
+      })
+    )
+
     on("refuse a catalogue that is not there, and create nothing, unless asked to", () =>
       Effect.gen(function* () {
         yield* existing
@@ -144,7 +210,10 @@ export const migrationContract = (server: Databases.Server): void => {
 
     on("are made once by ten replicas that start together", (place) =>
       Effect.gen(function* () {
-        const replica = Effect.provide(migrate(true), Databases.client(place, { maxConnections: 1 }))
+        const replica = Effect.provide(
+          migrate(true, defaultNames, true),
+          Databases.client(place, { maxConnections: 1 })
+        )
         const applied = yield* Effect.all(
           Array.from({ length: 10 }, () => replica),
           { concurrency: "unbounded" }
@@ -153,7 +222,7 @@ export const migrationContract = (server: Databases.Server): void => {
           applied.filter((one) => one.length > 0),
           1
         )
-        assert.lengthOf(yield* inspect(), 2)
+        assert.lengthOf(yield* inspect(), 4)
       })
     )
 

@@ -24,8 +24,13 @@ export const latestMigration = 5
 /** One lock for all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
 
-/** A migration that was applied just now, to the tables of that schema. */
-export type Applied = readonly [id: number, name: string, schema: string]
+/** A migration that was applied just now. */
+export interface Applied {
+  /** Numbers of the registry's are their own. */
+  readonly id: number
+  readonly name: string
+  readonly ofRegistry: boolean
+}
 
 export interface MigrateOptions {
   /** Whether to create an empty catalogue where there is none. */
@@ -100,7 +105,7 @@ const apply = Effect.fnUntraced(function* (
   // So that the migrator need not name the schema: it takes a dot in a name for a separator.
   yield* session.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
   const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
-  return applied.map(([id, name]): Applied => [id, name, schema])
+  return applied.map(([id, name]): Applied => ({ id, name, ofRegistry: table === registryMigrations }))
 })
 
 /** The configured names lead nowhere. */

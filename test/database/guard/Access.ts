@@ -11,7 +11,7 @@ import * as Databases from "../../support/Databases.ts"
 import { type Bench, bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 
 /** The database service as a role without any privilege, dropped with the scope. */
-const asNobody = Effect.fnUntraced(function* (b: Bench) {
+export const asNobody = Effect.fnUntraced(function* (b: Bench) {
   const role = `nobody_${randomUUID().slice(0, 8)}`
   yield* Effect.acquireRelease(b.run(`CREATE ROLE ${role} LOGIN`), () =>
     b.run(`DROP OWNED BY ${role}`, `DROP ROLE ${role}`)
@@ -21,7 +21,7 @@ const asNobody = Effect.fnUntraced(function* (b: Bench) {
   return { role, database: Context.get(yield* Layer.build(layer), Database) }
 })
 
-const grants = (role: string) => ({
+export const grants = (role: string) => ({
   kind: "MissingPrivilege" as const,
   to: (privileges: string, on: string) => ({
     kind: "MissingPrivilege" as const,

@@ -52,6 +52,8 @@ export interface BenchOptions {
   readonly catalogue?: ReadonlyArray<string>
   /** Default true. */
   readonly migrated?: boolean
+  /** Whether there are tables of a registry. Default false. */
+  readonly registry?: boolean
 }
 
 export const bench = Effect.fnUntraced(function* (options: BenchOptions = {}) {
@@ -62,13 +64,17 @@ export const bench = Effect.fnUntraced(function* (options: BenchOptions = {}) {
     ...defaultNames,
     schema: `catalogue_${own}`,
     collectorSchema: `gc_${own}`,
+    registrySchema: `registry_${own}`,
     ...options.names
   }
   const run: Bench["run"] = (...statements) =>
     Effect.map(
       Effect.forEach(statements, (statement) =>
         sql.unsafe<Record<string, unknown>>(
-          statement.replaceAll("$s", quote(names.schema)).replaceAll("$c", quote(names.collectorSchema))
+          statement
+            .replaceAll("$s", quote(names.schema))
+            .replaceAll("$c", quote(names.collectorSchema))
+            .replaceAll("$r", quote(names.registrySchema))
         )
       ),
       (all) => all.flat()
@@ -77,7 +83,11 @@ export const bench = Effect.fnUntraced(function* (options: BenchOptions = {}) {
   const database = Context.get(yield* Layer.build(layer), Database)
   yield* run("CREATE SCHEMA IF NOT EXISTS $s", ...(options.catalogue ?? sound))
   if (options.migrated ?? true) {
-    yield* Postgres.migrate(names, { createCatalog: false }).pipe(Effect.provideContext(client), Effect.orDie)
+    const { registry = false } = options
+    yield* Postgres.migrate(names, { createCatalog: false, registry }).pipe(
+      Effect.provideContext(client),
+      Effect.orDie
+    )
   }
   return { names, place, database, run, problems: problemsOf(database) } satisfies Bench
 })
@@ -96,8 +106,14 @@ export const repair = (b: Bench, problems: ReadonlyArray<SchemaProblem>) =>
 /** What a problem says, with the schemas' random names left out. */
 export const plain = ({ names }: Bench, problem: SchemaProblem) => ({
   ...problem,
-  table: problem.table.replace(names.schema, "s").replace(names.collectorSchema, "c"),
-  fix: problem.fix.replaceAll(names.schema, "s").replaceAll(names.collectorSchema, "c")
+  table: problem.table
+    .replace(names.schema, "s")
+    .replace(names.collectorSchema, "c")
+    .replace(names.registrySchema, "r"),
+  fix: problem.fix
+    .replaceAll(names.schema, "s")
+    .replaceAll(names.collectorSchema, "c")
+    .replaceAll(names.registrySchema, "r")
 })
 
 export interface Refusal {

@@ -15,7 +15,8 @@ export const probe = Effect.fnUntraced(function* (session: Session) {
   const operation = "manifests.probe"
   const problem = versionProblem(yield* readRegistryVersion(session))
   if (problem !== null) {
-    const detail = `${problem.problem}; ${problem.fix}`
+    const next = problem.fix.replace(/^R/, "r").replace(/\.$/, "")
+    const detail = `${problem.problem}; ${next}`
     return yield* new DatabaseError({ operation, reason: "NotInstalled", detail })
   }
   const lacking = yield* readLackingPrivileges(session)
