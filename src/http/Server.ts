@@ -4,7 +4,7 @@
  * When its scope is closed it takes no more connections, lets requests under way come to their end within a deadline,
  * and cuts off what is left then.
  */
-import { createServer, type Server as NodeServer, type ServerResponse } from "node:http"
+import { createServer, type IncomingMessage, type Server as NodeServer, type ServerResponse } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { type Context, type Duration, Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
@@ -105,11 +105,13 @@ const makeNodeServer = () => {
   const isLast = (response: ServerResponse) => {
     if (!response.headersSent) response.setHeader("Connection", "close")
   }
-  server.on("request", (_, response) => {
+  const begun = (_: IncomingMessage, response: ServerResponse) => {
     underWay.add(response)
     response.once("close", () => underWay.delete(response))
     if (ending) isLast(response)
-  })
+  }
+  // A request comes by one of the two: the second when it waits to be told to send its body.
+  server.on("request", begun).on("checkContinue", begun)
   const endConnections = () => {
     ending = true
     underWay.forEach(isLast)

@@ -19,8 +19,8 @@ const serve = (cwd: string, args: ReadonlyArray<string> = [], env: RunOptions["e
 
 /** Where it listens, once it does. */
 const listening = async (run: Run): Promise<string> => {
-  await run.says(/Serving an OCI registry at /)
-  const [, url] = /Serving an OCI registry at (\S+)\./.exec(run.err()) ?? assert.fail(run.err())
+  await run.says(/Serving an OCI registry at .*\n/)
+  const [, url] = /Serving an OCI registry at (http:[\w.:/]+)\."/.exec(run.err()) ?? assert.fail(run.err())
   return url ?? ""
 }
 
@@ -57,7 +57,7 @@ describe("the registry", { timeout: 90_000 }, () => {
   it("takes an image, gives it back after a restart, and frees its space when its tag is gone", async () => {
     const cwd = program.directory("first-minute")
     const pushed = image("hello")
-    const first = serve(cwd, ["--try"])
+    const first = serve(cwd, ["--try"], shortWaits)
     await client(await listening(first), "library/hello").push(pushed, "1")
     await stop(first)
     assert.deepStrictEqual(program.processesIn(cwd), [])

@@ -9,7 +9,7 @@ const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 afterEach(() => agent.destroy())
 
 /** A request on the test's one connection; resolves when the answer has been read. */
-const get = (url: string) =>
+const get = (url: string, headers: Readonly<Record<string, string>> = {}) =>
   new Promise<{ readonly status: number; readonly connection: string | undefined }>((resolve, reject) => {
     const answered = (response: IncomingMessage) =>
       response
@@ -18,7 +18,7 @@ const get = (url: string) =>
         .once("end", () =>
           resolve({ status: response.statusCode ?? 0, connection: response.headers.connection })
         )
-    request(url, { agent }, answered).once("error", reject).end()
+    request(url, { agent, headers }, answered).once("error", reject).end()
   })
 
 /** Why another connection is not to be had. */
@@ -70,16 +70,21 @@ describe("the server", () => {
     assert.strictEqual(await refused(server.url), "ECONNREFUSED")
   })
 
-  it("that ends answers the request under way, as its connection's last, and takes no other", async () => {
-    const server = await start()
-    const slow = get(`${server.url}/slow`)
-    await server.arrived()
-    const closing = server.close()
-    assert.strictEqual(await refused(server.url), "ECONNREFUSED")
-    await server.release()
-    assert.deepStrictEqual(await slow, { status: 200, connection: "close" })
-    await ended(closing)
-  })
+  for (const [which, headers] of [
+    ["the request under way", {}],
+    ["a request that waits to be asked for its body", { expect: "100-continue" }]
+  ] as const) {
+    it(`that ends answers ${which}, as its connection's last, and takes no other`, async () => {
+      const server = await start()
+      const slow = get(`${server.url}/slow`, headers)
+      await server.arrived()
+      const closing = server.close()
+      assert.strictEqual(await refused(server.url), "ECONNREFUSED")
+      await server.release()
+      assert.deepStrictEqual(await slow, { status: 200, connection: "close" })
+      await ended(closing)
+    })
+  }
 
   it("that ends cuts off what is under way after the deadline", async () => {
     const server = await start({ shutdownDeadline: Duration.millis(50) })
