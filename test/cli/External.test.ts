@@ -128,7 +128,10 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     assert.strictEqual(removed.code, 0)
   })
 
-  it("makes the tables of a registry when asked to, says where, and does so once", async () => {
+  it("makes the tables of a registry when asked to, says where, and does so once; without them none is served", async () => {
+    const without = await finished(["serve", "--serve-port", "0"])
+    assert.match(logLines(without.err).at(-1)?.message ?? "", /run: artifact-gc migrate --registry/)
+    assert.deepInclude(without, { code: 4, out: "" })
     assert.deepStrictEqual(await finished(["migrate", "--registry"]), {
       code: 0,
       out: "Applied 0001_manifests in schema artifact_registry.\n",
