@@ -1,5 +1,5 @@
 /** `artifact-gc serve` on its embedded defaults, from outside: the first minute of the README, and how it ends. */
-import { request } from "node:http"
+import { type ClientRequest, request } from "node:http"
 import { join } from "node:path"
 import { Effect, Stream } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -102,26 +102,45 @@ describe("the registry", { timeout: 90_000 }, () => {
     for (const report of reports) assert.strictEqual(JSON.parse(report).outcome, "complete", report)
   })
 
-  it("lets the request under way end when it is told to stop, and takes no other", async () => {
-    const run = serve(program.directory("draining"))
-    const url = await listening(run)
-    const { location } = await client(url, "r").begin()
-    const answered = new Promise<number>((resolve, reject) => {
+  /** A chunk of which the server has begun to read, when it is told to stop; `goesOn` says how the client goes on. */
+  const cutIn = (run: Run, url: string, location: string, goesOn: (patch: ClientRequest) => void) =>
+    new Promise<number | string>((resolve) => {
       const headers = { expect: "100-continue" }
       const patch = request(new URL(location, url), { method: "PATCH", headers }, (response) => {
         response.resume().once("end", () => resolve(response.statusCode ?? 0))
       })
-      patch.once("error", reject).flushHeaders()
-      // It is being read: now the end comes in between.
+      patch.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+      patch.flushHeaders()
       patch.once("continue", () => {
         patch.write("first half, ")
         run.child.kill("SIGTERM")
-        void run.says(/Stopping: finishing requests under way/).then(() => patch.end("second half"))
+        void run.says(/Stopping: finishing requests under way/).then(() => goesOn(patch))
       })
     })
-    assert.strictEqual(await answered, 202)
+
+  it("lets the request under way end when it is told to stop, and takes no other", async () => {
+    const run = serve(program.directory("draining"))
+    const url = await listening(run)
+    const { location } = await client(url, "r").begin()
+    const answer = await cutIn(run, url, location, (patch) => patch.end("second half"))
+    assert.strictEqual(answer, 202)
     assert.strictEqual(await run.ended, 0)
     assert.strictEqual(messages(run).at(-1), "Stopped.")
+  })
+
+  it("cuts off a request that does not end; its upload is as it was, and goes on with the next process", async () => {
+    const cwd = program.directory("cut")
+    const run = serve(cwd, [], { GC_SHUTDOWN_DEADLINE: "1 second" })
+    const url = await listening(run)
+    const { location } = await client(url, "r").begin()
+    const answer = await cutIn(run, url, location, () => undefined)
+    assert.include([503, "ECONNRESET"], answer)
+    assert.strictEqual(await run.ended, 0)
+    const next = serve(cwd)
+    const registry = client(await listening(next), "r")
+    const patched = await registry.ask("PATCH", location, { body: "all of it" })
+    assert.deepStrictEqual([patched.status, patched.headers.get("range")], [202, "0-8"])
+    await stop(next)
   })
 
   it("asks for credentials when there are some, and its probes ask for none", async () => {
