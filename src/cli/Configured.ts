@@ -61,7 +61,7 @@ export const configuration = (
 export const noticeOf = ({ place }: Configuration): Effect.Effect<void> =>
   place._tag === "Embedded"
     ? Effect.logInfo(
-        `Neither DATABASE_URL nor a store is configured: working on an embedded PostgreSQL and files below ${place.directory}. Set DATABASE_URL and S3_BUCKET to collect from your own.`
+        `Neither DATABASE_URL nor a store is configured: working on an embedded PostgreSQL and files below ${place.directory}. Set DATABASE_URL and S3_BUCKET to work on your own.`
       )
     : Effect.void
 

@@ -2,7 +2,8 @@
  * What makes `serve` a thing to try: waits so short that one can watch a collection, and the commands to type.
  *
  * The waits fit together: a push from its first layer to its manifest may take REGISTRY_HOLD and GC_GRACE and
- * GC_QUARANTINE together, and an image that was pushed and deleted at once is gone a little after that.
+ * GC_QUARANTINE together, and an image that was pushed and deleted at once is gone a little after that. Within
+ * GC_UNTAGGED_GRACE the index must follow its first child.
  */
 import { join } from "node:path"
 import { Duration } from "effect"
@@ -15,7 +16,7 @@ export const shortWaits: Readonly<Record<string, string>> = {
   GC_JITTER: "0 seconds",
   GC_GRACE: "10 seconds",
   GC_QUARANTINE: "5 seconds",
-  GC_UNTAGGED_GRACE: "10 seconds",
+  GC_UNTAGGED_GRACE: "30 seconds",
   GC_UPLOAD_GRACE: "3 minutes",
   GC_LEFTOVER_EVERY: "1 minute",
   GC_LEFTOVER_GRACE: "2 minutes",
