@@ -6,8 +6,10 @@ import { describe } from "@effect/vitest"
 import type { Server } from "../support/Databases.ts"
 import { changes } from "./locks/Changes.ts"
 import { collectors } from "./locks/Collectors.ts"
+import { crowd } from "./locks/Crowd.ts"
 import { estimates } from "./locks/Estimates.ts"
 import { leftovers } from "./locks/Leftovers.ts"
+import { manifests } from "./locks/Manifests.ts"
 import { pins } from "./locks/Pins.ts"
 import { references } from "./locks/References.ts"
 import { sessionKeys } from "./locks/SessionKeys.ts"
@@ -19,6 +21,8 @@ export const lockContract = (server: Server): void => {
     references(server)
     writers(server)
     pins(server)
+    manifests(server)
+    crowd(server)
     collectors(server)
     leftovers(server)
     estimates(server)

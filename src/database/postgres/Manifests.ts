@@ -4,7 +4,9 @@
  *
  * Locks are taken in one order, within each kind by name: blobs, tags, manifests, then rows that are new. Whoever changes
  * a manifest, its tags, what lists it or what it is about, holds the row of that manifest, and those of its children and
- * its subject, until the end. So whether a manifest is needed cannot change while its row is locked.
+ * its subject, until the end. So whether a manifest is needed cannot change while its row is locked. Who finds, with
+ * locks in hand, that somebody has made a row which had to be locked before, begins anew: to wait for it now could be to
+ * wait in a circle.
  */
 import { Effect } from "effect"
 import { SqlError } from "effect/sql"
@@ -106,7 +108,7 @@ const put = Effect.fnUntraced(function* (
   const unfit = new Set(children.filter((child) => !there.has(child)))
   const missing = [...new Set(needed)].filter((one) => !live.has(one) || unfit.has(one))
   if (missing.length > 0) return { _tag: "missing", digests: missing } satisfies PutManifest
-  yield* writeManifest(session, type, now, manifest, tags.length > 0)
+  yield* writeManifest(session, type, now, manifest, there.has(digest), tags.length > 0)
   yield* writeTags(session, type, manifest, tags, before)
   yield* writeReferences(session, type, manifest, references)
   const losers = new Set([...before.values()].filter((loser) => loser !== digest))
@@ -120,30 +122,36 @@ const put = Effect.fnUntraced(function* (
   return { _tag: "stored" } satisfies PutManifest
 })
 
-/** Its row, if it was there, is locked, so that its tags are what they seem. */
-const writeManifest = (
+/** A row that `isThere` is locked, so that its tags are what they seem. */
+const writeManifest = Effect.fnUntraced(function* (
   { sql, id, raw }: Session,
   type: DigestType,
   now: number,
   { annotations, artifactType, digest, mediaType, repository, sizeBytes, subject }: Manifest,
-  tagged: boolean
-) => {
+  isThere: boolean,
+  isTagged: boolean
+) {
   const cast = raw(type.type)
   const own = sql`${digest}::text::${cast}`
-  const untaggedAt = tagged
+  const untaggedAt = isTagged
     ? raw("NULL")
     : sql`CASE WHEN NOT EXISTS (SELECT FROM ${id.tags} WHERE repository = ${repository} AND digest = ${own})
         THEN ${instant(now)}::timestamptz END`
-  return sql`
+  const otherwise = isThere
+    ? raw(`UPDATE SET media_type = EXCLUDED.media_type, size_bytes = EXCLUDED.size_bytes,
+        artifact_type = EXCLUDED.artifact_type, annotations = EXCLUDED.annotations, subject = EXCLUDED.subject,
+        untagged_at = EXCLUDED.untagged_at`)
+    : raw("NOTHING")
+  const written = yield* sql`
     INSERT INTO ${id.manifests} (repository, digest, media_type, size_bytes, artifact_type, annotations, subject, untagged_at)
     VALUES (${repository}, ${own}, ${mediaType}, ${BigInt(sizeBytes)}::bigint, ${artifactType}::text,
       ${annotations === null ? null : JSON.stringify(annotations)}::text::json, ${subject}::text::${cast}, ${untaggedAt})
-    ON CONFLICT (repository, digest) DO UPDATE SET media_type = EXCLUDED.media_type, size_bytes = EXCLUDED.size_bytes,
-      artifact_type = EXCLUDED.artifact_type, annotations = EXCLUDED.annotations, subject = EXCLUDED.subject,
-      untagged_at = EXCLUDED.untagged_at`
-}
+    ON CONFLICT (repository, digest) DO ${otherwise} RETURNING 1 AS written`
+  if (written.length === 0)
+    return yield* beginAnew("manifests.put", `made manifest ${digest} of ${repository}`)
+})
 
-/** `before` are those that were there, locked. Whoever makes one of the others at the same time is not overwritten unseen. */
+/** `before` are those that were there; they are locked. */
 const writeTags = Effect.fnUntraced(function* (
   { sql, id, raw }: Session,
   type: DigestType,
@@ -161,14 +169,12 @@ const writeTags = Effect.fnUntraced(function* (
   const made = yield* sql`
     INSERT INTO ${id.tags} (repository, name, digest) SELECT ${repository}, n, ${own} FROM unnest(${fresh}::text[]) n
     ORDER BY n COLLATE "C" ON CONFLICT DO NOTHING RETURNING 1 AS made`
-  if (made.length < fresh.length) {
-    return yield* new DatabaseError({
-      operation: "manifests.put",
-      reason: "Contended",
-      detail: `somebody else made a tag of repository ${repository} at the same time`
-    })
-  }
+  if (made.length < fresh.length) return yield* beginAnew("manifests.put", `made a tag of ${repository}`)
 })
+
+/** Rolls back, and the verb is tried again. */
+const beginAnew = (operation: string, what: string) =>
+  new DatabaseError({ operation, reason: "Contended", detail: `somebody else ${what} at the same time` })
 
 const writeReferences = Effect.fnUntraced(function* (
   { sql, id, raw }: Session,
@@ -229,20 +235,26 @@ const deleteManifest = Effect.fnUntraced(function* (
 ) {
   const { sql, id, raw } = session
   const own = sql`${digest}::text::${raw(type.type)}`
-  yield* sql`
-    SELECT 1 AS held FROM ${id.tags} WHERE repository = ${repository} AND digest = ${own} ORDER BY name FOR UPDATE`
-  const rows = rowsOf(session, type, [{ repository, digest }])
-  const concerned = yield* sql<{ digest: string }>`
-    SELECT d.digest::text AS digest FROM (${dependents(session, rows)}) d`
+  const concerned = sql<{ digest: string }>`
+    SELECT d.digest::text AS digest FROM (${dependents(session, rowsOf(session, type, [{ repository, digest }]))}) d`
+  const tagged = sql<{ name: string }>`
+    SELECT name FROM ${id.tags} WHERE repository = ${repository} AND digest = ${own}`
+  const names = (yield* tagged).map((tag) => tag.name)
+  const before = yield* lockTags(session, repository, names)
   const there = yield* lockManifests(session, type, repository, [
     digest,
-    ...concerned.map((one) => one.digest as Digest)
+    ...(yield* concerned).map((one) => one.digest as Digest)
   ])
   if (!there.has(digest)) return "unknown" satisfies DeleteManifest
   const listed = yield* sql`
     SELECT FROM ${id.manifestReferences}
     WHERE repository = ${repository} AND digest = ${own} AND kind = 'manifest' LIMIT 1`
   if (listed.length > 0) return "listed" satisfies DeleteManifest
+  // Now that it is locked there come no more.
+  const isComplete =
+    (yield* tagged).every((tag) => before.has(tag.name)) &&
+    (yield* concerned).every((one) => there.has(one.digest as Digest))
+  if (!isComplete) return yield* beginAnew("manifests.delete", `pushed to ${repository}`)
   yield* remove(session, type, now, [{ repository, digest }])
   return "deleted" satisfies DeleteManifest
 })
