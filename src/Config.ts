@@ -329,6 +329,7 @@ const sweepOf = (values: Values, when: When | null): SweepSettings => ({
   grace: values.grace,
   quarantine: values.quarantine ?? values.grace,
   deleteDelay: values.deleteDelay,
+  scanEvery: values.scanEvery,
   scanPage: values.scanPage,
   batchMax: values.batch,
   deleteConcurrency: values.deleteConcurrency,

@@ -183,6 +183,12 @@ const waits = {
 
 /** How much at a time. */
 const sizes = {
+  scanEvery: duration("GC_SCAN_EVERY", "7 days", "1 minute", {
+    about:
+      "Where references are watched (`migrate --watch-references`): from one scan of the whole catalogue to the next, for what no trigger noticed, such as a table that was emptied with its triggers off. A week, as such things are rare. Where they are not watched, every sweep scans it.",
+    tooLow: "The catalogue is scanned again and again to find nothing.",
+    tooHigh: "What went unnoticed stays for as long."
+  }),
   scanPage: integer("GC_SCAN_PAGE", 10_000, 1, 1_000_000, {
     about: "Blobs a scan statement looks at: tens of milliseconds a statement.",
     tooLow: "Round trips dominate the scan.",

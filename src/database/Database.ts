@@ -14,6 +14,7 @@ import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../domain/SchemaRefused.ts"
 import type { Audit } from "./verbs/Audit.ts"
 import type { Blobs } from "./verbs/Blobs.ts"
+import type { Candidates } from "./verbs/Candidates.ts"
 import type { Breakers, Collectors } from "./verbs/Guards.ts"
 import type { Journal } from "./verbs/Journal.ts"
 import type { Leftovers } from "./verbs/Leftovers.ts"
@@ -25,6 +26,7 @@ import type { Suspects } from "./verbs/Suspects.ts"
 
 export type * from "./verbs/Audit.ts"
 export * from "./verbs/Blobs.ts"
+export type * from "./verbs/Candidates.ts"
 export * from "./verbs/Guards.ts"
 export type * from "./verbs/Journal.ts"
 export type * from "./verbs/Leftovers.ts"
@@ -70,6 +72,7 @@ export class Database extends Context.Service<
      */
     readonly inspect: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
     readonly orphans: Orphans
+    readonly candidates: Candidates
     readonly journal: Journal
     readonly blobs: Blobs
     readonly leftovers: Leftovers

@@ -9,6 +9,7 @@ import { Database } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
 import { blobs } from "./memory/Blobs.ts"
+import { candidates, watching } from "./memory/Candidates.ts"
 import { breakers, collectors } from "./memory/Guards.ts"
 import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
@@ -46,16 +47,17 @@ export const layer = (state: State = emptyState()): Layer.Layer<Database> =>
         { table: "artifacts", column: "digest", constraint: "artifacts_digest_fkey" },
         { table: "local_files", column: "digest", constraint: "local_files_digest_fkey" }
       ]),
-      orphans: orphans(state),
+      orphans: watching(state, orphans(state)),
+      candidates: candidates(state),
       journal: journal(state),
-      blobs: blobs(state),
+      blobs: watching(state, blobs(state)),
       leftovers: leftovers(state),
       breakers: breakers(state),
       collectors: collectors(state),
-      suspects: suspects(state),
+      suspects: watching(state, suspects(state)),
       audit: audit(state),
-      sessions: sessions(state),
-      manifests: manifests(state),
+      sessions: watching(state, sessions(state)),
+      manifests: watching(state, manifests(state)),
       skew: Effect.sync(() => state.skewMillis),
       backlog: (now) => Effect.sync(() => backlog(state, now))
     })

@@ -8,6 +8,7 @@ import { Database } from "./Database.ts"
 import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
+import * as Candidates from "./postgres/Candidates.ts"
 import { type DigestType, readDigestType } from "./postgres/DigestType.ts"
 import { type Catalog, inspect } from "./postgres/Guard.ts"
 import * as Guards from "./postgres/Guards.ts"
@@ -22,6 +23,7 @@ import * as Suspects from "./postgres/Suspects.ts"
 export { type GuardChange, guardForeignWriters, unguardForeignWriters } from "./postgres/Foreign.ts"
 export { type Applied, latestMigration, type MigrateOptions, migrate } from "./postgres/Migrations.ts"
 export { latestRegistryMigration } from "./postgres/RegistryTables.ts"
+export { unwatchReferences, type WatchChange, watchReferences } from "./postgres/Watching.ts"
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
@@ -95,6 +97,7 @@ export const layer = (
           Effect.map((found) => found.references)
         ),
         orphans: Orphans.make(session, known),
+        candidates: Candidates.make(session, known),
         journal: Journal.make(session),
         blobs: Blobs.make(session, type),
         leftovers: Leftovers.make(session),

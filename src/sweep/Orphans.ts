@@ -1,6 +1,10 @@
 /**
- * Blobs that nothing refers to. First the whole catalogue is scanned slice by slice and what was found is
- * written down; then what has waited long enough is purged and deleted, page by page.
+ * Blobs that nothing refers to. First they are found and written down; then what has waited long enough is purged and
+ * deleted, page by page.
+ *
+ * Where references are watched, they are found by what changed: candidates that lost what kept them, and what was
+ * found before; the whole catalogue is scanned only now and then, for what went unnoticed. Where they are not, it is
+ * scanned in every sweep.
  *
  * The scan is shared: each collector takes the next slice, and stops when all together have come round to where it
  * began. A sweep that was bounded is thereby continued by the next.
@@ -12,8 +16,10 @@ import {
   type JournalEntry,
   type PurgeCursor,
   type ScanEnd,
+  type Sighted,
   type Slice
 } from "../database/Database.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { type Orphan, type OrphanState, stateAt, type Waits } from "../domain/Orphan.ts"
 import type { Bounds } from "./Bounds.ts"
@@ -39,7 +45,7 @@ export const collect = Effect.fnUntraced(function* (
   sweep: string
 ) {
   yield* expirePins(settings)
-  const due = yield* mark(settings, yield* bounds.share(scanShare), tally, sweep)
+  const due = yield* find(settings, yield* bounds.share(scanShare), tally, sweep)
   if (due !== null) tally.expect(due)
   yield* purge(settings, bounds, deletion, tally, yield* Breaker.judge(settings, "orphans"))
 })
@@ -79,39 +85,163 @@ const expirePins = Effect.fnUntraced(function* (settings: SweepSettings) {
 })
 
 /** How many blobs are due, for whoever watches; null when this collector has not seen each of them once itself. */
-const mark = Effect.fnUntraced(function* (
+const find = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  tally: Tally,
+  sweep: string
+) {
+  const { candidates } = yield* Database
+  if (!(yield* candidates.watch).isOn) return yield* scan(settings, bounds, tally, sweep)
+  if (!(yield* review(settings, bounds, tally))) return null
+  const now = yield* Clock.currentTimeMillis
+  // Before the sightings are looked at, so that those of the scan are among them.
+  const pass = yield* candidates.passDue(now, Duration.toMillis(settings.scanEvery))
+  if (Option.isSome(pass) && (yield* sightAll(settings, bounds, tally, sweep))) {
+    yield* candidates.passDone(pass.value)
+  }
+  return yield* lookAgain(settings, bounds, tally, sweep)
+})
+
+/** Sights candidates until none are left; false when a bound was in the way. */
+const review = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
+  const { candidates } = yield* Database
+  while (true) {
+    const exceeded = yield* bounds.exceeded
+    if (exceeded !== null) {
+      tally.stoppedBy(exceeded)
+      return false
+    }
+    const reviewed = yield* candidates.review(yield* Clock.currentTimeMillis, settings.scanPage)
+    tally.seen(reviewed.candidates)
+    tally.kept("referenced", reviewed.candidates - reviewed.orphans)
+    yield* tally.announce
+    if (reviewed.candidates < settings.scanPage) return true
+  }
+})
+
+/** Looks at all sightings again: ends those of blobs that something refers to, condemns those that have waited. */
+const lookAgain = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  tally: Tally,
+  sweep: string
+) {
+  const { candidates } = yield* Database
+  let due = 0
+  let after: Digest | null = null
+  do {
+    const exceeded = yield* bounds.exceeded
+    if (exceeded !== null) {
+      tally.stoppedBy(exceeded)
+      return null
+    }
+    const page: Sighted = yield* candidates.sighted(after, settings.scanPage)
+    const { condemnable, purgeable } = yield* sorted(settings, page.orphans, tally)
+    tally.seen(page.sightings)
+    due += purgeable.length
+    const fresh = [...condemnable, ...purgeable].filter((orphan) => orphan.condemnedAt === null)
+    if (fresh.length + page.stale.length > 0) {
+      const ended = yield* candidates.settle({
+        now: yield* Clock.currentTimeMillis,
+        condemned: digests(fresh),
+        stale: page.stale,
+        sweep
+      })
+      tally.kept("referenced", ended)
+    }
+    yield* tally.announce
+    after = page.next
+  } while (after !== null)
+  return due
+})
+
+/** The same for the whole catalogue, where nobody notes what changes. */
+const scan = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
   tally: Tally,
   sweep: string
 ) {
   const { orphans } = yield* Database
-  let end: ScanEnd | null = null
   let due = 0
+  const end = yield* eachSlice(
+    settings,
+    bounds,
+    tally,
+    true,
+    Effect.fnUntraced(function* (slice) {
+      const { all, condemnable, purgeable } = yield* judge(settings, slice, tally)
+      due += purgeable.length
+      const fresh = [...condemnable, ...purgeable].filter((orphan) => orphan.condemnedAt === null)
+      const cleared = yield* orphans.record(slice, {
+        now: yield* Clock.currentTimeMillis,
+        seen: digests(all),
+        condemned: digests(fresh),
+        sweep
+      })
+      tally.kept("referenced", cleared)
+    })
+  )
+  return end === "alone" ? due : null
+})
+
+/**
+ * Sights what nobody noted, and nothing else: what becomes of sightings is decided where they are looked at. Whether the
+ * scan has come to its end.
+ */
+const sightAll = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  tally: Tally,
+  sweep: string
+) {
+  const { orphans } = yield* Database
+  const end = yield* eachSlice(
+    settings,
+    bounds,
+    tally,
+    false,
+    Effect.fnUntraced(function* (slice) {
+      const found = yield* orphans.find(slice)
+      tally.seen(slice.blobs)
+      const unseen = found.filter(({ seenAt }) => seenAt === null)
+      if (unseen.length === 0) return
+      const now = yield* Clock.currentTimeMillis
+      yield* orphans.record(slice, { now, seen: digests(unseen), condemned: [], sweep, clear: false })
+    })
+  )
+  return end !== "bounded"
+})
+
+/**
+ * Does `each` to slices until the scan has come to its end, or round to where this collector began; whether it got there,
+ * and had all slices for itself.
+ */
+const eachSlice = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  bounds: Bounds,
+  tally: Tally,
+  goesRound: boolean,
+  each: (slice: ClaimedSlice) => Effect.Effect<void, DatabaseError, Database>
+) {
+  const { orphans } = yield* Database
+  let end: ScanEnd | null = null
   let previous: Slice | null = null
   let isAlone = true
   while (true) {
     const exceeded = yield* bounds.exceeded
     if (exceeded !== null) {
       tally.stoppedBy(exceeded)
-      return null
+      return "bounded"
     }
     const claimed: Option.Option<ClaimedSlice> = yield* orphans.claimSlice(settings.scanPage, end)
-    if (Option.isNone(claimed)) return isAlone && previous?.upTo === end?.after ? due : null
+    if (Option.isNone(claimed)) return isAlone && previous?.upTo === end?.after ? "alone" : "shared"
     const slice: ClaimedSlice = claimed.value
-    end ??= { pass: slice.pass + 1, after: slice.after }
+    end ??= { pass: slice.pass + 1, after: goesRound ? slice.after : null }
     isAlone &&= previous === null || previous.upTo === slice.after
     previous = slice
-    const { all, condemnable, purgeable } = yield* judge(settings, slice, tally)
-    due += purgeable.length
-    const fresh = [...condemnable, ...purgeable].filter((orphan) => orphan.condemnedAt === null)
-    const cleared = yield* orphans.record(slice, {
-      now: yield* Clock.currentTimeMillis,
-      seen: digests(all),
-      condemned: digests(fresh),
-      sweep
-    })
-    tally.kept("referenced", cleared)
+    yield* each(slice)
     yield* tally.announce
   }
 })
@@ -120,6 +250,15 @@ const mark = Effect.fnUntraced(function* (
 const judge = Effect.fnUntraced(function* (settings: SweepSettings, slice: Slice, tally: Tally) {
   const { orphans } = yield* Database
   const all = yield* orphans.find(slice)
+  tally.seen(slice.blobs)
+  return { all, ...(yield* sorted(settings, all, tally)) }
+})
+
+const sorted = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  all: ReadonlyArray<Orphan>,
+  tally: Tally
+) {
   const now = yield* Clock.currentTimeMillis
   const waits = waitsOf(settings)
   const by: Record<OrphanState, Array<Orphan>> = {
@@ -129,10 +268,9 @@ const judge = Effect.fnUntraced(function* (settings: SweepSettings, slice: Slice
     purgeable: []
   }
   for (const orphan of all) by[stateAt(orphan, now, waits)].push(orphan)
-  tally.seen(slice.blobs)
   tally.kept("grace", by.waiting.length)
   tally.kept("quarantine", by.condemnable.length + by.quarantined.length)
-  return { all, ...by }
+  return by
 })
 
 const digests = (orphans: ReadonlyArray<Orphan>): ReadonlyArray<Digest> =>

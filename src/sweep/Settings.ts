@@ -17,6 +17,8 @@ export interface SweepSettings {
   readonly quarantine: Duration.Duration
   /** From purge to delete. */
   readonly deleteDelay: Duration.Duration
+  /** From one scan of the whole catalogue to the next, where references are watched. */
+  readonly scanEvery: Duration.Duration
   /** Blobs a scan statement looks at. */
   readonly scanPage: number
   /** Rows a transaction, keys a request. At most 1000, S3's limit. */
@@ -58,6 +60,7 @@ export const defaultSettings: SweepSettings = {
   grace: Duration.hours(1),
   quarantine: Duration.hours(1),
   deleteDelay: Duration.zero,
+  scanEvery: Duration.days(7),
   scanPage: 10_000,
   batchMax: 1000,
   deleteConcurrency: 8,

@@ -13,6 +13,7 @@ import {
   type Audit,
   type Blobs,
   type Breakers,
+  type Candidates,
   type Collectors,
   Database,
   type Journal,
@@ -30,6 +31,7 @@ export type Verb =
   | "inspect"
   | "backlog"
   | `orphans.${keyof Orphans}`
+  | `candidates.${keyof Candidates}`
   | `journal.${keyof Journal}`
   | `blobs.${keyof Blobs}`
   | `leftovers.${keyof Leftovers}`
@@ -68,8 +70,19 @@ export const wrap = (inner: Database["Service"], script: DatabaseScript): Databa
         Effect.suspend(() => method(...args)),
         (reason) => new DatabaseError({ operation: name, reason, detail: "scripted fault" })
       )
-  const { orphans, journal, blobs, leftovers, breakers, collectors, suspects, audit, sessions, manifests } =
-    inner
+  const {
+    orphans,
+    candidates,
+    journal,
+    blobs,
+    leftovers,
+    breakers,
+    collectors,
+    suspects,
+    audit,
+    sessions,
+    manifests
+  } = inner
   return Database.of({
     description: `${inner.description}, with scripted faults`,
     inspect: Effect.suspend(verb("inspect", () => inner.inspect)),
@@ -81,6 +94,14 @@ export const wrap = (inner: Database["Service"], script: DatabaseScript): Databa
       purge: verb("orphans.purge", orphans.purge),
       condemned: verb("orphans.condemned", orphans.condemned),
       restore: verb("orphans.restore", orphans.restore)
+    },
+    candidates: {
+      watch: Effect.suspend(verb("candidates.watch", () => candidates.watch)),
+      review: verb("candidates.review", candidates.review),
+      sighted: verb("candidates.sighted", candidates.sighted),
+      settle: verb("candidates.settle", candidates.settle),
+      passDue: verb("candidates.passDue", candidates.passDue),
+      passDone: verb("candidates.passDone", candidates.passDone)
     },
     journal: {
       claim: verb("journal.claim", journal.claim),

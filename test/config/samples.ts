@@ -107,6 +107,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   leftoverEvery: sampled("7 days", "8 seconds", 604_800_000, (c) => millis(c.sweep.leftoverEvery)),
   leftoverGrace: sampled("0 seconds", "8 seconds", 0, (c) => millis(c.sweep.leftoverGrace)),
   deleteDelay: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.deleteDelay)),
+  scanEvery: sampled("2 days", "3 days", 172_800_000, (c) => millis(c.sweep.scanEvery)),
   scanPage: sampled("7", "8", 7, (c) => c.sweep.scanPage),
   batch: sampled("7", "8", 7, (c) => c.sweep.batchMax),
   deleteConcurrency: sampled("7", "6", 7, (c) => c.sweep.deleteConcurrency),

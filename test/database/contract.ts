@@ -11,6 +11,7 @@ import type { Tables } from "../support/Tables.ts"
 import { audit } from "./contract/Audit.ts"
 import { backlog } from "./contract/Backlog.ts"
 import { writing } from "./contract/Blobs.ts"
+import { candidates } from "./contract/Candidates.ts"
 import { finishing } from "./contract/Finishing.ts"
 import { guarding } from "./contract/Guards.ts"
 import { idling } from "./contract/Idle.ts"
@@ -47,6 +48,7 @@ export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | 
     journal(promised)
     writing(promised)
     pins(promised)
+    candidates(promised)
     leftovers(promised)
     backlog(promised)
     doubting(promised)

@@ -4,6 +4,7 @@
  */
 import { describe } from "@effect/vitest"
 import type { Server } from "../support/Databases.ts"
+import { candidates } from "./locks/Candidates.ts"
 import { changes } from "./locks/Changes.ts"
 import { collectors } from "./locks/Collectors.ts"
 import { crowd } from "./locks/Crowd.ts"
@@ -28,6 +29,7 @@ export const lockContract = (server: Server): void => {
     estimates(server)
     sessionRequests(server)
     sessionKeys(server)
+    candidates(server)
   })
 }
 

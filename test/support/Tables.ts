@@ -15,7 +15,9 @@ import {
   type State,
   type TagRow
 } from "../../src/database/Memory.ts"
+import { watchReferences } from "../../src/database/Postgres.ts"
 import { onProcessClock } from "../../src/database/postgres/Session.ts"
+import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
 
@@ -63,6 +65,8 @@ export interface Rows {
   readonly tags: ReadonlyArray<TagRow>
   /** Keys in doubt. */
   readonly suspects: ReadonlyArray<{ readonly digest: Digest; readonly key: ObjectKey }>
+  /** The queue of blobs that may have lost what kept them, sorted by digest. */
+  readonly candidates: ReadonlyArray<Digest>
   readonly scan: { readonly pass: number; readonly position: Digest | null }
 }
 
@@ -71,7 +75,9 @@ export class Tables extends Context.Service<
   {
     readonly rows: Effect.Effect<Rows>
     /** Adds rows as a program that knows nothing of us would, and overwrites none. */
-    readonly write: (rows: Partial<Omit<Rows, "scan">>) => Effect.Effect<void>
+    readonly write: (rows: Partial<Omit<Rows, "scan" | "candidates">>) => Effect.Effect<void>
+    /** References are watched from now on, and nothing is in the queue; `Database.inspect` has to be asked again. */
+    readonly watch: Effect.Effect<void>
     /** As a new catalogue. */
     readonly clear: Effect.Effect<void>
   }
@@ -116,7 +122,8 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
           [...state.suspects].flatMap(([digest, keys]) => [...keys].map((key) => ({ digest, key }))),
           ({ digest, key }) => `${digest} ${key}`
         ),
-        scan: { ...state.scan }
+        candidates: sorted(state.candidates, (digest) => digest),
+        scan: { pass: state.scan.pass, position: state.scan.position }
       })),
       write: ({
         blobs = [],
@@ -145,6 +152,10 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
           for (const { digest, key } of suspects)
             state.suspects.set(digest, new Set([...(state.suspects.get(digest) ?? []), key]))
         }),
+      watch: Effect.sync(() => {
+        state.watched = true
+        state.candidates.length = 0
+      }),
       clear: Effect.sync(() => {
         for (const table of [
           ...[state.blobs, state.references, state.orphans, state.journal, state.intents],
@@ -155,6 +166,11 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
         state.listing = null
         state.scan.pass = 1
         state.scan.position = null
+        state.scan.startedAt = null
+        state.scan.wanted = 1
+        state.scan.done = 0
+        state.watched = false
+        state.candidates.length = 0
       })
     })
   )
@@ -194,6 +210,7 @@ const readAll = `
       FROM artifact_registry.tags),
     'suspects', (SELECT coalesce(json_agg(json_build_object('digest', digest, 'key', object_key)), '[]')
       FROM artifact_gc.suspects),
+    'candidates', (SELECT coalesce(json_agg(digest), '[]') FROM artifact_gc.candidates),
     'scan', (SELECT json_build_object('pass', pass, 'position', position)
       FROM artifact_gc.scans WHERE name = 'orphans')) AS rows`.replaceAll(
   /ms\((\w+)\)/g,
@@ -206,7 +223,11 @@ interface Json extends Omit<Rows, "references"> {
 }
 
 /** DELETE, not TRUNCATE: a new file for each table costs four times as much as a few dead rows. */
-const empty = `DO $$ BEGIN
+const empty = `DO $$ DECLARE watching regprocedure; BEGIN
+  FOR watching IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'artifact_gc'::regnamespace
+    AND starts_with(p.proname, 'watch_') LOOP
+    EXECUTE 'DROP FUNCTION ' || watching || ' CASCADE';
+  END LOOP;
   DELETE FROM artifact_registry.tags; DELETE FROM artifact_registry.manifest_references;
   DELETE FROM artifact_registry.manifests;
   DELETE FROM public.artifacts; DELETE FROM public.local_files; DELETE FROM public.blobs;
@@ -214,7 +235,7 @@ const empty = `DO $$ BEGIN
   DELETE FROM artifact_gc.pins; DELETE FROM artifact_gc.listings; DELETE FROM artifact_gc.breakers;
   DELETE FROM artifact_gc.collectors; DELETE FROM artifact_gc.tombstones; DELETE FROM artifact_gc.buried_keys;
   DELETE FROM artifact_gc.suspects; DELETE FROM artifact_gc.upload_chunks; DELETE FROM artifact_gc.upload_sessions;
-  UPDATE artifact_gc.scans SET pass = 1, position = NULL;
+  DELETE FROM artifact_gc.candidates; UPDATE artifact_gc.scans SET pass = 1, position = NULL, started_at = NULL, wanted = 1, done = 0;
 END $$`
 
 /** The tables of a PostgreSQL backend under their default names. Statements run on the process's clock. */
@@ -319,6 +340,13 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
         onProcessClock
       ),
       write: (rows) => sql.withTransaction(write(rows)).pipe(Effect.asVoid, Effect.orDie, onProcessClock),
+      watch: watchReferences(defaultNames).pipe(
+        Effect.andThen(sql`DELETE FROM artifact_gc.candidates`),
+        Effect.asVoid,
+        Effect.orDie,
+        Effect.provideService(SqlClient.SqlClient, sql),
+        onProcessClock
+      ),
       clear: sql.unsafe(empty).pipe(Effect.asVoid, Effect.orDie, onProcessClock)
     })
   })
@@ -331,7 +359,7 @@ const at = (field: string): string =>
 const toRows = (json: Json | undefined): Rows => {
   if (json === undefined) throw new Error("the statement answered no row")
   const { artifacts, files, blobs, orphans, journal, intents, pins, sessions, chunks, suspects, scan } = json
-  const { manifests, tags } = json
+  const { candidates, manifests, tags } = json
   return {
     blobs: sorted(blobs, (row) => row.digest),
     references: sorted([...artifacts, ...files], referenceId),
@@ -344,6 +372,7 @@ const toRows = (json: Json | undefined): Rows => {
     manifests: sorted(manifests, idOf).map(referencesSorted),
     tags: sorted(tags, tagId),
     suspects: sorted(suspects, ({ digest, key }) => `${digest} ${key}`),
+    candidates: sorted(candidates, (digest) => digest),
     scan
   }
 }

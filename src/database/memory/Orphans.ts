@@ -61,11 +61,11 @@ export const orphans = (state: State): Orphans => ({
           }
         })
     }),
-  record: (slice, { now, seen, condemned, sweep }) =>
+  record: (slice, { now, seen, condemned, sweep, clear = true }) =>
     Effect.sync(() => {
       const present = new Set(seen)
       const stale = [...state.orphans.keys()].filter(
-        (digest) => inSlice(slice, digest) && !present.has(digest)
+        (digest) => clear && inSlice(slice, digest) && !present.has(digest)
       )
       for (const digest of stale) state.orphans.delete(digest)
       const doomed = new Set(condemned)

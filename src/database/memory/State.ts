@@ -85,7 +85,16 @@ export interface State {
   /** Upload sessions, by id. */
   readonly sessions: Map<string, SessionRow>
   readonly chunks: Map<ObjectKey, ChunkRow>
-  readonly scan: { pass: number; position: Digest | null }
+  readonly scan: {
+    pass: number
+    position: Digest | null
+    startedAt: number | null
+    wanted: number
+    done: number
+  }
+  /** Blobs that may have lost what kept them, the oldest first; filled by verbs while `watched` is true. */
+  readonly candidates: Array<Digest>
+  watched: boolean
   /** The search for leftovers; null before the first. */
   listing: ListingRow | null
   readonly breakers: Map<BreakerName, BreakerState>
@@ -109,7 +118,9 @@ export const emptyState = (): State => ({
   pins: new Map(),
   sessions: new Map(),
   chunks: new Map(),
-  scan: { pass: 1, position: null },
+  scan: { pass: 1, position: null, startedAt: null, wanted: 1, done: 0 },
+  candidates: [],
+  watched: false,
   listing: null,
   breakers: new Map(),
   collectors: new Map(),

@@ -15,6 +15,15 @@ import { readTriggers } from "./foreign/Installed.ts"
 import { readReferences } from "./Guard.ts"
 import { catalogMissing } from "./Migrations.ts"
 import { instant, make, qualified, quote, type Session } from "./Session.ts"
+import {
+  createFunction,
+  dropFunction,
+  giveWay,
+  readFunctions,
+  readSearchPath,
+  tablesOf,
+  uniqueBy
+} from "./Triggers.ts"
 
 /** What there was to do, table by table. */
 export interface GuardChange {
@@ -46,15 +55,12 @@ export const unguardForeignWriters = Effect.fn("Foreign.unguard")(function* (nam
       Effect.gen(function* () {
         yield* giveWay(session)
         const dropped = (yield* readTriggers(session)).filter(({ inherited }) => !inherited)
-        for (const name of yield* readFunctions(session)) yield* dropFunction(session, name)
+        for (const name of yield* readFunctions(session, functionPrefix)) yield* dropFunction(session, name)
         return { created: [], dropped: tablesOf(dropped) } satisfies GuardChange
       })
     )
   )
 })
-
-/** Shorter than the second after which PostgreSQL looks for deadlocks: it shall never sacrifice a writer for us. */
-const giveWay = ({ sql }: Session) => sql`SELECT set_config('lock_timeout', '500', true)`
 
 const install = Effect.fnUntraced(function* (session: Session, now: number) {
   const { names } = session
@@ -63,7 +69,7 @@ const install = Effect.fnUntraced(function* (session: Session, now: number) {
   const wanted = guardTriggers(names, found.digest, found.keys)
   const searchPath = yield* readSearchPath(session, found.keys)
   for (const one of uniqueBy(wanted, (trigger) => trigger.function)) {
-    yield* createFunction(session, one, searchPath)
+    yield* createFunction(session, one.function, one.body, searchPath)
   }
   const installed = yield* readTriggers(session)
   const same = (a: GuardTrigger, b: (typeof installed)[number]) =>
@@ -78,7 +84,7 @@ const install = Effect.fnUntraced(function* (session: Session, now: number) {
   for (const { schema, table, name } of stale) {
     yield* session.sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
   }
-  for (const name of yield* readFunctions(session)) {
+  for (const name of yield* readFunctions(session, functionPrefix)) {
     if (!wanted.some((one) => one.function === name)) yield* dropFunction(session, name)
   }
   yield* buryJournaled(session, found.digest, now)
@@ -101,19 +107,6 @@ const buryJournaled = Effect.fnUntraced(function* (session: Session, digest: Dig
     ON CONFLICT DO NOTHING`
 })
 
-const createFunction = Effect.fnUntraced(function* (
-  { sql, names }: Session,
-  { function: name, body }: GuardTrigger,
-  searchPath: string
-) {
-  const target = `${qualified(names.collectorSchema, name)}()`
-  yield* sql.unsafe(
-    `CREATE OR REPLACE FUNCTION ${target} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-       SET search_path = ${searchPath} AS '${body.replaceAll("'", "''")}'`
-  )
-  yield* sql.unsafe(`REVOKE ALL ON FUNCTION ${target} FROM PUBLIC`)
-})
-
 /** REPLACE, because one that is disabled is there and must be enabled again. */
 const createTrigger = ({ sql, names }: Session, trigger: GuardTrigger) =>
   sql.unsafe(
@@ -121,40 +114,6 @@ const createTrigger = ({ sql, names }: Session, trigger: GuardTrigger) =>
        ON ${qualified(trigger.schema, trigger.table)} FOR EACH ROW
        EXECUTE FUNCTION ${qualified(names.collectorSchema, trigger.function)}()`
   )
-
-/** With its triggers: to drop those by themselves one would have to own their tables. */
-const dropFunction = ({ sql, names }: Session, name: string) =>
-  sql.unsafe(`DROP FUNCTION ${qualified(names.collectorSchema, name)}() CASCADE`)
-
-const readFunctions = ({ sql, names }: Session) =>
-  Effect.map(
-    sql<{ name: string }>`
-      SELECT p.proname AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-      WHERE n.nspname = ${names.collectorSchema} AND starts_with(p.proname, ${functionPrefix}) ORDER BY 1`,
-    (rows) => rows.map((row) => row.name)
-  )
-
-/** PostgreSQL's own schema, and those of the types that are compared: an extension's may stand anywhere. */
-const readSearchPath = Effect.fnUntraced(function* (
-  { sql, names }: Session,
-  keys: ReadonlyArray<{ readonly referenced_column: string }>
-) {
-  const columns = [names.digestColumn, ...keys.map((key) => key.referenced_column)]
-  const schemas = yield* sql<{ name: string }>`
-    SELECT DISTINCT n.nspname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-    JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE a.attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND a.attname = ANY(${columns}::text[])
-      AND n.nspname <> 'pg_catalog' ORDER BY 1`
-  return ["pg_catalog", ...schemas.map(({ name }) => quote(name)), "pg_temp"].join(", ")
-})
-
-const uniqueBy = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyArray<A> => [
-  ...new Map(items.map((item) => [key(item), item])).values()
-]
-
-const tablesOf = (triggers: ReadonlyArray<{ readonly schema: string; readonly table: string }>) => [
-  ...new Set(triggers.map(({ schema, table }) => `${schema}.${table}`))
-]
 
 /**
  * Those of `digests` that no foreign writer is inserting, locked against such until the end of the transaction. What

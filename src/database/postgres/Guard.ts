@@ -8,7 +8,7 @@
 import { Array as Arr, Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import { type SchemaProblem, SchemaRefused } from "../../domain/SchemaRefused.ts"
-import type { ReferenceTable } from "../Database.ts"
+import type { ReferenceTable, Watch } from "../Database.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
 import { guardFingerprint, guardProblems, readTriggers } from "./foreign/Installed.ts"
 import { catalogMissing } from "./Migrations.ts"
@@ -24,6 +24,7 @@ import {
 } from "./Problems.ts"
 import { isInstalled, readRegistryVersion, registryMigrations } from "./RegistryTables.ts"
 import { qualified, quote, type Session } from "./Session.ts"
+import { readWatch, watchOf } from "./watch/Installed.ts"
 
 /** What the guard found, in the form the statements need. */
 export interface Catalog {
@@ -35,6 +36,8 @@ export interface Catalog {
   readonly referencePredicates: (
     bound: (column: Statement.Fragment) => Statement.Fragment
   ) => Statement.Fragment
+  /** Whether losses of references are noted by triggers. */
+  readonly watch: Watch
   /** Foreign writers are guarded against: whoever kills a blob or a key that they may use leaves a tombstone. */
   readonly guarded: boolean
   /**
@@ -76,18 +79,26 @@ export const inspect = Effect.fnUntraced(function* (session: Session) {
     keys: declared,
     digest: { type: digest?.type ?? "text", collate: digest?.collate ?? "" },
     referencePredicates: (bound) => predicates(session, declared, bound),
+    watch: watchOf(names, keys, yield* readWatch(session)),
     guarded: triggers.length > 0,
     fingerprint
   } satisfies Catalog
 })
 
-/** The foreign keys to blobs, and the type of what names one; null where there is no such table. Judges nothing. */
+/**
+ * The foreign keys to blobs, those that partitions inherit by themselves, and the type of what names one; null where
+ * there is no such table. Judges nothing.
+ */
 export const readReferences = Effect.fnUntraced(function* (session: Session) {
   const table = yield* readTable(session)
   const digest = yield* readDigestType(session)
   if (table === null || digest === null) return null
   const keys = yield* readForeignKeys(session, table.oid)
-  return { digest, keys: keys.filter((key) => !key.inherited) }
+  return {
+    digest,
+    keys: keys.filter((key) => !key.inherited),
+    partitions: keys.filter((key) => key.inherited)
+  }
 })
 
 /** The present fingerprint, for the purge to compare with. */
@@ -195,6 +206,7 @@ const readAccess = (session: Session) => {
     [own, "journal", all],
     [own, "intents", all],
     [own, "scans", "SELECT, UPDATE"],
+    [own, "candidates", "SELECT, DELETE"],
     [own, "pins", all],
     [own, "listings", "SELECT, INSERT, UPDATE"],
     [own, "breakers", "SELECT, INSERT, UPDATE"],

@@ -19,7 +19,7 @@ import { createManifests, isInstalled, registryMigrations } from "./RegistryTabl
 import { make, onProcessClock, qualified, quote, type Session, translate } from "./Session.ts"
 
 /** The version this program works with. */
-export const latestMigration = 5
+export const latestMigration = 6
 
 /** One lock for all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
@@ -64,7 +64,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
       "0002_collector": createCollector(session),
       "0003_writers_and_guards": createWritersAndGuards(session),
       "0004_foreign_writers": createForeignWriters(session),
-      "0005_upload_sessions": createUploadSessions(session)
+      "0005_upload_sessions": createUploadSessions(session),
+      "0006_candidates": createCandidates(session)
     })
     if (options.registry !== true && !(yield* isInstalled(session))) return collector
     // A foreign key locks the table it refers to: it is not this that writers to blobs shall wait for.
@@ -297,5 +298,22 @@ const createUploadSessions = Effect.fnUntraced(function* (session: Session) {
        size_bytes bigint NOT NULL CHECK (size_bytes > 0),
        digest text NOT NULL,
        UNIQUE (session_id, start_byte))`
+  )
+})
+
+/**
+ * What triggers note of blobs that may have lost what kept them, if `watchReferences` has installed any. Without a unique
+ * digest, so that two transactions that note the same blob do not wait for each other.
+ */
+const createCandidates = Effect.fnUntraced(function* (session: Session) {
+  const own = (table: string) => qualified(session.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+  yield* statements(
+    session,
+    `CREATE TABLE ${own("candidates")} (
+       id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+       digest ${type}${collate} NOT NULL)`,
+    `ALTER TABLE ${own("scans")} ADD COLUMN started_at timestamptz,
+       ADD COLUMN wanted bigint NOT NULL DEFAULT 1, ADD COLUMN done bigint NOT NULL DEFAULT 0`
   )
 })

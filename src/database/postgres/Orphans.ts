@@ -116,14 +116,14 @@ const within =
   }
 
 /** The last time a blob was of use to anybody, as far as the catalogue knows. */
-const usedAt = ({ names, raw }: Session) =>
+export const usedAt = ({ names, raw }: Session) =>
   raw(
     names.lastUsedAtColumn === null
       ? `b.${quote(names.createdAtColumn)}`
       : `greatest(b.${quote(names.createdAtColumn)}, b.${quote(names.lastUsedAtColumn)})`
   )
 
-interface OrphanRow {
+export interface OrphanRow {
   readonly digest: string
   readonly size_bytes: number
   readonly used_at: Date
@@ -149,16 +149,17 @@ const find = (session: Session, catalog: Catalog, slice: Slice) => {
       JOIN ${id.blobs} b ON b.${id.digest} = u.digest
       LEFT JOIN ${id.orphans} o ON o.digest = u.digest
       ORDER BY u.digest`,
-    (rows): ReadonlyArray<Orphan> =>
-      rows.map((row) => ({
-        digest: row.digest as Digest,
-        sizeBytes: row.size_bytes,
-        usedAt: millis(row.used_at),
-        seenAt: row.seen_at === null ? null : millis(row.seen_at),
-        condemnedAt: row.condemned_at === null ? null : millis(row.condemned_at)
-      }))
+    (rows): ReadonlyArray<Orphan> => rows.map(orphanOf)
   )
 }
+
+export const orphanOf = (row: OrphanRow): Orphan => ({
+  digest: row.digest as Digest,
+  sizeBytes: row.size_bytes,
+  usedAt: millis(row.used_at),
+  seenAt: row.seen_at === null ? null : millis(row.seen_at),
+  condemnedAt: row.condemned_at === null ? null : millis(row.condemned_at)
+})
 
 /**
  * Two statements that take only the rows they change: first, in digest order, those that are new; then those that are
@@ -175,6 +176,7 @@ const record = (
   const { sql, id, raw } = session
   const { type, collate } = catalog.digest
   const now = instant(marks.now)
+  const clears = marks.clear ?? true
   const marked = sql`
     marks AS MATERIALIZED (
       SELECT s::${raw(type + collate)} AS digest, c IS NOT NULL AS doomed FROM unnest(${marks.seen}::text[]) s
@@ -193,7 +195,7 @@ const record = (
         WITH ${marked},
         held AS MATERIALIZED (
           SELECT o.digest, m.digest IS NULL AS stale FROM ${id.orphans} o LEFT JOIN marks m ON m.digest = o.digest
-          WHERE (m.digest IS NULL OR (m.doomed AND o.condemned_at IS NULL))
+          WHERE (${clears ? sql`m.digest IS NULL OR ` : raw("")}(m.doomed AND o.condemned_at IS NULL))
             ${within(session, catalog, slice)(raw("o.digest"))}
           FOR UPDATE OF o SKIP LOCKED),
         cleared AS (

@@ -49,6 +49,7 @@ export interface Identifiers {
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
+  readonly candidates: Statement.Fragment
   readonly uploadSessions: Statement.Fragment
   readonly uploadChunks: Statement.Fragment
   readonly manifests: Statement.Fragment
@@ -97,6 +98,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
+      candidates: own("candidates"),
       uploadSessions: own("upload_sessions"),
       uploadChunks: own("upload_chunks"),
       manifests: registry("manifests"),

@@ -106,8 +106,11 @@ export interface Orphans {
   readonly find: (slice: Slice) => Result<ReadonlyArray<Orphan>>
   /**
    * Writes down what `find` and the waits said of a slice: first sightings and condemnations at `now`. Sightings of
-   * blobs in the slice that are not among `seen` are cleared; how many is the answer. Advisory: `purge` checks all
-   * again under lock.
+   * blobs in the slice that are not among `seen` are cleared, unless `clear` is false; how many is the answer. Advisory:
+   * `purge` checks all again under lock.
+   *
+   * Where references are watched they must not be cleared so: a sighting that a review made since `find` looked is all that
+   * is left of its candidate.
    */
   readonly record: (
     slice: Slice,
@@ -117,6 +120,8 @@ export interface Orphans {
       readonly condemned: ReadonlyArray<Digest>
       /** The id of the sweep, kept with what it condemns. */
       readonly sweep: string
+      /** Default true. */
+      readonly clear?: boolean
     }
   ) => Result<number>
   /**

@@ -21,6 +21,17 @@ export interface Verdict {
   readonly error: PhaseReport["error"]
 }
 
+/** Where some changes are noted and others are not, sweeps must look at everything, and somebody should know why. */
+const watchFindings = Effect.gen(function* () {
+  const { candidates } = yield* Database
+  const { unwatched } = yield* candidates.watch
+  return unwatched.length === 0
+    ? []
+    : [
+        `References are watched, but not those of ${unwatched.join(", ")}: every sweep scans the whole catalogue. Run: artifact-gc migrate --watch-references (or --unwatch-references).`
+      ]
+})
+
 /** Asks all guards until one refuses. `id` is this collector's name; a dry run leaves no trace of it. */
 export const judge = Effect.fnUntraced(function* (
   settings: SweepSettings,
@@ -56,7 +67,7 @@ export const judge = Effect.fnUntraced(function* (
     return error
   })
   const error =
-    (yield* ask("schema", Effect.as(database.inspect, []))) ??
+    (yield* ask("schema", Effect.andThen(database.inspect, watchFindings))) ??
     (yield* ask("clock", Effect.as(clockGuard(settings), []))) ??
     (yield* ask("settings", settingsGuard(settings, id, now, dryRun))) ??
     (yield* ask("store", storeQuestion))

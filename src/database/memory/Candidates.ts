@@ -1,0 +1,93 @@
+/** What changed, in memory: the queue, and what triggers do in PostgreSQL. */
+import { Effect, Option } from "effect"
+import type { Digest } from "../../domain/Digest.ts"
+import type { Orphan } from "../../domain/Orphan.ts"
+import type { Candidates, Sighted } from "../Database.ts"
+import { byKey, heldDigests, type State, usedAtOf } from "./State.ts"
+
+export const candidates = (state: State): Candidates => ({
+  watch: Effect.sync(() => ({ isOn: state.watched, unwatched: [] })),
+  review: (now, limit) =>
+    Effect.sync(() => {
+      const page = state.candidates.splice(0, limit)
+      const held = heldDigests(state)
+      const orphans = [...new Set(page)].filter((digest) => state.blobs.has(digest) && !held.has(digest))
+      for (const digest of orphans) state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null })
+      return { candidates: page.length, orphans: orphans.length }
+    }),
+  sighted: (after, limit) => Effect.sync(() => sighted(state, after, limit)),
+  settle: ({ now, condemned, stale, sweep }) =>
+    Effect.sync(() => {
+      for (const digest of condemned) {
+        const sighting = state.orphans.get(digest)
+        if (sighting?.condemnedAt === null)
+          state.orphans.set(digest, { ...sighting, condemnedAt: now, sweep })
+      }
+      const held = heldDigests(state)
+      const ended = stale.filter((digest) => held.has(digest) || !state.blobs.has(digest))
+      return ended.filter((digest) => state.orphans.delete(digest)).length
+    }),
+  passDue: (now, everyMillis) =>
+    Effect.sync(() => {
+      const { position, startedAt, wanted, done } = state.scan
+      const isOld = startedAt === null || startedAt <= now - everyMillis
+      return done < wanted || position !== null || isOld
+        ? Option.some({ wanted, startedAt: now })
+        : Option.none()
+    }),
+  passDone: ({ wanted, startedAt }) =>
+    Effect.sync(() => {
+      state.scan.done = Math.max(state.scan.done, wanted)
+      state.scan.startedAt = startedAt
+    })
+})
+
+const sighted = (state: State, after: Digest | null, limit: number): Sighted => {
+  const held = heldDigests(state)
+  const page = byKey(state.orphans)
+    .filter(([digest]) => after === null || digest > after)
+    .slice(0, limit)
+  const orphans: Array<Orphan> = []
+  const stale: Array<Digest> = []
+  for (const [digest, { seenAt, condemnedAt }] of page) {
+    const row = state.blobs.get(digest)
+    if (row === undefined || held.has(digest)) stale.push(digest)
+    else orphans.push({ digest, sizeBytes: row.sizeBytes, usedAt: usedAtOf(row), seenAt, condemnedAt })
+  }
+  const next = page.length < limit ? null : (page.at(-1)?.[0] ?? null)
+  return { sightings: page.length, orphans, stale, next }
+}
+
+/** Every row that keeps a blob, by a name of its own. */
+const keepers = (state: State): Map<string, Digest> =>
+  new Map([
+    ...[...state.references].map(([id, { digest }]) => [`reference ${id}`, digest] as const),
+    ...[...state.pins].map(([id, { digest }]) => [`pin ${id}`, digest] as const),
+    ...[...state.manifests].flatMap(([id, row]) => [
+      [`manifest ${id}`, row.digest] as const,
+      ...row.references.map(({ digest }) => [`manifest ${id} ${digest}`, digest] as const)
+    ])
+  ])
+
+/**
+ * The verbs of `group`, noting what they take away and what they add while references are watched. What a test does to the
+ * tables by itself goes unnoticed, as what is done in PostgreSQL with its triggers switched off.
+ */
+export const watching = <Group extends object>(state: State, group: Group): Group => {
+  const noting = <A, E>(verb: Effect.Effect<A, E>) =>
+    Effect.suspend(() => {
+      if (!state.watched) return verb
+      const before = { keepers: keepers(state), blobs: new Set(state.blobs.keys()) }
+      const note = Effect.sync(() => {
+        const after = keepers(state)
+        for (const [id, digest] of before.keepers) if (after.get(id) !== digest) state.candidates.push(digest)
+        for (const digest of state.blobs.keys()) if (!before.blobs.has(digest)) state.candidates.push(digest)
+      })
+      return Effect.tap(verb, () => note)
+    })
+  const entries = Object.entries(group).map(([name, verb]) => [
+    name,
+    typeof verb === "function" ? (...args: ReadonlyArray<unknown>) => noting(verb(...args)) : verb
+  ])
+  return Object.fromEntries(entries) as Group
+}

@@ -1,0 +1,99 @@
+/**
+ * The triggers by which changes are noted, as text.
+ *
+ * They fire once a statement and read its rows from a transition table, so that deleting a million references costs one
+ * insert of as many rows. They only add rows to a table that nobody updates: whoever changes something never waits for a
+ * collector, nor for another who changes something about the same blob.
+ */
+import { createHash } from "node:crypto"
+import type { CatalogNames } from "../../../domain/CatalogNames.ts"
+import { qualified, quote } from "../Session.ts"
+
+/** A foreign key to blobs, as far as its triggers must know it. */
+export interface WatchedKey {
+  readonly schema: string
+  readonly table: string
+  readonly column: string
+  readonly referenced_column: string
+}
+
+/** A trigger with its function, which may serve several tables. */
+export interface WatchTrigger {
+  readonly schema: string
+  readonly table: string
+  /** Unquoted, in the collector's schema. */
+  readonly function: string
+  readonly body: string
+  /** Unquoted. */
+  readonly name: string
+  /** From `AFTER` to before `FOR EACH STATEMENT`. */
+  readonly event: "DELETE" | "UPDATE" | "INSERT" | "TRUNCATE"
+}
+
+/** What the names of these functions, and of nothing else in the collector's schema, begin with. */
+export const functionPrefix = "watch_"
+
+/** Transition tables, by event: TRUNCATE has none. */
+export const referencing: Record<WatchTrigger["event"], string> = {
+  DELETE: "REFERENCING OLD TABLE AS gone",
+  UPDATE: "REFERENCING OLD TABLE AS gone NEW TABLE AS come",
+  INSERT: "REFERENCING NEW TABLE AS come",
+  TRUNCATE: ""
+}
+
+/** Every trigger that watching consists of. A partition has its own, for statements that name it. */
+export const watchTriggers = (
+  names: CatalogNames,
+  keys: ReadonlyArray<WatchedKey>
+): ReadonlyArray<WatchTrigger> => {
+  const candidates = qualified(names.collectorSchema, "candidates")
+  const note = (query: string) => `INSERT INTO ${candidates} (digest) ${query};`
+  const trigger = (
+    schema: string,
+    table: string,
+    event: WatchTrigger["event"],
+    body: string
+  ): WatchTrigger => {
+    const identity = createHash("sha256").update(body).digest("hex").slice(0, 12)
+    const name = `${functionPrefix}${event.toLowerCase()}_${identity}`
+    return {
+      schema,
+      table,
+      event,
+      function: name,
+      body: `\nBEGIN\n  ${body}\n  RETURN NULL;\nEND`,
+      name: `zz_${name}_${names.collectorSchema}`
+    }
+  }
+  const digest = quote(names.digestColumn)
+  return [
+    trigger(names.schema, names.blobsTable, "INSERT", note(`SELECT ${digest} FROM come`)),
+    trigger(names.collectorSchema, "pins", "DELETE", note("SELECT DISTINCT digest FROM gone")),
+    trigger(
+      names.collectorSchema,
+      "pins",
+      "UPDATE",
+      note("SELECT digest FROM gone EXCEPT SELECT digest FROM come")
+    ),
+    ...keys.flatMap(({ schema, table, column, referenced_column }) => {
+      const of = (transition: string) =>
+        `SELECT ${quote(column)} FROM ${transition} WHERE ${quote(column)} IS NOT NULL`
+      const toDigests = (query: string) =>
+        referenced_column === names.digestColumn
+          ? query
+          : `SELECT b.${digest} FROM ${qualified(names.schema, names.blobsTable)} b WHERE b.${quote(referenced_column)} IN (${query})`
+      const lost = `${of("gone")} EXCEPT ${of("come")}`
+      return [
+        trigger(schema, table, "DELETE", note(toDigests(of("gone").replace("SELECT", "SELECT DISTINCT")))),
+        trigger(schema, table, "UPDATE", note(toDigests(lost))),
+        // What was in it nobody can tell any more: everything is looked at once.
+        trigger(
+          schema,
+          table,
+          "TRUNCATE",
+          `UPDATE ${qualified(names.collectorSchema, "scans")} SET wanted = wanted + 1 WHERE name = 'orphans';`
+        )
+      ]
+    })
+  ]
+}

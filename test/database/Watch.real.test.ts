@@ -1,0 +1,7 @@
+import { describe } from "@effect/vitest"
+import * as Databases from "../support/Databases.ts"
+import { watchContract } from "./watch.ts"
+
+describe.skipIf(!Databases.hasReal)("REAL_DATABASE_URL", () => {
+  watchContract(Databases.real)
+})

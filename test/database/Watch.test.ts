@@ -1,0 +1,4 @@
+import * as Databases from "../support/Databases.ts"
+import { watchContract } from "./watch.ts"
+
+watchContract(Databases.embedded)
