@@ -28,7 +28,7 @@ describe("a simulation", () => {
   })
 
   it("says in its trace who asked for what, and what became of it", () => {
-    const { trace } = Simulation.run({ seed: 1, trace: true })
+    const trace = range(1, 5).flatMap((seed) => Simulation.run({ seed, trace: true }).trace)
     const lines = trace.filter((line) =>
       /^ +\d+ {2}\+\d\d:\d\d:\d\d {2}writer 1 +blobs\.adopt\(.*\) -> \{.*\}$/.test(line)
     )

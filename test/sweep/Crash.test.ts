@@ -221,6 +221,7 @@ describe("a sweep of which one call", () => {
         [...verbs],
         [
           "inspect",
+          "candidates.watch",
           "skew",
           "collectors.register",
           "traits",

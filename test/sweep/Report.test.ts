@@ -206,6 +206,7 @@ describe("a dry run", () => {
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
+        "candidates.watch",
         "skew",
         "collectors.peers",
         "backlog",

@@ -78,12 +78,12 @@ export const watching = <Group extends object>(state: State, group: Group): Grou
     Effect.suspend(() => {
       if (!state.watched) return verb
       const before = { keepers: keepers(state), blobs: new Set(state.blobs.keys()) }
-      const note = Effect.sync(() => {
-        const after = keepers(state)
-        for (const [id, digest] of before.keepers) if (after.get(id) !== digest) state.candidates.push(digest)
-        for (const digest of state.blobs.keys()) if (!before.blobs.has(digest)) state.candidates.push(digest)
-      })
-      return Effect.tap(verb, () => note)
+      // At once, as a trigger does: nobody may die between the change and the note.
+      const exit = Effect.runSyncExit(verb)
+      const after = keepers(state)
+      for (const [id, digest] of before.keepers) if (after.get(id) !== digest) state.candidates.push(digest)
+      for (const digest of state.blobs.keys()) if (!before.blobs.has(digest)) state.candidates.push(digest)
+      return exit
     })
   const entries = Object.entries(group).map(([name, verb]) => [
     name,

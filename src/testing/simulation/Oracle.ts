@@ -178,7 +178,14 @@ export const make = (options: {
 }
 
 /** What a collector may do without a clock that is right. */
-const harmless: ReadonlySet<string> = new Set(["pause", "inspect", "skew", "backlog", "collectors.leave"])
+const harmless: ReadonlySet<string> = new Set([
+  "pause",
+  "inspect",
+  "candidates.watch",
+  "skew",
+  "backlog",
+  "collectors.leave"
+])
 
 const referencesOf = ({ verb, args }: Pick<Call, "verb" | "args">): ReadonlyArray<Reference> => {
   if (verb === "blobs.adopt") return args[1] as ReadonlyArray<Reference>

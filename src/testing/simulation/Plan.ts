@@ -12,6 +12,8 @@ export interface Plan {
   /** Steps before faults end and the world comes to rest. */
   readonly steps: number
   readonly settings: Partial<SweepSettings>
+  /** Losses of references are noted, from the beginning. */
+  readonly watched: boolean
   readonly uploadLease: Duration.Duration
   /** Of a request: that something becomes of it other than success. */
   readonly faults: number
@@ -63,6 +65,7 @@ export const draw = (dice: Dice, steps: number): Plan => {
       leftoverEvery: dice.pick([Duration.zero, minutes(30)]),
       leftoverGrace: wait(),
       lease: minutes(5),
+      scanEvery: dice.pick([minutes(60), Duration.days(7)]),
       scanPage: dice.pick([1, 2, 1000]),
       batchMax: dice.pick([1, 2, 1000]),
       maxDuration: minutes(600),
@@ -72,6 +75,7 @@ export const draw = (dice: Dice, steps: number): Plan => {
       breakerPercent: dice.pick([20, 60]),
       clockTolerance: defaultSettings.clockTolerance
     },
+    watched: dice.chance(0.4),
     uploadLease: dice.pick([minutes(2), minutes(60)]),
     faults: rough,
     kills: dice.pick([0, rough / 3]),

@@ -94,6 +94,7 @@ export const make = (dice: Dice, plan: Plan, tampering: Tampering): World => {
   const time = Time.make()
   const turns = Turns.make()
   const rows = MemoryDatabase.emptyState()
+  rows.watched = plan.watched
   const store = MemoryStorage.emptyState()
   const counts: Record<string, number> = {}
   const count = (what: string, times = 1) => {
