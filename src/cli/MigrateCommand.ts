@@ -1,6 +1,6 @@
 /**
- * `artifact-gc migrate`: the collector's tables beside a catalogue, the registry's, and the guard against foreign writers
- * on it.
+ * `artifact-gc migrate`: the collector's tables beside a catalogue, the registry's, and the triggers on it that guard against
+ * foreign writers and note losses of references.
  */
 import { Console, Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
@@ -9,7 +9,10 @@ import {
   type GuardChange,
   guardForeignWriters,
   migrate,
-  unguardForeignWriters
+  unguardForeignWriters,
+  unwatchReferences,
+  type WatchChange,
+  watchReferences
 } from "../database/Postgres.ts"
 import { clientLayer } from "../Live.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
@@ -38,6 +41,16 @@ export const command = Command.make(
       Flag.withDescription("Remove those triggers"),
       Flag.withDefault(false)
     ),
+    watchReferences: Flag.Boolean("watch-references").pipe(
+      Flag.withDescription(
+        "Put triggers on the catalogue's tables that note which blobs lose references, so that sweeps look at what changed and not at everything (docs/design/finding.md)"
+      ),
+      Flag.withDefault(false)
+    ),
+    unwatchReferences: Flag.Boolean("unwatch-references").pipe(
+      Flag.withDescription("Remove those"),
+      Flag.withDefault(false)
+    ),
     json: jsonFlag,
     ...placeFlags
   },
@@ -46,23 +59,30 @@ export const command = Command.make(
     registry,
     guardForeignWriters: guard,
     unguardForeignWriters: unguard,
+    watchReferences: watch,
+    unwatchReferences: unwatch,
     json,
     ...given
   }) {
     const config = yield* configuration(given)
     yield* noticeOf(config)
     const isOurs = config.place._tag === "Embedded"
-    const { applied, change } = yield* Effect.provide(
+    const { applied, guarded, watched } = yield* Effect.provide(
       Effect.gen(function* () {
         return {
           applied: yield* migrate(config.names, {
             createCatalog: createCatalog || isOurs,
             registry: registry || isOurs
           }),
-          change: yield* guard
+          guarded: yield* guard
             ? guardForeignWriters(config.names)
             : unguard
               ? unguardForeignWriters(config.names)
+              : Effect.succeed(null),
+          watched: yield* watch
+            ? watchReferences(config.names)
+            : unwatch
+              ? unwatchReferences(config.names)
               : Effect.succeed(null)
         }
       }),
@@ -78,27 +98,32 @@ export const command = Command.make(
         ? JSON.stringify({
             applied: own,
             ...(registry || registrys.length > 0 ? { registry: registrys } : {}),
-            ...(change === null ? {} : { foreignWriters: change })
+            ...(guarded === null ? {} : { foreignWriters: guarded }),
+            ...(watched === null ? {} : { references: watched })
           })
         : [
             migrationText(config, own, registrys),
-            ...(change === null ? [] : [guardText(guard, change)])
+            ...(guarded === null ? [] : [triggerText(guardWords, guard, guarded)]),
+            ...(watched === null ? [] : [triggerText(watchWords, watch, watched)])
           ].join("\n")
     )
   })
 ).pipe(
   Command.withDescription(
-    "Install or update the collector's own tables, and the registry's where they are wanted; an existing catalogue is not touched, unless foreign writers are to be guarded against"
+    "Install or update the collector's own tables, and the registry's where they are wanted; an existing catalogue is not touched, unless triggers are asked for"
   ),
-  Command.validate(({ guardForeignWriters: guard, unguardForeignWriters: unguard }) =>
-    guard && unguard
-      ? Effect.fail(
-          new CliError.ValidationError({
-            message: "--guard-foreign-writers and --unguard-foreign-writers exclude each other"
-          })
+  Command.validate((given) => {
+    const pairs = [
+      [given.guardForeignWriters && given.unguardForeignWriters, "guard-foreign-writers"],
+      [given.watchReferences && given.unwatchReferences, "watch-references"]
+    ] as const
+    const both = pairs.find(([isBoth]) => isBoth)
+    return both === undefined
+      ? Effect.void
+      : Effect.fail(
+          new CliError.ValidationError({ message: `--${both[1]} and --un${both[1]} exclude each other` })
         )
-      : Effect.void
-  )
+  })
 )
 
 const migrationText = (
@@ -113,13 +138,29 @@ const migrationText = (
   return lines.length > 0 ? lines.join("\n") : "Nothing to do: the tables are up to date."
 }
 
-const guardText = (guard: boolean, { created, dropped }: GuardChange): string => {
+/** How one speaks of triggers: of doing something on tables, and of its being done. */
+interface TriggerWords {
+  readonly doing: string
+  readonly done: (on: boolean) => string
+}
+
+const guardWords: TriggerWords = {
+  doing: "guarding against foreign writers",
+  done: (on) => `foreign writers are ${on ? "" : "not "}guarded against`
+}
+const watchWords: TriggerWords = {
+  doing: "watching references",
+  done: (on) => `references are ${on ? "" : "not "}watched`
+}
+
+const triggerText = (
+  { doing, done }: TriggerWords,
+  on: boolean,
+  { created, dropped }: GuardChange | WatchChange
+): string => {
   const lines = [
-    ...(created.length === 0 ? [] : [`Guarding against foreign writers on ${created.join(", ")}.`]),
-    ...(dropped.length === 0 ? [] : [`No longer guarding against foreign writers on ${dropped.join(", ")}.`])
+    ...(created.length === 0 ? [] : [`Now ${doing} on ${created.join(", ")}.`]),
+    ...(dropped.length === 0 ? [] : [`No longer ${doing} on ${dropped.join(", ")}.`])
   ]
-  if (lines.length > 0) return lines.join("\n")
-  return guard
-    ? "Nothing to do: foreign writers are guarded against."
-    : "Nothing to do: foreign writers are not guarded against."
+  return lines.length > 0 ? lines.join("\n") : `Nothing to do: ${done(on)}.`
 }

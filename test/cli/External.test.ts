@@ -104,7 +104,7 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     const created = await finished(["migrate", "--create-catalog", "--json"])
     assert.deepStrictEqual(created, {
       code: 0,
-      out: '{"applied":["0001_catalogue","0002_collector","0003_writers_and_guards","0004_foreign_writers","0005_upload_sessions"]}\n',
+      out: '{"applied":["0001_catalogue","0002_collector","0003_writers_and_guards","0004_foreign_writers","0005_upload_sessions","0006_candidates"]}\n',
       err: ""
     })
     for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")
@@ -115,7 +115,7 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     const guarded = await finished(["migrate", "--guard-foreign-writers"])
     assert.deepStrictEqual(guarded, {
       code: 0,
-      out: `Nothing to do: the tables are up to date.\nGuarding against foreign writers on ${tables.join(", ")}.\n`,
+      out: `Nothing to do: the tables are up to date.\nNow guarding against foreign writers on ${tables.join(", ")}.\n`,
       err: ""
     })
     const again = await finished(["migrate", "--guard-foreign-writers"])
@@ -126,6 +126,21 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
       foreignWriters: { created: [], dropped: tables }
     })
     assert.strictEqual(removed.code, 0)
+  })
+
+  it("watches references when asked to, sweeps on, and stops when asked to", async () => {
+    const tables = ["public.blobs", "artifact_gc.pins", "public.artifacts", "public.local_files"]
+    const watched = await finished(["migrate", "--watch-references", "--json"])
+    assert.deepStrictEqual(JSON.parse(watched.out), {
+      applied: [],
+      references: { created: tables, dropped: [] }
+    })
+    assert.deepInclude(await finished(["sweep"]), { code: 0 })
+    const again = await finished(["migrate", "--watch-references"])
+    assert.match(again.out, /\nNothing to do: references are watched\.\n$/)
+    const removed = await finished(["migrate", "--unwatch-references"])
+    assert.match(removed.out, /\nNo longer watching references on .*public\.blobs/)
+    assert.deepInclude(removed, { code: 0, err: "" })
   })
 
   it("makes the tables of a registry when asked to, says where, and does so once; without them none is served", async () => {

@@ -77,6 +77,11 @@ describe("a command line that cannot be used", () => {
       "--guard-foreign-writers and --unguard-foreign-writers exclude each other"
     ],
     [
+      "asks for another thing and its opposite",
+      ["migrate", "--watch-references", "--unwatch-references"],
+      "--watch-references and --unwatch-references exclude each other"
+    ],
+    [
       "offers a secret",
       ["sweep", "--database-url", "postgres://u:p@h/d"],
       "Unrecognized flag: --database-url"
