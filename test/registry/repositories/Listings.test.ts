@@ -1,15 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Clock, Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Repositories } from "../../../src/registry/Repositories.ts"
 import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
-import { hour, minute, World } from "../../sweep/support/World.ts"
+import { day, hour, minute, World } from "../../sweep/support/World.ts"
 import {
   aboutOf,
   configType,
   deleteManifest,
   digestOf,
-  expire,
   hours,
   imageOf,
   indexOf,
@@ -130,11 +129,11 @@ describe("being given a manifest that no tag names", () => {
 
   it.effect("does not happen when it expires meanwhile", () =>
     Effect.gen(function* () {
-      const { database } = yield* World
+      const { database, rows } = yield* World
       const manifest = yield* pushImage(repository, null, ["layer"])
       yield* TestClock.adjust(24 * hour)
-      const context = yield* Effect.context<World>()
-      database.next("manifests.touch", hangsBefore(Effect.provide(Effect.orDie(expire), context)))
+      const now = yield* Clock.currentTimeMillis
+      database.next("manifests.touch", hangsBefore(Effect.orDie(rows.manifests.expire(now, now - day, 9))))
       const error = yield* Effect.flip(find(digestOf(manifest)))
       assert.deepInclude(error, { _tag: "ManifestUnknown", reference: digestOf(manifest) })
     }).pipe(Effect.provide(registry()))

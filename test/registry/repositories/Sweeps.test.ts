@@ -11,7 +11,6 @@ import {
   collector,
   deleteManifest,
   digestOf,
-  expire,
   holds,
   hours,
   imageOf,
@@ -183,7 +182,6 @@ describe("a push", () => {
           ["v1", "a"]
         ] as const) {
           yield* push(tag, own)
-          yield* expire
         }
         database.heal()
         storage.heal()
