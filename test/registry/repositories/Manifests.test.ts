@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Digest } from "../../../src/domain/Digest.ts"
 import { Repositories } from "../../../src/registry/Repositories.ts"
-import { hangsBefore } from "../../../src/testing/Faults.ts"
+import { fails, hangsBefore, lands } from "../../../src/testing/Faults.ts"
 import { clean, sound, World } from "../../sweep/support/World.ts"
 import {
   aboutOf,
@@ -103,6 +103,31 @@ describe("pushing a manifest", () => {
       assert.strictEqual(storage.count("put"), sent)
       assert.deepStrictEqual(yield* left, [`${repository} v1`])
     }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect(
+    "is tried three times where the database gives way or does not answer, and not where it refuses",
+    () =>
+      Effect.gen(function* () {
+        const { database } = yield* World
+        yield* pushBlob(repository, "config")
+        yield* pushBlob(repository, "layer")
+        database.next("manifests.put", fails("Contended"))
+        database.next("manifests.put", lands("Unavailable"))
+        yield* putManifest(repository, "v1", imageOf(["layer"]))
+        assert.strictEqual(database.count("manifests.put"), 3)
+        assert.lengthOf(yield* pull(repository, "v1"), 3)
+        for (const [reason, tries] of [
+          ["Contended", 3],
+          ["Denied", 1]
+        ] as const) {
+          database.calls.length = 0
+          database.next("manifests.put", fails(reason), tries)
+          const error = yield* Effect.flip(putManifest(repository, "v2", imageOf(["layer"])))
+          assert.deepInclude(error, { _tag: "DatabaseError", reason })
+          assert.strictEqual(database.count("manifests.put"), tries)
+        }
+      }).pipe(Effect.provide(registry()))
   )
 
   it.effect("moves a tag from the manifest that had it", () =>

@@ -143,7 +143,7 @@ export const deleteManifest = (repository: string, reference: string) =>
 
 // -- what time does
 
-/** A collector on another host, which takes at once what nothing holds; as an effect that changes no script's calls. */
+/** A collector on another host, which takes at once what nothing holds; its calls are in no script. */
 export const collector = Effect.gen(function* () {
   const { rows, store } = yield* World
   const context = yield* Layer.build(
