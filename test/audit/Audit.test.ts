@@ -16,6 +16,7 @@ import {
   day,
   digest,
   localFile,
+  session,
   settle,
   snapshot,
   stage,
@@ -40,6 +41,7 @@ const everything = Effect.gen(function* () {
   yield* stage("blobs/nobody/1", 11)
   yield* stage("elsewhere/nobody", 13)
   yield* stage("uploads/session/0", 17)
+  yield* session("push", [23])
   yield* abandon("slow", start + 30 * day)
   yield* bury("dead", start + 30 * day, 2)
   yield* TestClock.adjust("2 days")
@@ -100,13 +102,13 @@ describe("an audit", () => {
         lastKey: "uploads/session/0",
         startedAt: new Date(start + 2 * day).toISOString(),
         durationMillis: 0,
-        listed: { objects: 8, bytes: 5 + 4 + 11 + 13 + 17 + 1 + 2 + 19 },
+        listed: { objects: 9, bytes: 5 + 4 + 11 + 13 + 17 + 23 + 1 + 2 + 19 },
         rows: { objects: 4, bytes: 5 + 7 + 9 + 3 },
         sound: 1,
         digests: { verified: 0, bytes: 0, unverifiable: 0 },
         underWay: { objects: 1, bytes: 1 },
         awaitingDeletion: { objects: 1, bytes: 2 },
-        staged: { objects: 1, bytes: 17 },
+        staged: { objects: 2, bytes: 17 + 23 },
         young: { objects: 1, bytes: 19 },
         settled: 0,
         findings: {

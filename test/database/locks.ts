@@ -14,6 +14,7 @@ import { manifests } from "./locks/Manifests.ts"
 import { pins } from "./locks/Pins.ts"
 import { references } from "./locks/References.ts"
 import { sessionKeys } from "./locks/SessionKeys.ts"
+import { sessionPlans } from "./locks/SessionPlans.ts"
 import { sessionRequests } from "./locks/Sessions.ts"
 import { writers } from "./locks/Writers.ts"
 
@@ -29,6 +30,7 @@ export const lockContract = (server: Server): void => {
     estimates(server)
     sessionRequests(server)
     sessionKeys(server)
+    sessionPlans(server)
     candidates(server)
   })
 }

@@ -68,6 +68,44 @@ describe("the facts about a catalogue and its store", () => {
     })
   )
 
+  it.effect("show what is wrong with upload sessions", () =>
+    Effect.gen(function* () {
+      const state = emptyState()
+      const session = {
+        id: "s",
+        repository: "r",
+        algorithm: "sha256",
+        state: "open",
+        receivedBytes: 3,
+        digest: null,
+        lastActivityAt: 0,
+        token: null,
+        leaseUntil: null
+      } as const
+      const chunk = { session: "s", startByte: 0, sizeBytes: 2, key, digest }
+      const second = { ...chunk, startByte: 2, sizeBytes: 1, key: ObjectKey.make("k2") }
+      state.sessions.set("s", session)
+      state.chunks.set(second.key, second)
+      state.chunks.set(key, chunk)
+      assert.deepStrictEqual(yield* Facts.invariants(state, yield* stored("k", "k2")), [])
+      assert.deepStrictEqual(yield* Facts.leaks(state, yield* stored("k", "k2")), [])
+
+      state.blobs.set(digest, row)
+      state.intents.set(key, { key, digest, expiresAt: 0, uploadId: null })
+      state.journal.set(key, dead)
+      state.chunks.delete(second.key)
+      state.chunks.set(ObjectKey.make("k3"), { ...second, session: "t", key: ObjectKey.make("k3") })
+      assert.deepStrictEqual((yield* Facts.invariants(state, yield* stored("k3"))).slice(4), [
+        "an upload owns k, and so does blob d",
+        "an upload session owns k, and so does blob d",
+        "an upload session owns k, and so does an upload",
+        "upload session s has no object at k",
+        "k3 is of upload session t, which has no row",
+        "upload session s is open with 3 bytes, and its chunks do not fit"
+      ])
+    })
+  )
+
   it.effect("show objects that nobody knows, except staged uploads", () =>
     Effect.gen(function* () {
       const state = emptyState()

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { fails } from "../../../src/testing/Faults.ts"
 import type { Server } from "../../support/Databases.ts"
+import { ref } from "../contract/Sessions.ts"
 import { artifact, digest, key } from "../contract/samples.ts"
 import { foreignKey, inserts, missing, refers, refused, type Stage, stage, unverified } from "./stage.ts"
 
@@ -229,7 +230,57 @@ const native = (server: Server): void => {
       assert.strictEqual(yield* s.keyOf(1), at)
     })
   )
+
+  it.live("an upload session's chunk becomes a blob of collected content without being doubted", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* collectedAndPushed(s)
+      const publication = { key: chunkKey, digest: digest(1), sizeBytes: 1 }
+      const references = [artifact("tag", 1)]
+      const outcome = yield* s.database.sessions.complete(Date.now(), ref("s"), "mine", {
+        ...publication,
+        references
+      })
+      assert.strictEqual(outcome, "published")
+      assert.deepStrictEqual(yield* s.suspects, [])
+      yield* s.sweeps
+      assert.strictEqual(yield* s.keyOf(1), chunkKey)
+      assert.deepStrictEqual(yield* s.lost, [])
+    })
+  )
+
+  it.live(
+    "control: a chunk that becomes a blob without being announced again is taken for a foreign writer's",
+    () =>
+      Effect.gen(function* () {
+        const s = yield* stage(server, true)
+        yield* collectedAndPushed(s)
+        yield* s.session("DELETE FROM artifact_gc.upload_chunks")
+        yield* s.session(
+          "INSERT INTO blobs (digest, object_key, size_bytes, created_at) VALUES ($1, $2, 1, now())",
+          [digest(1), chunkKey]
+        )
+        assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: chunkKey }])
+        yield* refused(unverified, refers(s.session, "tag", 1))
+      })
+  )
 }
+
+const chunkKey = key("chunk")
+
+/** Blob 1 was collected, and comes again as the only chunk of session `s`, which is claimed as `mine`. */
+const collectedAndPushed = Effect.fnUntraced(function* (s: Stage) {
+  yield* s.stores(1, "first")
+  yield* s.purges
+  const now = Date.now()
+  const { blobs, sessions } = s.database
+  yield* sessions.open(now, { ...ref("s"), algorithm: "sha256" })
+  yield* blobs.intend([{ key: chunkKey, digest: null, expiresAt: now + 60_000 }])
+  s.objects.set(chunkKey, { bytes: new Uint8Array(1), modifiedAt: now })
+  const chunk = { key: chunkKey, startByte: 0, sizeBytes: 1, digest: digest(1) }
+  assert.strictEqual((yield* sessions.append(now, ref("s"), chunk))._tag, "appended")
+  yield* sessions.claim(now, ref("s"), { token: "mine", until: now + 60_000 })
+})
 
 const stores = (server: Server): void => {
   it.live("a store that is down proves nothing: suspects stay suspect", () =>

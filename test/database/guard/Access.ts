@@ -35,7 +35,9 @@ const privileges = (): void => {
       const b = yield* bench()
       yield* b.run(
         "INSERT INTO $s.blobs SELECT n::text, 'key ' || n, n, timestamptz 'epoch' FROM generate_series(1, 3) n",
-        "INSERT INTO $s.layers (digest) VALUES ('1')"
+        "INSERT INTO $s.layers (digest) VALUES ('1')",
+        "INSERT INTO $c.upload_sessions VALUES ('s', 'library/app', 'sha256', 'open', 1, NULL, NULL, NULL, 'epoch')",
+        "INSERT INTO $c.upload_chunks VALUES ('uploads/s/1', 's', 0, 1, '4')"
       )
       const { role, database } = yield* asNobody(b)
       const problems = yield* problemsOf(database)
@@ -51,7 +53,9 @@ const privileges = (): void => {
         to(all, `"c"."orphans"`),
         to(all, `"c"."journal"`),
         to(all, `"c"."intents"`),
-        to("SELECT, UPDATE", `"c"."scans"`)
+        to("SELECT, UPDATE", `"c"."scans"`),
+        to("SELECT, UPDATE, DELETE", `"c"."upload_sessions"`),
+        to("SELECT, DELETE", `"c"."upload_chunks"`)
       ]) {
         assert.deepInclude(found, expected)
       }
@@ -65,6 +69,8 @@ const privileges = (): void => {
       yield* database.journal.confirm([])
       yield* database.journal.reapIntents(10, 10, 10)
       assert.strictEqual((yield* database.backlog(10)).journaled, 2)
+      const idle = { now: 10, idleSince: 10, limit: 10, deleteNotBefore: 10, leaseUntil: null }
+      assert.lengthOf((yield* database.sessions.expire(idle)).journaled, 1)
     })
   )
 
