@@ -34,9 +34,14 @@ export const get = (serving: Serving, { request }: Asked, name: string, digest: 
       : null
     if (range === "unsatisfiable") return yield* unsatisfiable(sizeBytes)
     if (range === null) {
-      return yield* sending(read(), { status: 200, mediaType, sizeBytes, headers: validators(digest) })
+      return yield* sending(serving, read(), {
+        status: 200,
+        mediaType,
+        sizeBytes,
+        headers: validators(digest)
+      })
     }
-    return yield* sending(read(range), {
+    return yield* sending(serving, read(range), {
       status: 206,
       mediaType,
       sizeBytes: range.end - range.start + 1,

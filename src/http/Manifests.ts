@@ -23,7 +23,7 @@ export const get = (serving: Serving, { request }: Asked, name: string, referenc
         headers: { ...headers, "content-type": mediaType, "content-length": String(sizeBytes) }
       })
     }
-    return yield* sending(manifest.bytes, { status: 200, mediaType, sizeBytes, headers })
+    return yield* sending(serving, manifest.bytes, { status: 200, mediaType, sizeBytes, headers })
   })
 
 /** Only manifests are held as a whole, and not more of them at once than bodies of blobs are received. */

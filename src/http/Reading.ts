@@ -1,7 +1,9 @@
 /** How bytes that are stored are sent: as they come from the store, as fast as the client reads. */
-import { Effect, Pull, Stream } from "effect"
-import { HttpServerResponse } from "effect/http"
+import { IncomingMessage } from "node:http"
+import { Duration, Effect, Pull, Stream } from "effect"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { BlobBytes } from "../registry/Repositories.ts"
+import type { Serving } from "./Serving.ts"
 
 export interface Sending {
   readonly status: number
@@ -15,6 +17,7 @@ export interface Sending {
  * it fails later, the connection ends before the declared length is reached, which no client takes for success.
  */
 export const sending = Effect.fnUntraced(function* (
+  { idleTimeout }: Serving,
   bytes: BlobBytes,
   { status, mediaType, sizeBytes, headers }: Sending
 ) {
@@ -26,10 +29,20 @@ export const sending = Effect.fnUntraced(function* (
       ...headers
     })
   )
+  yield* cutOffAfter(idleTimeout)
   return HttpServerResponse.stream(Stream.concat(Stream.fromArray(first), rest), {
     status,
     headers,
     contentType: mediaType,
     contentLength: sizeBytes
   })
+})
+
+/**
+ * Node ends a connection over which nothing went for so long, which ends the request and lets go of the store. When the
+ * answer has been sent, Node's limit for idle connections takes the place of this one. Other servers have their own.
+ */
+const cutOffAfter = Effect.fnUntraced(function* (idleTimeout: Duration.Duration) {
+  const { source } = yield* HttpServerRequest.HttpServerRequest
+  if (source instanceof IncomingMessage) source.socket.setTimeout(Duration.toMillis(idleTimeout))
 })

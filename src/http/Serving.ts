@@ -22,7 +22,11 @@ export interface Asked {
 }
 
 /** An answer, made in the scope of its request, which lasts until the answer has been sent. */
-export type Answer = Effect.Effect<HttpServerResponse.HttpServerResponse, Failure, Scope.Scope>
+export type Answer = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  Failure,
+  HttpServerRequest.HttpServerRequest | Scope.Scope
+>
 
 export const asked = (request: HttpServerRequest.HttpServerRequest, { idleTimeout }: Serving): Asked => {
   const at = request.url.indexOf("?")
