@@ -7,7 +7,6 @@
 import { Effect, Stream } from "effect"
 import { type Algorithm, algorithmOf, type Digest } from "../domain/Digest.ts"
 import { SizeMismatch } from "../registry/failures.ts"
-import { OffsetMismatch } from "../registry/Uploads.ts"
 import { declaredLength, hasBody } from "./Bodies.ts"
 import { blobAt, uploadAt } from "./Location.ts"
 import { problem, retryAfterSeconds } from "./Problem.ts"
@@ -36,11 +35,9 @@ export const append = (serving: Serving, asked: Asked, name: string, id: string)
   Effect.gen(function* () {
     const chunk = yield* declaredChunk(asked)
     const startByte = chunk.startByte ?? (yield* serving.uploads.status(name, id)).receivedBytes
-    const { receivedBytes } = hasBody(asked.request)
-      ? yield* serving.bodies.receive(
-          serving.uploads.append(name, id, asked.body, { startByte, sizeBytes: chunk.sizeBytes })
-        )
-      : yield* nothing(serving, name, id, startByte)
+    const { receivedBytes } = yield* serving.bodies.receive(
+      serving.uploads.append(name, id, asked.body, { startByte, sizeBytes: chunk.sizeBytes })
+    )
     return bare(202, uploadAt(name, id, receivedBytes))
   })
 
@@ -89,18 +86,6 @@ const whole = Effect.fnUntraced(function* (
     : uploads.whole(name, digest, Stream.empty, 0)
   yield* bodies.receive(pushing)
   return bare(201, blobAt(name, digest))
-})
-
-/** A chunk without bytes changes nothing, and is right or wrong like any other. */
-const nothing = Effect.fnUntraced(function* (
-  { uploads }: Serving,
-  name: string,
-  id: string,
-  startByte: number
-) {
-  const { receivedBytes } = yield* uploads.status(name, id)
-  if (startByte === receivedBytes) return { receivedBytes }
-  return yield* new OffsetMismatch({ id, startByte, receivedBytes })
 })
 
 interface DeclaredChunk {

@@ -1,45 +1,131 @@
+/**
+ * A client that vanishes in the middle of a body must not have stored what came of it. Two things see to it: the request
+ * is interrupted, and its body fails; here each of them is shown to be enough.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Layer, Stream } from "effect"
-import { Repositories } from "../../src/registry/Repositories.ts"
 import { Uploads } from "../../src/registry/Uploads.ts"
-import { type Line, line, site } from "./support/Site.ts"
+import { ask, type Line, line, site } from "./support/Site.ts"
+import { begin, digestOf, Stored, services, withDigest } from "./support/Stored.ts"
 
-describe("torn", () => {
-  const cases: ReadonlyArray<readonly [string, string, string]> = [
-    ["declared", "PATCH /v2/a/blobs/uploads/x?_o=0 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "hello"],
-    ["chunked", "PATCH /v2/a/blobs/uploads/x?_o=0 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n"],
-    ["chunked mid", "PATCH /v2/a/blobs/uploads/x?_o=0 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "10\r\nhello\r\n"],
-    ["bad framing", "PATCH /v2/a/blobs/uploads/x?_o=0 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\nzzzz\r\n"]
-  ]
-  const ways: ReadonlyArray<readonly [string, (line: Line) => void]> = [
-    ["reset", ({ socket }) => socket.resetAndDestroy()],
-    ["destroy", ({ socket }) => socket.destroy()],
-    ["end", ({ socket }) => socket.end()]
-  ]
-  for (const [name, head, bytes] of cases) for (const [way, leave] of ways)
-    it.live(`${name} ${way}`, () =>
-      Effect.gen(function* () {
-        const done = yield* Deferred.make<Exit.Exit<void, unknown>>()
-        const began = yield* Deferred.make<void>()
-        const uploads = Layer.mock(Uploads)({
-          append: ((_a: string, _b: string, body: Stream.Stream<Uint8Array, unknown>) =>
-            body.pipe(
-              Stream.tap(() => Deferred.succeed(began, undefined)),
-              Stream.runDrain, Effect.uninterruptible,
-              Effect.onExit((exit) => Deferred.succeed(done, exit)),
-              Effect.as({ id: "x", repository: "a", receivedBytes: 5 })
-            )) as never
-        })
-        yield* Effect.gen(function* () {
-          const client = yield* line()
-          yield* client.send(head)
-          yield* client.send(bytes)
-          yield* Deferred.await(began)
-          leave(client)
-          const exit = yield* Deferred.await(done)
-          console.log(name, way, JSON.stringify(exit).slice(0, 300))
-          assert.isTrue(Exit.isFailure(exit))
-        }).pipe(Effect.scoped, Effect.provide(Layer.provide(site(), Layer.merge(uploads, Layer.mock(Repositories)({})))))
+interface Watched {
+  readonly began: Deferred.Deferred<void>
+  readonly ended: Deferred.Deferred<Exit.Exit<unknown, unknown>>
+}
+
+/** The first body that is read, and what became of the request; `shielded` ones cannot be interrupted. */
+const watching = (watched: Watched, isShielded: boolean) => {
+  const shield = isShielded ? Effect.uninterruptible : <A>(effect: A) => effect
+  const seen = <E, R>(body: Stream.Stream<Uint8Array, E, R>) =>
+    Stream.tap(body, () => Deferred.succeed(watched.began, undefined))
+  const watch = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.onExit(shield(effect), (exit) => Deferred.succeed(watched.ended, exit))
+  return Layer.effect(
+    Uploads,
+    Effect.map(Uploads, (uploads) =>
+      Uploads.of({
+        ...uploads,
+        append: (repository, id, body, options) => watch(uploads.append(repository, id, seen(body), options)),
+        finish: (repository, id, options) =>
+          watch(
+            uploads.finish(
+              repository,
+              id,
+              options.body === undefined ? options : { ...options, body: seen(options.body) }
+            )
+          ),
+        whole: (repository, digest, body, sizeBytes) =>
+          watch(uploads.whole(repository, digest, seen(body), sizeBytes))
       })
     )
+  )
+}
+
+/** Begins a body as `method` at `path`, is gone when some of it was read, and tells what became of the request. */
+const torn = (
+  request: (location: string) => readonly [method: string, path: string],
+  framing: (typeof framings)[number],
+  leave: (line: Line) => void,
+  isShielded: boolean
+) =>
+  Effect.gen(function* () {
+    const watched = {
+      began: Deferred.makeUnsafe<void>(),
+      ended: Deferred.makeUnsafe<Exit.Exit<unknown, unknown>>()
+    }
+    return yield* Effect.gen(function* () {
+      const location = yield* begin("a/b")
+      const client = yield* line()
+      const [method, path] = request(location)
+      yield* client.send(`${method} ${path} HTTP/1.1\r\nHost: x\r\n${framing.header}\r\n\r\n${framing.bytes}`)
+      yield* Deferred.await(watched.began)
+      leave(client)
+      const exit = yield* Deferred.await(watched.ended)
+      assert.isTrue(Exit.isFailure(exit))
+      const { state, bucket } = yield* Stored
+      assert.deepStrictEqual([state.chunks.size, state.blobs.size, bucket.objects.size], [0, 0, 0])
+      assert.strictEqual((yield* ask(location)).headers.get("range"), "0-0")
+      assert.deepStrictEqual(
+        [...state.sessions.values()].map((session) => session.state),
+        ["open"]
+      )
+      // The session takes the whole body afterwards.
+      const patch = yield* ask(location, { method: "PATCH", body: "hello" })
+      assert.deepStrictEqual([patch.status, patch.headers.get("range")], [202, "0-4"])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        site().pipe(Layer.provide(watching(watched, isShielded)), Layer.provideMerge(services()))
+      )
+    )
+  })
+
+const framings = [
+  { name: "of declared length", header: "Content-Length: 1000", bytes: "hello" },
+  { name: "in whole chunks without the last", header: "Transfer-Encoding: chunked", bytes: "5\r\nhello\r\n" },
+  { name: "in the middle of a chunk", header: "Transfer-Encoding: chunked", bytes: "f\r\nhello" }
+]
+
+const ways: ReadonlyArray<readonly [string, (line: Line) => void]> = [
+  ["resets its connection", ({ socket }) => socket.resetAndDestroy()],
+  ["closes its connection", ({ socket }) => socket.destroy()],
+  ["ends its side of the connection", ({ socket }) => socket.end()],
+  ["sends what is no HTTP", ({ socket }) => socket.write("\r\nzzz\r\n\u0000\r\n".repeat(200))]
+]
+
+const requests: ReadonlyArray<readonly [string, (location: string) => readonly [string, string]]> = [
+  ["PATCH", (location) => ["PATCH", location]],
+  ["PUT", (location) => ["PUT", withDigest(location, digestOf("hello"))]],
+  ["POST", () => ["POST", `/v2/a/b/blobs/uploads/?digest=${digestOf("hello")}`]]
+]
+
+describe("a body that is not sent to its end", () => {
+  for (const [method, request] of requests) {
+    for (const framing of framings) {
+      for (const [way, leave] of ways) {
+        // What follows the bytes of a body of declared length is still the body.
+        if (way === "sends what is no HTTP" && framing.name !== "in whole chunks without the last") continue
+        for (const isShielded of [false, true]) {
+          const whose = isShielded
+            ? "even if the request cannot be interrupted"
+            : "as the request is interrupted"
+          it.live(`${method} ${framing.name}, by a client that ${way}, stores nothing, ${whose}`, () =>
+            torn(request, framing, leave, isShielded)
+          )
+        }
+      }
+    }
+  }
+
+  it.live("and that ended without an error would be stored (control)", () =>
+    Effect.gen(function* () {
+      const { id } = yield* (yield* Uploads).start("a/b")
+      const quiet = Stream.catch(
+        Stream.concat(Stream.make(Buffer.from("hello")), Stream.fail("the client is gone")),
+        () => Stream.empty
+      )
+      yield* (yield* Uploads).append("a/b", id, quiet, { startByte: 0 })
+      assert.strictEqual((yield* Stored).state.chunks.size, 1)
+    }).pipe(Effect.provide(services()))
+  )
 })

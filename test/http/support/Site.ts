@@ -54,7 +54,11 @@ export const ask = (path: string, init: RequestInit = {}, replica = 0) =>
   Effect.gen(function* () {
     const { ports } = yield* Site
     return yield* Effect.promise(async (signal): Promise<Answer> => {
-      const response = await fetch(`http://127.0.0.1:${ports[replica]}${path}`, { redirect: "manual", signal, ...init })
+      const response = await fetch(`http://127.0.0.1:${ports[replica]}${path}`, {
+        redirect: "manual",
+        signal,
+        ...init
+      })
       return {
         status: response.status,
         headers: response.headers,
