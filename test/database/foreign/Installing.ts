@@ -18,7 +18,13 @@ import {
   unverified
 } from "./stage.ts"
 
-const tables = ["public.blobs", "public.artifacts", "public.local_files"]
+const tables = [
+  "public.blobs",
+  "artifact_registry.manifest_references",
+  "artifact_registry.manifests",
+  "public.artifacts",
+  "public.local_files"
+]
 const unchanged = { created: [], dropped: [] }
 
 const triggers = (s: Stage) =>
@@ -33,7 +39,8 @@ const comingAndGoing = (server: Databases.Server): void => {
       const s = yield* stage(server, false)
       assert.deepStrictEqual(yield* unguard(s.place), unchanged)
       assert.deepStrictEqual(yield* guard(s.place), { created: tables, dropped: [] })
-      assert.deepStrictEqual(yield* triggers(s), ["artifacts", "blobs", "local_files"])
+      const guarded = tables.map((table) => table.replace("public.", ""))
+      assert.deepStrictEqual(yield* triggers(s), guarded.sort())
       assert.deepStrictEqual(yield* guard(s.place), unchanged)
       yield* s.database.inspect
       assert.deepStrictEqual(yield* unguard(s.place), { created: [], dropped: tables })
@@ -219,7 +226,8 @@ const roles = (server: Databases.Server): void => {
         `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA artifact_gc TO ${installer}`
       )
       yield* s.session(`GRANT SELECT, UPDATE ON blobs TO ${installer}`)
-      yield* s.session(`GRANT TRIGGER ON blobs, artifacts, local_files TO ${installer}`)
+      yield* s.session(`GRANT USAGE ON SCHEMA artifact_registry TO ${installer}`)
+      yield* s.session(`GRANT TRIGGER ON ${tables.join(", ")} TO ${installer}`)
       yield* s.session(`GRANT SELECT, INSERT ON blobs, artifacts TO ${writer}`)
       const there = Databases.as(s.place, String(installer))
       assert.deepStrictEqual(yield* guard(there), { created: tables, dropped: [] })
