@@ -1,9 +1,10 @@
-/** S3 servers that are Go programs, built from pinned modules: a second and a third dialect. */
+/** Go programs built from pinned modules; among them S3 servers, a second and a third dialect. */
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { freePorts, Missing, retryStart, run, until, which } from "./processes.mjs"
 
-const server = ({ name, module, version, commandLine }) => {
+/** A program of a pinned Go module: `install` builds it into the cache folder, where `binary` finds it. */
+export const program = ({ name, module, version }) => {
   const binary = (cache) => join(cache, "bin", `${name}-${version}`)
 
   const install = async (cache) => {
@@ -22,6 +23,12 @@ const server = ({ name, module, version, commandLine }) => {
       rmSync(folder, { recursive: true, force: true })
     }
   }
+
+  return { binary, install }
+}
+
+const server = ({ name, module, version, commandLine }) => {
+  const { binary, install } = program({ name, module, version })
 
   const launch = async (group, cache, s3, ready, attempt) => {
     const folder = join(group.folder, `${name}-${attempt}`)
