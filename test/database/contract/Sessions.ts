@@ -231,6 +231,7 @@ const refusing = (promised: Promised): void => {
       const { append } = yield* verbs
       yield* write({ ...given, sessions: [...given.sessions, session("t")] })
       assert.deepStrictEqual(yield* append(now, ref("t"), brought(6, 0)), { _tag: "expired" })
+      assert.strictEqual((yield* append(now, ref("f"), brought(6, 0)))._tag, "conflict")
       const after = yield* rows
       assert.deepStrictEqual([after.chunks, after.journal], [given.chunks, []])
     })
