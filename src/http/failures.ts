@@ -34,6 +34,9 @@ export type Failure =
   | BodyTorn
   | BodyIdle
 
+/** A manifest may miss ten thousand blobs; whoever has pushed so many in vain may ask again. */
+const missingMax = 100
+
 /** What is left when manifests and blobs cannot be deleted: RFC 9110 wants the methods that a 405 leaves. */
 const undeletable = { allow: "GET, HEAD" }
 
@@ -77,7 +80,7 @@ export const problemOf = (failure: Failure, repository: string): Problem => {
     case "ManifestMissingBlobs":
       return new Problem({
         status: 404,
-        errors: failure.digests.map((digest) => ({
+        errors: failure.digests.slice(0, missingMax).map((digest) => ({
           code: "MANIFEST_BLOB_UNKNOWN" as const,
           message: `The manifest refers to ${digest}, which the registry does not have. Push it first.`,
           detail: { digest }
