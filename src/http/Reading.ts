@@ -3,7 +3,7 @@ import { IncomingMessage } from "node:http"
 import { Duration, Effect, Pull, Stream } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { BlobBytes } from "../registry/Repositories.ts"
-import type { Serving } from "./Serving.ts"
+import { pathOf, type Serving } from "./Serving.ts"
 
 export interface Sending {
   readonly status: number
@@ -21,15 +21,16 @@ export const sending = Effect.fnUntraced(function* (
   bytes: BlobBytes,
   { status, mediaType, sizeBytes, headers }: Sending
 ) {
+  const { source, url } = yield* HttpServerRequest.HttpServerRequest
   const pull = yield* Stream.toPull(bytes)
   const first = yield* Pull.catchDone(pull, () => Effect.succeed([]))
   const rest = Stream.tapError(Stream.fromPull(Effect.succeed(pull)), (error) =>
-    Effect.annotateLogs(Effect.logError("Bytes that were being sent ended midway"), {
-      error: error.message,
-      ...headers
+    Effect.annotateLogs(Effect.logError(`An answer was cut short. ${error.message}`), {
+      error: error._tag,
+      path: pathOf(url)
     })
   )
-  yield* cutOffAfter(idleTimeout)
+  cutOffAfter(idleTimeout, source)
   return HttpServerResponse.stream(Stream.concat(Stream.fromArray(first), rest), {
     status,
     headers,
@@ -42,7 +43,6 @@ export const sending = Effect.fnUntraced(function* (
  * Node ends a connection over which nothing went for so long, which ends the request and lets go of the store. When the
  * answer has been sent, Node's limit for idle connections takes the place of this one. Other servers have their own.
  */
-const cutOffAfter = Effect.fnUntraced(function* (idleTimeout: Duration.Duration) {
-  const { source } = yield* HttpServerRequest.HttpServerRequest
+const cutOffAfter = (idleTimeout: Duration.Duration, source: object): void => {
   if (source instanceof IncomingMessage) source.socket.setTimeout(Duration.toMillis(idleTimeout))
-})
+}

@@ -16,7 +16,7 @@ import { problemOf } from "./failures.ts"
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
-import { type Answer, type Asked, asked, type Serving } from "./Serving.ts"
+import { type Answer, type Asked, asked, pathOf, type Serving } from "./Serving.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
 export interface RegistryOptions {
@@ -65,7 +65,7 @@ const respond = (
   admit: ReturnType<typeof authenticate>,
   request: HttpServerRequest.HttpServerRequest
 ) => {
-  const path = request.url.split(/[?#]/, 1).join("")
+  const path = pathOf(request.url)
   return Effect.gen(function* () {
     yield* admit(request)
     const target = yield* parse(path)

@@ -28,6 +28,9 @@ export type Answer = Effect.Effect<
   HttpServerRequest.HttpServerRequest | Scope.Scope
 >
 
+/** What stands before the query. */
+export const pathOf = (url: string): string => url.split(/[?#]/, 1).join("")
+
 export const asked = (request: HttpServerRequest.HttpServerRequest, { idleTimeout }: Serving): Asked => {
   const at = request.url.indexOf("?")
   return {

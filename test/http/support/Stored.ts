@@ -56,3 +56,27 @@ export const pushBlob = (name: string, bytes: string | Uint8Array, replica = 0) 
   const path = `/v2/${name}/blobs/uploads/?digest=${digest}`
   return Effect.as(ask(path, { method: "POST", body: Buffer.from(bytes) }, replica), digest)
 }
+
+export const imageType = "application/vnd.oci.image.manifest.v1+json"
+export const indexType = "application/vnd.oci.image.index.v1+json"
+
+/** A manifest of an image with one layer, which is pushed with its config; the manifest itself is not. */
+export const image = (name: string, layer: string, more: Readonly<Record<string, unknown>> = {}) =>
+  Effect.gen(function* () {
+    const config = yield* pushBlob(name, "{}")
+    const digest = yield* pushBlob(name, layer)
+    return JSON.stringify({
+      schemaVersion: 2,
+      mediaType: imageType,
+      config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: config, size: 2 },
+      layers: [{ mediaType: "application/vnd.oci.image.layer.v1.tar", digest, size: layer.length }],
+      ...more
+    })
+  })
+
+export const putManifest = (name: string, reference: string, manifest: string, mediaType = imageType) =>
+  ask(`/v2/${name}/manifests/${reference}`, {
+    method: "PUT",
+    body: manifest,
+    headers: { "content-type": mediaType }
+  })
