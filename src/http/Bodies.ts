@@ -4,6 +4,7 @@
  * A body is a stream that is read as fast as it is stored, never held as a whole. One that its client does not send to
  * the end fails, so that nothing of it is stored (test/http/Torn.test.ts).
  */
+import { IncomingMessage } from "node:http"
 import { Data, Duration, Effect, Semaphore, Stream } from "effect"
 import type { HttpServerRequest } from "effect/http"
 
@@ -58,9 +59,15 @@ export const make = (max: number): Effect.Effect<Bodies> =>
     }
   })
 
-/** Whether a request comes with a body, of perhaps no bytes (RFC 9112, section 6). */
-export const hasBody = ({ headers }: HttpServerRequest.HttpServerRequest): boolean =>
-  headers["transfer-encoding"] !== undefined || (lengthOf(headers) ?? 0) > 0
+/**
+ * Whether a request comes with a body, of perhaps no bytes. In HTTP/1 its headers say so (RFC 9112, section 6); elsewhere
+ * a body without a declared length has no header.
+ */
+export const hasBody = ({ headers, source }: HttpServerRequest.HttpServerRequest): boolean => {
+  const length = lengthOf(headers)
+  if (length !== undefined) return length > 0
+  return headers["transfer-encoding"] !== undefined || !(source instanceof IncomingMessage)
+}
 
 /** The length that a request declares, in bytes. Node has refused what is no number, or contradicts the framing. */
 export const declaredLength = ({ headers }: HttpServerRequest.HttpServerRequest): number | undefined =>
