@@ -156,7 +156,7 @@ describe("the README", () => {
     const blocks = ["README.md", "docs/library.md"].flatMap((path) =>
       [...text(path).matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? "")
     )
-    assert.lengthOf(blocks, 4)
+    assert.lengthOf(blocks, 5)
     const folder = mkdtempSync(join(tmpdir(), "readme-"))
     try {
       for (const [i, code] of blocks.entries())
