@@ -2,7 +2,7 @@
  * Bodies of requests: how many are received at once, and how long one may stand still.
  *
  * A body is a stream that is read as fast as it is stored, never held as a whole. One that its client does not send to
- * the end fails, so that nothing of it is stored (test/http/Torn.test.ts).
+ * the end fails, over HTTP/1 and HTTP/2, so that nothing of it is stored (test/http/Torn.test.ts).
  */
 import { IncomingMessage } from "node:http"
 import { Data, Duration, Effect, Semaphore, Stream } from "effect"

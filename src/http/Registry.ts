@@ -78,6 +78,7 @@ const respond = (
     Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
     Effect.map(HttpServerResponse.setHeader("docker-distribution-api-version", "registry/2.0")),
     Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
+    Effect.onInterrupt(() => Effect.logDebug("Not answered: the client went away, or the server ends")),
     Effect.annotateLogs({ method: request.method, path })
   )
 }

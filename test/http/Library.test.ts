@@ -1,32 +1,26 @@
 /** The routes in somebody else's server, beside others. */
 import { createServer } from "node:http"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
-import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
-import { Registry } from "../../src/index.ts"
-import { ask, Site } from "./support/Site.ts"
+import { type Context, Effect, Layer } from "effect"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { Registry, type Repositories, type Uploads } from "../../src/index.ts"
+import { ask, mounted } from "./support/Site.ts"
 import { digestOf, pushBlob, services } from "./support/Stored.ts"
 
-const app = Layer.mergeAll(
-  Registry.layer(),
-  HttpRouter.add("GET", "/", HttpServerResponse.text("ours")),
-  HttpRouter.add("GET", "/v2/our/own/page", HttpServerResponse.text("ours too"))
-)
-
-const listening = Layer.effect(
-  Site,
-  Effect.gen(function* () {
-    const server = yield* Layer.build(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
-    yield* Layer.build(
-      Layer.provide(
-        HttpRouter.serve(app, { disableLogger: true, disableListenLog: true }),
-        Layer.succeedContext(server)
+/** The registry beside routes of the app's own. */
+const listening = Layer.unwrap(
+  Effect.contextWith((context: Context.Context<Uploads.Uploads | Repositories.Repositories>) =>
+    Effect.succeed(
+      mounted(
+        Layer.mergeAll(
+          Layer.provide(Registry.layer(), Layer.succeedContext(context)),
+          HttpRouter.add("GET", "/", HttpServerResponse.text("ours")),
+          HttpRouter.add("GET", "/v2/our/own/page", HttpServerResponse.text("ours too"))
+        ),
+        () => createServer()
       )
     )
-    const { address } = Context.get(server, HttpServer.HttpServer)
-    return Site.of({ ports: address._tag === "UnixPathAddress" ? [] : [address.port] })
-  })
+  )
 )
 
 it.live("another app's router serves the registry beside its own routes", () =>

@@ -2,10 +2,13 @@
  * A client that vanishes in the middle of a body must not have stored what came of it. Two things see to it: the request
  * is interrupted, and its body fails; here each of them is shown to be enough.
  */
+import { constants, createServer as createHttp2Server } from "node:http2"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Layer, Stream } from "effect"
+import { type Context, Deferred, Effect, Exit, Layer, Stream } from "effect"
+import * as Registry from "../../src/http/Registry.ts"
+import type { Repositories } from "../../src/registry/Repositories.ts"
 import { Uploads } from "../../src/registry/Uploads.ts"
-import { ask, type Line, line, site } from "./support/Site.ts"
+import { ask, type Line, line, mounted, site } from "./support/Site.ts"
 import { begin, digestOf, Stored, services, withDigest } from "./support/Stored.ts"
 
 interface Watched {
@@ -80,6 +83,39 @@ const torn = (
     )
   })
 
+const overHttp2 = Layer.unwrap(
+  Effect.contextWith((context: Context.Context<Uploads | Repositories>) =>
+    Effect.succeed(
+      mounted(Layer.provide(Registry.layer(), Layer.succeedContext(context)), () => createHttp2Server())
+    )
+  )
+)
+
+const resets = [
+  ["an error", constants.NGHTTP2_CANCEL],
+  ["none", constants.NGHTTP2_NO_ERROR]
+] as const
+
+/** RFC 9113, sections 4.1 and 6. Node's own client ends a body before it resets it. */
+const frames = { data: 0, headers: 1, reset: 3, settings: 4 }
+const frame = (type: number, flags: number, stream: number, payload: Buffer): Buffer => {
+  const header = Buffer.alloc(9)
+  header.writeUIntBE(payload.length, 0, 3)
+  header[3] = type
+  header[4] = flags
+  header.writeUInt32BE(stream, 5)
+  return Buffer.concat([header, payload])
+}
+
+/** RFC 7541, section 6.2.2: a header that no table knows. */
+const literal = ([name, value]: readonly [string, string]): Buffer =>
+  Buffer.concat([
+    Buffer.from([0, name.length]),
+    Buffer.from(name),
+    Buffer.from([value.length]),
+    Buffer.from(value)
+  ])
+
 const framings = [
   { name: "of declared length", header: "Content-Length: 1000", bytes: "hello" },
   { name: "in whole chunks without the last", header: "Transfer-Encoding: chunked", bytes: "5\r\nhello\r\n" },
@@ -115,6 +151,39 @@ describe("a body that is not sent to its end", () => {
         }
       }
     }
+  }
+
+  for (const [name, code] of resets) {
+    it.live(`over HTTP/2, by a client that resets its stream with ${name}, stores nothing`, () => {
+      const watched = {
+        began: Deferred.makeUnsafe<void>(),
+        ended: Deferred.makeUnsafe<Exit.Exit<unknown, unknown>>()
+      }
+      return Effect.gen(function* () {
+        const { id } = yield* (yield* Uploads).start("a")
+        const client = yield* line()
+        const head = [
+          [":method", "PATCH"],
+          [":scheme", "http"],
+          [":authority", "x"],
+          [":path", `/v2/a/blobs/uploads/${id}?_o=0`]
+        ] as const
+        yield* client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        yield* client.send(frame(frames.settings, 0, 0, Buffer.alloc(0)))
+        yield* client.send(frame(frames.headers, 4, 1, Buffer.concat(head.map(literal))))
+        yield* client.send(frame(frames.data, 0, 1, Buffer.from("hello")))
+        yield* Deferred.await(watched.began)
+        yield* client.send(frame(frames.reset, 0, 1, Buffer.from([0, 0, 0, code])))
+        assert.isTrue(Exit.isFailure(yield* Deferred.await(watched.ended)))
+        const { state, bucket } = yield* Stored
+        assert.deepStrictEqual([state.chunks.size, bucket.objects.size], [0, 0])
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(
+          overHttp2.pipe(Layer.provideMerge(watching(watched, true)), Layer.provideMerge(services()))
+        )
+      )
+    })
   }
 
   it.live("and that ended without an error would be stored (control)", () =>

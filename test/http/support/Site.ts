@@ -1,7 +1,8 @@
 /** Servers on ports of their own, and how tests speak with them. */
 import { connect, type Socket } from "node:net"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Duration, Effect, Layer } from "effect"
-import { HttpServer } from "effect/http"
+import { HttpRouter, HttpServer } from "effect/http"
 import type { RegistryOptions } from "../../../src/http/Registry.ts"
 import * as Server from "../../../src/http/Server.ts"
 import { Repositories } from "../../../src/registry/Repositories.ts"
@@ -39,6 +40,23 @@ const portOf = (context: Context.Context<HttpServer.HttpServer>): number => {
   if (address._tag === "UnixPathAddress") throw new Error("The server does not listen on a port")
   return address.port
 }
+
+/** Any routes on any server, as another app has them. */
+export const mounted = (
+  routes: Layer.Layer<never, never, HttpRouter.HttpRouter>,
+  evaluate: Parameters<typeof NodeHttpServer.layer>[0]
+) =>
+  Layer.effect(
+    Site,
+    Effect.gen(function* () {
+      const server = yield* Layer.build(
+        NodeHttpServer.layer(evaluate, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: 50 })
+      )
+      const served = HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })
+      yield* Layer.build(Layer.provide(served, Layer.succeedContext(server)))
+      return Site.of({ ports: [portOf(server)] })
+    })
+  )
 
 /** What nobody may ask for in a test that provides this. */
 export const untouched = Layer.merge(Layer.mock(Uploads)({}), Layer.mock(Repositories)({}))
