@@ -59,6 +59,14 @@ describe("a registry with a password and a token", () => {
     }).pipe(Effect.provide(registry({ token })))
   )
 
+  it.live("and without a token, takes no empty password for it", () =>
+    Effect.gen(function* () {
+      for (const text of ["ann:", "anybody:", "anybody", ""]) {
+        assert.deepStrictEqual(yield* tried(basic(text)), [401, 401])
+      }
+    }).pipe(Effect.provide(registry({ credentials })))
+  )
+
   it.live("that lets anybody pull lets nobody push, and no wrong password pass", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* tried(null), [200, 401])

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
+import { holdOf } from "../../src/domain/Repository.ts"
 import { StorageError } from "../../src/domain/StorageError.ts"
 import { Repositories } from "../../src/registry/Repositories.ts"
 import { Uploads } from "../../src/registry/Uploads.ts"
 import { ask, codesOf, line, site } from "./support/Site.ts"
-import { digestOf, pushBlob, registry } from "./support/Stored.ts"
+import { digestOf, image, pushBlob, putManifest, registry, Stored } from "./support/Stored.ts"
 
 const content = "0123456789"
 const digest = digestOf(content)
@@ -78,6 +79,18 @@ describe("a blob that is there", () => {
       assert.strictEqual(refused.status, status)
       assert.isNotEmpty(codesOf(refused))
       assert.strictEqual(refused.headers.get("content-range"), status === 416 ? "bytes */10" : null)
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.live("is held for a client that is told so, and for none that reads it", () =>
+    Effect.gen(function* () {
+      yield* putManifest("a", "v1", yield* image("a", content))
+      const { state } = yield* Stored
+      state.pins.clear()
+      assert.strictEqual((yield* ask(path)).status, 200)
+      assert.strictEqual(state.pins.size, 0)
+      assert.strictEqual((yield* ask(path, { method: "HEAD" })).status, 200)
+      assert.deepStrictEqual([...state.pins.keys()], [holdOf("a", digest)])
     }).pipe(Effect.provide(registry()))
   )
 
