@@ -15,9 +15,10 @@ import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
 import { question as list } from "./List.ts"
 import { question as sweep } from "./Sweep.ts"
+import { question as upload } from "./Upload.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep, list]
+const questions: ReadonlyArray<Question> = [sweep, list, upload]
 
 const usage = () =>
   [

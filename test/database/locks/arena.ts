@@ -134,7 +134,7 @@ export const later = <A, E>(effect: Effect.Effect<A, E>) => {
 /** The statements of a purge, in their order. */
 export const purgeStatement = {
   choosesPage: /ORDER BY condemned_at, digest LIMIT/,
-  locksBlobs: /FOR UPDATE SKIP LOCKED$/,
+  locksBlobs: /"blobs"\s+WHERE "digest" = ANY.* FOR UPDATE SKIP LOCKED$/,
   deletes: /WITH dead AS/,
   clearsOrphans: /^\s*DELETE FROM "artifact_gc"\."orphans"/
 }

@@ -1,0 +1,21 @@
+/** A body that is made as it is sent: as long as one likes, no two mebibytes alike, and never in memory as a whole. */
+import { createHash } from "node:crypto"
+
+const pieceBytes = 1024 * 1024
+
+/** Its pieces from byte `start` on, `sizeBytes` in all; both whole mebibytes. */
+export function* pieces(start: number, sizeBytes: number): Generator<Buffer> {
+  const base = Buffer.alloc(pieceBytes)
+  for (let at = 0; at < pieceBytes; at += 4) base.writeUInt32LE((at * 2_654_435_761) >>> 0, at)
+  for (let at = start; at < start + sizeBytes; at += pieceBytes) {
+    const piece = Buffer.from(base)
+    piece.writeDoubleLE(at, 0)
+    yield piece
+  }
+}
+
+export const digestOf = (sizeBytes: number): string => {
+  const hash = createHash("sha256")
+  for (const piece of pieces(0, sizeBytes)) hash.update(piece)
+  return `sha256:${hash.digest("hex")}`
+}

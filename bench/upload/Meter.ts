@@ -1,0 +1,39 @@
+/** A wire with a meter: passes connections on to a server and counts the bytes of both directions. */
+import { type AddressInfo, connect, createServer } from "node:net"
+
+export interface Meter {
+  readonly url: string
+  /** Bytes that went to the server, and that came from it, since the start. */
+  readonly sent: () => number
+  readonly received: () => number
+  readonly close: () => void
+}
+
+export const start = async (target: string): Promise<Meter> => {
+  const { hostname, port } = new URL(target)
+  const counts = { sent: 0, received: 0 }
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname)
+    near.on("data", (bytes) => {
+      counts.sent += bytes.length
+    })
+    far.on("data", (bytes) => {
+      counts.received += bytes.length
+    })
+    near.pipe(far).pipe(near)
+    for (const [one, other] of [
+      [near, far],
+      [far, near]
+    ] as const) {
+      one.once("error", () => other.destroy())
+      one.once("close", () => other.destroy())
+    }
+  })
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    sent: () => counts.sent,
+    received: () => counts.received,
+    close: () => void server.close()
+  }
+}
