@@ -13,12 +13,13 @@ import * as Report from "./harness/Report.ts"
 import * as Repository from "./harness/Repository.ts"
 import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
+import { question as idle } from "./Idle.ts"
 import { question as list } from "./List.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep, list, upload]
+const questions: ReadonlyArray<Question> = [sweep, list, idle, upload]
 
 const usage = () =>
   [

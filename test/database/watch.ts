@@ -55,8 +55,12 @@ export const watchContract = (server: Databases.Server): void => {
   describe(`Watched references on ${server.name}`, () => {
     const changes: ReadonlyArray<readonly [what: string, statement: string, noted: ReadonlyArray<number>]> = [
       ["a deleted row", "DELETE FROM layers WHERE image = 11", [3]],
-      ["a blob once for all rows of one statement", "DELETE FROM layers WHERE image < 10", [1, 2]],
-      ["a row deleted from its partition by name", "DELETE FROM layers_low WHERE digest IS NOT NULL", [1, 2]],
+      ["each row of a statement", "DELETE FROM layers WHERE image < 10", [1, 2, 2]],
+      [
+        "a row deleted from its partition by name",
+        "DELETE FROM layers_low WHERE digest IS NOT NULL",
+        [1, 2, 2]
+      ],
       ["rows that a cascade takes", "DELETE FROM images WHERE id = 1", [1, 2]],
       [
         "a row that is given another blob",

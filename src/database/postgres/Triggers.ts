@@ -7,18 +7,20 @@ export const giveWay = ({ sql }: Session) => sql`SELECT set_config('lock_timeout
 
 /**
  * Runs as its owner, because those who write to the tables have no rights to the collector's, and with a search path of
- * its own, because they must not decide what `=` means.
+ * its own, because they must not decide what `=` means. Without one (null) only where nothing in it is looked up by a
+ * path: setting it takes 8 µs a call (measured 2026-11-25).
  */
 export const createFunction = Effect.fnUntraced(function* (
   { sql, names }: Session,
   name: string,
   body: string,
-  searchPath: string
+  searchPath: string | null
 ) {
+  const path = searchPath === null ? "" : `SET search_path = ${searchPath}`
   const target = `${qualified(names.collectorSchema, name)}()`
   yield* sql.unsafe(
     `CREATE OR REPLACE FUNCTION ${target} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-       SET search_path = ${searchPath} AS '${body.replaceAll("'", "''")}'`
+       ${path} AS '${body.replaceAll("'", "''")}'`
   )
   yield* sql.unsafe(`REVOKE ALL ON FUNCTION ${target} FROM PUBLIC`)
 })

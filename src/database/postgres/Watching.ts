@@ -64,7 +64,7 @@ const install = Effect.fnUntraced(function* (session: Session) {
   const wanted = watchTriggers(names, [...found.keys, ...found.partitions])
   const searchPath = yield* readSearchPath(session, found.keys)
   for (const trigger of uniqueBy(wanted, (one) => one.function)) {
-    yield* createFunction(session, trigger.function, trigger.body, searchPath)
+    yield* createFunction(session, trigger.function, trigger.body, trigger.usesOperators ? searchPath : null)
   }
   const installed = yield* readWatch(session)
   const created: Array<WatchTrigger> = []

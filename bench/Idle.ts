@@ -1,0 +1,197 @@
+/**
+ * What does a sweep cost that finds nothing new, where references are watched? Beside a small catalogue, since it should
+ * not depend on the size, and beside scanning everything. And what does watching cost those who change references?
+ */
+import { randomBytes } from "node:crypto"
+import { measure } from "./harness/Contender.ts"
+import { type Connection, withConnection } from "./harness/Postgres.ts"
+import { type Answer, type Bench, insist, type Question } from "./harness/Question.ts"
+import * as StandIn from "./harness/StandIn.ts"
+import { create, watch } from "./idle/Catalogue.ts"
+import type { SweepsOutcome, SweepsTask } from "./idle/Sweeps.ts"
+
+/** Nobody notices so little, and it may be done every minute. */
+const idleMillisMax = 50
+/** What watching may add to a reference that is deleted by itself, as a share, and among many, in microseconds. */
+const singleMax = 1.2
+const bulkMicrosMax = 15
+
+const smallBlobs = 1000
+const sweeps = 9
+
+export const question: Question = {
+  name: "idle",
+  asks: "a sweep that finds nothing new, beside one of a small catalogue and a scan; and what watching costs writers",
+  options: {
+    blobs: { about: "blobs in the catalogue, default 10,000,000" },
+    single: { about: "references deleted one by one, default 2,000" },
+    bulk: { about: "references deleted by one statement, default 100,000" },
+    runs: { about: "rounds of each deletion, default 4" }
+  },
+  ask: async (bench) => {
+    const blobs = bench.given.blobs ?? 10_000_000
+    const single = bench.given.single ?? 2000
+    const bulk = bench.given.bulk ?? 100_000
+    const runs = bench.given.runs ?? 4
+    insist(single > 0 && bulk > 0 && runs > 0, "nothing deleted measures nothing")
+    insist(blobs >= 20 * runs * (single + bulk), "there are too few blobs for so many deletions")
+    const id = randomBytes(4).toString("hex")
+    const names = { big: `artifact_gc_idle_${id}`, small: `artifact_gc_idle_small_${id}` }
+    const store = await StandIn.start(bench.servers.s3)
+    try {
+      bench.log(`writing ${blobs} blobs and as many references`)
+      const big = await create(bench.servers.databaseUrl, names.big, blobs)
+      const small = await create(bench.servers.databaseUrl, names.small, smallBlobs)
+      const scanned = await sweeping(bench, big, store, 1)
+      insist(scanned.seen[0] === blobs, `a scan saw ${scanned.seen[0]} of ${blobs} blobs`)
+      bench.log(`a scan took ${((scanned.millis[0] ?? 0) / 1000).toFixed(1)} s`)
+      const idle = await idling(bench, big, store)
+      const idleSmall = await idling(bench, small, store)
+      bench.log(`nothing new took ${idle.map((millis) => millis.toFixed(1)).join(", ")} ms`)
+      const deletions = await withConnection(big, (connection) =>
+        deleting(bench, connection, big, { single, bulk, runs })
+      )
+      return answer({ blobs, single, bulk, runs }, { scanned, idle, idleSmall, deletions })
+    } finally {
+      store.close()
+      await withConnection(bench.servers.databaseUrl, async (connection) => {
+        for (const name of Object.values(names)) {
+          await connection.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+        }
+      })
+    }
+  }
+}
+
+const sweeping = async (bench: Bench, databaseUrl: string, store: StandIn.StandIn, count: number) => {
+  const task: SweepsTask = { databaseUrl, s3: store.place, sweeps: count }
+  const file = new URL("./idle/Sweeps.js", import.meta.url)
+  return (await measure<SweepsOutcome>(file, task, bench.nodeOptions)).outcome
+}
+
+/** The first sweep of a process opens connections and, here, scans once; neither is asked about. */
+const idling = async (bench: Bench, url: string, store: StandIn.StandIn): Promise<ReadonlyArray<number>> => {
+  await watch(url, true)
+  const { millis, seen } = await sweeping(bench, url, store, sweeps + 2)
+  insist((seen[0] ?? 0) > 0, "the scan that is due at first saw nothing")
+  insist(
+    seen.slice(1).every((count) => count === 0),
+    `there was something new: ${seen.join(", ")}`
+  )
+  return millis.slice(2)
+}
+
+interface Deletions {
+  /** Microseconds a reference. */
+  readonly single: { readonly plain: ReadonlyArray<number>; readonly watched: ReadonlyArray<number> }
+  readonly bulk: { readonly plain: ReadonlyArray<number>; readonly watched: ReadonlyArray<number> }
+}
+
+/** In turns, with and without the triggers; each round takes references that no round before had. */
+const deleting = async (
+  bench: Bench,
+  connection: Connection,
+  url: string,
+  counts: { readonly single: number; readonly bulk: number; readonly runs: number }
+): Promise<Deletions> => {
+  const deletions = { single: { plain: [], watched: [] }, bulk: { plain: [], watched: [] } } as {
+    readonly [K in "single" | "bulk"]: { readonly [H in "plain" | "watched"]: Array<number> }
+  }
+  let next = 1
+  for (let run = 1; run <= counts.runs; run++) {
+    for (const how of run % 2 === 0 ? (["plain", "watched"] as const) : (["watched", "plain"] as const)) {
+      await watch(url, how === "watched")
+      const queued = async () =>
+        Number((await connection.query("SELECT count(*)::int AS n FROM artifact_gc.candidates"))[0]?.n)
+      const before = await queued()
+      const one = await timed(counts.single, async () => {
+        for (let n = 0; n < counts.single; n++) {
+          const name = `name-${10 * (next + n)}`
+          await connection.query("DELETE FROM artifacts WHERE repository = 'bench' AND name = $1", [name])
+        }
+      })
+      next += counts.single
+      const many = await timed(counts.bulk, () =>
+        connection.query(
+          `DELETE FROM artifacts WHERE repository = 'bench' AND name = ANY(ARRAY(
+             SELECT 'name-' || 10 * n FROM generate_series(${next}, ${next + counts.bulk - 1}) n))`
+        )
+      )
+      next += counts.bulk
+      const noted = (await queued()) - before
+      const expected = how === "watched" ? counts.single + counts.bulk : 0
+      insist(noted === expected, `${noted} losses were noted of ${expected}`)
+      deletions.single[how].push(one)
+      deletions.bulk[how].push(many)
+    }
+    bench.log(`run ${run} of deletions`)
+  }
+  return deletions
+}
+
+const timed = async (count: number, work: () => Promise<unknown>): Promise<number> => {
+  const began = performance.now()
+  await work()
+  return ((performance.now() - began) * 1000) / count
+}
+
+interface Found {
+  readonly scanned: SweepsOutcome
+  readonly idle: ReadonlyArray<number>
+  readonly idleSmall: ReadonlyArray<number>
+  readonly deletions: Deletions
+}
+
+const answer = (parameters: Answer["parameters"], { scanned, idle, idleSmall, deletions }: Found): Answer => {
+  const ratio = (pair: Deletions["single"]) =>
+    pair.watched.map((micros, run) => micros / (pair.plain[run] ?? Number.NaN))
+  const extra = (pair: Deletions["single"]) =>
+    // Noise may make it less than nothing, which is no figure.
+    pair.watched.map((micros, run) => Math.max(0.001, micros - (pair.plain[run] ?? 0)))
+  const median = (values: ReadonlyArray<number>) => {
+    const sorted = values.toSorted((a, b) => a - b)
+    const at = (index: number) => sorted[index] ?? Number.NaN
+    return (at(Math.floor((sorted.length - 1) / 2)) + at(Math.ceil((sorted.length - 1) / 2))) / 2
+  }
+  return {
+    parameters,
+    figures: [
+      {
+        name: "a sweep that finds nothing new",
+        unit: "ms",
+        measured: [median(idle)],
+        floor: [median(idleSmall)],
+        baseline: [scanned.millis[0] ?? Number.NaN],
+        limit: idleMillisMax
+      },
+      {
+        name: "a reference deleted by itself, watched",
+        unit: "µs",
+        measured: deletions.single.watched,
+        floor: deletions.single.plain
+      },
+      {
+        name: "the same, as a share",
+        unit: "",
+        measured: [median(ratio(deletions.single))],
+        limit: singleMax
+      },
+      {
+        name: "a reference deleted among many, watched",
+        unit: "µs",
+        measured: deletions.bulk.watched,
+        floor: deletions.bulk.plain
+      },
+      {
+        name: "the difference",
+        unit: "µs",
+        measured: [median(extra(deletions.bulk))],
+        limit: bulkMicrosMax
+      }
+    ],
+    verified: [
+      `The scan saw every blob; each of ${sweeps} sweeps behind it saw none, and so did those of a catalogue of ${smallBlobs} blobs, which is the floor of the first figure. Its baseline is the scan.`,
+      "Watched deletions put as many blobs into the queue as references went, unwatched ones none."
+    ]
+  }
+}

@@ -1,0 +1,44 @@
+/** A big catalogue made by the server itself: every blob referred to once, by an artifact or by a local file. */
+import { Effect, Redacted } from "effect"
+import * as Postgres from "../../src/database/Postgres.ts"
+import { defaultNames } from "../../src/domain/CatalogNames.ts"
+import { urlOf, withConnection } from "../harness/Postgres.ts"
+
+export const create = async (databaseUrl: string, name: string, blobs: number): Promise<string> => {
+  await withConnection(databaseUrl, (connection) => connection.query(`CREATE DATABASE ${name}`))
+  const url = urlOf(databaseUrl, name)
+  const client = Postgres.layerClient({ url: Redacted.make(url) })
+  await Effect.runPromise(Effect.provide(Postgres.migrate(defaultNames, { createCatalog: true }), client))
+  await withConnection(url, async (connection) => {
+    await connection.query("SET synchronous_commit = off")
+    // A statement of ten million rows would take longer than a connection likes to wait.
+    for (let from = 1; from <= blobs; from += 500_000) {
+      const to = Math.min(blobs, from + 499_999)
+      await connection.query(
+        `INSERT INTO blobs (digest, object_key, size_bytes, created_at, last_used_at)
+         SELECT 'sha256:' || encode(sha256(n::text::bytea), 'hex'), 'blobs/' || n, 1000, t, t
+         FROM generate_series(${from}, ${to}) n, (VALUES ('2026-01-01'::timestamptz)) AS v (t) ORDER BY 1`
+      )
+      await connection.query(
+        `INSERT INTO artifacts (repository, name, digest, created_at)
+         SELECT 'bench', 'name-' || n, 'sha256:' || encode(sha256(n::text::bytea), 'hex'), '2026-01-01'
+         FROM generate_series(${from}, ${to}) n WHERE n % 10 < 6`
+      )
+      await connection.query(
+        `INSERT INTO local_files (path, digest, created_at)
+         SELECT 'path-' || n, 'sha256:' || encode(sha256(n::text::bytea), 'hex'), '2026-01-01'
+         FROM generate_series(${from}, ${to}) n WHERE n % 10 >= 6`
+      )
+    }
+    await connection.query("VACUUM (ANALYZE)")
+    await connection.query("CHECKPOINT")
+  })
+  return url
+}
+
+/** From now on, as by `migrate --watch-references`; or no longer. */
+export const watch = async (url: string, on: boolean): Promise<void> => {
+  const client = Postgres.layerClient({ url: Redacted.make(url) })
+  const change = on ? Postgres.watchReferences(defaultNames) : Postgres.unwatchReferences(defaultNames)
+  await Effect.runPromise(Effect.provide(change, client))
+}
