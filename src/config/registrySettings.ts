@@ -35,7 +35,7 @@ export const registry = {
   }),
   registryAnonymousPull: choice("REGISTRY_ANONYMOUS_PULL", false, {
     about:
-      "Whether those who do not say who they are may pull. Pushing and deleting always need credentials then."
+      "Whether those who do not say who they are may pull. Pushing and deleting always need credentials then, which Docker's own client does not give to such a registry: push with podman or skopeo."
   }),
   registryHold: duration("REGISTRY_HOLD", "24 hours", "1 second", {
     about:

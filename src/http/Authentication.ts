@@ -21,6 +21,17 @@ export interface AuthenticationOptions {
  */
 const challenge = { "www-authenticate": 'Basic realm="artifact-gc", charset="UTF-8"' }
 
+/**
+ * What the answer to `GET /v2/` has for those who may read without credentials: RFC 9110, section 11.6.1, lets an answer
+ * that is no error say that credentials would change others. Without it podman and skopeo push in vain.
+ */
+export const invitation = ({
+  credentials,
+  token,
+  anonymousPull = false
+}: AuthenticationOptions): Readonly<Record<string, string>> =>
+  anonymousPull && (credentials !== undefined || token !== undefined) ? challenge : {}
+
 /** Fails with 401 when the request may not be served. */
 export const authenticate = (
   options: AuthenticationOptions

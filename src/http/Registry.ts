@@ -8,7 +8,7 @@ import { Cause, Duration, Effect, Layer, type Redacted } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Repositories } from "../registry/Repositories.ts"
 import { Uploads } from "../registry/Uploads.ts"
-import { authenticate } from "./Authentication.ts"
+import { authenticate, invitation } from "./Authentication.ts"
 import * as Blobs from "./Blobs.ts"
 import * as BlobUploads from "./BlobUploads.ts"
 import * as Bodies from "./Bodies.ts"
@@ -25,8 +25,9 @@ export interface RegistryOptions {
   /** A token that is accepted too, as bearer, and as the password of any user because Docker can send it no other way. */
   readonly token?: Redacted.Redacted | undefined
   /**
-   * Whether those without credentials may read. Default false. Docker's own client pushes to such a registry in vain: it
-   * decides by the first answer, to `GET /v2/`, whether to say who it is.
+   * Whether those without credentials may read. Default false, because Docker's own client then pushes in vain, and takes
+   * any password for right: it says who it is only where `GET /v2/` is refused (20.10, measured 2026-11-25). Skopeo, and
+   * podman with the same library, do both.
    */
   readonly anonymousPull?: boolean | undefined
   /** Longest manifest, in bytes. Default 4 MiB, which distribution-spec v1.1.1 ("Pushing Manifests") asks to be supported. */
@@ -50,6 +51,7 @@ export const layer = (
       const serving: Serving = {
         uploads: yield* Uploads,
         repositories: yield* Repositories,
+        invitation: invitation(options),
         bodies: yield* Bodies.make(options.bodiesMax ?? 16),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
@@ -91,7 +93,7 @@ const methodsOf = (
 ): Readonly<Record<string, () => Answer>> => {
   switch (target._tag) {
     case "Base":
-      return both(() => Effect.succeed(HttpServerResponse.jsonUnsafe({})))
+      return both(() => Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: serving.invitation })))
     case "Catalog":
       return both(() => Listings.catalog(serving, asked))
     case "Tags":

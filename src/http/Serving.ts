@@ -10,6 +10,8 @@ export interface Serving {
   readonly uploads: Uploads["Service"]
   readonly repositories: Repositories["Service"]
   readonly bodies: Bodies
+  /** Headers by which the API says that it would like to know who asks. */
+  readonly invitation: Readonly<Record<string, string>>
   readonly manifestMaxBytes: number
   readonly idleTimeout: Duration.Duration
 }

@@ -73,6 +73,8 @@ describe("a registry with a password and a token", () => {
       // Podman and skopeo say this when they have nothing to say.
       assert.deepStrictEqual(yield* tried(basic(":")), [200, 401])
       assert.deepStrictEqual(yield* tried(basic("ann:wrong")), [401, 401])
+      // By which podman and skopeo know that they may say who they are.
+      assert.match((yield* ask("/v2/")).headers.get("www-authenticate") ?? "", /^Basic /)
       for (const method of ["PUT", "PATCH", "DELETE", "OPTIONS"]) {
         assert.strictEqual((yield* ask("/v2/a/manifests/v1", { method })).status, 401)
       }
@@ -108,6 +110,7 @@ it.live("a registry without a password is everybody's", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual(yield* tried(null), [200, 202])
     assert.deepStrictEqual(yield* tried(basic("whoever:whatever")), [200, 202])
+    assert.isNull((yield* ask("/v2/")).headers.get("www-authenticate"))
     yield* pushBlob("a", "x")
   }).pipe(Effect.provide(registry()))
 )
