@@ -18,7 +18,8 @@ import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import * as Databases from "../support/Databases.ts"
 import { Tables } from "../support/Tables.ts"
 import { artifact, blob, dead, digest, file, key, minute, now, orphan } from "./contract/samples.ts"
-import { runSession, sessionRows, sessionVerbs } from "./twin/Sessions.ts"
+import { type ManifestCommand, manifestRows, manifestVerbs, runManifest } from "./twin/Manifests.ts"
+import { runSession, type SessionCommand, sessionRows, sessionVerbs } from "./twin/Sessions.ts"
 
 /** A failure shrinks towards the first. */
 const verbs = [
@@ -50,7 +51,8 @@ const verbs = [
   "verify",
   "miss",
   "forget",
-  ...sessionVerbs
+  ...sessionVerbs,
+  ...manifestVerbs
 ] as const
 
 const upTo = (max: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: max }))
@@ -87,7 +89,8 @@ const rowsOf = (given: Beginning): Parameters<Tables["Service"]["write"]>[0] => 
   ),
   suspects: given.blobs.flatMap(({ used }, n) => (used < 6 ? [] : [{ digest: digest(n), key: key(n) }])),
   journal: given.dead.map((at, n) => dead(n + 20, { notBefore: instant(at) })),
-  ...sessionRows(given.blobs)
+  ...sessionRows(given.blobs),
+  ...manifestRows(given.blobs)
 })
 
 /** What a caller of the database would know. */
@@ -255,9 +258,15 @@ const run = (database: Database["Service"], memory: Memory, c: Command): Effect.
         database.backlog(at)
       ])
     default:
-      return runSession(database, memory, { ...c, verb: c.verb })
+      return isOfManifests(c.verb)
+        ? runManifest(database, { ...c, verb: c.verb })
+        : runSession(database, memory, { ...c, verb: c.verb })
   }
 }
+
+const isOfManifests = (
+  verb: ManifestCommand["verb"] | SessionCommand["verb"]
+): verb is ManifestCommand["verb"] => manifestVerbs.some((one) => one === verb)
 
 interface Side {
   readonly database: Database["Service"]
@@ -276,7 +285,7 @@ const side = <E, R>(layer: Layer.Layer<Database | Tables | R, E>) =>
 
 const tables = [
   ...(["blobs", "references", "orphans", "journal", "intents", "pins"] as const),
-  ...(["sessions", "chunks", "suspects", "scan"] as const)
+  ...(["sessions", "chunks", "manifests", "tags", "suspects", "scan"] as const)
 ]
 
 /** The report of a property quotes messages only, so the difference has to be in there. */
