@@ -1,4 +1,4 @@
 import { allFaults, faultTable } from "./faults.ts"
 import { memory } from "./stage.ts"
 
-faultTable("memory", memory, allFaults)
+faultTable("memory", memory, { faults: allFaults })

@@ -140,6 +140,15 @@ const races: ReadonlyArray<Race> = [
         leaves: () => Effect.succeed(["hello"])
       },
       {
+        name: `the closing request, and one with a wrong digest that takes it away, ${chunks.length} chunks`,
+        chunks,
+        stopped: finishes("hello"),
+        meanwhile: finishes("else"),
+        answers: ["UploadBusy, DigestMismatch", "ok, DigestMismatch", "ok, UploadUnknown"],
+        leaves: (answers, session) =>
+          answers.startsWith("ok") ? Effect.succeed(["hello"]) : closedAs(session, "hello")
+      },
+      {
         name: `two closing requests with last bodies of their own, ${chunks.length} chunks`,
         chunks,
         stopped: finishes("hello world", " world"),

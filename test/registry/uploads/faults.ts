@@ -233,36 +233,45 @@ const play = Effect.fnUntraced(function* (
   return calls
 })
 
+const clients = ["goes on", "goes away"] as const
+
+export interface TableOptions {
+  readonly faults: Faults
+  /** Names of stories. Default all. */
+  readonly stories?: ReadonlyArray<string>
+  readonly clients?: ReadonlyArray<(typeof clients)[number]>
+  readonly timeout?: number
+}
+
 /** Registers the table for one backend. */
 export const faultTable = <E>(
   name: string,
   backend: Layer.Layer<Backend, E>,
-  table: Faults,
-  timeout = 60_000
+  options: TableOptions
 ): void => {
+  const chosen = stories.filter((story) => options.stories?.includes(story.name) ?? true)
+  assert.isAtLeast(chosen.length, options.stories?.length ?? 1, "every story is known")
   describe(`on ${name}, a replica of which one call`, () => {
-    for (const [what, fault] of Object.entries(table)) {
-      for (const story of stories) {
-        for (const client of ["goes on", "goes away"] as const) {
+    for (const [what, fault] of Object.entries(options.faults)) {
+      for (const story of chosen) {
+        for (const client of options.clients ?? clients) {
           it.effect(
             `${what} loses nothing and leaks nothing, and its client ${client}: ${story.name}`,
             () =>
               Effect.gen(function* () {
-                const world = () => Layer.merge(stage(backend), counted())
-                const played = (index: number) => {
-                  const label = (calls: string) => `${story.name}, call ${index} of ${calls}`
-                  return play(story, index, fault, client).pipe(
-                    Effect.provide(world()),
+                const played = (index: number) =>
+                  play(story, index, fault, client).pipe(
+                    Effect.provide(Layer.merge(stage(backend), counted())),
                     Effect.scoped,
-                    Effect.catchCause((cause) => Effect.die(new Error(label(calls.join()), { cause })))
+                    Effect.catchCause((cause) =>
+                      Effect.die(new Error(`${story.name}, call ${index}`, { cause }))
+                    )
                   )
-                }
-                let calls: ReadonlyArray<string> = []
-                calls = yield* played(-1)
+                const calls = yield* played(-1)
                 for (const call of story.calls) assert.include(calls, call)
                 for (let index = 0; index < calls.length; index++) yield* played(index)
               }),
-            timeout
+            options.timeout ?? 60_000
           )
         }
       }
