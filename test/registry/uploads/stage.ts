@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto"
 import { isDeepStrictEqual } from "node:util"
 import { assert } from "@effect/vitest"
-import { Clock, Context, Effect, Layer, Option, Stream } from "effect"
+import { Context, Effect, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Database, type Pin } from "../../../src/database/Database.ts"
 import { referenceId } from "../../../src/database/Memory.ts"
@@ -271,13 +271,9 @@ export const hoursPass = Effect.fnUntraced(function* (hours: number) {
   }
 })
 
-/** One sweep. Sessions idle for a day are ended, by the sweep or, where it does not do so, by hand. */
+/** One sweep. */
 export const swept = Effect.gen(function* () {
-  const { database, sweep } = yield* Stage
-  yield* sweep
-  const now = yield* Clock.currentTimeMillis
-  const idleSince = now - 24 * 3_600_000
-  yield* database.sessions.expire({ now, idleSince, limit: 1000, deleteNotBefore: now, leaseUntil: null })
+  yield* (yield* Stage).sweep
   yield* sound
 }).pipe(Effect.orDie)
 
