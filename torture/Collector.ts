@@ -2,7 +2,7 @@
  * A process that collects without pause until it is killed, with waits of fractions of a second. It prints a line of
  * JSON for each sweep.
  */
-import { Duration, Effect, Layer, Stream } from "effect"
+import { Duration, Effect, Layer, Logger, Stream } from "effect"
 import * as Servers from "../bench/harness/Servers.ts"
 import { reports } from "../src/sweep/Collector.ts"
 import { Sweep } from "../src/sweep/Sweep.ts"
@@ -36,5 +36,7 @@ await reports({
     })
   ),
   Effect.provide(Sweep.layer(settings).pipe(Layer.provide(layers(servers)))),
+  // What it has to say besides is not for whoever reads those lines.
+  Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatJson)])),
   Effect.runPromise
 )

@@ -118,7 +118,7 @@ if (Databases.hasReal && hasStore) {
   // Of everything else the twin in memory is enough: here it is the transactions that are asked.
   faultTable("PostgreSQL and S3", backend, {
     faults: effectiveFaults,
-    stories: ["one chunk", "a chunk and a last body", "several chunks whose blob is reaped before it is one"],
+    stories: ["a chunk and a last body"],
     clients: ["goes on"],
     timeout
   })
