@@ -10,6 +10,7 @@ import { collectors } from "./locks/Collectors.ts"
 import { crowd } from "./locks/Crowd.ts"
 import { estimates } from "./locks/Estimates.ts"
 import { leftovers } from "./locks/Leftovers.ts"
+import { manifestPlans } from "./locks/ManifestPlans.ts"
 import { manifests } from "./locks/Manifests.ts"
 import { pins } from "./locks/Pins.ts"
 import { references } from "./locks/References.ts"
@@ -25,6 +26,7 @@ export const lockContract = (server: Server): void => {
     pins(server)
     manifests(server)
     crowd(server)
+    manifestPlans(server)
     collectors(server)
     leftovers(server)
     estimates(server)

@@ -250,6 +250,7 @@ export const migrationContract = (server: Databases.Server): void => {
         )
         yield* run(
           `CREATE SCHEMA artifact_gc AUTHORIZATION ${role}`,
+          `CREATE SCHEMA artifact_registry AUTHORIZATION ${role}`,
           `GRANT USAGE ON SCHEMA registry TO ${role}`,
           `GRANT SELECT ON registry."Layers" TO ${role}`
         )
@@ -258,6 +259,10 @@ export const migrationContract = (server: Databases.Server): void => {
           yield* Effect.provide(migrate(false, existingNames), client),
           Postgres.latestMigration
         )
+        const withRegistry = Effect.provide(migrate(false, existingNames, true), client)
+        assert.deepInclude(yield* Effect.flip(withRegistry), { _tag: "DatabaseError", reason: "Denied" })
+        yield* run(`GRANT REFERENCES ON registry."Layers" TO ${role}`)
+        assert.lengthOf(yield* withRegistry, Postgres.latestRegistryMigration)
       }).pipe(Effect.scoped)
     )
   })

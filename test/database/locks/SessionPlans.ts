@@ -8,14 +8,14 @@ import { hour, intent, minute, now } from "../contract/samples.ts"
 import { type Arena, arena } from "./arena.ts"
 import { made } from "./Sessions.ts"
 
-/** The plans of the statements of `effect` that are about upload sessions, made before each is run. */
-const plansOf = <A, E, R>(a: Arena, effect: Effect.Effect<A, E, R>) =>
+/** The plans of the statements of `effect` that name `table`, made before each is run. */
+export const plansOf = <A, E, R>(a: Arena, table: string, effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const observer = yield* a.session
     const plans: Array<string> = []
     const transformer: Statement.Transformer = (statement) => {
       const [text, parameters] = statement.compile()
-      if (!text.includes("upload_")) return Effect.succeed(statement)
+      if (!text.includes(table)) return Effect.succeed(statement)
       const explained = Effect.map(observer(`EXPLAIN (COSTS OFF) ${text}`, parameters), (rows) => {
         plans.push([text, ...rows.map((row) => String(row["QUERY PLAN"]))].join("\n"))
       })
@@ -72,6 +72,7 @@ export const sessionPlans = (server: Server): void => {
         ]
         const plans = yield* plansOf(
           a,
+          "upload_",
           Effect.forEach(steps, (step) => Effect.asVoid(step as Effect.Effect<unknown, unknown>))
         )
         assert.isAbove(plans.length, steps.length)

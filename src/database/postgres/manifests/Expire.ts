@@ -64,6 +64,7 @@ export const expirePage = Effect.fnUntraced(function* (
 
 const nameOf = ({ repository, digest }: ManifestKey): string => JSON.stringify([repository, digest])
 
+/** By the columns, not by the texts that stand for them in the answer: only theirs is the order of an index. */
 const lockCandidates = (
   { sql, id, raw }: Session,
   type: DigestType,
@@ -74,13 +75,13 @@ const lockCandidates = (
   const beyond =
     after === null
       ? raw("")
-      : sql`AND (untagged_at, repository, digest) >
+      : sql`AND (m.untagged_at, m.repository, m.digest) >
           (${after.untaggedAt}::timestamptz, ${after.repository}::text, ${after.digest}::text::${raw(type.type)})`
   return Effect.map(
     sql<{ repository: string; digest: string; untagged_at: string }>`
-      SELECT repository, digest::text AS digest, untagged_at::text AS untagged_at FROM ${id.manifests}
-      WHERE untagged_at <= ${instant(untaggedSince)}::timestamptz ${beyond}
-      ORDER BY untagged_at, repository, digest LIMIT ${size} FOR UPDATE SKIP LOCKED`,
+      SELECT m.repository, m.digest::text AS digest, m.untagged_at::text AS untagged_at FROM ${id.manifests} m
+      WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz ${beyond}
+      ORDER BY m.untagged_at, m.repository, m.digest LIMIT ${size} FOR UPDATE SKIP LOCKED`,
     (rows): ReadonlyArray<Candidate> =>
       rows.map((row) => ({
         repository: row.repository,

@@ -75,11 +75,13 @@ export const find = (session: Session, type: DigestType, repository: string, nam
   )
 }
 
+/** EXISTS would be answered by a scan where the planner hopes to meet the repository soon; an order asks for the index. */
 export const tags = ({ sql, id, raw }: Session, repository: string, after: string | null, limit: number) => {
   const beyond = after === null ? raw("") : sql`AND name > ${after}::text`
   return Effect.map(
     sql<{ known: boolean; names: ReadonlyArray<string> }>`
-      SELECT EXISTS (SELECT FROM ${id.manifests} WHERE repository = ${repository}) AS known,
+      SELECT (SELECT m.repository FROM ${id.manifests} m WHERE m.repository = ${repository}
+          ORDER BY m.digest LIMIT 1) IS NOT NULL AS known,
         ARRAY(SELECT name FROM ${id.tags} WHERE repository = ${repository} ${beyond} ORDER BY name LIMIT ${limit}) AS names`,
     ([found]) => (found?.known === true ? Option.some(found.names) : Option.none())
   )

@@ -31,9 +31,9 @@ export const lockManifests = (
 ) =>
   Effect.map(
     sql<{ digest: string }>`
-      SELECT digest::text AS digest FROM ${id.manifests}
-      WHERE repository = ${repository} AND digest = ANY(${digests}::text[]::${raw(type.type)}[])
-      ORDER BY digest FOR UPDATE`,
+      SELECT m.digest::text AS digest FROM ${id.manifests} m
+      WHERE m.repository = ${repository} AND m.digest = ANY(${digests}::text[]::${raw(type.type)}[])
+      ORDER BY m.digest FOR UPDATE`,
     (rows) => new Set(rows.map((row) => row.digest as Digest))
   )
 
