@@ -48,7 +48,7 @@ export type PutManifest =
 /**
  * - `deleted`: the manifest and its tags are gone
  * - `listed`: an index of the repository needs it; nothing has changed
- * - `unknown`: there is none
+ * - `unknown`: there is none; also when this deleted it and, because its answer was lost, looked again
  */
 export type DeleteManifest = "deleted" | "listed" | "unknown"
 
@@ -94,7 +94,7 @@ export interface Manifests {
    * false when it is gone.
    */
   readonly touch: (now: number, repository: string, digest: Digest) => Result<boolean>
-  /** Takes a tag away; whether there was one. */
+  /** Takes a tag away; whether there was one (of which it may be told falsely that there was none, as in `delete`). */
   readonly untag: (now: number, repository: string, tag: string) => Result<boolean>
   readonly delete: (now: number, repository: string, digest: Digest) => Result<DeleteManifest>
   /** Tags after `after` by bytes, at most `limit`; none when the repository has no manifest. */
