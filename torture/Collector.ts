@@ -35,8 +35,10 @@ await reports({
       process.stdout.write(`${JSON.stringify({ did: "sweep", outcome, deleted: totals.deleted })}\n`)
     })
   ),
-  Effect.provide(Sweep.layer(settings).pipe(Layer.provide(layers(servers)))),
-  // What it has to say besides is not for whoever reads those lines.
-  Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatJson)])),
+  Effect.provide([
+    Sweep.layer(settings).pipe(Layer.provide(layers(servers))),
+    // What it has to say besides is not for whoever reads those lines.
+    Logger.layer([Logger.withConsoleError(Logger.formatJson)])
+  ]),
   Effect.runPromise
 )
