@@ -139,7 +139,9 @@ export class Group {
     const daemon = {
       ended: false,
       log: () => readFileSync(logFile, "utf8").slice(-4000),
-      stop: () => this.#stopChild(child, stopSignal)
+      pid: child.pid,
+      stop: () => this.#stopChild(child, stopSignal),
+      kill: () => this.#stopChild(child, "SIGKILL")
     }
     child.once("error", () => {
       daemon.ended = true
