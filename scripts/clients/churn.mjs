@@ -16,7 +16,7 @@ const atLeast = { seconds: 20, pushes: 30 }
 const limitSeconds = 60
 
 /** The longest rest of a shared layer: somewhat more than hold, grace, quarantine and two sweeps. */
-const longestRestSeconds = 15
+const longestRestSeconds = 20
 
 /** Layers that images share, each of which rests between its uses for another time up to the longest. */
 const makePool = () => {

@@ -48,7 +48,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<Database> =>
         { table: "local_files", column: "digest", constraint: "local_files_digest_fkey" }
       ]),
       orphans: watching(state, orphans(state)),
-      candidates: candidates(state),
+      candidates: watching(state, candidates(state)),
       journal: journal(state),
       blobs: watching(state, blobs(state)),
       leftovers: leftovers(state),

@@ -129,7 +129,10 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
   })
 
   it("watches references when asked to, sweeps on, and stops when asked to", async () => {
-    const tables = ["public.blobs", "artifact_gc.pins", "public.artifacts", "public.local_files"]
+    const tables = [
+      ...["public.blobs", "artifact_gc.pins", "artifact_gc.orphans"],
+      ...["public.artifacts", "public.local_files"]
+    ]
     const watched = await finished(["migrate", "--watch-references", "--json"])
     assert.deepStrictEqual(JSON.parse(watched.out), {
       applied: [],

@@ -77,12 +77,17 @@ export const watching = <Group extends object>(state: State, group: Group): Grou
   const noting = <A, E>(verb: Effect.Effect<A, E>) =>
     Effect.suspend(() => {
       if (!state.watched) return verb
-      const before = { keepers: keepers(state), blobs: new Set(state.blobs.keys()) }
+      const before = {
+        keepers: keepers(state),
+        blobs: new Set(state.blobs.keys()),
+        sightings: new Set(state.orphans.keys())
+      }
       // At once, as a trigger does: nobody may die between the change and the note.
       const exit = Effect.runSyncExit(verb)
       const after = keepers(state)
       for (const [id, digest] of before.keepers) if (after.get(id) !== digest) state.candidates.push(digest)
       for (const digest of state.blobs.keys()) if (!before.blobs.has(digest)) state.candidates.push(digest)
+      for (const digest of before.sightings) if (!state.orphans.has(digest)) state.candidates.push(digest)
       return exit
     })
   const entries = Object.entries(group).map(([name, verb]) => [

@@ -1,8 +1,8 @@
 /**
  * Finding orphans by what changed, instead of by looking at every blob.
  *
- * Triggers (`migrate --watch-references`) note a blob whenever a row that kept it goes, and when it is inserted: it is a
- * candidate then. A candidate that nothing refers to becomes a sighting, as one that a scan finds; sightings are what
+ * Triggers (`migrate --watch-references`) note a blob whenever a row that kept it goes, when it is inserted, and when its
+ * sighting ends, for whatever reason: it is a candidate then. A candidate that nothing refers to becomes a sighting, as one that a scan finds; sightings are what
  * the waits are counted by, and each sweep looks at them again. So a sweep costs what changed since the last one, and what
  * waits.
  *

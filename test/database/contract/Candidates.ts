@@ -98,6 +98,47 @@ export const candidates = (promised: Promised): void => {
       })
     )
 
+    promised("note a blob whose sighting ends, although nothing came to refer to it", () =>
+      Effect.gen(function* () {
+        const given = { blobs: blobs(1, 2), orphans: [condemned(1), condemned(2)] }
+        const changed = noted(given, ({ blobs: writers }) =>
+          Effect.all([
+            // The third does not live, so the first is held for nothing.
+            writers.adopt(now, [artifact("a", 1), artifact("b", 3)], { allOrNothing: true }),
+            // Both are held, and only one is referred to.
+            writers.adopt(now, [artifact("c", 2), artifact("c", 1)])
+          ])
+        )
+        assert.includeMembers([...(yield* changed)], [...digests(1, 2)])
+        const { candidates } = yield* Database
+        yield* candidates.review(now, 10)
+        assert.deepStrictEqual(yield* sightings, [orphan(2, now)])
+      })
+    )
+
+    promised("note a blob that a purge found in use", () =>
+      Effect.gen(function* () {
+        const used = blob(1, { lastUsedAt: now })
+        const given = { blobs: [used], orphans: [condemned(1)] }
+        const changed = noted(given, ({ orphans }) =>
+          orphans.purge({
+            now,
+            condemnedCutoff: now,
+            seenCutoff: now,
+            usedCutoff: now - minute,
+            limit: 10,
+            after: null,
+            deleteNotBefore: now,
+            leaseUntil: null
+          })
+        )
+        assert.deepStrictEqual(yield* changed, digests(1))
+        const { candidates } = yield* Database
+        yield* candidates.review(now, 10)
+        assert.deepStrictEqual(yield* sightings, [orphan(1, now)])
+      })
+    )
+
     promised("note a blob that is new, but not one that is there", () =>
       Effect.gen(function* () {
         const given = { blobs: blobs(1), references: [artifact("a", 1)], intents: [intent(1), intent(2)] }

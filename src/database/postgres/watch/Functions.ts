@@ -74,6 +74,8 @@ export const watchTriggers = (
   return [
     trigger(names.schema, names.blobsTable, "INSERT", note(`SELECT ${digest} FROM come`)),
     trigger(names.collectorSchema, "pins", "DELETE", note("SELECT digest FROM gone")),
+    // Whoever holds a blob ends its sighting, and may in the end refer to something else.
+    trigger(names.collectorSchema, "orphans", "DELETE", note("SELECT digest FROM gone")),
     trigger(
       names.collectorSchema,
       "pins",
