@@ -35,8 +35,9 @@ const healthy = ({ registry }) => ({
         const counts = registry.balancer.counts()
         assert.ok(registry.alive(), registry.log())
         assert.ok(Math.min(...counts) > 100, `requests: ${counts.join(" and ")}`)
-        assert.ok(Math.max(...counts) - Math.min(...counts) <= 1, `requests: ${counts.join(" and ")}`)
-        return `${counts.join(" and ")} requests`
+        const { moved, stayed } = registry.balancer.moves()
+        assert.ok(moved > 500 && stayed === 0, `requests of sessions: ${moved} moved, ${stayed} stayed`)
+        return `${counts.join(" and ")} requests; ${moved} times a session went to its other replica, never to the same`
       }
     ]
   ]

@@ -1,6 +1,7 @@
 /**
  * A balancer as unkind as can be: every request goes to another replica than the one before, whatever connection it came
- * by. Bodies stream through both ways and nothing is kept, so that a client is as slow, and as gone, as it is.
+ * by; and every request of an upload session to another than the session's last one, also when several sessions take
+ * turns. Bodies stream through both ways and nothing is kept, so that a client is as slow, and as gone, as it is.
  */
 import { Agent, createServer, request as send } from "node:http"
 import { pipeline } from "node:stream"
@@ -24,14 +25,33 @@ const forwarded = (rawHeaders) => {
   return headers
 }
 
-/** Starts one on a free port of this machine. `counts()` says how many requests each target got. */
+/** The upload session that a path or a Location names. */
+const sessionOf = (path) => /\/blobs\/uploads\/([^/?]+)/.exec(path ?? "")?.[1]
+
+/**
+ * Starts one on a free port of this machine. `counts()` says how many requests each target got, `moves()` how many
+ * requests of upload sessions went to another target than the session's last, and how many did not.
+ */
 export const startBalancer = async ({ targets }) => {
   const counts = targets.map(() => 0)
   const agent = new Agent({ keepAlive: true })
+  const lastOf = new Map()
+  const moves = { moved: 0, stayed: 0 }
   let turn = 0
 
+  const choose = (session) => {
+    const last = lastOf.get(session)
+    const next = turn % targets.length
+    const index = last === next ? (next + 1) % targets.length : next
+    // Out of turn for its session's sake: whoever comes next has the turn that it did not take.
+    if (index === next) turn += 1
+    if (last !== undefined) moves[index === last ? "stayed" : "moved"] += 1
+    if (session !== undefined) lastOf.set(session, index)
+    return index
+  }
+
   const serve = (incoming, outgoing, expectsContinue) => {
-    const index = turn++ % targets.length
+    const index = choose(sessionOf(incoming.url))
     counts[index] += 1
     const headers = forwarded(incoming.rawHeaders)
     // What had no length goes on without one.
@@ -40,6 +60,8 @@ export const startBalancer = async ({ targets }) => {
     const onward = send(new URL(incoming.url, targets[index]), { method: incoming.method, headers, agent })
     if (expectsContinue) onward.once("continue", () => outgoing.writeContinue())
     onward.once("response", (answer) => {
+      const session = answer.statusCode === 202 ? sessionOf(answer.headers.location) : undefined
+      if (session !== undefined) lastOf.set(session, index)
       outgoing.writeHead(answer.statusCode, answer.statusMessage, forwarded(answer.rawHeaders))
       pipeline(answer, outgoing, () => {})
     })
@@ -62,6 +84,7 @@ export const startBalancer = async ({ targets }) => {
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     counts: () => [...counts],
+    moves: () => ({ ...moves }),
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeAllConnections()

@@ -8,6 +8,7 @@ import { startBalancer } from "../../scripts/servers/balancer.mjs"
 interface Balancer {
   readonly url: string
   readonly counts: () => ReadonlyArray<number>
+  readonly moves: () => { readonly moved: number; readonly stayed: number }
   readonly close: () => Promise<void>
 }
 
@@ -73,6 +74,20 @@ describe("the balancer", () => {
       [0, 1, 2, 3, 4].map((n) => [n % 2, `/v2/?n=${n}`, "6"])
     )
     assert.deepStrictEqual(balancer.counts(), [3, 2])
+  })
+
+  it("sends each request of an upload session to the session's other replica, when sessions take turns too", async () => {
+    const { balancer, got } = await site()
+    const ask = (path: string) => fetch(`${balancer.url}${path}`, { method: "PATCH", body: "x" })
+    // By mere alternation each of the two would have the same replica every time.
+    for (let n = 0; n < 4; n++)
+      for (const id of ["one", "two"]) await ask(`/v2/a/blobs/uploads/${id}?_o=${n}`)
+    for (const id of ["one", "two"]) {
+      const by = got.filter(({ url }) => url?.includes(id) === true).map((entry) => entry.by)
+      assert.lengthOf(by, 4)
+      for (const [index, one] of by.entries()) if (index > 0) assert.notStrictEqual(one, by[index - 1])
+    }
+    assert.deepStrictEqual(balancer.moves(), { moved: 6, stayed: 0 })
   })
 
   it("passes a body without a length on without one, and asks for it first where the client waits", async () => {
