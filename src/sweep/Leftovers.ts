@@ -6,19 +6,25 @@
  * so that one later snapshot in which it is neither intent nor row proves it dead. The other way round, an upload that
  * is published in between belongs to nothing in the snapshot and is in the listing.
  *
- * The pass goes on where it ended, one collector at a time. What a page adds to the breaker's count is written down
- * before anything of it is journaled, and judged before that, too: whatever became due, it was below the breaker.
+ * The pass goes on where it ended. Where there is much to list, its keys are cut into ranges, which collectors share, and of
+ * which each lists a few at once: a store shows where a page ends only with the page, so one listing can go no faster.
+ * What a page adds to the breaker's count is written down before anything of it is journaled, and judged before that,
+ * too: whatever became due, it was below the breaker.
  */
-import { Cause, Clock, Duration, Effect, Option, Stream } from "effect"
+import { Cause, Clock, Duration, Effect, Option, Result, Stream } from "effect"
 import {
   type BreakerState,
   Database,
   type Exposure,
   isOpen,
+  type LeftoverCounts,
+  type LeftoverPlan,
   type LeftoverScan
 } from "../database/Database.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { BreakerOpen } from "../domain/Refusals.ts"
+import type { StorageError } from "../domain/StorageError.ts"
 import { Storage, type StoredObject } from "../storage/Storage.ts"
 import type { Bounds } from "./Bounds.ts"
 import type { Pace } from "./Pace.ts"
@@ -34,85 +40,143 @@ const timeShare = 1 / 2
  */
 const handful = 10
 
-/** Of a pass so far: objects that something or nothing owns, without those too young to tell. */
-type Counts = Pick<LeftoverScan, "listed" | "unowned">
+/** Ranges that one collector lists at once. Four requests more are nothing to a store that has so much to list. */
+const rangesAtOnce = 4
 
-/** Lists, and journals what nothing owns, when a pass is due or unfinished and no other collector is at it. */
+/** Where keys as the blob store makes them are cut in sixteen: at the first digit of the SHA-256. */
+const cutsOf = ({ blobPrefix }: SweepSettings): ReadonlyArray<ObjectKey> =>
+  [..."123456789abcdef"].map((digit) => `${blobPrefix}sha256/${digit}` as ObjectKey)
+
+/** What ends a listing before its time. */
+type Trouble = DatabaseError | StorageError | BreakerOpen
+
+/** Lists what is left of a pass that is due or unfinished, and journals what nothing owns. */
 export const collect = Effect.fnUntraced(function* (
   settings: SweepSettings,
   bounds: Bounds,
   pace: Pace,
   tally: Tally
 ) {
-  const { leftovers } = yield* Database
   const shared = yield* bounds.share(timeShare)
   const exceeded = yield* shared.exceeded
   if (exceeded !== null) return tally.stoppedBy(exceeded)
-  const now = yield* Clock.currentTimeMillis
-  const every = Duration.toMillis(settings.leftoverEvery)
-  const claimed = yield* leftovers.claim(now, now + Duration.toMillis(settings.lease), every)
-  if (Option.isNone(claimed)) return
-  yield* goOn(settings, shared, pace, tally, claimed.value).pipe(
-    // One that is killed does not come here; its lease ends by itself.
-    Effect.tapCause((cause) =>
-      Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.ignore(leftovers.yield(claimed.value))
-    )
+  let trouble: Trouble | null = null
+  const mayGoOn = Effect.map(shared.exceeded, (bound) => {
+    if (bound !== null) tally.stoppedBy(bound)
+    return bound === null && trouble === null
+  })
+  const list = (scan: LeftoverScan) => goOn(settings, mayGoOn, pace, tally, scan)
+  const first = yield* claim(settings, {
+    everyMillis: Duration.toMillis(settings.leftoverEvery),
+    cuts: cutsOf(settings),
+    cutFrom: settings.leftoverCutFrom
+  })
+  if (Option.isNone(first)) return
+  /** One range after the other, until none is left for this collector. */
+  const listAll = Effect.fnUntraced(function* (begun: Option.Option<LeftoverScan>) {
+    let scan = begun
+    while (Option.isSome(scan) && (yield* list(scan.value))) scan = yield* claim(settings, null)
+  })
+  const isWhole = first.value.from === null && first.value.upTo === null
+  const others = isWhole ? 0 : rangesAtOnce - 1
+  // One that fails lets the others end with their page and give up their leases.
+  const settled = <E extends Trouble, R>(listing: Effect.Effect<void, E, R>) =>
+    Effect.map(Effect.result(listing), (outcome) => {
+      if (Result.isFailure(outcome)) trouble ??= outcome.failure
+    })
+  yield* Effect.all(
+    [
+      settled(listAll(first)),
+      ...Array.from({ length: others }, () =>
+        settled(
+          Effect.flatMap(
+            Effect.suspend(() => claim(settings, null)),
+            listAll
+          )
+        )
+      )
+    ],
+    { concurrency: "unbounded", discard: true }
   )
+  if (trouble !== null) return yield* trouble as Trouble
 })
 
-const goOn = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  bounds: Bounds,
-  pace: Pace,
-  tally: Tally,
-  scan: LeftoverScan
-) {
-  const { leftovers, breakers } = yield* Database
-  const breaker = yield* breakers.read("leftovers")
-  if (isOpen(breaker)) {
-    // Done by whoever tripped it, unless it died in between.
-    yield* leftovers.withdraw(scan)
-    return yield* refusal(breaker)
-  }
-  const exempt = isConfirmed(breaker, scan)
-  let counts: Counts = scan
-  // The prefix itself sorts before what it begins, and null would end the pass.
-  let position = scan.after ?? (settings.blobPrefix as ObjectKey)
-  const advance = Effect.fnUntraced(function* (after: ObjectKey | null) {
-    const now = yield* Clock.currentTimeMillis
-    return yield* leftovers.advance(scan, { ...counts, after }, now, now + Duration.toMillis(settings.lease))
-  })
-  let ended = true
-  yield* Stream.runForEachWhile(
-    (yield* Storage).list(settings.blobPrefix, { after: scan.after ?? undefined }),
-    Effect.fnUntraced(function* (page) {
-      ended = false
-      const { owned, unowned } = yield* judge(settings, tally, page)
-      counts = {
-        listed: counts.listed + owned + unowned.length,
-        unowned: counts.unowned + unowned.length
-      }
-      if (unowned.length > 0) {
-        if (!(yield* advance(position))) return false
-        if (!exempt && trips(settings, counts)) return yield* trip(breaker, scan, counts)
-        yield* journal(settings, tally, unowned)
-      }
-      position = page.at(-1)?.key ?? position
-      if (!(yield* advance(position))) return false
-      yield* tally.announce
-      const exceeded = yield* bounds.exceeded
-      if (exceeded !== null) {
-        tally.stoppedBy(exceeded)
-        yield* leftovers.yield(scan)
-        return false
-      }
-      yield* pace.asking
-      ended = true
-      return true
-    })
-  )
-  if (ended) yield* advance(null)
+const claim = Effect.fnUntraced(function* (settings: SweepSettings, plan: LeftoverPlan | null) {
+  const { leftovers } = yield* Database
+  const now = yield* Clock.currentTimeMillis
+  return yield* leftovers.claim(now, now + Duration.toMillis(settings.lease), plan)
 })
+
+/** Lists a range to its end; false when that was not reached. */
+const goOn = Effect.fnUntraced(
+  function* (
+    settings: SweepSettings,
+    mayGoOn: Effect.Effect<boolean>,
+    pace: Pace,
+    tally: Tally,
+    scan: LeftoverScan
+  ) {
+    const { leftovers, breakers } = yield* Database
+    const breaker = yield* breakers.read("leftovers")
+    if (isOpen(breaker)) {
+      // Done by whoever tripped it, unless it died in between.
+      yield* leftovers.withdraw(scan)
+      return yield* refusal(breaker)
+    }
+    const exempt = isConfirmed(breaker, scan)
+    const begin = scan.after ?? scan.from
+    // The prefix itself sorts before what it begins, and null would end the range.
+    let position = begin ?? (settings.blobPrefix as ObjectKey)
+    const advance = Effect.fnUntraced(function* (after: ObjectKey | null, counts: LeftoverCounts) {
+      const now = yield* Clock.currentTimeMillis
+      return yield* leftovers.advance(
+        scan,
+        { ...counts, after },
+        now,
+        now + Duration.toMillis(settings.lease)
+      )
+    })
+    let isAtEnd = true
+    yield* Stream.runForEachWhile(
+      (yield* Storage).list(settings.blobPrefix, { after: begin ?? undefined }),
+      Effect.fnUntraced(function* (listed) {
+        const page = listed.filter(({ key }) => scan.upTo === null || key <= scan.upTo)
+        isAtEnd = false
+        const { owned, unowned } = yield* judge(settings, tally, page)
+        const counts = { listed: owned + unowned.length, unowned: unowned.length }
+        if (unowned.length > 0) {
+          const total = yield* advance(position, counts)
+          if (Option.isNone(total)) return false
+          if (!exempt && trips(settings, total.value)) return yield* trip(breaker, scan, total.value)
+          yield* journal(settings, tally, unowned, scan)
+        }
+        position = page.at(-1)?.key ?? position
+        const moved = yield* advance(position, unowned.length > 0 ? nothing : counts)
+        if (Option.isNone(moved)) return false
+        yield* tally.announce
+        isAtEnd = page.length < listed.length
+        if (isAtEnd) return false
+        if (!(yield* mayGoOn)) {
+          yield* leftovers.yield(scan)
+          return false
+        }
+        yield* pace.asking
+        isAtEnd = true
+        return true
+      })
+    )
+    return isAtEnd && Option.isSome(yield* advance(null, nothing))
+  },
+  (listing, _settings, _mayGoOn, _pace, _tally, scan) =>
+    Effect.tapCause(listing, (cause) =>
+      // One that is killed does not come here; its lease ends by itself.
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.void
+        : Effect.flatMap(Database, ({ leftovers }) => Effect.ignore(leftovers.yield(scan)))
+    )
+)
+
+const nothing: LeftoverCounts = { listed: 0, unowned: 0 }
 
 /** What `collect` would journal in a whole pass, whether or not one is due. Writes nothing. */
 export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
@@ -122,7 +186,7 @@ export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds
   if (exceeded !== null) return tally.stoppedBy(exceeded)
   const breaker = yield* breakers.read("leftovers")
   if (isOpen(breaker)) return yield* refusal(breaker)
-  let counts: Counts = { listed: 0, unowned: 0 }
+  let counts = nothing
   yield* Stream.runForEachWhile(
     (yield* Storage).list(settings.blobPrefix),
     Effect.fnUntraced(function* (page) {
@@ -172,12 +236,13 @@ const judge = Effect.fnUntraced(function* (
 const journal = Effect.fnUntraced(function* (
   settings: SweepSettings,
   tally: Tally,
-  unowned: ReadonlyArray<StoredObject>
+  unowned: ReadonlyArray<StoredObject>,
+  scan: LeftoverScan
 ) {
   const { leftovers } = yield* Database
   const now = yield* Clock.currentTimeMillis
   const wait = Math.max(1, Duration.toMillis(settings.quarantine), Duration.toMillis(settings.deleteDelay))
-  const journaled = yield* leftovers.journal(now, unowned, now + wait)
+  const journaled = yield* leftovers.journal(now, unowned, now + wait, scan)
   tally.eligible(journaled.length, 0, [])
   tally.kept("quarantine", journaled.length)
 })
@@ -187,7 +252,7 @@ const journal = Effect.fnUntraced(function* (
 /** Whether so many of what was listed belong to nothing that it may be a mistake. An audit's repair asks, too. */
 export const trips = (
   { breakerBlobs, breakerPercent }: Pick<SweepSettings, "breakerBlobs" | "breakerPercent">,
-  { listed, unowned }: Counts
+  { listed, unowned }: LeftoverCounts
 ): boolean =>
   100 * unowned > breakerPercent * listed &&
   (unowned > breakerBlobs || (unowned === listed && listed > handful))
@@ -197,7 +262,7 @@ export const trips = (
  * sweep. Not before the pass began, even where clocks differ (see {@link isConfirmed}), and after the last confirmation,
  * or it would not be open.
  */
-const trip = Effect.fnUntraced(function* (breaker: BreakerState, scan: LeftoverScan, counts: Counts) {
+const trip = Effect.fnUntraced(function* (breaker: BreakerState, scan: LeftoverScan, counts: LeftoverCounts) {
   const { leftovers, breakers } = yield* Database
   const now = yield* Clock.currentTimeMillis
   const trippedAt = Math.max(now, scan.startedAt, (breaker.confirmedAt ?? 0) + 1)
@@ -215,7 +280,7 @@ const isConfirmed = (breaker: BreakerState, scan: LeftoverScan): boolean =>
   !isOpen(breaker) && breaker.trippedAt !== null && scan.startedAt <= breaker.trippedAt
 
 /** Bytes are not counted: nobody decides by them here. */
-const exposureOf = ({ listed, unowned }: Counts): Exposure => ({
+const exposureOf = ({ listed, unowned }: LeftoverCounts): Exposure => ({
   blobs: unowned,
   bytes: 0,
   totalBlobs: listed,
@@ -229,7 +294,7 @@ const refusal = (
   new BreakerOpen({
     breaker: "leftovers",
     trippedAt: new Date(trippedAt ?? 0).toISOString(),
-    ...(exposure ?? exposureOf({ listed: 0, unowned: 0 })),
+    ...(exposure ?? exposureOf(nothing)),
     ...rest
   })
 

@@ -11,6 +11,8 @@ export interface SweepSettings {
   readonly untaggedGrace: Duration.Duration | null
   /** From the beginning of one search for leftovers to the next. */
   readonly leftoverEvery: Duration.Duration
+  /** Where a search is expected to list so many objects, collectors share it, and each lists several ranges at once. */
+  readonly leftoverCutFrom: number
   /** An object that nothing owns is left alone for so long after it was written. */
   readonly leftoverGrace: Duration.Duration
   readonly grace: Duration.Duration
@@ -56,6 +58,8 @@ export const defaultSettings: SweepSettings = {
   blobPrefix: "blobs/",
   untaggedGrace: Duration.hours(24),
   leftoverEvery: Duration.hours(24),
+  // A hundred requests: below that there is nothing to share.
+  leftoverCutFrom: 100_000,
   leftoverGrace: Duration.hours(24),
   grace: Duration.hours(1),
   quarantine: Duration.hours(1),

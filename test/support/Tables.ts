@@ -232,7 +232,8 @@ const empty = `DO $$ DECLARE watching regprocedure; BEGIN
   DELETE FROM artifact_registry.manifests;
   DELETE FROM public.artifacts; DELETE FROM public.local_files; DELETE FROM public.blobs;
   DELETE FROM artifact_gc.orphans; DELETE FROM artifact_gc.journal; DELETE FROM artifact_gc.intents;
-  DELETE FROM artifact_gc.pins; DELETE FROM artifact_gc.listings; DELETE FROM artifact_gc.breakers;
+  DELETE FROM artifact_gc.pins; DELETE FROM artifact_gc.breakers;
+  DELETE FROM artifact_gc.listing_ranges; DELETE FROM artifact_gc.listings;
   DELETE FROM artifact_gc.collectors; DELETE FROM artifact_gc.tombstones; DELETE FROM artifact_gc.buried_keys;
   DELETE FROM artifact_gc.suspects; DELETE FROM artifact_gc.upload_chunks; DELETE FROM artifact_gc.upload_sessions;
   DELETE FROM artifact_gc.candidates; UPDATE artifact_gc.scans SET pass = 1, position = NULL, started_at = NULL, wanted = 1, done = 0;

@@ -6,6 +6,7 @@ import type {
   BreakerState,
   Intent,
   JournalReason,
+  LeftoverCounts,
   LeftoverScan,
   Manifest,
   ManifestReference,
@@ -46,7 +47,15 @@ export interface IntentRow extends Intent {
   readonly uploadId: string | null
 }
 
-export interface ListingRow extends LeftoverScan {
+/** A pass of the search for leftovers. */
+export interface ListingRow extends Pick<LeftoverScan, "pass" | "startedAt">, LeftoverCounts {
+  /** That was given last. */
+  readonly token: number
+  readonly endedAt: number | null
+  readonly ranges: ReadonlyArray<RangeRow>
+}
+
+export interface RangeRow extends Pick<LeftoverScan, "token" | "from" | "upTo" | "after"> {
   readonly endedAt: number | null
   readonly claimedUntil: number | null
 }

@@ -209,6 +209,7 @@ const readAccess = (session: Session) => {
     [own, "candidates", "SELECT, DELETE"],
     [own, "pins", all],
     [own, "listings", "SELECT, INSERT, UPDATE"],
+    [own, "listing_ranges", all],
     [own, "breakers", "SELECT, INSERT, UPDATE"],
     [own, "collectors", all],
     [own, "tombstones", "SELECT, INSERT"],

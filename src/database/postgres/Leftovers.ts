@@ -1,66 +1,123 @@
 /**
  * Objects that nothing knows: step S of docs/design/protocol.md, and where the listing stands.
  *
- * One collector lists at a time, by a lease; a lease that is lost only means that a page is looked at twice.
+ * A pass is one row of `listings`, its ranges are rows of `listing_ranges`, each leased to one collector at a time; a lease
+ * that is lost only means that a page is looked at twice. Every verb locks the row of the pass before it reads or writes
+ * a range, so that none waits for another in a circle, and what a range's collector journals is over before another
+ * withdraws the pass, or does not happen.
  */
 import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { LeftoverScan, Leftovers } from "../Database.ts"
+import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
 import { lockKeys } from "./Foreign.ts"
 import { readTriggers } from "./foreign/Installed.ts"
+import { estimate } from "./Guards.ts"
 import { instant, millis, type Session } from "./Session.ts"
 
-interface Row {
-  readonly pass: number
-  readonly token: number
-  readonly started_at: Date
-  readonly position: string | null
-  readonly listed: number
-  readonly unowned: number
-}
-
-const toScan = (row: Row): LeftoverScan => ({
-  pass: row.pass,
-  token: row.token,
-  startedAt: millis(row.started_at),
-  after: row.position as ObjectKey | null,
-  listed: row.listed,
-  unowned: row.unowned
-})
-
 export const make = (session: Session): Leftovers => ({
-  claim: (now, leaseUntil, everyMillis) =>
-    session.verb("leftovers.claim", claim(session, now, leaseUntil, everyMillis)),
-  journal: (now, objects, notBefore) =>
-    session.verb("leftovers.journal", journalGuarded(session, now, objects, notBefore)),
+  claim: (now, leaseUntil, plan) => session.verb("leftovers.claim", claim(session, now, leaseUntil, plan)),
+  journal: (now, objects, notBefore, scan) =>
+    session.verb("leftovers.journal", journalGuarded(session, now, objects, notBefore, scan)),
   advance: (scan, to, now, leaseUntil) =>
     session.verb("leftovers.advance", advance(session, scan, to, now, leaseUntil)),
   yield: (scan) => session.verb("leftovers.yield", yieldLease(session, scan)),
   withdraw: (scan) => session.verb("leftovers.withdraw", withdraw(session, scan))
 })
 
-const leased = ({ sql }: Session, { token }: LeftoverScan) =>
-  sql`name = 'leftovers' AND token = ${token}::bigint AND claimed_until IS NOT NULL`
+const isLeftovers = "name = 'leftovers'"
+
+/** Locks the row of the pass; whether it is there, and `scan` still has its lease. */
+const isLeased = (
+  { sql, raw, id }: Session,
+  { token }: LeftoverScan,
+  strength: "UPDATE" | "NO KEY UPDATE" | "KEY SHARE"
+) =>
+  Effect.gen(function* () {
+    yield* sql`SELECT FROM ${id.listings} WHERE ${raw(isLeftovers)} FOR ${raw(strength)}`
+    const rows = yield* sql`
+      SELECT 1 AS leased FROM ${id.listingRanges}
+      WHERE ${raw(isLeftovers)} AND token = ${token}::bigint AND claimed_until IS NOT NULL`
+    return rows.length > 0
+  })
+
+interface PassRow {
+  readonly pass: number
+  readonly token: number
+  readonly started_at: Date
+  readonly listed: number
+  readonly ended: boolean
+}
+
+interface RangeRow {
+  readonly number: number
+  readonly range_from: string | null
+  readonly up_to: string | null
+  readonly position: string | null
+}
 
 /** An unfinished pass is gone on with; else a new one begins when it is time. */
-const claim = ({ sql, raw, id }: Session, now: number, leaseUntil: number, everyMillis: number) => {
-  const at = sql`${instant(now)}::timestamptz`
-  const anew = (column: string, value: string) =>
-    raw(`${column} = CASE WHEN l.ended_at IS NULL THEN l.${column} ELSE ${value} END`)
-  return Effect.map(
-    sql<Row>`
-      INSERT INTO ${id.listings} AS l (name, pass, token, started_at, listed, unowned, claimed_until)
-      VALUES ('leftovers', 1, 1, ${at}, 0, 0, ${instant(leaseUntil)}::timestamptz)
-      ON CONFLICT (name) DO UPDATE SET token = l.token + 1, claimed_until = EXCLUDED.claimed_until,
-        ${anew("pass", "l.pass + 1")}, ${anew("started_at", "EXCLUDED.started_at")},
-        ${anew("position", "NULL")}, ${anew("listed", "0")}, ${anew("unowned", "0")}, ended_at = NULL
-      WHERE (l.claimed_until IS NULL OR l.claimed_until <= ${at})
-        AND (l.ended_at IS NULL OR l.started_at <= ${instant(now - everyMillis)}::timestamptz)
-      RETURNING l.pass::float8 AS pass, l.token::float8 AS token, l.started_at, l.position,
-        l.listed::float8 AS listed, l.unowned::float8 AS unowned`,
-    (rows) => Option.map(Option.fromUndefinedOr(rows[0]), toScan)
+const claim = (session: Session, now: number, leaseUntil: number, plan: LeftoverPlan | null) => {
+  const { sql, raw, id } = session
+  return session.transaction(
+    Effect.gen(function* () {
+      // A pass before the first, so that there is a row to lock.
+      yield* sql`
+        INSERT INTO ${id.listings} (name, pass, token, started_at, listed, unowned, ended_at)
+        VALUES ('leftovers', 0, 0, to_timestamp(0), 0, 0, to_timestamp(0)) ON CONFLICT (name) DO NOTHING`
+      const [before] = yield* sql<PassRow>`
+        SELECT pass::float8 AS pass, token::float8 AS token, started_at, listed::float8 AS listed,
+          ended_at IS NOT NULL AS ended FROM ${id.listings} WHERE ${raw(isLeftovers)} FOR NO KEY UPDATE`
+      if (before === undefined) return Option.none()
+      const pass = before.ended ? yield* begin(session, now, before, plan) : before
+      if (pass === null) return Option.none()
+      const [range] = yield* sql<RangeRow>`
+        SELECT number, range_from, up_to, position FROM ${id.listingRanges}
+        WHERE ${raw(isLeftovers)} AND ended_at IS NULL
+          AND (claimed_until IS NULL OR claimed_until <= ${instant(now)}::timestamptz)
+        ORDER BY number LIMIT 1`
+      if (range === undefined) return Option.none()
+      const token = before.token + 1
+      yield* sql`UPDATE ${id.listings} SET token = ${token}::bigint WHERE ${raw(isLeftovers)}`
+      yield* sql`
+        UPDATE ${id.listingRanges} SET token = ${token}::bigint, claimed_until = ${instant(leaseUntil)}::timestamptz
+        WHERE ${raw(isLeftovers)} AND number = ${range.number}::int`
+      return Option.some<LeftoverScan>({
+        pass: pass.pass,
+        token,
+        startedAt: millis(pass.started_at),
+        from: range.range_from as ObjectKey | null,
+        upTo: range.up_to as ObjectKey | null,
+        after: range.position as ObjectKey | null
+      })
+    })
   )
 }
+
+/** The next pass, cut into ranges where there is much to list; null when it is not time. */
+const begin = Effect.fnUntraced(function* (
+  session: Session,
+  now: number,
+  before: PassRow,
+  plan: LeftoverPlan | null
+) {
+  const { sql, raw, id } = session
+  const isFirst = before.pass === 0
+  if (plan === null || !(isFirst || millis(before.started_at) <= now - plan.everyMillis)) return null
+  // The planner's estimate is good enough: it only decides how many may list at once.
+  const isCut = before.listed >= plan.cutFrom || (yield* estimate(session)) >= plan.cutFrom
+  const cuts = isCut ? plan.cuts : []
+  const pass = before.pass + 1
+  yield* sql`
+    UPDATE ${id.listings} SET pass = ${pass}::bigint, started_at = ${instant(now)}::timestamptz, ended_at = NULL,
+      listed = 0, unowned = 0 WHERE ${raw(isLeftovers)}`
+  yield* sql`DELETE FROM ${id.listingRanges} WHERE ${raw(isLeftovers)}`
+  yield* sql`
+    INSERT INTO ${id.listingRanges} (name, number, range_from, up_to, token)
+    SELECT 'leftovers', n, lag(c) OVER (ORDER BY n), c, 0 FROM (
+      SELECT c, n FROM unnest(${cuts}::text[]) WITH ORDINALITY AS t (c, n)
+      UNION ALL SELECT NULL, ${cuts.length + 1}::int) ends`
+  return { pass, started_at: new Date(now) }
+})
 
 /**
  * Where foreign writers are guarded against, the key may be one that they use again: it is buried with its locks held,
@@ -70,11 +127,13 @@ const journalGuarded = (
   session: Session,
   now: number,
   objects: Parameters<Leftovers["journal"]>[1],
-  notBefore: number
+  notBefore: number,
+  scan: LeftoverScan | undefined
 ) => {
   const { sql, id } = session
   return session.transaction(
     Effect.gen(function* () {
+      if (scan !== undefined && !(yield* isLeased(session, scan, "KEY SHARE"))) return []
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
       if ((yield* readTriggers(session)).length === 0) return yield* journal(session, now, objects, notBefore)
       const free = new Set(
@@ -130,33 +189,50 @@ const advance = (
   now: number,
   leaseUntil: number
 ) => {
-  const { sql, id } = session
-  const ended = to.after === null
-  const settled = ended
-    ? sql`ended_at = ${instant(now)}::timestamptz, claimed_until = NULL`
-    : sql`claimed_until = ${instant(leaseUntil)}::timestamptz`
-  return Effect.map(
-    sql`
-      UPDATE ${id.listings} SET position = ${to.after}::text, listed = ${to.listed}::bigint,
-        unowned = ${to.unowned}::bigint, ${settled}
-      WHERE ${leased(session, scan)} RETURNING 1 AS moved`,
-    (rows) => rows.length > 0
+  const { sql, raw, id } = session
+  const at = sql`${instant(now)}::timestamptz`
+  const settled =
+    to.after === null
+      ? sql`ended_at = ${at}, claimed_until = NULL`
+      : sql`claimed_until = ${instant(leaseUntil)}::timestamptz`
+  return session.transaction(
+    Effect.gen(function* () {
+      if (!(yield* isLeased(session, scan, "NO KEY UPDATE"))) return Option.none()
+      yield* sql`
+        UPDATE ${id.listingRanges} SET position = ${to.after}::text, ${settled}
+        WHERE ${raw(isLeftovers)} AND token = ${scan.token}::bigint`
+      const counts = yield* sql<LeftoverCounts>`
+        UPDATE ${id.listings} SET listed = listed + ${to.listed}::bigint, unowned = unowned + ${to.unowned}::bigint,
+          ended_at = CASE WHEN NOT EXISTS (
+            SELECT FROM ${id.listingRanges} WHERE ${raw(isLeftovers)} AND ended_at IS NULL) THEN ${at} END
+        WHERE ${raw(isLeftovers)} RETURNING listed::float8 AS listed, unowned::float8 AS unowned`
+      return Option.fromUndefinedOr(counts[0])
+    })
   )
 }
 
-const yieldLease = (session: Session, scan: LeftoverScan) =>
-  Effect.asVoid(
-    session.sql`UPDATE ${session.id.listings} SET claimed_until = NULL WHERE ${leased(session, scan)}`
-  )
-
-const withdraw = (session: Session, scan: LeftoverScan) => {
-  const { sql, id } = session
+const yieldLease = (session: Session, scan: LeftoverScan) => {
+  const { sql, raw, id } = session
   return session.transaction(
     Effect.gen(function* () {
-      const restarted = yield* sql`
-        UPDATE ${id.listings} SET position = NULL, listed = 0, unowned = 0, claimed_until = NULL
-        WHERE ${leased(session, scan)} RETURNING 1 AS restarted`
-      if (restarted.length === 0) return 0
+      if (!(yield* isLeased(session, scan, "NO KEY UPDATE"))) return
+      yield* sql`
+        UPDATE ${id.listingRanges} SET claimed_until = NULL
+        WHERE ${raw(isLeftovers)} AND token = ${scan.token}::bigint`
+    })
+  )
+}
+
+/** Waits for whoever journals for another range, and takes that back, too. */
+const withdraw = (session: Session, scan: LeftoverScan) => {
+  const { sql, raw, id } = session
+  return session.transaction(
+    Effect.gen(function* () {
+      if (!(yield* isLeased(session, scan, "UPDATE"))) return 0
+      yield* sql`UPDATE ${id.listings} SET listed = 0, unowned = 0 WHERE ${raw(isLeftovers)}`
+      yield* sql`
+        UPDATE ${id.listingRanges} SET position = NULL, ended_at = NULL, claimed_until = NULL
+        WHERE ${raw(isLeftovers)}`
       const withdrawn = yield* sql`
         DELETE FROM ${id.journal} WHERE object_key = ANY(ARRAY(
           SELECT object_key FROM ${id.journal}

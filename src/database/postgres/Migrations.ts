@@ -19,7 +19,7 @@ import { createManifests, isInstalled, registryMigrations } from "./RegistryTabl
 import { make, onProcessClock, qualified, quote, type Session, translate } from "./Session.ts"
 
 /** The version this program works with. */
-export const latestMigration = 6
+export const latestMigration = 7
 
 /** One lock for all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
@@ -65,7 +65,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
       "0003_writers_and_guards": createWritersAndGuards(session),
       "0004_foreign_writers": createForeignWriters(session),
       "0005_upload_sessions": createUploadSessions(session),
-      "0006_candidates": createCandidates(session)
+      "0006_candidates": createCandidates(session),
+      "0007_listing_ranges": createListingRanges(session)
     })
     if (options.registry !== true && !(yield* isInstalled(session))) return collector
     // A foreign key locks the table it refers to: it is not this that writers to blobs shall wait for.
@@ -315,5 +316,26 @@ const createCandidates = Effect.fnUntraced(function* (session: Session) {
        digest ${type}${collate} NOT NULL)`,
     `ALTER TABLE ${own("scans")} ADD COLUMN started_at timestamptz,
        ADD COLUMN wanted bigint NOT NULL DEFAULT 1, ADD COLUMN done bigint NOT NULL DEFAULT 0`
+  )
+})
+
+/** Where a listing stands, by ranges that collectors share. A pass that has not ended goes on as one range. */
+const createListingRanges = Effect.fnUntraced(function* (session: Session) {
+  const own = (table: string) => qualified(session.names.collectorSchema, table)
+  yield* statements(
+    session,
+    `CREATE TABLE ${own("listing_ranges")} (
+       name text NOT NULL REFERENCES ${own("listings")} (name),
+       number integer NOT NULL,
+       range_from text COLLATE "C",
+       up_to text COLLATE "C",
+       position text COLLATE "C",
+       token bigint NOT NULL,
+       ended_at timestamptz,
+       claimed_until timestamptz,
+       PRIMARY KEY (name, number))`,
+    `INSERT INTO ${own("listing_ranges")} (name, number, position, token)
+       SELECT name, 1, position, token FROM ${own("listings")} WHERE ended_at IS NULL`,
+    `ALTER TABLE ${own("listings")} DROP COLUMN position, DROP COLUMN claimed_until`
   )
 })

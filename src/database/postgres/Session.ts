@@ -44,6 +44,7 @@ export interface Identifiers {
   readonly scans: Statement.Fragment
   readonly pins: Statement.Fragment
   readonly listings: Statement.Fragment
+  readonly listingRanges: Statement.Fragment
   readonly breakers: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
@@ -93,6 +94,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       scans: own("scans"),
       pins: own("pins"),
       listings: own("listings"),
+      listingRanges: own("listing_ranges"),
       breakers: own("breakers"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),

@@ -1,7 +1,7 @@
 /** Objects that nothing knows: whose turn it is to list, and what is journaled; uploads in parts on their way to it. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { Database, type LeftoverScan } from "../../../src/database/Database.ts"
+import { Database, type LeftoverPlan, type LeftoverScan } from "../../../src/database/Database.ts"
 import {
   blobs,
   chunk,
@@ -22,16 +22,24 @@ const day = 24 * hour
 const leaseUntil = now + 5 * minute
 const verbs = Effect.map(Database, ({ leftovers }) => leftovers)
 
-const claim = (at = now, until = at + 5 * minute) =>
-  Effect.flatMap(verbs, (leftovers) => leftovers.claim(at, until, day))
+/** As of a store in which there is little to list. */
+const daily: LeftoverPlan = { everyMillis: day, cuts: [key(300), key(600)], cutFrom: 1000 }
+
+const claim = (at = now, until = at + 5 * minute, plan: LeftoverPlan | null = daily) =>
+  Effect.flatMap(verbs, (leftovers) => leftovers.claim(at, until, plan))
 /** A claim that is granted. */
-const take = (at = now, until = at + 5 * minute) => Effect.map(claim(at, until), Option.getOrThrow)
+const take = (at = now, until = at + 5 * minute, plan: LeftoverPlan | null = daily) =>
+  Effect.map(claim(at, until, plan), Option.getOrThrow)
 
 /** What a scan says but its lease. */
 const standing = ({ token: _, ...rest }: LeftoverScan) => rest
-const fresh = { pass: 1, startedAt: now, after: null, listed: 0, unowned: 0 }
-const halfway = { after: key(500), listed: 1000, unowned: 7 }
-const end = { after: null, listed: 1500, unowned: 8 }
+const fresh = { pass: 1, startedAt: now, from: null, upTo: null, after: null }
+const page = { listed: 500, unowned: 4 }
+const halfway = { after: key(500), ...page }
+const end = { after: null, listed: 300, unowned: 0 }
+/** Of a pass. */
+const none = { listed: 0, unowned: 0 }
+const counted = (listed: number, unowned: number) => Option.some({ listed, unowned })
 
 const found = (n: number | string, sizeBytes = 3) => ({ key: key(n), sizeBytes })
 const leftover = (n: number, change: Parameters<typeof dead>[1] = {}) =>
@@ -54,9 +62,13 @@ const whoseTurn = (promised: Promised): void => {
       Effect.gen(function* () {
         const { advance } = yield* verbs
         const first = yield* take()
-        assert.isTrue(yield* advance(first, end, now + hour, leaseUntil))
+        assert.deepStrictEqual(yield* advance(first, end, now + hour, leaseUntil), counted(300, 0))
         assert.isTrue(Option.isNone(yield* claim(now + day - 1)))
-        assert.deepStrictEqual(standing(yield* take(now + day)), { ...fresh, pass: 2, startedAt: now + day })
+        assert.isTrue(Option.isNone(yield* claim(now + day, now + 2 * day, null)), "none was wanted")
+        const second = yield* take(now + day)
+        assert.deepStrictEqual(standing(second), { ...fresh, pass: 2, startedAt: now + day })
+        const counts = yield* advance(second, end, now + day + hour, leaseUntil)
+        assert.deepStrictEqual(counts, counted(300, 0), "each pass counts for itself")
       })
     )
 
@@ -64,20 +76,22 @@ const whoseTurn = (promised: Promised): void => {
       Effect.gen(function* () {
         const { advance } = yield* verbs
         yield* advance(yield* take(), halfway, now, leaseUntil)
-        const again = yield* take(now + 30 * day)
-        assert.deepStrictEqual(standing(again), { ...fresh, ...halfway })
+        const again = yield* take(now + 30 * day, now + 31 * day, null)
+        assert.deepStrictEqual(standing(again), { ...fresh, after: key(500) })
       })
     )
   })
 
   describe("leftovers.advance", () => {
-    promised("moves the scan on and renews its lease", () =>
+    promised("moves the scan on, renews its lease, and adds to the counts of the pass", () =>
       Effect.gen(function* () {
         const { advance } = yield* verbs
         const scan = yield* take()
-        assert.isTrue(yield* advance(scan, halfway, now + minute, now + hour))
+        assert.deepStrictEqual(yield* advance(scan, halfway, now + minute, now + hour), counted(500, 4))
         assert.isTrue(Option.isNone(yield* claim(now + hour - 1)))
-        assert.deepStrictEqual(standing(yield* take(now + hour)), { ...fresh, ...halfway })
+        const next = yield* take(now + hour)
+        assert.deepStrictEqual(standing(next), { ...fresh, after: key(500) })
+        assert.deepStrictEqual(yield* advance(next, halfway, now, leaseUntil), counted(1000, 8))
       })
     )
 
@@ -86,15 +100,22 @@ const whoseTurn = (promised: Promised): void => {
         const leftovers = yield* verbs
         const lost = yield* take()
         const holder = yield* take(leaseUntil)
-        assert.isFalse(yield* leftovers.advance(lost, end, now, leaseUntil))
-        assert.isTrue(yield* leftovers.advance(holder, halfway, leaseUntil, now + hour))
-        assert.isFalse(yield* leftovers.advance(lost, end, now, leaseUntil))
+        const refused = (scan: LeftoverScan) =>
+          Effect.map(leftovers.advance(scan, end, now, leaseUntil), (counts) => {
+            assert.isTrue(Option.isNone(counts))
+          })
+        yield* refused(lost)
+        assert.deepStrictEqual(
+          yield* leftovers.advance(holder, halfway, leaseUntil, now + hour),
+          counted(500, 4)
+        )
+        yield* refused(lost)
         yield* leftovers.yield(holder)
-        assert.isFalse(yield* leftovers.advance(holder, end, now, leaseUntil))
+        yield* refused(holder)
         const last = yield* take(now + hour)
-        assert.deepStrictEqual(standing(last), { ...fresh, ...halfway })
-        assert.isTrue(yield* leftovers.advance(last, end, now + hour, leaseUntil))
-        assert.isFalse(yield* leftovers.advance(last, halfway, now + hour, leaseUntil))
+        assert.deepStrictEqual(standing(last), { ...fresh, after: key(500) })
+        assert.deepStrictEqual(yield* leftovers.advance(last, end, now + hour, leaseUntil), counted(800, 4))
+        yield* refused(last)
         assert.strictEqual((yield* take(now + day)).pass, 2)
       })
     )
@@ -102,7 +123,8 @@ const whoseTurn = (promised: Promised): void => {
     promised("goes on while nobody else has taken the scan, even past the end of the lease", () =>
       Effect.gen(function* () {
         const { advance } = yield* verbs
-        assert.isTrue(yield* advance(yield* take(), halfway, now + day, now + day + hour))
+        const counts = yield* advance(yield* take(), halfway, now + day, now + day + hour)
+        assert.deepStrictEqual(counts, counted(500, 4))
       })
     )
   })
@@ -115,7 +137,7 @@ const whoseTurn = (promised: Promised): void => {
         yield* leftovers.advance(scan, halfway, now, leaseUntil)
         yield* leftovers.yield(scan)
         const next = yield* take(now + 1)
-        assert.deepStrictEqual(standing(next), { ...fresh, ...halfway })
+        assert.deepStrictEqual(standing(next), { ...fresh, after: key(500) })
         yield* leftovers.yield(scan)
         assert.isTrue(Option.isNone(yield* claim(now + 2)))
       })
@@ -138,7 +160,12 @@ const whoseTurn = (promised: Promised): void => {
         yield* leftovers.advance(scan, halfway, now, leaseUntil)
         assert.strictEqual(yield* leftovers.withdraw(scan), 2)
         assert.deepStrictEqual((yield* rows).journal, others)
-        assert.deepStrictEqual(standing(yield* take(now + 1)), fresh, "number and beginning stay")
+        const anew = yield* take(now + 1)
+        assert.deepStrictEqual(standing(anew), fresh, "number and beginning stay")
+        assert.deepStrictEqual(
+          yield* leftovers.advance(anew, { after: key(1), ...none }, now, now),
+          counted(0, 0)
+        )
       })
     )
 
@@ -150,7 +177,92 @@ const whoseTurn = (promised: Promised): void => {
         const holder = yield* take(leaseUntil)
         assert.strictEqual(yield* leftovers.withdraw(lost), 0)
         assert.deepStrictEqual((yield* rows).journal, [leftover(1)])
-        assert.isTrue(yield* leftovers.advance(holder, halfway, leaseUntil, now + hour))
+        const counts = yield* leftovers.advance(holder, halfway, leaseUntil, now + hour)
+        assert.deepStrictEqual(counts, counted(500, 4))
+      })
+    )
+  })
+}
+
+/** Of a store with much to list. */
+const shared: LeftoverPlan = { ...daily, cutFrom: 0 }
+const ranges = [
+  { from: null, upTo: key(300) },
+  { from: key(300), upTo: key(600) },
+  { from: key(600), upTo: null }
+]
+
+const sharing = (promised: Promised): void => {
+  describe("a pass that is cut", () => {
+    promised("is leased range by range, which together are all keys, and ends with the last of them", () =>
+      Effect.gen(function* () {
+        const { advance } = yield* verbs
+        const taken = [
+          yield* take(now, leaseUntil, shared),
+          yield* take(now, leaseUntil, shared),
+          yield* take(now, leaseUntil, null)
+        ]
+        assert.deepStrictEqual(
+          taken.map(standing),
+          ranges.map((range) => ({ ...fresh, ...range }))
+        )
+        assert.strictEqual(new Set(taken.map(({ token }) => token)).size, 3)
+        assert.isTrue(Option.isNone(yield* claim(now, leaseUntil, shared)))
+        let expected = 0
+        for (const scan of taken) {
+          yield* advance(scan, { after: scan.upTo ?? key(900), ...page }, now, leaseUntil)
+          expected += 500
+          const counts = yield* advance(scan, { after: null, ...none }, now, leaseUntil)
+          assert.deepStrictEqual(counts, counted(expected, (expected / 500) * 4))
+        }
+        assert.isTrue(Option.isNone(yield* claim(now + day - 1, now + day, shared)))
+        const next = yield* take(now + day, now + 2 * day, shared)
+        assert.deepStrictEqual(standing(next), { ...fresh, ...ranges[0], pass: 2, startedAt: now + day })
+      })
+    )
+
+    promised("is one that is expected to be long: as the pass before it", () =>
+      Effect.gen(function* () {
+        const { advance } = yield* verbs
+        const first = yield* take()
+        assert.deepStrictEqual(standing(first), fresh, "nothing is known yet")
+        yield* advance(first, { after: null, listed: 1000, unowned: 0 }, now, leaseUntil)
+        const second = yield* take(now + day)
+        assert.deepStrictEqual([second.from, second.upTo], [null, key(300)])
+      })
+    )
+
+    promised("goes on with the range that was given up, where it stood", () =>
+      Effect.gen(function* () {
+        const leftovers = yield* verbs
+        const [one, two] = [yield* take(now, leaseUntil, shared), yield* take(now, leaseUntil, shared)]
+        yield* leftovers.advance(two, { after: key(400), ...page }, now, leaseUntil)
+        yield* leftovers.yield(two)
+        const again = yield* take(now, leaseUntil, null)
+        assert.deepStrictEqual(standing(again), { ...standing(two), after: key(400) })
+        assert.isTrue(Option.isSome(yield* leftovers.advance(one, halfway, now, leaseUntil)))
+      })
+    )
+
+    promised("that is withdrawn ends every lease, and nothing more is journaled for one", () =>
+      Effect.gen(function* () {
+        const leftovers = yield* verbs
+        const [one, two] = [yield* take(now, leaseUntil, shared), yield* take(now, leaseUntil, shared)]
+        yield* leftovers.advance(two, { after: key(400), ...page }, now, leaseUntil)
+        assert.deepStrictEqual(yield* leftovers.journal(now, [found(350)], now + hour, two), [key(350)])
+        assert.strictEqual(yield* leftovers.withdraw(one), 1)
+        assert.deepStrictEqual(yield* leftovers.journal(now, [found(450)], now + hour, two), [])
+        assert.isTrue(Option.isNone(yield* leftovers.advance(two, halfway, now, leaseUntil)))
+        assert.deepStrictEqual((yield* rows).journal, [])
+        const anew = [
+          yield* take(now, leaseUntil, null),
+          yield* take(now, leaseUntil, null),
+          yield* take(now, leaseUntil, null)
+        ]
+        assert.deepStrictEqual(
+          anew.map(standing),
+          ranges.map((range) => ({ ...fresh, ...range }))
+        )
       })
     )
   })
@@ -276,6 +388,7 @@ const inParts = (promised: Promised): void => {
 
 export const leftovers = (promised: Promised): void => {
   whoseTurn(promised)
+  sharing(promised)
   journaling(promised)
   inParts(promised)
 }

@@ -1,11 +1,16 @@
 /** A key that is published while the database is asked whether anything owns it: no moment in which it seems nobody's. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
+import type { LeftoverPlan } from "../../../src/database/Database.ts"
+import type { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import type { Server } from "../../support/Databases.ts"
 import { artifact, digest, hour, intent, minute, now } from "../contract/samples.ts"
-import { type Arena, arena, before } from "./arena.ts"
+import { type Arena, arena, before, later } from "./arena.ts"
 
 const object = { key: intent(1).key, sizeBytes: 1 }
+/** Of a store with little to list, and with much. */
+const whole: LeftoverPlan = { everyMillis: hour, cuts: [intent(2).key], cutFrom: 1000 }
+const cut: LeftoverPlan = { ...whole, cutFrom: 0 }
 const upload = { key: intent(1).key, digest: digest(1), sizeBytes: 1, references: [artifact("a", 1)] }
 
 /** Keys that are dead and alive at once. */
@@ -95,7 +100,7 @@ const sharing = (server: Server): void => {
       const four = yield* Effect.all([a.process(), a.process(), a.process(), a.process()])
       for (const at of [now, now + minute]) {
         const claims = yield* Effect.all(
-          four.map(({ leftovers }) => leftovers.claim(at, at + minute, hour)),
+          four.map(({ leftovers }) => leftovers.claim(at, at + minute, whole)),
           { concurrency: "unbounded" }
         )
         assert.lengthOf(claims.filter(Option.isSome), 1)
@@ -103,11 +108,54 @@ const sharing = (server: Server): void => {
     })
   )
 
+  it.live("each of four collectors that ask at once gets a range of its own, while there are any", () =>
+    Effect.gen(function* () {
+      const a = yield* arena(server)
+      const four = yield* Effect.all([a.process(), a.process(), a.process(), a.process()])
+      const claims = yield* Effect.all(
+        four.map(({ leftovers }) => leftovers.claim(now, now + minute, cut)),
+        { concurrency: "unbounded" }
+      )
+      const begins = claims.flatMap((claim) => (Option.isSome(claim) ? [claim.value.from] : []))
+      assert.sameMembers(begins, [null, intent(2).key])
+    })
+  )
+
+  for (const [when, isJournaled] of [
+    ["before the pass is withdrawn is taken back with it", true],
+    ["after the pass was withdrawn is not journaled", false]
+  ] as const) {
+    it.live(`what another range's collector journals ${when}`, () =>
+      Effect.gen(function* () {
+        const a = yield* arena(server)
+        const [one, two] = [yield* a.process(), yield* a.process()]
+        const claim = ({ leftovers }: typeof one) =>
+          Effect.map(leftovers.claim(now, now + minute, cut), Option.getOrThrow)
+        const [first, second] = [yield* claim(one), yield* claim(two)]
+        const journaled: Array<string> = []
+        const journaling = Effect.map(two.leftovers.journal(now, [object], now + hour, second), (keys) =>
+          journaled.push(...keys)
+        )
+        const withdrawing = Effect.asVoid(one.leftovers.withdraw(first))
+        // The one that comes second waits for the other, which has its lock and has not committed.
+        const [leads, follows, statement] = isJournaled
+          ? [journaling, withdrawing, /INSERT INTO "artifact_gc"\."journal"/]
+          : [withdrawing, journaling, /UPDATE "artifact_gc"\."listing_ranges"/]
+        const following = later<unknown, DatabaseError>(follows)
+        yield* Effect.asVoid(leads).pipe(before(statement, Effect.andThen(following.start, a.waiting())))
+        yield* following.outcome
+        assert.deepStrictEqual(journaled, isJournaled ? [object.key] : [])
+        assert.deepStrictEqual((yield* a.tables.rows).journal, [])
+        assert.strictEqual(yield* a.deadlocks, 0)
+      })
+    )
+  }
+
   it.live("taking back passes over what somebody is about to delete, and takes it the next time", () =>
     Effect.gen(function* () {
       const a = yield* arena(server)
       const [one, two] = [yield* a.process(), yield* a.process()]
-      const scan = Option.getOrThrow(yield* one.leftovers.claim(now, now + minute, hour))
+      const scan = Option.getOrThrow(yield* one.leftovers.claim(now, now + minute, whole))
       yield* one.leftovers.journal(now, [object], now + hour)
       // Somebody else is about to delete it: passed over, not waited for.
       const holder = yield* a.session
@@ -115,7 +163,7 @@ const sharing = (server: Server): void => {
       yield* holder("SELECT FROM artifact_gc.journal FOR UPDATE")
       assert.strictEqual(yield* one.leftovers.withdraw(scan), 0)
       yield* holder("ROLLBACK")
-      const next = Option.getOrThrow(yield* two.leftovers.claim(now, now + minute, hour))
+      const next = Option.getOrThrow(yield* two.leftovers.claim(now, now + minute, whole))
       assert.strictEqual(yield* two.leftovers.withdraw(next), 1)
       assert.deepStrictEqual((yield* a.tables.rows).journal, [])
     })
