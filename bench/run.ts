@@ -16,11 +16,12 @@ import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
 import { question as idle } from "./Idle.ts"
 import { question as list } from "./List.ts"
+import { question as purge } from "./Purge.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep, find, list, idle, upload]
+const questions: ReadonlyArray<Question> = [sweep, find, purge, list, idle, upload]
 
 const usage = () =>
   [
