@@ -7,15 +7,10 @@
  */
 
 import type { Effort } from "./harness/Contender.ts"
+import { insistNoticed } from "./harness/Control.ts"
 import { type Dataset, load } from "./harness/Dataset.ts"
-import {
-  type Answer,
-  type Bench,
-  type Figure,
-  Insufficient,
-  insist,
-  type Question
-} from "./harness/Question.ts"
+import { type Answer, type Bench, type Figure, insist, type Question } from "./harness/Question.ts"
+import { insistSame } from "./harness/Recorder.ts"
 import type { BaselineOutcome } from "./sweep/Baseline.ts"
 import {
   besideStandIn,
@@ -122,47 +117,29 @@ const rehearse = async (bench: Bench): Promise<number> => {
   const settings = { ...defaults, scanPage: 500, batch: 400, records: true }
   try {
     await dataset.fresh()
-    const noticed = await dataset.verify("nobody").then(
-      () => false,
-      (error: unknown) => error instanceof Insufficient
-    )
-    insist(noticed, "the verification did not notice that nothing had been swept")
+    await insistNoticed("that nothing had been swept", () => dataset.verify("nobody"))
     const floor = await perform(silent, dataset, "floor", settings, onStore)
     const sweep = await perform(silent, dataset, "sweep", settings, onStore)
     await perform(silent, dataset, "sweep", settings, besideStandIn)
     for (const place of [onStore, besideStandIn]) {
       await performBaseline(silent, dataset, { ...settings, sample: 10 }, place)
     }
-    return insistSameStatements(floor.outcome.statements, sweep.outcome.statements)
+    return insistSame(
+      "sweep",
+      "bench/sweep/Statements.ts",
+      { floor: floor.outcome.statements, measured: sweep.outcome.statements },
+      askedMoreMax
+    )
   } finally {
     await dataset.drop()
   }
 }
 
 /**
- * The floor executes nothing that the sweep does not execute as often, and the sweep nothing else more than twice: its
- * guards, its other phases and its closing count ask everything once, and the server's clock a second time.
+ * A sweep's guards, its other phases and its closing count ask everything once, and the server's clock a second time. Three
+ * phases ask for their breakers in the same words, the first and the last of them once more than the floor.
  */
-const insistSameStatements = (
-  floor: Readonly<Record<string, number>>,
-  sweep: Readonly<Record<string, number>>
-): number => {
-  const difference = (statement: string) => (sweep[statement] ?? 0) - (floor[statement] ?? 0)
-  const drifted = Object.keys({ ...floor, ...sweep }).filter((statement) => {
-    const more = difference(statement)
-    // Three phases ask for their breakers in the same words, the first and the last of them once more than the floor.
-    return more < 0 || more > (statement.includes("artifact_gc.breakers") ? 4 : 2)
-  })
-  const lines = drifted.map(
-    (statement) => `  sweep ${sweep[statement] ?? 0}, floor ${floor[statement] ?? 0}: ${statement}`
-  )
-  insist(
-    drifted.length === 0,
-    `bench/sweep/Statements.ts and the collector no longer execute the same statements as often:\n${lines.join("\n")}`
-  )
-  insist(Object.keys(floor).length > 0, "the floor executed no statement")
-  return Object.values(floor).reduce((sum, count) => sum + count, 0)
-}
+const askedMoreMax = (statement: string) => (statement.includes("artifact_gc.breakers") ? 4 : 2)
 
 /** Megabytes are millions of bytes. */
 const megabytes = (bytes: number) => bytes / 1e6

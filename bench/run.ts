@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process"
 import { constants } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { question as find } from "./Find.ts"
 import { check, Insufficient, type Question } from "./harness/Question.ts"
 import * as Report from "./harness/Report.ts"
 import * as Repository from "./harness/Repository.ts"
@@ -16,11 +17,12 @@ import * as Servers from "./harness/Servers.ts"
 import { question as idle } from "./Idle.ts"
 import { question as list } from "./List.ts"
 import { question as memory } from "./Memory.ts"
+import { question as purge } from "./Purge.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep, memory, list, idle, upload]
+const questions: ReadonlyArray<Question> = [sweep, find, purge, memory, list, idle, upload]
 
 const usage = () =>
   [

@@ -29,6 +29,12 @@ export interface Dataset {
     gone: ReadonlySet<string>,
     deleted: ReadonlySet<string>
   ) => Promise<void>
+  /** The same of rows alone, when nobody was to touch an object: that exactly the orphans have lost theirs. */
+  readonly verifyRows: (who: string) => Promise<void>
+  /** That exactly these digests have. */
+  readonly verifyRowsGone: (who: string, digests: ReadonlyArray<string>) => Promise<void>
+  /** That the collector remembers nothing. */
+  readonly verifySettled: (who: string) => Promise<void>
   /** Removes all traces from servers that others use too. */
   readonly drop: () => Promise<void>
 }
@@ -91,6 +97,9 @@ export const load = async (
       await catalogue.verifyGone(who, [...gone])
       verifyDeleted(who, deleted, (index) => gone.has(blobs.at(index).digest))
     },
+    verifyRows: catalogue.verifySwept,
+    verifyRowsGone: catalogue.verifyGone,
+    verifySettled: catalogue.verifySettled,
     drop: async () => {
       if (!s3.isThrowAway) {
         log("tidying up")

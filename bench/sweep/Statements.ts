@@ -16,7 +16,7 @@ export class Sql {
   }
 }
 
-const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unknown>): Sql => {
+export const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unknown>): Sql => {
   const parts: Array<string> = [strings[0] ?? ""]
   const parameters: Array<unknown> = []
   const append = (text: string) => parts.push((parts.pop() ?? "") + text)
@@ -70,7 +70,7 @@ const within = ({ after, upTo }: Slice, column: "r.digest" | "p.digest" | "b.dig
   return sql` ${lower} ${upper}`
 }
 
-const unreferenced = (bound: (column: "r.digest" | "p.digest") => Sql) => sql`
+export const unreferenced = (bound: (column: "r.digest" | "p.digest") => Sql) => sql`
   (NOT EXISTS (SELECT FROM public.artifacts r WHERE r.digest = b.digest${bound("r.digest")})
    AND NOT EXISTS (SELECT FROM public.local_files r WHERE r.digest = b.digest${bound("r.digest")})
    AND NOT EXISTS (SELECT FROM artifact_gc.pins p WHERE p.digest = b.digest${bound("p.digest")}))`
@@ -85,6 +85,12 @@ export const find = (slice: Slice) => sql`
   JOIN public.blobs b ON b.digest = u.digest
   LEFT JOIN artifact_gc.orphans o ON o.digest = u.digest
   ORDER BY u.digest`
+
+/** What the simplest collector asks: every orphan at once. */
+export const antiJoin = sql`
+  SELECT digest, object_key FROM blobs b
+  WHERE NOT EXISTS (SELECT FROM artifacts r WHERE r.digest = b.digest)
+    AND NOT EXISTS (SELECT FROM local_files r WHERE r.digest = b.digest)`
 
 /** Names the floor as the sweep that condemns, if it condemned any. */
 const sweep = "floor"
