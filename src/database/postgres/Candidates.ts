@@ -37,8 +37,8 @@ const review = (session: Session, catalog: Catalog, now: number, limit: number) 
   return session.transaction(
     Effect.gen(function* () {
       const page = yield* sql<{ id: string; digest: string }>`
-        SELECT id::text AS id, digest::text AS digest FROM ${id.candidates}
-        ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+        SELECT c.id::text AS id, c.digest::text AS digest FROM ${id.candidates} c
+        ORDER BY c.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
       if (page.length === 0) return { candidates: 0, orphans: 0 } satisfies Reviewed
       const digests = [...new Set(page.map((row) => row.digest))]
       // A statement of its own: its snapshot shows what was committed with the candidates that were read. An older
