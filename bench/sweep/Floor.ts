@@ -17,6 +17,7 @@ const scan = async (query: Query, connection: Connection, { scanPage }: Task) =>
   let firstPass: number | null = null
   while (true) {
     await query(connection, Statements.begin)
+    await query(connection, Statements.byIndex)
     const [at] = await query(connection, Statements.lockScan(firstPass))
     if (at === undefined || at.done === true) break
     firstPass ??= Number(at.pass)
@@ -32,7 +33,10 @@ const scan = async (query: Query, connection: Connection, { scanPage }: Task) =>
 
 /** Everything was condemned long ago, so nothing new is. */
 const mark = async (query: Query, connection: Connection, slice: Statements.Slice) => {
+  await query(connection, Statements.begin)
+  await query(connection, Statements.byIndex)
   const orphans = await query(connection, Statements.find(slice))
+  await query(connection, Statements.commit)
   const seen = orphans.map(({ digest }) => digest as string)
   const now = new Date()
   await query(connection, Statements.begin)

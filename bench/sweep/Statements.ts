@@ -37,6 +37,11 @@ export const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unkn
 export const begin = sql`BEGIN ISOLATION LEVEL READ COMMITTED`
 export const commit = sql`COMMIT`
 
+/** What every transaction begins with that finds by ranges of indexes. */
+export const byIndex = sql`
+  SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`
+
 /** `firstPass` is null at the first slice. */
 export const lockScan = (firstPass: number | null) =>
   firstPass === null
@@ -82,8 +87,8 @@ export const find = (slice: Slice) => sql`
   SELECT b.digest::text AS digest, coalesce(b.size_bytes, 0)::float8 AS size_bytes,
     greatest(b.created_at, b.last_used_at)::timestamptz AS used_at, o.seen_at, o.condemned_at
   FROM unreferenced u
-  JOIN public.blobs b ON b.digest = u.digest
-  LEFT JOIN artifact_gc.orphans o ON o.digest = u.digest
+  CROSS JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = u.digest OFFSET 0) b
+  LEFT JOIN LATERAL (SELECT * FROM artifact_gc.orphans o WHERE o.digest = u.digest OFFSET 0) o ON true
   ORDER BY u.digest`
 
 /** What the simplest collector asks: every orphan at once. */
