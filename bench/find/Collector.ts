@@ -12,7 +12,7 @@ keepHeapSmall()
 const pass = Effect.fnUntraced(function* (scanPage: number) {
   const { orphans } = yield* Database
   const { add, took, found, slowestMillis } = tally()
-  /** Each of the two verbs is one statement. */
+  /** Each of the two verbs is one statement, and the settings before it. */
   const timed = Effect.fnUntraced(function* <A, E>(statement: Effect.Effect<A, E>) {
     const began = performance.now()
     const answer = yield* statement

@@ -2,6 +2,7 @@
 import { compete } from "../harness/Contender.ts"
 import { connect } from "../harness/Postgres.ts"
 import { recorder } from "../harness/Recorder.ts"
+import { querying } from "../sweep/Purge.ts"
 import * as Statements from "../sweep/Statements.ts"
 import { type Pass, type Task, tally } from "./Task.ts"
 
@@ -9,10 +10,14 @@ await compete<Task, Pass>(async ({ databaseUrl, scanPage, records }) => {
   const database = await connect(databaseUrl)
   const { executed, statements } = recorder(records)
   const { add, took, found, slowestMillis } = tally()
-  const query = async ({ text, parameters }: Statements.Sql) => {
-    executed(text)
+  const onAny = querying(executed)
+  /** In a transaction of its own, as the collector asks. */
+  const query = async (statement: Statements.Sql) => {
     const began = performance.now()
-    const rows = await database.query(text, parameters)
+    await onAny(database, Statements.begin)
+    await onAny(database, Statements.byIndex)
+    const rows = await onAny(database, statement)
+    await onAny(database, Statements.commit)
     took(performance.now() - began)
     return rows
   }

@@ -3,7 +3,7 @@ import { compete } from "../harness/Contender.ts"
 import { connect } from "../harness/Postgres.ts"
 import { recorder } from "../harness/Recorder.ts"
 import { querying } from "../sweep/Purge.ts"
-import { begin, commit, type Sql } from "../sweep/Statements.ts"
+import { begin, byIndex, commit, type Sql } from "../sweep/Statements.ts"
 import * as Statements from "./ReviewStatements.ts"
 import { type Review, type Task, tally } from "./Task.ts"
 
@@ -15,6 +15,7 @@ await compete<Task, Review>(async ({ databaseUrl, scanPage, records }) => {
 
   const reviewPage = async (): Promise<number> => {
     await query(begin)
+    await query(byIndex)
     const page = await query(Statements.candidates(scanPage))
     if (page.length > 0) {
       const digests = [...new Set(page.map(({ digest }) => digest as string))]
@@ -36,7 +37,10 @@ await compete<Task, Review>(async ({ databaseUrl, scanPage, records }) => {
     let after: string | null = null
     let more: boolean
     do {
+      await query(begin)
+      await query(byIndex)
       const page = await query(Statements.sighted(after, scanPage))
+      await query(commit)
       for (const { digest, is_orphan } of page) if (is_orphan === true) add(digest as string)
       after = (page.at(-1)?.digest as string | undefined) ?? null
       more = page.length === scanPage

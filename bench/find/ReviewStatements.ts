@@ -4,16 +4,17 @@
  */
 import { type Sql, sql, unreferenced } from "../sweep/Statements.ts"
 
-const isUnreferenced = unreferenced(() => sql``)
+const isUnreferenced = unreferenced(() => sql` OFFSET 0`)
 
 export const candidates = (limit: number): Sql => sql`
-  SELECT id::text AS id, digest::text AS digest FROM artifact_gc.candidates
-  ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+  SELECT c.id::text AS id, c.digest::text AS digest FROM artifact_gc.candidates c
+  ORDER BY c.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
 
 export const sight = (now: Date, digests: ReadonlyArray<string>): Sql => sql`
   INSERT INTO artifact_gc.orphans AS o (digest, seen_at)
-  SELECT b.digest, ${now}::timestamptz FROM public.blobs b
-  WHERE b.digest = ANY(${digests}::text[]::text[]) AND ${isUnreferenced}
+  SELECT b.digest, ${now}::timestamptz FROM unnest(${digests}::text[]::text[]) AS c (digest)
+  CROSS JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = c.digest OFFSET 0) b
+  WHERE ${isUnreferenced}
   ORDER BY b.digest
   ON CONFLICT (digest) DO UPDATE SET seen_at = EXCLUDED.seen_at, condemned_at = NULL, sweep = NULL
   RETURNING 1 AS sighted`
@@ -28,5 +29,6 @@ export const sighted = (after: string | null, limit: number): Sql => sql`
   SELECT p.digest::text AS digest, coalesce(b.size_bytes, 0)::float8 AS size_bytes,
     greatest(b.created_at, b.last_used_at)::timestamptz AS used_at, p.seen_at, p.condemned_at,
     b.digest IS NOT NULL AND ${isUnreferenced} AS is_orphan
-  FROM page p LEFT JOIN public.blobs b ON b.digest = p.digest
+  FROM page p
+  LEFT JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = p.digest OFFSET 0) b ON true
   ORDER BY p.digest`
