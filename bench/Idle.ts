@@ -3,11 +3,11 @@
  * not depend on the size, and beside scanning everything. And what does watching cost those who change references?
  */
 import { randomBytes } from "node:crypto"
+import { create, watch } from "./harness/BigCatalogue.ts"
 import { measure } from "./harness/Contender.ts"
 import { type Connection, withConnection } from "./harness/Postgres.ts"
 import { type Answer, type Bench, insist, type Question } from "./harness/Question.ts"
 import * as StandIn from "./harness/StandIn.ts"
-import { create, watch } from "./idle/Catalogue.ts"
 import type { SweepsOutcome, SweepsTask } from "./idle/Sweeps.ts"
 
 /** Nobody notices so little, and it may be done every minute. */
@@ -37,11 +37,12 @@ export const question: Question = {
     insist(blobs >= 20 * runs * (single + bulk), "there are too few blobs for so many deletions")
     const id = randomBytes(4).toString("hex")
     const names = { big: `artifact_gc_idle_${id}`, small: `artifact_gc_idle_small_${id}` }
+    const shape = (count: number) => ({ seed: bench.seed, blobs: count, orphanEvery: null })
     const store = await StandIn.start(bench.servers.s3)
     try {
       bench.log(`writing ${blobs} blobs and as many references`)
-      const big = await create(bench.servers.databaseUrl, names.big, blobs)
-      const small = await create(bench.servers.databaseUrl, names.small, smallBlobs)
+      const big = await create(bench.servers.databaseUrl, names.big, shape(blobs))
+      const small = await create(bench.servers.databaseUrl, names.small, shape(smallBlobs))
       const scanned = await sweeping(bench, big, store, 1)
       insist(scanned.seen[0] === blobs, `a scan saw ${scanned.seen[0]} of ${blobs} blobs`)
       bench.log(`a scan took ${((scanned.millis[0] ?? 0) / 1000).toFixed(1)} s`)

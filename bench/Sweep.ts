@@ -6,31 +6,27 @@
  * orphans must be gone. See README.md for what this leaves out.
  */
 
-import { type Effort, measure } from "./harness/Contender.ts"
+import type { Effort } from "./harness/Contender.ts"
+import { insistNoticed } from "./harness/Control.ts"
 import { type Dataset, load } from "./harness/Dataset.ts"
+import { type Answer, type Bench, type Figure, insist, type Question } from "./harness/Question.ts"
+import { insistSame } from "./harness/Recorder.ts"
+import type { BaselineOutcome } from "./sweep/Baseline.ts"
 import {
-  type Answer,
-  type Bench,
-  type Figure,
-  Insufficient,
-  insist,
-  type Question
-} from "./harness/Question.ts"
-import * as StandIn from "./harness/StandIn.ts"
-import type { BaselineOutcome, BaselineTask } from "./sweep/Baseline.ts"
-import type { Outcome, Task } from "./sweep/Task.ts"
+  besideStandIn,
+  defaults,
+  onStore,
+  type Pair,
+  type Place,
+  perform,
+  performBaseline,
+  settingsFor,
+  type Trio
+} from "./sweep/Contest.ts"
+import type { Outcome } from "./sweep/Task.ts"
 
 /** What a container of 256 MB has room for. */
 const rssMegabytesMax = 200
-
-/** The collector's defaults (GC_SCAN_PAGE, GC_BATCH, GC_DELETE_CONCURRENCY). */
-const defaults = { scanPage: 10_000, batch: 1000, concurrency: 8, maxDeletes: 1_000_000 }
-
-const contenders = {
-  floor: new URL("./sweep/Floor.js", import.meta.url),
-  sweep: new URL("./sweep/Collector.js", import.meta.url),
-  baseline: new URL("./sweep/Baseline.js", import.meta.url)
-}
 
 export const question: Question = {
   name: "sweep",
@@ -58,7 +54,7 @@ export const question: Question = {
       for (let run = 1; run <= runs; run++) {
         rounds.push({
           real: real === 0 ? null : await roundOnStore(bench, dataset, run, sample),
-          beside: await roundBeside(bench, dataset, run)
+          beside: await roundBeside(bench, dataset, run, sample)
         })
       }
       return answer({ blobs, orphans, runs, sample, real, seed }, rounds, executions)
@@ -68,20 +64,10 @@ export const question: Question = {
   }
 }
 
-/** Floor and sweep, once each under the same conditions. */
-interface Pair {
-  readonly floor: Effort<Outcome>
-  readonly sweep: Effort<Outcome>
-}
-
 interface Round {
-  readonly real: RealRound | null
+  readonly real: Trio | null
   /** Beside a store that answers at once. */
-  readonly beside: Pair
-}
-
-interface RealRound extends Pair {
-  readonly baseline: Effort<BaselineOutcome>
+  readonly beside: Trio
 }
 
 /** Floor and sweep take turns at being first. */
@@ -91,82 +77,31 @@ const pair = async (run: number, one: (who: keyof Pair) => Promise<Effort<Outcom
   return { floor: first ?? (await one("floor")), sweep }
 }
 
-const settingsFor = ({ shape }: Dataset): Settings => ({
-  ...defaults,
-  maxDeletes: Math.max(defaults.maxDeletes, shape.orphans + 1),
-  records: false
-})
-
 const seconds = ({ millis }: { readonly millis: number }) => `${(millis / 1000).toFixed(1)} s`
 
-const roundOnStore = async (
+const roundOnStore = (bench: Bench, dataset: Dataset, run: number, sample: number): Promise<Trio> =>
+  round(bench, dataset, run, sample, onStore, "")
+
+const roundBeside = (bench: Bench, dataset: Dataset, run: number, sample: number): Promise<Trio> =>
+  round(bench, dataset, run, sample, besideStandIn, "beside a store that answers at once, ")
+
+const round = async (
   bench: Bench,
   dataset: Dataset,
   run: number,
-  sample: number
-): Promise<RealRound> => {
+  sample: number,
+  place: Place,
+  where: string
+): Promise<Trio> => {
   const settings = settingsFor(dataset)
   const both = await pair(run, async (who) => {
-    const effort = await perform(bench, dataset, who, settings)
-    bench.log(`run ${run}: ${who} deleted ${dataset.shape.orphans} in ${seconds(effort)}`)
+    const effort = await perform(bench, dataset, who, settings, place)
+    bench.log(`run ${run}: ${where}${who} deleted ${dataset.shape.orphans} in ${seconds(effort)}`)
     return effort
   })
-  const baseline = await performBaseline(bench, dataset, { ...settings, sample })
-  bench.log(`run ${run}: baseline deleted ${sample} in ${seconds(baseline)}`)
+  const baseline = await performBaseline(bench, dataset, { ...settings, sample }, place)
+  bench.log(`run ${run}: ${where}baseline deleted ${sample} in ${seconds(baseline)}`)
   return { ...both, baseline }
-}
-
-const roundBeside = (bench: Bench, dataset: Dataset, run: number): Promise<Pair> =>
-  pair(run, async (who) => {
-    const effort = await performBeside(bench, dataset, who, settingsFor(dataset))
-    bench.log(`run ${run}: beside a store that answers at once, ${who} took ${seconds(effort)}`)
-    return effort
-  })
-
-type Settings = Pick<Task, "scanPage" | "batch" | "concurrency" | "maxDeletes" | "records">
-
-/** Runs floor or sweep on a fresh data set and verifies what it left. */
-const perform = async (bench: Bench, dataset: Dataset, who: keyof Pair, settings: Settings) => {
-  const databaseUrl = await dataset.fresh()
-  const effort = await run(bench, dataset, who, { ...settings, databaseUrl, s3: bench.servers.s3 })
-  await dataset.verify(who)
-  return effort
-}
-
-const performBeside = async (bench: Bench, dataset: Dataset, who: keyof Pair, settings: Settings) => {
-  const standIn = await StandIn.start(bench.servers.s3)
-  try {
-    const databaseUrl = await dataset.freshRows()
-    const effort = await run(bench, dataset, who, { ...settings, databaseUrl, s3: standIn.place })
-    await dataset.verifyBeside(who, standIn.deleted)
-    return effort
-  } finally {
-    standIn.close()
-  }
-}
-
-const run = async (bench: Bench, dataset: Dataset, who: keyof Pair, task: Omit<Task, "prefix">) => {
-  const { prefix } = dataset
-  const effort = await measure<Outcome>(contenders[who], { ...task, prefix }, bench.nodeOptions)
-  const { orphans } = dataset.shape
-  const { deleted } = effort.outcome
-  insist(deleted === orphans, `${who} says it deleted ${deleted} of ${orphans} orphans`)
-  return effort
-}
-
-const performBaseline = async (
-  bench: Bench,
-  dataset: Dataset,
-  settings: Settings & { readonly sample: number }
-) => {
-  const databaseUrl = await dataset.fresh()
-  const task: BaselineTask = { ...settings, databaseUrl, s3: bench.servers.s3, prefix: dataset.prefix }
-  const effort = await measure<BaselineOutcome>(contenders.baseline, task)
-  const { found, digests } = effort.outcome
-  insist(found === dataset.shape.orphans, `baseline found ${found} of ${dataset.shape.orphans} orphans`)
-  insist(digests.length === settings.sample, `baseline deleted ${digests.length} of ${settings.sample}`)
-  await dataset.verifySample("baseline", new Set(digests))
-  return effort
 }
 
 /**
@@ -182,45 +117,29 @@ const rehearse = async (bench: Bench): Promise<number> => {
   const settings = { ...defaults, scanPage: 500, batch: 400, records: true }
   try {
     await dataset.fresh()
-    const noticed = await dataset.verify("nobody").then(
-      () => false,
-      (error: unknown) => error instanceof Insufficient
+    await insistNoticed("that nothing had been swept", () => dataset.verify("nobody"))
+    const floor = await perform(silent, dataset, "floor", settings, onStore)
+    const sweep = await perform(silent, dataset, "sweep", settings, onStore)
+    await perform(silent, dataset, "sweep", settings, besideStandIn)
+    for (const place of [onStore, besideStandIn]) {
+      await performBaseline(silent, dataset, { ...settings, sample: 10 }, place)
+    }
+    return insistSame(
+      "sweep",
+      "bench/sweep/Statements.ts",
+      { floor: floor.outcome.statements, measured: sweep.outcome.statements },
+      askedMoreMax
     )
-    insist(noticed, "the verification did not notice that nothing had been swept")
-    const floor = await perform(silent, dataset, "floor", settings)
-    const sweep = await perform(silent, dataset, "sweep", settings)
-    await performBeside(silent, dataset, "sweep", settings)
-    await performBaseline(silent, dataset, { ...settings, sample: 10 })
-    return insistSameStatements(floor.outcome.statements, sweep.outcome.statements)
   } finally {
     await dataset.drop()
   }
 }
 
 /**
- * The floor executes nothing that the sweep does not execute as often, and the sweep nothing else more than twice: its
- * guards, its other phases and its closing count ask everything once, and the server's clock a second time.
+ * A sweep's guards, its other phases and its closing count ask everything once, and the server's clock a second time. Three
+ * phases ask for their breakers in the same words, the first and the last of them once more than the floor.
  */
-const insistSameStatements = (
-  floor: Readonly<Record<string, number>>,
-  sweep: Readonly<Record<string, number>>
-): number => {
-  const difference = (statement: string) => (sweep[statement] ?? 0) - (floor[statement] ?? 0)
-  const drifted = Object.keys({ ...floor, ...sweep }).filter((statement) => {
-    const more = difference(statement)
-    // Three phases ask for their breakers in the same words, the first and the last of them once more than the floor.
-    return more < 0 || more > (statement.includes("artifact_gc.breakers") ? 4 : 2)
-  })
-  const lines = drifted.map(
-    (statement) => `  sweep ${sweep[statement] ?? 0}, floor ${floor[statement] ?? 0}: ${statement}`
-  )
-  insist(
-    drifted.length === 0,
-    `bench/sweep/Statements.ts and the collector no longer execute the same statements as often:\n${lines.join("\n")}`
-  )
-  insist(Object.keys(floor).length > 0, "the floor executed no statement")
-  return Object.values(floor).reduce((sum, count) => sum + count, 0)
-}
+const askedMoreMax = (statement: string) => (statement.includes("artifact_gc.breakers") ? 4 : 2)
 
 /** Megabytes are millions of bytes. */
 const megabytes = (bytes: number) => bytes / 1e6
@@ -237,32 +156,33 @@ const answer = (
     measured: pairs.map(({ sweep }) => value(sweep)),
     floor: pairs.map(({ floor }) => value(floor))
   })
-  const baseline = (value: (effort: Effort<BaselineOutcome>) => number) =>
-    real.map((round) => value(round.baseline))
+  const baseline = (trios: ReadonlyArray<Trio>, value: (effort: Effort<BaselineOutcome>) => number) =>
+    trios.map((round) => value(round.baseline))
+  // What it would take for all, from what it took for the sample.
+  const baselineRate = ({ outcome }: Effort<BaselineOutcome>) =>
+    (orphans * 1000) / (outcome.scanMillis + (outcome.deleteMillis / sample) * orphans)
+  const baselineCpu = ({ cpuMillis }: Effort<BaselineOutcome>) => (cpuMillis * 1000) / sample
   const rate = ({ millis }: Effort<Outcome>) => (orphans * 1000) / millis
   const cpu = ({ cpuMillis }: Effort<Outcome>) => (cpuMillis * 1000) / orphans
   const peak = ({ rssPeakBytes }: Effort<unknown>) => megabytes(rssPeakBytes)
-  const onStore: ReadonlyArray<Figure> = [
+  const figuresOnStore: ReadonlyArray<Figure> = [
     {
       name: "rate",
       unit: "orphans/s",
       ...both(real, rate),
-      // What it would take for all, from what it took for the sample.
-      baseline: baseline(
-        ({ outcome }) => (orphans * 1000) / (outcome.scanMillis + (outcome.deleteMillis / sample) * orphans)
-      )
+      baseline: baseline(real, baselineRate)
     },
     {
       name: "CPU of the process",
       unit: "ms/1000 orphans",
       ...both(real, cpu),
-      baseline: baseline(({ cpuMillis }) => (cpuMillis * 1000) / sample)
+      baseline: baseline(real, baselineCpu)
     },
     {
       name: "peak RSS",
       unit: "MB",
       ...both(real, peak),
-      baseline: baseline(peak),
+      baseline: baseline(real, peak),
       limit: rssMegabytesMax
     },
     { name: "scan", unit: "s", ...both(real, ({ outcome }) => outcome.scanMillis / 1000) },
@@ -276,9 +196,25 @@ const answer = (
     }
   ]
   const atOnce: ReadonlyArray<Figure> = [
-    { name: "rate, store answers at once", unit: "orphans/s", ...both(beside, rate) },
-    { name: "CPU then", unit: "ms/1000 orphans", ...both(beside, cpu) },
-    { name: "peak RSS then", unit: "MB", ...both(beside, peak), limit: rssMegabytesMax },
+    {
+      name: "rate, store answers at once",
+      unit: "orphans/s",
+      ...both(beside, rate),
+      baseline: baseline(beside, baselineRate)
+    },
+    {
+      name: "CPU then",
+      unit: "ms/1000 orphans",
+      ...both(beside, cpu),
+      baseline: baseline(beside, baselineCpu)
+    },
+    {
+      name: "peak RSS then",
+      unit: "MB",
+      ...both(beside, peak),
+      baseline: baseline(beside, peak),
+      limit: rssMegabytesMax
+    },
     {
       name: "RSS at the start",
       unit: "MB",
@@ -287,12 +223,10 @@ const answer = (
   ]
   return {
     parameters,
-    figures: real.length === 0 ? atOnce : [...onStore, ...atOnce],
+    figures: real.length === 0 ? atOnce : [...figuresOnStore, ...atOnce],
     verified: [
       `After each sweep and each floor, exactly the ${orphans} orphans had lost their row and their object (or the store that answers at once had been told to delete exactly those), the ${blobs - orphans} referenced blobs had both, and the collector's tables were empty.`,
-      ...(real.length === 0
-        ? []
-        : [`After each baseline, exactly its ${sample} orphans had; its rate is extrapolated from them.`]),
+      `After each baseline, exactly its ${sample} orphans had; its rate is extrapolated from them.`,
       `In a rehearsal, floor and sweep executed the same ${executions} statements, as often; and verifying what nobody had swept failed.`
     ]
   }

@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process"
 import { constants } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { question as find } from "./Find.ts"
 import { check, Insufficient, type Question } from "./harness/Question.ts"
 import * as Report from "./harness/Report.ts"
 import * as Repository from "./harness/Repository.ts"
@@ -15,11 +16,13 @@ import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
 import { question as idle } from "./Idle.ts"
 import { question as list } from "./List.ts"
+import { question as memory } from "./Memory.ts"
+import { question as purge } from "./Purge.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep, list, idle, upload]
+const questions: ReadonlyArray<Question> = [sweep, find, purge, memory, list, idle, upload]
 
 const usage = () =>
   [
@@ -32,7 +35,7 @@ const usage = () =>
     "",
     "  --seed N      what the data set is made from, default 1",
     "  --json        print JSON instead of a table",
-    "  --reference   keep the result as bench/results/<question>.json",
+    "  --keep NAME   keep the result as bench/results/NAME.json, and draw the report of all that were kept anew",
     "  --profile     write CPU profiles to bench/results/local/; the figures are then not worth keeping",
     ""
   ].join("\n")
@@ -45,25 +48,32 @@ const wholeNumber = (name: string, text: string): number => {
   return value
 }
 
+const keepName = (name: unknown): string | null => {
+  if (typeof name !== "string") return null
+  if (!/^[a-z0-9-]+$/.test(name))
+    throw new Usage(`--keep ${name}: small letters, digits and dashes make a name`)
+  return name
+}
+
 const read = (args: ReadonlyArray<string>) => {
   const question = questions.find(({ name }) => name === args[0])
   if (question === undefined) throw new Usage(args[0] === undefined ? "" : `no question "${args[0]}"`)
   const numbers = [...Object.keys(question.options), "seed"]
-  const switches = ["json", "reference", "profile"]
+  const switches = ["json", "profile"]
   const { values } = parseArgs({
     args: args.slice(1),
     options: Object.fromEntries([
       ...switches.map((name) => [name, { type: "boolean" }] as const),
-      ...numbers.map((name) => [name, { type: "string" }] as const)
+      ...[...numbers, "keep"].map((name) => [name, { type: "string" }] as const)
     ])
   }) as { readonly values: Readonly<Record<string, unknown>> }
   const given = Object.fromEntries(
     Object.entries(values).flatMap(([name, text]) =>
-      typeof text === "string" ? [[name, wholeNumber(name, text)]] : []
+      typeof text === "string" && name !== "keep" ? [[name, wholeNumber(name, text)]] : []
     )
   )
   const on = (name: string) => values[name] === true
-  return { question, given, json: on("json"), reference: on("reference"), profile: on("profile") }
+  return { question, given, json: on("json"), keep: keepName(values.keep), profile: on("profile") }
 }
 
 /** Starts the servers and this program again beside them. */
@@ -84,7 +94,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
     process.stdout.write(usage())
     return 0
   }
-  const { question, given, json, reference, profile } = read(args)
+  const { question, given, json, keep, profile } = read(args)
   const servers = Servers.fromEnvironment()
   if (servers === null) return withServers(args)
   const began = performance.now()
@@ -103,7 +113,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   })
   check(answer)
   const result = Results.of(question, answer, machine, args)
-  const kept = Results.keep(result, { reference })
+  const kept = Results.keep(result, keep)
   process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : Report.text(result))
   log(`kept as ${kept}`)
   for (const excess of result.overLimit) process.stderr.write(`${excess}\n`)

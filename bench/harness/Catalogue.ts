@@ -13,8 +13,10 @@ import { insist } from "./Question.ts"
 export interface Catalogue {
   /** The URL of a new copy, warm, right after a checkpoint. The copy before it is dropped. */
   readonly fresh: () => Promise<string>
-  /** That the last copy has lost exactly these rows. Ends the run otherwise. */
-  readonly verify: (who: string, isGone: (index: number) => boolean) => Promise<void>
+  /** That the last copy has lost exactly the orphans' rows. Ends the run otherwise. */
+  readonly verifySwept: (who: string) => Promise<void>
+  /** That the last copy has lost exactly the rows of these digests. Ends the run otherwise. */
+  readonly verifyGone: (who: string, digests: ReadonlyArray<string>) => Promise<void>
   /** That the collector remembers nothing in the last copy. Ends the run otherwise. */
   readonly verifySettled: (who: string) => Promise<void>
   readonly drop: () => Promise<void>
@@ -47,13 +49,29 @@ export const load = async (databaseUrl: string, name: string, blobs: Blobs): Pro
       await inCopy(warm)
       return urlOf(databaseUrl, copy)
     },
-    verify: (who, isGone) =>
+    verifySwept: (who) =>
       inCopy(async (connection) => {
-        const rows = await connection.query("SELECT object_key FROM blobs")
-        const kept = blobs.keys((index) => !isGone(index))
+        const { blobs: rows, orphans } = blobs.shape
+        const [left] = await connection.query("SELECT count(*)::int AS rows FROM blobs")
+        const [live] = await connection.query(
+          `SELECT count(*)::int AS rows FROM blobs b
+           WHERE digest IN (SELECT digest FROM artifacts UNION SELECT digest FROM local_files)`
+        )
         insist(
-          rows.length === kept.size && rows.every((row) => kept.has(String(row.object_key))),
-          `${who} left ${rows.length} rows, not exactly the ${kept.size} it had to keep`
+          left?.rows === rows - orphans && live?.rows === rows - orphans,
+          `${who} left ${left?.rows} rows, ${live?.rows} of them referenced, instead of exactly the ${rows - orphans} that are`
+        )
+      }),
+    verifyGone: (who, digests) =>
+      inCopy(async (connection) => {
+        const expected = blobs.shape.blobs - new Set(digests).size
+        const [left] = await connection.query(
+          "SELECT count(*)::int AS rows, (count(*) FILTER (WHERE digest = ANY($1::text[])))::int AS dead FROM blobs",
+          [digests]
+        )
+        insist(
+          left?.rows === expected && left?.dead === 0,
+          `${who} left ${left?.rows} rows instead of ${expected}, and ${left?.dead} of those it deleted`
         )
       }),
     verifySettled: (who) =>

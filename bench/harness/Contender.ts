@@ -16,6 +16,8 @@ export interface Effort<Outcome> {
   readonly rssBeforeBytes: number
   /** The most it ever had, from its first instruction on. */
   readonly rssPeakBytes: number
+  /** What it had meanwhile, ten times a second as far as it came to it. */
+  readonly rssOverTime: ReadonlyArray<{ readonly millis: number; readonly bytes: number }>
   readonly outcome: Outcome
 }
 
@@ -25,6 +27,8 @@ export interface Ready<Outcome> {
   readonly close: () => Promise<void>
 }
 
+const sampleMillis = 100
+
 /** To be called once, by a contender's file. */
 export const compete = async <Task, Outcome>(
   prepare: (task: Task) => Promise<Ready<Outcome>>
@@ -32,9 +36,14 @@ export const compete = async <Task, Outcome>(
   const task = JSON.parse(process.argv[2] ?? "null") as Task
   const { run, close } = await prepare(task)
   const rssBeforeBytes = process.memoryUsage.rss()
+  const rssOverTime: Array<{ readonly millis: number; readonly bytes: number }> = []
   const cpuBefore = process.cpuUsage()
   const began = performance.now()
+  const sampling = setInterval(() => {
+    rssOverTime.push({ millis: performance.now() - began, bytes: process.memoryUsage.rss() })
+  }, sampleMillis)
   const outcome = await run()
+  clearInterval(sampling)
   const millis = performance.now() - began
   const cpu = process.cpuUsage(cpuBefore)
   const effort: Effort<Outcome> = {
@@ -42,6 +51,7 @@ export const compete = async <Task, Outcome>(
     cpuMillis: (cpu.user + cpu.system) / 1000,
     rssBeforeBytes,
     rssPeakBytes: peakRssBytes(),
+    rssOverTime,
     outcome
   }
   await close()

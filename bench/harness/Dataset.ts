@@ -19,10 +19,22 @@ export interface Dataset {
    * run otherwise.
    */
   readonly verify: (who: string) => Promise<void>
-  /** The same of a contender that spoke to a stand-in for the store, which was told to delete `deleted`. */
+  /** The same of contenders that spoke to a stand-in for the store, which was told to delete `deleted`. */
   readonly verifyBeside: (who: string, deleted: ReadonlySet<string>) => Promise<void>
   /** That exactly these digests have lost row and object, whatever the collector remembers. */
   readonly verifySample: (who: string, gone: ReadonlySet<string>) => Promise<void>
+  /** The same of one that spoke to a stand-in. */
+  readonly verifySampleBeside: (
+    who: string,
+    gone: ReadonlySet<string>,
+    deleted: ReadonlySet<string>
+  ) => Promise<void>
+  /** The same of rows alone, when nobody was to touch an object: that exactly the orphans have lost theirs. */
+  readonly verifyRows: (who: string) => Promise<void>
+  /** That exactly these digests have. */
+  readonly verifyRowsGone: (who: string, digests: ReadonlyArray<string>) => Promise<void>
+  /** That the collector remembers nothing. */
+  readonly verifySettled: (who: string) => Promise<void>
   /** Removes all traces from servers that others use too. */
   readonly drop: () => Promise<void>
 }
@@ -49,6 +61,11 @@ export const load = async (
     )
   }
 
+  const verifyDeleted = (who: string, deleted: ReadonlySet<string>, isDead: (index: number) => boolean) => {
+    const dead = blobs.keys(isDead)
+    insist(same(deleted, dead), `${who} deleted ${deleted.size} keys, not exactly the ${dead.size} it had to`)
+  }
+
   return {
     shape,
     prefix,
@@ -63,24 +80,26 @@ export const load = async (
       return catalogue.fresh()
     },
     verify: async (who) => {
-      await catalogue.verify(who, blobs.isOrphan)
+      await catalogue.verifySwept(who)
       await catalogue.verifySettled(who)
       await verifyObjects(who, blobs.isOrphan)
     },
     verifyBeside: async (who, deleted) => {
-      await catalogue.verify(who, blobs.isOrphan)
+      await catalogue.verifySwept(who)
       await catalogue.verifySettled(who)
-      const dead = blobs.keys(blobs.isOrphan)
-      insist(
-        same(deleted, dead),
-        `${who} deleted ${deleted.size} keys, not exactly those of the ${dead.size} orphans`
-      )
+      verifyDeleted(who, deleted, blobs.isOrphan)
     },
     verifySample: async (who, gone) => {
-      const isGone = (index: number) => gone.has(blobs.at(index).digest)
-      await catalogue.verify(who, isGone)
-      await verifyObjects(who, isGone)
+      await catalogue.verifyGone(who, [...gone])
+      await verifyObjects(who, (index) => gone.has(blobs.at(index).digest))
     },
+    verifySampleBeside: async (who, gone, deleted) => {
+      await catalogue.verifyGone(who, [...gone])
+      verifyDeleted(who, deleted, (index) => gone.has(blobs.at(index).digest))
+    },
+    verifyRows: catalogue.verifySwept,
+    verifyRowsGone: catalogue.verifyGone,
+    verifySettled: catalogue.verifySettled,
     drop: async () => {
       if (!s3.isThrowAway) {
         log("tidying up")

@@ -36,10 +36,20 @@ export interface Figure {
   readonly limit?: number
 }
 
+/** How something went, to be drawn as a line. */
+export interface Series {
+  readonly name: string
+  /** What the axes are, with their units. */
+  readonly x: string
+  readonly y: string
+  readonly points: ReadonlyArray<readonly [x: number, y: number]>
+}
+
 export interface Answer {
   /** What was asked with, defaults included. */
   readonly parameters: Readonly<Record<string, number>>
   readonly figures: ReadonlyArray<Figure>
+  readonly series?: ReadonlyArray<Series>
   /** What was verified on the way, in sentences. */
   readonly verified: ReadonlyArray<string>
 }
@@ -53,9 +63,11 @@ export function insist(condition: boolean, otherwise: string): asserts condition
 }
 
 /** A figure of nothing is no figure: each needs as many samples as its rivals have, all of them above zero. */
-export const check = ({ figures, verified }: Answer): void => {
+export const check = ({ figures, series = [], verified }: Answer): void => {
   insist(figures.length > 0, "the question was answered without a figure")
   insist(verified.length > 0, "nothing was verified")
+  for (const { name, points } of series)
+    insist(points.length > 1, `${name}: there is no line of ${points.length} points`)
   for (const { name, measured, floor, baseline } of figures) {
     for (const [of, samples] of Object.entries({ measured, floor, baseline })) {
       if (samples === undefined) continue

@@ -2,7 +2,7 @@
 import type { FigureResult, Result, Summary } from "./Results.ts"
 
 /** Three digits, and thousands in full. */
-const number = (value: number): string =>
+export const number = (value: number): string =>
   Number.isInteger(value) || value >= 1000
     ? Math.round(value).toLocaleString("en-US")
     : value >= 100
@@ -35,19 +35,56 @@ const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   return [head, rule, ...body].join("\n")
 }
 
-export const text = (result: Result): string => {
-  const { question, parameters } = result
-  const head = ["figure", question, "floor", "baseline", `${question}/floor`, `${question}/baseline`]
-  const given = Object.entries(parameters).map(([name, value]) => `${name} ${number(value)}`)
-  return [
+const figures = ({ question, figures }: Result): string =>
+  table([
+    ["figure", question, "floor", "baseline", `${question}/floor`, `${question}/baseline`],
+    ...figures.map(row)
+  ])
+
+const askedWith = ({ parameters }: Result): string =>
+  Object.entries(parameters)
+    .map(([name, value]) => `${name} ${number(value)}`)
+    .join(", ")
+
+const measuredOn = (result: Result): string =>
+  `commit ${result.commit}, Node ${`${result.node} ${result.nodeOptions}`.trim()}, PostgreSQL ${result.postgres}, ${result.s3}, ${result.cores} cores, load before ${result.loadBefore.toFixed(1)}`
+
+/** For a terminal. */
+export const text = (result: Result): string =>
+  [
     "",
     result.command,
-    `  ${given.join(", ")}`,
-    `  commit ${result.commit}, Node ${`${result.node} ${result.nodeOptions}`.trim()}, PostgreSQL ${result.postgres}, ${result.s3}, ${result.cores} cores, load before ${result.loadBefore.toFixed(1)}`,
+    `  ${askedWith(result)}`,
+    `  ${measuredOn(result)}`,
     "",
-    table([head, ...result.figures.map(row)]),
+    figures(result),
     "",
     ...result.verified.map((sentence) => `  ${sentence}`),
     ""
   ].join("\n")
-}
+
+/** All results that were kept, in Markdown, each with its picture. */
+export const all = (kept: ReadonlyArray<{ readonly name: string; readonly result: Result }>): string =>
+  [
+    "# Results",
+    "",
+    "Written by `npm run bench -- <question> --keep <name>`. What is measured, and what it is compared with: ../README.md.",
+    ...kept.flatMap(({ name, result }) => [
+      "",
+      `## ${name}`,
+      "",
+      "```sh",
+      result.command,
+      "```",
+      "",
+      figures(result),
+      "",
+      `![${name}](${name}.svg)`,
+      "",
+      `${result.startedAt.slice(0, 10)}: ${askedWith(result)}; ${measuredOn(result)}.`,
+      "",
+      ...result.verified.map((sentence) => `- ${sentence}`),
+      ...result.overLimit.map((sentence) => `- **Missed:** ${sentence}.`)
+    ]),
+    ""
+  ].join("\n")

@@ -1,8 +1,10 @@
 /** Results as data: what was measured, on what, from which commit; and where they are kept. */
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { availableParallelism, loadavg } from "node:os"
+import * as Plot from "./Plot.ts"
 import { connect } from "./Postgres.ts"
-import type { Answer, Figure, Question } from "./Question.ts"
+import type { Answer, Figure, Question, Series } from "./Question.ts"
+import * as Report from "./Report.ts"
 import * as Repository from "./Repository.ts"
 import type { Servers } from "./Servers.ts"
 
@@ -68,6 +70,7 @@ export interface Result extends Machine {
   readonly parameters: Readonly<Record<string, number>>
   readonly verified: ReadonlyArray<string>
   readonly figures: ReadonlyArray<FigureResult>
+  readonly series: ReadonlyArray<Series>
   /** What is more than it may be, in sentences. */
   readonly overLimit: ReadonlyArray<string>
 }
@@ -104,6 +107,19 @@ const figureOf = ({ name, unit, measured, floor, baseline, limit }: Figure): Fig
   }
 }
 
+/** As many points as a line of that width shows. */
+const pointsMax = 200
+
+/** Of each stretch its highest point, since peaks are what is asked about. */
+const thinned = (series: Series): Series => {
+  const { points } = series
+  const stretch = Math.ceil(points.length / pointsMax)
+  const highest = Array.from({ length: Math.ceil(points.length / stretch) }, (_, n) =>
+    points.slice(n * stretch, (n + 1) * stretch).reduce((a, b) => (b[1] > a[1] ? b : a))
+  )
+  return { ...series, points: highest.map(([x, y]) => [round(x), round(y)] as const) }
+}
+
 export const of = (
   question: Question,
   answer: Answer,
@@ -113,11 +129,12 @@ export const of = (
   const figures = answer.figures.map(figureOf)
   return {
     question: question.name,
-    command: `npm run bench -- ${args.filter((arg) => !["--json", "--reference"].includes(arg)).join(" ")}`,
+    command: `npm run bench -- ${args.filter((arg, n) => !["--json", "--keep"].includes(arg) && args[n - 1] !== "--keep").join(" ")}`,
     ...machine,
     parameters: answer.parameters,
     verified: answer.verified,
     figures,
+    series: (answer.series ?? []).map(thinned),
     overLimit: figures.flatMap(({ name, unit, measured, limit }) =>
       limit !== null && measured.max > limit
         ? [`${name}: ${measured.max} ${unit}, more than the ${limit} ${unit} it may be`]
@@ -126,11 +143,29 @@ export const of = (
   }
 }
 
-/** Writes the result below bench/results/ and answers where. */
-export const keep = (result: Result, { reference }: { readonly reference: boolean }): string => {
+/**
+ * Writes the result below bench/results/ and answers where. With a name it is kept for good, and the report of all that
+ * were kept is written anew.
+ */
+export const keep = (result: Result, name: string | null): string => {
   mkdirSync(local, { recursive: true })
   const stamp = result.startedAt.replace(/[:.]/g, "-")
-  const name = reference ? `${result.question}.json` : `local/${result.question}-${stamp}.json`
-  writeFileSync(new URL(name, results), `${JSON.stringify(result, null, 2)}\n`)
-  return `bench/results/${name}`
+  const file = name === null ? `local/${result.question}-${stamp}.json` : `${name}.json`
+  writeFileSync(new URL(file, results), `${JSON.stringify(result, null, 2)}\n`)
+  if (name !== null) writeReport()
+  return `bench/results/${file}`
+}
+
+const writeReport = () => {
+  const kept = readdirSync(results)
+    .filter((file) => file.endsWith(".json"))
+    .sort()
+    .map((file) => ({
+      name: file.replace(/\.json$/, ""),
+      result: JSON.parse(readFileSync(new URL(file, results), "utf8")) as Result
+    }))
+  for (const { name, result } of kept) {
+    writeFileSync(new URL(`${name}.svg`, results), Plot.svg(result))
+  }
+  writeFileSync(new URL("README.md", results), Report.all(kept))
 }

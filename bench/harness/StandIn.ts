@@ -1,7 +1,7 @@
 /**
- * A stand-in for the store that answers at once: it takes DeleteObjects and what guards ask, lists nothing, remembers what it was told
- * to delete, and costs next to nothing. What a sweep does beside it is the collector's and the database's own work, as
- * when the store is somebody else's machine.
+ * A stand-in for the store: it takes objects and deletes and what guards ask, lists nothing, remembers what it was told to
+ * delete, and costs next to nothing. What a sweep does beside it is the collector's and the database's own work, as
+ * when the store is somebody else's machine, which may be far away or unable to delete many objects at once.
  *
  * It runs in the process that waits for the contender.
  */
@@ -14,11 +14,24 @@ export interface StandIn {
   readonly place: S3Place
   /** Every key it was told to delete. */
   readonly deleted: ReadonlySet<string>
+  /** How many delete requests that took. */
+  readonly deleteRequests: () => number
   readonly close: () => void
+}
+
+export interface Manner {
+  /** Each request is answered so much later; 0, at once, where it is not said. */
+  readonly latencyMillis?: number
+  /** It knows no DeleteObjects, as some stores do not. */
+  readonly oneByOne?: boolean
 }
 
 const header = '<?xml version="1.0" encoding="UTF-8"?>'
 const namespace = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+
+/** The key of a path-style request to an object, whatever its query. */
+const keyOf = (url: string, bucket: string): string =>
+  decodeURIComponent(new URL(url, "http://store").pathname.slice(`/${bucket}/`.length))
 
 const bodyOf = async (request: IncomingMessage): Promise<string> => {
   const chunks: Array<Buffer> = []
@@ -26,33 +39,65 @@ const bodyOf = async (request: IncomingMessage): Promise<string> => {
   return Buffer.concat(chunks).toString("utf8")
 }
 
-export const start = async (like: S3Place): Promise<StandIn> => {
-  const deleted = new Set<string>()
+interface Answered {
+  readonly status: number
+  readonly xml: string
+}
 
-  const answer = async (request: IncomingMessage): Promise<string | null> => {
+const ok = (xml: string): Answered => ({ status: 200, xml })
+
+const lacking: Answered = {
+  status: 501,
+  xml: "<Error><Code>NotImplemented</Code><Message>The stand-in does not know this request.</Message></Error>"
+}
+
+export const start = async (like: S3Place, manner: Manner = {}): Promise<StandIn> => {
+  const { latencyMillis = 0, oneByOne = false } = manner
+  const deleted = new Set<string>()
+  let deleteRequests = 0
+
+  const answer = async (request: IncomingMessage): Promise<Answered> => {
     const url = request.url ?? ""
     if (request.method === "GET" && url.includes("list-type=2")) {
-      return `<ListBucketResult ${namespace}><Name>${like.bucket}</Name><IsTruncated>false</IsTruncated><KeyCount>0</KeyCount></ListBucketResult>`
+      return ok(
+        `<ListBucketResult ${namespace}><Name>${like.bucket}</Name><IsTruncated>false</IsTruncated><KeyCount>0</KeyCount></ListBucketResult>`
+      )
     }
-    if (request.method === "HEAD") return ""
+    if (request.method === "HEAD") return ok("")
+    if (request.method === "PUT") {
+      await bodyOf(request)
+      return ok("")
+    }
+    if (request.method === "DELETE") {
+      deleteRequests += 1
+      deleted.add(keyOf(url, like.bucket))
+      return { status: 204, xml: "" }
+    }
     if (request.method === "GET" && /[?&]uploads(=|&|$)/.test(url)) {
-      return `<ListMultipartUploadsResult ${namespace}><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>`
+      return ok(
+        `<ListMultipartUploadsResult ${namespace}><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>`
+      )
     }
-    if (request.method === "POST" && /\?delete(=|&|$)/.test(url)) {
+    if (request.method === "POST" && !oneByOne && /\?delete(=|&|$)/.test(url)) {
+      deleteRequests += 1
       const entries: Array<string> = []
       for (const [entry, key = ""] of (await bodyOf(request)).matchAll(/<Key>([^<]*)<\/Key>/g)) {
         deleted.add(key)
         entries.push(`<Deleted>${entry}</Deleted>`)
       }
-      return `<DeleteResult ${namespace}>${entries.join("")}</DeleteResult>`
+      return ok(`<DeleteResult ${namespace}>${entries.join("")}</DeleteResult>`)
     }
-    return null
+    return lacking
   }
 
   const server = createServer((request, response) => {
     answer(request).then(
-      (xml) =>
-        response.writeHead(xml === null ? 501 : 200, { "content-type": "application/xml" }).end(header + xml),
+      ({ status, xml }) => {
+        const end = () =>
+          response.writeHead(status, { "content-type": "application/xml" }).end(xml && header + xml)
+        if (latencyMillis === 0) end()
+        else setTimeout(end, latencyMillis)
+      },
       () => response.destroy()
     )
   })
@@ -62,6 +107,7 @@ export const start = async (like: S3Place): Promise<StandIn> => {
   return {
     place: { ...like, server: "stand-in", endpoint: `http://127.0.0.1:${address.port}`, isThrowAway: true },
     deleted,
+    deleteRequests: () => deleteRequests,
     close: () => {
       server.closeAllConnections()
       server.close()

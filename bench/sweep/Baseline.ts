@@ -9,6 +9,7 @@ import { DeleteObjectCommand } from "@aws-sdk/client-s3"
 import { compete } from "../harness/Contender.ts"
 import { connect } from "../harness/Postgres.ts"
 import { client } from "./Client.ts"
+import { antiJoin } from "./Statements.ts"
 import type { Task } from "./Task.ts"
 
 export interface BaselineTask extends Task {
@@ -30,11 +31,7 @@ await compete<BaselineTask, BaselineOutcome>(async (task) => {
   return {
     run: async () => {
       const began = performance.now()
-      const orphans = await database.query(
-        `SELECT digest, object_key FROM blobs b
-         WHERE NOT EXISTS (SELECT FROM artifacts r WHERE r.digest = b.digest)
-           AND NOT EXISTS (SELECT FROM local_files r WHERE r.digest = b.digest)`
-      )
+      const orphans = await database.query(antiJoin.text)
       const scanned = performance.now()
       const sample = orphans.slice(0, task.sample)
       for (const { digest, object_key } of sample) {

@@ -9,7 +9,8 @@ import { Progress } from "../../src/sweep/Progress.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { compete } from "../harness/Contender.ts"
 import { insist } from "../harness/Question.ts"
-import { listening, type Outcome, recorder, type Task } from "./Task.ts"
+import { listening, recorder } from "../harness/Recorder.ts"
+import type { Outcome, Task } from "./Task.ts"
 
 keepHeapSmall()
 

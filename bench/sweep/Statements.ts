@@ -16,7 +16,7 @@ export class Sql {
   }
 }
 
-const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unknown>): Sql => {
+export const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unknown>): Sql => {
   const parts: Array<string> = [strings[0] ?? ""]
   const parameters: Array<unknown> = []
   const append = (text: string) => parts.push((parts.pop() ?? "") + text)
@@ -36,6 +36,11 @@ const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unknown>): 
 
 export const begin = sql`BEGIN ISOLATION LEVEL READ COMMITTED`
 export const commit = sql`COMMIT`
+
+/** What every transaction begins with that finds by ranges of indexes. */
+export const byIndex = sql`
+  SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`
 
 /** `firstPass` is null at the first slice. */
 export const lockScan = (firstPass: number | null) =>
@@ -70,7 +75,7 @@ const within = ({ after, upTo }: Slice, column: "r.digest" | "p.digest" | "b.dig
   return sql` ${lower} ${upper}`
 }
 
-const unreferenced = (bound: (column: "r.digest" | "p.digest") => Sql) => sql`
+export const unreferenced = (bound: (column: "r.digest" | "p.digest") => Sql) => sql`
   (NOT EXISTS (SELECT FROM public.artifacts r WHERE r.digest = b.digest${bound("r.digest")})
    AND NOT EXISTS (SELECT FROM public.local_files r WHERE r.digest = b.digest${bound("r.digest")})
    AND NOT EXISTS (SELECT FROM artifact_gc.pins p WHERE p.digest = b.digest${bound("p.digest")}))`
@@ -82,9 +87,15 @@ export const find = (slice: Slice) => sql`
   SELECT b.digest::text AS digest, coalesce(b.size_bytes, 0)::float8 AS size_bytes,
     greatest(b.created_at, b.last_used_at)::timestamptz AS used_at, o.seen_at, o.condemned_at
   FROM unreferenced u
-  JOIN public.blobs b ON b.digest = u.digest
-  LEFT JOIN artifact_gc.orphans o ON o.digest = u.digest
+  CROSS JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = u.digest OFFSET 0) b
+  LEFT JOIN LATERAL (SELECT * FROM artifact_gc.orphans o WHERE o.digest = u.digest OFFSET 0) o ON true
   ORDER BY u.digest`
+
+/** What the simplest collector asks: every orphan at once. */
+export const antiJoin = sql`
+  SELECT digest, object_key FROM blobs b
+  WHERE NOT EXISTS (SELECT FROM artifacts r WHERE r.digest = b.digest)
+    AND NOT EXISTS (SELECT FROM local_files r WHERE r.digest = b.digest)`
 
 /** Names the floor as the sweep that condemns, if it condemned any. */
 const sweep = "floor"

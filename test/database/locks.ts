@@ -14,6 +14,7 @@ import { manifestPlans } from "./locks/ManifestPlans.ts"
 import { manifests } from "./locks/Manifests.ts"
 import { pins } from "./locks/Pins.ts"
 import { references } from "./locks/References.ts"
+import { scanPlans } from "./locks/ScanPlans.ts"
 import { sessionKeys } from "./locks/SessionKeys.ts"
 import { sessionPlans } from "./locks/SessionPlans.ts"
 import { sessionRequests } from "./locks/Sessions.ts"
@@ -33,6 +34,7 @@ export const lockContract = (server: Server): void => {
     sessionRequests(server)
     sessionKeys(server)
     sessionPlans(server)
+    scanPlans(server)
     candidates(server)
   })
 }

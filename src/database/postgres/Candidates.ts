@@ -13,9 +13,9 @@ import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Candidates, Pass, Reviewed, Sighted } from "../Database.ts"
-import type { Catalog } from "./Guard.ts"
+import { type Catalog, looksUp } from "./Guard.ts"
 import { type OrphanRow, orphanOf, usedAt } from "./Orphans.ts"
-import { instant, type Session } from "./Session.ts"
+import { byIndex, instant, type Session } from "./Session.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
 export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {
@@ -24,7 +24,8 @@ export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseE
   return {
     watch: verb("candidates.watch", ({ watch }) => Effect.succeed(watch)),
     review: (now, limit) => verb("candidates.review", (known) => review(session, known, now, limit)),
-    sighted: (after, limit) => verb("candidates.sighted", (known) => sighted(session, known, after, limit)),
+    sighted: (after, limit) =>
+      verb("candidates.sighted", (known) => byIndex(session, sighted(session, known, after, limit))),
     settle: (marks) => verb("candidates.settle", (known) => settle(session, known, marks)),
     passDue: (now, everyMillis) => session.verb("candidates.passDue", passDue(session, now, everyMillis)),
     passDone: (pass) => session.verb("candidates.passDone", passDone(session, pass))
@@ -34,19 +35,21 @@ export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseE
 const review = (session: Session, catalog: Catalog, now: number, limit: number) => {
   const { sql, id, raw } = session
   const type = raw(catalog.digest.type)
-  return session.transaction(
+  return byIndex(
+    session,
     Effect.gen(function* () {
       const page = yield* sql<{ id: string; digest: string }>`
-        SELECT id::text AS id, digest::text AS digest FROM ${id.candidates}
-        ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+        SELECT c.id::text AS id, c.digest::text AS digest FROM ${id.candidates} c
+        ORDER BY c.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
       if (page.length === 0) return { candidates: 0, orphans: 0 } satisfies Reviewed
       const digests = [...new Set(page.map((row) => row.digest))]
       // A statement of its own: its snapshot shows what was committed with the candidates that were read. An older
       // sighting begins anew, since something kept the blob after it.
       const orphans = yield* sql`
         INSERT INTO ${id.orphans} AS o (digest, seen_at)
-        SELECT b.${id.digest}, ${instant(now)}::timestamptz FROM ${id.blobs} b
-        WHERE b.${id.digest} = ANY(${digests}::text[]::${type}[]) AND ${catalog.referencePredicates(() => raw(""))}
+        SELECT b.${id.digest}, ${instant(now)}::timestamptz FROM unnest(${digests}::text[]::${type}[]) AS c (digest)
+        CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = c.digest ${raw(looksUp)}) b
+        WHERE ${catalog.referencePredicates()}
         ORDER BY b.${id.digest}
         ON CONFLICT (digest) DO UPDATE SET seen_at = EXCLUDED.seen_at, condemned_at = NULL, sweep = NULL
         RETURNING 1 AS sighted`
@@ -72,8 +75,9 @@ const sighted = (session: Session, catalog: Catalog, after: Digest | null, limit
         SELECT digest, seen_at, condemned_at FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
       SELECT p.digest::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
         ${usedAt(session)}::timestamptz AS used_at, p.seen_at, p.condemned_at,
-        b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates(() => raw(""))} AS is_orphan
-      FROM page p LEFT JOIN ${id.blobs} b ON b.${id.digest} = p.digest
+        b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates()} AS is_orphan
+      FROM page p
+      LEFT JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = p.digest ${raw(looksUp)}) b ON true
       ORDER BY p.digest`,
     (rows): Sighted => ({
       sightings: rows.length,
@@ -103,7 +107,8 @@ const settle = (session: Session, catalog: Catalog, marks: Parameters<Candidates
         ORDER BY digest FOR UPDATE SKIP LOCKED`,
       (rows) => rows.map((row) => row.digest)
     )
-  return session.transaction(
+  return byIndex(
+    session,
     Effect.gen(function* () {
       if (marks.condemned.length > 0) {
         const doomed = yield* lock(marks.condemned, sql`AND condemned_at IS NULL`)
@@ -116,7 +121,7 @@ const settle = (session: Session, catalog: Catalog, marks: Parameters<Candidates
       const ended = yield* sql`
         DELETE FROM ${id.orphans} o WHERE o.digest = ANY(${stale}::text[]::${type}[])
           AND NOT EXISTS (SELECT FROM ${id.blobs} b
-            WHERE b.${id.digest} = o.digest AND ${catalog.referencePredicates(() => raw(""))})
+            WHERE b.${id.digest} = o.digest AND ${catalog.referencePredicates()} ${raw(looksUp)})
         RETURNING 1 AS ended`
       return ended.length
     })

@@ -12,8 +12,8 @@ import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { ClaimedSlice, Orphans, PurgedBlob, PurgePage, PurgeRequest, Slice } from "../Database.ts"
 import { lockDigests } from "./Foreign.ts"
-import { type Catalog, currentFingerprint } from "./Guard.ts"
-import { instant, millis, quote, type Session } from "./Session.ts"
+import { type Catalog, currentFingerprint, looksUp } from "./Guard.ts"
+import { byIndex, instant, millis, quote, type Session } from "./Session.ts"
 import { condemned, restore } from "./Undo.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
@@ -22,12 +22,12 @@ export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseE
   readSlice: (after, limit) =>
     session.verb(
       "orphans.readSlice",
-      Effect.flatMap(catalog, ({ digest }) => pageAfter(session, digest.type, after, limit))
+      Effect.flatMap(catalog, ({ digest }) => byIndex(session, pageAfter(session, digest.type, after, limit)))
     ),
   find: (slice) =>
     session.verb(
       "orphans.find",
-      Effect.flatMap(catalog, (known) => find(session, known, slice))
+      Effect.flatMap(catalog, (known) => byIndex(session, find(session, known, slice)))
     ),
   record: (slice, marks) =>
     session.verb(
@@ -80,7 +80,8 @@ const claimSlice = (
   end: Parameters<Orphans["claimSlice"]>[1]
 ) =>
   Effect.flatMap(catalog, ({ digest }) =>
-    session.transaction(
+    byIndex(
+      session,
       Effect.gen(function* () {
         const { sql, raw, id } = session
         const comesRound =
@@ -146,8 +147,8 @@ const find = (session: Session, catalog: Catalog, slice: Slice) => {
       SELECT b.${id.digest}::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
         ${usedAt(session)}::timestamptz AS used_at, o.seen_at, o.condemned_at
       FROM unreferenced u
-      JOIN ${id.blobs} b ON b.${id.digest} = u.digest
-      LEFT JOIN ${id.orphans} o ON o.digest = u.digest
+      CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = u.digest ${raw(looksUp)}) b
+      LEFT JOIN LATERAL (SELECT * FROM ${id.orphans} o WHERE o.digest = u.digest ${raw(looksUp)}) o ON true
       ORDER BY u.digest`,
     (rows): ReadonlyArray<Orphan> => rows.map(orphanOf)
   )

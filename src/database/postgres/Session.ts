@@ -149,6 +149,25 @@ const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E 
     return others.length === 0 ? Effect.fail(lost) : Effect.failCause(Cause.fromReasons(others))
   })
 
+/**
+ * A transaction in which rows are found by index and ranges of indexes are merged or hashed, whatever the planner believes.
+ * With statistics that are missing or old it reads whole tables for each slice; and where they say that a slice holds next
+ * to nothing, it compares all of its blobs with all of its references, which for 10,000 takes longer than a statement
+ * may (test/database/locks/ScanPlans.ts). What has no other plan keeps it, at a cost that would have it compiled: hence `jit`.
+ */
+export const byIndex = <A, E>(
+  session: Session,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E | SqlError.SqlError> =>
+  session.transaction(
+    Effect.andThen(
+      session.sql`
+        SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+          set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`,
+      effect
+    )
+  )
+
 /** An instant as a parameter. */
 export const instant = (millis: number): Date => new Date(millis)
 

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import type { Server } from "../../support/Databases.ts"
 import { artifact, blobs, condemned, digests, file, now, orphan, sweep } from "../contract/samples.ts"
-import { arena, before as hooked } from "./arena.ts"
+import { arena, before as hooked, ownArena } from "./arena.ts"
 
 const dropArtifact = (name: string) =>
   `DELETE FROM public.artifacts WHERE repository = 'library/app' AND name = '${name}'`
@@ -28,6 +28,25 @@ export const candidates = (server: Server): void => {
         assert.deepStrictEqual(yield* database.candidates.review(now, 10), { candidates: 0, orphans: 0 })
         yield* writer("COMMIT")
         assert.deepStrictEqual(yield* database.candidates.review(now, 10), { candidates: 1, orphans: 1 })
+      }).pipe(Effect.scoped)
+    )
+
+    it.live("are reviewed in the order in which they came, from the ninth to the tenth and on", () =>
+      Effect.gen(function* () {
+        const { database, tables, session } = yield* ownArena(server)
+        yield* tables.write({
+          blobs: blobs(1, 2, 3),
+          references: [artifact("a", 1), artifact("b", 2), artifact("c", 3)]
+        })
+        yield* tables.watch
+        yield* database.inspect
+        yield* (yield* session)("ALTER TABLE artifact_gc.candidates ALTER id RESTART WITH 9")
+        for (const lost of [artifact("a", 1), artifact("b", 2), artifact("c", 3)])
+          yield* database.blobs.unreference([lost])
+        yield* database.candidates.review(now, 1)
+        assert.deepStrictEqual((yield* tables.rows).orphans, [orphan(1, now)])
+        yield* database.candidates.review(now, 1)
+        assert.deepStrictEqual((yield* tables.rows).candidates, digests(3))
       }).pipe(Effect.scoped)
     )
 

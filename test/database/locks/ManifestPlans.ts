@@ -5,7 +5,7 @@ import type { Server } from "../../support/Databases.ts"
 import { child, config, layer, manifest } from "../contract/Manifests.ts"
 import { digest, hour, now } from "../contract/samples.ts"
 import { type Arena, arena } from "./arena.ts"
-import { plansOf } from "./SessionPlans.ts"
+import { plansOf } from "./Plans.ts"
 
 /** Ten thousand manifests with two layers each, in a hundred repositories; one in five hundred is untagged. */
 const many = Effect.fnUntraced(function* (a: Arena) {
@@ -63,7 +63,6 @@ export const manifestPlans = (server: Server): void => {
           manifests.expire(now, now - hour, 10)
         ]
         const plans = yield* plansOf(
-          a,
           "artifact_registry",
           Effect.forEach(steps, (step) => Effect.asVoid(step as Effect.Effect<unknown, unknown>))
         )

@@ -1,32 +1,12 @@
 /** What verbs of upload sessions cost where there are many: they find rows by index, and read none that are not theirs. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Statement } from "effect/sql"
 import type { Server } from "../../support/Databases.ts"
 import { brought, ref } from "../contract/Sessions.ts"
 import { hour, intent, minute, now } from "../contract/samples.ts"
 import { type Arena, arena } from "./arena.ts"
+import { plansOf } from "./Plans.ts"
 import { made } from "./Sessions.ts"
-
-/** The plans of the statements of `effect` that name `table`, made before each is run. */
-export const plansOf = <A, E, R>(a: Arena, table: string, effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const observer = yield* a.session
-    const plans: Array<string> = []
-    const transformer: Statement.Transformer = (statement) => {
-      const [text, parameters] = statement.compile()
-      if (!text.includes(table)) return Effect.succeed(statement)
-      const explained = Effect.map(observer(`EXPLAIN (COSTS OFF) ${text}`, parameters), (rows) => {
-        plans.push([text, ...rows.map((row) => String(row["QUERY PLAN"]))].join("\n"))
-      })
-      return Effect.as(
-        Effect.promise(() => Effect.runPromise(explained)),
-        statement
-      )
-    }
-    yield* Effect.provideService(effect, Statement.CurrentTransformer, transformer)
-    return plans
-  })
 
 /** Ten thousand sessions of two chunks, all but one in twenty active. */
 const many = Effect.fnUntraced(function* (a: Arena) {
@@ -71,7 +51,6 @@ export const sessionPlans = (server: Server): void => {
           })
         ]
         const plans = yield* plansOf(
-          a,
           "upload_",
           Effect.forEach(steps, (step) => Effect.asVoid(step as Effect.Effect<unknown, unknown>))
         )

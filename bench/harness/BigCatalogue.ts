@@ -1,10 +1,28 @@
-/** A big catalogue made by the server itself: every blob referred to once, by an artifact or by a local file. */
+/**
+ * A big catalogue made by the server itself, in minutes where writing rows takes hours: blobs by number, each referred
+ * to once, by an artifact or by a local file; but for the orphans, every so many.
+ */
 import { Effect, Redacted } from "effect"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
-import { urlOf, withConnection } from "../harness/Postgres.ts"
+import { urlOf, withConnection } from "./Postgres.ts"
 
-export const create = async (databaseUrl: string, name: string, blobs: number): Promise<string> => {
+export interface BigShape {
+  readonly seed: number
+  readonly blobs: number
+  /** The blobs whose number is a multiple of it are orphans; null: none is. */
+  readonly orphanEvery: number | null
+}
+
+/** SQL for the digest of blob number `n`, which is SQL too. A hash, so numbers in order lie scattered over the index. */
+export const digestOf = ({ seed }: Pick<BigShape, "seed">, n: string): string =>
+  `'sha256:' || encode(sha256(('${seed}:' || ${n})::bytea), 'hex')`
+
+/** Creates the database `name` on the server of `databaseUrl` and answers its URL. */
+export const create = async (databaseUrl: string, name: string, shape: BigShape): Promise<string> => {
+  const { blobs, orphanEvery } = shape
+  const digest = digestOf(shape, "n")
+  const referenced = orphanEvery === null ? "" : `AND n % ${orphanEvery} <> 0`
   await withConnection(databaseUrl, (connection) => connection.query(`CREATE DATABASE ${name}`))
   const url = urlOf(databaseUrl, name)
   const client = Postgres.layerClient({ url: Redacted.make(url) })
@@ -16,20 +34,23 @@ export const create = async (databaseUrl: string, name: string, blobs: number): 
       const to = Math.min(blobs, from + 499_999)
       await connection.query(
         `INSERT INTO blobs (digest, object_key, size_bytes, created_at, last_used_at)
-         SELECT 'sha256:' || encode(sha256(n::text::bytea), 'hex'), 'blobs/' || n, 1000, t, t
+         SELECT ${digest}, 'blobs/' || n, 1000, t, t
          FROM generate_series(${from}, ${to}) n, (VALUES ('2026-01-01'::timestamptz)) AS v (t) ORDER BY 1`
       )
       await connection.query(
         `INSERT INTO artifacts (repository, name, digest, created_at)
-         SELECT 'bench', 'name-' || n, 'sha256:' || encode(sha256(n::text::bytea), 'hex'), '2026-01-01'
-         FROM generate_series(${from}, ${to}) n WHERE n % 10 < 6`
+         SELECT 'bench', 'name-' || n, ${digest}, '2026-01-01'
+         FROM generate_series(${from}, ${to}) n WHERE n % 10 < 6 ${referenced}`
       )
       await connection.query(
         `INSERT INTO local_files (path, digest, created_at)
-         SELECT 'path-' || n, 'sha256:' || encode(sha256(n::text::bytea), 'hex'), '2026-01-01'
-         FROM generate_series(${from}, ${to}) n WHERE n % 10 >= 6`
+         SELECT 'path-' || n, ${digest}, '2026-01-01'
+         FROM generate_series(${from}, ${to}) n WHERE n % 10 >= 6 ${referenced}`
       )
     }
+    // While commits are not on disk, their rows do not become all-visible, and index-only scans are none.
+    await connection.query("RESET synchronous_commit")
+    await connection.query("CHECKPOINT")
     await connection.query("VACUUM (ANALYZE)")
     await connection.query("CHECKPOINT")
   })

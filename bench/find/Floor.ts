@@ -1,0 +1,35 @@
+/** The floor of a pass: the same statements in a bare loop on one plain connection. */
+import { compete } from "../harness/Contender.ts"
+import { connect } from "../harness/Postgres.ts"
+import { recorder } from "../harness/Recorder.ts"
+import { querying } from "../sweep/Purge.ts"
+import * as Statements from "../sweep/Statements.ts"
+import { type Pass, type Task, tally } from "./Task.ts"
+
+await compete<Task, Pass>(async ({ databaseUrl, scanPage, records }) => {
+  const database = await connect(databaseUrl)
+  const { executed, statements } = recorder(records)
+  const { add, took, found, slowestMillis } = tally()
+  const onAny = querying(executed)
+  /** In a transaction of its own, as the collector asks. */
+  const query = async (statement: Statements.Sql) => {
+    const began = performance.now()
+    await onAny(database, Statements.begin)
+    await onAny(database, Statements.byIndex)
+    const rows = await onAny(database, statement)
+    await onAny(database, Statements.commit)
+    took(performance.now() - began)
+    return rows
+  }
+  const run = async (): Promise<Pass> => {
+    let after: string | null = null
+    do {
+      const [page] = await query(Statements.pageAfter(after, scanPage))
+      const upTo = Number(page?.blobs) < scanPage ? null : (page?.up_to as string)
+      for (const { digest } of await query(Statements.find({ after, upTo }))) add(digest as string)
+      after = upTo
+    } while (after !== null)
+    return { found: found(), slowestMillis: slowestMillis(), statements }
+  }
+  return { run, close: database.close }
+})

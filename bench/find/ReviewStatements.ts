@@ -1,0 +1,34 @@
+/**
+ * The SQL of a review, written out as in sweep/Statements.ts. The rehearsal compares it with what the collector
+ * executes (Find.ts).
+ */
+import { type Sql, sql, unreferenced } from "../sweep/Statements.ts"
+
+const isUnreferenced = unreferenced(() => sql` OFFSET 0`)
+
+export const candidates = (limit: number): Sql => sql`
+  SELECT c.id::text AS id, c.digest::text AS digest FROM artifact_gc.candidates c
+  ORDER BY c.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+
+export const sight = (now: Date, digests: ReadonlyArray<string>): Sql => sql`
+  INSERT INTO artifact_gc.orphans AS o (digest, seen_at)
+  SELECT b.digest, ${now}::timestamptz FROM unnest(${digests}::text[]::text[]) AS c (digest)
+  CROSS JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = c.digest OFFSET 0) b
+  WHERE ${isUnreferenced}
+  ORDER BY b.digest
+  ON CONFLICT (digest) DO UPDATE SET seen_at = EXCLUDED.seen_at, condemned_at = NULL, sweep = NULL
+  RETURNING 1 AS sighted`
+
+export const takeOff = (ids: ReadonlyArray<string>): Sql => sql`
+  DELETE FROM artifact_gc.candidates WHERE id = ANY(${ids}::text[]::bigint[])`
+
+export const sighted = (after: string | null, limit: number): Sql => sql`
+  WITH page AS MATERIALIZED (
+    SELECT digest, seen_at, condemned_at FROM artifact_gc.orphans
+    ${after === null ? sql`` : sql`WHERE digest > ${after}::text::text`} ORDER BY digest LIMIT ${limit})
+  SELECT p.digest::text AS digest, coalesce(b.size_bytes, 0)::float8 AS size_bytes,
+    greatest(b.created_at, b.last_used_at)::timestamptz AS used_at, p.seen_at, p.condemned_at,
+    b.digest IS NOT NULL AND ${isUnreferenced} AS is_orphan
+  FROM page p
+  LEFT JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = p.digest OFFSET 0) b ON true
+  ORDER BY p.digest`

@@ -1,0 +1,81 @@
+/**
+ * The floor of purging: the statements of `Orphans.purge` page after page, and something done to what each page yields
+ * on connections beside.
+ */
+import type { Connection } from "../harness/Postgres.ts"
+import { insist } from "../harness/Question.ts"
+import * as Statements from "./Statements.ts"
+
+const hourMillis = 60 * 60 * 1000
+
+export type Query = (
+  connection: Connection,
+  statement: Statements.Sql
+) => Promise<ReadonlyArray<Readonly<Record<string, unknown>>>>
+
+/** On any connection; each statement but those that begin and commit is `executed`. */
+export const querying =
+  (executed: (statement: string) => void): Query =>
+  (connection, statement) => {
+    if (statement !== Statements.begin && statement !== Statements.commit) executed(statement.text)
+    return connection.query(statement.text, statement.parameters)
+  }
+
+/** Purges pages of `batch` condemned blobs; yields the keys of each. */
+export async function* purge(query: Query, connection: Connection, batch: number) {
+  let after: Statements.Cursor | null = null
+  while (true) {
+    const now = Date.now()
+    const cutoff = new Date(now - hourMillis)
+    await query(connection, Statements.breaker)
+    await query(connection, Statements.begin)
+    await query(connection, Statements.lockBlobs)
+    const [table] = await query(connection, Statements.catalogueTable)
+    await query(connection, Statements.fingerprint(String(table?.oid)))
+    await query(connection, Statements.guardTriggers)
+    const page = await query(connection, Statements.condemnedPage(cutoff, after, batch))
+    const last = page.at(-1)
+    if (last === undefined) break
+    const digests = page.map(({ digest }) => digest as string)
+    const locked = await query(connection, Statements.lockRows(digests))
+    const purged = await query(
+      connection,
+      Statements.deleteAndJournal(
+        locked.map(({ digest }) => digest as string),
+        cutoff,
+        new Date(now),
+        new Date(now + hourMillis / 12)
+      )
+    )
+    await query(connection, Statements.forget(digests))
+    await query(connection, Statements.commit)
+    yield purged.map((row) => row.object_key as string)
+    if (page.length < batch) return
+    after = { condemnedAt: last.condemned_at as Date, digest: last.digest as string }
+  }
+  await query(connection, Statements.commit)
+}
+
+/** Does `work` to the keys of each page, on one connection each, while later pages are purged; answers how many keys. */
+export const beside = async (
+  pages: AsyncIterable<ReadonlyArray<string>>,
+  connections: ReadonlyArray<Connection>,
+  work: (keys: ReadonlyArray<string>, connection: Connection) => Promise<unknown>
+): Promise<number> => {
+  let done = 0
+  const idle = [...connections]
+  const busy = new Set<Promise<void>>()
+  for await (const keys of pages) {
+    if (idle.length === 0) await Promise.race(busy)
+    const connection = idle.pop()
+    insist(connection !== undefined, "a batch ended and left no connection")
+    const batch = work(keys, connection).then(() => {
+      done += keys.length
+      idle.push(connection)
+      busy.delete(batch)
+    })
+    busy.add(batch)
+  }
+  await Promise.all(busy)
+  return done
+}
