@@ -46,8 +46,9 @@ export const draw = (dice: Dice, steps: number): Plan => {
   const hasty = dice.chance(0.6)
   const wait = () => (hasty ? Duration.zero : dice.pick([Duration.zero, minutes(10), minutes(60)]))
   const rough = dice.pick([0, 0.01, 0.03, 0.08])
+  const contents = dice.pick([1, 1, 1, 2, 2, 3, 4])
   return {
-    contents: dice.pick([1, 1, 1, 2, 2, 3, 4]),
+    contents,
     crew: {
       writer: 1 + dice.below(3),
       collector: dice.pick([1, 2, 2, 3]),
@@ -63,6 +64,7 @@ export const draw = (dice: Dice, steps: number): Plan => {
       deleteDelay: dice.pick([Duration.zero, Duration.zero, minutes(10)]),
       uploadGrace: minutes(60),
       leftoverEvery: dice.pick([Duration.zero, minutes(30)]),
+      leftoverCutFrom: contents > 2 ? 0 : defaultSettings.leftoverCutFrom,
       leftoverGrace: wait(),
       lease: minutes(5),
       scanEvery: dice.pick([minutes(60), Duration.days(7)]),
