@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import { assert, describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Result } from "effect"
+import { Context, Duration, Effect, Layer, Option, Result } from "effect"
 import { SqlClient } from "effect/sql"
 import { Database } from "../../src/database/Database.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
@@ -167,6 +167,31 @@ export const migrationContract = (server: Databases.Server): void => {
         assert.lengthOf(yield* migrate(true, names, true), Postgres.latestMigration + 1)
         assert.deepStrictEqual(yield* migrate(true, names, true), [])
         assert.lengthOf(yield* inspect(names), 4)
+      })
+    )
+
+    on("let a search for leftovers go on that a program without ranges had begun", () =>
+      Effect.gen(function* () {
+        yield* migrate(true)
+        yield* run(
+          "DELETE FROM artifact_gc.migrations WHERE migration_id = 7",
+          "DROP TABLE artifact_gc.listing_ranges",
+          `ALTER TABLE artifact_gc.listings ADD COLUMN position text COLLATE "C", ADD COLUMN claimed_until timestamptz`,
+          `INSERT INTO artifact_gc.listings (name, pass, token, started_at, listed, unowned, position, claimed_until)
+           VALUES ('leftovers', 4, 9, to_timestamp(1000), 70, 2, 'blobs/k', to_timestamp(2000))`
+        )
+        assert.deepStrictEqual(
+          (yield* migrate(false)).map(({ id }) => id),
+          [7]
+        )
+        const { leftovers } = Context.get(yield* Effect.scoped(Layer.build(Postgres.layer())), Database)
+        const scan = Option.getOrThrow(yield* leftovers.claim(3_000_000, 4_000_000, null))
+        const { token: _, ...rest } = scan
+        const standing = { pass: 4, startedAt: 1_000_000, from: null, upTo: null, after: "blobs/k" }
+        assert.deepStrictEqual(rest, standing as typeof rest)
+        const counts = yield* leftovers.advance(scan, { after: null, listed: 1, unowned: 1 }, 0, 0)
+        assert.deepStrictEqual(counts, Option.some({ listed: 71, unowned: 3 }))
+        assert.lengthOf(yield* run("SELECT FROM artifact_gc.listings WHERE ended_at IS NOT NULL"), 1)
       })
     )
 

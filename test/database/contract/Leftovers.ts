@@ -22,8 +22,8 @@ const day = 24 * hour
 const leaseUntil = now + 5 * minute
 const verbs = Effect.map(Database, ({ leftovers }) => leftovers)
 
-/** As of a store in which there is little to list. */
-const daily: LeftoverPlan = { everyMillis: day, cuts: [key(300), key(600)], cutFrom: 1000 }
+/** As of a store in which there is little to list; far more than a database remembers of other tests. */
+const daily: LeftoverPlan = { everyMillis: day, cuts: [key(300), key(600)], cutFrom: 1e12 }
 
 const claim = (at = now, until = at + 5 * minute, plan: LeftoverPlan | null = daily) =>
   Effect.flatMap(verbs, (leftovers) => leftovers.claim(at, until, plan))
@@ -226,7 +226,7 @@ const sharing = (promised: Promised): void => {
         const { advance } = yield* verbs
         const first = yield* take()
         assert.deepStrictEqual(standing(first), fresh, "nothing is known yet")
-        yield* advance(first, { after: null, listed: 1000, unowned: 0 }, now, leaseUntil)
+        yield* advance(first, { after: null, listed: 1e12, unowned: 0 }, now, leaseUntil)
         const second = yield* take(now + day)
         assert.deepStrictEqual([second.from, second.upTo], [null, key(300)])
       })

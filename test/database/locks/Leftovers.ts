@@ -9,7 +9,7 @@ import { type Arena, arena, before, later } from "./arena.ts"
 
 const object = { key: intent(1).key, sizeBytes: 1 }
 /** Of a store with little to list, and with much. */
-const whole: LeftoverPlan = { everyMillis: hour, cuts: [intent(2).key], cutFrom: 1000 }
+const whole: LeftoverPlan = { everyMillis: hour, cuts: [intent(2).key], cutFrom: 1e12 }
 const cut: LeftoverPlan = { ...whole, cutFrom: 0 }
 const upload = { key: intent(1).key, digest: digest(1), sizeBytes: 1, references: [artifact("a", 1)] }
 
