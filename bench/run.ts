@@ -15,11 +15,12 @@ import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
 import { question as idle } from "./Idle.ts"
 import { question as list } from "./List.ts"
+import { question as replicas } from "./Replicas.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep, list, idle, upload]
+const questions: ReadonlyArray<Question> = [sweep, replicas, list, idle, upload]
 
 const usage = () =>
   [
@@ -106,7 +107,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   const kept = Results.keep(result, { reference })
   process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : Report.text(result))
   log(`kept as ${kept}`)
-  for (const excess of result.overLimit) process.stderr.write(`${excess}\n`)
+  for (const sentence of result.overLimit) process.stderr.write(`${sentence}\n`)
   return result.overLimit.length === 0 ? 0 : 1
 }
 
