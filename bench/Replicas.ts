@@ -9,7 +9,7 @@ import { type Effort, measureTogether } from "./harness/Contender.ts"
 import { type Dataset, load } from "./harness/Dataset.ts"
 import { type Answer, type Bench, type Figure, insist, type Question } from "./harness/Question.ts"
 import * as StandIn from "./harness/StandIn.ts"
-import { settingsFor } from "./sweep/Contest.ts"
+import { defaults, settingsFor } from "./sweep/Contest.ts"
 import type { Outcome, Task } from "./sweep/Task.ts"
 
 const counts = [1, 2, 4] as const
@@ -19,7 +19,7 @@ const counts = [1, 2, 4] as const
  * So long, the four that share two cores still have time to wait for the store; with a store that answers in 20 ms one
  * collector alone takes a core, and what is measured is the machine.
  */
-const singleLatencyMillis = 250
+const singleLatencyMillis = 200
 const batchLatencyMillis = 20
 
 /** What four have to be where waiting for the store is what bounds one. */
@@ -30,15 +30,17 @@ interface Scenario {
   readonly oneByOne: boolean
   readonly latencyMillis: number
   readonly orphans: number
+  readonly batch: number
 }
 
 export const question: Question = {
   name: "replicas",
   asks: "two and four collectors on the same garbage, beside one; store answers late, by objects or by thousands",
   options: {
-    single: { about: "orphans where the store deletes one object a request, default 16,000; 0: not at all" },
+    single: { about: "orphans where the store deletes one object a request, default 32,000; 0: not at all" },
     orphans: { about: "orphans where it deletes 1000, default 100,000; 0: not at all" },
-    latency: { about: "milliseconds until the store answers, default 250 where it deletes one, else 20" },
+    latency: { about: "milliseconds until the store answers, default 200 where it deletes one, else 20" },
+    batch: { about: "GC_BATCH where it deletes one, default 1000 as the collector's" },
     runs: { about: "runs of each number of collectors, default 1" }
   },
   ask: async (bench) => {
@@ -48,13 +50,15 @@ export const question: Question = {
       name: "one object a request",
       oneByOne: true,
       latencyMillis: given.latency ?? singleLatencyMillis,
-      orphans: given.single ?? 16_000
+      orphans: given.single ?? 32_000,
+      batch: given.batch ?? defaults.batch
     }
     const batches: Scenario = {
       name: "1000 objects a request",
       oneByOne: false,
       latencyMillis: given.latency ?? batchLatencyMillis,
-      orphans: given.orphans ?? 100_000
+      orphans: given.orphans ?? 100_000,
+      batch: defaults.batch
     }
     insist(runs > 0, "no runs measure nothing")
     const figures: Array<Figure> = []
@@ -65,6 +69,7 @@ export const question: Question = {
     const parameters = {
       single: single.orphans,
       "its latency": single.latencyMillis,
+      "its batch": single.batch,
       orphans: batches.orphans,
       "their latency": batches.latencyMillis,
       runs,
@@ -110,13 +115,14 @@ const measureScenario = async (
 const sweepTogether = async (
   bench: Bench,
   dataset: Dataset,
-  { name, latencyMillis, oneByOne }: Scenario,
+  { name, latencyMillis, oneByOne, batch }: Scenario,
   count: number
 ): Promise<Together> => {
   const standIn = await StandIn.start(bench.servers.s3, { latencyMillis, oneByOne })
   try {
     const task: Task = {
       ...settingsFor(dataset),
+      batch,
       databaseUrl: await dataset.freshRows(),
       s3: standIn.place,
       prefix: dataset.prefix

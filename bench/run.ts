@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process"
 import { constants } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { question as foreground } from "./Foreground.ts"
 import { check, Insufficient, type Question } from "./harness/Question.ts"
 import * as Report from "./harness/Report.ts"
 import * as Repository from "./harness/Repository.ts"
@@ -20,7 +21,7 @@ import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep, replicas, list, idle, upload]
+const questions: ReadonlyArray<Question> = [sweep, replicas, foreground, list, idle, upload]
 
 const usage = () =>
   [
