@@ -37,7 +37,7 @@ export const question: Question = {
   name: "replicas",
   asks: "two and four collectors on the same garbage, beside one; store answers late, by objects or by thousands",
   options: {
-    single: { about: "orphans where the store deletes one object a request, default 32,000; 0: not at all" },
+    single: { about: "orphans where the store deletes one object a request, default 40,000; 0: not at all" },
     orphans: { about: "orphans where it deletes 1000, default 100,000; 0: not at all" },
     latency: { about: "milliseconds until the store answers, default 200 where it deletes one, else 20" },
     batch: { about: "GC_BATCH where it deletes one, default 1000 as the collector's" },
@@ -50,7 +50,7 @@ export const question: Question = {
       name: "one object a request",
       oneByOne: true,
       latencyMillis: given.latency ?? singleLatencyMillis,
-      orphans: given.single ?? 32_000,
+      orphans: given.single ?? 40_000,
       batch: given.batch ?? defaults.batch
     }
     const batches: Scenario = {
