@@ -9,6 +9,7 @@ import { constants } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { question as find } from "./Find.ts"
+import { question as foreground } from "./Foreground.ts"
 import { check, Insufficient, type Question } from "./harness/Question.ts"
 import * as Report from "./harness/Report.ts"
 import * as Repository from "./harness/Repository.ts"
@@ -18,11 +19,22 @@ import { question as idle } from "./Idle.ts"
 import { question as list } from "./List.ts"
 import { question as memory } from "./Memory.ts"
 import { question as purge } from "./Purge.ts"
+import { question as replicas } from "./Replicas.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 
 /** One file a question; its name is its command. */
-const questions: ReadonlyArray<Question> = [sweep, find, purge, memory, list, idle, upload]
+const questions: ReadonlyArray<Question> = [
+  sweep,
+  memory,
+  find,
+  purge,
+  idle,
+  list,
+  upload,
+  replicas,
+  foreground
+]
 
 const usage = () =>
   [
@@ -116,7 +128,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   const kept = Results.keep(result, keep)
   process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : Report.text(result))
   log(`kept as ${kept}`)
-  for (const excess of result.overLimit) process.stderr.write(`${excess}\n`)
+  for (const sentence of result.overLimit) process.stderr.write(`${sentence}\n`)
   return result.overLimit.length === 0 ? 0 : 1
 }
 

@@ -55,7 +55,7 @@ export const make = (shape: Shape, prefix: string): Blobs => {
 }
 
 /** mulberry32: small, seeded, and good enough to scatter rows. Numbers in [0, 1). */
-const random = (seed: number) => {
+export const random = (seed: number): (() => number) => {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0

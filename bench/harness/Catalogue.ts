@@ -17,6 +17,8 @@ export interface Catalogue {
   readonly verifySwept: (who: string) => Promise<void>
   /** That the last copy has lost exactly the rows of these digests. Ends the run otherwise. */
   readonly verifyGone: (who: string, digests: ReadonlyArray<string>) => Promise<void>
+  /** That the last copy has lost exactly the rows of these keys, of those below `prefix`, and none is journaled. */
+  readonly verifyKeysGone: (who: string, prefix: string, keys: ReadonlySet<string>) => Promise<void>
   /** That the collector remembers nothing in the last copy. Ends the run otherwise. */
   readonly verifySettled: (who: string) => Promise<void>
   readonly drop: () => Promise<void>
@@ -72,6 +74,20 @@ export const load = async (databaseUrl: string, name: string, blobs: Blobs): Pro
         insist(
           left?.rows === expected && left?.dead === 0,
           `${who} left ${left?.rows} rows instead of ${expected}, and ${left?.dead} of those it deleted`
+        )
+      }),
+    verifyKeysGone: (who, prefix, keys) =>
+      inCopy(async (connection) => {
+        const expected = blobs.shape.blobs - keys.size
+        const [row] = await connection.query(
+          `SELECT count(*)::int AS rows, (count(*) FILTER (WHERE object_key = ANY($1::text[])))::int AS dead,
+             (SELECT count(*)::int FROM artifact_gc.journal) AS journaled
+           FROM blobs WHERE starts_with(object_key, $2)`,
+          [[...keys], prefix]
+        )
+        insist(
+          row?.rows === expected && row?.dead === 0 && row?.journaled === 0,
+          `${who} left ${row?.rows} rows instead of ${expected}, ${row?.dead} of those it deleted, and ${row?.journaled} in the journal`
         )
       }),
     verifySettled: (who) =>

@@ -21,6 +21,11 @@ export interface Dataset {
   readonly verify: (who: string) => Promise<void>
   /** The same of contenders that spoke to a stand-in for the store, which was told to delete `deleted`. */
   readonly verifyBeside: (who: string, deleted: ReadonlySet<string>) => Promise<void>
+  /**
+   * That exactly the rows of these keys, all of them orphans', are gone, and that no key waits to be deleted. What others
+   * added to the catalogue meanwhile is not looked at.
+   */
+  readonly verifyPart: (who: string, deleted: ReadonlySet<string>) => Promise<void>
   /** That exactly these digests have lost row and object, whatever the collector remembers. */
   readonly verifySample: (who: string, gone: ReadonlySet<string>) => Promise<void>
   /** The same of one that spoke to a stand-in. */
@@ -88,6 +93,15 @@ export const load = async (
       await catalogue.verifySwept(who)
       await catalogue.verifySettled(who)
       verifyDeleted(who, deleted, blobs.isOrphan)
+    },
+    verifyPart: async (who, deleted) => {
+      const orphans = blobs.keys(blobs.isOrphan)
+      const wrong = [...deleted].filter((key) => !orphans.has(key))
+      insist(
+        wrong.length === 0,
+        `${who} deleted ${wrong.length} keys that are no orphans', ${wrong[0]} among them`
+      )
+      await catalogue.verifyKeysGone(who, prefix, deleted)
     },
     verifySample: async (who, gone) => {
       await catalogue.verifyGone(who, [...gone])

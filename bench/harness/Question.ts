@@ -34,6 +34,8 @@ export interface Figure {
   readonly baseline?: ReadonlyArray<number>
   /** The most that `measured` may be, in any run. */
   readonly limit?: number
+  /** The least that `measured` may be, in any run. */
+  readonly atLeast?: number
 }
 
 /** How something went, to be drawn as a line. */

@@ -16,8 +16,16 @@ const cell = (summary: Summary | null): string => {
   return runs.length === 1 ? number(median) : `${number(median)} (${number(min)}–${number(max)})`
 }
 
+const goal = ({ limit, atLeast }: FigureResult): string => {
+  const bounds = [
+    ...(atLeast === null ? [] : [`at least ${atLeast}`]),
+    ...(limit === null ? [] : [`at most ${limit}`])
+  ]
+  return bounds.length === 0 ? "" : ` (${bounds.join(", ")})`
+}
+
 const row = (figure: FigureResult): ReadonlyArray<string> => [
-  `${figure.name}, ${figure.unit}${figure.limit === null ? "" : ` (at most ${figure.limit})`}`,
+  `${figure.name}${figure.unit === "" ? "" : `, ${figure.unit}`}${goal(figure)}`,
   cell(figure.measured),
   cell(figure.floor),
   cell(figure.baseline),

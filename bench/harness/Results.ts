@@ -56,6 +56,7 @@ export interface FigureResult {
   readonly name: string
   readonly unit: string
   readonly limit: number | null
+  readonly atLeast: number | null
   readonly measured: Summary
   readonly floor: Summary | null
   readonly baseline: Summary | null
@@ -71,7 +72,7 @@ export interface Result extends Machine {
   readonly verified: ReadonlyArray<string>
   readonly figures: ReadonlyArray<FigureResult>
   readonly series: ReadonlyArray<Series>
-  /** What is more than it may be, in sentences. */
+  /** What is more than it may be, or less, in sentences. */
   readonly overLimit: ReadonlyArray<string>
 }
 
@@ -92,13 +93,14 @@ const compare = (measured: ReadonlyArray<number>, other: ReadonlyArray<number> |
         ratio: summary(measured.map((value, run) => value / (other[run] ?? Number.NaN)))
       }
 
-const figureOf = ({ name, unit, measured, floor, baseline, limit }: Figure): FigureResult => {
+const figureOf = ({ name, unit, measured, floor, baseline, limit, atLeast }: Figure): FigureResult => {
   const toFloor = compare(measured, floor)
   const toBaseline = compare(measured, baseline)
   return {
     name,
     unit,
     limit: limit ?? null,
+    atLeast: atLeast ?? null,
     measured: summary(measured),
     floor: toFloor.of,
     baseline: toBaseline.of,
@@ -135,12 +137,20 @@ export const of = (
     verified: answer.verified,
     figures,
     series: (answer.series ?? []).map(thinned),
-    overLimit: figures.flatMap(({ name, unit, measured, limit }) =>
-      limit !== null && measured.max > limit
-        ? [`${name}: ${measured.max} ${unit}, more than the ${limit} ${unit} it may be`]
-        : []
-    )
+    overLimit: figures.flatMap(missed)
   }
+}
+
+const missed = ({ name, unit, measured, limit, atLeast }: FigureResult): ReadonlyArray<string> => {
+  const of = (value: number) => `${value} ${unit}`.trimEnd()
+  return [
+    ...(limit !== null && measured.max > limit
+      ? [`${name}: ${of(measured.max)}, more than the ${of(limit)} it may be`]
+      : []),
+    ...(atLeast !== null && measured.min < atLeast
+      ? [`${name}: ${of(measured.min)}, less than the ${of(atLeast)} it has to be`]
+      : [])
+  ]
 }
 
 /**

@@ -207,7 +207,7 @@ const sizes = {
   }),
   keysPerSecond: optionalInteger("GC_KEYS_PER_SECOND", 1, 1_000_000, {
     about:
-      "Keys a second that this collector asks the store to delete at most. No ceiling by default: the collector slows down when the store says so. AWS allows 3,500 writes a second for each prefix, and counts each key of a batch.",
+      "Keys a second that this collector asks the store to delete at most. No ceiling by default: the collector slows down when the store says so. AWS allows 3,500 writes a second for each prefix, and counts each key of a batch. With a ceiling, a batch is a tenth of a second's keys at most, which spares the database too.",
     tooLow: "Garbage grows faster than it is collected.",
     tooHigh: "The store asks to slow down before the ceiling is reached."
   }),

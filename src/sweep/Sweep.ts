@@ -76,14 +76,20 @@ export class Sweep extends Context.Service<
     )
 }
 
-/** Below a ceiling of keys a second, a batch is no more than a second's: else the ceiling would be kept in bursts. */
-const withSmallBatches = (settings: SweepSettings): SweepSettings => ({
-  ...settings,
-  batchMax: Math.min(
-    settings.batchMax,
-    Math.max(1, Math.floor(settings.keysPerSecondMax ?? settings.batchMax))
-  )
-})
+/** Requests into which a second's keys are divided where there is a ceiling. */
+const batchesPerSecond = 10
+
+/**
+ * Below a ceiling of keys a second, a batch is no more than a tenth of a second's: else the ceiling would be kept in bursts,
+ * in the database even more than in the store, since as many pages as may be in flight are purged ahead. Where the
+ * requests have a ceiling too, it is as much more.
+ */
+const withSmallBatches = (settings: SweepSettings): SweepSettings => {
+  const { batchMax, keysPerSecondMax, requestsPerSecondMax } = settings
+  if (keysPerSecondMax === null) return settings
+  const perBatch = keysPerSecondMax / Math.min(batchesPerSecond, requestsPerSecondMax ?? batchesPerSecond)
+  return { ...settings, batchMax: Math.min(batchMax, Math.max(1, Math.floor(perBatch))) }
+}
 
 /** This collector among others. `swept`: they may know of it. */
 interface Self {

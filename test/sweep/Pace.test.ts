@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Logger } from "effect"
+import { Clock, Duration, Effect, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { StorageError } from "../../src/domain/StorageError.ts"
 import type { DeleteOutcome } from "../../src/storage/Storage.ts"
 import * as Pace from "../../src/sweep/Pace.ts"
+import type { SweepSettings } from "../../src/sweep/Settings.ts"
+import { Sweep } from "../../src/sweep/Sweep.ts"
+import { upload, world } from "./support/World.ts"
 
 const settings: Pace.PaceSettings = {
   deleteConcurrency: 8,
@@ -203,6 +206,50 @@ describe("the pace of a sweep", () => {
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("1 millis")
       assert.isDefined(fiber.pollUnsafe())
+    })
+  )
+})
+
+describe("a sweep below a ceiling", () => {
+  /** How many rows it takes at a time, of fifty orphans. */
+  const pages = (ceilings: Partial<SweepSettings>) => {
+    const sizes: Array<number> = []
+    const sweeping = Effect.gen(function* () {
+      for (let n = 0; n < 50; n++) yield* upload(`blob ${n}`)
+      const fiber = yield* Effect.forkChild((yield* Sweep).once())
+      while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("100 millis")
+      const { outcome, totals } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([outcome, totals.deleted], ["complete", 50])
+      return sizes.filter((size) => size > 0)
+    })
+    const waits = { grace: Duration.zero, quarantine: Duration.zero }
+    return Effect.provide(
+      sweeping,
+      world({ ...waits, ...ceilings }, (inner) => ({
+        ...inner,
+        orphans: {
+          ...inner.orphans,
+          purge: (request) =>
+            Effect.tap(inner.orphans.purge(request), ({ purged }) =>
+              Effect.sync(() => void sizes.push(purged.length))
+            )
+        }
+      }))
+    )
+  }
+
+  it.effect("takes no more rows at a time than a tenth of a second's keys", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* pages({ keysPerSecondMax: 100 }), [10, 10, 10, 10, 10])
+      assert.deepStrictEqual(yield* pages({ keysPerSecondMax: 5000 }), [50])
+      assert.deepStrictEqual(yield* pages({}), [50], "the control")
+    })
+  )
+
+  it.effect("takes as many as its requests need to keep up with it", () =>
+    Effect.gen(function* () {
+      const ceilings = { keysPerSecondMax: 100, requestsPerSecondMax: 4 }
+      assert.deepStrictEqual(yield* pages(ceilings), [25, 25])
     })
   )
 })

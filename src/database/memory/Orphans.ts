@@ -71,6 +71,7 @@ export const orphans = (state: State): Orphans => ({
       const doomed = new Set(condemned)
       for (const digest of seen) {
         const before = state.orphans.get(digest)
+        if (before === undefined && !state.blobs.has(digest)) continue
         const dooms = doomed.has(digest) && (before?.condemnedAt ?? null) === null
         state.orphans.set(digest, {
           seenAt: before?.seenAt ?? now,

@@ -167,6 +167,9 @@ export const orphanOf = (row: OrphanRow): Orphan => ({
  * there, passing over what somebody else is at work on (adopting or purging it). Only the first can wait, and it holds
  * nothing yet that another would wait for; so no two collectors, and no collector and writer, wait for each other in a
  * circle. (The other way round, an insert waited for a row that had been cleared and not yet committed.)
+ *
+ * New are only those whose blob is there: what another collector has purged since it was found has lost blob and sighting
+ * in one transaction, and a sighting of nothing would stand in the backlog until the next scan.
  */
 const record = (
   session: Session,
@@ -178,6 +181,7 @@ const record = (
   const { type, collate } = catalog.digest
   const now = instant(marks.now)
   const clears = marks.clear ?? true
+  const inSlice = within(session, catalog, slice)
   const marked = sql`
     marks AS MATERIALIZED (
       SELECT s::${raw(type + collate)} AS digest, c IS NOT NULL AS doomed FROM unnest(${marks.seen}::text[]) s
@@ -190,6 +194,7 @@ const record = (
         SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END,
           CASE WHEN m.doomed THEN ${marks.sweep}::text END FROM marks m
         WHERE NOT EXISTS (SELECT FROM ${id.orphans} o WHERE o.digest = m.digest)
+          AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = m.digest${inSlice(raw(`b.${quote(session.names.digestColumn)}`))})
         ORDER BY m.digest
         ON CONFLICT (digest) DO NOTHING`
       const cleared = yield* sql<{ cleared: number }>`
@@ -197,7 +202,7 @@ const record = (
         held AS MATERIALIZED (
           SELECT o.digest, m.digest IS NULL AS stale FROM ${id.orphans} o LEFT JOIN marks m ON m.digest = o.digest
           WHERE (${clears ? sql`m.digest IS NULL OR ` : raw("")}(m.doomed AND o.condemned_at IS NULL))
-            ${within(session, catalog, slice)(raw("o.digest"))}
+            ${inSlice(raw("o.digest"))}
           FOR UPDATE OF o SKIP LOCKED),
         cleared AS (
           DELETE FROM ${id.orphans} o WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE stale)) RETURNING 1),

@@ -105,9 +105,9 @@ export interface Orphans {
   /** The blobs of a slice that no reference table points at, in digest order. */
   readonly find: (slice: Slice) => Result<ReadonlyArray<Orphan>>
   /**
-   * Writes down what `find` and the waits said of a slice: first sightings and condemnations at `now`. Sightings of
-   * blobs in the slice that are not among `seen` are cleared, unless `clear` is false; how many is the answer. Advisory:
-   * `purge` checks all again under lock.
+   * Writes down what `find` and the waits said of a slice: first sightings and condemnations at `now`. What was purged
+   * since `find` looked gets no sighting. Sightings of blobs in the slice that are not among `seen` are cleared, unless
+   * `clear` is false; how many is the answer. Advisory: `purge` checks all again under lock.
    *
    * Where references are watched they must not be cleared so: a sighting that a review made since `find` looked is all that
    * is left of its candidate.

@@ -142,6 +142,30 @@ export const sightings = (promised: Promised): void => {
       })
     )
 
+    promised("sights nothing of what another collector has purged since it was found", () =>
+      Effect.gen(function* () {
+        yield* write({ blobs: blobs(1, 2), orphans: [condemned(1), condemned(2)] })
+        const { orphans } = yield* Database
+        assert.deepStrictEqual(yield* found(everything), digests(1, 2))
+        const { purged } = yield* orphans.purge({
+          now,
+          condemnedCutoff: now,
+          seenCutoff: now,
+          usedCutoff: now,
+          limit: 1,
+          after: null,
+          deleteNotBefore: now,
+          leaseUntil: null
+        })
+        assert.deepStrictEqual(
+          purged.map((one) => one.digest),
+          digests(1)
+        )
+        assert.strictEqual(yield* record(everything, now, [1, 2]), 0)
+        assert.deepStrictEqual((yield* rows).orphans, [condemned(2)])
+      })
+    )
+
     promised("starts anew with what was referenced in between", () =>
       Effect.gen(function* () {
         yield* write({ blobs: blobs(1) })
