@@ -9,7 +9,7 @@ const right = 110
 const barHeight = 16
 const span = width - left - right
 
-const colours = { measured: "#2563eb", floor: "#94a3b8", baseline: "#f59e0b", limit: "#dc2626" }
+const colours = { measured: "#2563eb", floor: "#94a3b8", baseline: "#f59e0b", goal: "#dc2626" }
 const lineColours = ["#2563eb", "#94a3b8", "#16a34a", "#f59e0b", "#7c3aed", "#dc2626"]
 
 /** SVG that is drawn so far, and how far down it reaches. */
@@ -40,15 +40,15 @@ ${all.svg.join("\n")}
 `
 }
 
-/** The medians as bars, the ends of the runs as whiskers, and the most it may be as a line. */
+/** The medians as bars, the ends of the runs as whiskers, and what it may be at most, or has to be at least, as a line. */
 const bars = ({ svg, bottom }: Drawn, question: string, figure: FigureResult): Drawn => {
-  const { name, unit, measured, floor, baseline, limit } = figure
+  const { name, unit, measured, floor, baseline, limit, atLeast } = figure
   const rows = [
     { label: question, summary: measured, colour: colours.measured },
     { label: "floor", summary: floor, colour: colours.floor },
     { label: "baseline", summary: baseline, colour: colours.baseline }
   ].flatMap(({ summary, ...rest }) => (summary === null ? [] : [{ ...rest, summary }]))
-  const most = Math.max(limit ?? 0, ...rows.map(({ summary }) => summary.max))
+  const most = Math.max(limit ?? 0, atLeast ?? 0, ...rows.map(({ summary }) => summary.max))
   const at = (value: number) => left + (span * value) / most
   const top = bottom + 20
   const drawn = rows.flatMap(({ label, summary, colour }, index) => {
@@ -66,15 +66,16 @@ const bars = ({ svg, bottom }: Drawn, question: string, figure: FigureResult): D
     ]
   })
   const end = top + 8 + rows.length * (barHeight + 4)
-  const goal =
-    limit === null
+  const goal = (value: number | null, words: string) =>
+    value === null
       ? []
       : [
-          line(at(limit), top + 4, at(limit), end, `stroke="${colours.limit}" stroke-dasharray="4 3"`),
-          text(at(limit), top, `at most ${number(limit)}`, `fill="${colours.limit}" text-anchor="end"`)
+          line(at(value), top + 4, at(value), end, `stroke="${colours.goal}" stroke-dasharray="4 3"`),
+          text(at(value), top, `${words} ${number(value)}`, `fill="${colours.goal}" text-anchor="end"`)
         ]
+  const head = text(12, top, `${name}${unit === "" ? "" : `, ${unit}`}`)
   return {
-    svg: [...svg, text(12, top, `${name}${unit === "" ? "" : `, ${unit}`}`), ...drawn, ...goal],
+    svg: [...svg, head, ...drawn, ...goal(limit, "at most"), ...goal(atLeast, "at least")],
     bottom: end
   }
 }
