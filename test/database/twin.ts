@@ -18,6 +18,7 @@ import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import * as Databases from "../support/Databases.ts"
 import { Tables } from "../support/Tables.ts"
 import { artifact, blob, dead, digest, file, key, minute, now, orphan } from "./contract/samples.ts"
+import { type CandidateCommand, candidateVerbs, noted, runCandidate, watch } from "./twin/Candidates.ts"
 import { type ManifestCommand, manifestRows, manifestVerbs, runManifest } from "./twin/Manifests.ts"
 import { runSession, type SessionCommand, sessionRows, sessionVerbs } from "./twin/Sessions.ts"
 
@@ -52,7 +53,8 @@ const verbs = [
   "miss",
   "forget",
   ...sessionVerbs,
-  ...manifestVerbs
+  ...manifestVerbs,
+  ...candidateVerbs
 ] as const
 
 const upTo = (max: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: max }))
@@ -76,16 +78,25 @@ const beginning = Arbitrary.all({
     minLength: 8,
     maxLength: 8
   }),
-  dead: Arbitrary.array(Arbitrary.schema(upTo(8)), { minLength: 4, maxLength: 4 })
+  dead: Arbitrary.array(Arbitrary.schema(upTo(8)), { minLength: 4, maxLength: 4 }),
+  /** Blobs to which nothing refers, unseen, held by a pin, sighted, or condemned and held. */
+  lonely: Arbitrary.array(Arbitrary.schema(Schema.Struct({ used: upTo(8), state: upTo(3) })), {
+    minLength: 4,
+    maxLength: 4
+  }),
+  watched: Arbitrary.schema(Schema.Boolean)
 })
 type Beginning = typeof beginning extends Arbitrary.Arbitrary<infer A> ? A : never
 
 /** Blobs are referenced, unseen, seen or condemned; dead keys are due at different times. */
 const rowsOf = (given: Beginning): Parameters<Tables["Service"]["write"]>[0] => ({
-  blobs: given.blobs.map(({ used }, n) => blob(n, { lastUsedAt: instant(used) })),
+  blobs: [...given.blobs, ...given.lonely].map(({ used }, n) => blob(n, { lastUsedAt: instant(used) })),
   references: given.blobs.flatMap(({ state }, n) => (state === 0 ? [artifact(`tag ${n % 3}-${n}`, n)] : [])),
-  orphans: given.blobs.flatMap(({ used, state }, n) =>
+  orphans: [...given.blobs, ...given.lonely].flatMap(({ used, state }, n) =>
     state < 2 ? [] : [orphan(n, instant(used), state === 2 ? null : instant(used))]
+  ),
+  pins: given.lonely.flatMap(({ used, state }, n) =>
+    state % 2 === 0 ? [] : [pinOf(n, digest(n + given.blobs.length), instant(used))]
   ),
   suspects: given.blobs.flatMap(({ used }, n) => (used < 6 ? [] : [{ digest: digest(n), key: key(n) }])),
   journal: given.dead.map((at, n) => dead(n + 20, { notBefore: instant(at) })),
@@ -159,7 +170,8 @@ const purge = Effect.fnUntraced(function* ({ orphans }: Database["Service"], mem
 })
 
 /** Runs one command and answers in a form that compares. */
-const run = (database: Database["Service"], memory: Memory, c: Command): Effect.Effect<unknown, unknown> => {
+const run = (side: Side, c: Command): Effect.Effect<unknown, unknown> => {
+  const { database, memory } = side
   const { orphans, journal, blobs, suspects } = database
   const at = instant(c.at)
   const picked = memory.uploads.filter((_, index) => index % 3 === c.b % 3)
@@ -258,15 +270,16 @@ const run = (database: Database["Service"], memory: Memory, c: Command): Effect.
         database.backlog(at)
       ])
     default:
-      return isOfManifests(c.verb)
-        ? runManifest(database, { ...c, verb: c.verb })
-        : runSession(database, memory, { ...c, verb: c.verb })
+      if (isOneOf(manifestVerbs, c.verb)) return runManifest(database, { ...c, verb: c.verb })
+      if (isOneOf(candidateVerbs, c.verb)) return runCandidate(side, { ...c, verb: c.verb })
+      return runSession(database, memory, { ...c, verb: c.verb })
   }
 }
 
-const isOfManifests = (
-  verb: ManifestCommand["verb"] | SessionCommand["verb"]
-): verb is ManifestCommand["verb"] => manifestVerbs.some((one) => one === verb)
+type SomeVerb = ManifestCommand["verb"] | SessionCommand["verb"] | CandidateCommand["verb"]
+
+const isOneOf = <Verb extends SomeVerb>(verbs: ReadonlyArray<Verb>, verb: SomeVerb): verb is Verb =>
+  verbs.some((one) => one === verb)
 
 interface Side {
   readonly database: Database["Service"]
@@ -306,14 +319,16 @@ export const twinContract = <E, R>(name: string, layer: Layer.Layer<Database | T
         const [model, other] = [yield* side(Databases.memory), yield* side(layer)]
         yield* model.tables.write(rowsOf(given))
         yield* other.tables.write(rowsOf(given))
+        if (given.watched) for (const one of [model, other]) yield* watch(one, true)
         for (const [step, c] of commands.entries()) {
           const at = `step ${step}: ${JSON.stringify(c)}`
-          const expected = yield* Effect.exit(run(model.database, model.memory, c))
-          const answer = yield* Effect.exit(run(other.database, other.memory, c))
+          const expected = yield* Effect.exit(run(model, c))
+          const answer = yield* Effect.exit(run(other, c))
           assert.isTrue(Exit.isSuccess(expected), at)
           same(`${at}: the answer`, answer, expected)
           const [rows, modelRows] = [yield* other.tables.rows, yield* model.tables.rows]
           for (const table of tables) same(`${at}: ${table}`, rows[table], modelRows[table])
+          same(`${at}: candidates`, noted(rows), noted(modelRows))
         }
       }).pipe(Effect.scoped),
     { timeout: 300_000, arbitrary: { runs: Number(process.env.TWIN_RUNS ?? 25), size: 40 } }

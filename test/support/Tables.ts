@@ -15,7 +15,7 @@ import {
   type State,
   type TagRow
 } from "../../src/database/Memory.ts"
-import { watchReferences } from "../../src/database/Postgres.ts"
+import { unwatchReferences, watchReferences } from "../../src/database/Postgres.ts"
 import { onProcessClock } from "../../src/database/postgres/Session.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
@@ -78,6 +78,8 @@ export class Tables extends Context.Service<
     readonly write: (rows: Partial<Omit<Rows, "scan" | "candidates">>) => Effect.Effect<void>
     /** References are watched from now on, and nothing is in the queue; `Database.inspect` has to be asked again. */
     readonly watch: Effect.Effect<void>
+    /** The opposite. */
+    readonly unwatch: Effect.Effect<void>
     /** As a new catalogue. */
     readonly clear: Effect.Effect<void>
   }
@@ -153,7 +155,13 @@ export const inMemory = (state: State): Layer.Layer<Tables> =>
             state.suspects.set(digest, new Set([...(state.suspects.get(digest) ?? []), key]))
         }),
       watch: Effect.sync(() => {
+        // What was lost before is in no queue.
+        if (!state.watched) state.scan.wanted += 1
         state.watched = true
+        state.candidates.length = 0
+      }),
+      unwatch: Effect.sync(() => {
+        state.watched = false
         state.candidates.length = 0
       }),
       clear: Effect.sync(() => {
@@ -343,6 +351,12 @@ export const inPostgres: Layer.Layer<Tables, never, SqlClient.SqlClient> = Layer
       write: (rows) => sql.withTransaction(write(rows)).pipe(Effect.asVoid, Effect.orDie, onProcessClock),
       watch: watchReferences(defaultNames).pipe(
         Effect.andThen(sql`DELETE FROM artifact_gc.candidates`),
+        Effect.asVoid,
+        Effect.orDie,
+        Effect.provideService(SqlClient.SqlClient, sql),
+        onProcessClock
+      ),
+      unwatch: unwatchReferences(defaultNames).pipe(
         Effect.asVoid,
         Effect.orDie,
         Effect.provideService(SqlClient.SqlClient, sql),

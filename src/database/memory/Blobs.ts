@@ -13,8 +13,17 @@ export const blobs = (state: State): Blobs => ({
       if (allOrNothing && live.size < digests.size) return live
       for (const reference of references)
         if (live.has(reference.digest)) state.references.set(referenceId(reference), reference)
+      const before = new Map(state.pins)
       for (const pin of pins) if (live.has(pin.digest)) setPin(state, pin)
-      if (references.every(({ digest }) => live.has(digest))) for (const id of release) state.pins.delete(id)
+      if (references.every(({ digest }) => live.has(digest))) {
+        for (const id of release) {
+          const pin = state.pins.get(id)
+          state.pins.delete(id)
+          // Taken and released at once: who compares what was with what is sees nothing of it.
+          if (state.watched && pin !== undefined && before.get(id)?.digest !== pin.digest)
+            state.candidates.push(pin.digest)
+        }
+      }
       return live
     }),
   intend: (intents) =>

@@ -65,7 +65,7 @@ const keepers = (state: State): Map<string, Digest> =>
     ...[...state.pins].map(([id, { digest }]) => [`pin ${id}`, digest] as const),
     ...[...state.manifests].flatMap(([id, row]) => [
       [`manifest ${id}`, row.digest] as const,
-      ...row.references.map(({ digest }) => [`manifest ${id} ${digest}`, digest] as const)
+      ...row.references.map(({ digest, kind }) => [`${kind} ${digest} of ${id}`, digest] as const)
     ])
   ])
 

@@ -3,6 +3,7 @@ import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Database } from "../../../src/database/Database.ts"
 import { Tables } from "../../support/Tables.ts"
+import { config, layer, manifest, manifestRow } from "./Manifests.ts"
 import {
   artifact,
   blob,
@@ -96,6 +97,21 @@ export const candidates = (promised: Promised): void => {
         )
         assert.deepStrictEqual(yield* changed, digests(1, 2))
       })
+    )
+
+    promised(
+      "note a blob that was held and released at once, and one that a manifest refers to otherwise than before",
+      () =>
+        Effect.gen(function* () {
+          const given = { blobs: blobs(1, 2, 3), manifests: [manifestRow(2, null, [layer(3)])] }
+          const changed = noted(given, ({ blobs: writers, manifests }) =>
+            Effect.all([
+              writers.adopt(now, [], { pins: [pin("a", 1)], release: ["a"] }),
+              manifests.put(now, manifest(2), [config(3)])
+            ])
+          )
+          assert.deepStrictEqual(yield* changed, digests(1, 3))
+        })
     )
 
     promised("note a blob whose sighting ends, although nothing came to refer to it", () =>
