@@ -1,6 +1,6 @@
 /**
- * What the comparison of backends does with references that are watched, and for a while are not. Notes are compared as a
- * set, and reviewed all at once: how often a blob is noted by one statement, and in which order, is nobody's business.
+ * What the comparison of backends does with references that are watched, and for a while are not. Candidates are compared as
+ * a set, and reviewed all at once: how often a blob is noted by one statement, and in which order, is nobody's business.
  */
 import { Effect, Option } from "effect"
 import type { Database } from "../../../src/database/Database.ts"
@@ -49,10 +49,7 @@ export const runCandidate = (side: Side, c: CandidateCommand): Effect.Effect<unk
     case "watch":
       return Effect.andThen(watch(side, c.flag), candidates.watch)
     case "review":
-      return Effect.map(candidates.review(at, 1000), ({ candidates, orphans }) => ({
-        orphans,
-        isIdle: candidates === 0
-      }))
+      return Effect.map(candidates.review(at, 1000), ({ orphans }) => orphans)
     case "sight":
       return Effect.gen(function* () {
         const page = yield* candidates.sighted(c.a < 3 ? null : digest(c.a), c.b)
@@ -83,5 +80,15 @@ export const runCandidate = (side: Side, c: CandidateCommand): Effect.Effect<unk
   }
 }
 
-/** The queue as far as it is compared. */
-export const noted = (rows: Rows): ReadonlyArray<string> => [...new Set(rows.candidates)]
+/**
+ * The queue as far as it is compared: what nothing keeps. Of what is kept a review forgets that it was noted, and it is noted
+ * anew when that ends; a trigger, which sees a statement, and memory, which sees a verb, note different ones of these.
+ */
+export const noted = ({ candidates, references, pins, manifests }: Rows): ReadonlyArray<string> => {
+  const kept = new Set(
+    [...references, ...pins, ...manifests, ...manifests.flatMap((row) => row.references)].map(
+      ({ digest }) => digest
+    )
+  )
+  return [...new Set(candidates)].filter((digest) => !kept.has(digest))
+}
