@@ -45,7 +45,8 @@ export const compete = async <Task, Outcome>(
   prepare: (task: Task) => Promise<Ready<Outcome>>
 ): Promise<void> => {
   const task = JSON.parse(process.argv[2] ?? "null") as Task
-  const say = (said: Said<Outcome>) => process.send?.(said)
+  // To disconnect while a long message is on its way would lose it.
+  const say = (said: Said<Outcome>) => new Promise<void>((sent) => process.send?.(said, () => sent()))
   let stops = false
   const told = new Promise<void>((run, reject) => {
     process.on("message", (word: Word) => {
@@ -55,7 +56,7 @@ export const compete = async <Task, Outcome>(
     process.once("disconnect", () => reject(new Error("nobody waits for this contender any more")))
   })
   const { run, close } = await prepare(task)
-  say({ ready: true })
+  await say({ ready: true })
   await told
   const rssBeforeBytes = process.memoryUsage.rss()
   const rssOverTime: Array<{ readonly millis: number; readonly bytes: number }> = []
@@ -79,7 +80,7 @@ export const compete = async <Task, Outcome>(
     outcome
   }
   await close()
-  say({ effort })
+  await say({ effort })
   process.disconnect?.()
 }
 
