@@ -45,7 +45,7 @@ const rounds = async (
   const dataset = await load(bench.servers, { seed: bench.seed, blobs, orphans }, bench.log)
   const settings = settingsFor(dataset)
   const one = async (who: keyof Pair) => {
-    const effort = await perform(bench, dataset, who, settings, besideStandIn)
+    const effort = await perform(bench, dataset, who, settings, besideStandIn(0))
     const { rssPeakBytes, millis } = effort
     bench.log(
       `${who} of ${orphans}: peak ${megabytes(rssPeakBytes).toFixed(0)} MB in ${(millis / 1000).toFixed(1)} s`

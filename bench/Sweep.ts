@@ -36,6 +36,7 @@ export const question: Question = {
     orphans: { about: "those past their waits, default 100,000" },
     runs: { about: "runs of each contender, default 1" },
     sample: { about: "orphans the baseline deletes before it stops, default 2,000" },
+    latency: { about: "milliseconds after which the stand-in for the store answers, default 0" },
     real: { about: "0: only beside a store that answers at once, for sizes the real one has no memory for" }
   },
   ask: async (bench) => {
@@ -45,6 +46,7 @@ export const question: Question = {
     const runs = given.runs ?? 1
     const sample = Math.min(given.sample ?? 2000, orphans)
     const real = given.real ?? 1
+    const latency = given.latency ?? 0
     insist(runs > 0, "no runs measure nothing")
     insist(sample > 0, "a sample of nothing measures nothing")
     const executions = await rehearse(bench)
@@ -54,10 +56,10 @@ export const question: Question = {
       for (let run = 1; run <= runs; run++) {
         rounds.push({
           real: real === 0 ? null : await roundOnStore(bench, dataset, run, sample),
-          beside: await roundBeside(bench, dataset, run, sample)
+          beside: await roundBeside(bench, dataset, run, sample, latency)
         })
       }
-      return answer({ blobs, orphans, runs, sample, real, seed }, rounds, executions)
+      return answer({ blobs, orphans, runs, sample, latency, real, seed }, rounds, executions)
     } finally {
       await dataset.drop()
     }
@@ -66,7 +68,7 @@ export const question: Question = {
 
 interface Round {
   readonly real: Trio | null
-  /** Beside a store that answers at once. */
+  /** Beside a stand-in for the store. */
   readonly beside: Trio
 }
 
@@ -82,8 +84,16 @@ const seconds = ({ millis }: { readonly millis: number }) => `${(millis / 1000).
 const roundOnStore = (bench: Bench, dataset: Dataset, run: number, sample: number): Promise<Trio> =>
   round(bench, dataset, run, sample, onStore, "")
 
-const roundBeside = (bench: Bench, dataset: Dataset, run: number, sample: number): Promise<Trio> =>
-  round(bench, dataset, run, sample, besideStandIn, "beside a store that answers at once, ")
+const standIn = (latencyMillis: number) =>
+  `a store that answers ${latencyMillis === 0 ? "at once" : `after ${latencyMillis} ms`}`
+
+const roundBeside = (
+  bench: Bench,
+  dataset: Dataset,
+  run: number,
+  sample: number,
+  latency: number
+): Promise<Trio> => round(bench, dataset, run, sample, besideStandIn(latency), `beside ${standIn(latency)}, `)
 
 const round = async (
   bench: Bench,
@@ -120,8 +130,8 @@ const rehearse = async (bench: Bench): Promise<number> => {
     await insistNoticed("that nothing had been swept", () => dataset.verify("nobody"))
     const floor = await perform(silent, dataset, "floor", settings, onStore)
     const sweep = await perform(silent, dataset, "sweep", settings, onStore)
-    await perform(silent, dataset, "sweep", settings, besideStandIn)
-    for (const place of [onStore, besideStandIn]) {
+    await perform(silent, dataset, "sweep", settings, besideStandIn(0))
+    for (const place of [onStore, besideStandIn(0)]) {
       await performBaseline(silent, dataset, { ...settings, sample: 10 }, place)
     }
     return insistSame(
@@ -149,7 +159,7 @@ const answer = (
   rounds: ReadonlyArray<Round>,
   executions: number
 ): Answer => {
-  const { blobs = 0, orphans = 0, sample = 0 } = parameters
+  const { blobs = 0, orphans = 0, sample = 0, latency = 0 } = parameters
   const real = rounds.flatMap((round) => (round.real === null ? [] : [round.real]))
   const beside = rounds.map((round) => round.beside)
   const both = (pairs: ReadonlyArray<Pair>, value: (effort: Effort<Outcome>) => number) => ({
@@ -197,7 +207,7 @@ const answer = (
   ]
   const atOnce: ReadonlyArray<Figure> = [
     {
-      name: "rate, store answers at once",
+      name: `rate beside ${standIn(latency)}`,
       unit: "orphans/s",
       ...both(beside, rate),
       baseline: baseline(beside, baselineRate)
@@ -225,7 +235,7 @@ const answer = (
     parameters,
     figures: real.length === 0 ? atOnce : [...figuresOnStore, ...atOnce],
     verified: [
-      `After each sweep and each floor, exactly the ${orphans} orphans had lost their row and their object (or the store that answers at once had been told to delete exactly those), the ${blobs - orphans} referenced blobs had both, and the collector's tables were empty.`,
+      `After each sweep and each floor, exactly the ${orphans} orphans had lost their row and their object (or the stand-in for the store had been told to delete exactly those), the ${blobs - orphans} referenced blobs had both, and the collector's tables were empty.`,
       `After each baseline, exactly its ${sample} orphans had; its rate is extrapolated from them.`,
       `In a rehearsal, floor and sweep executed the same ${executions} statements, as often; and verifying what nobody had swept failed.`
     ]

@@ -53,19 +53,22 @@ export const onStore: Place = async ({ servers: { s3 } }, dataset, work) => {
   return work({ databaseUrl: await dataset.fresh(), s3, verify, verifySample })
 }
 
-export const besideStandIn: Place = async ({ servers }, dataset, work) => {
-  const standIn = await StandIn.start(servers.s3)
-  try {
-    return await work({
-      databaseUrl: await dataset.freshRows(),
-      s3: standIn.place,
-      verify: (who) => dataset.verifyBeside(who, standIn.deleted),
-      verifySample: (who, gone) => dataset.verifySampleBeside(who, gone, standIn.deleted)
-    })
-  } finally {
-    standIn.close()
+/** Beside a stand-in that answers each request after so many milliseconds; 0 is at once. */
+export const besideStandIn =
+  (latencyMillis: number): Place =>
+  async ({ servers }, dataset, work) => {
+    const standIn = await StandIn.start(servers.s3, { latencyMillis })
+    try {
+      return await work({
+        databaseUrl: await dataset.freshRows(),
+        s3: standIn.place,
+        verify: (who) => dataset.verifyBeside(who, standIn.deleted),
+        verifySample: (who, gone) => dataset.verifySampleBeside(who, gone, standIn.deleted)
+      })
+    } finally {
+      standIn.close()
+    }
   }
-}
 
 /** Runs floor or sweep on a fresh data set and verifies what it left. */
 export const perform = (bench: Bench, dataset: Dataset, who: keyof Pair, settings: Settings, place: Place) =>
