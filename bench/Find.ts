@@ -3,7 +3,9 @@
  * them, and beside asking for all of them at once? And how long where references are watched, and only what lost one
  * is looked at?
  */
+import { execFileSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
+import { writeFileSync } from "node:fs"
 import {
   type Catalogue,
   load,
@@ -19,7 +21,14 @@ import type { Pass, Review } from "./find/Task.ts"
 import type { Effort } from "./harness/Contender.ts"
 import { insistNoticed } from "./harness/Control.ts"
 import { withConnection } from "./harness/Postgres.ts"
-import { type Answer, type Bench, type Figure, insist, type Question } from "./harness/Question.ts"
+import {
+  type Answer,
+  type Bench,
+  type Figure,
+  Insufficient,
+  insist,
+  type Question
+} from "./harness/Question.ts"
 import { insistSame } from "./harness/Recorder.ts"
 import { inTurns } from "./harness/Turns.ts"
 
@@ -38,6 +47,9 @@ export const question: Question = {
   options: {
     blobs: { about: "blobs in the catalogue, one in a hundred an orphan, default 1,000,000" },
     lost: { about: "blobs that lose their last reference, default 10,000, or a hundredth of fewer blobs" },
+    cold: {
+      about: "1: nothing of the tables is in the machine's file cache when a pass begins; needs root on Linux"
+    },
     runs: { about: "runs of each contender, default 3" }
   },
   ask: async (bench) => {
@@ -46,6 +58,7 @@ export const question: Question = {
     const lost = given.lost ?? Math.min(10_000, Math.floor(blobs / orphanEvery))
     const runs = given.runs ?? 3
     insist(runs > 0, "no runs measure nothing")
+    const cold = given.cold ?? 0
     const executions = await rehearse(bench)
     log(`writing ${blobs} blobs and their references`)
     const catalogue = await load(bench, databaseName(), { seed, blobs, orphanEvery }, lost)
@@ -53,8 +66,8 @@ export const question: Question = {
       // Nobody shall be the first to read what has just been written.
       await pass(bench, catalogue, "floor", settings)
       const rounds: Array<Round> = []
-      for (let run = 1; run <= runs; run++) rounds.push(await round(bench, catalogue, run))
-      return answer({ blobs, orphans: catalogue.orphans.count, lost, runs, seed }, rounds, executions)
+      for (let run = 1; run <= runs; run++) rounds.push(await round(bench, catalogue, run, cold !== 0))
+      return answer({ blobs, orphans: catalogue.orphans.count, lost, cold, runs, seed }, rounds, executions)
     } finally {
       await catalogue.drop()
     }
@@ -68,8 +81,9 @@ interface Round {
   readonly reviews: Record<Reviewing, Effort<Review>>
 }
 
-const round = async (bench: Bench, catalogue: Catalogue, run: number): Promise<Round> => {
+const round = async (bench: Bench, catalogue: Catalogue, run: number, isCold: boolean): Promise<Round> => {
   const passes = await inTurns(run, passers, async (who) => {
+    if (isCold) forgetFiles()
     const effort = await pass(bench, catalogue, who, settings)
     bench.log(`run ${run}: ${who} found ${catalogue.orphans.count} orphans in ${seconds(effort)}`)
     return effort
@@ -80,6 +94,16 @@ const round = async (bench: Bench, catalogue: Catalogue, run: number): Promise<R
     return effort
   })
   return { passes, reviews }
+}
+
+/** What PostgreSQL has in its own buffers stays there. */
+const forgetFiles = (): void => {
+  try {
+    execFileSync("sync")
+    writeFileSync("/proc/sys/vm/drop_caches", "3")
+  } catch (error) {
+    throw new Insufficient(`the file cache could not be dropped, which root on Linux can: ${error}`)
+  }
 }
 
 const seconds = ({ millis }: { readonly millis: number }) => `${(millis / 1000).toFixed(2)} s`
