@@ -214,4 +214,5 @@ export const forget = (digests: ReadonlyArray<string>) =>
 export const confirm = (keys: ReadonlyArray<string>) => sql`
   DELETE FROM artifact_gc.journal WHERE object_key = ANY(ARRAY(
     SELECT object_key FROM artifact_gc.journal WHERE object_key = ANY(${keys}::text[])
-    ORDER BY object_key FOR UPDATE))`
+    ORDER BY object_key FOR UPDATE))
+    AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'`

@@ -23,6 +23,8 @@ export interface Column {
   readonly collate: string
   readonly not_null: boolean
   readonly unique: boolean
+  /** Of the whole table. */
+  readonly partitioned: boolean
 }
 
 /** A foreign key to blobs. Of one that spans several columns, the first. */
@@ -213,8 +215,11 @@ export const columnProblems = (
     }
   }
   const unique = (name: string, why: string) => {
-    if (!columns.some((c) => c.name === name && !c.unique)) return
-    const fix = `CREATE UNIQUE INDEX CONCURRENTLY ON ${target} (${quote(name)});`
+    const column = columns.find((c) => c.name === name)
+    if (column === undefined || column.unique) return
+    const fix = column.partitioned
+      ? "A unique index on a partitioned table has to contain what it is partitioned by, so digest and key cannot both be unique: keep the blobs in one table, and partition the tables that refer to it."
+      : `CREATE UNIQUE INDEX CONCURRENTLY ON ${target} (${quote(name)});`
     problems.push({ kind: "KeyNotUnique", table, problem: `column ${name} is not unique: ${why}`, fix })
   }
   need(names.digestColumn, "CATALOG_DIGEST_COLUMN", () => true, "any type")

@@ -124,6 +124,18 @@ const uniqueness = (): void => {
       { table, kind: "KeyNotUnique", problem: "column digest is not unique: a digest must name one blob" }
     ]
   })
+  refuses("a table of blobs that is partitioned by digest", {
+    given: [
+      "DROP TABLE $s.layers, $s.blobs",
+      `CREATE TABLE $s.blobs (digest text COLLATE "C" PRIMARY KEY, object_key text COLLATE "C" NOT NULL,
+         size_bytes bigint, created_at timestamptz NOT NULL, last_used_at timestamptz) PARTITION BY RANGE (digest)`,
+      "CREATE TABLE $s.blobs_all PARTITION OF $s.blobs DEFAULT",
+      `CREATE TABLE $s.layers (digest text COLLATE "C" REFERENCES $s.blobs)`,
+      "CREATE INDEX ON $s.layers (digest)"
+    ],
+    expected: [{ table, kind: "KeyNotUnique", problem: notUnique.problem }],
+    fixable: false
+  })
   refuses("tables that inherit from it", {
     given: ["CREATE TABLE $s.more () INHERITS ($s.blobs)"],
     expected: [{ table, kind: "KeyNotUnique" }],
