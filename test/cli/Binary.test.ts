@@ -114,7 +114,7 @@ describe("the program on its embedded defaults", { timeout: 60_000 }, () => {
     const first = await finished(["migrate"])
     assert.match(
       first.out,
-      /^Applied 0001_catalogue, .*, 0006_candidates in schema artifact_gc\.\nApplied 0001_manifests in schema artifact_registry\.\n$/
+      /^Applied 0001_catalogue, .*, 0007_listing_ranges in schema artifact_gc\.\nApplied 0001_manifests in schema artifact_registry\.\n$/
     )
     assert.match(logLines(first.err)[0]?.message ?? "", /^Neither DATABASE_URL nor a store is configured/)
     assert.strictEqual(first.code, 0)
