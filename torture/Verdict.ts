@@ -58,7 +58,7 @@ const elapse = Effect.gen(function* () {
   yield* sql`UPDATE artifact_gc.intents SET expires_at = 'epoch'`
   yield* sql`UPDATE artifact_gc.pins SET expires_at = 'epoch'`
   yield* sql`UPDATE artifact_gc.journal SET claimed_until = NULL, not_before = 'epoch'`
-  yield* sql`UPDATE artifact_gc.listings SET claimed_until = NULL`
+  yield* sql`UPDATE artifact_gc.listing_ranges SET claimed_until = NULL`
 })
 
 const isDone = ({ outcome, totals, left }: SweepReport): boolean =>
