@@ -40,7 +40,7 @@ const mark = async (query: Query, connection: Connection, slice: Statements.Slic
   const seen = orphans.map(({ digest }) => digest as string)
   const now = new Date()
   await query(connection, Statements.begin)
-  await query(connection, Statements.recordNew(slice, now, seen, []))
+  await query(connection, Statements.recordNew(now, seen, []))
   await query(connection, Statements.recordKnown(slice, now, seen, []))
   await query(connection, Statements.commit)
 }

@@ -181,7 +181,6 @@ const record = (
   const { type, collate } = catalog.digest
   const now = instant(marks.now)
   const clears = marks.clear ?? true
-  const inSlice = within(session, catalog, slice)
   const marked = sql`
     marks AS MATERIALIZED (
       SELECT s::${raw(type + collate)} AS digest, c IS NOT NULL AS doomed FROM unnest(${marks.seen}::text[]) s
@@ -194,7 +193,7 @@ const record = (
         SELECT m.digest, ${now}::timestamptz, CASE WHEN m.doomed THEN ${now}::timestamptz END,
           CASE WHEN m.doomed THEN ${marks.sweep}::text END FROM marks m
         WHERE NOT EXISTS (SELECT FROM ${id.orphans} o WHERE o.digest = m.digest)
-          AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = m.digest${inSlice(raw(`b.${quote(session.names.digestColumn)}`))})
+          AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = m.digest ${raw(looksUp)})
         ORDER BY m.digest
         ON CONFLICT (digest) DO NOTHING`
       const cleared = yield* sql<{ cleared: number }>`
@@ -202,7 +201,7 @@ const record = (
         held AS MATERIALIZED (
           SELECT o.digest, m.digest IS NULL AS stale FROM ${id.orphans} o LEFT JOIN marks m ON m.digest = o.digest
           WHERE (${clears ? sql`m.digest IS NULL OR ` : raw("")}(m.doomed AND o.condemned_at IS NULL))
-            ${inSlice(raw("o.digest"))}
+            ${within(session, catalog, slice)(raw("o.digest"))}
           FOR UPDATE OF o SKIP LOCKED),
         cleared AS (
           DELETE FROM ${id.orphans} o WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE stale)) RETURNING 1),

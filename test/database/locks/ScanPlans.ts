@@ -115,6 +115,17 @@ export const scanPlans = (server: Server): void => {
                 `${knowledge}: ${JSON.stringify(one)}`
               )
               faults.push(...faultsOf(yield* control(session, explained), one))
+              const seen = (yield* a.database.orphans.find(one)).map(({ digest }) => digest)
+              const marks = { now, seen, condemned: [], sweep }
+              const recorded = yield* treesOf("INSERT INTO", a.database.orphans.record(one, marks))
+              const ofBlobs = recorded.flatMap(({ root }) =>
+                readsOf(nodesOf(root)).filter((node) => node["Relation Name"] === "blobs")
+              )
+              assert.deepStrictEqual(
+                ofBlobs.map((node) => node["Index Cond"]),
+                ["(digest = m.digest)"],
+                `${knowledge}: blobs are looked up when sightings are written down`
+              )
             }
             assert.include(faults, withoutIt[knowledge], `${knowledge}: the control`)
           }
