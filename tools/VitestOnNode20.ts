@@ -1,9 +1,15 @@
 /**
- * What vitest 5 calls and Node 20 lacks: without it vitest runs the tests, but dies when it reports a
- * failure. Loaded into vitest's own process alone; goes when Node 20 does.
+ * Defines the functions that vitest 5 calls and Node 20 lacks. Without them vitest runs the tests but crashes when it
+ * reports a failure, and the reason of the failure is lost. vitest.config.ts imports this file, so it affects vitest's
+ * main process alone and no test. Delete it when Node 20 is no longer supported.
  */
-Map.groupBy ??= (items, keyOf) => {
-  const groups = new Map()
+
+const define = (owner: object, name: string, value: unknown): void => {
+  if (!(name in owner)) Object.defineProperty(owner, name, { value, writable: true, configurable: true })
+}
+
+const groupBy = <K, A>(items: Iterable<A>, keyOf: (item: A, index: number) => K): Map<K, Array<A>> => {
+  const groups = new Map<K, Array<A>>()
   let index = 0
   for (const item of items) {
     const key = keyOf(item, index++)
@@ -14,15 +20,18 @@ Map.groupBy ??= (items, keyOf) => {
   return groups
 }
 
-Object.groupBy ??= (items, keyOf) =>
-  Object.assign(Object.create(null), Object.fromEntries(Map.groupBy(items, keyOf)))
+define(Map, "groupBy", groupBy)
 
-Promise.withResolvers ??= () => {
-  let resolve
-  let reject
-  const promise = new Promise((onResolve, onReject) => {
+define(Object, "groupBy", <A>(items: Iterable<A>, keyOf: (item: A, index: number) => PropertyKey) =>
+  Object.assign(Object.create(null), Object.fromEntries(groupBy(items, keyOf)))
+)
+
+define(Promise, "withResolvers", <A>() => {
+  let resolve: (value: A) => void = () => {}
+  let reject: (reason: unknown) => void = () => {}
+  const promise = new Promise<A>((onResolve, onReject) => {
     resolve = onResolve
     reject = onReject
   })
   return { promise, resolve, reject }
-}
+})

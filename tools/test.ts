@@ -1,29 +1,44 @@
-#!/usr/bin/env node
 /**
- * Runs the tests and says what it did not run:
- *
- *   node scripts/test.mjs [unit|real] [vitest's arguments]
- *
- * `real` starts PostgreSQL 15 and the S3 server first, unless REAL_DATABASE_URL names servers that
- * run already. Exit codes are vitest's; 1 also when not one test ran; 3 when the real servers cannot
- * be had here. ARTIFACT_GC_TEST_TALLY names a file to which "suite passed failed skipped" is appended.
+ * Runs the tests, lists failures last, and says what it did not run. Its usage text is below.
  */
 import { spawn } from "node:child_process"
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { constants, tmpdir } from "node:os"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { Missing, runWithServers } from "./servers.mjs"
+import { onEndingSignal, runProgram, tally } from "./Program.ts"
+import { fileAt, root } from "./Repository.ts"
+import { endOf, exitCodeOf } from "./servers/Processes.ts"
+import { runWithServers } from "./servers/Servers.ts"
+import { empty, type Outcome, outcomeOf, type Report } from "./TestReport.ts"
 
-const vitest = fileURLToPath(new URL("../node_modules/vitest/vitest.mjs", import.meta.url))
+const usage = `usage: npm test [-- ARGUMENTS]            every test that needs no server of its own
+       npm run test:fast [-- ARGUMENTS]   of these, the ones in memory: no PostgreSQL is started
+       npm run test:real [-- ARGUMENTS]   the tests on PostgreSQL 15 and a real S3 server
 
-const onNode20 = new URL("vitest-on-node20.mjs", import.meta.url).href
+ARGUMENTS are vitest's: a path or a part of one, -t NAME, --reporter=verbose, …
 
-const commandLine = (suite, args, outputFile) => {
-  const has = (name) => args.some((arg) => arg.startsWith(name))
+test:real starts both servers first, unless REAL_DATABASE_URL names servers that run already.
+Exit codes are vitest's. It is 1 also when no test ran, and 3 when the real servers cannot be had here.
+ARTIFACT_GC_TEST_TALLY names a file to which "suite passed failed skipped" is appended.
+`
+
+const suites = ["unit", "fast", "real"] as const
+
+type Suite = (typeof suites)[number]
+
+/** The vitest projects of each suite (vitest.config.ts). */
+const projectsOf: Readonly<Record<Suite, ReadonlyArray<string>>> = {
+  unit: ["unit"],
+  fast: ["fast"],
+  real: ["real"]
+}
+
+const commandLine = (suite: Suite, args: ReadonlyArray<string>, outputFile: string): Array<string> => {
+  const has = (name: string) => args.some((arg) => arg.startsWith(name))
   return [
-    ...["--import", onNode20, vitest, "run", "--project", suite],
-    // The file's JSON is what is counted; whoever chooses reporters gets theirs beside it.
+    ...[fileAt("node_modules/vitest/vitest.mjs"), "run"],
+    ...projectsOf[suite].flatMap((project) => ["--project", project]),
+    // The report is what is counted. Reporters on the command line come beside it.
     ...(has("--reporter=") ? [] : ["--reporter=default"]),
     ...(has("--reporter=json") ? [] : ["--reporter=json"]),
     ...(has("--outputFile") ? [] : [`--outputFile.json=${outputFile}`]),
@@ -31,51 +46,58 @@ const commandLine = (suite, args, outputFile) => {
   ]
 }
 
-/** Runs node to its end, passing on the signals that ask this process to end; returns the exit code. */
-const runNode = (args) =>
-  new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { stdio: "inherit" })
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))
-    child.once("error", reject)
-    child.once("exit", (code, signal) => resolve(code ?? 128 + constants.signals[signal]))
-  })
-
-/** What ran, as counts that cannot be better than the exit code. */
-const count = (outputFile, exitCode) => {
-  const none = { numPassedTests: 0, numFailedTests: 0, testResults: [] }
-  const report = existsSync(outputFile) ? JSON.parse(readFileSync(outputFile, "utf8")) : none
-  const passed = report.numPassedTests
-  // A file that fails to load, or a hook that fails, has no failed test of its own.
-  const brokenFiles = report.testResults.filter(
-    (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed")
-  )
-  const failed = report.numFailedTests + brokenFiles.length
-  const skipped = report.testResults
-    .flatMap((file) => file.assertionResults)
-    .filter((test) => test.status !== "passed" && test.status !== "failed")
-    .map((test) => test.fullName)
-  return { passed, failed: failed === 0 && exitCode !== 0 ? 1 : failed, skipped }
+/** Runs node to its end and returns its exit code. Passes on the signals that ask this process to end. */
+const runNode = async (args: ReadonlyArray<string>): Promise<number> => {
+  const child = spawn(process.execPath, args, { stdio: "inherit" })
+  onEndingSignal((signal) => child.kill(signal))
+  return exitCodeOf(await endOf(child))
 }
 
-const tell = (suite, { passed, failed, skipped }) => {
-  const lines = skipped.slice(0, 20).map((name) => `skipped: ${name}`)
-  if (skipped.length > 20) lines.push(`skipped: ${skipped.length - 20} more`)
-  if (suite === "unit") {
-    lines.push(
-      "skipped here: real PostgreSQL 15 and the S3 server suites; run them with: npm run test:real",
-      "(once before that: node scripts/servers.mjs install)"
-    )
-  }
-  if (process.env.ARTIFACT_GC_TEST_TALLY) {
-    appendFileSync(process.env.ARTIFACT_GC_TEST_TALLY, `${suite} ${passed} ${failed} ${skipped.length}\n`)
-  }
+const countFiles = (ending: string): number =>
+  readdirSync(fileAt("test"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(ending))
+    .length
+
+const leftOut = (suite: Suite): ReadonlyArray<string> => {
+  const real = [
+    `left out: ${countFiles(".real.test.ts")} files on real servers (*.real.test.ts); run them with: npm run test:real`,
+    "          (once before that: npm run servers -- install)"
+  ]
+  if (suite === "real") return []
+  if (suite === "unit") return real
+  const postgres = countFiles(".postgres.test.ts")
+  return [
+    `left out: ${postgres} files on embedded PostgreSQL (*.postgres.test.ts); run them, too, with: npm test`,
+    ...real
+  ]
+}
+
+/** How many skipped tests are listed by name. */
+const skippedShownMax = 20
+
+const tell = (suite: Suite, { passed, failed, skipped, failures }: Outcome): void => {
+  tally(suite, { passed, failed, skipped: skipped.length })
+  const more = skipped.length - skippedShownMax
+  const lines = [
+    ...skipped.slice(0, skippedShownMax).map((name) => `skipped: ${name}`),
+    ...(more > 0 ? [`skipped: ${more} more`] : []),
+    ...leftOut(suite),
+    ...failures.map((failure) => `failed: ${failure}`),
+    `${suite}: ${passed} passed, ${failed} failed, ${skipped.length} skipped`
+  ]
   process.stdout.write(lines.map((line) => `${line}\n`).join(""))
 }
 
-const main = async (argv) => {
-  const named = argv[0] === "unit" || argv[0] === "real"
-  const suite = named ? argv[0] : "unit"
-  const args = named ? argv.slice(1) : argv
+const readReport = (file: string): Report =>
+  existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Report) : empty
+
+const main = async (argv: ReadonlyArray<string>): Promise<number> => {
+  if (argv.includes("--help")) {
+    process.stdout.write(usage)
+    return 0
+  }
+  const named = suites.find((suite) => suite === argv[0])
+  const suite = named ?? "unit"
+  const args = named === undefined ? argv : argv.slice(1)
   const folder = mkdtempSync(join(tmpdir(), "artifact-gc-test-"))
   try {
     const chosen = args.find((arg) => /^--outputFile(\.json)?=/.test(arg))
@@ -84,23 +106,15 @@ const main = async (argv) => {
     rmSync(outputFile, { force: true })
     const command = commandLine(suite, args, outputFile)
     const exitCode =
-      suite === "unit" || process.env.REAL_DATABASE_URL
+      suite !== "real" || process.env.REAL_DATABASE_URL
         ? await runNode(command)
         : await runWithServers(process.execPath, command)
-    const counts = count(outputFile, exitCode)
-    const empty = counts.passed + counts.failed === 0
-    if (empty) process.stderr.write("Not one test ran, which proves nothing: this counts as a failure.\n")
-    tell(suite, empty ? { ...counts, failed: 1 } : counts)
-    return exitCode || (empty || counts.failed > 0 ? 1 : 0)
+    const outcome = outcomeOf(readReport(outputFile), exitCode, root)
+    tell(suite, outcome)
+    return exitCode || (outcome.failed > 0 ? 1 : 0)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
-main(process.argv.slice(2)).then(
-  (code) => process.exit(code),
-  (error) => {
-    process.stderr.write(`${error instanceof Missing ? error.message : error.stack}\n`)
-    process.exit(error instanceof Missing ? 3 : 1)
-  }
-)
+runProgram(main)

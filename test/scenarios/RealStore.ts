@@ -1,5 +1,5 @@
 /**
- * Stores on the S3 server that `REAL_S3_ENDPOINT` names (`scripts/servers.mjs` sets it), for suites that play on any
+ * Stores on the S3 server that `REAL_S3_ENDPOINT` names (tools/servers sets it), for suites that play on any
  * store under `TestClock`.
  */
 import { randomUUID } from "node:crypto"

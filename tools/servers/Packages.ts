@@ -1,20 +1,24 @@
 /**
- * Debian packages without installing them: apt resolves and downloads, dpkg unpacks into a folder.
- * Needs no root, touches nothing outside the folder, and the folder can be cached and thrown away.
+ * Debian packages without installing them: apt resolves and downloads, dpkg unpacks into a folder. Needs no root and
+ * changes nothing outside the folder, which may be cached and deleted.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { Missing, run, which } from "./processes.mjs"
+import { Missing, messageOf } from "../Program.ts"
+import { run, which } from "./Processes.ts"
 
-/** Where `unpack` puts a set of packages; the name changes with the release, whose libraries they are linked to. */
-export const packageFolder = (cache, name) => {
+/**
+ * Returns the folder into which {@link unpack} puts a set of packages. Its name changes with the release, because the
+ * programs are linked to that release's libraries.
+ */
+export const packageFolder = (cache: string, name: string): string => {
   const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : ""
   const codename = /^VERSION_CODENAME=(.+)$/m.exec(release)?.[1] ?? "unknown"
   return join(cache, `${name}-${codename}-${process.arch}`)
 }
 
-/** The environment in which programs under `folder` find the libraries unpacked beside them. */
-export const libraryEnv = (folder) => {
+/** Returns the environment in which programs below `folder` find the libraries unpacked beside them. */
+export const libraryEnv = (folder: string): NodeJS.ProcessEnv => {
   const paths = [join(folder, "usr/lib"), join(folder, "lib")].flatMap((lib) =>
     existsSync(lib)
       ? readdirSync(lib)
@@ -25,7 +29,7 @@ export const libraryEnv = (folder) => {
   return { ...process.env, LD_LIBRARY_PATH: paths.join(":") }
 }
 
-const download = (packages, debs) =>
+const download = (packages: ReadonlyArray<string>, debs: string): Promise<string> =>
   run(
     "apt-get",
     [
@@ -38,13 +42,16 @@ const download = (packages, debs) =>
     { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" } }
   )
 
-/** Downloads `packages` with what they need and this system lacks, and unpacks them; does nothing if that was done before. */
-export const unpack = async (packages, folder) => {
+/**
+ * Downloads `packages` with the dependencies that this system lacks, and unpacks them. Does nothing if the folder
+ * exists.
+ */
+export const unpack = async (packages: ReadonlyArray<string>, folder: string): Promise<void> => {
   if (existsSync(folder)) return
   if (!which("apt-get") || !which("dpkg")) {
     throw new Missing(
       `${packages.join(", ")}: this machine has no apt-get and dpkg, and these come from Debian 12's packages. ` +
-        "Elsewhere start servers of your own and name them in REAL_DATABASE_URL and REAL_S3_… (see scripts/servers.mjs)."
+        "Elsewhere start servers of your own and name them in REAL_DATABASE_URL and REAL_S3_… (see tools/servers.ts)."
     )
   }
   const part = `${folder}.part-${process.pid}`
@@ -62,14 +69,18 @@ export const unpack = async (packages, folder) => {
   }
 }
 
-/** Package lists age: a list older than the archive names files that are gone. */
-const downloadAfterUpdate = async (packages, debs, first) => {
-  const explain = (error) =>
+/** Updates the package lists and downloads again: an old list names files that the archive no longer has. */
+const downloadAfterUpdate = async (
+  packages: ReadonlyArray<string>,
+  debs: string,
+  first: unknown
+): Promise<string> => {
+  const explain = (error: unknown) =>
     new Missing(
       `${packages.join(", ")}: apt-get cannot download them. ` +
-        `Check /etc/apt/sources.list and the network, run "apt-get update" as root, and try again.\n${error.message}`
+        `Check /etc/apt/sources.list and the network, run "apt-get update" as root, and try again.\n${messageOf(error)}`
     )
-  if (process.getuid() !== 0) throw explain(first)
+  if (process.getuid?.() !== 0) throw explain(first)
   try {
     await run("apt-get", ["update"])
     return await download(packages, debs)

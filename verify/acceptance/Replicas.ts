@@ -1,12 +1,16 @@
-/** Replicas of this repository's registry, as its binary, on a database and a bucket of their own. */
+/** Replicas of this repository's registry, run as its binary, on a database and a bucket of their own. */
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
-import { freePorts, until } from "../servers/processes.mjs"
+import { fileAt } from "../../tools/Repository.ts"
+import { type Daemon, freePort, type Group, until } from "../../tools/servers/Processes.ts"
+import type { Found } from "../../tools/servers/Servers.ts"
 
-const binary = fileURLToPath(new URL("../../dist/main.js", import.meta.url))
+const binary = fileAt("dist/main.js")
 
-/** The settings by which the binary finds the servers, and nothing else of this process's environment. */
-const environment = ({ databaseUrl, s3 }, settings) => ({
+/** Settings of the binary, as environment variables. */
+export type Settings = Readonly<Record<string, string>>
+
+/** The settings by which the binary finds the servers. Nothing else of this process's environment is passed on. */
+const environment = ({ databaseUrl, s3 }: Found, settings: Settings): NodeJS.ProcessEnv => ({
   PATH: process.env.PATH,
   HOME: process.env.HOME,
   DATABASE_URL: databaseUrl,
@@ -19,14 +23,31 @@ const environment = ({ databaseUrl, s3 }, settings) => ({
 })
 
 /** Makes catalogue and registry in an empty database. */
-export const migrate = (group, servers) =>
+export const migrate = (group: Group, servers: Found): Promise<string> =>
   group.run(process.execPath, [binary, "migrate", "--create-catalog", "--registry"], {
     env: environment(servers, {})
   })
 
-/** Starts one replica and answers when it can be pushed to. Environment settings may be given, and flags. */
-export const startReplica = async (group, servers, name, { settings = {}, flags = [] } = {}) => {
-  const [port] = await freePorts(1)
+/** A replica that listens. */
+export interface Replica {
+  readonly url: string
+  readonly logFile: string
+  readonly daemon: Daemon
+}
+
+export interface ReplicaOptions {
+  readonly settings?: Settings
+  readonly flags?: ReadonlyArray<string>
+}
+
+/** Starts one replica and waits until a client can push to it. */
+export const startReplica = async (
+  group: Group,
+  servers: Found,
+  name: string,
+  { settings = {}, flags = [] }: ReplicaOptions = {}
+): Promise<Replica> => {
+  const port = await freePort()
   const logFile = join(group.folder, `${name}.log`)
   const daemon = group.daemon(process.execPath, [binary, "serve", "--serve-port", String(port), ...flags], {
     env: environment(servers, settings),
@@ -40,5 +61,15 @@ export const startReplica = async (group, servers, name, { settings = {}, flags 
       () => false
     )
   await until(name, daemon, 30_000, isUp)
-  return { url, ...daemon }
+  return { url, logFile, daemon }
 }
+
+/** Two replicas. */
+export type Pair = readonly [Replica, Replica]
+
+/** Starts two replicas on the same servers. */
+export const startPair = async (group: Group, servers: Found, options?: ReplicaOptions): Promise<Pair> =>
+  await Promise.all([
+    startReplica(group, servers, "first", options),
+    startReplica(group, servers, "second", options)
+  ])

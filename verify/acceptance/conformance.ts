@@ -1,21 +1,21 @@
-#!/usr/bin/env node
 /**
- * The official conformance suite of the OCI distribution specification (opencontainers/distribution-spec) against the
- * registry, as its binary on PostgreSQL 15 and a real S3 server: once against one replica, once against two of which every
- * request goes to the other.
+ * Runs the official conformance suite of the OCI distribution specification (opencontainers/distribution-spec) against
+ * the registry: as its binary, on PostgreSQL 15 and a real S3 server. It runs once against one replica, and once against
+ * two, where each request is sent to another replica than the request before.
  *
  *   npm run conformance
  *
- * Exit codes: 0 when everything that is asked passed; 1 when anything did not; 3 when this machine lacks something, the message
- * says what. ARTIFACT_GC_TEST_TALLY names a file to which "conformance passed failed skipped" is appended.
+ * Exit codes: 0 when everything that was asked for passed; 1 when anything did not; 3 when this machine lacks something,
+ * which the message names. ARTIFACT_GC_TEST_TALLY names a file to which "conformance passed failed skipped" is appended.
  */
-import { appendFileSync, mkdirSync, readFileSync } from "node:fs"
+import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { migrate, startReplica } from "./registry/replicas.mjs"
-import { startBalancer } from "./servers/balancer.mjs"
-import { program } from "./servers/golang.mjs"
-import { Group } from "./servers/processes.mjs"
-import { cacheFolder, Missing, up } from "./servers.mjs"
+import { messageOf, runProgram, tally } from "../../tools/Program.ts"
+import { startBalancer } from "../../tools/servers/Balancer.ts"
+import { program } from "../../tools/servers/Golang.ts"
+import { Group } from "../../tools/servers/Processes.ts"
+import { cacheFolder, type Found, up } from "../../tools/servers/Servers.ts"
+import { migrate, startPair, startReplica } from "./Replicas.ts"
 
 const suite = program({
   name: "conformance",
@@ -23,7 +23,7 @@ const suite = program({
   version: "v0.0.0-20260831232431-97274622c111"
 })
 
-/** Everything the suite can ask for, but what is `declined`. */
+/** Everything that the suite can be asked for, except what is {@link declined}. */
 const asked = {
   OCI_TLS: "disabled",
   OCI_VERSION: "1.1",
@@ -36,33 +36,40 @@ const asked = {
 }
 
 /** What may be disabled, and why. */
-const declined = {
+const declined: Readonly<Record<string, string>> = {
   "Sparse Manifests":
-    "a manifest whose blobs are not there is refused: what it refers to could be collected at any moment, and a pull would fail"
+    "a manifest whose blobs are missing is refused: what it refers to could be collected at any moment, and a pull would fail"
 }
 
-/** The verdicts by name: `Pass`, `Fail`, `Skip`, `Disabled` and so on, from the result file's two lists. */
-const readVerdicts = (yaml) => {
-  const verdicts = new Map()
+/** Returns the verdicts by name (`Pass`, `Fail`, `Skip`, `Disabled`, …) from the result file's two lists. */
+const readVerdicts = (yaml: string): ReadonlyMap<string, string> => {
+  const verdicts = new Map<string, string>()
   let section = ""
   for (const line of yaml.split("\n")) {
     if (/^\S.*:$/.test(line)) section = line
     const [, name, verdict] = /^ {2}(.+): (\w+)$/.exec(line) ?? []
-    if (name !== undefined && (section === "apis:" || section === "data:")) verdicts.set(name, verdict)
+    if (name !== undefined && verdict !== undefined && (section === "apis:" || section === "data:"))
+      verdicts.set(name, verdict)
   }
   return verdicts
 }
 
-/** The fewest verdicts and tests that mean that the suite ran: it has exit code 0 after a wrong configuration. */
+/** The fewest verdicts and tests of a suite that ran: after a wrong configuration its exit code is 0. */
 const verdictsMin = 50
 const testsMin = 700
 
-const judge = (folder) => {
+interface Result {
+  readonly passed: number
+  readonly failures: ReadonlyArray<string>
+  /** The names of what was not asked for. */
+  readonly skipped: ReadonlyArray<string>
+}
+
+const judge = (folder: string): Result => {
   const verdicts = readVerdicts(readFileSync(join(folder, "results.yaml"), "utf8"))
-  const statuses = [
-    ...readFileSync(join(folder, "junit.xml"), "utf8").matchAll(/<testcase [^>]*status="(\w+)"/g)
-  ]
-  const passed = statuses.filter(([, status]) => status === "passed").length
+  const junit = readFileSync(join(folder, "junit.xml"), "utf8")
+  const statuses = [...junit.matchAll(/<testcase [^>]*status="(\w+)"/g)].map(([, status]) => status)
+  const passed = statuses.filter((status) => status === "passed").length
   const failures = [...verdicts]
     .filter(([name, verdict]) => verdict !== "Pass" && !(verdict === "Disabled" && name in declined))
     .map(([name, verdict]) => `${name}: ${verdict}`)
@@ -70,10 +77,11 @@ const judge = (folder) => {
   if (statuses.length < testsMin) failures.push(`only ${statuses.length} tests; the suite did not run`)
   const left = statuses.length - passed
   if (left > 0) failures.push(`${left} of ${statuses.length} tests did not pass`)
-  return { passed, failures, skipped: [...verdicts].filter(([, verdict]) => verdict === "Disabled") }
+  const skipped = [...verdicts].filter(([, verdict]) => verdict === "Disabled").map(([name]) => name)
+  return { passed, failures, skipped }
 }
 
-const runSuite = async (group, name, url) => {
+const runSuite = async (group: Group, name: string, url: string): Promise<Result> => {
   const folder = join(group.folder, name)
   mkdirSync(folder)
   await group
@@ -82,44 +90,49 @@ const runSuite = async (group, name, url) => {
       env: { PATH: process.env.PATH, ...asked, OCI_REGISTRY: new URL(url).host, OCI_RESULTS_DIR: folder }
     })
     // The result files say better what failed.
-    .catch((error) => process.stdout.write(`${error.message.slice(-2000)}\n`))
+    .catch((error: unknown) => process.stdout.write(`${messageOf(error).slice(-2000)}\n`))
   return judge(folder)
 }
 
-const onOne = async (group, servers) => {
+const onOne = async (group: Group, servers: Found): Promise<Result> => {
   const replica = await startReplica(group, servers, "replica")
   try {
     return await runSuite(group, "one-replica", replica.url)
   } finally {
-    await replica.stop()
+    await replica.daemon.stop()
   }
 }
 
-const onTwo = async (group, servers) => {
-  const replicas = await Promise.all(["first", "second"].map((name) => startReplica(group, servers, name)))
+const onTwo = async (group: Group, servers: Found): Promise<Result> => {
+  const replicas = await startPair(group, servers)
   const balancer = await startBalancer({ targets: replicas.map(({ url }) => url) })
   try {
     const result = await runSuite(group, "two-replicas", balancer.url)
     const [first = 0, second = 0] = balancer.counts()
-    process.stdout.write(`${first} requests went to one replica, ${second} to the other\n`)
+    process.stdout.write(`${first} requests were sent to one replica, ${second} to the other\n`)
     const { moved, stayed } = balancer.moves()
-    if (Math.min(first, second) < 300 || moved < 100 || stayed > 0) {
-      result.failures.push(`the balancer did not alternate: ${moved} moves, ${stayed} stays`)
-    }
-    return result
+    const isAlternating = Math.min(first, second) >= 300 && moved >= 100 && stayed === 0
+    return isAlternating
+      ? result
+      : {
+          ...result,
+          failures: [...result.failures, `the balancer did not alternate: ${moved} moves, ${stayed} stays`]
+        }
   } finally {
     await balancer.close()
-    await Promise.all(replicas.map((replica) => replica.stop()))
+    await Promise.all(replicas.map(({ daemon }) => daemon.stop()))
   }
 }
 
-const main = async () => {
+const runs = [
+  { title: "one replica", run: onOne },
+  { title: "two replicas, each request to another than the one before", run: onTwo }
+]
+
+const main = async (): Promise<number> => {
   await suite.install(cacheFolder())
   const totals = { passed: 0, failed: 0, skipped: 0 }
-  for (const [title, run] of [
-    ["one replica", onOne],
-    ["two replicas, every request to the other one", onTwo]
-  ]) {
+  for (const { title, run } of runs) {
     const group = new Group()
     try {
       const servers = await up({ group })
@@ -127,7 +140,7 @@ const main = async () => {
       const { passed, failures, skipped } = await run(group, servers)
       process.stdout.write(`${title}: ${passed} tests passed, ${failures.length} failures\n`)
       for (const failure of failures) process.stdout.write(`  FAILED ${failure}\n`)
-      for (const [name] of skipped)
+      for (const name of skipped)
         process.stdout.write(`  not asked for: ${name}, because ${declined[name]}\n`)
       totals.passed += passed
       totals.failed += failures.length
@@ -136,18 +149,9 @@ const main = async () => {
       await group.stop()
     }
   }
-  if (process.env.ARTIFACT_GC_TEST_TALLY) {
-    const { passed, failed, skipped } = totals
-    appendFileSync(process.env.ARTIFACT_GC_TEST_TALLY, `conformance ${passed} ${failed} ${skipped}\n`)
-  }
+  tally("conformance", totals)
   process.stdout.write(`\n${totals.passed} passed, ${totals.failed} failed\n`)
   return totals.failed === 0 && totals.passed > 0 ? 0 : 1
 }
 
-main().then(
-  (code) => process.exit(code),
-  (error) => {
-    process.stderr.write(`${error instanceof Missing ? error.message : error.stack}\n`)
-    process.exit(error instanceof Missing ? 3 : 1)
-  }
-)
+runProgram(main)

@@ -1,5 +1,5 @@
 /* The protocol of docs/design/protocol.md as a model for spin: how to read it is in docs/design/model.md, how to
- * run it in scripts/model.mjs. */
+ * run it in Searches.ts. */
 #include "world.pml"
 #include "writers.pml"
 #include "collectors.pml"

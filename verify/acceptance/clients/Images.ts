@@ -1,12 +1,12 @@
 /**
- * Images made from nothing: the same seed gives the same bytes, so that whatever comes back can be compared with what was
- * pushed. Layers hold bytes that do not compress, hence are in the registry about as large as they say.
+ * Images made from nothing. The same seed gives the same bytes, so that what comes back can be compared with what was
+ * pushed. Layers hold bytes that do not compress, so they are about as large in the registry as their `size` says.
  */
 import { createCipheriv, createHash } from "node:crypto"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import { tar } from "./tar.mjs"
+import { type Entry, tar } from "./Tar.ts"
 
 const types = {
   index: "application/vnd.oci.image.index.v1+json",
@@ -15,33 +15,78 @@ const types = {
   layer: "application/vnd.oci.image.layer.v1.tar+gzip"
 }
 
-export const digestOf = (bytes) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`
+/** What a manifest says of a blob. */
+export interface Descriptor {
+  readonly mediaType: string
+  readonly digest: string
+  readonly size: number
+}
 
-export const hexOf = (digest) => digest.slice("sha256:".length)
+export interface Blob extends Descriptor {
+  readonly bytes: Buffer
+}
 
-const noise = (seed, size) => {
+export interface Layer extends Blob {
+  /** The layer before gzip. */
+  readonly tar: Buffer
+  /** The digest of {@link tar}. */
+  readonly diffId: string
+}
+
+/** An image, or an index over images, as a client that compares blobs sees it. */
+export interface Pushable {
+  readonly manifest: Blob
+  /** Every blob, with the manifest last. */
+  readonly blobs: ReadonlyArray<Blob>
+}
+
+export interface Image extends Pushable {
+  readonly arch: string
+  readonly layers: ReadonlyArray<Layer>
+  readonly config: Blob
+}
+
+/** The parts of an image's manifest that are read back. */
+export interface Manifest {
+  readonly config: Descriptor
+  readonly layers: ReadonlyArray<Descriptor>
+}
+
+export const digestOf = (bytes: string | Buffer): string =>
+  `sha256:${createHash("sha256").update(bytes).digest("hex")}`
+
+export const hexOf = (digest: string): string => digest.slice("sha256:".length)
+
+const noise = (seed: string, size: number): Buffer => {
   const key = createHash("sha256").update(seed).digest().subarray(0, 16)
   return createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(size))
 }
 
-const blob = (mediaType, bytes) => ({ mediaType, bytes, digest: digestOf(bytes), size: bytes.length })
+const blob = (mediaType: string, bytes: Buffer): Blob => ({
+  mediaType,
+  bytes,
+  digest: digestOf(bytes),
+  size: bytes.length
+})
 
-const json = (mediaType, value) => blob(mediaType, Buffer.from(JSON.stringify(value)))
+const json = (mediaType: string, value: unknown): Blob => blob(mediaType, Buffer.from(JSON.stringify(value)))
 
-const descriptor = ({ mediaType, digest, size }) => ({ mediaType, digest, size })
+const descriptor = ({ mediaType, digest, size }: Blob): Descriptor => ({ mediaType, digest, size })
 
-/** A layer with one file of `size` bytes, as the tar it is and gzipped as it travels. */
-export const makeLayer = (seed, size) => {
+/** Returns a layer with one file of `sizeBytes`. */
+export const makeLayer = (seed: string, sizeBytes: number): Layer => {
   const folder = `${seed.replaceAll(/[^a-z0-9]/g, "-")}/`
-  const archive = tar([[folder], [`${folder}data`, noise(seed, size)]])
+  const archive = tar([{ name: folder }, { name: `${folder}data`, bytes: noise(seed, sizeBytes) }])
   return { ...blob(types.layer, gzipSync(archive, { level: 1 })), tar: archive, diffId: digestOf(archive) }
 }
 
-/** The architecture of this machine, as images name it: clients unpack no other. */
-export const architecture = { x64: "amd64", arm64: "arm64" }[process.arch] ?? process.arch
+const architectures: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" }
 
-/** An image of `layers`; `seed` makes its configuration, and so its digest, its own. */
-export const makeImage = (seed, layers, { arch = architecture } = {}) => {
+/** The architecture of this machine, as images name it: clients unpack no other. */
+export const architecture: string = architectures[process.arch] ?? process.arch
+
+/** Returns an image of `layers`. The seed makes its configuration, and so its digest, unique. */
+export const makeImage = (seed: string, layers: ReadonlyArray<Layer>, arch: string = architecture): Image => {
   const config = json(types.config, {
     created: "2020-01-01T00:00:00Z",
     architecture: arch,
@@ -56,11 +101,11 @@ export const makeImage = (seed, layers, { arch = architecture } = {}) => {
     config: descriptor(config),
     layers: layers.map(descriptor)
   })
-  return { seed, arch, layers, config, manifest, blobs: [...layers, config, manifest] }
+  return { arch, layers, config, manifest, blobs: [...layers, config, manifest] }
 }
 
-/** One index over images of several architectures. It looks like an image to whoever only compares blobs. */
-export const makeIndex = (seed, images) => {
+/** Returns an index over images of several architectures. */
+export const makeIndex = (seed: string, images: ReadonlyArray<Image>): Pushable => {
   const manifest = json(types.index, {
     schemaVersion: 2,
     mediaType: types.index,
@@ -70,42 +115,48 @@ export const makeIndex = (seed, images) => {
     })),
     annotations: { seed }
   })
-  return { seed, images, manifest, blobs: [...images.flatMap(({ blobs }) => blobs), manifest] }
+  return { manifest, blobs: [...images.flatMap(({ blobs }) => blobs), manifest] }
 }
 
-const layoutEntries = (image, annotations) => {
+const layoutEntries = (
+  image: Pushable,
+  annotations: Readonly<Record<string, string>>
+): ReadonlyArray<Required<Entry>> => {
   const index = { schemaVersion: 2, manifests: [{ ...descriptor(image.manifest), annotations }] }
+  const blobs = new Map(image.blobs.map(({ digest, bytes }) => [`blobs/sha256/${hexOf(digest)}`, bytes]))
   return [
-    ["oci-layout", Buffer.from(JSON.stringify({ imageLayoutVersion: "1.0.0" }))],
-    ["index.json", Buffer.from(JSON.stringify(index))],
-    ...new Map(image.blobs.map(({ digest, bytes }) => [`blobs/sha256/${hexOf(digest)}`, bytes]))
+    { name: "oci-layout", bytes: Buffer.from(JSON.stringify({ imageLayoutVersion: "1.0.0" })) },
+    { name: "index.json", bytes: Buffer.from(JSON.stringify(index)) },
+    ...Array.from(blobs, ([name, bytes]) => ({ name, bytes }))
   ]
 }
 
-/** Writes an image as an OCI layout, under the reference name `image`. */
-export const writeLayout = (folder, image) => {
+/** Writes an image as an OCI layout, under the reference name `image`. Returns the folder. */
+export const writeLayout = (folder: string, image: Pushable): string => {
   mkdirSync(join(folder, "blobs/sha256"), { recursive: true })
-  for (const [name, bytes] of layoutEntries(image, { "org.opencontainers.image.ref.name": "image" })) {
+  for (const { name, bytes } of layoutEntries(image, { "org.opencontainers.image.ref.name": "image" })) {
     writeFileSync(join(folder, name), bytes)
   }
   return folder
 }
 
-/** Writes an OCI layout in a tar, as `ctr images import` reads it, under the full name `name`. */
-export const writeLayoutArchive = (file, image, name) => {
+/** Writes an OCI layout in a tar, as `ctr images import` reads it, under the full name `name`. Returns the file. */
+export const writeLayoutArchive = (file: string, image: Pushable, name: string): string => {
   writeFileSync(file, tar(layoutEntries(image, { "io.containerd.image.name": name })))
   return file
 }
 
-/** Writes what `docker save` writes: layers as plain tars, and no manifest of a registry's kind. */
-export const writeDockerArchive = (file, image, name) => {
-  const layer = ({ diffId }) => `${hexOf(diffId)}/layer.tar`
+/**
+ * Writes an archive as `docker save` does: layers as plain tars, and no manifest of a registry's kind. Returns the file.
+ */
+export const writeDockerArchive = (file: string, image: Image, name: string): string => {
+  const nameOf = ({ diffId }: Layer) => `${hexOf(diffId)}/layer.tar`
   const config = `${hexOf(image.config.digest)}.json`
-  const manifest = [{ Config: config, RepoTags: [name], Layers: image.layers.map(layer) }]
+  const manifest = [{ Config: config, RepoTags: [name], Layers: image.layers.map(nameOf) }]
   const entries = [
-    [config, image.config.bytes],
-    ...image.layers.map((each) => [layer(each), each.tar]),
-    ["manifest.json", Buffer.from(JSON.stringify(manifest))]
+    { name: config, bytes: image.config.bytes },
+    ...image.layers.map((layer) => ({ name: nameOf(layer), bytes: layer.tar })),
+    { name: "manifest.json", bytes: Buffer.from(JSON.stringify(manifest)) }
   ]
   writeFileSync(file, tar(entries))
   return file

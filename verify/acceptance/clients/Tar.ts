@@ -1,16 +1,25 @@
-/** Just enough of tar (POSIX ustar): archives whose bytes depend on nothing but what is put in, and reading them back. */
+/** As much of tar (POSIX ustar) as the images need: archives whose bytes depend only on their entries, and reading them. */
 
 const block = 512
 
-const field = (header, offset, length, text) => header.write(text, offset, length, "latin1")
+/** A file, or a folder where the name ends in a slash. */
+export interface Entry {
+  readonly name: string
+  /** Default: none, as folders have. */
+  readonly bytes?: Buffer
+}
 
-const octal = (header, offset, length, value) =>
+const field = (header: Buffer, offset: number, length: number, text: string): void => {
+  header.write(text, offset, length, "latin1")
+}
+
+const octal = (header: Buffer, offset: number, length: number, value: number): void =>
   field(header, offset, length, value.toString(8).padStart(length - 1, "0"))
 
-const entry = (name, bytes) => {
+const encode = ({ name, bytes = Buffer.alloc(0) }: Entry): ReadonlyArray<Buffer> => {
   const isFolder = name.endsWith("/")
   const header = Buffer.alloc(block)
-  // Longer names need the prefix field, and none here is.
+  // Longer names need the prefix field, which no archive here uses.
   if (name.length > 100) throw new Error(`${name}: longer than 100 bytes`)
   field(header, 0, 100, name)
   octal(header, 100, 8, isFolder ? 0o755 : 0o644)
@@ -21,28 +30,21 @@ const entry = (name, bytes) => {
   field(header, 148, 8, "        ")
   field(header, 156, 1, isFolder ? "5" : "0")
   field(header, 257, 8, "ustar\x0000")
-  octal(
-    header,
-    148,
-    7,
-    header.reduce((sum, byte) => sum + byte, 0)
-  )
+  const checksum = header.reduce((sum, byte) => sum + byte, 0)
+  octal(header, 148, 7, checksum)
   const padding = Buffer.alloc((block - (bytes.length % block)) % block)
   return [header, bytes, padding]
 }
 
-/** An archive of `[name, bytes]`; a name that ends in a slash is a folder. */
-export const tar = (entries) =>
-  Buffer.concat([
-    ...entries.flatMap(([name, bytes]) => entry(name, bytes ?? Buffer.alloc(0))),
-    Buffer.alloc(2 * block)
-  ])
+/** Returns an archive of the entries. */
+export const tar = (entries: ReadonlyArray<Entry>): Buffer =>
+  Buffer.concat([...entries.flatMap(encode), Buffer.alloc(2 * block)])
 
-const text = (buffer) => buffer.toString("latin1").replace(/\0.*$/s, "")
+const text = (buffer: Buffer): string => buffer.toString("latin1").replace(/\0.*$/s, "")
 
-/** The plain files of an archive, by name. */
-export const untar = (archive) => {
-  const files = new Map()
+/** Returns the plain files of an archive, by name. */
+export const untar = (archive: Buffer): ReadonlyMap<string, Buffer> => {
+  const files = new Map<string, Buffer>()
   for (let at = 0; at + block <= archive.length && archive[at] !== 0; ) {
     const header = archive.subarray(at, at + block)
     const size = Number.parseInt(text(header.subarray(124, 136)), 8)
