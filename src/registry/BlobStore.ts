@@ -67,6 +67,9 @@ export class BlobStore extends Context.Service<
      * collected. When a collector took the upload away, the store copies the bytes to another key; if it does not have
      * them any more, the body is run again if it is `replayable`, and `UploadExpired` says that it must be sent again
      * if not.
+     *
+     * Leaves a transaction that the caller has open: success is a commit of its own. The connection pool therefore needs
+     * a second connection.
      */
     readonly put: <E, R>(
       body: Stream.Stream<Uint8Array, E, R>,
@@ -75,7 +78,7 @@ export class BlobStore extends Context.Service<
     /**
      * Stores blobs with their references, in three transactions for all of them together; answers in the order
      * given. A failure leaves each blob either stored with all its references or not at all; bytes that were sent
-     * for the others are collected.
+     * for the others are collected. Leaves a transaction that the caller has open, like `put`.
      */
     readonly putAll: <E, R>(
       uploads: ReadonlyArray<Upload<E, R>>
@@ -83,6 +86,9 @@ export class BlobStore extends Context.Service<
     /**
      * Adds references to blobs that live, all or none: `BlobUnknown` names the blobs that do not, and then nothing has
      * changed but that the others count as used. Doing it again does no harm.
+     *
+     * Joins a transaction that the caller has open on the same client, as `unreference`, `pin`, `unpin` and `stat` do:
+     * it takes effect with the caller's commit, and not at all with a rollback. Nothing is retried within it.
      */
     readonly reference: (
       references: ReadonlyArray<Reference>,
@@ -138,7 +144,7 @@ export class BlobStore extends Context.Service<
           unreference: database.blobs.unreference,
           pin: Effect.fn("BlobStore.pin")((digest, duration) => pin(writer, digest, duration)),
           unpin: database.blobs.unpin,
-          stat: database.blobs.locate,
+          stat: (digest) => database.blobs.locate(digest, { joins: true }),
           open: (digest, range, key) => open(writer, digest, range, key ?? null)
         })
       })
@@ -151,7 +157,7 @@ const reference = Effect.fnUntraced(function* (
   { release = [] }: ReferenceOptions
 ) {
   const now = yield* Clock.currentTimeMillis
-  const live = yield* database.blobs.adopt(now, references, { release, allOrNothing: true })
+  const live = yield* database.blobs.adopt(now, references, { release, allOrNothing: true, joins: true })
   const [first, ...others] = new Set(
     references.map(({ digest }) => digest).filter((digest) => !live.has(digest))
   )
@@ -162,7 +168,7 @@ const pin = Effect.fnUntraced(function* ({ database }: Writer, digest: Digest, d
   const now = yield* Clock.currentTimeMillis
   const id = (yield* KeyNonce)()
   const expiresAt = now + Duration.toMillis(Duration.fromInputUnsafe(duration))
-  const live = yield* database.blobs.adopt(now, [], { pins: [{ id, digest, expiresAt }] })
+  const live = yield* database.blobs.adopt(now, [], { pins: [{ id, digest, expiresAt }], joins: true })
   return live.has(digest) ? Option.some(id) : Option.none()
 })
 

@@ -3,7 +3,7 @@
  *
  * Every verb but one is a transaction that may be repeated, so the retry lives here and nowhere above.
  */
-import { Cause, Clock, Effect, Schedule } from "effect"
+import { Cause, Clock, Context, Effect, Option, Schedule } from "effect"
 import { SqlClient, SqlError, type Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
@@ -21,14 +21,28 @@ export interface Session {
   readonly raw: (text: string) => Statement.Fragment
   /** Identifiers every statement needs, quoted. */
   readonly id: Identifiers
-  /** Runs `effect` as the verb `operation`: errors translated, transient ones retried, on the process's own clock. */
+  /**
+   * Runs `effect` as the verb `operation`: errors translated, transient ones retried, on the process's own clock.
+   *
+   * Leaves a transaction that the caller has open with this client, and uses another connection. In the caller's
+   * transaction the verb would be a savepoint: objects would be deleted before the commit, and rows would return with a
+   * rollback.
+   */
   readonly verb: <A, E>(
     operation: string,
     effect: Effect.Effect<A, E>
   ) => Effect.Effect<A, DatabaseError | Exclude<E, SqlError.SqlError>>
-  /** The same, tried once: for what must not be done again when nobody knows whether it was done. */
+  /** Runs `effect` like `verb`, but tries it once: a lost commit must not be repeated. */
   readonly once: Session["verb"]
-  /** One READ COMMITTED transaction: each statement sees what was committed before it began. */
+  /**
+   * Runs `effect` as a savepoint of the caller's open transaction, tried once, or like `verb` where there is none. Only
+   * for verbs that precede no request to the store.
+   */
+  readonly joining: Session["verb"]
+  /**
+   * Runs `effect` in one READ COMMITTED transaction: each statement sees what was committed before it began. Its commit
+   * waits for the disk, whatever the settings of the connection, role or database. A savepoint sets nothing.
+   */
   readonly transaction: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
 }
 
@@ -108,19 +122,30 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       tags: registry("tags")
     },
     verb: (operation, effect) =>
-      translated(operation, effect).pipe(
-        Effect.retry({
+      leavesTransaction(
+        sql,
+        Effect.retry(translated(operation, effect), {
           while: (error) => error instanceof DatabaseError && error.isRetryable,
           schedule: policy
-        }),
+        })
+      ).pipe(onProcessClock, Effect.withSpan(`Database.${operation}`)),
+    once: (operation, effect) =>
+      leavesTransaction(sql, translated(operation, effect)).pipe(
         onProcessClock,
         Effect.withSpan(`Database.${operation}`)
       ),
-    once: (operation, effect) =>
-      translated(operation, effect).pipe(onProcessClock, Effect.withSpan(`Database.${operation}`)),
+    joining: (operation, effect) =>
+      Effect.flatMap(Effect.serviceOption(sql.transactionService), (open) =>
+        Option.isNone(open)
+          ? session.verb(operation, effect)
+          : translated(operation, session.transaction(effect)).pipe(
+              onProcessClock,
+              Effect.withSpan(`Database.${operation}`)
+            )
+      ),
     transaction: (effect) =>
       sql
-        .withTransaction(effect)
+        .withTransaction(Effect.andThen(commitsDurably(sql), effect))
         .pipe(
           Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED"),
           rollbackMayFail
@@ -128,6 +153,26 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
   }
   return session
 })
+
+/** Drops the caller's open transaction from the fiber's context. */
+const leavesTransaction = <A, E>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E>) =>
+  Effect.updateContext(effect, (context: Context.Context<never>) =>
+    Context.omit(sql.transactionService)(context)
+  )
+
+/**
+ * A purge that a crash undoes after its object was deleted leaves a row without bytes, and a host's client, role or
+ * database may have `synchronous_commit` off. Values that wait for more than the local disk stay.
+ */
+const commitsDurably = (sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    const open = yield* Effect.serviceOption(sql.transactionService)
+    const isSavepoint = Option.isSome(open) && open.value[1] > 0
+    if (isSavepoint) return
+    yield* sql`
+      SELECT set_config('synchronous_commit', 'on', true)
+      WHERE current_setting('synchronous_commit') IN ('off', 'local')`
+  })
 
 const translated = <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
   Effect.mapError(effect, (error) =>

@@ -48,6 +48,15 @@ export interface Holds {
   readonly allOrNothing?: boolean
 }
 
+/** Whether a verb takes part in a transaction that the caller has open with the same client. */
+export interface Joining {
+  /**
+   * True: the verb is a savepoint of the caller's transaction, if there is one, and takes effect with its commit. False,
+   * the default: the verb leaves that transaction and commits by itself.
+   */
+  readonly joins?: boolean
+}
+
 /**
  * How rarely a blob is marked used, in milliseconds. A hot blob (the empty layer of every image) would otherwise be
  * rewritten by each push; 15 minutes is a quarter of the default grace period.
@@ -71,7 +80,7 @@ export interface Blobs {
   readonly adopt: (
     now: number,
     references: ReadonlyArray<Reference>,
-    holds?: Holds
+    holds?: Holds & Joining
   ) => Result<ReadonlySet<Digest>>
   /**
    * Announces uploads. Must be committed before the first byte is sent. After a failure the keys may be announced or
@@ -90,15 +99,16 @@ export interface Blobs {
     now: number,
     publications: ReadonlyArray<Publication>
   ) => Result<ReadonlyArray<PublishOutcome>>
-  /** Releases pins; how many there were. */
+  /** Releases pins; how many there were. Joins the caller's transaction. */
   readonly unpin: (ids: ReadonlyArray<string>) => Result<number>
   /** Releases up to `limit` pins that expired at or before `now`; how many. */
   readonly expirePins: (now: number, limit: number) => Result<number>
-  /** Removes references; how many there were. */
+  /** Removes references; how many there were. Joins the caller's transaction. */
   readonly unreference: (references: ReadonlyArray<Reference>) => Result<number>
   /** Where the blob's bytes are, or none. */
   readonly locate: (
-    digest: Digest
+    digest: Digest,
+    options?: Joining
   ) => Result<Option.Option<{ readonly key: ObjectKey; readonly sizeBytes: number }>>
   /** Those of `keys` that a blob row, an upload intent or an upload session owns. Asked before anything found by listing is deleted. */
   readonly owned: (keys: ReadonlyArray<ObjectKey>) => Result<ReadonlySet<ObjectKey>>
