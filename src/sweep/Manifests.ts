@@ -2,11 +2,11 @@
  * Manifests that nothing in their repository needs: no tag, no index, no subject that exists. Their rows go when they
  * have waited for GC_UNTAGGED_GRACE; what they referred to, and their own bytes, are orphans from then on and wait as such.
  *
- * Nothing brings a row back, and no quarantine holds it. So the breaker asks first, about all that stand untagged, those
- * within their grace among them: whoever deletes tags by mistake is told by the next sweep, with the grace still to go.
+ * Nothing brings a row back, and no quarantine holds it. So the breaker judges all that this sweep may delete, before the
+ * first is deleted. Manifests within their grace do not count: a day of pushes leaves as many of them as it had builds.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database } from "../database/Database.ts"
+import { Database, type Exposure } from "../database/Database.ts"
 import type { Bounds } from "./Bounds.ts"
 import * as Breaker from "./Breaker.ts"
 import type { SweepSettings } from "./Settings.ts"
@@ -26,7 +26,8 @@ export const collect = Effect.fnUntraced(function* (settings: SweepSettings, bou
     return exceeded === null
   })
   if (!(yield* mayGoOn)) return
-  const untaggedSince = cutoffOf(untaggedGrace, yield* Breaker.judge(settings, "manifests"))
+  const judgedAt = yield* Breaker.judge(settings, breakerOf(untaggedGrace))
+  const untaggedSince = cutoffOf(untaggedGrace, judgedAt)
   while (yield* mayGoOn) {
     // Another collector may have found since that too much would go.
     yield* Breaker.hold("manifests")
@@ -46,7 +47,18 @@ export const plan = Effect.fnUntraced(function* (settings: SweepSettings, tally:
   const now = yield* Clock.currentTimeMillis
   count(tally, yield* manifests.untagged(cutoffOf(untaggedGrace, now)))
   // What it counted stays in the report: people want to see what would go if they confirmed.
-  yield* Breaker.foresee(settings, "manifests")
+  yield* Breaker.foresee(settings, breakerOf(untaggedGrace))
+})
+
+/** The bytes of manifests are not counted: other manifests may need them. */
+export const breakerOf = (untaggedGrace: Duration.Duration): Breaker.Judged<Database> => ({
+  name: "manifests",
+  exposure: (confirmedAt, at, unless) =>
+    Effect.gen(function* () {
+      const { manifests } = yield* Database
+      const { total, untagged } = yield* manifests.exposure(confirmedAt, cutoffOf(untaggedGrace, at), unless)
+      return { blobs: untagged, bytes: 0, totalBlobs: total, totalBytes: 0 } satisfies Exposure
+    })
 })
 
 /** Before `now`: what becomes untagged in a sweep, like the children of an index that goes, waits for the next. */

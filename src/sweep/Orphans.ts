@@ -47,7 +47,7 @@ export const collect = Effect.fnUntraced(function* (
   yield* expirePins(settings)
   const due = yield* find(settings, yield* bounds.share(scanShare), tally, sweep)
   if (due !== null) tally.expect(due)
-  yield* purge(settings, bounds, deletion, tally, yield* Breaker.judge(settings, "orphans"))
+  yield* purge(settings, bounds, deletion, tally, yield* Breaker.judge(settings, Breaker.orphans))
 })
 
 /** What `collect` would do now: the same scan, the same query, the same rule, and nothing written. */
@@ -74,7 +74,7 @@ export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds
     after = slice.upTo
   } while (after !== null)
   // What it counted stays in the report: people want to see what would go if they confirmed.
-  yield* Breaker.foresee(settings, "orphans", condemned)
+  yield* Breaker.foresee(settings, Breaker.orphans, condemned)
 })
 
 /** Before the scan, which thereby sees what they held. */

@@ -248,16 +248,20 @@ describe("the breaker of manifests", () => {
   const images = Effect.forEach(names("image", 10), (name) => manifest(name, { tags: [name] }))
   const tagsLost = (count: number) => Effect.forEach(names("image", count), untag)
 
-  it.effect("opens when too many stand untagged, with their grace still to go, and none of them goes", () =>
+  it.effect("opens when too many have outlived their grace, and deletes none of them", () =>
     Effect.gen(function* () {
       yield* images
-      yield* bury("dead")
       yield* tagsLost(4)
-      const report = yield* sweepAfter(hour)
+      assert.strictEqual((yield* sweepAfter(hour)).outcome, "complete")
+      yield* bury("dead")
+      const report = yield* sweepAfter(23 * hour)
       assert.deepInclude(report, { outcome: "refused" })
       assert.deepInclude(report.phases.manifests.error, { tag: "BreakerOpen" })
       const message = report.phases.manifests.error?.message ?? ""
-      assert.include(message, "4 (40.0 % of 10) manifests stand untagged. None of them was deleted.")
+      assert.include(
+        message,
+        "4 (40.0 % of 10) manifests have been untagged for longer than GC_UNTAGGED_GRACE. None"
+      )
       assert.deepStrictEqual(report.guards, [{ guard: "breaker", decision: "refused", message }])
       assert.deepInclude(counts(report, "journal"), { deleted: 1 })
       for (let n = 0; n < 3; n++) yield* sweepAfter(day)
@@ -286,16 +290,76 @@ describe("the breaker of manifests", () => {
     }).pipe(Effect.provide(world(bounds)))
   )
 
-  it.effect("judges all that stand untagged, not what falls due at a time", () =>
+  it.effect("judges all that a sweep may delete, not one batch of it", () =>
     Effect.gen(function* () {
       yield* images
       for (const name of names("image", 4)) {
         yield* untag(name)
-        yield* TestClock.adjust(5 * hour)
+        yield* TestClock.adjust(hour)
       }
-      yield* sweepAfter(4 * hour)
+      yield* sweepAfter(day)
       assert.strictEqual((yield* manifests).length, 10)
+    }).pipe(Effect.provide(world({ ...bounds, batchMax: 1 })))
+  )
+
+  /** Counts those within their grace as well. */
+  const impatient: Wrapper = (inner) => ({
+    ...inner,
+    manifests: {
+      ...inner.manifests,
+      exposure: (after, _untaggedSince, unless) =>
+        inner.manifests.exposure(after, Number.MAX_SAFE_INTEGER, unless)
+    }
+  })
+
+  /** Three days in which a build an hour moves `latest` and drops the tag of the sixth oldest; the outcomes of sweeps. */
+  const builds = Effect.gen(function* () {
+    const outcomes = new Set<string>()
+    for (const [n, name] of names("build", 72).entries()) {
+      yield* manifest(name, { tags: [name, "latest"] })
+      if (n >= 5) yield* untag(names("build", 72)[n - 5] ?? "")
+      outcomes.add((yield* sweepAfter(hour)).outcome)
+    }
+    return [[...outcomes], (yield* manifests).length] as const
+  })
+
+  it.effect("stays closed on an ordinary day of builds, whose manifests outlive their grace one by one", () =>
+    Effect.gen(function* () {
+      // Five that are tagged, and a day's worth that are not.
+      assert.deepStrictEqual(yield* builds, [["complete"], 5 + 24 - 1])
     }).pipe(Effect.provide(world(bounds)))
+  )
+
+  it.effect("opens on that day where those within their grace count, and nothing is deleted (control)", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* builds, [["complete", "refused"], 72])
+    }).pipe(Effect.provide(world(bounds, impatient)))
+  )
+
+  /** A push of an index by digest: all its children first, a sweep between any two. */
+  const indexPushed = Effect.gen(function* () {
+    const outcomes = new Set<string>()
+    const children = names("child", 12)
+    for (const name of children) {
+      yield* manifest(name)
+      outcomes.add((yield* sweepAfter(minute)).outcome)
+    }
+    yield* manifest("index", { lists: children, tags: ["v1"] })
+    for (let n = 0; n < 3; n++) outcomes.add((yield* sweepAfter(day)).outcome)
+    assert.strictEqual((yield* manifests).length, 13)
+    return [...outcomes]
+  })
+
+  it.effect("stays closed while the children of an index arrive before it", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* indexPushed, ["complete"])
+    }).pipe(Effect.provide(world(bounds)))
+  )
+
+  it.effect("opens while they arrive where those within their grace count (control)", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* indexPushed, ["complete", "refused"])
+    }).pipe(Effect.provide(world(bounds, impatient)))
   )
 
   it.effect(
@@ -305,7 +369,7 @@ describe("the breaker of manifests", () => {
         const { rows } = yield* World
         yield* images
         yield* tagsLost(5)
-        yield* sweepAfter(hour)
+        yield* sweepAfter(day)
         for (const name of names("image", 2)) yield* manifest(name, { tags: [name] })
         assert.strictEqual((yield* sweepAfter(day)).outcome, "refused")
         assert.deepStrictEqual(yield* rows.breakers.confirm(yield* Clock.currentTimeMillis), ["manifests"])
@@ -315,7 +379,7 @@ describe("the breaker of manifests", () => {
         yield* Effect.forEach(names("image", 2), untag)
         assert.strictEqual((yield* sweepAfter(hour)).outcome, "complete")
         yield* Effect.forEach(names("image", 10).slice(5, 7), untag)
-        assert.strictEqual((yield* sweepAfter(hour)).outcome, "refused")
+        assert.strictEqual((yield* sweepAfter(day)).outcome, "refused")
       }).pipe(Effect.provide(world(bounds)))
   )
 
@@ -356,6 +420,7 @@ describe("the breaker of manifests", () => {
     Effect.gen(function* () {
       yield* images
       yield* tagsLost(4)
+      yield* TestClock.adjust(day)
       yield* upload("orphan")
       yield* upload("live", { references: [artifact("v1", "live")] })
       for (let n = 0; n < 4; n++) yield* sweepAfter(hour)

@@ -80,10 +80,10 @@ export const manifests = (state: State): Manifests => ({
   expire: (now, untaggedSince, limit) => Effect.sync(() => expire(state, now, untaggedSince, limit)),
   untagged: (untaggedSince) =>
     Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
-  exposure: (since, unless) =>
+  exposure: (after, untaggedSince, unless) =>
     Effect.sync(() => {
-      const later = candidates(state, Number.POSITIVE_INFINITY).filter(
-        (row) => since === null || (row.untaggedAt ?? 0) > since
+      const later = candidates(state, untaggedSince).filter(
+        (row) => after === null || (row.untaggedAt ?? 0) > after
       )
       const untagged = later.filter((row) => !isNeeded(state, row)).length
       return { untagged, total: untagged > unless ? state.manifests.size : 0 }

@@ -70,10 +70,10 @@ export const make = (
         0,
         verb("manifests.untagged", () => untagged(session, untaggedSince))
       ),
-    exposure: (since, unless) =>
+    exposure: (after, untaggedSince, unless) =>
       ifInstalled(
         { untagged: 0, total: 0 },
-        verb("manifests.exposure", () => exposure(session, since, unless))
+        verb("manifests.exposure", () => exposure(session, after, untaggedSince, unless))
       )
   }
 }

@@ -66,7 +66,7 @@ export interface RepositoryBlob {
   readonly isReferenced: boolean
 }
 
-/** How many manifests nothing in their repository needs, of how many. */
+/** How many manifests of the registry's are about to be deleted, of how many. */
 export interface UntaggedExposure {
   readonly untagged: number
   readonly total: number
@@ -124,9 +124,9 @@ export interface Manifests {
   /** How many `expire` would delete, those they need not counted. */
   readonly untagged: (untaggedSince: number) => Result<number>
   /**
-   * For the breaker: how many manifests nothing needs that are untagged later than `since` (null: ever), those within
-   * their grace among them. The total is exact up to about a million and the planner's estimate beyond; it is zero,
-   * unread, unless more than `unless` are untagged.
+   * Counts for the breaker the manifests that nothing needs and that are untagged since `untaggedSince` or longer, as
+   * `expire` would delete them, but later than `after` (null: any). The total is exact up to about a million and the
+   * planner's estimate beyond. It is zero, unread, unless more than `unless` are counted.
    */
-  readonly exposure: (since: number | null, unless: number) => Result<UntaggedExposure>
+  readonly exposure: (after: number | null, untaggedSince: number, unless: number) => Result<UntaggedExposure>
 }

@@ -91,7 +91,7 @@ export const runManifest = (
       const since = instant(c.at - (c.a % 3))
       return Effect.all([
         manifests.untagged(since),
-        manifests.exposure(c.flag ? since : null, c.a),
+        manifests.exposure(c.flag ? since : null, instant(c.at), c.a),
         manifests.expire(at, since, c.b)
       ])
     }

@@ -142,13 +142,18 @@ export const untagged = (session: Session, untaggedSince: number) => {
 /** Counting manifests exactly costs a scan: no more of them than this, about a second's worth. */
 const countMax = 1_000_000
 
-/** How many nothing needs that are untagged later than `since`, and of how many, if they are more than `unless`. */
-export const exposure = Effect.fnUntraced(function* (session: Session, since: number | null, unless: number) {
+/** How many nothing needs that are untagged after `after` until `untaggedSince`, and of how many, if they are more than `unless`. */
+export const exposure = Effect.fnUntraced(function* (
+  session: Session,
+  after: number | null,
+  untaggedSince: number,
+  unless: number
+) {
   const { sql, id, raw, names } = session
-  const later = since === null ? raw("") : sql`AND m.untagged_at > ${instant(since)}::timestamptz`
+  const later = after === null ? raw("") : sql`AND m.untagged_at > ${instant(after)}::timestamptz`
   const [found] = yield* sql<{ untagged: number }>`
     SELECT count(*)::float8 AS untagged FROM ${id.manifests} m
-    WHERE m.untagged_at IS NOT NULL ${later} AND NOT ${isNeeded(session)}`
+    WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz ${later} AND NOT ${isNeeded(session)}`
   const untagged = found?.untagged ?? 0
   if (untagged <= unless) return { untagged, total: 0 }
   const [all] = yield* sql<{ counted: number; estimated: number }>`
