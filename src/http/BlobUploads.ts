@@ -5,8 +5,8 @@
  * Each request of a session may come to another replica. What it says of its offset is passed on and judged by `Uploads`.
  */
 import { Effect, Stream } from "effect"
+import { SizeMismatch } from "../blobs/errors.ts"
 import { type Algorithm, algorithmOf, type Digest } from "../domain/Digest.ts"
-import { SizeMismatch } from "../registry/failures.ts"
 import { declaredLength, hasBody } from "./Bodies.ts"
 import { blobAt, uploadAt } from "./Location.ts"
 import { problem, retryAfterSeconds } from "./Problem.ts"

@@ -1,8 +1,8 @@
 /** Blobs of a repository: whether it has one, its bytes or some of them, and taking it out of the repository. */
 import { Effect, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
+import { BlobUnknown } from "../blobs/BlobStore.ts"
 import type { Digest } from "../domain/Digest.ts"
-import { BlobUnknown } from "../registry/BlobStore.ts"
 import { allowsRange, etagOf, evaluate } from "./Conditions.ts"
 import { problem } from "./Problem.ts"
 import { requestedRange } from "./Ranges.ts"

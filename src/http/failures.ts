@@ -1,8 +1,9 @@
 /** The one place where failures of the services become answers of HTTP. */
+
+import type { PutFailure } from "../blobs/BlobStore.ts"
+import type { BlobUnknown, DigestUnsupported } from "../blobs/errors.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { StorageError } from "../domain/StorageError.ts"
-import type { PutFailure } from "../registry/BlobStore.ts"
-import type { BlobUnknown, DigestUnsupported } from "../registry/failures.ts"
 import type {
   BlobNeeded,
   ManifestInvalid,

@@ -6,14 +6,14 @@
  * told that it is there, begin or renew the hold.
  */
 import { Context, Duration, Effect, Layer, type Option, type Stream } from "effect"
+import { BlobStore, type BlobUnknown, type PutFailure } from "../blobs/BlobStore.ts"
+import type { DigestUnsupported } from "../blobs/errors.ts"
 import { Database } from "../database/Database.ts"
 import type { Manifest } from "../database/verbs/Manifests.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { ByteRange } from "../storage/Storage.ts"
-import { BlobStore, type BlobUnknown, type PutFailure } from "./BlobStore.ts"
-import type { DigestUnsupported } from "./failures.ts"
 import type {
   BlobNeeded,
   ManifestInvalid,

@@ -6,6 +6,8 @@
  * is never held as a whole, and no database connection is held while one is read.
  */
 import { Clock, Context, Duration, Effect, Layer, type Stream } from "effect"
+import type { DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "../blobs/errors.ts"
+import { put } from "../blobs/Put.ts"
 import { Database } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Algorithm, Digest } from "../domain/Digest.ts"
@@ -13,8 +15,6 @@ import { KeyNonce } from "../domain/ObjectKey.ts"
 import { holdOf } from "../domain/Repository.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { Storage } from "../storage/Storage.ts"
-import type { DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "./failures.ts"
-import { put } from "./Put.ts"
 import { append } from "./uploads/Append.ts"
 import { finish } from "./uploads/Finish.ts"
 import { OffsetMismatch, UploadBusy, UploadUnknown } from "./uploads/failures.ts"

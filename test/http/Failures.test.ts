@@ -1,16 +1,16 @@
 /** What a client is told, and what the log, of everything that may go wrong behind the routes. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
-import { DatabaseError, DatabaseFailure } from "../../src/domain/DatabaseError.ts"
-import { StorageError, StorageFailure } from "../../src/domain/StorageError.ts"
-import type { Failure } from "../../src/http/failures.ts"
 import {
   BlobUnknown,
   DigestMismatch,
   DigestUnsupported,
   SizeMismatch,
   UploadExpired
-} from "../../src/registry/failures.ts"
+} from "../../src/blobs/errors.ts"
+import { DatabaseError, DatabaseFailure } from "../../src/domain/DatabaseError.ts"
+import { StorageError, StorageFailure } from "../../src/domain/StorageError.ts"
+import type { Failure } from "../../src/http/failures.ts"
 import {
   BlobNeeded,
   ManifestInvalid,

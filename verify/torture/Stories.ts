@@ -1,9 +1,9 @@
 /** What is done under each fault in turn: pushes, and a sweep that finds garbage of every kind. */
 import { Duration, Effect, Layer, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
+import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Database, type Reference } from "../../src/database/Database.ts"
 import { fresh, ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { BlobStore } from "../../src/registry/BlobStore.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { content } from "./Contents.ts"

@@ -6,11 +6,11 @@
  * meanwhile but the blob itself.
  */
 import { Clock, Effect, Option } from "effect"
+import { BlobUnknown } from "../../blobs/errors.ts"
 import type { RepositoryBlob } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { holdOf } from "../../domain/Repository.ts"
 import type { ByteRange } from "../../storage/Storage.ts"
-import { BlobUnknown } from "../failures.ts"
 import { BlobNeeded } from "./failures.ts"
 import type { Keeper } from "./Keeper.ts"
 

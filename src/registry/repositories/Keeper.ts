@@ -1,10 +1,10 @@
 /** What the parts of `Repositories` share. */
 import { createHash } from "node:crypto"
 import { Option, Schema } from "effect"
+import type { BlobStore } from "../../blobs/BlobStore.ts"
 import type { Database, ManifestName } from "../../database/Database.ts"
 import { type Algorithm, algorithmOf, Digest, fromHex } from "../../domain/Digest.ts"
 import { Tag } from "../../domain/Repository.ts"
-import type { BlobStore } from "../BlobStore.ts"
 
 export interface Keeper {
   readonly database: Database["Service"]

@@ -6,11 +6,11 @@
  * ends with its pin.
  */
 import { Clock, Duration, Effect, Option, Stream } from "effect"
+import { attemptsMax } from "../../blobs/AnnouncedUpload.ts"
+import { DigestMismatch, DigestUnsupported, UploadExpired } from "../../blobs/errors.ts"
 import type { Manifest, ManifestReference, PutManifest } from "../../database/Database.ts"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import { algorithmOf, type Digest } from "../../domain/Digest.ts"
-import { attemptsMax } from "../Attempt.ts"
-import { DigestMismatch, DigestUnsupported, UploadExpired } from "../failures.ts"
 import { ManifestInvalid, ManifestMissingBlobs } from "./failures.ts"
 import { hash, type Keeper, nameOf } from "./Keeper.ts"
 import { type ManifestContents, parseManifest } from "./ManifestFormat.ts"

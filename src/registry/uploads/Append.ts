@@ -4,11 +4,11 @@
  * that bytes are coming, so that no sweep takes a slow push for a dead one.
  */
 import { Clock, Effect, type Stream } from "effect"
+import { announce, type KeyMaker, renewing, send, whileAlive } from "../../blobs/AnnouncedUpload.ts"
+import { DigestMismatch, UploadExpired } from "../../blobs/errors.ts"
+import { flow } from "../../blobs/Measure.ts"
 import type { SessionRef } from "../../database/verbs/Sessions.ts"
 import { freshUnnamed, KeyNonce, ObjectKey } from "../../domain/ObjectKey.ts"
-import { announce, type KeyMaker, renewing, send, whileAlive } from "../Attempt.ts"
-import { DigestMismatch, UploadExpired } from "../failures.ts"
-import { flow } from "../Measure.ts"
 import type { ChunkOptions } from "../Uploads.ts"
 import { UploadUnknown } from "./failures.ts"
 import { activityMillis, type Keeper, known, offsetMismatch, statusOf, unlessEmpty } from "./Keeper.ts"

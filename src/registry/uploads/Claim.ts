@@ -3,11 +3,11 @@
  * whatever happens. Losing it costs the work and nothing else, because completion asks for it again.
  */
 import { Clock, Effect } from "effect"
+import { whileAlive } from "../../blobs/AnnouncedUpload.ts"
+import type { Flow } from "../../blobs/Measure.ts"
 import type { Lease, SessionRef, StagedChunk, UploadSession } from "../../database/verbs/Sessions.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { KeyNonce } from "../../domain/ObjectKey.ts"
-import { whileAlive } from "../Attempt.ts"
-import type { Flow } from "../Measure.ts"
 import { UploadBusy, UploadUnknown } from "./failures.ts"
 import type { Keeper } from "./Keeper.ts"
 

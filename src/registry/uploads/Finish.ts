@@ -8,14 +8,14 @@
  *   staged before: that would write it twice, and move the session's offset although the request may fail.
  */
 import { Clock, Effect, Option, Stream } from "effect"
+import type { Sent } from "../../blobs/AnnouncedUpload.ts"
+import { DigestMismatch, DigestUnsupported } from "../../blobs/errors.ts"
+import { type Flow, flow, measured } from "../../blobs/Measure.ts"
+import { settled } from "../../blobs/SendUntilSettled.ts"
 import type { SessionRef, StagedChunk } from "../../database/verbs/Sessions.ts"
 import { algorithmOf, type Digest } from "../../domain/Digest.ts"
 import { holdOf } from "../../domain/Repository.ts"
 import { StorageError } from "../../domain/StorageError.ts"
-import { settled } from "../Arrival.ts"
-import type { Sent } from "../Attempt.ts"
-import { DigestMismatch, DigestUnsupported } from "../failures.ts"
-import { type Flow, flow, measured } from "../Measure.ts"
 import type { FinishedUpload, FinishOptions } from "../Uploads.ts"
 import { type Claim, type Claimed, claiming, stillHeld, take, untilLost } from "./Claim.ts"
 import { UploadBusy, UploadUnknown } from "./failures.ts"

@@ -1,8 +1,8 @@
 /** What every request of an upload session needs, and how one is refused. */
 import { Effect, Option, Sink, Stream } from "effect"
+import type { Writer } from "../../blobs/AnnouncedUpload.ts"
+import type { Flow } from "../../blobs/Measure.ts"
 import type { SessionRef, UploadSession } from "../../database/verbs/Sessions.ts"
-import type { Writer } from "../Attempt.ts"
-import type { Flow } from "../Measure.ts"
 import type { UploadStatus } from "../Uploads.ts"
 import { OffsetMismatch, UploadUnknown } from "./failures.ts"
 

@@ -1,9 +1,9 @@
 /** What the processes of a simulation do, for ever, and what they hold the code to. */
 import { Clock, Effect, Exit, Stream } from "effect"
+import { BlobStore } from "../../blobs/BlobStore.ts"
 import { Database, restorePin } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
-import { BlobStore } from "../../registry/BlobStore.ts"
 import { Storage } from "../../storage/Storage.ts"
 import { Sweep } from "../../sweep/Sweep.ts"
 import type { Process } from "./Gate.ts"

@@ -3,8 +3,8 @@
  * nothing dead may be left, and everything that is referenced must read back.
  */
 import { Clock, Effect, Exit, Stream } from "effect"
+import { BlobStore } from "../../blobs/BlobStore.ts"
 import { Database } from "../../database/Database.ts"
-import { BlobStore } from "../../registry/BlobStore.ts"
 import { Sweep } from "../../sweep/Sweep.ts"
 import type { Crew } from "./Crew.ts"
 import type { Requests } from "./Requests.ts"

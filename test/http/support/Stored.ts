@@ -1,10 +1,10 @@
 /** A registry in memory behind the servers of a test: its services, and what they left in catalogue and store. */
 import { createHash } from "node:crypto"
 import { Context, Effect, Layer } from "effect"
+import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import * as MemoryDatabase from "../../../src/database/Memory.ts"
 import { type Algorithm, type Digest, fromHex } from "../../../src/domain/Digest.ts"
 import type { RegistryOptions } from "../../../src/http/Registry.ts"
-import { BlobStore } from "../../../src/registry/BlobStore.ts"
 import { Repositories } from "../../../src/registry/Repositories.ts"
 import { Uploads, type UploadsOptions } from "../../../src/registry/Uploads.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"

@@ -7,13 +7,13 @@ import { isDeepStrictEqual } from "node:util"
 import { assert } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { Database, type Pin } from "../../../src/database/Database.ts"
 import { referenceId } from "../../../src/database/Memory.ts"
 import type { DatabaseFailure } from "../../../src/domain/DatabaseError.ts"
 import { type Algorithm, type Digest, fromHex } from "../../../src/domain/Digest.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
 import type { StorageFailure } from "../../../src/domain/StorageError.ts"
-import { BlobStore } from "../../../src/registry/BlobStore.ts"
 import {
   type FinishOptions,
   type UploadStatus,

@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import type { Upload } from "../../src/registry/BlobStore.ts"
+import type { Upload } from "../../src/blobs/BlobStore.ts"
 import { fails, lands } from "../../src/testing/Faults.ts"
-import { hour, journaled, objects, settle, sweepAfter, World } from "../sweep/support/World.ts"
 import {
   artifact,
   bytesOf,
@@ -17,7 +16,8 @@ import {
   settled,
   state,
   upload
-} from "./registry.ts"
+} from "../fixtures/BlobStores.ts"
+import { hour, journaled, objects, settle, sweepAfter, World } from "../sweep/support/World.ts"
 
 describe("an upload that fails", () => {
   const lies: ReadonlyArray<readonly [title: string, lie: Partial<Upload<never, never>>, error: object]> = [

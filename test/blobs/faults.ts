@@ -8,21 +8,21 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Deferred, Effect, Exit, Layer, Option, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Database } from "../../src/database/Database.ts"
 import { referenceId } from "../../src/database/Memory.ts"
 import type { DatabaseFailure } from "../../src/domain/DatabaseError.ts"
 import { KeyNonce } from "../../src/domain/ObjectKey.ts"
 import type { StorageFailure } from "../../src/domain/StorageError.ts"
-import { BlobStore } from "../../src/registry/BlobStore.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
 import { type Fault, fails, hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
+import { artifact, bytesOf, digestOf } from "../fixtures/BlobStores.ts"
 import { Tables } from "../support/Tables.ts"
 import { killedWhen, settle, start } from "../sweep/support/World.ts"
-import { artifact, bytesOf, digestOf } from "./registry.ts"
 
 type AnyFault = Fault<DatabaseFailure & StorageFailure>
 type Rule = (call: { readonly operation: string }) => AnyFault | undefined

@@ -12,7 +12,7 @@ import type { Digest } from "../domain/Digest.ts"
 import { fresh, freshUnnamed, type ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 import type { Storage } from "../storage/Storage.ts"
-import type { DigestMismatch, SizeMismatch } from "./failures.ts"
+import type { DigestMismatch, SizeMismatch } from "./errors.ts"
 import { type Declared, type Flow, type Measure, measured } from "./Measure.ts"
 
 /** What every attempt needs. */

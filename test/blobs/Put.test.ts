@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Stream } from "effect"
+import { BlobStore, type PutOptions } from "../../src/blobs/BlobStore.ts"
 import { Digest } from "../../src/domain/Digest.ts"
-import { BlobStore, type PutOptions } from "../../src/registry/BlobStore.ts"
-import { clean, day, hour, minute, objects, sound, sweep, sweepAfter, World } from "../sweep/support/World.ts"
 import {
   artifact,
   bytesOf,
@@ -17,7 +16,8 @@ import {
   settled,
   state,
   upload
-} from "./registry.ts"
+} from "../fixtures/BlobStores.ts"
+import { clean, day, hour, minute, objects, sound, sweep, sweepAfter, World } from "../sweep/support/World.ts"
 
 const store = <E = never>(
   content: string,

@@ -6,10 +6,10 @@ import { Clock, Duration, Effect, Option, type Stream } from "effect"
 import type { Pin, PublishOutcome, Reference } from "../database/Database.ts"
 import { algorithmOf, type Digest } from "../domain/Digest.ts"
 import { KeyNonce } from "../domain/ObjectKey.ts"
-import { type Source, settled } from "./Arrival.ts"
-import type { Sent, Writer } from "./Attempt.ts"
-import { DigestUnsupported, SizeMismatch } from "./failures.ts"
+import type { Sent, Writer } from "./AnnouncedUpload.ts"
+import { DigestUnsupported, SizeMismatch } from "./errors.ts"
 import { type Declared, flow } from "./Measure.ts"
+import { type Source, settled } from "./SendUntilSettled.ts"
 
 /** `uploaded`: the blob is new, with the bytes of this call; `deduplicated`: it was there already. */
 export type PutOutcome = "uploaded" | "deduplicated"

@@ -2,12 +2,25 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { BlobStore, type PutOptions } from "../../src/blobs/BlobStore.ts"
 import { Database, type Publication } from "../../src/database/Database.ts"
-import { BlobStore, type PutOptions } from "../../src/registry/BlobStore.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import type { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
 import { fails, hangsAfter, hangsBefore } from "../../src/testing/Faults.ts"
+import {
+  artifact,
+  bytesOf,
+  digestOf,
+  keyOf,
+  put,
+  read,
+  registry,
+  sent,
+  settled,
+  state,
+  upload
+} from "../fixtures/BlobStores.ts"
 import {
   clean,
   day,
@@ -21,19 +34,6 @@ import {
   sweepAfter,
   World
 } from "../sweep/support/World.ts"
-import {
-  artifact,
-  bytesOf,
-  digestOf,
-  keyOf,
-  put,
-  read,
-  registry,
-  sent,
-  settled,
-  state,
-  upload
-} from "./registry.ts"
 
 /** A body that can be run once, like a socket. */
 const socket = <E>(body: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> => {

@@ -13,20 +13,20 @@ import type { Digest } from "../domain/Digest.ts"
 import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type ByteRange, Storage } from "../storage/Storage.ts"
-import type { Writer } from "./Attempt.ts"
-import { putAll, type Upload } from "./Batch.ts"
+import type { Writer } from "./AnnouncedUpload.ts"
 import {
   BlobUnknown,
   type DigestMismatch,
   type DigestUnsupported,
   type SizeMismatch,
   type UploadExpired
-} from "./failures.ts"
+} from "./errors.ts"
 import { type PutOptions, type PutOutcome, put, type Stored } from "./Put.ts"
+import { putAll, type Upload } from "./PutAll.ts"
 
-export type { Upload } from "./Batch.ts"
-export { BlobUnknown, DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "./failures.ts"
+export { BlobUnknown, DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "./errors.ts"
 export type { NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
+export type { Upload } from "./PutAll.ts"
 
 /** Why bytes could not be stored. */
 export type PutFailure = DatabaseError | StorageError | DigestMismatch | SizeMismatch | UploadExpired

@@ -5,8 +5,8 @@
 import { Clock, Effect, type Stream } from "effect"
 import type { Digest } from "../domain/Digest.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
-import { announce, attemptsMax, renewing, type Sent, send, type Writer } from "./Attempt.ts"
-import { UploadExpired } from "./failures.ts"
+import { announce, attemptsMax, renewing, type Sent, send, type Writer } from "./AnnouncedUpload.ts"
+import { UploadExpired } from "./errors.ts"
 import type { Declared, Flow } from "./Measure.ts"
 
 export interface Source<E, R> {

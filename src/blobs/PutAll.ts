@@ -2,8 +2,8 @@
 import { Clock, Effect, type Stream } from "effect"
 import type { Publication, Reference } from "../database/Database.ts"
 import type { Digest } from "../domain/Digest.ts"
-import { announceAll, attemptsMax, renewing, send, type Writer } from "./Attempt.ts"
-import { UploadExpired } from "./failures.ts"
+import { announceAll, attemptsMax, renewing, send, type Writer } from "./AnnouncedUpload.ts"
+import { UploadExpired } from "./errors.ts"
 import { flow } from "./Measure.ts"
 import type { PutOutcome } from "./Put.ts"
 

@@ -1,18 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Stream } from "effect"
-import { BlobStore } from "../../src/registry/BlobStore.ts"
-import {
-  clean,
-  counts,
-  day,
-  hour,
-  journaled,
-  objects,
-  sound,
-  sweep,
-  sweepAfter,
-  World
-} from "../sweep/support/World.ts"
+import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import {
   artifact,
   bytesOf,
@@ -25,7 +13,19 @@ import {
   sent,
   state,
   upload
-} from "./registry.ts"
+} from "../fixtures/BlobStores.ts"
+import {
+  clean,
+  counts,
+  day,
+  hour,
+  journaled,
+  objects,
+  sound,
+  sweep,
+  sweepAfter,
+  World
+} from "../sweep/support/World.ts"
 
 describe("storing a blob", () => {
   it.effect("sends its bytes to a key of its own below the prefix, and refers to it", () =>

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
 import { type Algorithm, algorithmOf, type Digest, fromHex } from "../domain/Digest.ts"
-import { DigestMismatch, SizeMismatch } from "./failures.ts"
+import { DigestMismatch, SizeMismatch } from "./errors.ts"
 
 export interface Measure {
   readonly digest: Digest
