@@ -1,7 +1,7 @@
 /** The registry's part of the configuration: what `serve` and its services are given, and what no setting can judge alone. */
 import type { Config } from "effect"
 import { Duration, type Redacted } from "effect"
-import { activityMillis } from "../registry/uploads/Keeper.ts"
+import { activityMillis } from "../oci/uploads/UploadContext.ts"
 import type { registry } from "./registrySettings.ts"
 
 type Values = { readonly [K in keyof typeof registry]: Config.Success<(typeof registry)[K]["config"]> }

@@ -11,7 +11,7 @@ import { DatabaseError } from "../../src/domain/DatabaseError.ts"
 import { SchemaRefused } from "../../src/domain/SchemaRefused.ts"
 import { StorageError } from "../../src/domain/StorageError.ts"
 import { emptyPhase, phaseNames, type SweepReport, totalsOf } from "../../src/domain/SweepReport.ts"
-import { ListenRefused } from "../../src/http/Server.ts"
+import { ListenRefused } from "../../src/oci/http/Server.ts"
 
 const source = new URL("../../src/", import.meta.url).pathname
 

@@ -3,7 +3,7 @@ import { Clock, Context, Duration, Effect, Fiber, Layer, Schedule, Stream } from
 import { TestClock } from "effect/testing"
 import { Database } from "../../src/database/Database.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { Uploads } from "../../src/registry/Uploads.ts"
+import { Uploads } from "../../src/oci/Uploads.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { fails, hangsBefore } from "../../src/testing/Faults.ts"
 import {

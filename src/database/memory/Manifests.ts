@@ -6,7 +6,7 @@
  */
 import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
-import { holdOf } from "../../domain/Repository.ts"
+import { holdOf } from "../../oci/Repository.ts"
 import type { DeleteManifest, Manifest, ManifestName, Manifests, PutManifest } from "../Database.ts"
 import { holdBlob } from "./Blobs.ts"
 import { type ManifestRow, manifestId, type State } from "./State.ts"

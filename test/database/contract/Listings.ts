@@ -2,7 +2,7 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { Manifest } from "../../../src/database/Database.ts"
-import { holdOf } from "../../../src/domain/Repository.ts"
+import { holdOf } from "../../../src/oci/Repository.ts"
 import {
   app,
   child,

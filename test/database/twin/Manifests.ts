@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import type { Database, ManifestReference } from "../../../src/database/Database.ts"
-import { holdOf } from "../../../src/domain/Repository.ts"
+import { holdOf } from "../../../src/oci/Repository.ts"
 import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
 import { digest, minute, now } from "../contract/samples.ts"
 
