@@ -1,7 +1,7 @@
 /** `artifact-gc run`: the service. */
 import { Clock, Console, Cron, Duration, Effect, Stream } from "effect"
 import { Command } from "effect/cli"
-import type { Configuration } from "../Config.ts"
+import type { Configuration } from "../config/Config.ts"
 import { Database } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { keepHeapSmall } from "../platform/heap.ts"

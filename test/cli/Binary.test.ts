@@ -8,7 +8,7 @@ import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { isRunning } from "../database/embedded/owner.ts"
+import { isRunning } from "../fixtures/EmbeddedOwner.ts"
 import { build, logLines, type Program, type RunOptions, start } from "./support/Program.ts"
 
 let program: Program

@@ -3,7 +3,7 @@
  *
  * It lives in vitest's main process, which outlives every worker, and starts when the first test asks: a run without
  * databases pays nothing. Workers ask over a Unix socket; the answer is where the server is. Whatever happens to
- * vitest, the server's watchdog stops it (src/database/Embedded.ts).
+ * vitest, the server's watchdog stops it (src/embedded-postgres/Embedded.ts).
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { connect, createServer } from "node:net"
@@ -11,7 +11,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Exit, Scope } from "effect"
 import type { TestProject } from "vitest/node"
-import { start } from "../../src/database/Embedded.ts"
+import { start } from "../../src/embedded-postgres/Embedded.ts"
 
 declare module "vitest" {
   interface ProvidedContext {

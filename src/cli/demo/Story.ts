@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { Clock, Console, Duration, Effect, Stream } from "effect"
 import { BlobStore } from "../../blobs/BlobStore.ts"
-import type { Configuration } from "../../Config.ts"
+import type { Configuration } from "../../config/Config.ts"
 import { Database, type Reference } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 import { ObjectKey } from "../../domain/ObjectKey.ts"

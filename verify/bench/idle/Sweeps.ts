@@ -1,7 +1,7 @@
 /** Sweeps again and again in one process, as a service does; how long each took, and what it looked at. */
 import { ConfigProvider, Effect, ManagedRuntime } from "effect"
-import { load } from "../../../src/Config.ts"
-import * as Live from "../../../src/Live.ts"
+import * as Live from "../../../src/cli/Services.ts"
+import { load } from "../../../src/config/Config.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { compete } from "../harness/Contender.ts"

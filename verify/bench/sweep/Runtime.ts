@@ -1,8 +1,8 @@
 /** The services of a collector that is measured, configured as the binary is: by an environment. */
 import { ConfigProvider, Effect, ManagedRuntime } from "effect"
-import { load } from "../../../src/Config.ts"
+import * as Live from "../../../src/cli/Services.ts"
+import { load } from "../../../src/config/Config.ts"
 import { Database } from "../../../src/database/Database.ts"
-import * as Live from "../../../src/Live.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import type { Task } from "./Task.ts"
 

@@ -11,7 +11,7 @@ import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { Effect } from "effect"
-import { makeDirectory } from "../../platform/directories.ts"
+import { makeDirectory } from "../platform/directories.ts"
 import { asListed, type Binaries, type RunAs, run, type User } from "./Binaries.ts"
 import { EmbeddedPostgresError, type EmbeddedPostgresFailure } from "./EmbeddedError.ts"
 

@@ -12,11 +12,11 @@ import { resolve } from "node:path"
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import { Deferred, Effect, Result, type Scope } from "effect"
-import { type Binaries, locate, probe, type RunAs, spawnAs } from "./embedded/Binaries.ts"
-import { EmbeddedPostgresError, type EmbeddedPostgresFailure } from "./embedded/EmbeddedError.ts"
-import * as Home from "./embedded/Home.ts"
+import { type Binaries, locate, probe, type RunAs, spawnAs } from "./Binaries.ts"
+import { EmbeddedPostgresError, type EmbeddedPostgresFailure } from "./EmbeddedError.ts"
+import * as Home from "./Home.ts"
 
-export { EmbeddedPostgresError, EmbeddedPostgresFailure } from "./embedded/EmbeddedError.ts"
+export { EmbeddedPostgresError, EmbeddedPostgresFailure } from "./EmbeddedError.ts"
 
 /** What `start` needs to know. */
 export interface EmbeddedOptions {

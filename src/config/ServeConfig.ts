@@ -2,7 +2,7 @@
 import type { Config } from "effect"
 import { Duration, type Redacted } from "effect"
 import { activityMillis } from "../oci/uploads/UploadContext.ts"
-import type { registry } from "./registrySettings.ts"
+import type { registry } from "./serveSettings.ts"
 
 type Values = { readonly [K in keyof typeof registry]: Config.Success<(typeof registry)[K]["config"]> }
 

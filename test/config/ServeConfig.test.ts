@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { shortWaits } from "../../src/cli/serve/Try.ts"
-import { registryWarnings, serveProblems } from "../../src/config/Registry.ts"
+import { registryWarnings, serveProblems } from "../../src/config/ServeConfig.ts"
 import { type Environment, read } from "./reading.ts"
 
 describe("a registry without authentication", () => {

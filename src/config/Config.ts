@@ -17,12 +17,12 @@ import {
   Schema,
   SchemaIssue
 } from "effect"
-import { type RegistryConfiguration, registryOf } from "./config/Registry.ts"
-import { settings } from "./config/settings.ts"
-import type { CatalogNames } from "./domain/CatalogNames.ts"
-import type { When } from "./sweep/Collector.ts"
-import { defaultSettings, type SweepSettings } from "./sweep/Settings.ts"
-import type { Window } from "./sweep/Window.ts"
+import type { CatalogNames } from "../domain/CatalogNames.ts"
+import type { When } from "../sweep/Collector.ts"
+import { defaultSettings, type SweepSettings } from "../sweep/Settings.ts"
+import type { Window } from "../sweep/Window.ts"
+import { type RegistryConfiguration, registryOf } from "./ServeConfig.ts"
+import { settings } from "./settings.ts"
 
 /** The settings cannot be used; `problems` has one line for each, beginning with the variable's name. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {

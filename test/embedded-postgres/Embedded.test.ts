@@ -19,8 +19,16 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { SqlClient } from "effect/sql"
 import { afterAll, beforeAll } from "vitest"
-import { type EmbeddedPostgresError, start } from "../../src/database/Embedded.ts"
-import { compile, isRoot, isRunning, nobody, nobodyCanRun, spawnOwner, until } from "./embedded/owner.ts"
+import { type EmbeddedPostgresError, start } from "../../src/embedded-postgres/Embedded.ts"
+import {
+  compile,
+  isRoot,
+  isRunning,
+  nobody,
+  nobodyCanRun,
+  spawnOwner,
+  until
+} from "../fixtures/EmbeddedOwner.ts"
 
 const compiled = () => join(scratch, "compiled")
 let scratch = ""
