@@ -9,11 +9,11 @@ import { Context, Duration, Effect, Layer, type Option, type Stream } from "effe
 import { BlobStore, type BlobUnknown, type PutFailure } from "../blobs/BlobStore.ts"
 import type { DigestUnsupported } from "../blobs/errors.ts"
 import { Database } from "../database/Database.ts"
-import type { Manifest } from "../database/verbs/Manifests.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { ByteRange } from "../storage/Storage.ts"
+import type { Manifest } from "./database/contract/Manifests.ts"
 import type {
   BlobNeeded,
   ManifestInvalid,

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto"
 import { CreateMultipartUploadCommand } from "@aws-sdk/client-s3"
 import { Clock, Context, Effect, Layer, Option, Random, Redacted, Stream } from "effect"
-import { onProcessClock } from "../../src/database/postgres/Session.ts"
+import { onProcessClock } from "../../src/database/postgres/Sql.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import * as S3 from "../../src/storage/S3.ts"
 import { Storage, type StoredObject } from "../../src/storage/Storage.ts"

@@ -1,7 +1,7 @@
 /** A schema as PostgreSQL's own catalogue describes it, as text: what an unintended change shows in. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { onProcessClock } from "../../src/database/postgres/Session.ts"
+import { onProcessClock } from "../../src/database/postgres/Sql.ts"
 
 const describe = `
   WITH tables AS (

@@ -16,7 +16,7 @@ import {
   type TagRow
 } from "../../src/database/Memory.ts"
 import { unwatchReferences, watchReferences } from "../../src/database/Postgres.ts"
-import { onProcessClock } from "../../src/database/postgres/Session.ts"
+import { onProcessClock } from "../../src/database/postgres/Sql.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"

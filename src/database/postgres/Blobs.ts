@@ -18,11 +18,11 @@ import {
   type Reference,
   touchEveryMillis
 } from "../Database.ts"
-import type { DigestType } from "./DigestType.ts"
 import { expirePins, pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
-import { instant, lastOf, quote, type Session } from "./Session.ts"
-import { isSuspect, replaceSuspects } from "./Suspects.ts"
+import { instant, lastOf, quote, type Session } from "./Sql.ts"
+import type { DigestType } from "./schema/DigestType.ts"
+import { isSuspect, replaceSuspects } from "./triggers/unannounced/Suspects.ts"
 
 export const make = (session: Session, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
   const verb = <A>(

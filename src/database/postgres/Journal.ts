@@ -9,7 +9,7 @@
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
-import { instant, millis, type Session } from "./Session.ts"
+import { instant, millis, type Session } from "./Sql.ts"
 
 interface EntryRow {
   readonly object_key: string

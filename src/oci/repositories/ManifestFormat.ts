@@ -9,8 +9,8 @@
  * Pure; the bytes themselves are kept and served as they came.
  */
 import { Result, Schema, SchemaIssue } from "effect"
-import type { ManifestReference } from "../../database/verbs/Manifests.ts"
 import { algorithmOf, Digest } from "../../domain/Digest.ts"
+import type { ManifestReference } from "../database/contract/Manifests.ts"
 import { ManifestInvalid } from "./errors.ts"
 import { parseJson } from "./Json.ts"
 

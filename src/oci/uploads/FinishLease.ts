@@ -5,9 +5,9 @@
 import { Clock, Effect } from "effect"
 import { whileAlive } from "../../blobs/AnnouncedUpload.ts"
 import type { Flow } from "../../blobs/Measure.ts"
-import type { Lease, SessionRef, StagedChunk, UploadSession } from "../../database/verbs/Sessions.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { KeyNonce } from "../../domain/ObjectKey.ts"
+import type { Lease, SessionRef, StagedChunk, UploadSession } from "../database/contract/UploadSessions.ts"
 import { UploadBusy, UploadUnknown } from "./errors.ts"
 import type { Keeper } from "./UploadContext.ts"
 

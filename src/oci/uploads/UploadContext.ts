@@ -2,7 +2,7 @@
 import { Effect, Option, Sink, Stream } from "effect"
 import type { Writer } from "../../blobs/AnnouncedUpload.ts"
 import type { Flow } from "../../blobs/Measure.ts"
-import type { SessionRef, UploadSession } from "../../database/verbs/Sessions.ts"
+import type { SessionRef, UploadSession } from "../database/contract/UploadSessions.ts"
 import type { UploadStatus } from "../Uploads.ts"
 import { OffsetMismatch, UploadUnknown } from "./errors.ts"
 

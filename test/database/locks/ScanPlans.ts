@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Slice } from "../../../src/database/Database.ts"
-import { looksUp } from "../../../src/database/postgres/Guard.ts"
+import { looksUp } from "../../../src/database/postgres/schema/SchemaGuard.ts"
 import type { Server } from "../../support/Databases.ts"
 import { now, sweep } from "../contract/samples.ts"
 import { type Arena, ownArena, type Session } from "./arena.ts"
