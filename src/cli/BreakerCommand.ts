@@ -2,7 +2,7 @@
 import { Clock, Console, type Duration, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type BreakerName, type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
-import { breakerOf } from "../sweep/Manifests.ts"
+import { breakerOf } from "../oci/phases/Manifests.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"

@@ -6,11 +6,11 @@
  * first is deleted. Manifests within their grace do not count: a day of pushes leaves as many of them as it had builds.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database, type Exposure } from "../database/Database.ts"
-import type { Bounds } from "./Bounds.ts"
-import * as Breaker from "./Breaker.ts"
-import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
+import { Database, type Exposure } from "../../database/Database.ts"
+import type { Bounds } from "../../sweep/Bounds.ts"
+import * as Breaker from "../../sweep/Breaker.ts"
+import type { Tally } from "../../sweep/PhaseCounts.ts"
+import type { SweepSettings } from "../../sweep/Settings.ts"
 
 /** After a long pause there may be many, and the other phases must come to pass in every sweep. */
 const timeShare = 1 / 4

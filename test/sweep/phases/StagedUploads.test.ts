@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { fails, hangsBefore } from "../../src/testing/Faults.ts"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
 import {
   abandon,
   artifact,
@@ -20,7 +20,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../support/World.ts"
 
 const chunk = (session: string, index: number) => `uploads/${session}/${String(index).padStart(6, "0")}`
 const chunks = (session: string, count: number) => Array.from({ length: count }, (_, i) => chunk(session, i))

@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import type { SweepSettings } from "../../src/sweep/Settings.ts"
-import { fails, hangsBefore } from "../../src/testing/Faults.ts"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import type { SweepSettings } from "../../../src/sweep/Settings.ts"
+import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
 import {
   artifact,
   blobKey,
@@ -22,7 +22,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../support/World.ts"
 
 const digits = [..."0123456789abcdef"]
 /** One in each range, by how the blob store makes keys; some more that nobody's store makes, before and after them. */

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Database } from "../../src/database/Database.ts"
-import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { Uploads } from "../../src/oci/Uploads.ts"
-import { Storage } from "../../src/storage/Storage.ts"
-import { fails, hangsBefore } from "../../src/testing/Faults.ts"
+import { Database } from "../../../src/database/Database.ts"
+import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { Uploads } from "../../../src/oci/Uploads.ts"
+import { Storage } from "../../../src/storage/Storage.ts"
+import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
 import {
   abandon,
   artifact,
@@ -30,7 +30,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../support/World.ts"
 
 /** A key that is dead and has an upload in parts that its writer began and told of. */
 const buryWithParts = Effect.fnUntraced(function* (name: string, uploadId: string) {

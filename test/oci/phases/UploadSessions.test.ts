@@ -2,12 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Deferred, Duration, Effect, Fiber, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Database } from "../../src/database/Database.ts"
-import { Uploads, UploadUnknown } from "../../src/oci/Uploads.ts"
-import { Storage } from "../../src/storage/Storage.ts"
-import { Sweep } from "../../src/sweep/Sweep.ts"
-import { fails, hangsAfter, hangsBefore } from "../../src/testing/Faults.ts"
-import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
+import { Database } from "../../../src/database/Database.ts"
+import { Uploads, UploadUnknown } from "../../../src/oci/Uploads.ts"
+import { Storage } from "../../../src/storage/Storage.ts"
+import { Sweep } from "../../../src/sweep/Sweep.ts"
+import { fails, hangsAfter, hangsBefore } from "../../../src/testing/Faults.ts"
+import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
 import {
   appendChunk,
   blobs,
@@ -32,7 +32,7 @@ import {
   World,
   type Wrapper,
   world
-} from "./support/World.ts"
+} from "../../sweep/support/World.ts"
 
 const ref = (id: string) => ({ repository: "library", id })
 

@@ -2,10 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { emptyPhase, phaseNames, type SweepReport } from "../../src/domain/SweepReport.ts"
-import type { StoreTraits } from "../../src/storage/Storage.ts"
-import { culpritOf } from "../../src/sweep/guards/ClockGuard.ts"
-import { fails } from "../../src/testing/Faults.ts"
+import { emptyPhase, phaseNames, type SweepReport } from "../../../src/domain/SweepReport.ts"
+import type { StoreTraits } from "../../../src/storage/Storage.ts"
+import { culpritOf } from "../../../src/sweep/preflight/ClockGuard.ts"
+import { fails } from "../../../src/testing/Faults.ts"
 import {
   artifact,
   blobKey,
@@ -26,7 +26,7 @@ import {
   World,
   type Wrapper,
   world
-} from "./support/World.ts"
+} from "../support/World.ts"
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 

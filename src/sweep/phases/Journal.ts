@@ -5,12 +5,12 @@
  * cannot be deleted never hold up the good ones behind them.
  */
 import { Clock, Duration, Effect, Option, Stream } from "effect"
-import { Database } from "../database/Database.ts"
-import type { Bounds } from "./Bounds.ts"
-import type { Deletion } from "./Deletion.ts"
-import { Progress } from "./Progress.ts"
-import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
+import { Database } from "../../database/Database.ts"
+import type { Bounds } from "../Bounds.ts"
+import type { Deletion } from "../Deletion.ts"
+import type { Tally } from "../PhaseCounts.ts"
+import { Progress } from "../Progress.ts"
+import type { SweepSettings } from "../Settings.ts"
 
 export const collect = Effect.fnUntraced(function* (
   settings: SweepSettings,

@@ -6,12 +6,12 @@
  * keep one, because its object is whole; what is still under way for its key is the relic of an earlier request.
  */
 import { Clock, Duration, Effect, Result, Stream } from "effect"
-import { Database } from "../database/Database.ts"
-import { type MultipartUpload, Storage } from "../storage/Storage.ts"
-import type { Bounds } from "./Bounds.ts"
-import type { Pace } from "./Pace.ts"
-import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
+import { Database } from "../../database/Database.ts"
+import { type MultipartUpload, Storage } from "../../storage/Storage.ts"
+import type { Bounds } from "../Bounds.ts"
+import type { Pace } from "../Pace.ts"
+import type { Tally } from "../PhaseCounts.ts"
+import type { SweepSettings } from "../Settings.ts"
 
 /** Stores tell the age of an upload in a request of its own, and listing starts over in every sweep. */
 const timeShare = 1 / 4

@@ -18,15 +18,15 @@ import {
   type ScanEnd,
   type Sighted,
   type Slice
-} from "../database/Database.ts"
-import type { DatabaseError } from "../domain/DatabaseError.ts"
-import type { Digest } from "../domain/Digest.ts"
-import { type Orphan, type OrphanState, stateAt, type Waits } from "../domain/Orphan.ts"
-import type { Bounds } from "./Bounds.ts"
-import * as Breaker from "./Breaker.ts"
-import type { Deletion } from "./Deletion.ts"
-import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
+} from "../../database/Database.ts"
+import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import type { Digest } from "../../domain/Digest.ts"
+import { type Orphan, type OrphanState, stateAt, type Waits } from "../../domain/Orphan.ts"
+import type { Bounds } from "../Bounds.ts"
+import * as Breaker from "../Breaker.ts"
+import type { Deletion } from "../Deletion.ts"
+import type { Tally } from "../PhaseCounts.ts"
+import type { SweepSettings } from "../Settings.ts"
 
 /** A scan that takes longer than a sweep may last must leave time for purging what earlier sweeps condemned. */
 const scanShare = 1 / 2

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import type { SweepReport } from "../../src/domain/SweepReport.ts"
-import type { SweepSettings } from "../../src/sweep/Settings.ts"
-import { Sweep } from "../../src/sweep/Sweep.ts"
-import { fails, hangsAfter, hangsBefore } from "../../src/testing/Faults.ts"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import type { SweepReport } from "../../../src/domain/SweepReport.ts"
+import type { SweepSettings } from "../../../src/sweep/Settings.ts"
+import { Sweep } from "../../../src/sweep/Sweep.ts"
+import { fails, hangsAfter, hangsBefore } from "../../../src/testing/Faults.ts"
 import {
   abandon,
   artifact,
@@ -34,7 +34,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../support/World.ts"
 
 const stray = (n: number) => ObjectKey.make(`blobs/stray/${String(n).padStart(4, "0")}`)
 const strays = (count: number, from = 0) => Array.from({ length: count }, (_, n) => stray(from + n))

@@ -6,11 +6,11 @@
  * objects. Whoever comes back to such a session finds that there is none, and begins a new one.
  */
 import { Array as Arr, Clock, Duration, Effect, Option, Stream } from "effect"
-import { Database, type JournalEntry } from "../database/Database.ts"
-import type { Bounds } from "./Bounds.ts"
-import type { Deletion } from "./Deletion.ts"
-import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
+import { Database, type JournalEntry } from "../../database/Database.ts"
+import type { Bounds } from "../../sweep/Bounds.ts"
+import type { Deletion } from "../../sweep/Deletion.ts"
+import type { Tally } from "../../sweep/PhaseCounts.ts"
+import type { SweepSettings } from "../../sweep/Settings.ts"
 
 /** Ends what is idle page by page, and deletes the objects of earlier pages meanwhile. */
 export const collect = Effect.fnUntraced(function* (

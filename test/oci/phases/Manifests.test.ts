@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { emptyPhase } from "../../src/domain/SweepReport.ts"
-import { fails, hangsBefore } from "../../src/testing/Faults.ts"
+import { emptyPhase } from "../../../src/domain/SweepReport.ts"
+import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
 import {
   artifact,
   blobs,
@@ -26,7 +26,7 @@ import {
   World,
   type Wrapper,
   world
-} from "./support/World.ts"
+} from "../../sweep/support/World.ts"
 
 const names = (prefix: string, count: number) =>
   Array.from({ length: count }, (_, n) => `${prefix}${String(n).padStart(3, "0")}`)

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { backoffMillis } from "../../src/sweep/Deletion.ts"
-import { defaultSettings } from "../../src/sweep/Settings.ts"
-import { fails, hangsBefore, lands } from "../../src/testing/Faults.ts"
+import { backoffMillis } from "../../../src/sweep/Deletion.ts"
+import { defaultSettings } from "../../../src/sweep/Settings.ts"
+import { fails, hangsBefore, lands } from "../../../src/testing/Faults.ts"
 import {
   artifact,
   blobKey,
@@ -26,7 +26,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../support/World.ts"
 
 /** Orphans go at first sight, so that a test gets to the journal at once. */
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }

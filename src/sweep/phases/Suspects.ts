@@ -5,13 +5,13 @@
  * Their writers wait for this, so it comes before the orphans. Docs: docs/design/foreign-writers.md.
  */
 import { Clock, Duration, Effect, Result } from "effect"
-import { Database, type Suspect } from "../database/Database.ts"
-import type { Digest } from "../domain/Digest.ts"
-import { fresh, KeyNonce, ObjectKey } from "../domain/ObjectKey.ts"
-import { Storage } from "../storage/Storage.ts"
-import type { Bounds } from "./Bounds.ts"
-import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
+import { Database, type Suspect } from "../../database/Database.ts"
+import type { Digest } from "../../domain/Digest.ts"
+import { fresh, KeyNonce, ObjectKey } from "../../domain/ObjectKey.ts"
+import { Storage } from "../../storage/Storage.ts"
+import type { Bounds } from "../Bounds.ts"
+import type { Tally } from "../PhaseCounts.ts"
+import type { SweepSettings } from "../Settings.ts"
 
 /** Copies take as long as they take, and the other phases must come to pass in every sweep. */
 const timeShare = 1 / 4

@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Duration, Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import * as MemoryDatabase from "../../src/database/Memory.ts"
-import { fails, lands } from "../../src/testing/Faults.ts"
-import type * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
+import * as MemoryDatabase from "../../../src/database/Memory.ts"
+import { fails, lands } from "../../../src/testing/Faults.ts"
+import type * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
 import {
   artifact,
   blobKey,
@@ -24,7 +24,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../support/World.ts"
 
 /** From here on losses are noted, and the scan that is due at first is behind us. */
 const watch = Effect.gen(function* () {

@@ -9,15 +9,15 @@
  * to nothing proves it dead. A failed delete needs no journal: the next listing finds the object again.
  */
 import { Clock, Duration, Effect, Result, Stream } from "effect"
-import { Database } from "../database/Database.ts"
-import type { StorageError } from "../domain/StorageError.ts"
-import { Storage, type StoredObject } from "../storage/Storage.ts"
-import type { Bounds } from "./Bounds.ts"
-import type { Deletion } from "./Deletion.ts"
-import type { Pace } from "./Pace.ts"
-import * as Sessions from "./Sessions.ts"
-import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
+import { Database } from "../../database/Database.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
+import * as Sessions from "../../oci/phases/UploadSessions.ts"
+import { Storage, type StoredObject } from "../../storage/Storage.ts"
+import type { Bounds } from "../Bounds.ts"
+import type { Deletion } from "../Deletion.ts"
+import type { Pace } from "../Pace.ts"
+import type { Tally } from "../PhaseCounts.ts"
+import type { SweepSettings } from "../Settings.ts"
 
 /**
  * Objects of one folder held in memory. A folder of more chunks (a multi-gigabyte push in small ones) is listed a

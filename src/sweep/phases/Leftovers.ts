@@ -20,16 +20,16 @@ import {
   type LeftoverCounts,
   type LeftoverPlan,
   type LeftoverScan
-} from "../database/Database.ts"
-import type { DatabaseError } from "../domain/DatabaseError.ts"
-import type { ObjectKey } from "../domain/ObjectKey.ts"
-import { BreakerOpen } from "../domain/Refusals.ts"
-import type { StorageError } from "../domain/StorageError.ts"
-import { Storage, type StoredObject } from "../storage/Storage.ts"
-import type { Bounds } from "./Bounds.ts"
-import type { Pace } from "./Pace.ts"
-import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
+} from "../../database/Database.ts"
+import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import { BreakerOpen } from "../../domain/Refusals.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
+import { Storage, type StoredObject } from "../../storage/Storage.ts"
+import type { Bounds } from "../Bounds.ts"
+import type { Pace } from "../Pace.ts"
+import type { Tally } from "../PhaseCounts.ts"
+import type { SweepSettings } from "../Settings.ts"
 
 /** A listing may take longer than a sweep, in every sweep, and must leave time for the journal behind it. */
 const timeShare = 1 / 2
