@@ -8,10 +8,10 @@ import { fromSha256Hex } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
+import { audit, firstLook, named } from "../fixtures/audit/Auditing.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { Tables } from "../fixtures/Tables.ts"
 import { onRealS3, layer as s3 } from "../storage/s3/real.ts"
-import * as Databases from "../support/Databases.ts"
-import { Tables } from "../support/Tables.ts"
-import { audit, firstLook, named } from "./support/Auditing.ts"
 
 const services = Layer.mergeAll(Databases.postgres(Databases.real), s3)
 

@@ -25,7 +25,7 @@ import {
   sweep,
   sweepAfter,
   World
-} from "../sweep/support/World.ts"
+} from "../fixtures/World.ts"
 
 describe("storing a blob", () => {
   it.effect("sends its bytes to a key of its own below the prefix, and refers to it", () =>

@@ -17,7 +17,7 @@ import {
   state,
   upload
 } from "../fixtures/BlobStores.ts"
-import { hour, journaled, objects, settle, sweepAfter, World } from "../sweep/support/World.ts"
+import { hour, journaled, objects, settle, sweepAfter, World } from "../fixtures/World.ts"
 
 describe("an upload that fails", () => {
   const lies: ReadonlyArray<readonly [title: string, lie: Partial<Upload<never, never>>, error: object]> = [

@@ -1,8 +1,8 @@
 /** The table of faults on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (`scripts/servers.mjs` sets them). */
 import { describe, it } from "@effect/vitest"
 import { Layer } from "effect"
-import { hasStore, ownStore } from "../scenarios/RealStore.ts"
-import * as Databases from "../support/Databases.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { hasStore, ownStore } from "../fixtures/RealStore.ts"
 import { effectiveFaults, faultTable } from "./faults.ts"
 
 if (Databases.hasReal && hasStore) {

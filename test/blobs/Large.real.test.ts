@@ -8,9 +8,9 @@ import { fromSha256Hex } from "../../src/domain/Digest.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
-import { hasStore, ownStore } from "../scenarios/RealStore.ts"
-import * as Databases from "../support/Databases.ts"
-import { Tables } from "../support/Tables.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { hasStore, ownStore } from "../fixtures/RealStore.ts"
+import { Tables } from "../fixtures/Tables.ts"
 
 const mebibyte = 1024 * 1024
 

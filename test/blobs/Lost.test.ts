@@ -33,7 +33,7 @@ import {
   sweep,
   sweepAfter,
   World
-} from "../sweep/support/World.ts"
+} from "../fixtures/World.ts"
 
 /** A body that can be run once, like a socket. */
 const socket = <E>(body: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> => {

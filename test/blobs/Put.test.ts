@@ -17,7 +17,7 @@ import {
   state,
   upload
 } from "../fixtures/BlobStores.ts"
-import { clean, day, hour, minute, objects, sound, sweep, sweepAfter, World } from "../sweep/support/World.ts"
+import { clean, day, hour, minute, objects, sound, sweep, sweepAfter, World } from "../fixtures/World.ts"
 
 const store = <E = never>(
   content: string,

@@ -21,8 +21,8 @@ import { type Fault, fails, hangsAfter, hangsBefore, lands } from "../../src/tes
 import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
 import { artifact, bytesOf, digestOf } from "../fixtures/BlobStores.ts"
-import { Tables } from "../support/Tables.ts"
-import { killedWhen, settle, start } from "../sweep/support/World.ts"
+import { Tables } from "../fixtures/Tables.ts"
+import { killedWhen, settle, start } from "../fixtures/World.ts"
 
 type AnyFault = Fault<DatabaseFailure & StorageFailure>
 type Rule = (call: { readonly operation: string }) => AnyFault | undefined

@@ -10,7 +10,7 @@ import { SweepReport } from "../../src/domain/SweepReport.ts"
 import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedded-postgres/Embedded.ts"
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { build, logLines, type Program, type Run, start } from "./support/Program.ts"
+import { build, logLines, type Program, type Run, start } from "../fixtures/cli/Program.ts"
 
 let program: Program
 let cwd: string

@@ -6,7 +6,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
 import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedded-postgres/Embedded.ts"
-import { build, logLines, type Program, start } from "./support/Program.ts"
+import { build, logLines, type Program, start } from "../fixtures/cli/Program.ts"
 
 let program: Program
 let cwd: string

@@ -1,6 +1,6 @@
 /** Which commands run with V8's small heap. `serve` must not: it costs pulls three to five times as much CPU. */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { build, type Program, start } from "./support/Program.ts"
+import { build, type Program, start } from "../fixtures/cli/Program.ts"
 
 let program: Program
 beforeAll(() => {

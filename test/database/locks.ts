@@ -3,7 +3,7 @@
  * control: the same steps without the protection, and what they lose.
  */
 import { describe } from "@effect/vitest"
-import type { Server } from "../support/Databases.ts"
+import type { Server } from "../fixtures/Databases.ts"
 import { candidates } from "./locks/Candidates.ts"
 import { changes } from "./locks/Changes.ts"
 import { collectors } from "./locks/Collectors.ts"

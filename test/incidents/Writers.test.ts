@@ -17,7 +17,7 @@ import {
   settled,
   upload
 } from "../fixtures/BlobStores.ts"
-import * as Direct from "../sweep/support/World.ts"
+import * as Direct from "../fixtures/World.ts"
 import {
   day,
   hour,
@@ -30,7 +30,7 @@ import {
   World,
   type Wrapper,
   world
-} from "../sweep/support/World.ts"
+} from "../fixtures/World.ts"
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 

@@ -1,6 +1,7 @@
 /** Many seeds, and what they add up to. */
-import * as Simulation from "../../src/testing/simulation/Simulation.ts"
+
 import { named } from "./Mutants.ts"
+import * as Simulation from "./world/Simulation.ts"
 
 export interface Range {
   readonly from: number

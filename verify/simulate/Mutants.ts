@@ -7,7 +7,7 @@ import type { Database, Reference } from "../../src/database/Database.ts"
 import { referenceId, type State } from "../../src/database/Memory.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import type { Tampering } from "../../src/testing/simulation/Simulation.ts"
+import type { Tampering } from "./world/Simulation.ts"
 
 export interface Mutant {
   readonly name: string

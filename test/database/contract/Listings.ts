@@ -4,6 +4,18 @@ import { Effect, Option } from "effect"
 import type { Manifest } from "../../../src/database/Database.ts"
 import { holdOf } from "../../../src/oci/Repository.ts"
 import {
+  blob,
+  blobs,
+  digest,
+  digests,
+  hour,
+  key,
+  now,
+  type Promised,
+  rows,
+  write
+} from "../../fixtures/samples.ts"
+import {
   app,
   child,
   config,
@@ -14,7 +26,6 @@ import {
   tagRow,
   untaggedAt
 } from "./Manifests.ts"
-import { blob, blobs, digest, digests, hour, key, now, type Promised, rows, write } from "./samples.ts"
 
 const listing = (promised: Promised): void => {
   promised("answers tags by their bytes, page by page, of repositories that have a manifest", () =>

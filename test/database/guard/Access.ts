@@ -7,7 +7,7 @@ import * as Postgres from "../../../src/database/Postgres.ts"
 import { latestMigration } from "../../../src/database/postgres/schema/Migrations.ts"
 import { tableProblems } from "../../../src/database/postgres/schema/Problems.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
-import * as Databases from "../../support/Databases.ts"
+import * as Databases from "../../fixtures/Databases.ts"
 import { type Bench, bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 
 /** The database service as a role without any privilege, dropped with the scope. */

@@ -4,7 +4,7 @@ import { Effect, Option } from "effect"
 import type { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { Digest } from "../../../src/domain/Digest.ts"
-import * as Databases from "../../support/Databases.ts"
+import * as Databases from "../../fixtures/Databases.ts"
 import { asNobody, grants } from "./Access.ts"
 import { bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 

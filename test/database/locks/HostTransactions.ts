@@ -12,8 +12,8 @@ import * as Postgres from "../../../src/database/Postgres.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
-import * as Databases from "../../support/Databases.ts"
-import { inPostgres, Tables } from "../../support/Tables.ts"
+import * as Databases from "../../fixtures/Databases.ts"
+import { inPostgres, Tables } from "../../fixtures/Tables.ts"
 
 const zero = Duration.zero
 const services = Layer.mergeAll(

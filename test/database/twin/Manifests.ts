@@ -5,8 +5,8 @@
 import { Effect } from "effect"
 import type { Database, ManifestReference } from "../../../src/database/Database.ts"
 import { holdOf } from "../../../src/oci/Repository.ts"
+import { digest, minute, now } from "../../fixtures/samples.ts"
 import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
-import { digest, minute, now } from "../contract/samples.ts"
 
 export const manifestVerbs = [
   "push",

@@ -26,7 +26,7 @@ import {
   World,
   type Wrapper,
   world
-} from "../../sweep/support/World.ts"
+} from "../../fixtures/World.ts"
 
 const names = (prefix: string, count: number) =>
   Array.from({ length: count }, (_, n) => `${prefix}${String(n).padStart(3, "0")}`)

@@ -32,7 +32,7 @@ import {
   World,
   type Wrapper,
   world
-} from "../../sweep/support/World.ts"
+} from "../../fixtures/World.ts"
 
 const ref = (id: string) => ({ repository: "library", id })
 

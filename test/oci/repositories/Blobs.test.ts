@@ -20,7 +20,7 @@ import {
   putManifest,
   registry
 } from "../../fixtures/oci/Repositories.ts"
-import { day, hour, start, sweep, World } from "../../sweep/support/World.ts"
+import { day, hour, start, sweep, World } from "../../fixtures/World.ts"
 
 const blob = (repository: string, content: string) =>
   Effect.flatMap(Repositories, (repositories) => repositories.blob(repository, digestOf(content)))

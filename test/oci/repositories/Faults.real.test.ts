@@ -2,7 +2,7 @@
 import { describe, it } from "@effect/vitest"
 import { Layer } from "effect"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
-import * as Databases from "../../support/Databases.ts"
+import * as Databases from "../../fixtures/Databases.ts"
 import { effectiveFaults, faultTable } from "./faults.ts"
 
 if (Databases.hasReal) {

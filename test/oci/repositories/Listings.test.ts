@@ -19,7 +19,7 @@ import {
   putManifest,
   registry
 } from "../../fixtures/oci/Repositories.ts"
-import { day, hour, minute, World } from "../../sweep/support/World.ts"
+import { day, hour, minute, World } from "../../fixtures/World.ts"
 
 const repository = "library/one"
 

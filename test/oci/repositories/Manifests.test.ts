@@ -25,7 +25,7 @@ import {
   registry,
   stored
 } from "../../fixtures/oci/Repositories.ts"
-import { clean, sound, World } from "../../sweep/support/World.ts"
+import { clean, sound, World } from "../../fixtures/World.ts"
 
 const repository = "library/one"
 

@@ -22,7 +22,7 @@ import {
   registry,
   stored
 } from "../../fixtures/oci/Repositories.ts"
-import { clean, minute, World } from "../../sweep/support/World.ts"
+import { clean, minute, World } from "../../fixtures/World.ts"
 
 const repository = "library/one"
 

@@ -34,8 +34,8 @@ import {
   pushImage,
   putManifest
 } from "../../fixtures/oci/Repositories.ts"
-import { Tables } from "../../support/Tables.ts"
-import { hour, killedWhen, settle, start } from "../../sweep/support/World.ts"
+import { Tables } from "../../fixtures/Tables.ts"
+import { hour, killedWhen, settle, start } from "../../fixtures/World.ts"
 
 type Steps<A = unknown> = Effect.Effect<A, unknown, Repositories | BlobStore | Sweep>
 

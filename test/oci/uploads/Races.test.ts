@@ -26,7 +26,7 @@ import {
   status,
   verdict
 } from "../../fixtures/oci/UploadStage.ts"
-import { settle } from "../../sweep/support/World.ts"
+import { settle } from "../../fixtures/World.ts"
 
 type Request = (
   replica: Uploads["Service"],

@@ -26,7 +26,7 @@ import {
   untouched,
   verdict
 } from "../../fixtures/oci/UploadStage.ts"
-import { settle } from "../../sweep/support/World.ts"
+import { settle } from "../../fixtures/World.ts"
 
 const play = <A, E>(test: Effect.Effect<A, E, Stage>, options: StageOptions = {}) =>
   test.pipe(Effect.provide(Layer.merge(stage(memory, options), counted())), Effect.scoped)

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { fromSha256Hex } from "../../../src/domain/Digest.ts"
+import * as Databases from "../../fixtures/Databases.ts"
 import {
   cleansUp,
   counted,
@@ -14,8 +15,7 @@ import {
   sound,
   stage
 } from "../../fixtures/oci/UploadStage.ts"
-import { hasStore, ownStore } from "../../scenarios/RealStore.ts"
-import * as Databases from "../../support/Databases.ts"
+import { hasStore, ownStore } from "../../fixtures/RealStore.ts"
 import { effectiveFaults, faultTable } from "./faults.ts"
 import { uploadsContract } from "./Uploads.contract.ts"
 

@@ -26,7 +26,7 @@ import {
   sound,
   stage
 } from "../../fixtures/oci/UploadStage.ts"
-import { killedWhen, settle } from "../../sweep/support/World.ts"
+import { killedWhen, settle } from "../../fixtures/World.ts"
 
 type Push = Effect.Effect<unknown, { readonly _tag: string }, Stage>
 type Faults = Record<string, (died: Deferred.Deferred<void>) => AnyFault>

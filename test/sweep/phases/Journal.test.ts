@@ -26,7 +26,7 @@ import {
   upload,
   World,
   world
-} from "../support/World.ts"
+} from "../../fixtures/World.ts"
 
 /** Orphans go at first sight, so that a test gets to the journal at once. */
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }

@@ -22,7 +22,7 @@ import {
   upload,
   World,
   world
-} from "../support/World.ts"
+} from "../../fixtures/World.ts"
 
 const digits = [..."0123456789abcdef"]
 /** One in each range, by how the blob store makes keys; some more that nobody's store makes, before and after them. */

@@ -34,7 +34,7 @@ import {
   upload,
   World,
   world
-} from "../support/World.ts"
+} from "../../fixtures/World.ts"
 
 const stray = (n: number) => ObjectKey.make(`blobs/stray/${String(n).padStart(4, "0")}`)
 const strays = (count: number, from = 0) => Array.from({ length: count }, (_, n) => stray(from + n))

@@ -30,7 +30,7 @@ import {
   upload,
   World,
   world
-} from "../support/World.ts"
+} from "../../fixtures/World.ts"
 
 /** A key that is dead and has an upload in parts that its writer began and told of. */
 const buryWithParts = Effect.fnUntraced(function* (name: string, uploadId: string) {

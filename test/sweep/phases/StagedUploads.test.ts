@@ -20,7 +20,7 @@ import {
   upload,
   World,
   world
-} from "../support/World.ts"
+} from "../../fixtures/World.ts"
 
 const chunk = (session: string, index: number) => `uploads/${session}/${String(index).padStart(6, "0")}`
 const chunks = (session: string, count: number) => Array.from({ length: count }, (_, i) => chunk(session, i))

@@ -24,7 +24,7 @@ import {
   upload,
   World,
   world
-} from "../support/World.ts"
+} from "../../fixtures/World.ts"
 
 /** From here on losses are noted, and the scan that is due at first is behind us. */
 const watch = Effect.gen(function* () {

@@ -1,8 +1,8 @@
 /** What writers of a simulation do with the blob store, and what they hold it to. */
 import { Cause, Duration, Effect, Exit, Option, Stream } from "effect"
-import { BlobStore, type NewReference, type Upload } from "../../blobs/BlobStore.ts"
-import type { Reference } from "../../database/Database.ts"
-import type { Digest } from "../../domain/Digest.ts"
+import { BlobStore, type NewReference, type Upload } from "../../../src/blobs/BlobStore.ts"
+import type { Reference } from "../../../src/database/Database.ts"
+import type { Digest } from "../../../src/domain/Digest.ts"
 import type { Self } from "./Actors.ts"
 import { type Content, contents, simulated, type World } from "./World.ts"
 

@@ -1,7 +1,7 @@
 /** Each protection, taken away: the simulation must find what it protects from, on seeds that the code as it is passes. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Simulation from "../../src/testing/simulation/Simulation.ts"
-import { mutants } from "../../verify/simulate/Mutants.ts"
+import { mutants } from "../../../verify/simulate/Mutants.ts"
+import * as Simulation from "../../../verify/simulate/world/Simulation.ts"
 
 describe("without", () => {
   it.each(mutants)(

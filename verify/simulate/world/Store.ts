@@ -3,10 +3,10 @@
  * in parts for those that come in several chunks.
  */
 import { Clock, Effect, Exit, Option, Stream } from "effect"
-import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import { StorageError } from "../../domain/StorageError.ts"
-import type { State } from "../../storage/Memory.ts"
-import type { Storage } from "../../storage/Storage.ts"
+import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { StorageError } from "../../../src/domain/StorageError.ts"
+import type { State } from "../../../src/storage/Memory.ts"
+import type { Storage } from "../../../src/storage/Storage.ts"
 
 /** Objects a page, so that listings of a handful of objects take several requests. */
 const pageMax = 2

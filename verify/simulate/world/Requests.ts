@@ -1,7 +1,7 @@
 /** What becomes of a request: success, or one of the accidents of networks, servers and clients. */
 
-import type { Crew } from "./Crew.ts"
 import type { Call } from "./Gate.ts"
+import type { Crew } from "./Processes.ts"
 import * as Trace from "./Trace.ts"
 import type { World } from "./World.ts"
 

@@ -3,10 +3,10 @@
  * nothing dead may be left, and everything that is referenced must read back.
  */
 import { Clock, Effect, Exit, Stream } from "effect"
-import { BlobStore } from "../../blobs/BlobStore.ts"
-import { Database } from "../../database/Database.ts"
-import { Sweep } from "../../sweep/Sweep.ts"
-import type { Crew } from "./Crew.ts"
+import { BlobStore } from "../../../src/blobs/BlobStore.ts"
+import { Database } from "../../../src/database/Database.ts"
+import { Sweep } from "../../../src/sweep/Sweep.ts"
+import type { Crew } from "./Processes.ts"
 import type { Requests } from "./Requests.ts"
 import * as Trace from "./Trace.ts"
 import { contents, type World } from "./World.ts"

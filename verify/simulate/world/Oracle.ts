@@ -8,12 +8,12 @@ import {
   type PublishOutcome,
   type Reference,
   touchEveryMillis
-} from "../../database/Database.ts"
-import { referenceId, type State } from "../../database/Memory.ts"
-import type { Digest } from "../../domain/Digest.ts"
-import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { State as StoreState } from "../../storage/Memory.ts"
-import { invariantsOf } from "../Facts.ts"
+} from "../../../src/database/Database.ts"
+import { referenceId, type State } from "../../../src/database/Memory.ts"
+import type { Digest } from "../../../src/domain/Digest.ts"
+import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import type { State as StoreState } from "../../../src/storage/Memory.ts"
+import { invariantsOf } from "../../../src/testing/Facts.ts"
 import type { Call } from "./Gate.ts"
 import type { Plan } from "./Plan.ts"
 import type { Time } from "./Time.ts"

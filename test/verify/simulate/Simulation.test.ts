@@ -1,7 +1,7 @@
 /** The simulation itself: it repeats itself, it meets what it is for, and it finds nothing wrong. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Simulation from "../../src/testing/simulation/Simulation.ts"
-import * as Batch from "../../verify/simulate/Batch.ts"
+import * as Batch from "../../../verify/simulate/Batch.ts"
+import * as Simulation from "../../../verify/simulate/world/Simulation.ts"
 
 const range = (from: number, seeds: number): Batch.Range => ({ from, seeds, steps: null, mutant: null })
 

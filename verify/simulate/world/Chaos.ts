@@ -1,7 +1,7 @@
 /** The first part of a simulation: processes work, and everything goes wrong that may. */
 import type { Role } from "./Actors.ts"
-import type { Crew } from "./Crew.ts"
 import type { Call, Process } from "./Gate.ts"
+import type { Crew } from "./Processes.ts"
 import type { Requests } from "./Requests.ts"
 import type { World } from "./World.ts"
 

@@ -1,8 +1,8 @@
 /** What kind of world a seed makes: how many take part, how long waits are, how much goes wrong. */
 import { Duration } from "effect"
-import { defaultSettings, type SweepSettings } from "../../sweep/Settings.ts"
+import { defaultSettings, type SweepSettings } from "../../../src/sweep/Settings.ts"
 import type { Role } from "./Actors.ts"
-import type { Dice } from "./Dice.ts"
+import type { Dice } from "./Rng.ts"
 
 export interface Plan {
   /** Blobs of different content. Few, so that everybody wants the same ones. */

@@ -11,11 +11,11 @@
  * It is synchronous and knows nothing but its options, so the same seed gives the same run.
  */
 import * as Chaos from "./Chaos.ts"
-import * as Crew from "./Crew.ts"
-import * as Dice from "./Dice.ts"
 import * as Plan from "./Plan.ts"
+import * as Crew from "./Processes.ts"
+import * as Rest from "./Quiesce.ts"
 import * as Requests from "./Requests.ts"
-import * as Rest from "./Rest.ts"
+import * as Dice from "./Rng.ts"
 import * as Trace from "./Trace.ts"
 import * as World from "./World.ts"
 
