@@ -119,7 +119,7 @@ export class BlobStore extends Context.Service<
       key?: ObjectKey
     ) => Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError>
   }
->()("artifact-gc/registry/BlobStore") {
+>()("artifact-gc/blobs/BlobStore") {
   static readonly layer = (
     options: BlobStoreOptions = {}
   ): Layer.Layer<BlobStore, never, Database | Storage> =>

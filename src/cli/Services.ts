@@ -49,7 +49,7 @@ export const layer = (configuration: Configuration): Layer.Layer<Services, LiveE
 export class Vital extends Context.Service<
   Vital,
   { readonly lost: Effect.Effect<never, EmbeddedPostgresError> }
->()("artifact-gc/Live/Vital") {}
+>()("artifact-gc/cli/Services/Vital") {}
 
 /** A connection to the database alone, for `migrate`. */
 export const clientLayer = (

@@ -154,7 +154,7 @@ export class Repositories extends Context.Service<
       page: Listings.PageOptions & { readonly artifactType?: string | undefined }
     ) => Effect.Effect<Listings.Page<Manifest>, DatabaseError>
   }
->()("artifact-gc/registry/Repositories") {
+>()("artifact-gc/oci/Repositories") {
   static readonly layer = (
     options: RepositoriesOptions = {}
   ): Layer.Layer<Repositories, never, Database | BlobStore> =>

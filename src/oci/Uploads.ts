@@ -131,7 +131,7 @@ export class Uploads extends Context.Service<
       R
     >
   }
->()("artifact-gc/registry/Uploads") {
+>()("artifact-gc/oci/Uploads") {
   static readonly layer = (options: UploadsOptions = {}): Layer.Layer<Uploads, never, Database | Storage> =>
     Layer.effect(
       Uploads,
