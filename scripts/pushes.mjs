@@ -118,7 +118,7 @@ const makeWorld = (group, found) => {
 const peakMegabytes = ({ pid }) =>
   (Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024) / 1e6
 
-/** What Node and one body take (bench/README.md, `upload`), and half as much again. */
+/** What Node and one body take (verify/bench/README.md, `upload`), and half as much again. */
 const peakMegabytesMax = 350
 
 function* mebibytes(count) {
