@@ -17,7 +17,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: [real],
-          globalSetup: ["test/support/EmbeddedServer.ts"],
+          globalSetup: ["test/fixtures/EmbeddedServer.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000
         }

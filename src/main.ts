@@ -7,9 +7,6 @@ import { Command } from "effect/cli"
 import { app, presenter, version } from "./cli/App.ts"
 import { codeOf } from "./cli/ExitCode.ts"
 import { SignalExit } from "./cli/Shutdown.ts"
-import { keepHeapSmall } from "./platform/heap.ts"
-
-keepHeapSmall()
 
 const logger = process.stderr.isTTY ? Logger.consolePretty() : Logger.withConsoleError(Logger.formatJson)
 

@@ -4,6 +4,7 @@ import { Command, Flag } from "effect/cli"
 import { type AuditOptions, findings } from "../audit/Audit.ts"
 import type { AuditEvent, AuditSummary } from "../domain/AuditReport.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
+import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
 import * as AuditText from "./AuditText.ts"
 import { configuration, sweepFlags, withServices } from "./Configured.ts"
@@ -39,6 +40,7 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ prefix, after, deep, repair, json, ...given }) {
     const config = yield* configuration(given)
+    yield* Effect.sync(keepHeapSmall)
     const options = { prefix, after: Option.getOrNull(after), deep, repair, settings: config.sweep }
     const summary = yield* withServices(
       config,

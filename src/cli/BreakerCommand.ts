@@ -1,7 +1,8 @@
 /** `artifact-gc breaker`: what the breakers stopped, and a person's word that it may go. */
-import { Clock, Console, Effect } from "effect"
+import { Clock, Console, type Duration, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type BreakerName, type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
+import { breakerOf } from "../oci/phases/Manifests.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
@@ -18,7 +19,7 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ confirm, json, ...given }) {
     const config = yield* configuration(given)
-    yield* withServices(config, confirm ? close(json) : show(json))
+    yield* withServices(config, confirm ? close(json) : show(json, config.sweep.untaggedGrace))
   })
 ).pipe(
   Command.withDescription(
@@ -38,35 +39,47 @@ const close = Effect.fnUntraced(function* (json: boolean) {
   )
 })
 
-const show = Effect.fnUntraced(function* (json: boolean) {
-  const { breakers, ...database } = yield* Database
+const show = Effect.fnUntraced(function* (json: boolean, untaggedGrace: Duration.Duration | null) {
+  const { breakers } = yield* Database
   const manifests = yield* breakers.read("manifests")
   const orphans = yield* breakers.read("orphans")
   const leftovers = yield* breakers.read("leftovers")
   const always = -1
   const now = yield* breakers.exposure(orphans.confirmedAt, always)
-  const untagged = yield* database.manifests.exposure(manifests.confirmedAt, always)
+  const untagged =
+    untaggedGrace === null
+      ? nothing
+      : yield* breakerOf(untaggedGrace).exposure(
+          manifests.confirmedAt,
+          yield* Clock.currentTimeMillis,
+          always
+        )
   yield* Console.log(
     json
       ? JSON.stringify({
           orphans: { ...stateOf(orphans), condemnedSince: now },
           leftovers: stateOf(leftovers),
-          manifests: { ...stateOf(manifests), untaggedSince: untagged }
+          manifests: {
+            ...stateOf(manifests),
+            untaggedSince: { untagged: untagged.blobs, total: untagged.totalBlobs }
+          }
         })
       : [
           ...lines(orphans),
           `  ${shareOf(now)} stand condemned${sinceOf(orphans)}`,
           ...lines(leftovers),
           // Whoever has no registry need not learn what untagged manifests are.
-          ...(untagged.total === 0 && manifests.trippedAt === null
+          ...(untagged.totalBlobs === 0 && manifests.trippedAt === null
             ? []
             : [
                 ...lines(manifests),
-                `  ${manifestsOf(untagged.untagged, untagged.total)} stand untagged${sinceOf(manifests)}`
+                `  ${manifestsOf(untagged.blobs, untagged.totalBlobs)} untagged for longer than GC_UNTAGGED_GRACE${sinceOf(manifests)}`
               ])
         ].join("\n")
   )
 })
+
+const nothing: Exposure = { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 }
 
 const at = (instant: number | null): string | null =>
   instant === null ? null : new Date(instant).toISOString()

@@ -1,9 +1,9 @@
 /** Settings as flags: every one that is not a secret, read before the environment. */
 import { ConfigProvider, Effect, Option } from "effect"
 import { Flag } from "effect/cli"
-import { type ConfigInvalid, type Configuration, load } from "../Config.ts"
+import { type ConfigInvalid, type Configuration, load } from "../config/Config.ts"
 import { sections, settings } from "../config/settings.ts"
-import * as Live from "../Live.ts"
+import * as Live from "./Services.ts"
 
 const nameOf = (env: string): string => env.toLowerCase().replaceAll("_", "-")
 

@@ -1,7 +1,7 @@
 /** `artifact-gc journal`: keys that could not be deleted, and another chance for them. */
 import { Clock, Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import { ConfigInvalid } from "../Config.ts"
+import { ConfigInvalid } from "../config/Config.ts"
 import { Database, type DeadLetter } from "../database/Database.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"

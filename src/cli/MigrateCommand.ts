@@ -4,7 +4,7 @@
  */
 import { Console, Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
-import type { Configuration } from "../Config.ts"
+import type { Configuration } from "../config/Config.ts"
 import {
   type GuardChange,
   guardForeignWriters,
@@ -14,8 +14,8 @@ import {
   type WatchChange,
   watchReferences
 } from "../database/Postgres.ts"
-import { clientLayer } from "../Live.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
+import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
 export const command = Command.make(

@@ -1,7 +1,7 @@
 /** `artifact-gc restore`: condemned blobs taken back, and held until somebody can refer to them again. */
 import { Clock, Console, Duration, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import { ConfigInvalid } from "../Config.ts"
+import { ConfigInvalid } from "../config/Config.ts"
 import { type CondemnedSelection, Database } from "../database/Database.ts"
 import { Digest } from "../domain/Digest.ts"
 import { pageMax, pages } from "./Condemned.ts"

@@ -1,9 +1,10 @@
 /** `artifact-gc run`: the service. */
 import { Clock, Console, Cron, Duration, Effect, Stream } from "effect"
 import { Command } from "effect/cli"
-import type { Configuration } from "../Config.ts"
+import type { Configuration } from "../config/Config.ts"
 import { Database } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
+import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
 import { reports, type When } from "../sweep/Collector.ts"
 import * as Window from "../sweep/Window.ts"
@@ -17,6 +18,7 @@ export const command = Command.make(
   { json: jsonFlag, ...sweepFlags },
   Effect.fnUntraced(function* ({ json, ...given }) {
     const config = yield* configuration(given)
+    yield* Effect.sync(keepHeapSmall)
     yield* withServices(config, service(config, json))
   })
 ).pipe(

@@ -3,6 +3,7 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Database } from "../database/Database.ts"
 import { phaseNames, type SweepReport } from "../domain/SweepReport.ts"
+import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
 import { configuration, sweepFlags, withServices } from "./Configured.ts"
@@ -28,6 +29,7 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ dryRun, json, ...given }) {
     const config = yield* configuration(given)
+    yield* Effect.sync(keepHeapSmall)
     const report = yield* withServices(
       config,
       graceful(config.shutdownDeadline, (stop) =>

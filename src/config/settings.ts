@@ -2,7 +2,7 @@
  * Every setting there is. The table in docs/configuration.md is generated from this file (`npm run docs`), and a test
  * keeps them equal.
  */
-import { registry } from "./registrySettings.ts"
+
 import {
   duration,
   durationOrNone,
@@ -16,6 +16,7 @@ import {
   text,
   word
 } from "./Setting.ts"
+import { registry } from "./serveSettings.ts"
 
 /** Where the catalogue is and what it calls things. */
 const database = {

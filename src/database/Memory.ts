@@ -5,6 +5,8 @@
  * between. Real locking and isolation need a real PostgreSQL; the contract suite runs on both.
  */
 import { Effect, Layer } from "effect"
+import { manifests } from "../oci/database/memory/Manifests.ts"
+import { sessions } from "../oci/database/memory/UploadSessions.ts"
 import { Database } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
@@ -13,9 +15,7 @@ import { candidates, watching } from "./memory/Candidates.ts"
 import { breakers, collectors } from "./memory/Guards.ts"
 import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
-import { manifests } from "./memory/Manifests.ts"
 import { orphans } from "./memory/Orphans.ts"
-import { sessions } from "./memory/Sessions.ts"
 import { emptyState, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
 

@@ -4,26 +4,30 @@ import { Clock, Duration, Effect, Layer, type Redacted, Ref } from "effect"
 import type { SqlClient } from "effect/sql"
 import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
+import * as Manifests from "../oci/database/postgres/Manifests.ts"
+import * as Sessions from "../oci/database/postgres/UploadSessions.ts"
 import { Database } from "./Database.ts"
 import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
-import * as Candidates from "./postgres/Candidates.ts"
-import { type DigestType, readDigestType } from "./postgres/DigestType.ts"
-import { type Catalog, inspect } from "./postgres/Guard.ts"
 import * as Guards from "./postgres/Guards.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
-import * as Manifests from "./postgres/Manifests.ts"
 import * as Orphans from "./postgres/Orphans.ts"
-import { make, type Session } from "./postgres/Session.ts"
-import * as Sessions from "./postgres/Sessions.ts"
-import * as Suspects from "./postgres/Suspects.ts"
+import { make, type Session } from "./postgres/Sql.ts"
+import { type DigestType, readDigestType } from "./postgres/schema/DigestType.ts"
+import { type Catalog, inspect } from "./postgres/schema/SchemaGuard.ts"
+import * as Suspects from "./postgres/triggers/unannounced/Suspects.ts"
+import * as Candidates from "./postgres/triggers/watch/Candidates.ts"
 
-export { type GuardChange, guardForeignWriters, unguardForeignWriters } from "./postgres/Foreign.ts"
-export { type Applied, latestMigration, type MigrateOptions, migrate } from "./postgres/Migrations.ts"
-export { latestRegistryMigration } from "./postgres/RegistryTables.ts"
-export { unwatchReferences, type WatchChange, watchReferences } from "./postgres/Watching.ts"
+export { latestRegistryMigration } from "../oci/database/postgres/RegistryTables.ts"
+export { type Applied, latestMigration, type MigrateOptions, migrate } from "./postgres/schema/Migrations.ts"
+export {
+  type GuardChange,
+  guardForeignWriters,
+  unguardForeignWriters
+} from "./postgres/triggers/unannounced/UnannouncedWriters.ts"
+export { unwatchReferences, type WatchChange, watchReferences } from "./postgres/triggers/watch/Watching.ts"
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */

@@ -74,7 +74,7 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
     const share = `${this.blobs}${percent(this.blobs, this.totalBlobs)}`
     const { look, what } = {
       manifests: {
-        what: `${share} manifests stand untagged`,
+        what: `${share} manifests have been untagged for longer than GC_UNTAGGED_GRACE`,
         look: "Were tags deleted by mistake? Then tag their manifests again, by digest; docs/operations.md says how to find them"
       },
       orphans: {

@@ -14,8 +14,8 @@ import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 import { type DeleteFailure, Storage } from "../storage/Storage.ts"
 import type { Pace } from "./Pace.ts"
+import type { Tally } from "./PhaseCounts.ts"
 import type { SweepSettings } from "./Settings.ts"
-import type { Tally } from "./Tally.ts"
 
 /**
  * After this many requests in a row that failed as a whole, the store is down, not the keys: going on would only

@@ -1,4 +1,4 @@
-/** How the sweep behaves. What each number means, and what goes wrong when it is too low or too high: src/Config.ts. */
+/** How the sweep behaves. What each number means, and what goes wrong when it is too low or too high: src/config/Config.ts. */
 import { Duration } from "effect"
 
 export interface SweepSettings {

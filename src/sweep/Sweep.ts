@@ -15,21 +15,21 @@ import {
   type SweepReport,
   totalsOf
 } from "../domain/SweepReport.ts"
+import * as Manifests from "../oci/phases/Manifests.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
-import * as Adoption from "./Adoption.ts"
 import * as Bounds from "./Bounds.ts"
 import * as Deletion from "./Deletion.ts"
-import * as Guards from "./guards/Guards.ts"
-import * as Journal from "./Journal.ts"
-import * as Leftovers from "./Leftovers.ts"
-import * as Manifests from "./Manifests.ts"
-import * as Multiparts from "./Multiparts.ts"
-import * as Orphans from "./Orphans.ts"
 import * as Pace from "./Pace.ts"
+import { describe, phase } from "./PhaseCounts.ts"
+import * as Journal from "./phases/Journal.ts"
+import * as Leftovers from "./phases/Leftovers.ts"
+import * as Multiparts from "./phases/Multiparts.ts"
+import * as Orphans from "./phases/Orphans.ts"
+import * as Uploads from "./phases/StagedUploads.ts"
+import * as Adoption from "./phases/Suspects.ts"
+import * as Guards from "./preflight/Preflight.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
-import { describe, phase } from "./Tally.ts"
-import * as Uploads from "./Uploads.ts"
 
 export interface SweepOptions {
   /** Reads and reports what a sweep would delete now, and changes nothing. Default false. */

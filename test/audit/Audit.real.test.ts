@@ -2,16 +2,16 @@
 import { createHash, randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Ref, Stream } from "effect"
+import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Database } from "../../src/database/Database.ts"
 import { fromSha256Hex } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { BlobStore } from "../../src/registry/BlobStore.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
+import { audit, firstLook, named } from "../fixtures/audit/Auditing.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { Tables } from "../fixtures/Tables.ts"
 import { onRealS3, layer as s3 } from "../storage/s3/real.ts"
-import * as Databases from "../support/Databases.ts"
-import { Tables } from "../support/Tables.ts"
-import { audit, firstLook, named } from "./support/Auditing.ts"
 
 const services = Layer.mergeAll(Databases.postgres(Databases.real), s3)
 

@@ -8,6 +8,7 @@ import { AuditEvent } from "../../src/domain/AuditReport.ts"
 import { fromSha256Hex } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { fails, hangsBefore } from "../../src/testing/Faults.ts"
+import { audit, audited, named } from "../fixtures/audit/Auditing.ts"
 import {
   abandon,
   artifact,
@@ -24,8 +25,7 @@ import {
   upload,
   World,
   world
-} from "../sweep/support/World.ts"
-import { audit, audited, named } from "./support/Auditing.ts"
+} from "../fixtures/World.ts"
 
 const drop = (key: string) => Effect.flatMap(World, ({ store }) => store.delete([ObjectKey.make(key)]))
 

@@ -10,6 +10,7 @@ import type { DatabaseError } from "../../src/domain/DatabaseError.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type { StorageError } from "../../src/domain/StorageError.ts"
 import { hangsAfter, hangsBefore } from "../../src/testing/Faults.ts"
+import { audit, firstLook, named } from "../fixtures/audit/Auditing.ts"
 import {
   abandon,
   artifact,
@@ -23,8 +24,7 @@ import {
   World,
   type Wrapper,
   world
-} from "../sweep/support/World.ts"
-import { audit, firstLook, named } from "./support/Auditing.ts"
+} from "../fixtures/World.ts"
 
 type Steps = Effect.Effect<unknown, DatabaseError | StorageError, World>
 

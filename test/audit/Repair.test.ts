@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import type { AuditOptions } from "../../src/audit/Audit.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { fails, hangsAfter, hangsBefore } from "../../src/testing/Faults.ts"
+import { audit, audited } from "../fixtures/audit/Auditing.ts"
 import {
   abandon,
   artifact,
@@ -22,8 +23,7 @@ import {
   upload,
   World,
   world
-} from "../sweep/support/World.ts"
-import { audit, audited } from "./support/Auditing.ts"
+} from "../fixtures/World.ts"
 
 const repairing: AuditOptions = {
   repair: true,

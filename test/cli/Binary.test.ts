@@ -8,8 +8,8 @@ import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { isRunning } from "../database/embedded/owner.ts"
-import { build, logLines, type Program, type RunOptions, start } from "./support/Program.ts"
+import { build, logLines, type Program, type RunOptions, start } from "../fixtures/cli/Program.ts"
+import { isRunning } from "../fixtures/EmbeddedOwner.ts"
 
 let program: Program
 /** Shared by the tests that do not mind what others left: the first start takes a second longer. */

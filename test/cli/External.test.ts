@@ -4,13 +4,13 @@ import { Clock, Deferred, Duration, Effect, Exit, Fiber, ManagedRuntime, Schema,
 import { SqlClient } from "effect/sql"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as TravelClock from "../../src/cli/demo/TravelClock.ts"
-import { type EmbeddedPostgres, start as startPostgres } from "../../src/database/Embedded.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
+import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedded-postgres/Embedded.ts"
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { build, logLines, type Program, type Run, start } from "./support/Program.ts"
+import { build, logLines, type Program, type Run, start } from "../fixtures/cli/Program.ts"
 
 let program: Program
 let cwd: string

@@ -3,10 +3,10 @@ import { join } from "node:path"
 import { Effect, Exit, ManagedRuntime, Schema, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { type EmbeddedPostgres, start as startPostgres } from "../../src/database/Embedded.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
-import { build, logLines, type Program, start } from "./support/Program.ts"
+import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedded-postgres/Embedded.ts"
+import { build, logLines, type Program, start } from "../fixtures/cli/Program.ts"
 
 let program: Program
 let cwd: string

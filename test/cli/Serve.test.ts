@@ -5,8 +5,8 @@ import { Effect, Stream } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { client, digestOf, image } from "./support/Image.ts"
-import { build, logLines, type Program, type Run, type RunOptions, start } from "./support/Program.ts"
+import { client, digestOf, image } from "../fixtures/cli/Image.ts"
+import { build, logLines, type Program, type Run, type RunOptions, start } from "../fixtures/cli/Program.ts"
 
 let program: Program
 beforeAll(() => {

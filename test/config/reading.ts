@@ -1,6 +1,6 @@
 /** Reads a configuration from an environment of the test's own. */
 import { ConfigProvider, Effect } from "effect"
-import { load } from "../../src/Config.ts"
+import { load } from "../../src/config/Config.ts"
 
 export type Environment = Readonly<Record<string, string>>
 

@@ -1,6 +1,6 @@
 /** A value for every setting: what the tests set, and where it must be found in the configuration. */
 import { Cron, Duration, Redacted } from "effect"
-import type { Configuration } from "../../src/Config.ts"
+import type { Configuration } from "../../src/config/Config.ts"
 import type { settings } from "../../src/config/settings.ts"
 
 export interface Sample {

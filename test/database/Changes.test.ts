@@ -1,4 +1,4 @@
-import * as Databases from "../support/Databases.ts"
+import * as Databases from "../fixtures/Databases.ts"
 import { changeContract } from "./locks.ts"
 
 changeContract(Databases.embedded)

@@ -8,8 +8,8 @@ import { TestClock } from "effect/testing"
 import { Database } from "../../src/database/Database.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import type { DatabaseError } from "../../src/domain/DatabaseError.ts"
-import * as Databases from "../support/Databases.ts"
-import { artifact, blobs, digest, intent, now, rows, write } from "./contract/samples.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { artifact, blobs, digest, intent, now, rows, write } from "../fixtures/samples.ts"
 
 const on = (place: Databases.Place) =>
   Effect.map(

@@ -1,4 +1,4 @@
-import * as Databases from "../support/Databases.ts"
+import * as Databases from "../fixtures/Databases.ts"
 import { databaseContract } from "./contract.ts"
 
 for (const server of [Databases.embedded, Databases.loopsOnly(Databases.embedded)]) {

@@ -7,7 +7,8 @@
 import { describe, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
 import { Database } from "../../src/database/Database.ts"
-import type { Tables } from "../support/Tables.ts"
+import type { Promised } from "../fixtures/samples.ts"
+import type { Tables } from "../fixtures/Tables.ts"
 import { audit } from "./contract/Audit.ts"
 import { backlog } from "./contract/Backlog.ts"
 import { writing } from "./contract/Blobs.ts"
@@ -25,7 +26,6 @@ import { uploading } from "./contract/Sessions.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
 import { doubting } from "./contract/Suspects.ts"
-import type { Promised } from "./contract/samples.ts"
 import { undoing } from "./contract/Undo.ts"
 
 /** `layer` makes a new, empty catalogue each time it is built. */

@@ -3,7 +3,7 @@
  * connections: docs/design/foreign-writers.md. Each promise has a control that shows the loss without it.
  */
 import { describe } from "@effect/vitest"
-import type { Server } from "../support/Databases.ts"
+import type { Server } from "../fixtures/Databases.ts"
 import { installing } from "./foreign/Installing.ts"
 import { losses } from "./foreign/Losses.ts"
 import { stress } from "./foreign/Stress.ts"

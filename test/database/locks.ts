@@ -3,12 +3,13 @@
  * control: the same steps without the protection, and what they lose.
  */
 import { describe } from "@effect/vitest"
-import type { Server } from "../support/Databases.ts"
+import type { Server } from "../fixtures/Databases.ts"
 import { candidates } from "./locks/Candidates.ts"
 import { changes } from "./locks/Changes.ts"
 import { collectors } from "./locks/Collectors.ts"
 import { crowd } from "./locks/Crowd.ts"
 import { estimates } from "./locks/Estimates.ts"
+import { hostTransactions } from "./locks/HostTransactions.ts"
 import { leftovers } from "./locks/Leftovers.ts"
 import { manifestPlans } from "./locks/ManifestPlans.ts"
 import { manifests } from "./locks/Manifests.ts"
@@ -25,6 +26,7 @@ export const lockContract = (server: Server): void => {
     references(server)
     writers(server)
     pins(server)
+    hostTransactions(server)
     manifests(server)
     crowd(server)
     manifestPlans(server)

@@ -7,9 +7,9 @@ import { SqlClient } from "effect/sql"
 import { Database } from "../../src/database/Database.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../src/domain/CatalogNames.ts"
-import * as Databases from "../support/Databases.ts"
-import { schemaText } from "../support/Schema.ts"
-import { before, later } from "./locks/arena.ts"
+import { before, later } from "../fixtures/Arena.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { schemaText } from "../fixtures/Schema.ts"
 
 const snapshot = join(import.meta.dirname, "__snapshots__", "schema.txt")
 

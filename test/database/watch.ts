@@ -7,9 +7,9 @@ import { Duration, Effect, Option, type Scope } from "effect"
 import type { Database } from "../../src/database/Database.ts"
 import { unwatchReferences, watchReferences } from "../../src/database/Postgres.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
-import * as Databases from "../support/Databases.ts"
-import { artifact, blobs, digest, digests, now, pin } from "./contract/samples.ts"
-import { type Arena, ownArena, type Session } from "./locks/arena.ts"
+import { type Arena, ownArena, type Session } from "../fixtures/Arena.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { artifact, blobs, digest, digests, now, pin } from "../fixtures/samples.ts"
 
 /** Layers of images in partitions, images that own them, and stickers that name a blob by its key. */
 const foreignTables = [

@@ -1,13 +1,13 @@
 /** Reports of collectors that got stuck, slow or in the way, told to the end: docs/design/incidents.md. */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Stream } from "effect"
+import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { BlobStore } from "../../src/registry/BlobStore.ts"
 import { Progress, type ProgressEvent } from "../../src/sweep/Progress.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { fails, hangsBefore } from "../../src/testing/Faults.ts"
-import { artifact, bytesOf, digestOf, registry } from "../registry/registry.ts"
-import * as Direct from "../sweep/support/World.ts"
+import { artifact, bytesOf, digestOf, registry } from "../fixtures/BlobStores.ts"
+import * as Direct from "../fixtures/World.ts"
 import {
   blobKey,
   day,
@@ -22,7 +22,7 @@ import {
   upload,
   World,
   world
-} from "../sweep/support/World.ts"
+} from "../fixtures/World.ts"
 
 /** No waits, and a breaker that does not mind that nearly everything is garbage. */
 const hasty = { grace: Duration.zero, quarantine: Duration.zero, breakerPercent: 100 }

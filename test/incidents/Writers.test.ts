@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Fiber, Random, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { BlobStore } from "../../src/registry/BlobStore.ts"
+import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
 import { hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
@@ -16,8 +16,8 @@ import {
   registry,
   settled,
   upload
-} from "../registry/registry.ts"
-import * as Direct from "../sweep/support/World.ts"
+} from "../fixtures/BlobStores.ts"
+import * as Direct from "../fixtures/World.ts"
 import {
   day,
   hour,
@@ -30,7 +30,7 @@ import {
   World,
   type Wrapper,
   world
-} from "../sweep/support/World.ts"
+} from "../fixtures/World.ts"
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 

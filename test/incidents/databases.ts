@@ -2,10 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Result } from "effect"
 import { hangsBefore } from "../../src/testing/Faults.ts"
-import { digest } from "../database/contract/samples.ts"
-import { before, purgeStatement } from "../database/locks/arena.ts"
-import type { Server } from "../support/Databases.ts"
-import { keyOf, refer, scene, store } from "./support/scene.ts"
+import { before, purgeStatement } from "../fixtures/Arena.ts"
+import type { Server } from "../fixtures/Databases.ts"
+import { keyOf, refer, scene, store } from "../fixtures/incidents/scene.ts"
+import { digest } from "../fixtures/samples.ts"
 
 const unknownReferences = (server: Server): void => {
   /** Two orphans, and what somebody adds to the catalogue without telling the collector. */

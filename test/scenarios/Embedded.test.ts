@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer } from "effect"
 import * as Files from "../../src/storage/Files.ts"
-import * as Databases from "../support/Databases.ts"
+import * as Databases from "../fixtures/Databases.ts"
 import { sameAsMemory, withParts } from "./same.ts"
 
 /** A store in a directory of its own, new at each build and removed with it. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { play } from "./Stage.ts"
+import { play } from "../fixtures/scenarios/Stage.ts"
 import { memory } from "./same.ts"
 import { scenarios } from "./scenarios.ts"
 

@@ -5,8 +5,8 @@
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import * as Databases from "../support/Databases.ts"
-import { hasStore, ownStore } from "./RealStore.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { hasStore, ownStore } from "../fixtures/RealStore.ts"
 import { sameAsMemory } from "./same.ts"
 
 if (Databases.hasReal && hasStore) {

@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect, Layer } from "effect"
 import * as MemoryStorage from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import * as Databases from "../support/Databases.ts"
-import { type Backend, OtherClient, play, type Scene } from "./Stage.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { type Backend, OtherClient, play, type Scene } from "../fixtures/scenarios/Stage.ts"
 import { scenarios, stagedUploads } from "./scenarios.ts"
 
 /** A store in memory, and another client of it. */

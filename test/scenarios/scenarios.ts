@@ -5,7 +5,7 @@
 import { assert } from "@effect/vitest"
 import { Deferred, Duration, Effect, Result } from "effect"
 import { hangsBefore, lands } from "../../src/testing/Faults.ts"
-import { artifact, day, digest, hour, key, localFile, type Scenario } from "./Stage.ts"
+import { artifact, day, digest, hour, key, localFile, type Scenario } from "../fixtures/scenarios/Stage.ts"
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 

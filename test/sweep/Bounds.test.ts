@@ -24,7 +24,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 const names = (prefix: string, count: number) =>

@@ -24,7 +24,7 @@ import {
   World,
   type Wrapper,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 /** Small enough to be tripped by a handful. */

@@ -16,7 +16,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 const interval = (jitter: Duration.Input = Duration.zero): Collector.CollectorOptions => ({
   when: { _tag: "interval", interval: Duration.hours(1) },

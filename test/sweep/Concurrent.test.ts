@@ -31,7 +31,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 const small = { batchMax: 4, scanPage: 7, deleteConcurrency: 2 }
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }

@@ -28,7 +28,7 @@ import {
   World,
   type Wrapper,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 

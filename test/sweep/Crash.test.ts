@@ -41,7 +41,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 const settings = {
   batchMax: 2,

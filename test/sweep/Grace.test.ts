@@ -23,7 +23,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 /** Without quarantine, so that what is condemned goes in the same sweep and only the grace period shows. */
 const graceOnly = { grace: Duration.hours(1), quarantine: Duration.zero }

@@ -6,7 +6,7 @@ import type { DeleteOutcome } from "../../src/storage/Storage.ts"
 import * as Pace from "../../src/sweep/Pace.ts"
 import type { SweepSettings } from "../../src/sweep/Settings.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
-import { upload, world } from "./support/World.ts"
+import { upload, world } from "../fixtures/World.ts"
 
 const settings: Pace.PaceSettings = {
   deleteConcurrency: 8,

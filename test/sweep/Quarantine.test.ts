@@ -21,7 +21,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 /** An orphan whose grace period is over and whose quarantine has just begun. */
 const condemned = Effect.gen(function* () {

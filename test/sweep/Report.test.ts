@@ -33,7 +33,7 @@ import {
   upload,
   World,
   world
-} from "./support/World.ts"
+} from "../fixtures/World.ts"
 
 /** Something of every kind, at the moment when the first orphans' waits are over. */
 const mixed = Effect.gen(function* () {

@@ -7,7 +7,7 @@ import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { fails, lands } from "../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
 import { databaseContract } from "../database/contract.ts"
-import * as Databases from "../support/Databases.ts"
+import * as Databases from "../fixtures/Databases.ts"
 
 databaseContract(
   "memory, with a script that has no faults",

@@ -1,4 +1,4 @@
-/* Collectors: src/sweep on the verbs of src/database/verbs/Orphans.ts, Journal.ts and Leftovers.ts.
+/* Collectors: src/sweep on the verbs of src/database/contract/Orphans.ts, Journal.ts and Leftovers.ts.
  *
  * Each task is a process of its own, so any number of collectors may be at any of them in any order. A task that
  * remembers nothing between two transactions needs one process, however many collectors there are.

@@ -1,4 +1,4 @@
-/* Writers: src/registry/BlobStore.ts on the verbs of src/database/verbs/Blobs.ts.
+/* Writers: src/blobs/BlobStore.ts on the verbs of src/database/contract/Blobs.ts.
  *
  * A writer that dies leaves its intent, object, pin or reference behind and begins again, or never comes back:
  * both are the state START without more. So is one that gives up.

@@ -1,11 +1,11 @@
 /** The demonstration, step by step. */
 import { createHash } from "node:crypto"
 import { Clock, Console, Duration, Effect, Stream } from "effect"
-import type { Configuration } from "../../Config.ts"
+import { BlobStore } from "../../blobs/BlobStore.ts"
+import type { Configuration } from "../../config/Config.ts"
 import { Database, type Reference } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
-import { BlobStore } from "../../registry/BlobStore.ts"
 import { Storage } from "../../storage/Storage.ts"
 import { defaultSettings } from "../../sweep/Settings.ts"
 import { Sweep } from "../../sweep/Sweep.ts"

@@ -6,9 +6,9 @@ import { dirname, join, relative, sep } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Schema, Stream } from "effect"
+import type { Upload } from "../../blobs/BlobStore.ts"
 import type { Reference } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
-import type { Upload } from "../../registry/BlobStore.ts"
 
 /** The tree cannot be read. */
 export class TreeUnreadable extends Schema.TaggedError<TreeUnreadable>()("TreeUnreadable", {

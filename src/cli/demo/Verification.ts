@@ -1,9 +1,9 @@
 /** Looks with its own eyes whether a sweep did what it should: reads every blob back and lists the whole store. */
 import { createHash } from "node:crypto"
 import { Effect, Option, Result, Stream } from "effect"
+import { BlobStore } from "../../blobs/BlobStore.ts"
 import { Database } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
-import { BlobStore } from "../../registry/BlobStore.ts"
 import { Storage } from "../../storage/Storage.ts"
 
 export interface Expectation {

@@ -7,7 +7,7 @@
  */
 import { join } from "node:path"
 import { Duration } from "effect"
-import type { Configuration } from "../../Config.ts"
+import type { Configuration } from "../../config/Config.ts"
 import * as Text from "../Text.ts"
 
 /** Read after flags and environment, so whatever is set there wins. */

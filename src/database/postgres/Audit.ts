@@ -5,10 +5,10 @@ import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Referrer } from "../Database.ts"
-import type { Catalog } from "./Guard.ts"
 import { estimate } from "./Guards.ts"
-import type { ForeignKey } from "./Problems.ts"
-import { qualified, quote, type Session } from "./Session.ts"
+import { qualified, quote, type Session } from "./Sql.ts"
+import type { ForeignKey } from "./schema/Problems.ts"
+import type { Catalog } from "./schema/SchemaGuard.ts"
 
 /** How many rows of a table are named that refer to a blob. */
 const sampleMax = 3

@@ -1,7 +1,7 @@
 /** What waits for a later sweep, counted. The tables hold garbage only, so counting costs what there is of it. */
 import { Effect } from "effect"
 import type { Backlog } from "../Database.ts"
-import { instant, millis, type Session } from "./Session.ts"
+import { instant, millis, type Session } from "./Sql.ts"
 
 interface Row {
   readonly waiting: number

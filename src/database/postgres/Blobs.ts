@@ -12,33 +12,37 @@ import {
   type Blobs,
   type Holds,
   type Intent,
+  type Joining,
   type Publication,
   type PublishOutcome,
   type Reference,
   touchEveryMillis
 } from "../Database.ts"
-import type { DigestType } from "./DigestType.ts"
 import { expirePins, pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
-import { instant, lastOf, quote, type Session } from "./Session.ts"
-import { isSuspect, replaceSuspects } from "./Suspects.ts"
+import { instant, lastOf, quote, type Session } from "./Sql.ts"
+import type { DigestType } from "./schema/DigestType.ts"
+import { isSuspect, replaceSuspects } from "./triggers/unannounced/Suspects.ts"
 
 export const make = (session: Session, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
-  const verb = <A>(operation: string, run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError>) =>
-    session.verb(operation, Effect.flatMap(digestType, run))
+  const verb = <A>(
+    operation: string,
+    run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError>,
+    { joins = false }: Joining = {}
+  ) => (joins ? session.joining : session.verb)(operation, Effect.flatMap(digestType, run))
   return {
     adopt: (now, references, holds = {}) =>
-      verb("blobs.adopt", (type) => adopt(session, type, now, references, holds)),
+      verb("blobs.adopt", (type) => adopt(session, type, now, references, holds), holds),
     intend: (intents) => session.once("blobs.intend", intend(session, intents)),
     publish: (now, publications) =>
       verb("blobs.publish", (type) => session.transaction(publish(session, type, now, publications))),
     renew: (keys, expiresAt) => session.verb("blobs.renew", renew(session, keys, expiresAt)),
     recordMultipart: (key, uploadId) =>
       session.verb("blobs.recordMultipart", recordMultipart(session, key, uploadId)),
-    unpin: (ids) => session.verb("blobs.unpin", unpin(session, ids)),
+    unpin: (ids) => session.joining("blobs.unpin", unpin(session, ids)),
     expirePins: (now, limit) => session.verb("blobs.expirePins", expirePins(session, now, limit)),
-    unreference: (references) => session.verb("blobs.unreference", unreference(session, references)),
-    locate: (digest) => verb("blobs.locate", (type) => locate(session, type, digest)),
+    unreference: (references) => session.joining("blobs.unreference", unreference(session, references)),
+    locate: (digest, options) => verb("blobs.locate", (type) => locate(session, type, digest), options),
     owned: (keys) => session.verb("blobs.owned", owned(session, keys))
   }
 }

@@ -1,7 +1,7 @@
 /** What the guards of a sweep remember and ask: breakers, who else collects, the server's clock. */
 import { Clock, Effect } from "effect"
 import type { BreakerName, BreakerState, Breakers, Collectors, Exposure, Peer } from "../Database.ts"
-import { instant, millis, millisOrNull, qualified, type Session } from "./Session.ts"
+import { instant, millis, millisOrNull, qualified, type Session } from "./Sql.ts"
 
 // -- breakers
 

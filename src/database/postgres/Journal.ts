@@ -9,7 +9,7 @@
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
-import { instant, millis, type Session } from "./Session.ts"
+import { instant, millis, type Session } from "./Sql.ts"
 
 interface EntryRow {
   readonly object_key: string
@@ -26,7 +26,10 @@ export const make = (session: Session): Journal => ({
   deadLetters: (after, limit) => session.verb("journal.deadLetters", deadLetters(session, after, limit)),
   retry: (now, keys) => session.verb("journal.retry", retry(session, now, keys)),
   reapIntents: (now, deleteNotBefore, limit) =>
-    session.verb("journal.reapIntents", reapIntents(session, now, deleteNotBefore, limit))
+    session.verb(
+      "journal.reapIntents",
+      session.transaction(reapIntents(session, now, deleteNotBefore, limit))
+    )
 })
 
 const toEntry = (row: EntryRow): JournalEntry => ({

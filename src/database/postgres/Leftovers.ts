@@ -9,10 +9,10 @@
 import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
-import { lockKeys } from "./Foreign.ts"
-import { readTriggers } from "./foreign/Installed.ts"
 import { estimate } from "./Guards.ts"
-import { instant, millis, type Session } from "./Session.ts"
+import { instant, millis, type Session } from "./Sql.ts"
+import { readTriggers } from "./triggers/unannounced/Installed.ts"
+import { lockKeys } from "./triggers/unannounced/UnannouncedWriters.ts"
 
 export const make = (session: Session): Leftovers => ({
   claim: (now, leaseUntil, plan) => session.verb("leftovers.claim", claim(session, now, leaseUntil, plan)),

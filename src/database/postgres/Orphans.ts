@@ -11,10 +11,10 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { ClaimedSlice, Orphans, PurgedBlob, PurgePage, PurgeRequest, Slice } from "../Database.ts"
-import { lockDigests } from "./Foreign.ts"
-import { type Catalog, currentFingerprint, looksUp } from "./Guard.ts"
-import { byIndex, instant, millis, quote, type Session } from "./Session.ts"
-import { condemned, restore } from "./Undo.ts"
+import { condemned, restore } from "./Condemned.ts"
+import { byIndex, instant, millis, quote, type Session } from "./Sql.ts"
+import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
+import { lockDigests } from "./triggers/unannounced/UnannouncedWriters.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
 export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => ({

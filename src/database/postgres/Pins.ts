@@ -1,8 +1,8 @@
 /** Pins: rows by which blobs are kept to which nothing refers yet. A purge looks for them as for references. */
 import { Effect } from "effect"
 import type { Pin } from "../Database.ts"
-import type { DigestType } from "./DigestType.ts"
-import { instant, lastOf, type Session } from "./Session.ts"
+import { instant, lastOf, type Session } from "./Sql.ts"
+import type { DigestType } from "./schema/DigestType.ts"
 
 /** Within a transaction that holds their blobs. Of equal ids the last wins, and the later expiry. */
 export const pin = ({ sql, id, raw }: Session, type: DigestType, pins: ReadonlyArray<Pin>) => {

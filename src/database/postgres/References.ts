@@ -1,7 +1,7 @@
 /** References of the catalogue that `migrate` creates. Rows are taken in the order of their names, so writers cannot deadlock. */
 import { Effect } from "effect"
 import type { Reference } from "../Database.ts"
-import { instant, lastOf, qualified, type Session } from "./Session.ts"
+import { instant, lastOf, qualified, type Session } from "./Sql.ts"
 
 /** The last of several references to one name wins, as it would had they come one by one. */
 export const refer = ({ sql, names, raw }: Session, now: number, references: ReadonlyArray<Reference>) => {

@@ -16,7 +16,7 @@ import {
   rows,
   session,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 /**
  * In the order of their UTF-8 bytes. A language sorts them otherwise: capitals beside their small letters, accents

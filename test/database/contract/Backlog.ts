@@ -15,7 +15,7 @@ import {
   pin,
   session,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 export const backlog = (promised: Promised): void => {
   describe("backlog", () => {

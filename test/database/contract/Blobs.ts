@@ -22,7 +22,7 @@ import {
   rows,
   session,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 const writers = Effect.map(Database, (database) => database.blobs)
 

@@ -2,8 +2,6 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Database } from "../../../src/database/Database.ts"
-import { Tables } from "../../support/Tables.ts"
-import { config, layer, manifest, manifestRow } from "./Manifests.ts"
 import {
   artifact,
   blob,
@@ -22,7 +20,9 @@ import {
   rows,
   sweep,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
+import { Tables } from "../../fixtures/Tables.ts"
+import { config, layer, manifest, manifestRow } from "./Manifests.ts"
 
 const watch = Effect.gen(function* () {
   yield* (yield* Tables).watch

@@ -3,7 +3,6 @@ import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Database, type Publication } from "../../../src/database/Database.ts"
 import type { SessionRow } from "../../../src/database/Memory.ts"
-import { answered, brought, discarded, ref } from "./Sessions.ts"
 import {
   artifact,
   blob,
@@ -22,7 +21,8 @@ import {
   rows,
   session,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
+import { answered, brought, discarded, ref } from "./Sessions.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)
 

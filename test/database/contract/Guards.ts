@@ -2,7 +2,17 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Database, type Exposure, isOpen } from "../../../src/database/Database.ts"
-import { blob, blobs, condemned, hour, minute, now, orphan, type Promised, write } from "./samples.ts"
+import {
+  blob,
+  blobs,
+  condemned,
+  hour,
+  minute,
+  now,
+  orphan,
+  type Promised,
+  write
+} from "../../fixtures/samples.ts"
 
 const exposure: Exposure = {
   blobs: 5,

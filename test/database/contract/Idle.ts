@@ -2,7 +2,6 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Database, type ExpireRequest, type JournalEntry } from "../../../src/database/Database.ts"
-import { discarded } from "./Sessions.ts"
 import {
   chunk,
   dead,
@@ -15,7 +14,8 @@ import {
   rows,
   session,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
+import { discarded } from "./Sessions.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)
 

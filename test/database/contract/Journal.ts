@@ -16,7 +16,7 @@ import {
   rows,
   session,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 const leaseUntil = now + 5 * minute
 

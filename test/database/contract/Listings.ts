@@ -2,7 +2,19 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { Manifest } from "../../../src/database/Database.ts"
-import { holdOf } from "../../../src/domain/Repository.ts"
+import { holdOf } from "../../../src/oci/Repository.ts"
+import {
+  blob,
+  blobs,
+  digest,
+  digests,
+  hour,
+  key,
+  now,
+  type Promised,
+  rows,
+  write
+} from "../../fixtures/samples.ts"
 import {
   app,
   child,
@@ -14,7 +26,6 @@ import {
   tagRow,
   untaggedAt
 } from "./Manifests.ts"
-import { blob, blobs, digest, digests, hour, key, now, type Promised, rows, write } from "./samples.ts"
 
 const listing = (promised: Promised): void => {
   promised("answers tags by their bytes, page by page, of repositories that have a manifest", () =>
@@ -234,25 +245,31 @@ const expiring = (promised: Promised): void => {
       })
   )
 
-  promised("counts what nothing needs, those within their grace among them, for the breaker", () =>
-    Effect.gen(function* () {
-      const { exposure } = yield* manifests
-      yield* write({
-        blobs: blobs(1, 2, 3, 4, 5),
-        manifests: [
-          manifestRow(1, null, [child(2)]),
-          manifestRow(2, now),
-          manifestRow(3, now),
-          manifestRow(4, now - hour),
-          manifestRow(5, now - 2 * hour)
-        ],
-        tags: [tagRow("a", 1)]
+  promised(
+    "counts for the breaker what nothing needs, is untagged for as long as asked, and was not confirmed",
+    () =>
+      Effect.gen(function* () {
+        const { exposure } = yield* manifests
+        yield* write({
+          blobs: blobs(1, 2, 3, 4, 5),
+          manifests: [
+            manifestRow(1, null, [child(2)]),
+            manifestRow(2, now),
+            manifestRow(3, now),
+            manifestRow(4, now - hour),
+            manifestRow(5, now - 2 * hour)
+          ],
+          tags: [tagRow("a", 1)]
+        })
+        assert.deepStrictEqual(yield* exposure(null, now, 0), { untagged: 3, total: 5 })
+        assert.deepStrictEqual(yield* exposure(null, now, 3), { untagged: 3, total: 0 })
+        assert.deepStrictEqual(yield* exposure(now - hour, now, 0), { untagged: 1, total: 5 })
+        assert.deepStrictEqual(yield* exposure(now, now, 0), { untagged: 0, total: 0 })
+        assert.deepStrictEqual(yield* exposure(null, now - 1, 0), { untagged: 2, total: 5 })
+        assert.deepStrictEqual(yield* exposure(null, now - hour, 0), { untagged: 2, total: 5 })
+        assert.deepStrictEqual(yield* exposure(null, now - hour - 1, 0), { untagged: 1, total: 5 })
+        assert.deepStrictEqual(yield* exposure(now - 2 * hour, now - 1, 0), { untagged: 1, total: 5 })
       })
-      assert.deepStrictEqual(yield* exposure(null, 0), { untagged: 3, total: 5 })
-      assert.deepStrictEqual(yield* exposure(null, 3), { untagged: 3, total: 0 })
-      assert.deepStrictEqual(yield* exposure(now - hour, 0), { untagged: 1, total: 5 })
-      assert.deepStrictEqual(yield* exposure(now, 0), { untagged: 0, total: 0 })
-    })
   )
 }
 

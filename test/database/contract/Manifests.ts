@@ -17,7 +17,7 @@ import {
   pin,
   rows,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 export const app = "library/app"
 

@@ -20,7 +20,7 @@ import {
   pin,
   rows,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 const writers = Effect.map(Database, (database) => database.blobs)
 

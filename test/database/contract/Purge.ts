@@ -25,7 +25,7 @@ import {
   type Promised,
   rows,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 const request: PurgeRequest = {
   now,

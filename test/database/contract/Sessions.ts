@@ -14,7 +14,7 @@ import {
   rows,
   session,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)
 

@@ -18,7 +18,7 @@ import {
   rows,
   sweep,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 const found = (slice: Slice) =>
   Effect.flatMap(Database, ({ orphans }) =>

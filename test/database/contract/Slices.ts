@@ -3,7 +3,7 @@ import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { type ClaimedSlice, Database, type ScanEnd } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
-import { blob, blobs, digest, digests, type Promised, rows, write } from "./samples.ts"
+import { blob, blobs, digest, digests, type Promised, rows, write } from "../../fixtures/samples.ts"
 
 const slice = (pass: number, after: Digest | null, upTo: Digest | null, count: number): ClaimedSlice => ({
   pass,

@@ -18,7 +18,7 @@ import {
   type Promised,
   rows,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 const suspects = Effect.map(Database, (database) => database.suspects)
 

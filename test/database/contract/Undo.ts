@@ -18,7 +18,7 @@ import {
   rows,
   sweep,
   write
-} from "./samples.ts"
+} from "../../fixtures/samples.ts"
 
 const purgeAll = Effect.flatMap(Database, ({ orphans }) =>
   orphans.purge({

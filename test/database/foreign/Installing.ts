@@ -4,8 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
 import { fails } from "../../../src/testing/Faults.ts"
-import * as Databases from "../../support/Databases.ts"
-import { digest } from "../contract/samples.ts"
+import * as Databases from "../../fixtures/Databases.ts"
+import { digest } from "../../fixtures/samples.ts"
 import {
   foreignKey,
   guard,

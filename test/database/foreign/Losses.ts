@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { fails } from "../../../src/testing/Faults.ts"
-import type { Server } from "../../support/Databases.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { artifact, digest, key } from "../../fixtures/samples.ts"
 import { ref } from "../contract/Sessions.ts"
-import { artifact, digest, key } from "../contract/samples.ts"
 import { foreignKey, inserts, missing, refers, refused, type Stage, stage, unverified } from "./stage.ts"
 
 /** A foreign blob that is purged while its writer's next upload is under way, by a DELETE that arrives late. */

@@ -13,9 +13,9 @@ import type { SweepSettings } from "../../../src/sweep/Settings.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { fails, lands } from "../../../src/testing/Faults.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
-import type { Server } from "../../support/Databases.ts"
-import { artifact, digest, key } from "../contract/samples.ts"
-import { type Arena, ownArena } from "../locks/arena.ts"
+import { type Arena, ownArena } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { artifact, digest, key } from "../../fixtures/samples.ts"
 import { foreignKey, guard, inserts, refers } from "./stage.ts"
 
 /** Few blobs, so that everybody meets. */

@@ -4,9 +4,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
-import type { Server } from "../../support/Databases.ts"
-import { artifact, digest, key } from "../contract/samples.ts"
-import { later } from "../locks/arena.ts"
+import { later } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { artifact, digest, key } from "../../fixtures/samples.ts"
 import { foreignKey, inserts, missing, mutate, pause, refers, refused, type Stage, stage } from "./stage.ts"
 
 /** A tombstone of blob 1, and nothing else. */

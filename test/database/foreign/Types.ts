@@ -7,7 +7,7 @@ import { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../../src/domain/CatalogNames.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import * as Databases from "../../support/Databases.ts"
+import * as Databases from "../../fixtures/Databases.ts"
 import { guard, missing, refused, unverified } from "./stage.ts"
 
 interface Catalogue {

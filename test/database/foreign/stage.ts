@@ -15,9 +15,9 @@ import { Storage } from "../../../src/storage/Storage.ts"
 import type { SweepSettings } from "../../../src/sweep/Settings.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
-import * as Databases from "../../support/Databases.ts"
-import { artifact, digest, key } from "../contract/samples.ts"
-import { ownArena, type Session } from "../locks/arena.ts"
+import { ownArena, type Session } from "../../fixtures/Arena.ts"
+import * as Databases from "../../fixtures/Databases.ts"
+import { artifact, digest, key } from "../../fixtures/samples.ts"
 
 /** The one key under which foreign writers put blob `n`. */
 export const foreignKey = (n: number): ObjectKey => key(`foreign-${n}`)

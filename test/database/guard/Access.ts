@@ -4,10 +4,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
-import { latestMigration } from "../../../src/database/postgres/Migrations.ts"
-import { tableProblems } from "../../../src/database/postgres/Problems.ts"
+import { latestMigration } from "../../../src/database/postgres/schema/Migrations.ts"
+import { tableProblems } from "../../../src/database/postgres/schema/Problems.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
-import * as Databases from "../../support/Databases.ts"
+import * as Databases from "../../fixtures/Databases.ts"
 import { type Bench, bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 
 /** The database service as a role without any privilege, dropped with the scope. */

@@ -4,7 +4,7 @@ import { Effect, Option } from "effect"
 import type { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { Digest } from "../../../src/domain/Digest.ts"
-import * as Databases from "../../support/Databases.ts"
+import * as Databases from "../../fixtures/Databases.ts"
 import { asNobody, grants } from "./Access.ts"
 import { bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 
@@ -197,7 +197,7 @@ const absent = (): void => {
       assert.deepStrictEqual(yield* problems, [])
       assert.strictEqual(yield* database.manifests.expire(now, now, 10), 0)
       assert.strictEqual(yield* database.manifests.untagged(now), 0)
-      assert.deepStrictEqual(yield* database.manifests.exposure(null, 0), { untagged: 0, total: 0 })
+      assert.deepStrictEqual(yield* database.manifests.exposure(null, 0, 0), { untagged: 0, total: 0 })
     })
   )
 

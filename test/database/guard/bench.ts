@@ -8,7 +8,7 @@ import { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../../src/domain/CatalogNames.ts"
 import type { SchemaProblem, SchemaRefused } from "../../../src/domain/SchemaRefused.ts"
-import * as Databases from "../../support/Databases.ts"
+import * as Databases from "../../fixtures/Databases.ts"
 
 export interface Bench {
   readonly names: CatalogNames

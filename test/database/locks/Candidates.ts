@@ -1,9 +1,9 @@
 /** Whoever changes references, and collectors that review what was noted, at the same time: no loss goes unnoticed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import type { Server } from "../../support/Databases.ts"
-import { artifact, blobs, condemned, digests, file, now, orphan, sweep } from "../contract/samples.ts"
-import { arena, before as hooked, ownArena } from "./arena.ts"
+import { arena, before as hooked, ownArena } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { artifact, blobs, condemned, digests, file, now, orphan, sweep } from "../../fixtures/samples.ts"
 
 const dropArtifact = (name: string) =>
   `DELETE FROM public.artifacts WHERE repository = 'library/app' AND name = '${name}'`

@@ -2,9 +2,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Result } from "effect"
 import type { PurgeRequest } from "../../../src/database/Database.ts"
-import type { Server } from "../../support/Databases.ts"
-import { artifact, blobs, condemned, dead, digest, hour, key, minute, now } from "../contract/samples.ts"
-import { type Arena, arena, before, later, ownArena, purgeStatement, type Session } from "./arena.ts"
+import {
+  type Arena,
+  arena,
+  before,
+  later,
+  ownArena,
+  purgeStatement,
+  type Session
+} from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { artifact, blobs, condemned, dead, digest, hour, key, minute, now } from "../../fixtures/samples.ts"
 
 const request: PurgeRequest = {
   now,

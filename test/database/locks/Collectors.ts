@@ -8,7 +8,8 @@ import type {
   PurgedBlob,
   ScanEnd
 } from "../../../src/database/Database.ts"
-import type { Server } from "../../support/Databases.ts"
+import { type Arena, arena } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
 import {
   artifact,
   blob,
@@ -21,8 +22,7 @@ import {
   key,
   minute,
   now
-} from "../contract/samples.ts"
-import { type Arena, arena } from "./arena.ts"
+} from "../../fixtures/samples.ts"
 
 const count = 60
 const all = Array.from({ length: count }, (_, n) => n)

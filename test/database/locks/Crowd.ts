@@ -3,11 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Database, ManifestReference } from "../../../src/database/Database.ts"
 import type { ManifestRow } from "../../../src/database/Memory.ts"
-import type { Server } from "../../support/Databases.ts"
-import type { Rows } from "../../support/Tables.ts"
+import { arena } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { blobs, digest as digestOf, hour, now } from "../../fixtures/samples.ts"
+import type { Rows } from "../../fixtures/Tables.ts"
 import { app, child, layer, manifest } from "../contract/Manifests.ts"
-import { blobs, digest as digestOf, hour, now } from "../contract/samples.ts"
-import { arena } from "./arena.ts"
 
 /** Three images, two indexes that share one of them, and two that are about others. */
 const catalogue: ReadonlyArray<{

@@ -3,10 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { Database } from "../../../src/database/Database.ts"
-import { onProcessClock } from "../../../src/database/postgres/Session.ts"
-import * as Databases from "../../support/Databases.ts"
-import { Tables } from "../../support/Tables.ts"
-import { blob, condemned } from "../contract/samples.ts"
+import { onProcessClock } from "../../../src/database/postgres/Sql.ts"
+import * as Databases from "../../fixtures/Databases.ts"
+import { blob, condemned } from "../../fixtures/samples.ts"
+import { Tables } from "../../fixtures/Tables.ts"
 
 /** What the planner believes, as after an ANALYZE; nothing in a test lasts long enough for another. */
 const believe = (rows: number) =>

@@ -3,9 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { LeftoverPlan } from "../../../src/database/Database.ts"
 import type { DatabaseError } from "../../../src/domain/DatabaseError.ts"
-import type { Server } from "../../support/Databases.ts"
-import { artifact, digest, hour, intent, minute, now } from "../contract/samples.ts"
-import { type Arena, arena, before, later } from "./arena.ts"
+import { type Arena, arena, before, later } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { artifact, digest, hour, intent, minute, now } from "../../fixtures/samples.ts"
 
 const object = { key: intent(1).key, sizeBytes: 1 }
 /** Of a store with little to list, and with much. */

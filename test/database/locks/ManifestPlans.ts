@@ -1,10 +1,10 @@
 /** What verbs of manifests cost where there are many: they find rows by index, in the order in which they want them. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Server } from "../../support/Databases.ts"
+import { type Arena, arena } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { digest, hour, now } from "../../fixtures/samples.ts"
 import { child, config, layer, manifest } from "../contract/Manifests.ts"
-import { digest, hour, now } from "../contract/samples.ts"
-import { type Arena, arena } from "./arena.ts"
 import { plansOf } from "./Plans.ts"
 
 /** Ten thousand manifests with two layers each, in a hundred repositories; one in five hundred is untagged. */

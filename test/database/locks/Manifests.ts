@@ -2,10 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Database } from "../../../src/database/Database.ts"
-import type { Server } from "../../support/Databases.ts"
+import { type Arena, arena, before, later, ownArena, purgeStatement } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { blobs, condemned, digest, digests, hour, key, minute, now } from "../../fixtures/samples.ts"
 import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
-import { blobs, condemned, digest, digests, hour, key, minute, now } from "../contract/samples.ts"
-import { type Arena, arena, before, later, ownArena, purgeStatement } from "./arena.ts"
 
 type Manifests = Database["Service"]["manifests"]
 

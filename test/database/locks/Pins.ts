@@ -1,9 +1,20 @@
 /** Pins against purges, and leases against reaps: exactly one of the two wins, and each is told which. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import type { Server } from "../../support/Databases.ts"
-import { blob, blobs, condemned, digest, hour, intent, key, minute, now, pin } from "../contract/samples.ts"
-import { type Arena, arena, before, later, purgeStatement } from "./arena.ts"
+import { type Arena, arena, before, later, purgeStatement } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import {
+  blob,
+  blobs,
+  condemned,
+  digest,
+  hour,
+  intent,
+  key,
+  minute,
+  now,
+  pin
+} from "../../fixtures/samples.ts"
 
 const request = {
   now,

@@ -1,9 +1,17 @@
 /** A reference that arrives while its blob is being purged: one of the two waits, and the bytes it needs exist. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
-import type { Server } from "../../support/Databases.ts"
-import { artifact, blobs, condemned, digest, hour, key, minute, now } from "../contract/samples.ts"
-import { type Arena, arena, before, later, ownArena, purgeStatement, type Session } from "./arena.ts"
+import {
+  type Arena,
+  arena,
+  before,
+  later,
+  ownArena,
+  purgeStatement,
+  type Session
+} from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { artifact, blobs, condemned, digest, hour, key, minute, now } from "../../fixtures/samples.ts"
 
 const request = {
   now,

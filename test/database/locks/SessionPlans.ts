@@ -1,10 +1,10 @@
 /** What verbs of upload sessions cost where there are many: they find rows by index, and read none that are not theirs. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Server } from "../../support/Databases.ts"
+import { type Arena, arena } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { hour, intent, minute, now } from "../../fixtures/samples.ts"
 import { brought, ref } from "../contract/Sessions.ts"
-import { hour, intent, minute, now } from "../contract/samples.ts"
-import { type Arena, arena } from "./arena.ts"
 import { plansOf } from "./Plans.ts"
 import { made } from "./Sessions.ts"
 

@@ -2,10 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Lease, Publication, Sessions } from "../../../src/database/Database.ts"
-import type { Server } from "../../support/Databases.ts"
+import { type Arena, arena, before, later, ownArena } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
+import { blob, chunk, digest, hour, intent, minute, now, session } from "../../fixtures/samples.ts"
 import { answered, brought, discarded, ref } from "../contract/Sessions.ts"
-import { blob, chunk, digest, hour, intent, minute, now, session } from "../contract/samples.ts"
-import { type Arena, arena, before, later, ownArena } from "./arena.ts"
 
 /** The statements that change something, in the verbs they are of. */
 export const sessionStatement = {

@@ -1,7 +1,7 @@
 /** A catalogue that is large enough for the planner to choose, and what may be known of it. */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
-import type { Arena, Session } from "./arena.ts"
+import type { Arena, Session } from "../../fixtures/Arena.ts"
 
 const count = 105_000
 /** How many there were when the tables were analysed first, all at one end, but for one at the other. */

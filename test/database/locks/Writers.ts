@@ -3,7 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Result } from "effect"
 import type { PublishOutcome } from "../../../src/database/Database.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
-import type { Server } from "../../support/Databases.ts"
+import { type Arena, arena, before, later, ownArena, purgeStatement } from "../../fixtures/Arena.ts"
+import type { Server } from "../../fixtures/Databases.ts"
 import {
   artifact,
   blob,
@@ -16,8 +17,7 @@ import {
   key,
   minute,
   now
-} from "../contract/samples.ts"
-import { type Arena, arena, before, later, ownArena, purgeStatement } from "./arena.ts"
+} from "../../fixtures/samples.ts"
 
 const request = {
   now,

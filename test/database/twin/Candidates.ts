@@ -4,8 +4,8 @@
  */
 import { Effect, Option } from "effect"
 import type { Database } from "../../../src/database/Database.ts"
-import type { Rows, Tables } from "../../support/Tables.ts"
-import { digest, minute, now } from "../contract/samples.ts"
+import { digest, minute, now } from "../../fixtures/samples.ts"
+import type { Rows, Tables } from "../../fixtures/Tables.ts"
 
 export const candidateVerbs = [
   "watch",

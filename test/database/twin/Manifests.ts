@@ -4,9 +4,9 @@
  */
 import { Effect } from "effect"
 import type { Database, ManifestReference } from "../../../src/database/Database.ts"
-import { holdOf } from "../../../src/domain/Repository.ts"
+import { holdOf } from "../../../src/oci/Repository.ts"
+import { digest, minute, now } from "../../fixtures/samples.ts"
 import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
-import { digest, minute, now } from "../contract/samples.ts"
 
 export const manifestVerbs = [
   "push",
@@ -91,7 +91,7 @@ export const runManifest = (
       const since = instant(c.at - (c.a % 3))
       return Effect.all([
         manifests.untagged(since),
-        manifests.exposure(c.flag ? since : null, c.a),
+        manifests.exposure(c.flag ? since : null, instant(c.at), c.a),
         manifests.expire(at, since, c.b)
       ])
     }

@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import type { Database, StagedChunk } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { artifact, chunk, digest, key, minute, now, pin, session } from "../contract/samples.ts"
+import { artifact, chunk, digest, key, minute, now, pin, session } from "../../fixtures/samples.ts"
 
 export const sessionVerbs = [
   "open",

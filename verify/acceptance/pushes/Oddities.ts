@@ -17,7 +17,7 @@ const peakMegabytes = ({ daemon }: Replica): number => {
   return (Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6
 }
 
-/** What Node and one body take (bench/README.md, `upload`), and half as much again. */
+/** What Node and one body take (verify/bench/README.md, `upload`), and half as much again. */
 const peakMegabytesMax = 350
 
 /** Asserts that the replicas never had more memory than {@link peakMegabytesMax}. */

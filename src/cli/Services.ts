@@ -1,0 +1,111 @@
+/** The real services, chosen by the configuration. The one place where backends are put together. */
+import { join } from "node:path"
+import { Context, Effect, Layer, Redacted } from "effect"
+import type { SqlClient } from "effect/sql"
+import { BlobStore } from "../blobs/BlobStore.ts"
+import type { Configuration, Place } from "../config/Config.ts"
+import type { Database } from "../database/Database.ts"
+import * as Postgres from "../database/Postgres.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
+import type { SchemaRefused } from "../domain/SchemaRefused.ts"
+import type { StorageError } from "../domain/StorageError.ts"
+import { type EmbeddedPostgresError, start } from "../embedded-postgres/Embedded.ts"
+import { Repositories } from "../oci/Repositories.ts"
+import { Uploads } from "../oci/Uploads.ts"
+import * as Files from "../storage/Files.ts"
+import * as S3 from "../storage/S3.ts"
+import type { Storage } from "../storage/Storage.ts"
+import { Sweep } from "../sweep/Sweep.ts"
+
+export type Services =
+  | Database
+  | Storage
+  | Sweep
+  | BlobStore
+  | Uploads
+  | Repositories
+  | Vital
+  | SqlClient.SqlClient
+export type LiveError = EmbeddedPostgresError | DatabaseError | SchemaRefused | StorageError
+
+/** Everything the commands need. Building it starts an embedded PostgreSQL where the configuration says so. */
+export const layer = (configuration: Configuration): Layer.Layer<Services, LiveError> => {
+  const { blobPrefix, registry, sweep } = configuration
+  const { hold, uploadLease } = registry
+  return Layer.mergeAll(
+    Sweep.layer(sweep),
+    Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),
+    Repositories.layer({ hold })
+  ).pipe(
+    Layer.provideMerge(BlobStore.layer({ prefix: blobPrefix, uploadLease })),
+    Layer.provideMerge(Layer.mergeAll(databaseLayer(configuration), storageLayer(configuration.place)))
+  )
+}
+
+/**
+ * What the process cannot live without: fails when the embedded PostgreSQL ends by itself, so that whoever supervises
+ * us starts both again. Never completes otherwise.
+ */
+export class Vital extends Context.Service<
+  Vital,
+  { readonly lost: Effect.Effect<never, EmbeddedPostgresError> }
+>()("artifact-gc/cli/Services/Vital") {}
+
+/** A connection to the database alone, for `migrate`. */
+export const clientLayer = (
+  configuration: Configuration
+): Layer.Layer<SqlClient.SqlClient | Vital, EmbeddedPostgresError> => {
+  const { place, database } = configuration
+  if (place._tag === "External") {
+    return Layer.merge(
+      Postgres.layerClient({ url: place.databaseUrl, ...database }),
+      Layer.succeed(Vital, { lost: Effect.never })
+    )
+  }
+  return Layer.unwrap(
+    Effect.gen(function* () {
+      const server = yield* start({
+        dataDirectory: join(place.directory, "postgres"),
+        durable: place.durable
+      })
+      return Layer.merge(
+        Postgres.layerClient({ ...server, ...database }),
+        Layer.succeed(Vital, { lost: server.exited })
+      )
+    })
+  )
+}
+
+const databaseLayer = (configuration: Configuration) => {
+  const { place, names } = configuration
+  const database = Postgres.layer(names, describe(place))
+  // The embedded database is ours from the first start on, so nobody need be asked to migrate it.
+  const ready =
+    place._tag === "External"
+      ? database
+      : Layer.provideMerge(
+          database,
+          Layer.effectDiscard(Postgres.migrate(names, { createCatalog: true, registry: true }))
+        )
+  return Layer.provideMerge(ready, clientLayer(configuration))
+}
+
+const describe = (place: Place): string =>
+  place._tag === "Embedded" ? `embedded postgres below ${place.directory}` : describeUrl(place.databaseUrl)
+
+/** Host and database, and neither user nor password. */
+const describeUrl = (redacted: Redacted.Redacted): string => {
+  const text = Redacted.value(redacted)
+  if (!URL.canParse(text)) return "postgres"
+  const url = new URL(text)
+  return `postgres at ${url.host}${url.pathname}`
+}
+
+const storageLayer = (place: Place): Layer.Layer<Storage, StorageError> => {
+  if (place._tag === "Embedded") {
+    return Files.layer({ directory: join(place.directory, "objects"), durable: place.durable })
+  }
+  return place.store._tag === "Files"
+    ? Files.layer({ directory: place.store.directory })
+    : S3.layer(place.store)
+}

@@ -1,0 +1,71 @@
+/** The undo window: condemned blobs, listed and taken back. */
+import { Effect } from "effect"
+import type { Digest } from "../../domain/Digest.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import { type CondemnedBlob, type CondemnedSelection, restorePin } from "../Database.ts"
+import { hold } from "./Blobs.ts"
+import { pin } from "./Pins.ts"
+import { millis, type Session } from "./Sql.ts"
+import type { DigestType } from "./schema/DigestType.ts"
+
+interface Row {
+  readonly digest: string
+  readonly object_key: string
+  readonly size_bytes: number
+  readonly seen_at: Date
+  readonly condemned_at: Date
+  readonly sweep: string | null
+}
+
+export const condemned = (
+  { sql, id, raw }: Session,
+  digestType: string,
+  selection: CondemnedSelection,
+  after: Digest | null,
+  limit: number
+) => {
+  const type = raw(digestType)
+  const beyond = after === null ? raw("") : sql`AND o.digest > ${after}::text::${type}`
+  const chosen =
+    selection._tag === "All"
+      ? raw("")
+      : selection._tag === "Sweep"
+        ? sql`AND o.sweep = ${selection.sweep}`
+        : sql`AND o.digest = ANY(${selection.digests}::text[]::${type}[])`
+  return Effect.map(
+    sql<Row>`
+      SELECT o.digest::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
+        o.seen_at, o.condemned_at, o.sweep
+      FROM ${id.orphans} o JOIN ${id.blobs} b ON b.${id.digest} = o.digest
+      WHERE o.condemned_at IS NOT NULL ${beyond} ${chosen}
+      ORDER BY o.digest LIMIT ${limit}`,
+    (rows): ReadonlyArray<CondemnedBlob> =>
+      rows.map((row) => ({
+        digest: row.digest as Digest,
+        key: row.object_key as ObjectKey,
+        sizeBytes: row.size_bytes,
+        seenAt: millis(row.seen_at),
+        condemnedAt: millis(row.condemned_at),
+        sweep: row.sweep ?? ""
+      }))
+  )
+}
+
+export const restore = (
+  session: Session,
+  type: DigestType,
+  now: number,
+  digests: ReadonlyArray<Digest>,
+  holdUntil: number
+) =>
+  session.transaction(
+    Effect.gen(function* () {
+      const live = yield* hold(session, type, now, digests)
+      yield* pin(
+        session,
+        type,
+        [...live].map((digest) => ({ id: restorePin(digest), digest, expiresAt: holdUntil }))
+      )
+      return live
+    })
+  )

@@ -1,0 +1,271 @@
+/**
+ * How statements reach PostgreSQL: quoting, transactions, translation of errors, and the retry of whole verbs.
+ *
+ * Every verb but one is a transaction that may be repeated, so the retry lives here and nowhere above.
+ */
+import { Cause, Clock, Context, Effect, Option, Schedule } from "effect"
+import { SqlClient, SqlError, type Statement } from "effect/sql"
+import type { CatalogNames } from "../../domain/CatalogNames.ts"
+import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
+
+/** An identifier, quoted; dots in it are part of the name. */
+export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** `schema.table`, quoted. */
+export const qualified = (schema: string, table: string): string => `${quote(schema)}.${quote(table)}`
+
+export interface Session {
+  readonly sql: SqlClient.SqlClient
+  readonly names: CatalogNames
+  /** Text put into a statement as it is: quoted identifiers and type names only, never values. */
+  readonly raw: (text: string) => Statement.Fragment
+  /** Identifiers every statement needs, quoted. */
+  readonly id: Identifiers
+  /**
+   * Runs `effect` as the verb `operation`: errors translated, transient ones retried, on the process's own clock.
+   *
+   * Leaves a transaction that the caller has open with this client, and uses another connection. In the caller's
+   * transaction the verb would be a savepoint: objects would be deleted before the commit, and rows would return with a
+   * rollback.
+   */
+  readonly verb: <A, E>(
+    operation: string,
+    effect: Effect.Effect<A, E>
+  ) => Effect.Effect<A, DatabaseError | Exclude<E, SqlError.SqlError>>
+  /** Runs `effect` like `verb`, but tries it once: a lost commit must not be repeated. */
+  readonly once: Session["verb"]
+  /**
+   * Runs `effect` as a savepoint of the caller's open transaction, tried once, or like `verb` where there is none. Only
+   * for verbs that precede no request to the store.
+   */
+  readonly joining: Session["verb"]
+  /**
+   * Runs `effect` in one READ COMMITTED transaction: each statement sees what was committed before it began. Its commit
+   * waits for the disk, whatever the settings of the connection, role or database. A savepoint sets nothing.
+   */
+  readonly transaction: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
+}
+
+export interface Identifiers {
+  readonly blobs: Statement.Fragment
+  readonly digest: Statement.Fragment
+  readonly key: Statement.Fragment
+  readonly size: Statement.Fragment
+  readonly createdAt: Statement.Fragment
+  readonly orphans: Statement.Fragment
+  readonly journal: Statement.Fragment
+  readonly intents: Statement.Fragment
+  readonly scans: Statement.Fragment
+  readonly pins: Statement.Fragment
+  readonly listings: Statement.Fragment
+  readonly listingRanges: Statement.Fragment
+  readonly breakers: Statement.Fragment
+  readonly collectors: Statement.Fragment
+  readonly tombstones: Statement.Fragment
+  readonly buriedKeys: Statement.Fragment
+  readonly suspects: Statement.Fragment
+  readonly candidates: Statement.Fragment
+  readonly uploadSessions: Statement.Fragment
+  readonly uploadChunks: Statement.Fragment
+  readonly manifests: Statement.Fragment
+  readonly manifestReferences: Statement.Fragment
+  readonly tags: Statement.Fragment
+}
+
+/**
+ * 5 attempts within 10 s: enough for a fail-over of the connection pool or a lost lock race. Longer outages are the
+ * schedule's business.
+ */
+const policy = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")]).pipe(
+  Schedule.jittered,
+  Schedule.upTo({ times: 4, duration: "10 seconds" })
+)
+
+/**
+ * The pool's time-outs and our back-off must run even when `TestClock` governs the decisions; decisions never read
+ * this clock, since callers pass instants.
+ */
+export const onProcessClock = Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
+
+export const make = Effect.fnUntraced(function* (names: CatalogNames) {
+  const sql = yield* SqlClient.SqlClient
+  const raw = (text: string) => sql.literal(text)
+  const own = (table: string) => raw(qualified(names.collectorSchema, table))
+  const registry = (table: string) => raw(qualified(names.registrySchema, table))
+  const session: Session = {
+    sql,
+    names,
+    raw,
+    id: {
+      blobs: raw(qualified(names.schema, names.blobsTable)),
+      digest: raw(quote(names.digestColumn)),
+      key: raw(quote(names.keyColumn)),
+      size: raw(quote(names.sizeColumn)),
+      createdAt: raw(quote(names.createdAtColumn)),
+      orphans: own("orphans"),
+      journal: own("journal"),
+      intents: own("intents"),
+      scans: own("scans"),
+      pins: own("pins"),
+      listings: own("listings"),
+      listingRanges: own("listing_ranges"),
+      breakers: own("breakers"),
+      collectors: own("collectors"),
+      tombstones: own("tombstones"),
+      buriedKeys: own("buried_keys"),
+      suspects: own("suspects"),
+      candidates: own("candidates"),
+      uploadSessions: own("upload_sessions"),
+      uploadChunks: own("upload_chunks"),
+      manifests: registry("manifests"),
+      manifestReferences: registry("manifest_references"),
+      tags: registry("tags")
+    },
+    verb: (operation, effect) =>
+      leavesTransaction(
+        sql,
+        Effect.retry(translated(operation, effect), {
+          while: (error) => error instanceof DatabaseError && error.isRetryable,
+          schedule: policy
+        })
+      ).pipe(onProcessClock, Effect.withSpan(`Database.${operation}`)),
+    once: (operation, effect) =>
+      leavesTransaction(sql, translated(operation, effect)).pipe(
+        onProcessClock,
+        Effect.withSpan(`Database.${operation}`)
+      ),
+    joining: (operation, effect) =>
+      Effect.flatMap(Effect.serviceOption(sql.transactionService), (open) =>
+        Option.isNone(open)
+          ? session.verb(operation, effect)
+          : translated(operation, session.transaction(effect)).pipe(
+              onProcessClock,
+              Effect.withSpan(`Database.${operation}`)
+            )
+      ),
+    transaction: (effect) =>
+      sql
+        .withTransaction(Effect.andThen(commitsDurably(sql), effect))
+        .pipe(
+          Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED"),
+          rollbackMayFail
+        )
+  }
+  return session
+})
+
+/** Drops the caller's open transaction from the fiber's context. */
+const leavesTransaction = <A, E>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E>) =>
+  Effect.updateContext(effect, (context: Context.Context<never>) =>
+    Context.omit(sql.transactionService)(context)
+  )
+
+/**
+ * A purge that a crash undoes after its object was deleted leaves a row without bytes, and a host's client, role or
+ * database may have `synchronous_commit` off. Values that wait for more than the local disk stay.
+ */
+const commitsDurably = (sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    const open = yield* Effect.serviceOption(sql.transactionService)
+    const isSavepoint = Option.isSome(open) && open.value[1] > 0
+    if (isSavepoint) return
+    yield* sql`
+      SELECT set_config('synchronous_commit', 'on', true)
+      WHERE current_setting('synchronous_commit') IN ('off', 'local')`
+  })
+
+const translated = <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
+  Effect.mapError(effect, (error) =>
+    SqlError.isSqlError(error) ? translate(operation, error) : (error as Exclude<E, SqlError.SqlError>)
+  )
+
+/**
+ * On a connection that is lost the client cannot roll back either, and calls that a defect. PostgreSQL has rolled
+ * back by itself, so what went wrong first stands, and can be tried again.
+ */
+const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError.SqlError> =>
+  Effect.catchCause(effect, (cause): Effect.Effect<never, E | SqlError.SqlError> => {
+    const defects = cause.reasons.filter(Cause.isDieReason).map((reason) => reason.defect)
+    const lost = defects.find(SqlError.isSqlError)
+    if (lost === undefined) return Effect.failCause(cause)
+    const others = cause.reasons.filter(
+      (reason) => !(Cause.isDieReason(reason) && SqlError.isSqlError(reason.defect))
+    )
+    return others.length === 0 ? Effect.fail(lost) : Effect.failCause(Cause.fromReasons(others))
+  })
+
+/**
+ * A transaction in which rows are found by index and ranges of indexes are merged or hashed, whatever the planner believes.
+ * With statistics that are missing or old it reads whole tables for each slice; and where they say that a slice holds next
+ * to nothing, it compares all of its blobs with all of its references, which for 10,000 takes longer than a statement
+ * may (test/database/locks/ScanPlans.ts). What has no other plan keeps it, at a cost that would have it compiled: hence `jit`.
+ */
+export const byIndex = <A, E>(
+  session: Session,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E | SqlError.SqlError> =>
+  session.transaction(
+    Effect.andThen(
+      session.sql`
+        SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+          set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`,
+      effect
+    )
+  )
+
+/** An instant as a parameter. */
+export const instant = (millis: number): Date => new Date(millis)
+
+/** A timestamp column's value, to the nearest millisecond. */
+export const millis = (value: Date): number => value.getTime()
+
+/** The same of a column that may be NULL. */
+export const millisOrNull = (value: Date | null): number | null => (value === null ? null : millis(value))
+
+/** SQLSTATEs that the driver files under "unknown" although the same statement may succeed a moment later. */
+const unavailable = new Set(["57P01", "57P02", "57P03", "53300", "53200", "53100"])
+
+export const sqlState = (error: SqlError.SqlError): string | undefined => {
+  const cause = error.reason.cause
+  return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
+    ? cause.code
+    : undefined
+}
+
+const failureOf = (error: SqlError.SqlError): DatabaseFailure => {
+  const code = sqlState(error)
+  if (code !== undefined && unavailable.has(code)) return "Unavailable"
+  if (code === "23503") return "StillReferenced"
+  switch (error.reason._tag) {
+    case "ConnectionError":
+      return "Unavailable"
+    case "DeadlockError":
+    case "SerializationError":
+    case "LockTimeoutError":
+    case "StatementTimeoutError":
+      return "Contended"
+    case "AuthenticationError":
+    case "AuthorizationError":
+      return "Denied"
+    default:
+      return "Unknown"
+  }
+}
+
+/** The one place where a driver's error becomes ours. */
+export const translate = (operation: string, error: SqlError.SqlError): DatabaseError => {
+  const cause = error.reason.cause
+  const words = cause instanceof Error ? cause.message : error.message
+  const code = sqlState(error)
+  return new DatabaseError({
+    operation,
+    reason: failureOf(error),
+    detail: code === undefined || !/^[0-9A-Z]{5}$/.test(code) ? words : `${words} (SQLSTATE ${code})`,
+    cause: error
+  })
+}
+
+/** Of items with one name the last: a statement must not touch a row twice. */
+export const lastOf = <A>(items: ReadonlyArray<A>, name: (item: A) => string): ReadonlyArray<A> => [
+  ...new Map(items.map((item) => [name(item), item])).values()
+]

@@ -1,0 +1,28 @@
+/** The catalogue's type for digests: a statement that compares, sorts or stores one must say it. */
+import { Effect } from "effect"
+import type { SqlError } from "effect/sql"
+import { qualified, type Session } from "../Sql.ts"
+
+export interface DigestType {
+  /** Ready to stand behind `::`. */
+  readonly type: string
+  /** The column's collation, ready to stand behind an expression: parameters would sort under the database's own. */
+  readonly collate: string
+}
+
+/** Null where the catalogue has no such table or column. */
+export const readDigestType = ({
+  sql,
+  names
+}: Session): Effect.Effect<DigestType | null, SqlError.SqlError> =>
+  Effect.map(
+    sql<DigestType>`
+      SELECT format_type(a.atttypid, a.atttypmod) AS type,
+        coalesce(' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(c.collname), '') AS collate
+      FROM pg_attribute a
+      LEFT JOIN pg_collation c ON c.oid = a.attcollation
+      LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
+      WHERE a.attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND a.attname = ${names.digestColumn}
+        AND NOT a.attisdropped`,
+    (rows) => rows[0] ?? null
+  )

@@ -1,0 +1,177 @@
+/**
+ * Blobs whose objects are in doubt: the collector's half of the guard against foreign writers
+ * (docs/design/foreign-writers.md).
+ *
+ * A suspicion is of a digest at a key and ends by itself when no row has that key any more; it is forgotten later. Every
+ * insert of a foreign writer adds one of its own in the same transaction, so none of those that can be seen is needed
+ * by a row that cannot be seen yet.
+ */
+import { Effect } from "effect"
+import type { SqlError, Statement } from "effect/sql"
+import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
+import type { Digest } from "../../../../domain/Digest.ts"
+import type { ObjectKey } from "../../../../domain/ObjectKey.ts"
+import type {
+  AdoptSuspectOutcome,
+  DropSuspectOutcome,
+  Suspect,
+  Suspects
+} from "../../../contract/Suspects.ts"
+import { instant, type Session } from "../../Sql.ts"
+import type { DigestType } from "../../schema/DigestType.ts"
+import type { Catalog } from "../../schema/SchemaGuard.ts"
+
+/** `catalog` is what the guard found last; it fails before the guard has passed. */
+export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Suspects => {
+  const verb = <A>(
+    operation: string,
+    run: (known: Catalog) => Effect.Effect<A, SqlError.SqlError | DatabaseError>
+  ) => session.verb(operation, Effect.flatMap(catalog, run))
+  return {
+    page: (after, limit) => verb("suspects.page", ({ digest }) => page(session, digest, after, limit)),
+    adopt: (now, suspect, to, deleteNotBefore) =>
+      verb("suspects.adopt", ({ digest }) => adopt(session, digest, now, suspect, to, deleteNotBefore)),
+    drop: (suspect) => verb("suspects.drop", (known) => drop(session, known, suspect)),
+    forget: (limit) => verb("suspects.forget", ({ digest }) => forget(session, digest, limit))
+  }
+}
+
+/** That the row `b` of the blobs is suspect. */
+export const isSuspect = ({ sql, id }: Session): Statement.Fragment => sql`EXISTS (
+  SELECT FROM ${id.suspects} s WHERE s.digest = b.${id.digest} AND s.object_key = b.${id.key})`
+
+/**
+ * Of blobs that were there already when their bytes came a second time, under fresh keys: bytes that have been
+ * acknowledged are better than those of a suspect, so its row gets the new key. Answers the blobs that now live at
+ * theirs. Their rows are locked by the transaction this is a part of.
+ */
+export const replaceSuspects = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  now: number,
+  copies: ReadonlyArray<Suspect>
+) {
+  if (copies.length === 0) return []
+  const { sql, id, raw } = session
+  const rows = [...new Map([...copies].reverse().map((copy) => [copy.digest, copy])).values()]
+  const replaced = yield* sql<{ digest: string; old_key: string }>`
+    UPDATE ${id.blobs} b SET ${id.key} = t.k, ${id.size} = t.n
+    FROM unnest(${rows.map((row) => row.digest)}::text[], ${rows.map((row) => row.key)}::text[],
+      ${rows.map((row) => BigInt(row.sizeBytes))}::bigint[]) AS t (d, k, n)
+    JOIN ${id.suspects} s ON s.digest = t.d::${raw(type.type)}
+    WHERE b.${id.digest} = s.digest AND b.${id.key} = s.object_key
+    RETURNING t.d AS digest, s.object_key AS old_key`
+  const oldKeys = new Map(replaced.map((row) => [row.digest, row.old_key as ObjectKey]))
+  const settled = rows.filter((row) => oldKeys.has(row.digest))
+  yield* bury(
+    session,
+    now,
+    now,
+    settled.map((row) => ({ ...row, key: oldKeys.get(row.digest) ?? row.key }))
+  )
+  return settled
+})
+
+/**
+ * Journals keys that rows have left. There is a tombstone, or they would not have been suspect, so that whoever uses
+ * such a key again becomes suspect in turn; a late DELETE of it harms nobody. It may have been journaled before, and
+ * be in some collector's hands: it starts afresh.
+ */
+const bury = ({ sql, id }: Session, now: number, notBefore: number, rows: ReadonlyArray<Suspect>) =>
+  rows.length === 0
+    ? Effect.void
+    : sql`
+      INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before)
+      SELECT k, d, n, 'duplicate', ${instant(now)}::timestamptz, ${instant(notBefore)}::timestamptz
+      FROM unnest(${rows.map((row) => row.key)}::text[], ${rows.map((row) => row.digest)}::text[],
+        ${rows.map((row) => BigInt(row.sizeBytes))}::bigint[]) AS t (k, d, n)
+      ORDER BY k
+      ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
+        reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
+        claimed_until = NULL, attempts = 0, last_error = NULL, dead_at = NULL`
+
+const page = ({ sql, id, raw }: Session, type: DigestType, after: Digest | null, limit: number) => {
+  const beyond = after === null ? raw("") : sql`WHERE s.digest > ${after}::text::${raw(type.type)}`
+  return Effect.map(
+    sql<{ digest: string; object_key: string; size_bytes: number }>`
+      SELECT s.digest::text AS digest, s.object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes
+      FROM (SELECT DISTINCT digest, object_key FROM ${id.suspects}) s
+      JOIN ${id.blobs} b ON b.${id.digest} = s.digest AND b.${id.key} = s.object_key
+      ${beyond} ORDER BY s.digest LIMIT ${limit}`,
+    (rows): ReadonlyArray<Suspect> =>
+      rows.map((row) => ({
+        digest: row.digest as Digest,
+        key: row.object_key as ObjectKey,
+        sizeBytes: row.size_bytes
+      }))
+  )
+}
+
+const adopt = (
+  session: Session,
+  type: DigestType,
+  now: number,
+  { digest, key, sizeBytes }: Suspect,
+  to: ObjectKey,
+  deleteNotBefore: number
+) => {
+  const { sql, id, raw } = session
+  const own = sql`${digest}::text::${raw(type.type)}`
+  return session.transaction(
+    Effect.gen(function* () {
+      const taken = yield* sql`DELETE FROM ${id.intents} WHERE object_key = ${to} RETURNING 1 AS taken`
+      if (taken.length === 0) return "expired" satisfies AdoptSuspectOutcome
+      // Its writer could not refer to it while it was suspect, and shall now have all the time there is.
+      yield* clearSighting(session, own, key)
+      const moved = yield* sql`
+        UPDATE ${id.blobs} b SET ${id.key} = ${to}
+        WHERE b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(session)} RETURNING 1 AS moved`
+      if (moved.length === 0) {
+        yield* bury(session, now, now, [{ digest, key: to, sizeBytes }])
+        return "superseded" satisfies AdoptSuspectOutcome
+      }
+      yield* bury(session, now, deleteNotBefore, [{ digest, key, sizeBytes }])
+      return "adopted" satisfies AdoptSuspectOutcome
+    })
+  )
+}
+
+/** Before the blob is locked, as writers do it; a suspect's only. */
+const clearSighting = (session: Session, digest: Statement.Fragment, key: ObjectKey) => {
+  const { sql, id } = session
+  return sql`
+    DELETE FROM ${id.orphans} o WHERE o.digest = ${digest} AND EXISTS (
+      SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND b.${id.key} = ${key} AND ${isSuspect(session)})`
+}
+
+/** As a purge does: the lock first, then the references, in a later snapshot. */
+const drop = (session: Session, catalog: Catalog, { digest, key }: Suspect) => {
+  const { sql, id, raw } = session
+  const own = sql`${digest}::text::${raw(catalog.digest.type)}`
+  const suspect = sql`b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(session)}`
+  return session.transaction(
+    Effect.gen(function* () {
+      yield* clearSighting(session, own, key)
+      const held = yield* sql`SELECT 1 AS held FROM ${id.blobs} b WHERE ${suspect} FOR UPDATE`
+      if (held.length === 0) return "superseded" satisfies DropSuspectOutcome
+      const gone = yield* sql`
+        DELETE FROM ${id.blobs} b WHERE ${suspect} AND ${catalog.referencePredicates(() => raw(""))} RETURNING 1 AS gone`
+      if (gone.length === 0) return "referenced" satisfies DropSuspectOutcome
+      return "dropped" satisfies DropSuspectOutcome
+    })
+  )
+}
+
+const forget = ({ sql, id, raw }: Session, type: DigestType, limit: number) => {
+  const idle = sql`NOT EXISTS (
+    SELECT FROM ${id.blobs} b WHERE b.${id.digest} = s.digest AND b.${id.key} = s.object_key)`
+  return Effect.map(
+    sql`
+      DELETE FROM ${id.suspects} s WHERE ${idle} AND s.digest = ANY(ARRAY(
+        SELECT DISTINCT o.digest FROM ${id.suspects} o WHERE NOT EXISTS (
+          SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND b.${id.key} = o.object_key)
+        LIMIT ${limit})::${raw(type.type)}[])
+      RETURNING 1 AS gone`,
+    (rows) => rows.length
+  )
+}

@@ -1,0 +1,143 @@
+/**
+ * The queue of blobs that may have lost what kept them, and the sightings that come of it. What the verbs promise:
+ * database/verbs/Candidates.ts; the triggers that fill the queue: watch/Functions.ts.
+ *
+ * Rows of the queue are only ever inserted, by transactions that change references, and deleted here, by their ids. So
+ * nobody waits for anybody, and one that is committed while others are reviewed stays for the next review.
+ *
+ * Locks: queue rows first, which nobody else waits for, then sightings in digest order, as everywhere.
+ */
+import { Effect, Option } from "effect"
+import type { Statement } from "effect/sql"
+import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
+import type { Digest } from "../../../../domain/Digest.ts"
+import type { Orphan } from "../../../../domain/Orphan.ts"
+import type { Candidates, Pass, Reviewed, Sighted } from "../../../Database.ts"
+import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
+import { byIndex, instant, type Session } from "../../Sql.ts"
+import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
+
+/** `catalog` is what the guard found last; it fails before the guard has passed. */
+export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {
+  const verb = <A, E>(operation: string, run: (known: Catalog) => Effect.Effect<A, E>) =>
+    session.verb(operation, Effect.flatMap(catalog, run))
+  return {
+    watch: verb("candidates.watch", ({ watch }) => Effect.succeed(watch)),
+    review: (now, limit) => verb("candidates.review", (known) => review(session, known, now, limit)),
+    sighted: (after, limit) =>
+      verb("candidates.sighted", (known) => byIndex(session, sighted(session, known, after, limit))),
+    settle: (marks) => verb("candidates.settle", (known) => settle(session, known, marks)),
+    passDue: (now, everyMillis) => session.verb("candidates.passDue", passDue(session, now, everyMillis)),
+    passDone: (pass) => session.verb("candidates.passDone", passDone(session, pass))
+  }
+}
+
+const review = (session: Session, catalog: Catalog, now: number, limit: number) => {
+  const { sql, id, raw } = session
+  const type = raw(catalog.digest.type)
+  return byIndex(
+    session,
+    Effect.gen(function* () {
+      const page = yield* sql<{ id: string; digest: string }>`
+        SELECT c.id::text AS id, c.digest::text AS digest FROM ${id.candidates} c
+        ORDER BY c.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+      if (page.length === 0) return { candidates: 0, orphans: 0 } satisfies Reviewed
+      const digests = [...new Set(page.map((row) => row.digest))]
+      // A statement of its own: its snapshot shows what was committed with the candidates that were read. An older
+      // sighting begins anew, since something kept the blob after it.
+      const orphans = yield* sql`
+        INSERT INTO ${id.orphans} AS o (digest, seen_at)
+        SELECT b.${id.digest}, ${instant(now)}::timestamptz FROM unnest(${digests}::text[]::${type}[]) AS c (digest)
+        CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = c.digest ${raw(looksUp)}) b
+        WHERE ${catalog.referencePredicates()}
+        ORDER BY b.${id.digest}
+        ON CONFLICT (digest) DO UPDATE SET seen_at = EXCLUDED.seen_at, condemned_at = NULL, sweep = NULL
+        RETURNING 1 AS sighted`
+      yield* sql`DELETE FROM ${id.candidates} WHERE id = ANY(${page.map((row) => row.id)}::text[]::bigint[])`
+      return { candidates: page.length, orphans: orphans.length } satisfies Reviewed
+    })
+  )
+}
+
+interface SightedRow extends Omit<OrphanRow, "used_at" | "size_bytes"> {
+  /** Both null when the blob is gone. */
+  readonly used_at: Date | null
+  readonly size_bytes: number | null
+  readonly is_orphan: boolean
+}
+
+const sighted = (session: Session, catalog: Catalog, after: Digest | null, limit: number) => {
+  const { sql, id, raw } = session
+  const beyond = after === null ? raw("") : sql`WHERE digest > ${after}::text::${raw(catalog.digest.type)}`
+  return Effect.map(
+    sql<SightedRow>`
+      WITH page AS MATERIALIZED (
+        SELECT digest, seen_at, condemned_at FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
+      SELECT p.digest::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
+        ${usedAt(session)}::timestamptz AS used_at, p.seen_at, p.condemned_at,
+        b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates()} AS is_orphan
+      FROM page p
+      LEFT JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = p.digest ${raw(looksUp)}) b ON true
+      ORDER BY p.digest`,
+    (rows): Sighted => ({
+      sightings: rows.length,
+      orphans: rows.flatMap((row): ReadonlyArray<Orphan> => {
+        const { is_orphan, used_at, size_bytes } = row
+        return is_orphan && used_at !== null
+          ? [orphanOf({ ...row, used_at, size_bytes: size_bytes ?? 0 })]
+          : []
+      }),
+      stale: rows.filter((row) => !row.is_orphan).map((row) => row.digest as Digest),
+      next: rows.length < limit ? null : ((rows.at(-1)?.digest as Digest | undefined) ?? null)
+    })
+  )
+}
+
+/**
+ * Sightings are locked in one statement and judged in the next, whose snapshot is newer: a candidate that was reviewed
+ * before we had the lock has its loss in that snapshot, and one that is reviewed later waits for us and sights anew.
+ */
+const settle = (session: Session, catalog: Catalog, marks: Parameters<Candidates["settle"]>[0]) => {
+  const { sql, id, raw } = session
+  const type = raw(catalog.digest.type)
+  const lock = (digests: ReadonlyArray<Digest>, condition: Statement.Fragment) =>
+    Effect.map(
+      sql<{ digest: string }>`
+        SELECT digest::text AS digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${type}[]) ${condition}
+        ORDER BY digest FOR UPDATE SKIP LOCKED`,
+      (rows) => rows.map((row) => row.digest)
+    )
+  return byIndex(
+    session,
+    Effect.gen(function* () {
+      if (marks.condemned.length > 0) {
+        const doomed = yield* lock(marks.condemned, sql`AND condemned_at IS NULL`)
+        yield* sql`
+          UPDATE ${id.orphans} SET condemned_at = ${instant(marks.now)}::timestamptz, sweep = ${marks.sweep}::text
+          WHERE digest = ANY(${doomed}::text[]::${type}[])`
+      }
+      if (marks.stale.length === 0) return 0
+      const stale = yield* lock(marks.stale, raw(""))
+      const ended = yield* sql`
+        DELETE FROM ${id.orphans} o WHERE o.digest = ANY(${stale}::text[]::${type}[])
+          AND NOT EXISTS (SELECT FROM ${id.blobs} b
+            WHERE b.${id.digest} = o.digest AND ${catalog.referencePredicates()} ${raw(looksUp)})
+        RETURNING 1 AS ended`
+      return ended.length
+    })
+  )
+}
+
+const passDue = ({ sql, id }: Session, now: number, everyMillis: number) =>
+  Effect.map(
+    sql<{ wanted: number }>`
+      SELECT wanted::float8 AS wanted FROM ${id.scans}
+      WHERE name = 'orphans' AND (done < wanted OR position IS NOT NULL OR started_at IS NULL
+        OR started_at <= ${instant(now - everyMillis)}::timestamptz)`,
+    (rows) => Option.map(Option.fromUndefinedOr(rows[0]), ({ wanted }): Pass => ({ wanted, startedAt: now }))
+  )
+
+const passDone = ({ sql, id }: Session, { wanted, startedAt }: Pass) =>
+  Effect.asVoid(sql`
+    UPDATE ${id.scans} SET done = greatest(done, ${wanted}::float8::bigint), started_at = ${instant(startedAt)}::timestamptz
+    WHERE name = 'orphans'`)

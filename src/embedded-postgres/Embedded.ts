@@ -1,0 +1,285 @@
+/**
+ * PostgreSQL as a child process: the default database where DATABASE_URL is not set.
+ *
+ * It owns the server's life. Invariant: the server does not outlive us, however we end, and a directory is
+ * served by one server at a time. It does not restart a server that died (`exited` says so), does not upgrade
+ * data between major versions, and writes no log file: what the server says is logged at Debug level.
+ *
+ * Processes live in real time, so waiting uses timers and not the Clock service, which may be a TestClock.
+ */
+import type { ChildProcess } from "node:child_process"
+import { resolve } from "node:path"
+import { createInterface } from "node:readline"
+import { setTimeout as sleep } from "node:timers/promises"
+import { Deferred, Effect, Result, type Scope } from "effect"
+import { type Binaries, locate, probe, type RunAs, spawnAs } from "./Binaries.ts"
+import { EmbeddedPostgresError, type EmbeddedPostgresFailure } from "./EmbeddedError.ts"
+import * as Home from "./Home.ts"
+
+export { EmbeddedPostgresError, EmbeddedPostgresFailure } from "./EmbeddedError.ts"
+
+/** What `start` needs to know. */
+export interface EmbeddedOptions {
+  /**
+   * Where everything is kept; made if absent. Relative paths start at the working directory. On a machine or
+   * volume shared by hosts only one host may use it: PostgreSQL cannot see servers of another host.
+   */
+  readonly dataDirectory: string
+  /**
+   * Whether committed transactions survive every crash. Default true: the catalogue decides what is deleted.
+   * False spares the disk and is for tests and demos only: a crash of PostgreSQL may lose the transactions of
+   * the last second, and after a power cut the data may be unreadable.
+   */
+  readonly durable?: boolean
+}
+
+/** A running server. Connect with `host: socketDirectory`, `port`, `username: user`, `database`; no password. */
+export interface EmbeddedPostgres {
+  /** Directory of the Unix socket. Only root and the user PostgreSQL runs as can enter it; there is no TCP. */
+  readonly socketDirectory: string
+  readonly port: number
+  readonly user: string
+  readonly database: string
+  /** The given directory, absolute and without symbolic links. */
+  readonly dataDirectory: string
+  /**
+   * Fails with `stopped` when the server ends although its scope is open, and never succeeds. Race the service
+   * with it, so that whatever supervises the process starts it again.
+   */
+  readonly exited: Effect.Effect<never, EmbeddedPostgresError>
+}
+
+/** Silence, in seconds, after which a start has failed. Recovery, however long, reports every 10 s (see `settings`). */
+const silenceSecondsMax = 60
+/** How long to wait for the server of a process that died: its watchdog needs up to 16 s (see `watch`). */
+const patienceMs = 20_000
+const patienceStepMs = 200
+/** Longer than the watchdog needs, shorter than the 30 s after which Kubernetes kills by default. */
+const stopMsMax = 20_000
+const logLinesMax = 50
+
+/**
+ * Starts PostgreSQL on a directory and stops it with the scope.
+ *
+ * Success means that the server accepts connections, recovered if it had crashed, on an empty cluster or the
+ * one created by the first start. As root it runs as the owner of the data, at first uid 65432. A server whose
+ * owner died is waited for. When the scope closes, clients are disconnected and the data is flushed
+ * (`pg_ctl stop -m fast`), which takes milliseconds to a few seconds, 20 s at most.
+ *
+ * Every failure is an `EmbeddedPostgresError`; its `reason` says which, its message what to do next. Starting
+ * again after any of them is safe. Interruption stops the half-started server.
+ */
+export const start: (
+  options: EmbeddedOptions
+) => Effect.Effect<EmbeddedPostgres, EmbeddedPostgresError, Scope.Scope> = Effect.fn("Embedded.start")(
+  function* (options) {
+    const durable = options.durable ?? true
+    const home = yield* Home.open(resolve(options.dataDirectory))
+    const owner = yield* Home.inspect(home)
+    const binaries = yield* locate(home.path)
+    const { runAs, major } = yield* probe(home.path, binaries, owner)
+    yield* Home.prepare(home, { binaries, major, runAs, durable })
+    const socketDirectory = yield* Home.socketDirectory(home, runAs)
+    const server = yield* startPatiently({ home, binaries, runAs, socketDirectory, durable })
+    yield* Home.claim(home)
+    return {
+      socketDirectory,
+      port: Home.port,
+      user: "postgres",
+      database: "postgres",
+      dataDirectory: home.path,
+      exited: Deferred.await(server.exited)
+    }
+  }
+)
+
+interface Command {
+  readonly home: Home.Home
+  readonly binaries: Binaries
+  readonly runAs: RunAs
+  readonly socketDirectory: string
+  readonly durable: boolean
+}
+
+/** A supervisor restarts us sooner than the watchdog has stopped the old server: wait, unless somebody lives there. */
+const startPatiently = Effect.fnUntraced(function* (command: Command) {
+  for (let waitedMs = 0; ; waitedMs += patienceStepMs) {
+    const attempt = yield* Effect.result(startOnce(command))
+    if (Result.isSuccess(attempt)) return attempt.success
+    if (attempt.failure.reason !== "in-use") return yield* attempt.failure
+    const { pid, leaving } = yield* Home.holder(command.home)
+    const corrected = yield* Home.forgetReusedPids(command.home, command.socketDirectory)
+    // Looked at twice: a process that was killed a moment ago is still among the living.
+    const stays = waitedMs > 0 && !(leaving || corrected)
+    if (waitedMs >= patienceMs || stays) {
+      return yield* new EmbeddedPostgresError({
+        reason: "in-use",
+        dataDirectory: command.home.path,
+        detail: `Process ${pid ?? "(unknown)"} holds it`,
+        pid,
+        log: attempt.failure.log
+      })
+    }
+    yield* Effect.promise(() => sleep(patienceStepMs))
+  }
+})
+
+const startOnce = Effect.fnUntraced(function* (command: Command) {
+  if (yield* Home.answers(command.socketDirectory)) {
+    return yield* new EmbeddedPostgresError({
+      reason: "in-use",
+      dataDirectory: command.home.path,
+      detail: "A server answers on its socket"
+    })
+  }
+  const server = yield* Effect.acquireRelease(launch(command), stop)
+  // At once, for the caller may keep the scope open and try again.
+  yield* Deferred.await(server.ready).pipe(Effect.onError(() => stop(server)))
+  return server
+})
+
+interface Server {
+  readonly postmaster: ChildProcess
+  readonly watchdog: ChildProcess
+  readonly ready: Deferred.Deferred<void, EmbeddedPostgresError>
+  readonly exited: Deferred.Deferred<never, EmbeddedPostgresError>
+  /** Resolves when the server is gone. */
+  readonly gone: Promise<void>
+  /** From here on an exit is what we wanted. */
+  stopping: boolean
+}
+
+/** Becomes PostgreSQL once told to, so that there is no moment at which it runs without its watchdog. */
+const gate = 'read -r _ && exec "$@" </dev/null'
+
+/**
+ * Waits for the pipe to us to close, which the kernel does when we die, and stops the server: fast shutdown,
+ * after 8 s an immediate one, and after 8 s more the end. The latter two leave recovery to the next start.
+ * Plain sh: the same on macOS.
+ */
+const watch = `read -r _; kill -INT "$1" || exit 0
+for signal in QUIT KILL; do
+  i=0; while [ $i -lt 8 ]; do sleep 1; kill -0 "$1" || exit 0; i=$((i+1)); done
+  kill -$signal "$1"
+done`
+
+/** Spawns gate and watchdog and opens the gate. What becomes of the server is told by `ready` and `exited`. */
+const launch = (command: Command) =>
+  Effect.gen(function* () {
+    const log = Effect.runForkWith(yield* Effect.context<never>())
+    const ready = yield* Deferred.make<void, EmbeddedPostgresError>()
+    const exited = yield* Deferred.make<never, EmbeddedPostgresError>()
+    const { postmaster, watchdog } = yield* Effect.try({
+      try: () => spawnPair(command),
+      catch: (cause) => failed(command, "start-failed", `The server could not be spawned: ${cause}`, [])
+    })
+    const lines: Array<string> = []
+    const silent = setTimeout(() => {
+      const detail = `The server said nothing for ${silenceSecondsMax} s and was not ready`
+      Deferred.doneUnsafe(ready, Effect.fail(failed(command, "start-failed", detail, lines)))
+    }, silenceSecondsMax * 1000)
+    if (postmaster.stderr !== null) {
+      createInterface({ input: postmaster.stderr }).on("line", (line) => {
+        silent.refresh()
+        lines.push(line)
+        if (lines.length > logLinesMax) lines.shift()
+        log(Effect.logDebug(line).pipe(Effect.annotateLogs({ source: "postgres" })))
+        if (!line.includes("database system is ready to accept connections")) return
+        clearTimeout(silent)
+        Deferred.doneUnsafe(ready, Effect.void)
+      })
+    }
+    const gone = ending(postmaster).then((how) => {
+      clearTimeout(silent)
+      // It has nothing left to watch, and soon the pid may be another's.
+      watchdog.kill("SIGKILL")
+      const reason = isHeld(lines) ? "in-use" : "start-failed"
+      const early = failed(command, reason, `The server ${how} before it was ready`, lines)
+      if (Deferred.doneUnsafe(ready, Effect.fail(early)) || server.stopping) return
+      const error = failed(command, "stopped", `The server ${how}`, lines)
+      log(Effect.logError(error.message))
+      Deferred.doneUnsafe(exited, Effect.fail(error))
+    })
+    const server: Server = { postmaster, watchdog, ready, exited, gone, stopping: false }
+    return server
+  })
+
+const spawnPair = ({ home, binaries, runAs, socketDirectory, durable }: Command) => {
+  const args = settings(socketDirectory, durable).flatMap((setting) => ["-c", setting])
+  const command = ["-c", gate, "sh", binaries.postgres, "-D", home.data, ...args]
+  const postmaster = spawnAs(runAs, "/bin/sh", command, ["pipe", "ignore", "pipe"])
+  const watchdog = spawnAs(
+    runAs,
+    "/bin/sh",
+    ["-c", watch, "sh", String(postmaster.pid)],
+    ["pipe", "ignore", "ignore"]
+  )
+  // Unheard, an error event would end this process. What it would tell, we learn from `ending` and below.
+  for (const emitter of [postmaster, watchdog, postmaster.stdin, watchdog.stdin])
+    emitter?.on("error", () => undefined)
+  // Without a watchdog the gate sees the end of its input instead, and exits.
+  postmaster.stdin?.end(watchdog.pid === undefined ? undefined : "go\n")
+  return { postmaster, watchdog }
+}
+
+/** On the command line, where neither postgresql.conf nor ALTER SYSTEM can override them. */
+const settings = (socketDirectory: string, durable: boolean): ReadonlyArray<string> => [
+  "listen_addresses=",
+  // A list, in which commas and quotes would mean something.
+  `unix_socket_directories="${socketDirectory.replaceAll('"', '""')}"`,
+  "unix_socket_permissions=0700",
+  `port=${Home.port}`,
+  "cluster_name=artifact-gc",
+  "shared_buffers=128MB",
+  "max_connections=50",
+  "timezone=UTC",
+  "log_timezone=UTC",
+  // The lines below are read by this module.
+  "lc_messages=C",
+  "logging_collector=off",
+  "log_destination=stderr",
+  "log_min_messages=warning",
+  "log_startup_progress_interval=10s",
+  "log_checkpoints=off",
+  ...["fsync", "synchronous_commit", "full_page_writes"].map((name) => `${name}=${durable ? "on" : "off"}`)
+]
+
+/** PostgreSQL's own words for a cluster in use: by a live pid, or by processes on the old shared memory. */
+const isHeld = (lines: ReadonlyArray<string>) =>
+  lines.some((line) => /FATAL: .*(lock file ".*" already exists|pre-existing shared memory block)/.test(line))
+
+/** Resolves with how the process ended, once its last words are read. */
+const ending = (postmaster: ChildProcess) =>
+  new Promise<string>((resolve) => {
+    postmaster.once("error", (cause) => {
+      if (postmaster.pid === undefined) resolve(`could not be spawned: ${cause}`)
+    })
+    postmaster.once("exit", (code, signal) => {
+      const how = signal === null ? `exited with status ${code}` : `was ended by ${signal}`
+      // Backends of a killed server may hold its standard error open a little longer.
+      const waited = setTimeout(() => postmaster.stderr?.destroy(), 500)
+      postmaster.once("close", () => {
+        clearTimeout(waited)
+        resolve(how)
+      })
+    })
+  })
+
+const stop = (server: Server) =>
+  Effect.promise(async () => {
+    server.stopping = true
+    server.postmaster.kill("SIGINT")
+    // The watchdog escalates, just as if we had died.
+    server.watchdog.stdin?.end()
+    const kill = setTimeout(() => server.postmaster.kill("SIGKILL"), stopMsMax)
+    // Where we are not permitted even that, the watchdog has tried it too, and waiting on is no use.
+    await Promise.race([server.gone, sleep(stopMsMax + 2_000, undefined, { ref: false })])
+    clearTimeout(kill)
+  })
+
+const failed = (
+  command: Command,
+  reason: EmbeddedPostgresFailure,
+  detail: string,
+  log: ReadonlyArray<string>
+) => new EmbeddedPostgresError({ reason, dataDirectory: command.home.path, detail, log: [...log] })

@@ -1,0 +1,242 @@
+/**
+ * The registry's catalogue in memory.
+ *
+ * `untaggedAt` is null exactly while a tag names a manifest, or after `expire` found it needed otherwise; whatever takes
+ * a tag, an index or a subject away from a manifest without tags says when.
+ */
+import { Effect, Option } from "effect"
+import type {
+  DeleteManifest,
+  Manifest,
+  ManifestName,
+  Manifests,
+  PutManifest
+} from "../../../database/Database.ts"
+import { holdBlob } from "../../../database/memory/Blobs.ts"
+import { type ManifestRow, manifestId, type State } from "../../../database/memory/State.ts"
+import type { Digest } from "../../../domain/Digest.ts"
+import { holdOf } from "../../Repository.ts"
+
+export const manifests = (state: State): Manifests => ({
+  probe: Effect.void,
+  put: (...args) => Effect.sync(() => put(state, ...args)),
+  find: (repository, name) =>
+    Effect.sync(() => {
+      const row = rowOf(state, repository, name)
+      const blob = row === undefined ? undefined : state.blobs.get(row.digest)
+      return row === undefined || blob === undefined
+        ? Option.none()
+        : Option.some({ ...manifestOf(row), key: blob.key, untaggedAt: row.untaggedAt })
+    }),
+  touch: (now, repository, digest) =>
+    Effect.sync(() => {
+      const id = manifestId(repository, digest)
+      const row = state.manifests.get(id)
+      if (row !== undefined && row.untaggedAt !== null) {
+        state.manifests.set(id, { ...row, untaggedAt: Math.max(row.untaggedAt, now) })
+      }
+      return row !== undefined
+    }),
+  untag: (now, repository, tag) =>
+    Effect.sync(() => {
+      const row = state.tags.get(manifestId(repository, tag))
+      if (row === undefined) return false
+      state.tags.delete(manifestId(repository, tag))
+      release(state, now, repository, row.digest)
+      return true
+    }),
+  delete: (now, repository, digest) => Effect.sync(() => remove(state, now, repository, digest)),
+  tags: (repository, after, limit) =>
+    Effect.sync(() => {
+      if (![...state.manifests.values()].some((row) => row.repository === repository)) return Option.none()
+      const names = [...state.tags.values()].flatMap((row) => (row.repository === repository ? row.name : []))
+      return Option.some(pageOf(names, after, limit))
+    }),
+  repositories: (after, limit) =>
+    Effect.sync(() =>
+      pageOf(new Set([...state.manifests.values()].map((row) => row.repository)), after, limit)
+    ),
+  referrers: (repository, subject, artifactType, after, limit) =>
+    Effect.sync(() => {
+      const found = [...state.manifests.values()].filter(
+        (row) =>
+          row.repository === repository &&
+          row.subject === subject &&
+          (artifactType === null || row.artifactType === artifactType)
+      )
+      const digests = found.map((row) => row.digest)
+      return pageOf(digests, after, limit).flatMap((digest) => {
+        const row = state.manifests.get(manifestId(repository, digest))
+        return row === undefined ? [] : manifestOf(row)
+      })
+    }),
+  blob: (repository, digest) =>
+    Effect.sync(() => {
+      const row = state.blobs.get(digest)
+      const heldUntil = state.pins.get(holdOf(repository, digest))?.expiresAt ?? null
+      const isReferenced = [...state.manifests.values()].some(
+        (manifest) =>
+          manifest.repository === repository &&
+          [manifest, ...manifest.references].some((one) => one.digest === digest)
+      )
+      return row === undefined || (heldUntil === null && !isReferenced)
+        ? Option.none()
+        : Option.some({ key: row.key, sizeBytes: row.sizeBytes, heldUntil, isReferenced })
+    }),
+  expire: (now, untaggedSince, limit) => Effect.sync(() => expire(state, now, untaggedSince, limit)),
+  untagged: (untaggedSince) =>
+    Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
+  exposure: (after, untaggedSince, unless) =>
+    Effect.sync(() => {
+      const later = candidates(state, untaggedSince).filter(
+        (row) => after === null || (row.untaggedAt ?? 0) > after
+      )
+      const untagged = later.filter((row) => !isNeeded(state, row)).length
+      return { untagged, total: untagged > unless ? state.manifests.size : 0 }
+    })
+})
+
+const put = (
+  state: State,
+  now: number,
+  manifest: Manifest,
+  references: Parameters<Manifests["put"]>[2],
+  { tags = [], release: pins = [] }: Parameters<Manifests["put"]>[3] = {}
+): PutManifest => {
+  const { repository, digest } = manifest
+  const all = [{ digest, kind: "itself" }, ...references]
+  const live = new Set(all.flatMap((one) => (holdBlob(state, now, one.digest) ? one.digest : [])))
+  const missing = all.filter(
+    (one) =>
+      !live.has(one.digest) ||
+      (one.kind === "manifest" && !state.manifests.has(manifestId(repository, one.digest)))
+  )
+  if (missing.length > 0) {
+    return { _tag: "missing", digests: [...new Set(missing.map((one) => one.digest))] }
+  }
+  const distinct = new Map(references.map((one) => [`${one.digest} ${one.kind}`, one])).values()
+  const row = { ...manifestOf(manifest), references: [...distinct], untaggedAt: now }
+  state.manifests.set(manifestId(repository, digest), row)
+  const losers = new Set<Digest>()
+  for (const name of tags) {
+    const before = state.tags.get(manifestId(repository, name))
+    if (before !== undefined) losers.add(before.digest)
+    state.tags.set(manifestId(repository, name), { repository, name, digest })
+  }
+  if (isTagged(state, row)) state.manifests.set(manifestId(repository, digest), { ...row, untaggedAt: null })
+  losers.delete(digest)
+  for (const loser of losers) release(state, now, repository, loser)
+  for (const id of pins) state.pins.delete(id)
+  return { _tag: "stored" }
+}
+
+const remove = (state: State, now: number, repository: string, digest: Digest): DeleteManifest => {
+  const row = state.manifests.get(manifestId(repository, digest))
+  if (row === undefined) return "unknown"
+  if (isListed(state, row)) return "listed"
+  for (const [id, tag] of state.tags) {
+    if (tag.repository === repository && tag.digest === digest) state.tags.delete(id)
+  }
+  drop(state, now, row)
+  return "deleted"
+}
+
+/** Of those that are due at a time. The other backends hold locks on as many. */
+const pageMax = 100
+
+/** As the other backends do it, page by page, because a page's work may change what the next one finds. */
+const expire = (state: State, now: number, untaggedSince: number, limit: number): number => {
+  let deleted = 0
+  let after: ManifestRow | null = null
+  while (deleted < limit) {
+    const cursor: ManifestRow | null = after
+    const size = Math.min(pageMax, limit - deleted)
+    const page = candidates(state, untaggedSince)
+      .filter((row) => cursor === null || isBefore(cursor, row))
+      .slice(0, size)
+    const doomed = page.filter((row) => !isNeeded(state, row))
+    for (const row of page) {
+      if (!doomed.includes(row)) {
+        state.manifests.set(manifestId(row.repository, row.digest), { ...row, untaggedAt: null })
+      }
+    }
+    for (const row of doomed) drop(state, now, row)
+    deleted += doomed.length
+    if (page.length < size) break
+    after = page.at(-1) ?? null
+  }
+  return deleted
+}
+
+// -- what is needed
+
+const candidates = (state: State, untaggedSince: number): ReadonlyArray<ManifestRow> =>
+  [...state.manifests.values()]
+    .filter((row) => row.untaggedAt !== null && row.untaggedAt <= untaggedSince)
+    .sort((a, b) => (isBefore(a, b) ? -1 : 1))
+
+const orderOf = (row: ManifestRow) => [row.untaggedAt ?? 0, row.repository, row.digest] as const
+
+const isBefore = (one: ManifestRow, other: ManifestRow): boolean => {
+  const [a, b] = [orderOf(one), orderOf(other)]
+  if (a[0] !== b[0]) return a[0] < b[0]
+  return a[1] === b[1] ? a[2] < b[2] : a[1] < b[1]
+}
+
+const isNeeded = (state: State, row: ManifestRow): boolean =>
+  isTagged(state, row) ||
+  isListed(state, row) ||
+  (row.subject !== null && state.manifests.has(manifestId(row.repository, row.subject)))
+
+const isTagged = (state: State, { repository, digest }: ManifestRow): boolean =>
+  [...state.tags.values()].some((tag) => tag.repository === repository && tag.digest === digest)
+
+const isListed = (state: State, { repository, digest }: ManifestRow): boolean =>
+  [...state.manifests.values()].some(
+    (row) =>
+      row.repository === repository &&
+      row.references.some((one) => one.kind === "manifest" && one.digest === digest)
+  )
+
+/** Something that needed this manifest is gone. */
+const release = (state: State, now: number, repository: string, digest: Digest): void => {
+  const row = state.manifests.get(manifestId(repository, digest))
+  if (row === undefined || isTagged(state, row)) return
+  state.manifests.set(manifestId(repository, digest), { ...row, untaggedAt: now })
+}
+
+/** Deletes a manifest without tags. */
+const drop = (state: State, now: number, { repository, digest, references }: ManifestRow): void => {
+  state.manifests.delete(manifestId(repository, digest))
+  const children = references.flatMap((one) => (one.kind === "manifest" ? one.digest : []))
+  const about = [...state.manifests.values()].filter(
+    (row) => row.repository === repository && row.subject === digest
+  )
+  for (const released of [...children, ...about.map((row) => row.digest)]) {
+    release(state, now, repository, released)
+  }
+}
+
+// -- reading
+
+const rowOf = (state: State, repository: string, name: ManifestName): ManifestRow | undefined => {
+  const digest =
+    name._tag === "Digest" ? name.digest : state.tags.get(manifestId(repository, name.tag))?.digest
+  return digest === undefined ? undefined : state.manifests.get(manifestId(repository, digest))
+}
+
+const manifestOf = (manifest: Manifest): Manifest => ({
+  repository: manifest.repository,
+  digest: manifest.digest,
+  mediaType: manifest.mediaType,
+  sizeBytes: manifest.sizeBytes,
+  artifactType: manifest.artifactType,
+  annotations: manifest.annotations,
+  subject: manifest.subject
+})
+
+const pageOf = <A extends string>(all: Iterable<A>, after: string | null, limit: number): ReadonlyArray<A> =>
+  [...all]
+    .filter((one) => after === null || one > after)
+    .sort()
+    .slice(0, limit)

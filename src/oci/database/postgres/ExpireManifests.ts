@@ -1,0 +1,166 @@
+/**
+ * The end of manifests that nothing needs any more, page by page, each a transaction.
+ *
+ * Nothing is waited for: a manifest that somebody has locked is passed over, and so is one whose end would concern one
+ * that is locked. Candidates that turn out to be needed are no candidates from then on: whatever needs them now says so
+ * when it goes.
+ */
+import { Effect } from "effect"
+import { instant, qualified, type Session } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import type { DatabaseError } from "../../../domain/DatabaseError.ts"
+import type { Digest } from "../../../domain/Digest.ts"
+import { dependents, isNeeded, type ManifestKey, remove, rowsOf } from "./ManifestRows.ts"
+
+/** Of the candidates that are locked at a time. The memory backend takes as many. */
+const pageMax = 100
+
+interface Candidate extends ManifestKey {
+  /** In the server's own words, which say more than milliseconds. */
+  readonly untaggedAt: string
+}
+
+interface Page {
+  readonly deleted: number
+  /** Null when no candidate is left to look at. */
+  readonly next: Candidate | null
+}
+
+/** All pages, of which `page` is one, until `limit` manifests are deleted. */
+export const expire = Effect.fnUntraced(function* (
+  limit: number,
+  page: (after: Candidate | null, size: number) => Effect.Effect<Page, DatabaseError>
+) {
+  let deleted = 0
+  let after: Candidate | null = null
+  while (deleted < limit) {
+    const done: Page = yield* page(after, Math.min(pageMax, limit - deleted))
+    deleted += done.deleted
+    if (done.next === null) break
+    after = done.next
+  }
+  return deleted
+})
+
+/** Within a transaction. */
+export const expirePage = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  now: number,
+  untaggedSince: number,
+  after: Candidate | null,
+  size: number
+) {
+  const page = yield* lockCandidates(session, type, untaggedSince, after, size)
+  const next = page.length < size ? null : (page.at(-1) ?? null)
+  if (page.length === 0) return { deleted: 0, next } satisfies Page
+  const needed = yield* settle(session, type, page)
+  const unneeded = page.filter((one) => !needed.has(nameOf(one)))
+  const busy = yield* lockDependents(session, type, unneeded)
+  const doomed = unneeded.filter((one) => !busy.has(nameOf(one)))
+  yield* remove(session, type, now, doomed)
+  return { deleted: doomed.length, next } satisfies Page
+})
+
+const nameOf = ({ repository, digest }: ManifestKey): string => JSON.stringify([repository, digest])
+
+/** By the columns, not by the texts that stand for them in the answer: only theirs is the order of an index. */
+const lockCandidates = (
+  { sql, id, raw }: Session,
+  type: DigestType,
+  untaggedSince: number,
+  after: Candidate | null,
+  size: number
+) => {
+  const beyond =
+    after === null
+      ? raw("")
+      : sql`AND (m.untagged_at, m.repository, m.digest) >
+          (${after.untaggedAt}::timestamptz, ${after.repository}::text, ${after.digest}::text::${raw(type.type)})`
+  return Effect.map(
+    sql<{ repository: string; digest: string; untagged_at: string }>`
+      SELECT m.repository, m.digest::text AS digest, m.untagged_at::text AS untagged_at FROM ${id.manifests} m
+      WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz ${beyond}
+      ORDER BY m.untagged_at, m.repository, m.digest LIMIT ${size} FOR UPDATE SKIP LOCKED`,
+    (rows): ReadonlyArray<Candidate> =>
+      rows.map((row) => ({
+        repository: row.repository,
+        digest: row.digest as Digest,
+        untaggedAt: row.untagged_at
+      }))
+  )
+}
+
+/** Those of locked candidates that are needed, which from now on are no candidates. */
+const settle = (session: Session, type: DigestType, page: ReadonlyArray<ManifestKey>) => {
+  const { sql, id } = session
+  return Effect.map(
+    sql<{ repository: string; digest: string }>`
+      UPDATE ${id.manifests} m SET untagged_at = NULL FROM ${rowsOf(session, type, page)}
+      WHERE m.repository = k.repository AND m.digest = k.digest AND ${isNeeded(session)}
+      RETURNING m.repository, m.digest::text AS digest`,
+    (rows) => new Set(rows.map(({ repository, digest }) => nameOf({ repository, digest: digest as Digest })))
+  )
+}
+
+/** Locks whom the end of `keys` concerns; answers those of `keys` for which that is not possible now. */
+const lockDependents = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  keys: ReadonlyArray<ManifestKey>
+) {
+  if (keys.length === 0) return new Set<string>()
+  const { sql, id } = session
+  const concerned = yield* sql<{ repository: string; of: string; digest: string }>`
+    SELECT repository, of::text AS of, digest::text AS digest
+    FROM (${dependents(session, rowsOf(session, type, keys))}) d`
+  if (concerned.length === 0) return new Set<string>()
+  const wanted = concerned.map(({ repository, digest }) => ({ repository, digest: digest as Digest }))
+  const held = yield* sql<{ repository: string; digest: string }>`
+    SELECT m.repository, m.digest::text AS digest FROM ${id.manifests} m JOIN ${rowsOf(session, type, wanted)}
+      ON m.repository = k.repository AND m.digest = k.digest
+    FOR UPDATE OF m SKIP LOCKED`
+  const free = new Set(held.map(({ repository, digest }) => nameOf({ repository, digest: digest as Digest })))
+  return new Set(
+    concerned
+      .filter(({ repository, digest }) => !free.has(nameOf({ repository, digest: digest as Digest })))
+      .map(({ repository, of }) => nameOf({ repository, digest: of as Digest }))
+  )
+})
+
+/** How many candidates nothing needs. */
+export const untagged = (session: Session, untaggedSince: number) => {
+  const { sql, id } = session
+  return Effect.map(
+    sql<{ n: number }>`
+      SELECT count(*)::float8 AS n FROM ${id.manifests} m
+      WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz AND NOT ${isNeeded(session)}`,
+    (rows) => rows[0]?.n ?? 0
+  )
+}
+
+/** Counting manifests exactly costs a scan: no more of them than this, about a second's worth. */
+const countMax = 1_000_000
+
+/** How many nothing needs that are untagged after `after` until `untaggedSince`, and of how many, if they are more than `unless`. */
+export const exposure = Effect.fnUntraced(function* (
+  session: Session,
+  after: number | null,
+  untaggedSince: number,
+  unless: number
+) {
+  const { sql, id, raw, names } = session
+  const later = after === null ? raw("") : sql`AND m.untagged_at > ${instant(after)}::timestamptz`
+  const [found] = yield* sql<{ untagged: number }>`
+    SELECT count(*)::float8 AS untagged FROM ${id.manifests} m
+    WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz ${later} AND NOT ${isNeeded(session)}`
+  const untagged = found?.untagged ?? 0
+  if (untagged <= unless) return { untagged, total: 0 }
+  const [all] = yield* sql<{ counted: number; estimated: number }>`
+    SELECT (SELECT count(*) FROM (SELECT FROM ${id.manifests} LIMIT ${countMax}) c)::float8 AS counted,
+      (SELECT reltuples FROM pg_class
+        WHERE oid = to_regclass(${qualified(names.registrySchema, "manifests")}))::float8 AS estimated`
+  const counted = all?.counted ?? 0
+  const total = counted < countMax ? counted : Math.max(counted, all?.estimated ?? 0)
+  return { untagged, total: Math.round(total) }
+})

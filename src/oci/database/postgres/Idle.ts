@@ -1,0 +1,105 @@
+/**
+ * Sessions that nobody goes on with. What counts is the session's last activity, never the age of an object: the first
+ * chunk of a slow push is old while the push is alive.
+ */
+import { Effect } from "effect"
+import type { SqlError } from "effect/sql"
+import type {
+  ExpiredSessions,
+  ExpireRequest,
+  IdleSessions,
+  JournalEntry,
+  SessionState
+} from "../../../database/Database.ts"
+import { instant, type Session } from "../../../database/postgres/Sql.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
+
+/** Idle, and in nobody's hands at `now`. */
+const isIdle = ({ sql }: Session, now: number, idleSince: number) => sql`
+  s.last_activity_at <= ${instant(idleSince)}::timestamptz
+  AND (s.lease_until IS NULL OR s.lease_until <= ${instant(now)}::timestamptz)`
+
+/**
+ * The sessions first, and their chunks in a later statement: only under the lock are those all there are. A session that
+ * somebody was at work on when the statement began is judged again as it is then.
+ */
+export const expire = Effect.fnUntraced(function* (
+  session: Session,
+  { deleteNotBefore, idleSince, leaseUntil, limit, now }: ExpireRequest
+): Effect.fn.Return<ExpiredSessions, SqlError.SqlError> {
+  const { sql, id } = session
+  const found = yield* sql<{ id: string; state: SessionState }>`
+    SELECT s.id, s.state FROM ${id.uploadSessions} s WHERE ${isIdle(session, now, idleSince)}
+    ORDER BY s.last_activity_at, s.id LIMIT ${Math.max(1, limit)} FOR UPDATE SKIP LOCKED`
+  const chosen = yield* withinLimit(session, found, limit)
+  const ids = chosen.map((row) => row.id)
+  const journaled = yield* journalChunks(session, ids, { now, notBefore: deleteNotBefore, leaseUntil })
+  yield* sql`DELETE FROM ${id.uploadSessions} WHERE id = ANY(${ids}::text[])`
+  const forgotten = chosen.filter(({ state }) => state === "done").length
+  return { sessions: chosen.length - forgotten, forgotten, journaled }
+})
+
+/** As many of `found` as have no more than `limit` chunks together, themselves counted; at least one. */
+const withinLimit = <Row extends { readonly id: string }>(
+  { sql, id }: Session,
+  found: ReadonlyArray<Row>,
+  limit: number
+) =>
+  Effect.map(
+    sql<{ id: string; chunks: number }>`
+      SELECT session_id AS id, count(*)::float8 AS chunks FROM ${id.uploadChunks}
+      WHERE session_id = ANY(${found.map((row) => row.id)}::text[]) GROUP BY session_id`,
+    (counts) => {
+      const chunks = new Map(counts.map((row) => [row.id, row.chunks]))
+      let weight = 0
+      return found.filter((row, index) => {
+        weight += 1 + (chunks.get(row.id) ?? 0)
+        return index === 0 || weight <= limit
+      })
+    }
+  )
+
+/** Journals all chunks of sessions whose rows the transaction holds; those it journaled, in key order. */
+export const journalChunks = (
+  { sql, id, raw }: Session,
+  ids: ReadonlyArray<string>,
+  due: { readonly now: number; readonly notBefore: number; readonly leaseUntil: number | null }
+) =>
+  Effect.map(
+    sql<{ object_key: string; size_bytes: number }>`
+      WITH gone AS (
+        DELETE FROM ${id.uploadChunks} WHERE session_id = ANY(${ids}::text[]) RETURNING object_key, size_bytes),
+      dead AS (
+        INSERT INTO ${id.journal} (object_key, size_bytes, reason, journaled_at, not_before, claimed_until)
+        SELECT object_key, size_bytes, 'upload', ${instant(due.now)}::timestamptz, ${instant(due.notBefore)}::timestamptz,
+          ${due.leaseUntil === null ? raw("NULL") : sql`${instant(due.leaseUntil)}`}::timestamptz
+        FROM gone ORDER BY object_key
+        ON CONFLICT (object_key) DO NOTHING
+        RETURNING object_key, size_bytes)
+      SELECT object_key, size_bytes::float8 AS size_bytes FROM dead ORDER BY object_key`,
+    (rows): ReadonlyArray<JournalEntry> =>
+      rows.map((row) => ({
+        key: row.object_key as ObjectKey,
+        sizeBytes: row.size_bytes,
+        reason: "upload",
+        attempts: 0,
+        uploadId: null
+      }))
+  )
+
+export const idle = (session: Session, now: number, idleSince: number) => {
+  const { sql, id } = session
+  return Effect.map(
+    sql<IdleSessions>`
+      WITH idle AS MATERIALIZED (
+        SELECT s.id FROM ${id.uploadSessions} s WHERE s.state <> 'done' AND ${isIdle(session, now, idleSince)})
+      SELECT (SELECT count(*) FROM idle)::float8 AS sessions, count(*)::float8 AS chunks,
+        coalesce(sum(c.size_bytes), 0)::float8 AS bytes
+      FROM ${id.uploadChunks} c JOIN idle ON idle.id = c.session_id`,
+    ([row]): IdleSessions => ({
+      sessions: row?.sessions ?? 0,
+      chunks: row?.chunks ?? 0,
+      bytes: row?.bytes ?? 0
+    })
+  )
+}

@@ -1,0 +1,92 @@
+/** Rows of tags and manifests: locked in the order that Manifests.ts says, and taken away with all that hangs on them. */
+import { Effect } from "effect"
+import type { Statement } from "effect/sql"
+import { instant, type Session } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import type { Digest } from "../../../domain/Digest.ts"
+
+/** A manifest by its primary key. */
+export interface ManifestKey {
+  readonly repository: string
+  readonly digest: Digest
+}
+
+/** Locks those of `names` that are tags of the repository; answers what they name. */
+export const lockTags = ({ sql, id }: Session, repository: string, names: ReadonlyArray<string>) =>
+  names.length === 0
+    ? Effect.succeed(new Map<string, Digest>())
+    : Effect.map(
+        sql<{ name: string; digest: string }>`
+          SELECT name, digest::text AS digest FROM ${id.tags}
+          WHERE repository = ${repository} AND name = ANY(${names}::text[]) ORDER BY name FOR UPDATE`,
+        (rows) => new Map(rows.map((row) => [row.name, row.digest as Digest]))
+      )
+
+/** Locks those of `digests` that are manifests of the repository, and answers them. */
+export const lockManifests = (
+  { sql, id, raw }: Session,
+  type: DigestType,
+  repository: string,
+  digests: ReadonlyArray<Digest>
+) =>
+  Effect.map(
+    sql<{ digest: string }>`
+      SELECT m.digest::text AS digest FROM ${id.manifests} m
+      WHERE m.repository = ${repository} AND m.digest = ANY(${digests}::text[]::${raw(type.type)}[])
+      ORDER BY m.digest FOR UPDATE`,
+    (rows) => new Set(rows.map((row) => row.digest as Digest))
+  )
+
+/** That something in its repository needs the manifest `m`: a tag, an index, or a subject that exists. */
+export const isNeeded = ({ sql, id }: Session): Statement.Fragment => sql`(
+  EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)
+  OR EXISTS (SELECT FROM ${id.manifestReferences} r
+    WHERE r.repository = m.repository AND r.digest = m.digest AND r.kind = 'manifest')
+  OR EXISTS (SELECT FROM ${id.manifests} s WHERE s.repository = m.repository AND s.digest = m.subject))`
+
+/** Manifests as rows `k (repository, digest)`, for a statement to join with. */
+export const rowsOf = (
+  { sql, raw }: Session,
+  type: DigestType,
+  keys: ReadonlyArray<ManifestKey>
+): Statement.Fragment => sql`
+  (SELECT r AS repository, d::${raw(type.type)} AS digest FROM unnest(
+    ${keys.map((key) => key.repository)}::text[], ${keys.map((key) => key.digest)}::text[]) AS t (r, d)) k`
+
+/** Whom the end of the manifests `k` concerns: those they list, and those that are about them. */
+export const dependents = (session: Session, keys: Statement.Fragment): Statement.Fragment => {
+  const { sql, id } = session
+  return sql`
+    SELECT k.repository, k.digest AS of, m.digest FROM ${keys}
+    JOIN ${id.manifestReferences} r ON r.repository = k.repository AND r.manifest = k.digest AND r.kind = 'manifest'
+    JOIN ${id.manifests} m ON m.repository = r.repository AND m.digest = r.digest
+    UNION
+    SELECT k.repository, k.digest, m.digest FROM ${keys}
+    JOIN ${id.manifests} m ON m.repository = k.repository AND m.subject = k.digest`
+}
+
+/** Of locked manifests, from which something is taken away: those without a tag are untagged from `now` on. */
+export const release = (session: Session, type: DigestType, now: number, keys: ReadonlyArray<ManifestKey>) =>
+  keys.length === 0 ? Effect.void : releaseRows(session, now, rowsOf(session, type, keys))
+
+const releaseRows = ({ sql, id }: Session, now: number, rows: Statement.Fragment) => sql`
+  UPDATE ${id.manifests} m SET untagged_at = ${instant(now)}::timestamptz FROM ${rows}
+  WHERE m.repository = k.repository AND m.digest = k.digest
+    AND NOT EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)`
+
+/** Deletes locked manifests with their tags; whom they kept is untagged from `now` on. */
+export const remove = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  now: number,
+  keys: ReadonlyArray<ManifestKey>
+) {
+  if (keys.length === 0) return
+  const { sql, id } = session
+  const rows = rowsOf(session, type, keys)
+  yield* releaseRows(session, now, sql`(${dependents(session, rows)}) k`)
+  yield* sql`DELETE FROM ${id.tags} t USING ${rows} WHERE t.repository = k.repository AND t.digest = k.digest`
+  yield* sql`
+    DELETE FROM ${id.manifestReferences} r USING ${rows} WHERE r.repository = k.repository AND r.manifest = k.digest`
+  yield* sql`DELETE FROM ${id.manifests} m USING ${rows} WHERE m.repository = k.repository AND m.digest = k.digest`
+})

@@ -1,0 +1,266 @@
+/**
+ * The registry's catalogue: manifests, what they refer to, and tags; how each is put and taken away. How they are read
+ * and how they expire stands in manifests/.
+ *
+ * Locks are taken in one order, within each kind by name: blobs, tags, manifests, then rows that are new. Whoever changes
+ * a manifest, its tags, what lists it or what it is about, holds the row of that manifest, and those of its children and
+ * its subject, until the end. So whether a manifest is needed cannot change while its row is locked. Who finds, with
+ * locks in hand, that somebody has made a row which had to be locked before, begins anew: to wait for it now could be to
+ * wait in a circle.
+ */
+import { Effect } from "effect"
+import { SqlError } from "effect/sql"
+import type {
+  DeleteManifest,
+  Manifest,
+  ManifestReference,
+  Manifests,
+  PutManifest
+} from "../../../database/Database.ts"
+import { hold } from "../../../database/postgres/Blobs.ts"
+import { unpin } from "../../../database/postgres/Pins.ts"
+import { instant, type Session, sqlState, translate } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import { DatabaseError } from "../../../domain/DatabaseError.ts"
+import type { Digest } from "../../../domain/Digest.ts"
+import { expire, expirePage, exposure, untagged } from "./ExpireManifests.ts"
+import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./ManifestRows.ts"
+import * as Reading from "./ReadManifests.ts"
+import { isInstalled, notInstalled } from "./RegistryTables.ts"
+
+export const make = (
+  session: Session,
+  digestType: Effect.Effect<DigestType, SqlError.SqlError>
+): Manifests => {
+  const verb = <A>(
+    operation: string,
+    run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError | DatabaseError>
+  ) => session.verb(operation, saying(session, operation, Effect.flatMap(digestType, run)))
+  const transaction: typeof verb = (operation, run) =>
+    verb(operation, (type) => session.transaction(run(type)))
+  const ifInstalled = <A>(nothing: A, count: Effect.Effect<A, DatabaseError>) =>
+    Effect.flatMap(session.verb("manifests.installed", isInstalled(session)), (installed) =>
+      installed ? count : Effect.succeed(nothing)
+    )
+  return {
+    probe: verb("manifests.probe", () => Reading.probe(session)),
+    put: (now, manifest, references, options) =>
+      transaction("manifests.put", (type) => put(session, type, now, manifest, references, options)),
+    find: (repository, name) =>
+      verb("manifests.find", (type) => Reading.find(session, type, repository, name)),
+    touch: (now, repository, digest) =>
+      verb("manifests.touch", (type) => touch(session, type, now, repository, digest)),
+    untag: (now, repository, tag) =>
+      transaction("manifests.untag", (type) => untag(session, type, now, repository, tag)),
+    delete: (now, repository, digest) =>
+      transaction("manifests.delete", (type) => deleteManifest(session, type, now, repository, digest)),
+    tags: (repository, after, limit) =>
+      verb("manifests.tags", () => Reading.tags(session, repository, after, limit)),
+    repositories: (after, limit) =>
+      verb("manifests.repositories", () => Reading.repositories(session, after, limit)),
+    referrers: (...question) =>
+      verb("manifests.referrers", (type) => Reading.referrers(session, type, ...question)),
+    blob: (repository, digest) =>
+      verb("manifests.blob", (type) => Reading.blob(session, type, repository, digest)),
+    expire: (now, untaggedSince, limit) =>
+      ifInstalled(
+        0,
+        expire(limit, (after, size) =>
+          transaction("manifests.expire", (type) =>
+            expirePage(session, type, now, untaggedSince, after, size)
+          )
+        )
+      ),
+    untagged: (untaggedSince) =>
+      ifInstalled(
+        0,
+        verb("manifests.untagged", () => untagged(session, untaggedSince))
+      ),
+    exposure: (after, untaggedSince, unless) =>
+      ifInstalled(
+        { untagged: 0, total: 0 },
+        verb("manifests.exposure", () => exposure(session, after, untaggedSince, unless))
+      )
+  }
+}
+
+/** Where the registry's tables are missing, what to do about it. */
+const saying = <A, E>(session: Session, operation: string, effect: Effect.Effect<A, E>) =>
+  Effect.mapError(effect, (error) => {
+    if (!SqlError.isSqlError(error) || sqlState(error) !== "42P01") return error
+    const { detail } = translate(operation, error)
+    return detail.includes(`"${session.names.registrySchema}.`)
+      ? notInstalled(operation, detail, error)
+      : error
+  })
+
+const put = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  now: number,
+  manifest: Manifest,
+  references: ReadonlyArray<ManifestReference>,
+  { tags = [], release: pins = [] }: Parameters<Manifests["put"]>[3] = {}
+) {
+  const { repository, digest, subject } = manifest
+  const needed = [digest, ...references.map((reference) => reference.digest)]
+  const children = references.filter(({ kind }) => kind === "manifest").map((child) => child.digest)
+  const live = yield* hold(session, type, now, [...new Set(needed)])
+  const before = yield* lockTags(session, repository, tags)
+  const there = yield* lockManifests(session, type, repository, [
+    ...[digest, ...children, ...before.values()],
+    ...(subject === null ? [] : [subject])
+  ])
+  const unfit = new Set(children.filter((child) => !there.has(child)))
+  const missing = [...new Set(needed)].filter((one) => !live.has(one) || unfit.has(one))
+  if (missing.length > 0) return { _tag: "missing", digests: missing } satisfies PutManifest
+  yield* writeManifest(session, type, now, manifest, there.has(digest), tags.length > 0)
+  yield* writeTags(session, type, manifest, tags, before)
+  yield* writeReferences(session, type, manifest, references)
+  const losers = new Set([...before.values()].filter((loser) => loser !== digest))
+  yield* release(
+    session,
+    type,
+    now,
+    [...losers].map((loser) => ({ repository, digest: loser }))
+  )
+  yield* unpin(session, pins)
+  return { _tag: "stored" } satisfies PutManifest
+})
+
+/** A row that `isThere` is locked, so that its tags are what they seem. */
+const writeManifest = Effect.fnUntraced(function* (
+  { sql, id, raw }: Session,
+  type: DigestType,
+  now: number,
+  { annotations, artifactType, digest, mediaType, repository, sizeBytes, subject }: Manifest,
+  isThere: boolean,
+  isTagged: boolean
+) {
+  const cast = raw(type.type)
+  const own = sql`${digest}::text::${cast}`
+  const untaggedAt = isTagged
+    ? raw("NULL")
+    : sql`CASE WHEN NOT EXISTS (SELECT FROM ${id.tags} WHERE repository = ${repository} AND digest = ${own})
+        THEN ${instant(now)}::timestamptz END`
+  const otherwise = isThere
+    ? raw(`UPDATE SET media_type = EXCLUDED.media_type, size_bytes = EXCLUDED.size_bytes,
+        artifact_type = EXCLUDED.artifact_type, annotations = EXCLUDED.annotations, subject = EXCLUDED.subject,
+        untagged_at = EXCLUDED.untagged_at`)
+    : raw("NOTHING")
+  const written = yield* sql`
+    INSERT INTO ${id.manifests} (repository, digest, media_type, size_bytes, artifact_type, annotations, subject, untagged_at)
+    VALUES (${repository}, ${own}, ${mediaType}, ${BigInt(sizeBytes)}::bigint, ${artifactType}::text,
+      ${annotations === null ? null : JSON.stringify(annotations)}::text::json, ${subject}::text::${cast}, ${untaggedAt})
+    ON CONFLICT (repository, digest) DO ${otherwise} RETURNING 1 AS written`
+  if (written.length === 0)
+    return yield* beginAnew("manifests.put", `made manifest ${digest} of ${repository}`)
+})
+
+/** `before` are those that were there; they are locked. */
+const writeTags = Effect.fnUntraced(function* (
+  { sql, id, raw }: Session,
+  type: DigestType,
+  { repository, digest }: Manifest,
+  tags: ReadonlyArray<string>,
+  before: ReadonlyMap<string, Digest>
+) {
+  const own = sql`${digest}::text::${raw(type.type)}`
+  const moved = [...before].filter(([, target]) => target !== digest).map(([name]) => name)
+  if (moved.length > 0) {
+    yield* sql`UPDATE ${id.tags} SET digest = ${own} WHERE repository = ${repository} AND name = ANY(${moved}::text[])`
+  }
+  const fresh = [...new Set(tags)].filter((name) => !before.has(name))
+  if (fresh.length === 0) return
+  const made = yield* sql`
+    INSERT INTO ${id.tags} (repository, name, digest) SELECT ${repository}, n, ${own} FROM unnest(${fresh}::text[]) n
+    ORDER BY n COLLATE "C" ON CONFLICT DO NOTHING RETURNING 1 AS made`
+  if (made.length < fresh.length) return yield* beginAnew("manifests.put", `made a tag of ${repository}`)
+})
+
+/** Rolls back, and the verb is tried again. */
+const beginAnew = (operation: string, what: string) =>
+  new DatabaseError({ operation, reason: "Contended", detail: `somebody else ${what} at the same time` })
+
+const writeReferences = Effect.fnUntraced(function* (
+  { sql, id, raw }: Session,
+  type: DigestType,
+  { repository, digest }: Manifest,
+  references: ReadonlyArray<ManifestReference>
+) {
+  const own = sql`${digest}::text::${raw(type.type)}`
+  const wanted = sql`
+    SELECT DISTINCT d::${raw(type.type)} AS digest, kind FROM unnest(
+      ${references.map((one) => one.digest)}::text[], ${references.map((one) => one.kind)}::text[]) AS t (d, kind)`
+  yield* sql`
+    DELETE FROM ${id.manifestReferences} WHERE repository = ${repository} AND manifest = ${own}
+      AND (digest, kind) NOT IN (${wanted})`
+  yield* sql`
+    INSERT INTO ${id.manifestReferences} (repository, manifest, digest, kind)
+    SELECT ${repository}, ${own}, w.digest, w.kind FROM (${wanted}) w ON CONFLICT DO NOTHING`
+})
+
+/** An update, whatever it changes, waits for whoever is about to delete the row, and then finds it gone. */
+const touch = (
+  { sql, id, raw }: Session,
+  type: DigestType,
+  now: number,
+  repository: string,
+  digest: Digest
+) =>
+  Effect.map(
+    sql`
+      UPDATE ${id.manifests}
+      SET untagged_at = CASE WHEN untagged_at IS NOT NULL THEN greatest(untagged_at, ${instant(now)}::timestamptz) END
+      WHERE repository = ${repository} AND digest = ${digest}::text::${raw(type.type)} RETURNING 1 AS there`,
+    (rows) => rows.length > 0
+  )
+
+const untag = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  now: number,
+  repository: string,
+  tag: string
+) {
+  const { sql, id } = session
+  const digest = (yield* lockTags(session, repository, [tag])).get(tag)
+  if (digest === undefined) return false
+  yield* lockManifests(session, type, repository, [digest])
+  yield* sql`DELETE FROM ${id.tags} WHERE repository = ${repository} AND name = ${tag}`
+  yield* release(session, type, now, [{ repository, digest }])
+  return true
+})
+
+const deleteManifest = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  now: number,
+  repository: string,
+  digest: Digest
+) {
+  const { sql, id, raw } = session
+  const own = sql`${digest}::text::${raw(type.type)}`
+  const concerned = sql<{ digest: string }>`
+    SELECT d.digest::text AS digest FROM (${dependents(session, rowsOf(session, type, [{ repository, digest }]))}) d`
+  const tagged = sql<{ name: string }>`
+    SELECT name FROM ${id.tags} WHERE repository = ${repository} AND digest = ${own}`
+  const names = (yield* tagged).map((tag) => tag.name)
+  const before = yield* lockTags(session, repository, names)
+  const there = yield* lockManifests(session, type, repository, [
+    digest,
+    ...(yield* concerned).map((one) => one.digest as Digest)
+  ])
+  if (!there.has(digest)) return "unknown" satisfies DeleteManifest
+  const listed = yield* sql`
+    SELECT FROM ${id.manifestReferences}
+    WHERE repository = ${repository} AND digest = ${own} AND kind = 'manifest' LIMIT 1`
+  if (listed.length > 0) return "listed" satisfies DeleteManifest
+  // Now that it is locked there come no more.
+  const isComplete =
+    (yield* tagged).every((tag) => before.has(tag.name)) &&
+    (yield* concerned).every((one) => there.has(one.digest as Digest))
+  if (!isComplete) return yield* beginAnew("manifests.delete", `pushed to ${repository}`)
+  yield* remove(session, type, now, [{ repository, digest }])
+  return "deleted" satisfies DeleteManifest
+})

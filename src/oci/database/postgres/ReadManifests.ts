@@ -1,0 +1,146 @@
+/** What is asked of the registry's catalogue. Each is one statement that an index answers. */
+import { Effect, Option } from "effect"
+import type { Statement } from "effect/sql"
+import type { Manifest, ManifestName, RepositoryBlob, StoredManifest } from "../../../database/Database.ts"
+import { millisOrNull, qualified, type Session } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import { DatabaseError } from "../../../domain/DatabaseError.ts"
+import type { Digest } from "../../../domain/Digest.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
+import { holdOf } from "../../Repository.ts"
+import { readLackingPrivileges, readRegistryVersion, versionProblem } from "./RegistryTables.ts"
+
+/** That a registry can work with the tables. */
+export const probe = Effect.fnUntraced(function* (session: Session) {
+  const operation = "manifests.probe"
+  const problem = versionProblem(yield* readRegistryVersion(session))
+  if (problem !== null) {
+    const next = problem.fix.replace(/^R/, "r").replace(/\.$/, "")
+    const detail = `${problem.problem}; ${next}`
+    return yield* new DatabaseError({ operation, reason: "NotInstalled", detail })
+  }
+  const lacking = yield* readLackingPrivileges(session)
+  if (lacking.length > 0) {
+    const what = lacking.map(
+      ({ table, missing }) => `${missing} on ${qualified(session.names.registrySchema, table)}`
+    )
+    const detail = `this role lacks ${what.join("; ")}`
+    return yield* new DatabaseError({ operation, reason: "Denied", detail })
+  }
+})
+
+interface Row {
+  readonly repository: string
+  readonly digest: string
+  readonly media_type: string
+  readonly size_bytes: number
+  readonly artifact_type: string | null
+  readonly annotations: string | null
+  readonly subject: string | null
+}
+
+const columns = ({ sql }: Session): Statement.Fragment => sql`
+  m.repository, m.digest::text AS digest, m.media_type, m.size_bytes::float8 AS size_bytes, m.artifact_type,
+  m.annotations::text AS annotations, m.subject::text AS subject`
+
+const toManifest = (row: Row): Manifest => ({
+  repository: row.repository,
+  digest: row.digest as Digest,
+  mediaType: row.media_type,
+  sizeBytes: row.size_bytes,
+  artifactType: row.artifact_type,
+  annotations: row.annotations === null ? null : JSON.parse(row.annotations),
+  subject: row.subject as Digest | null
+})
+
+export const find = (session: Session, type: DigestType, repository: string, name: ManifestName) => {
+  const { sql, id, raw } = session
+  const chosen =
+    name._tag === "Digest"
+      ? sql`${name.digest}::text::${raw(type.type)}`
+      : sql`(SELECT t.digest FROM ${id.tags} t WHERE t.repository = ${repository} AND t.name = ${name.tag})`
+  return Effect.map(
+    sql<Row & { readonly object_key: string; readonly untagged_at: Date | null }>`
+      SELECT ${columns(session)}, m.untagged_at, b.${id.key} AS object_key
+      FROM ${id.manifests} m JOIN ${id.blobs} b ON b.${id.digest} = m.digest
+      WHERE m.repository = ${repository} AND m.digest = ${chosen}`,
+    ([row]): Option.Option<StoredManifest> =>
+      row === undefined
+        ? Option.none()
+        : Option.some({
+            ...toManifest(row),
+            key: row.object_key as ObjectKey,
+            untaggedAt: millisOrNull(row.untagged_at)
+          })
+  )
+}
+
+/** EXISTS would be answered by a scan where the planner hopes to meet the repository soon; an order asks for the index. */
+export const tags = ({ sql, id, raw }: Session, repository: string, after: string | null, limit: number) => {
+  const beyond = after === null ? raw("") : sql`AND name > ${after}::text`
+  return Effect.map(
+    sql<{ known: boolean; names: ReadonlyArray<string> }>`
+      SELECT (SELECT m.repository FROM ${id.manifests} m WHERE m.repository = ${repository}
+          ORDER BY m.digest LIMIT 1) IS NOT NULL AS known,
+        ARRAY(SELECT name FROM ${id.tags} WHERE repository = ${repository} ${beyond} ORDER BY name LIMIT ${limit}) AS names`,
+    ([found]) => (found?.known === true ? Option.some(found.names) : Option.none())
+  )
+}
+
+/** Jumps from one repository to the next: what it costs is how many it answers, not how many manifests they have. */
+export const repositories = ({ sql, id, raw }: Session, after: string | null, limit: number) => {
+  const beyond = after === null ? raw("") : sql`WHERE repository > ${after}::text`
+  return Effect.map(
+    sql<{ repository: string }>`
+      WITH RECURSIVE found (repository) AS (
+        (SELECT repository FROM ${id.manifests} ${beyond} ORDER BY repository LIMIT 1)
+        UNION ALL
+        SELECT (SELECT m.repository FROM ${id.manifests} m WHERE m.repository > f.repository
+          ORDER BY m.repository LIMIT 1)
+        FROM found f WHERE f.repository IS NOT NULL)
+      SELECT repository FROM found WHERE repository IS NOT NULL LIMIT ${limit}`,
+    (rows) => rows.map((row) => row.repository)
+  )
+}
+
+export const referrers = (
+  session: Session,
+  type: DigestType,
+  repository: string,
+  subject: Digest,
+  artifactType: string | null,
+  after: Digest | null,
+  limit: number
+) => {
+  const { sql, id, raw } = session
+  const cast = raw(type.type)
+  return Effect.map(
+    sql<Row>`
+      SELECT ${columns(session)} FROM ${id.manifests} m
+      WHERE m.repository = ${repository} AND m.subject = ${subject}::text::${cast}
+        ${after === null ? raw("") : sql`AND m.digest > ${after}::text::${cast}`}
+        ${artifactType === null ? raw("") : sql`AND m.artifact_type = ${artifactType}`}
+      ORDER BY m.digest LIMIT ${limit}`,
+    (rows) => rows.map(toManifest)
+  )
+}
+
+export const blob = ({ sql, id, raw }: Session, type: DigestType, repository: string, digest: Digest) =>
+  Effect.map(
+    sql<{ object_key: string; size_bytes: number; held_until: Date | null; referenced: boolean }>`
+      SELECT b.${id.key} AS object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
+        (SELECT p.expires_at FROM ${id.pins} p WHERE p.id = ${holdOf(repository, digest)}) AS held_until,
+        (EXISTS (SELECT FROM ${id.manifests} m WHERE m.repository = ${repository} AND m.digest = b.${id.digest})
+          OR EXISTS (SELECT FROM ${id.manifestReferences} r
+            WHERE r.digest = b.${id.digest} AND r.repository = ${repository})) AS referenced
+      FROM ${id.blobs} b WHERE b.${id.digest} = ${digest}::text::${raw(type.type)}`,
+    ([row]): Option.Option<RepositoryBlob> =>
+      row === undefined || (row.held_until === null && !row.referenced)
+        ? Option.none()
+        : Option.some({
+            key: row.object_key as ObjectKey,
+            sizeBytes: row.size_bytes,
+            heldUntil: millisOrNull(row.held_until),
+            isReferenced: row.referenced
+          })
+  )

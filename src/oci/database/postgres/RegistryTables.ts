@@ -1,0 +1,115 @@
+/**
+ * The tables of the OCI registry, in a schema of their own: manifests, what they refer to, and tags.
+ *
+ * Whatever a manifest keeps alive has a foreign key to the catalogue's blobs and an index on it, so that the schema
+ * guard finds and accepts it like anybody's; dropping the schema leaves no trace. The keys are NO ACTION: nothing here
+ * is deleted because something else is.
+ *
+ * The rules of Migrations.ts hold for adding one.
+ */
+import { Effect } from "effect"
+import { qualified, quote, type Session } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import { DatabaseError } from "../../../domain/DatabaseError.ts"
+
+/** The version this program works with. */
+export const latestRegistryMigration = 1
+
+/** Not `migrations`, so that the tables may stand in any schema, the collector's included. */
+export const registryMigrations = "registry_migrations"
+
+const installIt = "run: artifact-gc migrate --registry"
+
+/**
+ * Repositories, tags and so pages of them sort by bytes. `subject` has no foreign key, because a subject need not exist.
+ * `untagged_at` is null while a tag names the manifest, or after `expire` found it needed otherwise. `annotations` are
+ * kept as they came: jsonb cannot hold everything that JSON can say.
+ */
+export const createManifests = (session: Session, { type, collate }: DigestType) => {
+  const { names } = session
+  const own = (table: string) => qualified(names.registrySchema, table)
+  const digest = `${type}${collate}`
+  const blobs = `${qualified(names.schema, names.blobsTable)} (${quote(names.digestColumn)})`
+  return Effect.forEach(
+    [
+      `CREATE TABLE ${own("manifests")} (
+         repository text COLLATE "C" NOT NULL,
+         digest ${digest} NOT NULL REFERENCES ${blobs},
+         media_type text NOT NULL,
+         size_bytes bigint NOT NULL,
+         artifact_type text,
+         annotations json,
+         subject ${digest},
+         untagged_at timestamptz,
+         PRIMARY KEY (repository, digest))`,
+      `CREATE INDEX manifests_digest ON ${own("manifests")} (digest)`,
+      `CREATE INDEX manifests_subject ON ${own("manifests")} (repository, subject, digest) WHERE subject IS NOT NULL`,
+      `CREATE INDEX manifests_untagged ON ${own("manifests")} (untagged_at, repository, digest)
+         WHERE untagged_at IS NOT NULL`,
+      `CREATE TABLE ${own("manifest_references")} (
+         repository text COLLATE "C" NOT NULL,
+         manifest ${digest} NOT NULL,
+         digest ${digest} NOT NULL REFERENCES ${blobs},
+         kind text NOT NULL CHECK (kind IN ('config', 'layer', 'manifest')),
+         PRIMARY KEY (repository, manifest, digest, kind),
+         FOREIGN KEY (repository, manifest) REFERENCES ${own("manifests")})`,
+      `CREATE INDEX manifest_references_digest ON ${own("manifest_references")} (digest, repository)`,
+      `CREATE TABLE ${own("tags")} (
+         repository text COLLATE "C" NOT NULL,
+         name text COLLATE "C" NOT NULL,
+         digest ${digest} NOT NULL,
+         PRIMARY KEY (repository, name),
+         FOREIGN KEY (repository, digest) REFERENCES ${own("manifests")})`,
+      `CREATE INDEX tags_digest ON ${own("tags")} (repository, digest)`
+    ],
+    (statement) => session.sql.unsafe(statement),
+    { discard: true }
+  )
+}
+
+/** Whether the tables were ever made; asks for no privilege. */
+export const isInstalled = ({ sql, names }: Session) =>
+  Effect.map(
+    sql`
+      SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = ${names.registrySchema} AND c.relname = ${registryMigrations}`,
+    (rows) => rows.length > 0
+  )
+
+/** What a registry does to its tables, as far as this role may not. Tables that are missing are passed over. */
+export const readLackingPrivileges = ({ sql, names }: Session) =>
+  sql<{ table: string; missing: string }>`
+    SELECT c.relname AS table, string_agg(p, ', ' ORDER BY n) AS missing
+    FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace,
+      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS w (p, n)
+    WHERE s.nspname = ${names.registrySchema} AND c.relname IN ('manifests', 'manifest_references', 'tags')
+      AND NOT has_table_privilege(c.oid, p)
+    GROUP BY c.relname ORDER BY c.relname`
+
+/** The newest migration applied. */
+export const readRegistryVersion = ({ sql, names, raw }: Session) =>
+  Effect.map(
+    sql<{ id: number }>`SELECT coalesce(max(migration_id), 0)::int AS id
+      FROM ${raw(qualified(names.registrySchema, registryMigrations))}`,
+    (rows) => rows[0]?.id ?? 0
+  )
+
+/** What is wrong with the tables' version, and what puts it right; null where it is this program's. */
+export const versionProblem = (
+  version: number
+): { readonly problem: string; readonly fix: string } | null => {
+  if (version === latestRegistryMigration) return null
+  return version < latestRegistryMigration
+    ? {
+        problem: `the registry's tables are at version ${version}, this program needs ${latestRegistryMigration}`,
+        fix: "Run: artifact-gc migrate --registry"
+      }
+    : {
+        problem: `the registry's tables are at version ${version}, newer than this program's ${latestRegistryMigration}`,
+        fix: "Run the newer artifact-gc."
+      }
+}
+
+/** That there is no such table, in the server's words. */
+export const notInstalled = (operation: string, words: string, cause?: unknown): DatabaseError =>
+  new DatabaseError({ operation, reason: "NotInstalled", detail: `${words}; ${installIt}`, cause })

@@ -1,0 +1,295 @@
+/**
+ * Upload sessions: each verb is a transaction that moves keys between announcement, session, blob and journal, so that
+ * each key has exactly one owner whenever somebody looks.
+ *
+ * Locks are taken in one order: the session's row, then intents, then what `publish` takes (sightings, blobs, pins), then
+ * journal rows. Nobody who holds one of the later ones asks for a session's: reaping, purging and searching for leftovers
+ * know nothing of sessions. Chunks are read and changed only by who holds their session's row. A verb takes one session,
+ * but for `expire`, which passes over those that are held.
+ */
+import { Effect, Option } from "effect"
+import type { SqlError } from "effect/sql"
+import type {
+  AppendOutcome,
+  ClaimOutcome,
+  Lease,
+  Publication,
+  PublishOutcome,
+  SessionRef,
+  SessionState,
+  Sessions,
+  StagedChunk,
+  UploadSession
+} from "../../../database/Database.ts"
+import { publish } from "../../../database/postgres/Blobs.ts"
+import { instant, millis, millisOrNull, type Session } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import type { Algorithm, Digest } from "../../../domain/Digest.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
+import { expire, idle, journalChunks } from "./Idle.ts"
+
+export const make = (
+  session: Session,
+  digestType: Effect.Effect<DigestType, SqlError.SqlError>
+): Sessions => ({
+  open: (now, ref) => session.verb("sessions.open", open(session, now, ref)),
+  read: (ref) => session.verb("sessions.read", read(session, ref)),
+  touch: (now, ref) => session.verb("sessions.touch", touch(session, now, ref)),
+  append: (now, ref, chunk) =>
+    session.verb("sessions.append", session.transaction(append(session, now, ref, chunk))),
+  claim: (now, ref, lease) =>
+    session.verb("sessions.claim", session.transaction(claim(session, now, ref, lease))),
+  renewClaim: (now, ref, lease) => session.verb("sessions.renewClaim", renewClaim(session, now, ref, lease)),
+  release: (now, ref, token) => session.verb("sessions.release", release(session, now, ref, token)),
+  complete: (now, ref, token, publication) =>
+    session.verb(
+      "sessions.complete",
+      Effect.flatMap(digestType, (type) =>
+        session.transaction(complete(session, type, now, ref, token, publication))
+      )
+    ),
+  cancel: (now, ref) => session.verb("sessions.cancel", session.transaction(cancel(session, now, ref))),
+  expire: (request) => session.verb("sessions.expire", session.transaction(expire(session, request))),
+  idle: (now, idleSince) => session.verb("sessions.idle", idle(session, now, idleSince))
+})
+
+interface Row {
+  readonly id: string
+  readonly repository: string
+  readonly algorithm: Algorithm
+  readonly state: SessionState
+  readonly received_bytes: number
+  readonly digest: string | null
+  readonly token: string | null
+  readonly lease_until: Date | null
+  readonly last_activity_at: Date
+}
+
+const toSession = (row: Row): UploadSession => ({
+  id: row.id,
+  repository: row.repository,
+  algorithm: row.algorithm,
+  state: row.state,
+  receivedBytes: row.received_bytes,
+  digest: row.digest as Digest | null,
+  lastActivityAt: millis(row.last_activity_at)
+})
+
+const columns = ({ sql }: Session) => sql`
+  id, repository, algorithm, state, received_bytes::float8 AS received_bytes, digest, token, lease_until,
+  last_activity_at`
+
+const named = ({ sql }: Session, { repository, id }: SessionRef) =>
+  sql`id = ${id} AND repository = ${repository}`
+
+/** Clocks of replicas differ, and activity does not go back. */
+const active = ({ sql }: Session, now: number) =>
+  sql`last_activity_at = greatest(last_activity_at, ${instant(now)}::timestamptz)`
+
+const open = ({ sql, id }: Session, now: number, ref: SessionRef & { readonly algorithm: Algorithm }) =>
+  Effect.asVoid(sql`
+    INSERT INTO ${id.uploadSessions} (id, repository, algorithm, state, received_bytes, last_activity_at)
+    VALUES (${ref.id}, ${ref.repository}, ${ref.algorithm}, 'open', 0, ${instant(now)}::timestamptz)
+    ON CONFLICT (id) DO NOTHING`)
+
+const read = (session: Session, ref: SessionRef) =>
+  Effect.map(
+    session.sql<Row>`SELECT ${columns(session)} FROM ${session.id.uploadSessions} WHERE ${named(session, ref)}`,
+    ([row]) => Option.map(Option.fromUndefinedOr(row), toSession)
+  )
+
+/** The session's row, locked; undefined when there is none. */
+const lock = (session: Session, ref: SessionRef) =>
+  Effect.map(
+    session.sql<Row>`
+      SELECT ${columns(session)} FROM ${session.id.uploadSessions} WHERE ${named(session, ref)} FOR UPDATE`,
+    ([row]) => row
+  )
+
+const touch = (session: Session, now: number, ref: SessionRef) =>
+  Effect.map(
+    session.sql`
+      UPDATE ${session.id.uploadSessions} SET ${active(session, now)}
+      WHERE ${named(session, ref)} AND state <> 'done' RETURNING 1 AS touched`,
+    (rows) => rows.length > 0
+  )
+
+const append = Effect.fnUntraced(function* (
+  session: Session,
+  now: number,
+  ref: SessionRef,
+  chunk: StagedChunk
+): Effect.fn.Return<AppendOutcome, SqlError.SqlError> {
+  const row = yield* lock(session, ref)
+  if (row === undefined) {
+    yield* discard(session, now, chunk)
+    return { _tag: "unknown" }
+  }
+  const fits = row.state === "open" && row.received_bytes === chunk.startByte
+  if (fits && chunk.sizeBytes > 0) {
+    const grown = yield* add(session, now, ref, chunk)
+    return grown === undefined ? { _tag: "expired" } : { _tag: "appended", session: toSession(grown) }
+  }
+  if (!fits && (yield* isChunk(session, ref, chunk))) return { _tag: "appended", session: toSession(row) }
+  yield* discard(session, now, chunk)
+  if (!fits) return { _tag: "conflict", session: toSession(row) }
+  yield* touch(session, now, ref)
+  return {
+    _tag: "appended",
+    session: { ...toSession(row), lastActivityAt: Math.max(millis(row.last_activity_at), now) }
+  }
+})
+
+/** From an announcement to the end of a session; undefined when the announcement is gone. */
+const add = (
+  session: Session,
+  now: number,
+  ref: SessionRef,
+  { digest, key, sizeBytes, startByte }: StagedChunk
+) => {
+  const { sql, id } = session
+  return Effect.map(
+    sql<Row>`
+      WITH taken AS (
+        DELETE FROM ${id.intents} WHERE object_key = ${key} RETURNING object_key),
+      added AS (
+        INSERT INTO ${id.uploadChunks} (object_key, session_id, start_byte, size_bytes, digest)
+        SELECT object_key, ${ref.id}, ${BigInt(startByte)}::bigint, ${BigInt(sizeBytes)}::bigint, ${digest} FROM taken
+        RETURNING size_bytes)
+      UPDATE ${id.uploadSessions} SET received_bytes = received_bytes + added.size_bytes, ${active(session, now)}
+      FROM added WHERE ${named(session, ref)} RETURNING ${columns(session)}`,
+    ([row]) => row
+  )
+}
+
+/** Whether an earlier try has added the chunk, and only its answer was lost. */
+const isChunk = ({ sql, id }: Session, ref: SessionRef, { key, startByte }: StagedChunk) =>
+  Effect.map(
+    sql`
+      SELECT 1 AS there FROM ${id.uploadChunks}
+      WHERE object_key = ${key} AND session_id = ${ref.id} AND start_byte = ${BigInt(startByte)}::bigint`,
+    (rows) => rows.length > 0
+  )
+
+/** From an announcement, if it is still there, to the journal: the bytes of who came too late. */
+const discard = (
+  { sql, id }: Session,
+  now: number,
+  { key, sizeBytes }: { readonly key: ObjectKey; readonly sizeBytes: number }
+) => sql`
+  WITH dropped AS (
+    DELETE FROM ${id.intents} WHERE object_key = ${key} RETURNING object_key, upload_id)
+  INSERT INTO ${id.journal} (object_key, size_bytes, reason, journaled_at, not_before, upload_id)
+  SELECT object_key, ${BigInt(sizeBytes)}::bigint, 'upload', ${instant(now)}::timestamptz, ${instant(now)}::timestamptz,
+    upload_id
+  FROM dropped ON CONFLICT (object_key) DO NOTHING`
+
+const claim = Effect.fnUntraced(function* (
+  session: Session,
+  now: number,
+  ref: SessionRef,
+  { token, until }: Lease
+): Effect.fn.Return<ClaimOutcome, SqlError.SqlError> {
+  const { sql, id } = session
+  const row = yield* lock(session, ref)
+  if (row === undefined) return { _tag: "unknown" }
+  if (row.state === "done") {
+    return { _tag: "done", session: toSession(row), digest: row.digest as Digest }
+  }
+  const leaseUntil = millisOrNull(row.lease_until)
+  const isOurs = row.state === "finalizing" && row.token === token
+  if (!isOurs && leaseUntil !== null && leaseUntil > now) {
+    return { _tag: "busy", session: toSession(row), until: leaseUntil }
+  }
+  const end = isOurs && leaseUntil !== null ? Math.max(leaseUntil, until) : until
+  const [claimed = row] = yield* sql<Row>`
+    UPDATE ${id.uploadSessions} SET state = 'finalizing', token = ${token},
+      lease_until = ${instant(end)}::timestamptz, ${active(session, now)}
+    WHERE ${named(session, ref)} RETURNING ${columns(session)}`
+  return { _tag: "claimed", session: toSession(claimed), chunks: yield* chunksOf(session, ref) }
+})
+
+const chunksOf = ({ sql, id }: Session, ref: SessionRef) =>
+  Effect.map(
+    sql<{ start_byte: number; size_bytes: number; object_key: string; digest: string }>`
+      SELECT start_byte::float8 AS start_byte, size_bytes::float8 AS size_bytes, object_key, digest
+      FROM ${id.uploadChunks} WHERE session_id = ${ref.id} ORDER BY upload_chunks.start_byte`,
+    (rows): ReadonlyArray<StagedChunk> =>
+      rows.map((row) => ({
+        startByte: row.start_byte,
+        sizeBytes: row.size_bytes,
+        key: row.object_key as ObjectKey,
+        digest: row.digest as Digest
+      }))
+  )
+
+const renewClaim = (session: Session, now: number, ref: SessionRef, { token, until }: Lease) =>
+  Effect.map(
+    session.sql`
+      UPDATE ${session.id.uploadSessions}
+      SET lease_until = greatest(lease_until, ${instant(until)}::timestamptz), ${active(session, now)}
+      WHERE ${named(session, ref)} AND state = 'finalizing' AND token = ${token} RETURNING 1 AS renewed`,
+    (rows) => rows.length > 0
+  )
+
+/** The token stays, so that a repetition answers what the first try did. */
+const release = (session: Session, now: number, ref: SessionRef, token: string) =>
+  Effect.map(
+    session.sql`
+      UPDATE ${session.id.uploadSessions} SET state = 'open', lease_until = NULL, ${active(session, now)}
+      WHERE ${named(session, ref)} AND state <> 'done' AND token = ${token} RETURNING 1 AS released`,
+    (rows) => rows.length > 0
+  )
+
+const complete = Effect.fnUntraced(function* (
+  session: Session,
+  type: DigestType,
+  now: number,
+  ref: SessionRef,
+  token: string,
+  publication: Publication
+): Effect.fn.Return<PublishOutcome | "lost", SqlError.SqlError> {
+  const { sql, id } = session
+  const row = yield* lock(session, ref)
+  const isOurs = row?.token === token
+  if (isOurs && row.state === "done" && row.digest === publication.digest) {
+    return yield* outcomeOf(session, type, publication)
+  }
+  if (!isOurs || row.state !== "finalizing") {
+    yield* discard(session, now, publication)
+    return "lost"
+  }
+  // An announcement again, by which `publish` and the guard against foreign writers know a fresh key.
+  yield* sql`
+    WITH taken AS (
+      DELETE FROM ${id.uploadChunks} WHERE object_key = ${publication.key} AND session_id = ${ref.id}
+      RETURNING object_key)
+    INSERT INTO ${id.intents} (object_key, expires_at)
+    SELECT object_key, ${instant(now)}::timestamptz FROM taken`
+  const [outcome = "expired"] = yield* publish(session, type, now, [publication])
+  if (outcome === "expired") return outcome
+  yield* journalChunks(session, [ref.id], { now, notBefore: now, leaseUntil: null })
+  yield* sql`
+    UPDATE ${id.uploadSessions} SET state = 'done', digest = ${publication.digest}, lease_until = NULL,
+      ${active(session, now)}
+    WHERE ${named(session, ref)}`
+  return outcome
+})
+
+/** What became of a publication that an earlier try has made. */
+const outcomeOf = ({ sql, id, raw }: Session, type: DigestType, { digest, key }: Publication) =>
+  Effect.map(
+    sql`
+      SELECT 1 AS there FROM ${id.blobs}
+      WHERE ${id.digest} = ${digest}::text::${raw(type.type)} AND ${id.key} = ${key}`,
+    (rows): PublishOutcome => (rows.length > 0 ? "published" : "deduplicated")
+  )
+
+const cancel = Effect.fnUntraced(function* (session: Session, now: number, ref: SessionRef) {
+  const row = yield* lock(session, ref)
+  if (row === undefined || row.state === "done") return false
+  if (row.lease_until !== null && millis(row.lease_until) > now) return false
+  yield* journalChunks(session, [ref.id], { now, notBefore: now, leaseUntil: null })
+  yield* session.sql`DELETE FROM ${session.id.uploadSessions} WHERE ${named(session, ref)}`
+  return true
+})

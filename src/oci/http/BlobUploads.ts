@@ -1,0 +1,139 @@
+/**
+ * Pushing blobs: whole in one request, in a session of any number of chunks, or by mounting (distribution-spec v1.1.1,
+ * "Pushing blobs").
+ *
+ * Each request of a session may come to another replica. What it says of its offset is passed on and judged by `Uploads`.
+ */
+import { Effect, Stream } from "effect"
+import { SizeMismatch } from "../../blobs/errors.ts"
+import { type Algorithm, algorithmOf, type Digest } from "../../domain/Digest.ts"
+import { declaredLength, hasBody } from "./Bodies.ts"
+import { blobAt, uploadAt } from "./Location.ts"
+import { problem, retryAfterSeconds } from "./Problem.ts"
+import { type ClosedRange, chunkRange } from "./Ranges.ts"
+import { type Answer, type Asked, bare, type Serving } from "./Serving.ts"
+import { digestOf, otherName } from "./Target.ts"
+
+/**
+ * Begins an upload, unless the blob can be mounted or comes with the request. Load is shed here and nowhere else: a
+ * client that was let in is made to wait, because some take an error on a later request for the end of the push.
+ */
+export const begin = (serving: Serving, asked: Asked, name: string): Answer =>
+  Effect.gen(function* () {
+    const { query } = asked
+    const mounted = yield* mount(serving, asked, name)
+    if (mounted !== null) return bare(201, blobAt(name, mounted))
+    if (serving.bodies.isCrowded()) return yield* crowded
+    const digest = query.get("digest")
+    if (digest !== null) return yield* whole(serving, asked, name, yield* digestOf(digest))
+    const { id, receivedBytes } = yield* serving.uploads.start(name, { algorithm: yield* algorithmIn(query) })
+    return bare(202, uploadAt(name, id, receivedBytes))
+  })
+
+/** Adds a chunk. */
+export const append = (serving: Serving, asked: Asked, name: string, id: string): Answer =>
+  Effect.gen(function* () {
+    const chunk = yield* declaredChunk(asked)
+    const startByte = chunk.startByte ?? (yield* serving.uploads.status(name, id)).receivedBytes
+    const { receivedBytes } = yield* serving.bodies.receive(
+      serving.uploads.append(name, id, asked.body, { startByte, sizeBytes: chunk.sizeBytes })
+    )
+    return bare(202, uploadAt(name, id, receivedBytes))
+  })
+
+/** Ends the session: the blob is there. What comes without a body is judged by its digest alone. */
+export const finish = (serving: Serving, asked: Asked, name: string, id: string): Answer =>
+  Effect.gen(function* () {
+    const { bodies, uploads } = serving
+    const digest = yield* digestOf(asked.query.get("digest") ?? "")
+    if (!hasBody(asked.request)) {
+      yield* bodies.settle(uploads.finish(name, id, { digest }))
+    } else {
+      const chunk = yield* declaredChunk(asked)
+      yield* bodies.receive(uploads.finish(name, id, { digest, body: asked.body, ...chunk }))
+    }
+    return bare(201, blobAt(name, digest))
+  })
+
+/** Where the session stands. The offset in the address says nothing about that. */
+export const status = (serving: Serving, name: string, id: string): Answer =>
+  Effect.map(serving.uploads.status(name, id), ({ receivedBytes }) =>
+    bare(204, uploadAt(name, id, receivedBytes))
+  )
+
+export const cancel = (serving: Serving, name: string, id: string): Answer =>
+  Effect.as(serving.uploads.cancel(name, id), bare(204))
+
+/** The digest of a blob that was mounted, or null. A source that cannot be a repository has no blob. */
+const mount = Effect.fnUntraced(function* ({ repositories }: Serving, { query }: Asked, name: string) {
+  const wanted = query.get("mount")
+  if (wanted === null) return null
+  const digest = yield* digestOf(wanted)
+  const given = query.get("from") ?? ""
+  const from = given === "" ? null : otherName(given)
+  if (given !== "" && from === null) return null
+  return (yield* repositories.mount(name, digest, from)) ? digest : null
+})
+
+const whole = Effect.fnUntraced(function* (
+  { bodies, uploads }: Serving,
+  { request, body }: Asked,
+  name: string,
+  digest: Digest
+) {
+  const pushing = hasBody(request)
+    ? uploads.whole(name, digest, body, declaredLength(request))
+    : uploads.whole(name, digest, Stream.empty, 0)
+  yield* bodies.receive(pushing)
+  return bare(201, blobAt(name, digest))
+})
+
+interface DeclaredChunk {
+  readonly startByte: number | undefined
+  readonly sizeBytes: number | undefined
+}
+
+/** What the client says of a chunk: by `Content-Range`, or else by the address it was given and `Content-Length`. */
+const declaredChunk = Effect.fnUntraced(function* ({ request, query }: Asked) {
+  const header = request.headers["content-range"]
+  const lengthBytes = hasBody(request) ? declaredLength(request) : 0
+  if (header === undefined) {
+    const offset = query.get("_o") ?? ""
+    const startByte = /^\d{1,15}$/.test(offset) ? Number(offset) : undefined
+    return { startByte, sizeBytes: lengthBytes } satisfies DeclaredChunk
+  }
+  const range = chunkRange(header)
+  if (range === null) return yield* badRange
+  const sizeBytes = sizeOf(range)
+  if (lengthBytes !== undefined && lengthBytes !== sizeBytes) {
+    return yield* new SizeMismatch({ declared: sizeBytes, actual: lengthBytes })
+  }
+  return { startByte: range.start, sizeBytes } satisfies DeclaredChunk
+})
+
+const sizeOf = ({ start, end }: ClosedRange) => end - start + 1
+
+const badRange = problem(
+  400,
+  "BLOB_UPLOAD_INVALID",
+  "Content-Range must be first and last byte of the chunk, as in 0-1023, without a unit."
+)
+
+/** By what the blob will be named, so that its chunks are hashed right away. */
+const algorithmIn = Effect.fnUntraced(function* (query: URLSearchParams) {
+  const named = query.get("digest-algorithm")
+  if (named === "sha256" || named === "sha512") return named
+  if (named !== null) {
+    return yield* problem(400, "DIGEST_INVALID", "The digest algorithm must be sha256 or sha512.")
+  }
+  const wanted = query.get("mount")
+  const algorithm: Algorithm | null = wanted === null ? null : algorithmOf(yield* digestOf(wanted))
+  return algorithm ?? undefined
+})
+
+const crowded = problem(
+  429,
+  "TOOMANYREQUESTS",
+  "The registry receives as many blobs as it can. Begin the upload again in a few seconds.",
+  { headers: { "retry-after": String(retryAfterSeconds) } }
+)

@@ -1,0 +1,86 @@
+/** What there is: tags of a repository, repositories, and manifests about another (distribution-spec v1.1.1, "Content Discovery"). */
+import { Effect } from "effect"
+import { HttpServerResponse } from "effect/http"
+import type { Manifest } from "../../database/Database.ts"
+import type { Digest } from "../../domain/Digest.ts"
+import type { Page, PageOptions } from "../Repositories.ts"
+import { nextPage } from "./Location.ts"
+import { problem } from "./Problem.ts"
+import type { Answer, Asked, Serving } from "./Serving.ts"
+
+/** Longest page, also for who asks for more. Ten thousand tags are at most 1.3 MB. */
+export const pageMax = 10_000
+
+export const tags = (serving: Serving, asked: Asked, name: string): Answer =>
+  Effect.gen(function* () {
+    const options = yield* pageIn(asked)
+    const page = yield* serving.repositories.tags(name, options)
+    return HttpServerResponse.jsonUnsafe(
+      { name, tags: page.items },
+      { headers: linkTo(`/v2/${name}/tags/list`, page, options.limit, page.items.at(-1)) }
+    )
+  })
+
+/** Docker's own, which the OCI's specification left out: repositories that have a manifest. */
+export const catalog = (serving: Serving, asked: Asked): Answer =>
+  Effect.gen(function* () {
+    const options = yield* pageIn(asked)
+    const page = yield* serving.repositories.list(options)
+    return HttpServerResponse.jsonUnsafe(
+      { repositories: page.items },
+      { headers: linkTo("/v2/_catalog", page, options.limit, page.items.at(-1)) }
+    )
+  })
+
+/** Never 404, or clients would look for a tag instead. */
+export const referrers = (serving: Serving, asked: Asked, name: string, subject: Digest): Answer =>
+  Effect.gen(function* () {
+    const options = yield* pageIn(asked)
+    const artifactType = asked.query.get("artifactType") ?? ""
+    const filter: Readonly<Record<string, string>> = artifactType === "" ? {} : { artifactType }
+    const page = yield* serving.repositories.referrers(name, subject, { ...options, ...filter })
+    const path = `/v2/${name}/referrers/${subject}`
+    return HttpServerResponse.jsonUnsafe(
+      { schemaVersion: 2, mediaType: indexType, manifests: page.items.map(descriptorOf) },
+      {
+        contentType: indexType,
+        headers: {
+          ...linkTo(path, page, options.limit, page.items.at(-1)?.digest, filter),
+          ...(artifactType === "" ? {} : { "oci-filters-applied": "artifactType" })
+        }
+      }
+    )
+  })
+
+const indexType = "application/vnd.oci.image.index.v1+json"
+
+const descriptorOf = ({ mediaType, digest, sizeBytes, artifactType, annotations }: Manifest) => ({
+  mediaType,
+  digest,
+  size: sizeBytes,
+  ...(artifactType === null ? {} : { artifactType }),
+  ...(annotations === null ? {} : { annotations })
+})
+
+/** `n` and `last`. */
+const pageIn = ({ query }: Asked) =>
+  Effect.suspend(() => {
+    const count = query.get("n")
+    if (count !== null && !/^\d+$/.test(count)) {
+      return Effect.fail(problem(400, "UNSUPPORTED", "n must be a whole number that is not negative."))
+    }
+    const after = query.get("last") ?? ""
+    return Effect.succeed<PageOptions>({
+      limit: count === null ? pageMax : Math.min(Number(count), pageMax),
+      ...(after === "" ? {} : { after })
+    })
+  })
+
+const linkTo = <A>(
+  path: string,
+  { hasMore }: Page<A>,
+  limit: number,
+  last: string | undefined,
+  more: Readonly<Record<string, string>> = {}
+): Readonly<Record<string, string>> =>
+  hasMore && last !== undefined ? nextPage(path, { ...more, n: String(limit), last }) : {}

@@ -1,0 +1,136 @@
+/**
+ * The OCI distribution API, v1.1, as routes of an `HttpRouter`, for this program's own server and for other apps to mount.
+ *
+ * It knows names, headers and status codes; what is stored and what may be deleted is decided behind `Uploads` and
+ * `Repositories`. Nothing of a push is kept in the process.
+ */
+import { Cause, Duration, Effect, Layer, type Redacted } from "effect"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Repositories } from "../Repositories.ts"
+import { Uploads } from "../Uploads.ts"
+import { authenticate, invitation } from "./Authentication.ts"
+import * as Blobs from "./Blobs.ts"
+import * as BlobUploads from "./BlobUploads.ts"
+import * as Bodies from "./Bodies.ts"
+import { problemOf } from "./failures.ts"
+import * as Listings from "./Listings.ts"
+import * as Manifests from "./Manifests.ts"
+import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
+import { type Answer, type Asked, asked, pathOf, type Serving } from "./Serving.ts"
+import { parse, repositoryOf, type Target } from "./Target.ts"
+
+export interface RegistryOptions {
+  /** HTTP basic authentication. Default none: everybody may do everything. */
+  readonly credentials?: { readonly username: string; readonly password: Redacted.Redacted } | undefined
+  /** A token that is accepted too, as bearer, and as the password of any user because Docker can send it no other way. */
+  readonly token?: Redacted.Redacted | undefined
+  /**
+   * Whether those without credentials may read. Default false, because Docker's own client then pushes in vain, and takes
+   * any password for right: it says who it is only where `GET /v2/` is refused (20.10, measured 2026-11-25). Skopeo, and
+   * podman with the same library, do both.
+   */
+  readonly anonymousPull?: boolean | undefined
+  /** Longest manifest, in bytes. Default 4 MiB, which distribution-spec v1.1.1 ("Pushing Manifests") asks to be supported. */
+  readonly manifestMaxBytes?: number | undefined
+  /**
+   * Blob bodies received at once. Default 16: each holds up to about 48 MiB. As many wait, and while they do new
+   * uploads are refused with 429.
+   */
+  readonly bodiesMax?: number | undefined
+  /** Longest a body may stand still. Default 1 minute. There is no limit for a whole body. */
+  readonly idleTimeout?: Duration.Duration | undefined
+}
+
+/** The routes below `/v2/`. */
+export const layer = (
+  options: RegistryOptions = {}
+): Layer.Layer<never, never, HttpRouter.HttpRouter | Uploads | Repositories> =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const router = yield* HttpRouter.HttpRouter
+      const serving: Serving = {
+        uploads: yield* Uploads,
+        repositories: yield* Repositories,
+        invitation: invitation(options),
+        bodies: yield* Bodies.make(options.bodiesMax ?? 16),
+        manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
+        idleTimeout: options.idleTimeout ?? Duration.minutes(1)
+      }
+      const admit = authenticate(options)
+      // One route, because names contain slashes; with it the router adds `/v2`.
+      yield* router.add("*", "/v2/*", (request) => respond(serving, admit, request))
+    })
+  )
+
+const respond = (
+  serving: Serving,
+  admit: ReturnType<typeof authenticate>,
+  request: HttpServerRequest.HttpServerRequest
+) => {
+  const path = pathOf(request.url)
+  return Effect.gen(function* () {
+    yield* admit(request)
+    const target = yield* parse(path)
+    const methods = methodsOf(serving, asked(request, serving), target)
+    const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
+    if (method === undefined) return yield* methodNotAllowed(request.method, Object.keys(methods))
+    return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
+  }).pipe(
+    Effect.catchDefect((defect) => Effect.fail(internal(defect))),
+    Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
+    Effect.map(HttpServerResponse.setHeader("docker-distribution-api-version", "registry/2.0")),
+    Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
+    Effect.onInterrupt(() => Effect.logDebug("Not answered: the client went away, or the server ends")),
+    Effect.annotateLogs({ method: request.method, path })
+  )
+}
+
+/** What can be done with a target. A method that is missing here is answered with 405 and these. */
+const methodsOf = (
+  serving: Serving,
+  asked: Asked,
+  target: Target
+): Readonly<Record<string, () => Answer>> => {
+  switch (target._tag) {
+    case "Base":
+      return both(() => Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: serving.invitation })))
+    case "Catalog":
+      return both(() => Listings.catalog(serving, asked))
+    case "Tags":
+      return both(() => Listings.tags(serving, asked, target.name))
+    case "Referrers":
+      return both(() => Listings.referrers(serving, asked, target.name, target.digest))
+    case "Blob":
+      return {
+        GET: () => Blobs.get(serving, asked, target.name, target.digest),
+        HEAD: () => Blobs.head(serving, asked, target.name, target.digest),
+        DELETE: () => Blobs.remove(serving, target.name, target.digest)
+      }
+    case "Manifest":
+      return {
+        ...both(() => Manifests.get(serving, asked, target.name, target.reference)),
+        PUT: () => Manifests.put(serving, asked, target.name, target.reference),
+        DELETE: () => Manifests.remove(serving, asked, target.name, target.reference)
+      }
+    case "Uploads":
+      return { POST: () => BlobUploads.begin(serving, asked, target.name) }
+    case "Upload":
+      return {
+        ...both(() => BlobUploads.status(serving, target.name, target.id)),
+        PATCH: () => BlobUploads.append(serving, asked, target.name, target.id),
+        PUT: () => BlobUploads.finish(serving, asked, target.name, target.id),
+        DELETE: () => BlobUploads.cancel(serving, target.name, target.id)
+      }
+  }
+}
+
+/** The server sends no body in answer to HEAD, whatever it is given. */
+const both = (get: () => Answer) => ({ GET: get, HEAD: get })
+
+/** What is the registry's own fault is for its operators. */
+const logged = ({ status, failure }: Problem): Effect.Effect<void> => {
+  if (status < 500) return Effect.void
+  return failure instanceof Error && "_tag" in failure
+    ? Effect.annotateLogs(Effect.logError(failure.message), { error: failure._tag, status })
+    : Effect.annotateLogs(Effect.logError("A request met a defect", Cause.die(failure)), { status })
+}

@@ -1,0 +1,107 @@
+/**
+ * What an address below `/v2/` is about (distribution-spec v1.1.1, "Endpoints").
+ *
+ * Names of repositories contain slashes, so addresses are read from their end. Each segment is decoded by itself: an
+ * encoded slash never makes two segments, and `.` and `..` are no names.
+ */
+import { Effect, Option, Schema } from "effect"
+import { algorithmOf, Digest } from "../../domain/Digest.ts"
+import { RepositoryName } from "../Repository.ts"
+import { type Problem, problem } from "./Problem.ts"
+
+export type Target =
+  | { readonly _tag: "Base" }
+  | { readonly _tag: "Catalog" }
+  | { readonly _tag: "Tags"; readonly name: string }
+  | { readonly _tag: "Referrers"; readonly name: string; readonly digest: Digest }
+  | { readonly _tag: "Blob"; readonly name: string; readonly digest: Digest }
+  | { readonly _tag: "Uploads"; readonly name: string }
+  | { readonly _tag: "Upload"; readonly name: string; readonly id: string }
+  | { readonly _tag: "Manifest"; readonly name: string; readonly reference: string }
+
+/** The repository that a target is about, empty where it is about none. */
+export const repositoryOf = (target: Target): string => ("name" in target ? target.name : "")
+
+/** The target of a path, which begins with `/v2`. */
+export const parse = (path: string): Effect.Effect<Target, Problem> =>
+  Effect.gen(function* () {
+    const segments = yield* decoded(path)
+    const [last = "", kind = "", before = ""] = segments.toReversed()
+    if (segments.length === 0 || (segments.length === 1 && last === "")) return { _tag: "Base" }
+    if (segments.length === 1 && last === "_catalog") return { _tag: "Catalog" }
+    if (before === "blobs" && kind === "uploads" && last !== "") {
+      return { _tag: "Upload", name: yield* nameOf(segments.slice(0, -3)), id: yield* idOf(last) }
+    }
+    if (before === "blobs" && kind === "uploads") {
+      return { _tag: "Uploads", name: yield* nameOf(segments.slice(0, -3)) }
+    }
+    const name = segments.slice(0, -2)
+    if (kind === "tags" && last === "list") return { _tag: "Tags", name: yield* nameOf(name) }
+    if (kind === "blobs" && last === "uploads") return { _tag: "Uploads", name: yield* nameOf(name) }
+    if (kind === "blobs") return { _tag: "Blob", name: yield* nameOf(name), digest: yield* digestOf(last) }
+    if (kind === "referrers") {
+      return { _tag: "Referrers", name: yield* nameOf(name), digest: yield* digestOf(last) }
+    }
+    if (kind === "manifests") {
+      return { _tag: "Manifest", name: yield* nameOf(name), reference: yield* referenceOf(last) }
+    }
+    return yield* problem(404, "UNSUPPORTED", "The distribution API has no such address.")
+  })
+
+/** The segments behind `/v2/`. */
+const decoded = (path: string) =>
+  Effect.try({
+    try: () => path.split("/").slice(2).map(decodeURIComponent),
+    catch: () =>
+      problem(400, "NAME_INVALID", "The address is not well-formed: a % must be followed by two digits.")
+  })
+
+const decodeName = Schema.decodeOption(RepositoryName)
+
+const nameOf = (segments: ReadonlyArray<string>): Effect.Effect<string, Problem> => {
+  const name = segments.some((segment) => segment.includes("/"))
+    ? Option.none()
+    : decodeName(segments.join("/"))
+  return Option.isSome(name)
+    ? Effect.succeed(name.value)
+    : Effect.fail(
+        problem(
+          400,
+          "NAME_INVALID",
+          "The repository's name is not valid: components of lower-case letters and digits, joined by one of . _ __ or dashes, and separated by slashes; 255 characters at most."
+        )
+      )
+}
+
+/** A name that a client gives of another repository; none when it cannot be one. */
+export const otherName = (text: string): string | null => Option.getOrNull(decodeName(text))
+
+const decodeDigest = Schema.decodeOption(Digest)
+
+/** A digest that a client gives, which must be one that can be computed here. */
+export const digestOf = (text: string): Effect.Effect<Digest, Problem> =>
+  Option.match(
+    Option.filter(decodeDigest(text), (digest) => algorithmOf(digest) !== null),
+    {
+      onSome: Effect.succeed,
+      onNone: () =>
+        Effect.fail(
+          problem(
+            400,
+            "DIGEST_INVALID",
+            "The digest is not valid: sha256: with 64 or sha512: with 128 lower-case hexadecimal digits.",
+            { detail: { digest: text.slice(0, 256) } }
+          )
+        )
+    }
+  )
+
+/** What has a colon must be a digest. What has none and is no tag is looked up all the same, and not found. */
+const referenceOf = (text: string): Effect.Effect<string, Problem> =>
+  text.includes(":") ? digestOf(text) : Effect.succeed(text)
+
+/** Ids that this registry gives out, so that nothing else is asked of the database. */
+const idOf = (text: string): Effect.Effect<string, Problem> =>
+  /^[A-Za-z0-9-]{1,64}$/.test(text)
+    ? Effect.succeed(text)
+    : Effect.fail(problem(404, "BLOB_UPLOAD_UNKNOWN", "There is no such upload session. Begin a new one."))

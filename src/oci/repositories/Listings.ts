@@ -1,0 +1,118 @@
+/** What a repository has, by name: manifests, tags, referrers. */
+import { Clock, Effect, Option } from "effect"
+import { type Manifest, type StoredManifest, touchEveryMillis } from "../../database/Database.ts"
+import type { Digest } from "../../domain/Digest.ts"
+import { ManifestNeeded, ManifestUnknown, RepositoryUnknown } from "./errors.ts"
+import { digestOf, type Keeper, nameOf } from "./RepositoryContext.ts"
+
+/** A page of names. */
+export interface Page<A> {
+  readonly items: ReadonlyArray<A>
+  readonly hasMore: boolean
+}
+
+export interface PageOptions {
+  /** The last item of the page before. */
+  readonly after?: string | undefined
+  /** The most items. None are an empty page that nothing follows, because there is no item to go on from. */
+  readonly limit: number
+}
+
+export const manifest = Effect.fnUntraced(function* (keeper: Keeper, repository: string, reference: string) {
+  const name = Option.getOrNull(nameOf(reference))
+  if (name === null) return yield* new ManifestUnknown({ repository, reference })
+  const found = Option.getOrNull(yield* keeper.database.manifests.find(repository, name))
+  if (found === null) return yield* new ManifestUnknown({ repository, reference })
+  const { digest, key, mediaType, sizeBytes } = found
+  if (!(yield* renew(keeper, found))) return yield* new ManifestUnknown({ repository, reference })
+  return { digest, mediaType, sizeBytes, bytes: keeper.blobs.open(digest, undefined, key) }
+})
+
+/**
+ * Puts off the expiry of a manifest that no tag names, so that whoever was given it can go on: pull its layers, or push an
+ * index that lists it. False when it is gone. As rarely as a blob is marked used, and oftener only where waits are short.
+ *
+ * Who cannot write is given it all the same: pulls must go on while a database can only be read.
+ */
+const renew = Effect.fnUntraced(function* (
+  { database: { manifests }, holdMillis }: Keeper,
+  { digest, repository, untaggedAt }: StoredManifest
+) {
+  const now = yield* Clock.currentTimeMillis
+  if (untaggedAt === null || now - untaggedAt <= Math.min(touchEveryMillis, holdMillis / 4)) return true
+  return yield* Effect.catch(manifests.touch(now, repository, digest), (error) =>
+    Effect.as(Effect.logWarning("The expiry of an untagged manifest was not put off", error), true)
+  )
+})
+
+export const deleteManifest = Effect.fnUntraced(function* (
+  { database: { manifests } }: Keeper,
+  repository: string,
+  reference: string
+) {
+  const name = Option.getOrNull(nameOf(reference))
+  const now = yield* Clock.currentTimeMillis
+  if (name === null) return yield* new ManifestUnknown({ repository, reference })
+  if (name._tag === "Tag") {
+    const wasThere = yield* manifests.untag(now, repository, name.tag)
+    return wasThere ? undefined : yield* new ManifestUnknown({ repository, reference })
+  }
+  const outcome = yield* manifests.delete(now, repository, name.digest)
+  if (outcome === "unknown") return yield* new ManifestUnknown({ repository, reference })
+  if (outcome === "listed") return yield* new ManifestNeeded({ repository, digest: name.digest })
+})
+
+export const tags = Effect.fnUntraced(function* (
+  { database: { manifests } }: Keeper,
+  repository: string,
+  { after = "", limit }: PageOptions
+) {
+  const found = yield* manifests.tags(repository, after === "" ? null : after, limit + 1)
+  if (Option.isNone(found)) return yield* new RepositoryUnknown({ repository })
+  return pageOf(found.value, limit)
+})
+
+export const list = Effect.fnUntraced(function* (
+  { database: { manifests } }: Keeper,
+  { after = "", limit }: PageOptions
+) {
+  return pageOf(yield* manifests.repositories(after === "" ? null : after, limit + 1), limit)
+})
+
+const pageOf = <A>(found: ReadonlyArray<A>, limit: number): Page<A> => ({
+  items: found.slice(0, limit),
+  hasMore: limit > 0 && found.length > limit
+})
+
+/** Asked for at a time, because each comes with its annotations, which may be as long as a manifest: 4 MiB. */
+const referrersAtATime = 16
+
+/**
+ * Longest page of referrers, in characters of its JSON: it is itself an index, and 4 MiB is what clients read of one
+ * (distribution-spec v1.1.1, "Listing Referrers" and "Pushing Manifests").
+ */
+const referrersMax = 3 * 1024 * 1024
+
+export const referrers = Effect.fnUntraced(function* (
+  { database: { manifests } }: Keeper,
+  repository: string,
+  subject: Digest,
+  { after, artifactType = null, limit }: PageOptions & { readonly artifactType?: string | null | undefined }
+) {
+  const items: Array<Manifest> = []
+  let length = 0
+  let last = after === undefined ? null : Option.getOrNull(digestOf(after))
+  while (limit > 0) {
+    const wanted = Math.min(referrersAtATime, limit + 1 - items.length)
+    const found = yield* manifests.referrers(repository, subject, artifactType, last, wanted)
+    for (const referrer of found) {
+      length += JSON.stringify(referrer).length
+      const isFull = items.length === limit || (items.length > 0 && length > referrersMax)
+      if (isFull) return { items, hasMore: true }
+      items.push(referrer)
+      last = referrer.digest
+    }
+    if (found.length < wanted) break
+  }
+  return { items, hasMore: false }
+})

@@ -1,0 +1,84 @@
+/**
+ * What is asked before every sweep: schema, clocks, other collectors, store, in this order. The first that refuses
+ * ends it, and nothing is deleted; a guard that gets no answer refuses too, because doubt keeps bytes.
+ */
+import { Cause, Effect, Result } from "effect"
+import { Database } from "../../database/Database.ts"
+import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
+import { phaseNames } from "../../domain/SweepReport.ts"
+import { Storage } from "../../storage/Storage.ts"
+import { describe } from "../PhaseCounts.ts"
+import type { SweepSettings } from "../Settings.ts"
+import { clockGuard } from "./ClockGuard.ts"
+import { settingsGuard } from "./SettingsGuard.ts"
+import { storeGuard } from "./StoreGuard.ts"
+
+export interface Verdict {
+  readonly findings: ReadonlyArray<GuardFinding>
+  /** Null when the store was not asked, or could not say. */
+  readonly store: StoreReport | null
+  /** Why no sweep may begin; null when it may. */
+  readonly error: PhaseReport["error"]
+}
+
+/** Where some changes are noted and others are not, sweeps must look at everything, and somebody should know why. */
+const watchFindings = Effect.gen(function* () {
+  const { candidates } = yield* Database
+  const { unwatched } = yield* candidates.watch
+  return unwatched.length === 0
+    ? []
+    : [
+        `References are watched, but not those of ${unwatched.join(", ")}: every sweep scans the whole catalogue. Run: artifact-gc migrate --watch-references (or --unwatch-references).`
+      ]
+})
+
+/** Asks all guards until one refuses. `id` is this collector's name; a dry run leaves no trace of it. */
+export const judge = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  id: string,
+  now: number,
+  dryRun: boolean
+) {
+  const database = yield* Database
+  const storage = yield* Storage
+  const findings: Array<GuardFinding> = []
+  let store: StoreReport | null = null
+  const storeQuestion = Effect.gen(function* () {
+    const traits = yield* storage.traits
+    const { deletes, objectLock, versioning } = traits
+    store = { deletes, objectLock, versioning }
+    return yield* storeGuard(traits)
+  })
+  const ask = Effect.fnUntraced(function* <E, R>(
+    guard: GuardFinding["guard"],
+    question: Effect.Effect<ReadonlyArray<string>, E, R>
+  ) {
+    // Defects are reported like failures: one of them must not end a schedule.
+    const answer = yield* Effect.result(Effect.sandbox(question))
+    if (Result.isSuccess(answer)) {
+      findings.push(...answer.success.map((message) => ({ guard, decision: "allowed", message }) as const))
+      return null
+    }
+    if (Cause.hasInterruptsOnly(answer.failure)) {
+      return yield* Effect.failCause(answer.failure as Cause.Cause<never>)
+    }
+    const error = describe(answer.failure)
+    findings.push({ guard, decision: "refused", message: error.message })
+    return error
+  })
+  const error =
+    (yield* ask("schema", Effect.andThen(database.inspect, watchFindings))) ??
+    (yield* ask("clock", Effect.as(clockGuard(settings), []))) ??
+    (yield* ask("settings", settingsGuard(settings, id, now, dryRun))) ??
+    (yield* ask("store", storeQuestion))
+  return { findings, store, error } satisfies Verdict as Verdict
+})
+
+/** What the breakers had to say, which are asked within the phases. */
+export const breakerFindings = (phases: SweepReport["phases"]): ReadonlyArray<GuardFinding> =>
+  phaseNames.flatMap((name) => {
+    const { error } = phases[name]
+    return error?.tag === "BreakerOpen"
+      ? [{ guard: "breaker", decision: "refused", message: error.message } as const]
+      : []
+  })

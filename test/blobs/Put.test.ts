@@ -1,0 +1,219 @@
+import { createHash } from "node:crypto"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Option, Stream } from "effect"
+import { BlobStore, type PutOptions } from "../../src/blobs/BlobStore.ts"
+import { Digest } from "../../src/domain/Digest.ts"
+import {
+  artifact,
+  bytesOf,
+  digestOf,
+  invisible,
+  keyOf,
+  put,
+  read,
+  registry,
+  sent,
+  settled,
+  state,
+  upload
+} from "../fixtures/BlobStores.ts"
+import { clean, day, hour, minute, objects, sound, sweep, sweepAfter, World } from "../fixtures/World.ts"
+
+const store = <E = never>(
+  content: string,
+  options?: PutOptions,
+  body: Stream.Stream<Uint8Array, E> = Stream.make(bytesOf(content))
+) => Effect.flatMap(BlobStore, (blobs) => blobs.put(body, options))
+
+const unread = Stream.die("the body was read")
+
+const pins = Effect.map(state, (rows) => [...rows.pins.values()])
+
+describe("put", () => {
+  it.effect("tells the digest and the length of what came, at a key that names neither", () =>
+    Effect.gen(function* () {
+      const body = Stream.make(bytesOf("on"), new Uint8Array(0), bytesOf("e"))
+      const stored = yield* store("one", { references: [artifact("a", "")] }, body)
+      assert.deepStrictEqual(stored, {
+        digest: digestOf("one"),
+        sizeBytes: 3,
+        outcome: "uploaded",
+        pin: null
+      })
+      assert.deepStrictEqual([...(yield* state).references.values()], [artifact("a", "one")])
+      assert.deepStrictEqual(yield* objects, ["blobs/new/1/1"])
+      assert.strictEqual(yield* read("one"), "one")
+      assert.strictEqual((yield* state).intents.size, 0)
+      yield* clean
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("goes to a key that names the digest where it was declared, also a sha512", () =>
+    Effect.gen(function* () {
+      const hex = createHash("sha512").update("one").digest("hex")
+      const digest = Digest.make(`sha512:${hex}`)
+      assert.deepInclude(yield* store("one", { digest, pin: "1 hour" }), { digest, sizeBytes: 3 })
+      yield* store("two", { digest: digestOf("two"), pin: "1 hour" })
+      assert.deepStrictEqual(yield* objects, [keyOf("two", 4), `blobs/sha512/${hex.slice(0, 2)}/${hex}/2`])
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("of a declared digest that lives reads no byte and sends none", () =>
+    Effect.gen(function* () {
+      yield* put(upload("a", "one"))
+      const stored = yield* store(
+        "one",
+        { digest: digestOf("one"), references: [artifact("b", "one")] },
+        unread
+      )
+      assert.deepStrictEqual(stored, {
+        digest: digestOf("one"),
+        sizeBytes: 3,
+        outcome: "deduplicated",
+        pin: null
+      })
+      assert.strictEqual(yield* sent, 1)
+      assert.strictEqual((yield* state).references.size, 2)
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("of bytes that live, and whose digest nobody declared, keeps those that were there", () =>
+    Effect.gen(function* () {
+      yield* put(upload("a", "one"))
+      const stored = yield* store("one", { references: [artifact("b", "one")] })
+      assert.deepInclude(stored, { digest: digestOf("one"), outcome: "deduplicated" })
+      assert.strictEqual((yield* state).blobs.get(digestOf("one"))?.key, keyOf("one", 1))
+      yield* settled
+      assert.deepStrictEqual(yield* objects, [keyOf("one", 1)])
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("without references pins the blob, so that it outlasts a collector without patience", () =>
+    Effect.gen(function* () {
+      const { pin } = yield* store("one")
+      assert.isNotNull(pin)
+      yield* sweepAfter(hour - 1)
+      yield* sweepAfter(0)
+      assert.strictEqual(yield* read("one"), "one")
+      yield* sweepAfter(1)
+      yield* settled
+      yield* invisible("one")
+    }).pipe(Effect.provide(registry({}, { grace: Duration.zero, quarantine: Duration.zero })))
+  )
+
+  it.effect("pins for as long as it is asked to, also beside references", () =>
+    Effect.gen(function* () {
+      const blobs = yield* BlobStore
+      const given = { references: [artifact("a", "one")], pin: "2 days" as const }
+      const { pin } = yield* store("one", given)
+      yield* blobs.unreference([artifact("a", "one")])
+      for (let n = 0; n < 47; n++) yield* sweepAfter(hour)
+      assert.strictEqual(yield* read("one"), "one")
+      assert.deepStrictEqual(
+        (yield* pins).map(({ id }) => id),
+        [pin]
+      )
+      const again = yield* store("one", { digest: digestOf("one"), pin: "1 hour" }, unread)
+      assert.notStrictEqual(again.pin, pin)
+      assert.lengthOf(yield* pins, 2)
+      yield* sweepAfter(day)
+      yield* settled
+      yield* invisible("one")
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("refuses a digest that it cannot check, before anything is asked or read", () =>
+    Effect.gen(function* () {
+      const { database } = yield* World
+      for (const text of ["one", "sha256:abc", "md5:1234", `sha256:${"A".repeat(64)}`]) {
+        const digest = Digest.make(text)
+        const error = yield* Effect.flip(store("one", { digest }, unread))
+        assert.deepInclude(error, { _tag: "DigestUnsupported", digest })
+      }
+      assert.deepStrictEqual(database.calls, [])
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("of a blob that lives and is not as long as declared changes nothing", () =>
+    Effect.gen(function* () {
+      yield* put(upload("a", "one"))
+      const options = { digest: digestOf("one"), sizeBytes: 4, references: [artifact("b", "one")] }
+      const error = yield* Effect.flip(store("one", options, unread))
+      assert.deepInclude(error, { _tag: "SizeMismatch", declared: 4, actual: 3 })
+      assert.strictEqual((yield* state).references.size, 1)
+    }).pipe(Effect.provide(registry()))
+  )
+})
+
+describe("reference", () => {
+  it.effect("adds references and releases pins at once", () =>
+    Effect.gen(function* () {
+      const blobs = yield* BlobStore
+      const stored = yield* Effect.all([store("one"), store("two")])
+      const release = stored.map(({ pin }) => pin ?? "")
+      yield* blobs.reference([artifact("a", "one"), artifact("b", "two")], { release })
+      assert.lengthOf(yield* pins, 0)
+      yield* settled
+      assert.strictEqual(yield* read("two"), "two")
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("of blobs of which some do not live names those, adds none and releases none", () =>
+    Effect.gen(function* () {
+      const blobs = yield* BlobStore
+      const { pin } = yield* store("one")
+      const wanted = [artifact("a", "one"), artifact("b", "two"), artifact("c", "six"), artifact("d", "two")]
+      const error = yield* Effect.flip(blobs.reference(wanted, { release: [pin ?? ""] }))
+      assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("two"), digestOf("six")] })
+      assert.strictEqual((yield* state).references.size, 0)
+      assert.lengthOf(yield* pins, 1)
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.effect("saves a blob that is condemned", () =>
+    Effect.gen(function* () {
+      const blobs = yield* BlobStore
+      yield* store("one", { pin: "1 millis" })
+      yield* sweepAfter(minute)
+      yield* sweepAfter(hour)
+      assert.isNumber((yield* state).orphans.get(digestOf("one"))?.condemnedAt)
+      yield* blobs.reference([artifact("a", "one")])
+      for (let n = 0; n < 3; n++) yield* sweepAfter(day)
+      assert.strictEqual(yield* read("one"), "one")
+    }).pipe(Effect.provide(registry()))
+  )
+})
+
+describe("pin", () => {
+  it.effect("says whether the blob lives, and keeps it until it is released", () =>
+    Effect.gen(function* () {
+      const blobs = yield* BlobStore
+      assert.deepStrictEqual(yield* blobs.pin(digestOf("one"), "1 hour"), Option.none())
+      yield* put(upload("a", "one"))
+      const pin = Option.getOrThrow(yield* blobs.pin(digestOf("one"), "30 days"))
+      yield* blobs.unreference([artifact("a", "one")])
+      for (let n = 0; n < 5; n++) yield* sweepAfter(day)
+      assert.strictEqual(yield* read("one"), "one")
+      assert.strictEqual(yield* blobs.unpin([pin, "unknown"]), 1)
+      assert.strictEqual(yield* blobs.unpin([pin]), 0)
+      yield* sweep()
+      yield* settled
+      yield* invisible("one")
+    }).pipe(Effect.provide(registry()))
+  )
+})
+
+describe("stat", () => {
+  it.effect("says how long a blob is and where it is", () =>
+    Effect.gen(function* () {
+      const blobs = yield* BlobStore
+      assert.deepStrictEqual(yield* blobs.stat(digestOf("one")), Option.none())
+      yield* put(upload("a", "one"))
+      assert.deepStrictEqual(
+        yield* blobs.stat(digestOf("one")),
+        Option.some({ key: keyOf("one", 1), sizeBytes: 3 })
+      )
+      yield* sound
+    }).pipe(Effect.provide(registry()))
+  )
+})

@@ -1,0 +1,242 @@
+/** Bodies of requests: how many, how slow, how large, and how they are framed. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
+import * as Bodies from "../../../src/oci/http/Bodies.ts"
+import { Repositories } from "../../../src/oci/Repositories.ts"
+import { Uploads } from "../../../src/oci/Uploads.ts"
+import { ask, codesOf, line, site } from "../../fixtures/oci/Site.ts"
+import { begin, digestOf, registry, Stored, services, withDigest } from "../../fixtures/oci/Stored.ts"
+
+/** A body of declared length that has begun and does not end by itself. */
+const stuck = (location: string, method = "PATCH") =>
+  Effect.gen(function* () {
+    const client = yield* line()
+    yield* client.send(`${method} ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhel`)
+    return client
+  })
+
+const openChunks = Effect.map(Stored, ({ state }) => state.intents.size)
+
+/** Until as many bodies are being received. */
+const receiving = (count: number) =>
+  Effect.gen(function* () {
+    while ((yield* openChunks) < count) yield* Effect.sleep("2 millis")
+  })
+
+describe("a registry that receives as many bodies as it may", () => {
+  it.live("lets a chunk wait for its place, and takes it then", () =>
+    Effect.gen(function* () {
+      const first = yield* stuck(yield* begin("a"))
+      yield* receiving(1)
+      const second = yield* stuck(yield* begin("b"))
+      yield* second.send("lo")
+      // The whole of it is here, and nothing of it was read.
+      const third = yield* ask("/v2/")
+      assert.deepStrictEqual([third.status, yield* openChunks], [200, 1])
+      yield* first.send("lo")
+      assert.match(yield* first.until(/\r\n\r\n/), /^HTTP\/1.1 202 /)
+      assert.match(yield* second.until(/\r\n\r\n/), /^HTTP\/1.1 202 /)
+    }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
+  )
+
+  it.live("and has as many waiting puts off who would begin another upload, and nobody else", () =>
+    Effect.gen(function* () {
+      const one = yield* begin("a")
+      const two = yield* begin("b")
+      const three = yield* begin("c")
+      const first = yield* stuck(one)
+      yield* receiving(1)
+      yield* stuck(two)
+      yield* Effect.gen(function* () {
+        for (const query of ["", `?digest=${digestOf("hello")}`, `?mount=${digestOf("nothing")}`]) {
+          const answer = yield* ask(`/v2/d/blobs/uploads/${query}`, {
+            method: "POST",
+            body: query === "" ? "" : "hello"
+          })
+          if (answer.status === 202 || answer.status === 201) return yield* Effect.fail("not crowded yet")
+          assert.deepStrictEqual([answer.status, ...codesOf(answer)], [429, "TOOMANYREQUESTS"])
+          assert.match(answer.headers.get("retry-after") ?? "", /^\d+$/)
+        }
+      }).pipe(Effect.retry({ times: 500, while: (error) => error === "not crowded yet" }))
+      // Sessions that have begun go on: their status, their end, and their chunks, which wait.
+      assert.strictEqual((yield* ask(three)).status, 204)
+      assert.strictEqual((yield* ask(withDigest(three, digestOf("")), { method: "PUT" })).status, 201)
+      yield* first.send("lo")
+      assert.match(yield* first.until(/\r\n\r\n/), /^HTTP\/1.1 202 /)
+    }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
+  )
+
+  it.live("gives the place of a client that is gone to the next", () =>
+    Effect.gen(function* () {
+      const first = yield* stuck(yield* begin("a"))
+      yield* receiving(1)
+      first.socket.destroy()
+      assert.strictEqual((yield* ask(yield* begin("b"), { method: "PATCH", body: "hello" })).status, 202)
+    }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
+  )
+
+  it.effect("never receives more, and is crowded when as many wait", () =>
+    Effect.gen(function* () {
+      const bodies = yield* Bodies.make(2)
+      let inside = 0
+      let most = 0
+      const gate = yield* Deferred.make<void>()
+      const one = bodies.receive(
+        Effect.suspend(() => {
+          inside += 1
+          most = Math.max(most, inside)
+          return Effect.ensuring(
+            Deferred.await(gate),
+            Effect.sync(() => {
+              inside -= 1
+            })
+          )
+        })
+      )
+      const fibers: Array<Fiber.Fiber<void>> = []
+      for (let count = 1; count <= 4; count++) {
+        assert.isFalse(bodies.isCrowded())
+        fibers.push(yield* Effect.forkChild(one, { startImmediately: true }))
+      }
+      assert.isTrue(bodies.isCrowded())
+      assert.strictEqual(yield* bodies.settle(Effect.succeed("its own place")), "its own place")
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.awaitAll(fibers)
+      assert.deepStrictEqual([inside, most, bodies.isCrowded()], [0, 2, false])
+    })
+  )
+})
+
+describe("a body that stands still", () => {
+  const impatient = { idleTimeout: Duration.millis(400) }
+
+  it.live.each(["PATCH", "PUT", "POST"])("is given up, and a %s has changed nothing", (method) =>
+    Effect.gen(function* () {
+      const location = yield* begin("a")
+      const digest = digestOf("hello")
+      const path = {
+        PATCH: location,
+        PUT: withDigest(location, digest),
+        POST: `/v2/a/blobs/uploads/?digest=${digest}`
+      }[method]
+      const client = yield* stuck(path ?? "", method)
+      const answer = yield* client.closed
+      assert.match(answer, /^HTTP\/1.1 408 /)
+      assert.match(answer, /BLOB_UPLOAD_INVALID/)
+      const { bucket, state } = yield* Stored
+      assert.deepStrictEqual([state.chunks.size, state.blobs.size, bucket.objects.size], [0, 0, 0])
+      assert.strictEqual((yield* ask(location)).headers.get("range"), "0-0")
+      assert.strictEqual((yield* ask(location, { method: "PATCH", body: "hello" })).status, 202)
+    }).pipe(Effect.scoped, Effect.provide(registry(impatient)))
+  )
+
+  it.live("is not one that is slow, however long it takes in all", () =>
+    Effect.gen(function* () {
+      const location = yield* begin("a")
+      const client = yield* line()
+      yield* client.send(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n`)
+      for (let at = 0; at < 30; at++) {
+        yield* client.send("x")
+        yield* Effect.sleep("50 millis")
+      }
+      assert.match(yield* client.until(/\r\n\r\n/), /^HTTP\/1.1 202 /)
+    }).pipe(Effect.scoped, Effect.provide(registry({ idleTimeout: Duration.seconds(1) })))
+  )
+
+  it.live("is not one that the store is slow to take", () => {
+    // Reads a chunk, and is busy for longer than a body may stand still.
+    const slow = Layer.mock(Uploads)({
+      append: (repository, id, body) =>
+        Effect.as(
+          Stream.runForEach(body, () => Effect.sleep("1 second")),
+          { repository, id, receivedBytes: 5 }
+        )
+    })
+    const backing = Layer.merge(slow, Layer.mock(Repositories)({}))
+    return Effect.gen(function* () {
+      const patched = yield* ask("/v2/a/blobs/uploads/x?_o=0", { method: "PATCH", body: "hello" })
+      assert.strictEqual(patched.status, 202)
+    }).pipe(Effect.provide(Layer.provide(site(impatient), backing)))
+  })
+})
+
+describe("a body", () => {
+  it.live("whose client waits to be asked for it is asked for when it is wanted", () =>
+    Effect.gen(function* () {
+      const location = yield* begin("a")
+      const client = yield* line()
+      const head = "HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+      yield* client.send(`PATCH ${location} ${head}`)
+      assert.strictEqual(yield* client.until(/\r\n\r\n/), "HTTP/1.1 100 Continue\r\n\r\n")
+      yield* client.send("hello")
+      assert.match(yield* client.until(/HTTP\/1.1 202 .*\r\n\r\n/s), /range: 0-4/i)
+      const other = yield* line()
+      yield* other.send(`PATCH ${location} ${head}`)
+      // It begins where the session does not end any more, which is known without it.
+      assert.match(yield* other.closed, /^HTTP\/1.1 416 /)
+    }).pipe(Effect.scoped, Effect.provide(registry()))
+  )
+
+  it.live("of many bytes for which there is no use is not read to its end", () =>
+    Effect.gen(function* () {
+      const client = yield* line()
+      yield* client.send(
+        `PATCH /v2/a/blobs/uploads/x?_o=0 HTTP/1.1\r\nHost: x\r\nContent-Length: ${2 ** 40}\r\n\r\nhello`
+      )
+      const answer = yield* client.closed
+      assert.match(answer, /^HTTP\/1.1 404 /)
+      assert.match(answer, /connection: close/i)
+    }).pipe(Effect.scoped, Effect.provide(registry()))
+  )
+
+  it.live.each([
+    ["of two lengths", "Content-Length: 5\r\nContent-Length: 6"],
+    ["of a length and in chunks", "Content-Length: 5\r\nTransfer-Encoding: chunked"],
+    ["of a length that is no number", "Content-Length: five"],
+    ["of a negative length", "Content-Length: -5"]
+  ])("%s is no request", ([, headers]) =>
+    Effect.gen(function* () {
+      const location = yield* begin("a")
+      const client = yield* line()
+      yield* client.send(`PATCH ${location} HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\nhello`)
+      assert.match(yield* client.closed, /^HTTP\/1.1 400 /)
+      assert.strictEqual((yield* Stored).state.chunks.size, 0)
+    }).pipe(Effect.scoped, Effect.provide(registry()))
+  )
+
+  it.live("is read no faster than it is stored", () => {
+    const gate = Deferred.makeUnsafe<void>()
+    const closed = Layer.effect(
+      Uploads,
+      Effect.map(Uploads, (uploads) =>
+        Uploads.of({
+          ...uploads,
+          append: (repository, id, body, options) =>
+            uploads.append(
+              repository,
+              id,
+              Stream.tap(body, () => Deferred.await(gate)),
+              options
+            )
+        })
+      )
+    )
+    return Effect.gen(function* () {
+      const size = 64 * 1024 * 1024
+      const client = yield* line()
+      yield* client.send(`PATCH ${yield* begin("a")} HTTP/1.1\r\nHost: x\r\nContent-Length: ${size}\r\n\r\n`)
+      let sent = 0
+      const block = Buffer.alloc(1024 * 1024)
+      const sending = Effect.gen(function* () {
+        while (sent < size) {
+          yield* client.send(block)
+          sent += block.length
+        }
+      })
+      // As much as sockets hold, and then no more.
+      const early = yield* Effect.timeoutOption(sending, "300 millis")
+      assert.strictEqual(early._tag, "None")
+      assert.isBelow(sent, size / 2)
+    }).pipe(Effect.scoped, Effect.provide(site().pipe(Layer.provide(closed), Layer.provideMerge(services()))))
+  })
+})

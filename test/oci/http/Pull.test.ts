@@ -1,0 +1,202 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
+import { StorageError } from "../../../src/domain/StorageError.ts"
+import { Repositories } from "../../../src/oci/Repositories.ts"
+import { holdOf } from "../../../src/oci/Repository.ts"
+import { Uploads } from "../../../src/oci/Uploads.ts"
+import { ask, codesOf, line, site } from "../../fixtures/oci/Site.ts"
+import { digestOf, image, pushBlob, putManifest, registry, Stored } from "../../fixtures/oci/Stored.ts"
+
+const content = "0123456789"
+const digest = digestOf(content)
+const tag = `"${digest}"`
+const path = `/v2/a/blobs/${digest}`
+const pushed = pushBlob("a", content)
+
+describe("a blob that is there", () => {
+  it.live("is answered to GET and HEAD with the same headers, to HEAD without a body", () =>
+    Effect.gen(function* () {
+      yield* pushed
+      const got = yield* ask(path)
+      const head = yield* ask(path, { method: "HEAD" })
+      assert.deepStrictEqual([got.body.toString(), head.body.toString()], [content, ""])
+      const told = [
+        ["content-length", "10"],
+        ["content-type", "application/octet-stream"],
+        ["docker-content-digest", digest],
+        ["docker-distribution-api-version", "registry/2.0"],
+        ["etag", tag],
+        ["accept-ranges", "bytes"]
+      ] as const
+      for (const [name, value] of told) {
+        assert.deepStrictEqual([got.headers.get(name), head.headers.get(name)], [value, value])
+      }
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.live.each([
+    ["the first bytes", { range: "bytes=0-3" }, 206, "0123", "bytes 0-3/10"],
+    ["bytes to the end", { range: "bytes=7-" }, 206, "789", "bytes 7-9/10"],
+    ["the last bytes", { range: "bytes=-2" }, 206, "89", "bytes 8-9/10"],
+    ["more than there are", { range: "bytes=8-99" }, 206, "89", "bytes 8-9/10"],
+    ["several ranges", { range: "bytes=0-1,4-5" }, 200, content, null],
+    ["another unit", { range: "lines=0-1" }, 200, content, null],
+    ["a range of what it has parts of", { range: "bytes=0-3", "if-range": tag }, 206, "0123", "bytes 0-3/10"],
+    ["a range of something else", { range: "bytes=0-3", "if-range": '"x"' }, 200, content, null],
+    [
+      "a range since a date",
+      { range: "bytes=0-3", "if-range": "Sat, 01 Jan 2022 00:00:00 GMT" },
+      200,
+      content,
+      null
+    ],
+    ["nothing that it has", { "if-none-match": tag }, 304, "", null],
+    ["nothing that it has, without quotes", { "if-none-match": digest }, 304, "", null],
+    ["nothing of several", { "if-none-match": `"x", W/${tag}` }, 304, "", null],
+    ["nothing at all", { "if-none-match": "*" }, 304, "", null],
+    ["anything else", { "if-none-match": '"x"' }, 200, content, null],
+    ["this one", { "if-match": tag }, 200, content, null],
+    ["whatever is there", { "if-match": "*" }, 200, content, null]
+  ] as const)("gives a client that wants %s just that", ([, headers, status, body, range]) =>
+    Effect.gen(function* () {
+      yield* pushed
+      const got = yield* ask(path, { headers })
+      assert.deepStrictEqual([got.status, got.body.toString()], [status, body])
+      assert.strictEqual(got.headers.get("content-range"), range)
+      assert.strictEqual(got.headers.get("etag"), tag)
+      assert.strictEqual(got.headers.get("content-length"), status === 304 ? null : String(body.length))
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.live.each([
+    ["a range behind its end", { range: "bytes=10-" }, 416],
+    ["a range that ends before it begins", { range: "bytes=5-0" }, 416],
+    ["something else", { "if-match": '"x"' }, 412]
+  ] as const)("is not given to a client that wants %s", ([, headers, status]) =>
+    Effect.gen(function* () {
+      yield* pushed
+      const refused = yield* ask(path, { headers })
+      assert.strictEqual(refused.status, status)
+      assert.isNotEmpty(codesOf(refused))
+      assert.strictEqual(refused.headers.get("content-range"), status === 416 ? "bytes */10" : null)
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.live("is held for a client that is told so, and for none that reads it", () =>
+    Effect.gen(function* () {
+      yield* putManifest("a", "v1", yield* image("a", content))
+      const { state } = yield* Stored
+      state.pins.clear()
+      assert.strictEqual((yield* ask(path)).status, 200)
+      assert.strictEqual(state.pins.size, 0)
+      assert.strictEqual((yield* ask(path, { method: "HEAD" })).status, 200)
+      assert.deepStrictEqual([...state.pins.keys()], [holdOf("a", digest)])
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.live("and is deleted is not there any more, and another repository keeps it", () =>
+    Effect.gen(function* () {
+      yield* pushed
+      yield* pushBlob("b", content)
+      assert.strictEqual((yield* ask(path, { method: "DELETE" })).status, 202)
+      for (const method of ["GET", "HEAD", "DELETE"]) {
+        assert.strictEqual((yield* ask(path, { method })).status, 404)
+      }
+      assert.strictEqual((yield* ask(`/v2/b/blobs/${digest}`)).body.toString(), content)
+    }).pipe(Effect.provide(registry()))
+  )
+})
+
+it.live("a blob that is not there is 404 BLOB_UNKNOWN, and HEAD has no body", () =>
+  Effect.gen(function* () {
+    const got = yield* ask(path)
+    assert.deepStrictEqual([got.status, ...codesOf(got)], [404, "BLOB_UNKNOWN"])
+    const head = yield* ask(path, { method: "HEAD" })
+    assert.deepStrictEqual([head.status, head.body.length], [404, 0])
+    const raw = yield* line()
+    yield* raw.send(`HEAD ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+    assert.isTrue((yield* raw.closed).endsWith("\r\n\r\n"))
+  }).pipe(Effect.provide(registry()))
+)
+
+const chunk = new Uint8Array(64 * 1024)
+
+/** A repository whose blob is what `read` streams, and said to be of `sizeBytes`. */
+const reading = (sizeBytes: number, read: Stream.Stream<Uint8Array, StorageError>) =>
+  Layer.merge(
+    Layer.mock(Uploads)({}),
+    Layer.mock(Repositories)({
+      peek: () => Effect.succeed(Option.some({ digest, sizeBytes, read: () => read }))
+    })
+  )
+
+const unreachable = new StorageError({
+  operation: "get",
+  subject: "blobs/secret-key",
+  reason: "Unavailable",
+  detail: "connect ECONNREFUSED 10.0.0.1"
+})
+
+describe("a blob that is being sent", () => {
+  it.live("by a store that cannot be reached is 503, and says nothing of the store", () =>
+    Effect.gen(function* () {
+      const got = yield* ask(path)
+      assert.deepStrictEqual([got.status, ...codesOf(got)], [503, "UNAVAILABLE"])
+      assert.isNotNull(got.headers.get("retry-after"))
+      assert.notMatch(got.body.toString(), /secret|10\.0/)
+    }).pipe(Effect.provide(Layer.provide(site(), reading(10, Stream.fail(unreachable)))))
+  )
+
+  it.live("by a store that fails midway ends before its length", () => {
+    const arrived = Deferred.makeUnsafe<void>()
+    const failing = Stream.unwrap(Effect.as(Deferred.await(arrived), Stream.fail(unreachable)))
+    return Effect.gen(function* () {
+      const client = yield* line()
+      yield* client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+      yield* client.until(/abc/)
+      yield* Deferred.succeed(arrived, undefined)
+      const got = yield* client.closed
+      assert.match(got, /^HTTP\/1.1 200 OK\r\n/)
+      assert.match(got, /content-length: 10\r\n/)
+      assert.isTrue(got.endsWith("\r\n\r\nabc"))
+    }).pipe(
+      Effect.provide(
+        Layer.provide(site(), reading(10, Stream.concat(Stream.make(Buffer.from("abc")), failing)))
+      )
+    )
+  })
+
+  it.live("to a client that reads nothing is read no further, and let go when it stays so", () => {
+    let sent = 0
+    const ended = Deferred.makeUnsafe<void>()
+    const endless = Stream.forever(Stream.make(chunk)).pipe(
+      Stream.map((bytes) => {
+        sent += 1
+        return bytes
+      }),
+      Stream.ensuring(Deferred.succeed(ended, undefined))
+    )
+    return Effect.gen(function* () {
+      const client = yield* line()
+      client.socket.pause()
+      yield* client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+      yield* Deferred.await(ended)
+      // What sockets buffer, and not what there is.
+      assert.isBelow(sent * chunk.length, 64 * 1024 * 1024)
+    }).pipe(
+      Effect.provide(Layer.provide(site({ idleTimeout: Duration.millis(200) }), reading(2 ** 40, endless)))
+    )
+  })
+
+  it.live("to a client that goes away lets go of the store", () => {
+    const ended = Deferred.makeUnsafe<void>()
+    const endless = Stream.ensuring(Stream.forever(Stream.make(chunk)), Deferred.succeed(ended, undefined))
+    return Effect.gen(function* () {
+      const client = yield* line()
+      yield* client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+      yield* client.until(/200 OK/)
+      client.socket.destroy()
+      yield* Deferred.await(ended)
+    }).pipe(Effect.provide(Layer.provide(site(), reading(2 ** 40, endless))))
+  })
+})

@@ -1,0 +1,348 @@
+/** Pushes that take longer than any lease or grace, and those that stand still. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
+import {
+  body,
+  bytesOf,
+  cleansUp,
+  close,
+  counted,
+  digestOf,
+  hoursPass,
+  memory,
+  objects,
+  open,
+  pulled,
+  pushed,
+  refusal,
+  repository,
+  rows,
+  Stage,
+  type StageOptions,
+  stage,
+  status,
+  untouched,
+  verdict
+} from "../../fixtures/oci/UploadStage.ts"
+import { settle } from "../../fixtures/World.ts"
+
+const play = <A, E>(test: Effect.Effect<A, E, Stage>, options: StageOptions = {}) =>
+  test.pipe(Effect.provide(Layer.merge(stage(memory, options), counted())), Effect.scoped)
+
+/** `content`, a byte every `pause`. */
+const slowly = (content: string, pause: Duration.Input) =>
+  Stream.fromIterable(content).pipe(
+    Stream.rechunk(1),
+    Stream.mapEffect((letter) => Effect.as(Effect.sleep(pause), bytesOf(letter)))
+  )
+
+/** Runs `effect` for as many hours as it takes, with a sweep at the end of each. */
+const forHours = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>, most = 200) {
+  const fiber = yield* Effect.forkChild(effect)
+  yield* settle
+  let hours = 0
+  while (fiber.pollUnsafe() === undefined && hours++ < most) yield* hoursPass(1)
+  return { hours, answer: yield* Fiber.join(fiber) }
+})
+
+const two = "hello world, slowly, for days and days"
+
+describe("a chunk that comes for days", () => {
+  const sends = Effect.gen(function* () {
+    const { replicas } = yield* Stage
+    const session = yield* pushed("one ")
+    const append = replicas[0].append(repository, session.id, slowly(two, "55 minutes"), { startByte: 4 })
+    return { session, ...(yield* forHours(verdict(append))) }
+  })
+
+  it.effect("is taken, because its session and its announcement are kept alive while bytes come", () =>
+    play(
+      Effect.gen(function* () {
+        const { answer, hours, session } = yield* sends
+        assert.strictEqual(answer, "ok")
+        assert.isAbove(hours, 30)
+        yield* close(session, `one ${two}`)
+        assert.strictEqual(yield* pulled(`one ${two}`), `one ${two}`)
+        yield* cleansUp(`one ${two}`)
+      }),
+      // The body stands still for less than a third of the lease.
+      { uploads: { uploadLease: Duration.hours(3) } }
+    )
+  )
+
+  it.effect("control: without a note of its activity the session is ended under it, cleanly", () =>
+    play(
+      Effect.gen(function* () {
+        const { scripts } = yield* Stage
+        scripts[0].rule(({ operation }) =>
+          operation === "sessions.touch" ? fails("Unavailable") : undefined
+        )
+        const { answer } = yield* sends
+        assert.strictEqual(answer, "UploadUnknown")
+        scripts[0].rule(() => undefined)
+        yield* cleansUp()
+      }),
+      { uploads: { uploadLease: Duration.hours(3) } }
+    )
+  )
+
+  it.effect("control: without renewals its announcement is reaped, and it must come again", () =>
+    play(
+      Effect.gen(function* () {
+        const { scripts } = yield* Stage
+        scripts[0].rule(({ operation }) => (operation === "blobs.renew" ? fails("Unavailable") : undefined))
+        const { answer, session } = yield* sends
+        assert.strictEqual(answer, "UploadExpired")
+        assert.deepStrictEqual(yield* status(session), session)
+        scripts[0].rule(() => undefined)
+        yield* cleansUp()
+      }),
+      { uploads: { uploadLease: Duration.hours(3) } }
+    )
+  )
+})
+
+describe("a session's activity", () => {
+  it.effect("is noted once a minute at most, however fast bytes come", () =>
+    play(
+      Effect.gen(function* () {
+        const { replicas, scripts } = yield* Stage
+        const session = yield* open()
+        const content = "x".repeat(600)
+        const append = replicas[0].append(repository, session.id, slowly(content, "1 second"), {
+          startByte: 0
+        })
+        const fiber = yield* Effect.forkChild(append)
+        yield* settle
+        for (let n = 0; n < 601; n++) yield* TestClock.adjust("1 second")
+        yield* Fiber.join(fiber)
+        const touches = scripts[0].database.count("sessions.touch")
+        assert.isAtLeast(touches, 9)
+        assert.isAtMost(touches, 10)
+      })
+    )
+  )
+
+  it.effect("is noted while the store is busy with the last bytes", () =>
+    play(
+      Effect.gen(function* () {
+        const { replicas, scripts } = yield* Stage
+        const session = yield* pushed("one ")
+        scripts[0].storage.next("put", hangsBefore(Effect.sleep("30 hours")))
+        const append = replicas[0].append(repository, session.id, body("two"), { startByte: 4 })
+        assert.strictEqual((yield* forHours(verdict(append))).answer, "ok")
+        yield* close(session, "one two")
+        yield* cleansUp("one two")
+      })
+    )
+  )
+
+  it.effect("is noted before a chunk that begins late is read", () =>
+    play(
+      Effect.gen(function* () {
+        const { replicas } = yield* Stage
+        const session = yield* pushed("one ")
+        yield* hoursPass(23)
+        const append = replicas[0].append(repository, session.id, slowly("two", "40 minutes"), {
+          startByte: 4
+        })
+        assert.strictEqual((yield* forHours(verdict(append))).answer, "ok")
+        yield* close(session, "one two")
+        yield* cleansUp("one two")
+      })
+    )
+  )
+
+  it.effect("is not noted while a body stands still, so that a client that went away does not leak", () =>
+    play(
+      Effect.gen(function* () {
+        const { replicas } = yield* Stage
+        const session = yield* pushed("one ")
+        const stuck = [Stream.concat(body("tw"), Stream.never), Stream.never as Stream.Stream<Uint8Array>]
+        const options = { startByte: 4 }
+        const fibers = yield* Effect.forEach(stuck, (still) =>
+          Effect.forkChild(verdict(replicas[0].append(repository, session.id, still, options)))
+        )
+        yield* settle
+        yield* hoursPass(26)
+        assert.strictEqual(yield* refusal(status(session)), "UploadUnknown")
+        assert.deepStrictEqual(yield* objects, [])
+        yield* Effect.forEach(fibers, (fiber) => Fiber.interrupt(fiber))
+        yield* cleansUp()
+      })
+    )
+  )
+
+  it.effect("that is gone ends the request whose body still comes", () =>
+    play(
+      Effect.gen(function* () {
+        const { replicas } = yield* Stage
+        const session = yield* pushed("one ")
+        const endless = slowly("x".repeat(1000), "10 minutes")
+        const append = replicas[0].append(repository, session.id, endless, { startByte: 4 })
+        const fiber = yield* Effect.forkChild(verdict(append))
+        yield* settle
+        yield* hoursPass(1)
+        yield* replicas[1].cancel(repository, session.id)
+        yield* hoursPass(1)
+        assert.isDefined(fiber.pollUnsafe())
+        assert.strictEqual(yield* Fiber.join(fiber), "UploadUnknown")
+        yield* cleansUp()
+      })
+    )
+  )
+})
+
+describe("a closing request that takes days", () => {
+  const finishes = Effect.gen(function* () {
+    const { replicas } = yield* Stage
+    const session = yield* pushed("one ", "two ")
+    const content = `one two ${two}`
+    const finish = replicas[0].finish(repository, session.id, {
+      digest: digestOf(content),
+      body: slowly(two, "55 minutes")
+    })
+    return { content, session, ...(yield* forHours(verdict(finish))) }
+  })
+  const options: StageOptions = {
+    uploads: { uploadLease: Duration.hours(3), finishLease: Duration.hours(3) }
+  }
+
+  it.effect("is answered, because its claim is renewed while bytes come", () =>
+    play(
+      Effect.gen(function* () {
+        const { answer, content, hours } = yield* finishes
+        assert.strictEqual(answer, "ok")
+        assert.isAbove(hours, 30)
+        yield* cleansUp(content)
+      }),
+      options
+    )
+  )
+
+  it.effect("control: without renewals the session is ended under it, cleanly", () =>
+    play(
+      Effect.gen(function* () {
+        const { scripts } = yield* Stage
+        scripts[0].rule(({ operation }) =>
+          operation === "sessions.renewClaim" ? fails("Unavailable") : undefined
+        )
+        const { answer } = yield* finishes
+        assert.strictEqual(answer, "UploadUnknown")
+        scripts[0].rule(() => undefined)
+        yield* cleansUp()
+      }),
+      options
+    )
+  )
+
+  it.effect("loses its claim when its body stands still, and the work is stopped when that is seen", () =>
+    play(
+      Effect.gen(function* () {
+        const { replicas, store } = yield* Stage
+        const session = yield* pushed("one ", "two ")
+        const resumes = yield* Deferred.make<void>()
+        const still = Stream.concat(
+          body("thr"),
+          Stream.concat(
+            Stream.drain(Stream.fromEffect(Deferred.await(resumes))),
+            Stream.concat(slowly("ee", "6 seconds"), untouched)
+          )
+        )
+        const first = yield* Effect.forkChild(
+          verdict(replicas[0].finish(repository, session.id, { digest: digestOf("never"), body: still }))
+        )
+        yield* settle
+        yield* TestClock.adjust("1 minute")
+        const content = "one two "
+        yield* replicas[1].finish(repository, session.id, { digest: digestOf(content) })
+        yield* Deferred.succeed(resumes, undefined)
+        yield* TestClock.adjust("10 seconds")
+        // The body would have died at its end.
+        assert.strictEqual(yield* Fiber.join(first), "UploadUnknown")
+        assert.isAbove((yield* Stream.runCollect(store.list("blobs/"))).flat().length, 0)
+        yield* cleansUp(content)
+      })
+    )
+  )
+})
+
+describe("whoever closes a session that another replica is closing", () => {
+  /** The other one stands still, with its claim, until it is told to go on. */
+  const closing = Effect.gen(function* () {
+    const { replicas, scripts } = yield* Stage
+    const session = yield* pushed("hello")
+    const goesOn = yield* Deferred.make<void>()
+    scripts[0].database.next("sessions.complete", hangsBefore(Deferred.await(goesOn)))
+    const first = yield* Effect.forkChild(
+      verdict(replicas[0].finish(repository, session.id, { digest: digestOf("hello") }))
+    )
+    yield* settle
+    const second = yield* Effect.forkChild(
+      verdict(replicas[1].finish(repository, session.id, { digest: digestOf("hello") }))
+    )
+    yield* settle
+    return { session, first, second, goesOn }
+  })
+
+  it.effect("waits for its answer", () =>
+    play(
+      Effect.gen(function* () {
+        const { first, goesOn, second } = yield* closing
+        yield* TestClock.adjust("20 seconds")
+        assert.isUndefined(second.pollUnsafe())
+        yield* Deferred.succeed(goesOn, undefined)
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], ["ok", "ok"])
+        yield* cleansUp("hello")
+      })
+    )
+  )
+
+  it.effect("is told that it is busy when that takes too long, and may come again", () =>
+    play(
+      Effect.gen(function* () {
+        const { first, goesOn, second, session } = yield* closing
+        yield* TestClock.adjust("30 seconds")
+        assert.strictEqual(yield* Fiber.join(second), "UploadBusy")
+        yield* Deferred.succeed(goesOn, undefined)
+        assert.strictEqual(yield* Fiber.join(first), "ok")
+        yield* close(session, "hello")
+        yield* cleansUp("hello")
+      })
+    )
+  )
+
+  it.effect("takes over within its wait when the other one is dead", () =>
+    play(
+      Effect.gen(function* () {
+        const { scripts } = yield* Stage
+        const { first, second } = yield* closing
+        // Its process is killed: nothing gives the claim back.
+        scripts[0].rule(() => hangsBefore(Effect.never))
+        yield* TestClock.adjust("19 seconds")
+        assert.isUndefined(second.pollUnsafe())
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* Fiber.join(second), "ok")
+        assert.isUndefined(first.pollUnsafe())
+        yield* cleansUp("hello")
+        scripts[0].rule(() => undefined)
+      })
+    )
+  )
+
+  it.effect("gets the session at once when the other one is interrupted, because that gives it back", () =>
+    play(
+      Effect.gen(function* () {
+        const { first, second } = yield* closing
+        yield* Fiber.interrupt(first)
+        assert.strictEqual((yield* rows).sessions.size, 1)
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* Fiber.join(second), "ok")
+        yield* cleansUp("hello")
+      })
+    )
+  )
+})

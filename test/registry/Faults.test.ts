@@ -1,6 +1,0 @@
-import { Layer } from "effect"
-import * as MemoryStorage from "../../src/storage/Memory.ts"
-import * as Databases from "../support/Databases.ts"
-import { allFaults, faultTable } from "./faults.ts"
-
-faultTable("memory", Layer.merge(Databases.memory, MemoryStorage.layer), allFaults)

@@ -1,4 +1,0 @@
-import { allFaults, faultTable } from "./faults.ts"
-import { memory } from "./stage.ts"
-
-faultTable("memory", memory, { faults: allFaults })

@@ -1,4 +1,0 @@
-import { uploadsContract } from "./contract.ts"
-import { memory } from "./stage.ts"
-
-uploadsContract("memory", memory)

@@ -1,0 +1,54 @@
+/** Sweeps again and again in one process, as a service does; how long each took, and what it looked at. */
+import { ConfigProvider, Effect, ManagedRuntime } from "effect"
+import * as Live from "../../../src/cli/Services.ts"
+import { load } from "../../../src/config/Config.ts"
+import { keepHeapSmall } from "../../../src/platform/heap.ts"
+import { Sweep } from "../../../src/sweep/Sweep.ts"
+import { compete } from "../harness/Contender.ts"
+import { insist } from "../harness/Question.ts"
+import type { S3Place } from "../harness/Servers.ts"
+
+export interface SweepsTask {
+  readonly databaseUrl: string
+  readonly s3: S3Place
+  readonly sweeps: number
+}
+
+export interface SweepsOutcome {
+  readonly millis: ReadonlyArray<number>
+  /** Blobs, candidates and sightings that were looked at. */
+  readonly seen: ReadonlyArray<number>
+}
+
+keepHeapSmall()
+
+await compete<SweepsTask, SweepsOutcome>(async ({ databaseUrl, s3, sweeps }) => {
+  const environment = {
+    DATABASE_URL: databaseUrl,
+    S3_ENDPOINT: s3.endpoint,
+    S3_REGION: s3.region,
+    S3_BUCKET: s3.bucket,
+    S3_ACCESS_KEY_ID: s3.accessKeyId,
+    S3_SECRET_ACCESS_KEY: s3.secretAccessKey
+  }
+  const configuration = await Effect.runPromise(
+    Effect.provide(load, ConfigProvider.layer(ConfigProvider.fromEnvRecord(environment)))
+  )
+  const runtime = ManagedRuntime.make(Live.layer(configuration))
+  const once = () => runtime.runPromise(Effect.flatMap(Sweep, (sweep) => sweep.once()))
+  return {
+    run: async () => {
+      const millis: Array<number> = []
+      const seen: Array<number> = []
+      for (let n = 0; n < sweeps; n++) {
+        const began = performance.now()
+        const report = await once()
+        millis.push(performance.now() - began)
+        seen.push(report.phases.orphans.seen)
+        insist(report.outcome === "complete", `the sweep was not complete: ${JSON.stringify(report)}`)
+      }
+      return { millis, seen }
+    },
+    close: () => runtime.dispose()
+  }
+})

@@ -1,0 +1,44 @@
+/**
+ * A process that collects without pause until it is killed, with waits of fractions of a second. It prints a line of
+ * JSON for each sweep.
+ */
+import { Duration, Effect, Layer, Logger, Stream } from "effect"
+import { reports } from "../../src/sweep/Collector.ts"
+import { Sweep } from "../../src/sweep/Sweep.ts"
+import * as Servers from "../bench/harness/Servers.ts"
+import { layers } from "./Place.ts"
+
+const servers = Servers.fromEnvironment()
+if (servers === null) throw new Error("REAL_DATABASE_URL and REAL_S3_… say where the servers are")
+
+const settings = {
+  grace: Duration.millis(300),
+  quarantine: Duration.millis(200),
+  uploadGrace: Duration.seconds(5),
+  leftoverEvery: Duration.seconds(1),
+  leftoverGrace: Duration.seconds(1),
+  lease: Duration.seconds(2),
+  backoffBase: Duration.millis(200),
+  backoffCap: Duration.seconds(1),
+  // Nobody is there to retry dead letters by hand.
+  attemptsMax: 1000,
+  // All that is referenced goes within seconds, again and again.
+  breakerPercent: 100
+}
+
+await reports({
+  when: { _tag: "interval", interval: Duration.millis(100) },
+  jitter: Duration.millis(100)
+}).pipe(
+  Stream.runForEach(({ outcome, totals }) =>
+    Effect.sync(() => {
+      process.stdout.write(`${JSON.stringify({ did: "sweep", outcome, deleted: totals.deleted })}\n`)
+    })
+  ),
+  Effect.provide([
+    Sweep.layer(settings).pipe(Layer.provide(layers(servers))),
+    // What it has to say besides is not for whoever reads those lines.
+    Logger.layer([Logger.withConsoleError(Logger.formatJson)])
+  ]),
+  Effect.runPromise
+)
