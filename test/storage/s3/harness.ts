@@ -84,11 +84,6 @@ export const whileTimePasses = Effect.fnUntraced(function* <A, E, R>(effect: Eff
   return yield* Fiber.join(fiber)
 })
 
-export const until = (condition: () => boolean) =>
-  Effect.gen(function* () {
-    while (!condition()) yield* Effect.sleep("2 millis")
-  })
-
 export const keysOf = (storage: Storage["Service"], prefix = "") =>
   Effect.map(Stream.runCollect(storage.list(prefix)), (pages) =>
     pages.flat().map((object): string => object.key)

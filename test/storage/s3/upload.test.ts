@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { until } from "../../fixtures/Until.ts"
 import {
   a,
   partNumber,
@@ -10,7 +11,6 @@ import {
   storeOfUploads,
   storeThat,
   type UploadAnswers,
-  until,
   whileTimePasses
 } from "./harness.ts"
 import { errorXml, refuse, reply, silence } from "./stub.ts"
@@ -147,7 +147,9 @@ describe("put in parts", () => {
     Effect.gen(function* () {
       const { asked, storage } = yield* uploads({ part: silence })
       const fiber = yield* Effect.forkChild(storage.put(a, body, size))
-      yield* until(() => asked.some((request) => request.method === "PUT" && request.isComplete))
+      yield* until("a PUT is complete", () =>
+        asked.some((request) => request.method === "PUT" && request.isComplete)
+      )
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(asked.at(-1)?.method, "DELETE")
     })
