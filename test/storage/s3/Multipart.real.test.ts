@@ -6,9 +6,9 @@ import { Deferred, Effect, Fiber, Option, Result, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { StorageError } from "../../../src/domain/StorageError.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
+import { dialect, onRealS3, ownBucket } from "../../fixtures/s3/RealServer.ts"
+import { bytesOf, keysOf } from "../../fixtures/s3/StubStore.ts"
 import { until } from "../../fixtures/Until.ts"
-import { bytesOf, keysOf } from "./harness.ts"
-import { dialect, onRealS3, ownBucket } from "./real.ts"
 
 const MiB = 1024 * 1024
 
