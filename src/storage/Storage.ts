@@ -11,6 +11,9 @@
 import { Context, type Effect, type Option, type Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
+import type { DeleteFailure } from "./DeleteFailure.ts"
+
+export type { DeleteFailure, DeleteFailureReason } from "./DeleteFailure.ts"
 
 /** What a listing or a HEAD says of an object. */
 export interface StoredObject {
@@ -27,13 +30,6 @@ export interface DeleteOutcome {
   readonly failed: ReadonlyArray<DeleteFailure>
   /** How often the store asked to slow down before it answered; default never. */
   readonly throttled?: number | undefined
-}
-
-export interface DeleteFailure {
-  readonly key: ObjectKey
-  /** The store's error code, e.g. `AccessDenied`. */
-  readonly code: string
-  readonly detail: string
 }
 
 /** Bytes `start` to `end` of an object, both inclusive, as in RFC 9110 §14.1.2; without `end`, to its last byte. */

@@ -193,6 +193,6 @@ if (Databases.hasReal) {
   })
 } else {
   describe("The audit on PostgreSQL and S3", () => {
-    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; scripts/servers.mjs starts both", () => undefined)
+    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; npm run test:real starts both", () => undefined)
   })
 }

@@ -110,8 +110,10 @@ describe("a store with a script", () => {
         script.refused.set(a, "AccessDenied")
         assert.deepStrictEqual(yield* storage.delete([a, b]), {
           deleted: [b],
-          failed: [{ key: a, code: "AccessDenied", detail: "scripted fault" }]
+          failed: [{ key: a, reason: "denied", code: "AccessDenied", detail: "scripted fault" }]
         })
+        script.refused.set(a, "SlowDown")
+        assert.deepInclude((yield* storage.delete([a])).failed[0], { reason: "throttled", code: "SlowDown" })
         script.refused.delete(a)
         assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
       })

@@ -6,8 +6,8 @@
  * ends with its pin.
  */
 import { Clock, Duration, Effect, Option, Stream } from "effect"
-import { attemptsMax } from "../../blobs/WriterContext.ts"
 import { DigestMismatch, DigestUnsupported, UploadExpired } from "../../blobs/errors.ts"
+import { attemptsMax } from "../../blobs/WriterContext.ts"
 import type { Manifest, ManifestReference, PutManifest } from "../../database/Database.ts"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import { algorithmOf, type Digest } from "../../domain/Digest.ts"

@@ -1,6 +1,7 @@
 /** The one place where an error of the file system becomes a `StorageError`. */
 import type { StorageFailure } from "../../domain/StorageError.ts"
 import { StorageError } from "../../domain/StorageError.ts"
+import { type DeleteFailureReason, fromFailure } from "../DeleteFailure.ts"
 
 const reasons: Record<string, StorageFailure> = {
   EACCES: "AccessDenied",
@@ -49,3 +50,10 @@ export const fromFileSystem = (
     detail: cause instanceof Error ? cause.message : String(cause),
     cause
   })
+
+/** Errors that a single file may have for ever, on a disk that works: see `isStoreTrouble`. */
+const ofOneFile = new Set(["EBUSY", "EIO"])
+
+/** Returns why one file could not be removed. */
+export const keyReason = (code: string): DeleteFailureReason =>
+  ofOneFile.has(code) ? "internal" : fromFailure(reasons[code] ?? "Unknown")

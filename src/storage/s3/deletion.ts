@@ -6,12 +6,13 @@
  */
 import { Effect, Ref, Result } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { StorageError } from "../../domain/StorageError.ts"
+import type { StorageError, StorageFailure } from "../../domain/StorageError.ts"
+import { fromFailure } from "../DeleteFailure.ts"
 import { checkBatch } from "../refusals.ts"
 import type { DeleteFailure, DeleteOutcome } from "../Storage.ts"
 import type { BatchAnswer, Bucket, Target } from "./Bucket.ts"
 import { type Dialect, type DialectRef, learn } from "./dialect.ts"
-import { RequestFailed } from "./failure.ts"
+import { keyReason, RequestFailed } from "./failure.ts"
 
 /** Single deletes on their way at once. */
 const singlesAtOnce = 16
@@ -156,7 +157,7 @@ const deleteAlone = Effect.fnUntraced(function* (
               return Effect.succeed(readSingle(target, error))
             })
           )
-      : Effect.succeed([{ key: target.key, code: gaveUp.reason, detail: `not tried: ${gaveUp.detail}` }])
+      : Effect.succeed([failedAs(target.key, gaveUp.reason, `not tried: ${gaveUp.detail}`)])
   const failures = yield* Effect.forEach(targets, (target) => Effect.suspend(() => deleteOne(target)), {
     concurrency: singlesAtOnce
   })
@@ -189,10 +190,13 @@ const readBatch = (
     const name = nameOf(key, versionId)
     const error = errors.get(name)
     if (error === undefined && (confirmed.has(name) || (isUnsaid && versionId === undefined))) return []
-    if (error === undefined)
-      return [{ key, code: "Unconfirmed", detail: "the store's answer is silent about this key" }]
+    if (error === undefined) {
+      const detail = "the store's answer is silent about this key"
+      return [{ key, reason: "unconfirmed", code: "Unconfirmed", detail }]
+    }
     if (isAbsent(error.Code)) return []
-    return [{ key, code: error.Code ?? "Unknown", detail: error.Message ?? "the store gave no reason" }]
+    const { Code: code = "Unknown", Message: detail = "the store gave no reason" } = error
+    return [{ key, reason: keyReason(code, detail), code, detail }]
   })
 }
 
@@ -215,6 +219,16 @@ const readRefusal = (error: StorageError): "unsupported" | "wants md5" | "unread
 
 /** The failure of what was deleted alone; none when it did not exist. */
 const readSingle = ({ key }: Target, error: StorageError): ReadonlyArray<DeleteFailure> => {
-  const code = error.cause instanceof RequestFailed ? error.cause.code : error.reason
-  return isAbsent(code) || code === "NotFound" ? [] : [{ key, code, detail: error.detail }]
+  if (!(error.cause instanceof RequestFailed)) return [failedAs(key, error.reason, error.detail)]
+  const { code, status } = error.cause
+  if (isAbsent(code) || code === "NotFound") return []
+  return [{ key, reason: keyReason(code, error.detail, status), code, detail: error.detail }]
 }
+
+/** The failure of a key without an answer of the store's; its code is our own word for it. */
+export const failedAs = (key: ObjectKey, failure: StorageFailure, detail: string): DeleteFailure => ({
+  key,
+  reason: fromFailure(failure),
+  code: failure,
+  detail
+})

@@ -5,6 +5,7 @@
  * a session token in it, and whoever logs a cause would log that.
  */
 import { StorageError, type StorageFailure } from "../../domain/StorageError.ts"
+import { type DeleteFailureReason, fromFailure } from "../DeleteFailure.ts"
 
 /** What is kept of the client's error: the store's code (or the socket's), the HTTP status if there was an answer. */
 export class RequestFailed extends Error {
@@ -66,6 +67,48 @@ export const fromClient = (
     cause: failed
   })
 }
+
+/** Codes of a single key's failure, which has no HTTP status when a batch reports it. */
+const keyReasons: Record<string, DeleteFailureReason> = {
+  ServiceUnavailable: "unavailable",
+  // A single key's 500 may be permanent: see `isStoreTrouble`.
+  InternalError: "internal",
+  AccessDenied: "denied",
+  AccountProblem: "denied",
+  AllAccessDisabled: "denied",
+  InvalidAccessKeyId: "denied",
+  SignatureDoesNotMatch: "denied",
+  NoSuchBucket: "missing",
+  InvalidArgument: "rejected",
+  InvalidRequest: "rejected",
+  KeyTooLongError: "rejected",
+  MalformedXML: "rejected",
+  MethodNotAllowed: "rejected",
+  NotImplemented: "rejected",
+  OperationAborted: "rejected",
+  PreconditionFailed: "rejected"
+}
+
+/** Returns why one key of a delete failed. `status` is that of its own request; a batch has none for a key. */
+export const keyReason = (code: string, detail: string, status?: number): DeleteFailureReason => {
+  if (isLocked(code, detail)) return "locked"
+  const known = keyReasons[code]
+  if (known !== undefined) return known
+  const failure = reasons[code]
+  if (failure !== undefined) return fromFailure(failure)
+  return status === 500 ? "internal" : fromFailure(byStatus(status))
+}
+
+/**
+ * Whether an object lock is the reason. No store has a code for it; the texts are AWS's "Access Denied because object
+ * protected by object lock", Ceph's "forbidden by object lock" (both AccessDenied) and MinIO's "Object is WORM
+ * protected and cannot be overwritten" (InvalidRequest). A missing permission names its action, which may have
+ * "Retention" or "LegalHold" in it.
+ */
+const isLocked = (code: string, detail: string): boolean =>
+  (code === "AccessDenied" || code === "InvalidRequest") &&
+  /object[ -]lock|\bworm\b|\bretention\b|\blegal hold\b/i.test(detail) &&
+  !/not authorized to perform/i.test(detail)
 
 /** The store did not answer in time. */
 export const timedOut = (operation: StorageError["operation"], subject: string, what: string): StorageError =>

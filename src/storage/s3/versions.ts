@@ -10,7 +10,7 @@ import type { StorageError } from "../../domain/StorageError.ts"
 import { checkBatch } from "../refusals.ts"
 import { type DeleteFailure, deleteBatchMax } from "../Storage.ts"
 import type { Bucket, Marker, NamedVersion, Target, VersionListing } from "./Bucket.ts"
-import { deleteTargets, outcome } from "./deletion.ts"
+import { deleteTargets, failedAs, outcome } from "./deletion.ts"
 import type { DialectRef } from "./dialect.ts"
 import { misbehaved } from "./failure.ts"
 import { possibleKeys } from "./names.ts"
@@ -64,7 +64,7 @@ const listedOrFailed = (
   Effect.map(versionsOf(bucket, key), Result.succeed).pipe(
     Effect.catchIf(
       ({ reason }) => reason === "Rejected" || reason === "Unknown",
-      ({ detail, reason }) => Effect.succeed(Result.fail({ key, code: reason, detail }))
+      ({ detail, reason }) => Effect.succeed(Result.fail(failedAs(key, reason, detail)))
     )
   )
 

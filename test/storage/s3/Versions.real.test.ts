@@ -147,6 +147,8 @@ onRealS3("Versions", (name) => {
             failed.map(({ code, key }) => [key, code]),
             [[a, "AccessDenied"]]
           )
+          // Some servers answer a batch without a text, and then a lock is a refusal like another.
+          assert.include(["locked", "denied"], failed[0]?.reason)
           assert.deepStrictEqual(yield* bucket.held, ["a", "a (marker)"])
           assert.isTrue(Option.isNone(yield* storage.head(a)))
 

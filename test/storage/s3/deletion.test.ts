@@ -27,11 +27,11 @@ describe("delete", () => {
       const { deleted, failed } = yield* storage.delete(keys)
       assert.deepStrictEqual<ReadonlyArray<string>>(deleted, ["gone", "never there", "a & b"])
       assert.deepStrictEqual<unknown>(
-        failed.map(({ code, key }) => [key, code]),
+        failed.map(({ code, key, reason }) => [key, code, reason]),
         [
-          ["denied", "AccessDenied"],
-          ["slow", "SlowDown"],
-          ["silent", "Unconfirmed"]
+          ["denied", "AccessDenied", "denied"],
+          ["slow", "SlowDown", "throttled"],
+          ["silent", "Unconfirmed", "unconfirmed"]
         ]
       )
       assert.strictEqual(asked.length, 1)
@@ -216,6 +216,7 @@ describe("delete", () => {
       assert.strictEqual(deleted.length, 0)
       assert.strictEqual(failed.length, 1000)
       assert.isTrue(failed.every(({ code }) => code === "SlowDown" || code === "Throttled"))
+      assert.isTrue(failed.every(({ reason }) => reason === "throttled"))
       assert.isBelow(asked.length, 50)
     }).pipe(Effect.provide(Logger.layer([])))
   )

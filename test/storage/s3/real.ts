@@ -1,5 +1,5 @@
 /**
- * A real S3 server for tests, named by `REAL_S3_*` in the environment (`scripts/servers.mjs` sets it), and what it is
+ * A real S3 server for tests, named by `REAL_S3_*` in the environment (tools/servers sets it), and what it is
  * known to do differently. Without it the tests are skipped, and say so.
  */
 import { randomUUID } from "node:crypto"

@@ -31,6 +31,8 @@ const list = ({ page = 1000, versions }: Bucket, params: URLSearchParams): strin
   return versionsXml(shown, last === undefined || from + page >= all.length ? undefined : last)
 }
 
+const lockText = "Access Denied because object protected by object lock."
+
 /** DeleteObjects with versions; a version that is not there is deleted too. */
 const remove = ({ versions }: Bucket, body: string): string => {
   const answers = [...body.matchAll(/<Object>(.*?)<\/Object>/g)].map(([, object = ""]) => {
@@ -39,7 +41,7 @@ const remove = ({ versions }: Bucket, body: string): string => {
     const named = `<Key>${key}</Key><VersionId>${id}</VersionId>`
     const at = versions.findIndex((version) => version.key === key && version.id === id)
     if (versions[at]?.isLocked)
-      return `<Error>${named}<Code>AccessDenied</Code><Message>locked</Message></Error>`
+      return `<Error>${named}<Code>AccessDenied</Code><Message>${lockText}</Message></Error>`
     if (at >= 0) versions.splice(at, 1)
     return `<Deleted>${named}</Deleted>`
   })
@@ -131,7 +133,7 @@ describe("a delete of all versions", () => {
       })
       const { deleted, failed } = yield* storage.delete([a, b, c])
       assert.deepStrictEqual(deleted, [a, c])
-      assert.deepStrictEqual(failed, [{ key: b, code: "AccessDenied", detail: "locked" }])
+      assert.deepStrictEqual(failed, [{ key: b, reason: "locked", code: "AccessDenied", detail: lockText }])
       // Without its marker, the locked version would be the object again.
       assert.deepStrictEqual(left(), ["b m", "b v2"])
     })
@@ -152,8 +154,8 @@ describe("a delete of all versions", () => {
       const { deleted, failed } = yield* storage.delete([a, b, c])
       assert.deepStrictEqual(deleted, [])
       assert.deepStrictEqual(
-        failed.map(({ code, key }) => [key, code]),
-        [a, b, c].map((key) => [key, "Unconfirmed"])
+        failed.map(({ code, key, reason }) => [key, code, reason]),
+        [a, b, c].map((key) => [key, "Unconfirmed", "unconfirmed"])
       )
     })
   )
@@ -168,8 +170,8 @@ describe("a delete of all versions", () => {
       const { deleted, failed } = yield* storage.delete([a, b, c])
       assert.deepStrictEqual(deleted, [b, c])
       assert.deepStrictEqual(
-        failed.map(({ code, key }) => [key, code]),
-        [[a, "Unknown"]]
+        failed.map(({ code, key, reason }) => [key, code, reason]),
+        [[a, "Unknown", "unknown"]]
       )
       assert.strictEqual(asked.filter(({ method }) => method === "HEAD").length, 2)
     })
