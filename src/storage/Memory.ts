@@ -6,9 +6,9 @@
  */
 import { Clock, Effect, Layer, Option, Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
-import { exactly } from "./body.ts"
-import { compareKeys } from "./keyOrder.ts"
-import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./refusals.ts"
+import { exactly } from "./Body.ts"
+import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./Checks.ts"
+import { compareKeys } from "./KeyOrder.ts"
 import {
   type DeleteFailure,
   type MultipartUpload,

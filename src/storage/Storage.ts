@@ -1,7 +1,7 @@
 /**
  * The object store, as far as the collector and the blob store need one: verbs over keys, and what is to be known of it.
  *
- * Invariants every backend keeps (test/storage/contract.ts holds them to it):
+ * Invariants every backend keeps (test/storage/contract holds them to it):
  * - `list` yields keys in ascending order of their UTF-8 bytes, page by page, never the whole listing at once;
  * - `put` is all or nothing: an object is visible with all its bytes or not at all;
  * - deleting an absent key is success.

@@ -13,7 +13,7 @@ import { Effect, Layer, Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError, type StorageFailure } from "../domain/StorageError.ts"
 import { type DeleteFailure, Storage } from "../storage/Storage.ts"
-import { keyReason } from "../storage/s3/failure.ts"
+import { keyReason } from "../storage/s3/Failure.ts"
 import { type Fault, make, type Script } from "./Faults.ts"
 
 /** A verb by its name; `abort` is `abortMultipart`. */

@@ -10,8 +10,8 @@ import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { audit, firstLook, named } from "../fixtures/audit/Auditing.ts"
 import * as Databases from "../fixtures/Databases.ts"
+import { onRealS3, layer as s3 } from "../fixtures/s3/RealServer.ts"
 import { Tables } from "../fixtures/Tables.ts"
-import { onRealS3, layer as s3 } from "../storage/s3/real.ts"
 
 const services = Layer.mergeAll(Databases.postgres(Databases.real), s3)
 

@@ -1,14 +1,23 @@
-/** Files, beyond the contract: what is in the directory, and when. Paths are in files/paths.test.ts. */
+/** Files, beyond the contract: what is in the directory, and when. Paths are in files/KeyPath.test.ts. */
 import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Files from "../../src/storage/Files.ts"
-import { fromFileSystem, keyReason } from "../../src/storage/files/failure.ts"
+import { fromFileSystem, keyReason } from "../../src/storage/files/Failure.ts"
 import { type DeleteFailureReason, Storage } from "../../src/storage/Storage.ts"
-import { storageContract } from "./contract.ts"
-import { fresh, inTemporary, io, key, keysOf, one, opened, temporary } from "./files/harness.ts"
+import {
+  fresh,
+  inTemporary,
+  io,
+  key,
+  keysOf,
+  one,
+  opened,
+  temporary
+} from "../fixtures/storage/Directories.ts"
+import { storageContract } from "./contract/Storage.contract.ts"
 
 storageContract("files", inTemporary(false))
 
