@@ -174,9 +174,9 @@ describe("a manifest is refused", () => {
     ["that is two documents", "{}{}", "not JSON"],
     ["that begins with a byte order mark", `\ufeff${JSON.stringify(image())}`, "not JSON"],
     ["that is not UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "not UTF-8"],
-    ["that is a number", 7, "no object"],
-    ["that is null", "null", "no object"],
-    ["that is a list", [image()], "no object"],
+    ["that is a number", 7, "not an object"],
+    ["that is null", "null", "not an object"],
+    ["that is a list", [image()], "not an object"],
     ["with a key twice", `{"schemaVersion":2,"layers":[],"layers":[]}`, `"layers" occurs twice`],
     ["with a key twice, once in other letters", `{"layers":[],"l\\u0061yers":[]}`, `"layers" occurs twice`],
     ["with a key twice far below", `{"a":[{"b":{"c":{"d":1} , "c" : 2}}]}`, `"c" occurs twice`],
@@ -199,7 +199,7 @@ describe("a manifest is refused", () => {
         [
           `of Docker's schema 1 (${form})`,
           { schemaVersion: 1, fsLayers: [] },
-          "schema 1, which is not supported",
+          "schema 1 is not supported",
           `application/vnd.docker.distribution.manifest.v1+${form}`
         ] as const
     ),
@@ -211,7 +211,7 @@ describe("a manifest is refused", () => {
     ["that is index and has layers", index({ layers: [] }), "index and has layers", ociIndex],
     ["that is index and has a config", index({ config }), "index and has config", ociIndex],
     ["with a key in other case", image({ Layers: [] }), `"Layers" differs from a known key only in case`],
-    ["with a key in Kelvin", image({ "\u017fubject": child }), "without regard to case"],
+    ["with a key in Kelvin", image({ "\u017fubject": child }), "differs from a known key only in case"],
     [
       "with a descriptor's key in other case",
       image({ layers: [{ ...layer, Digest: sha256("2") }] }),
