@@ -1,9 +1,11 @@
 /** What is done under each fault in turn: pushes, and a sweep that finds garbage of every kind. */
+
 import { Duration, Effect, Layer, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Database, type Reference } from "../../src/database/Database.ts"
 import { fresh, ObjectKey } from "../../src/domain/ObjectKey.ts"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { content } from "./Contents.ts"
@@ -114,4 +116,6 @@ export const stories: Readonly<Record<string, Story>> = {
 
 /** The same services for a story in this process and in one that will be killed. */
 export const services = (place: Place) =>
-  Layer.mergeAll(BlobStore.layer(), Sweep.layer(unhurried)).pipe(Layer.provideMerge(layers(place)))
+  Layer.mergeAll(BlobStore.layer(), Sweep.layer(unhurried, registryPhases)).pipe(
+    Layer.provideMerge(layers(place))
+  )

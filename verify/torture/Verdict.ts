@@ -2,11 +2,13 @@
  * What is true when everything has come to rest: nothing referenced is lost, nothing unreferenced is left. Asked of
  * the real servers directly, by statements and listings of its own and not by the code under torture.
  */
+
 import { createHash } from "node:crypto"
 import { Duration, Effect, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type { SweepReport } from "../../src/domain/SweepReport.ts"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { layers, type Place } from "./Place.ts"
@@ -50,7 +52,10 @@ export const settle = (place: Place): Promise<boolean> =>
       yield* Effect.sleep("5 millis")
     }
     return false
-  }).pipe(Effect.provide(Sweep.layer(unhurried).pipe(Layer.provideMerge(layers(place)))), Effect.runPromise)
+  }).pipe(
+    Effect.provide(Sweep.layer(unhurried, registryPhases).pipe(Layer.provideMerge(layers(place)))),
+    Effect.runPromise
+  )
 
 /** All the time that anything waits for has passed: nothing may rest on a lease that is still running. */
 const elapse = Effect.gen(function* () {

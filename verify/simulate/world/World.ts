@@ -11,6 +11,7 @@ import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { type Digest, fromSha256Hex } from "../../../src/domain/Digest.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
 import { StorageError } from "../../../src/domain/StorageError.ts"
+import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import type { SweepSettings } from "../../../src/sweep/Settings.ts"
@@ -210,7 +211,7 @@ export const make = (dice: Dice, plan: Plan, tampering: Tampering): World => {
       const settings = { ...plan.settings, collectorId: process.name, ...tampering.settings }
       const layer = Layer.provideMerge(
         Layer.mergeAll(
-          Sweep.layer(settings),
+          Sweep.layer(settings, registryPhases),
           BlobStore.layer({ uploadLease: plan.uploadLease, pin: Duration.minutes(1) })
         ),
         Layer.mergeAll(Layer.succeed(Database, database), Layer.succeed(Storage, storage))
