@@ -3,9 +3,9 @@ import { IncomingMessage } from "node:http"
 import { Duration, Effect, Pull, Stream } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { BlobBytes } from "../Repositories.ts"
-import { pathOf, type Serving } from "./Serving.ts"
+import { type HandlerContext, pathOf } from "./Handler.ts"
 
-export interface Sending {
+export interface ResponseHead {
   readonly status: number
   readonly mediaType: string
   readonly sizeBytes: number
@@ -16,10 +16,10 @@ export interface Sending {
  * Answers with `bytes`. Their first chunk is waited for, so that a store that cannot be reached is an error of HTTP. If
  * it fails later, the connection ends before the declared length is reached, which no client takes for success.
  */
-export const sending = Effect.fnUntraced(function* (
-  { idleTimeout }: Serving,
+export const streamedResponse = Effect.fnUntraced(function* (
+  { idleTimeout }: HandlerContext,
   bytes: BlobBytes,
-  { status, mediaType, sizeBytes, headers }: Sending
+  { status, mediaType, sizeBytes, headers }: ResponseHead
 ) {
   const { source, url } = yield* HttpServerRequest.HttpServerRequest
   const pull = yield* Stream.toPull(bytes)

@@ -4,9 +4,9 @@ import { Headers, type HttpServerRequest, HttpServerResponse } from "effect/http
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
 import { type Bodies, type Body, bodyOf } from "./Bodies.ts"
-import type { Failure } from "./failures.ts"
+import type { Failure } from "./ErrorMapping.ts"
 
-export interface Serving {
+export interface HandlerContext {
   readonly uploads: Uploads["Service"]
   readonly repositories: Repositories["Service"]
   readonly bodies: Bodies
@@ -17,14 +17,14 @@ export interface Serving {
 }
 
 /** A request as handlers read it. */
-export interface Asked {
+export interface HandlerRequest {
   readonly request: HttpServerRequest.HttpServerRequest
   readonly query: URLSearchParams
   readonly body: Body
 }
 
 /** An answer, made in the scope of its request, which lasts until the answer has been sent. */
-export type Answer = Effect.Effect<
+export type HandlerResult = Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   Failure,
   HttpServerRequest.HttpServerRequest | Scope.Scope
@@ -33,7 +33,10 @@ export type Answer = Effect.Effect<
 /** What stands before the query. */
 export const pathOf = (url: string): string => url.split(/[?#]/, 1).join("")
 
-export const asked = (request: HttpServerRequest.HttpServerRequest, { idleTimeout }: Serving): Asked => {
+export const handlerRequest = (
+  request: HttpServerRequest.HttpServerRequest,
+  { idleTimeout }: HandlerContext
+): HandlerRequest => {
   const at = request.url.indexOf("?")
   return {
     request,
@@ -43,7 +46,7 @@ export const asked = (request: HttpServerRequest.HttpServerRequest, { idleTimeou
 }
 
 /** Without a body. Its length is said all the same, or it would be sent as chunks of which there are none. */
-export const bare = (
+export const emptyResponse = (
   status: number,
   headers: Readonly<Record<string, string>> = {}
 ): HttpServerResponse.HttpServerResponse =>

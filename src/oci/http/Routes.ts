@@ -12,14 +12,20 @@ import { authenticate, invitation } from "./Authentication.ts"
 import * as Blobs from "./Blobs.ts"
 import * as BlobUploads from "./BlobUploads.ts"
 import * as Bodies from "./Bodies.ts"
-import { problemOf } from "./failures.ts"
+import { problemOf } from "./ErrorMapping.ts"
+import {
+  type HandlerContext,
+  type HandlerRequest,
+  type HandlerResult,
+  handlerRequest,
+  pathOf
+} from "./Handler.ts"
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
-import { type Answer, type Asked, asked, pathOf, type Serving } from "./Serving.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
-export interface RegistryOptions {
+export interface RoutesOptions {
   /** HTTP basic authentication. Default none: everybody may do everything. */
   readonly credentials?: { readonly username: string; readonly password: Redacted.Redacted } | undefined
   /** A token that is accepted too, as bearer, and as the password of any user because Docker can send it no other way. */
@@ -43,12 +49,12 @@ export interface RegistryOptions {
 
 /** The routes below `/v2/`. */
 export const layer = (
-  options: RegistryOptions = {}
+  options: RoutesOptions = {}
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | Uploads | Repositories> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const router = yield* HttpRouter.HttpRouter
-      const serving: Serving = {
+      const context: HandlerContext = {
         uploads: yield* Uploads,
         repositories: yield* Repositories,
         invitation: invitation(options),
@@ -58,12 +64,12 @@ export const layer = (
       }
       const admit = authenticate(options)
       // One route, because names contain slashes; with it the router adds `/v2`.
-      yield* router.add("*", "/v2/*", (request) => respond(serving, admit, request))
+      yield* router.add("*", "/v2/*", (request) => respond(context, admit, request))
     })
   )
 
 const respond = (
-  serving: Serving,
+  context: HandlerContext,
   admit: ReturnType<typeof authenticate>,
   request: HttpServerRequest.HttpServerRequest
 ) => {
@@ -71,7 +77,7 @@ const respond = (
   return Effect.gen(function* () {
     yield* admit(request)
     const target = yield* parse(path)
-    const methods = methodsOf(serving, asked(request, serving), target)
+    const methods = methodsOf(context, handlerRequest(request, context), target)
     const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
     if (method === undefined) return yield* methodNotAllowed(request.method, Object.keys(methods))
     return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
@@ -87,45 +93,45 @@ const respond = (
 
 /** What can be done with a target. A method that is missing here is answered with 405 and these. */
 const methodsOf = (
-  serving: Serving,
-  asked: Asked,
+  context: HandlerContext,
+  input: HandlerRequest,
   target: Target
-): Readonly<Record<string, () => Answer>> => {
+): Readonly<Record<string, () => HandlerResult>> => {
   switch (target._tag) {
     case "Base":
-      return both(() => Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: serving.invitation })))
+      return both(() => Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: context.invitation })))
     case "Catalog":
-      return both(() => Listings.catalog(serving, asked))
+      return both(() => Listings.catalog(context, input))
     case "Tags":
-      return both(() => Listings.tags(serving, asked, target.name))
+      return both(() => Listings.tags(context, input, target.name))
     case "Referrers":
-      return both(() => Listings.referrers(serving, asked, target.name, target.digest))
+      return both(() => Listings.referrers(context, input, target.name, target.digest))
     case "Blob":
       return {
-        GET: () => Blobs.get(serving, asked, target.name, target.digest),
-        HEAD: () => Blobs.head(serving, asked, target.name, target.digest),
-        DELETE: () => Blobs.remove(serving, target.name, target.digest)
+        GET: () => Blobs.get(context, input, target.name, target.digest),
+        HEAD: () => Blobs.head(context, input, target.name, target.digest),
+        DELETE: () => Blobs.remove(context, target.name, target.digest)
       }
     case "Manifest":
       return {
-        ...both(() => Manifests.get(serving, asked, target.name, target.reference)),
-        PUT: () => Manifests.put(serving, asked, target.name, target.reference),
-        DELETE: () => Manifests.remove(serving, asked, target.name, target.reference)
+        ...both(() => Manifests.get(context, input, target.name, target.reference)),
+        PUT: () => Manifests.put(context, input, target.name, target.reference),
+        DELETE: () => Manifests.remove(context, input, target.name, target.reference)
       }
     case "Uploads":
-      return { POST: () => BlobUploads.begin(serving, asked, target.name) }
+      return { POST: () => BlobUploads.begin(context, input, target.name) }
     case "Upload":
       return {
-        ...both(() => BlobUploads.status(serving, target.name, target.id)),
-        PATCH: () => BlobUploads.append(serving, asked, target.name, target.id),
-        PUT: () => BlobUploads.finish(serving, asked, target.name, target.id),
-        DELETE: () => BlobUploads.cancel(serving, target.name, target.id)
+        ...both(() => BlobUploads.status(context, target.name, target.id)),
+        PATCH: () => BlobUploads.append(context, input, target.name, target.id),
+        PUT: () => BlobUploads.finish(context, input, target.name, target.id),
+        DELETE: () => BlobUploads.cancel(context, target.name, target.id)
       }
   }
 }
 
 /** The server sends no body in answer to HEAD, whatever it is given. */
-const both = (get: () => Answer) => ({ GET: get, HEAD: get })
+const both = (get: () => HandlerResult) => ({ GET: get, HEAD: get })
 
 /** What is the registry's own fault is for its operators. */
 const logged = ({ status, failure }: Problem): Effect.Effect<void> => {

@@ -19,4 +19,4 @@ export type Tag = typeof Tag.Type
  * The pin by which a repository holds a blob that was pushed or mounted to it, or that a client was told it has, until
  * a manifest refers to it. One for each, so that a hundred pushes of one layer leave one row.
  */
-export const holdOf = (repository: string, digest: Digest): string => `oci:${repository}@${digest}`
+export const holdId = (repository: string, digest: Digest): string => `oci:${repository}@${digest}`
