@@ -31,8 +31,8 @@ export type LiveError = EmbeddedPostgresError | DatabaseError | SchemaRefused | 
 
 /** Everything the commands need. Building it starts an embedded PostgreSQL where the configuration says so. */
 export const layer = (configuration: Configuration): Layer.Layer<Services, LiveError> => {
-  const { blobPrefix, registry, sweep } = configuration
-  const { hold, uploadLease } = registry
+  const { blobPrefix, serve, sweep } = configuration
+  const { hold, uploadLease } = serve
   return Layer.mergeAll(
     Sweep.layer(sweep, registryPhases),
     Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),

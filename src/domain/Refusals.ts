@@ -8,7 +8,9 @@ const seconds = (millis: number): string => `${(Math.abs(millis) / 1000).toFixed
 
 /** Clocks disagree: waits would end too early or too late, and nobody could tell from a report. */
 export class ClockRefused extends Schema.TaggedError<ClockRefused>()("ClockRefused", {
-  /** The clock that is off, by two against one; `undecided` when only two were compared or all three differ. */
+  /**
+   * The clock that is off, by two against one; `undecided` when only two were compared or all three differ.
+   */
   culprit: Schema.Literals(["host", "database", "store", "undecided"]),
   /** Milliseconds by which the database's and the store's clocks are ahead of this host's. */
   databaseSkewMillis: Schema.Finite,
@@ -81,7 +83,10 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
   }
 }
 
-/** An audit found more to repair than a mistake would leave. One of its own, because nothing of it outlasts the run. */
+/**
+ * An audit found more to repair than a mistake would leave. One of its own, because nothing of it outlasts
+ * the run.
+ */
 export class RepairRefused extends Schema.TaggedError<RepairRefused>()("RepairRefused", {
   ownerless: Schema.Int,
   bytes: Schema.Finite,

@@ -30,7 +30,10 @@ export const PhaseReport = Schema.Struct({
   deleted: Count,
   /** Their recorded size, absent ones included; in a dry run, the size of what is eligible. */
   bytes: Schema.Finite,
-  /** Examined and kept, by reason, e.g. `grace`, `quarantine`, `referenced`, `in use`; `dropped`: only the row is gone. */
+  /**
+   * Examined and kept, by reason, e.g. `grace`, `quarantine`, `referenced`, `in use`; `dropped`: only the row
+   * is gone.
+   */
   kept: Counts,
   /** Not deleted although eligible, by the store's code or the error's reason. */
   failed: Counts,
@@ -60,7 +63,10 @@ export const Left = Schema.Struct({
   pins: Count,
   /** Journal rows given up on; `artifact-gc journal --retry` puts them back. */
   deadLetters: Count,
-  /** When the next thing that is known to wait becomes due, ISO 8601. Untagged manifests are not looked at for it. */
+  /**
+   * When the next thing that is known to wait becomes due, ISO 8601. Untagged manifests are not looked at for
+   * it.
+   */
   nextDueAt: Schema.NullOr(Schema.String)
 })
 export type Left = typeof Left.Type

@@ -25,7 +25,7 @@ import type {
 import * as Holds from "./repositories/Holds.ts"
 import * as Listings from "./repositories/Listings.ts"
 import { type PutManifestOptions, putManifest } from "./repositories/PutManifest.ts"
-import type { Keeper } from "./repositories/RepositoryContext.ts"
+import type { RepositoryContext } from "./repositories/RepositoryContext.ts"
 
 export {
   BlobNeeded,
@@ -161,38 +161,40 @@ export class Repositories extends Context.Service<
     Layer.effect(
       Repositories,
       Effect.gen(function* () {
-        const keeper: Keeper = {
+        const context: RepositoryContext = {
           database: yield* Database,
           blobs: yield* BlobStore,
           holdMillis: Duration.toMillis(options.hold ?? Duration.hours(24))
         }
         return Repositories.of({
           blob: Effect.fn("Repositories.blob")((repository, digest) =>
-            Holds.blob(keeper, repository, digest)
+            Holds.blob(context, repository, digest)
           ),
           peek: Effect.fn("Repositories.peek")((repository, digest) =>
-            Holds.peek(keeper, repository, digest)
+            Holds.peek(context, repository, digest)
           ),
-          open: (digest, range) => keeper.blobs.open(digest, range),
+          open: (digest, range) => context.blobs.open(digest, range),
           mount: Effect.fn("Repositories.mount")((repository, digest, from) =>
-            Holds.mount(keeper, repository, digest, from)
+            Holds.mount(context, repository, digest, from)
           ),
           deleteBlob: Effect.fn("Repositories.deleteBlob")((repository, digest) =>
-            Holds.deleteBlob(keeper, repository, digest)
+            Holds.deleteBlob(context, repository, digest)
           ),
           putManifest: Effect.fn("Repositories.putManifest")((repository, bytes, given) =>
-            putManifest(keeper, repository, bytes, given)
+            putManifest(context, repository, bytes, given)
           ),
           manifest: Effect.fn("Repositories.manifest")((repository, reference) =>
-            Listings.manifest(keeper, repository, reference)
+            Listings.manifest(context, repository, reference)
           ),
           deleteManifest: Effect.fn("Repositories.deleteManifest")((repository, reference) =>
-            Listings.deleteManifest(keeper, repository, reference)
+            Listings.deleteManifest(context, repository, reference)
           ),
-          tags: Effect.fn("Repositories.tags")((repository, page) => Listings.tags(keeper, repository, page)),
-          list: Effect.fn("Repositories.list")((page) => Listings.list(keeper, page)),
+          tags: Effect.fn("Repositories.tags")((repository, page) =>
+            Listings.tags(context, repository, page)
+          ),
+          list: Effect.fn("Repositories.list")((page) => Listings.list(context, page)),
           referrers: Effect.fn("Repositories.referrers")((repository, subject, page) =>
-            Listings.referrers(keeper, repository, subject, page)
+            Listings.referrers(context, repository, subject, page)
           )
         })
       })

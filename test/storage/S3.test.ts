@@ -2,6 +2,7 @@ import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Inspectable, Option, Schema, Stream } from "effect"
 import { StorageError } from "../../src/domain/StorageError.ts"
+import { type Answer, errorXml, listXml, reply, stubServer } from "../fixtures/s3/StubServer.ts"
 import {
   a,
   anObject,
@@ -11,10 +12,9 @@ import {
   session,
   slowDown,
   storeThat,
-  until,
   whileTimePasses
-} from "./s3/harness.ts"
-import { type Answer, errorXml, listXml, reply, stubServer } from "./s3/stub.ts"
+} from "../fixtures/s3/StubStore.ts"
+import { until } from "../fixtures/Until.ts"
 
 describe("errors of S3", () => {
   const cases: ReadonlyArray<readonly [string, Answer, StorageError["reason"]]> = [
@@ -189,11 +189,11 @@ describe("get and head", () => {
       }
       const { asked, storage } = yield* storeThat([endless])
       yield* Stream.runDrain(Stream.take(storage.get(a), 3))
-      yield* until(() => asked[0]?.isAborted === true)
+      yield* until("the first request is aborted", () => asked[0]?.isAborted === true)
       const fiber = yield* Effect.forkChild(Stream.runDrain(storage.get(a)))
-      yield* until(() => asked.length === 2)
+      yield* until("a second request is sent", () => asked.length === 2)
       yield* Fiber.interrupt(fiber)
-      yield* until(() => asked[1]?.isAborted === true)
+      yield* until("the second request is aborted", () => asked[1]?.isAborted === true)
     })
   )
 

@@ -8,64 +8,78 @@ import { Effect, Stream } from "effect"
 import { SizeMismatch } from "../../blobs/errors.ts"
 import { type Algorithm, algorithmOf, type Digest } from "../../domain/Digest.ts"
 import { declaredLength, hasBody } from "./Bodies.ts"
+import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { blobAt, uploadAt } from "./Location.ts"
 import { problem, retryAfterSeconds } from "./Problem.ts"
 import { type ClosedRange, chunkRange } from "./Ranges.ts"
-import { type Answer, type Asked, bare, type Serving } from "./Serving.ts"
 import { digestOf, otherName } from "./Target.ts"
 
 /**
  * Begins an upload, unless the blob can be mounted or comes with the request. Load is shed here and nowhere else: a
  * client that was let in is made to wait, because some take an error on a later request for the end of the push.
  */
-export const begin = (serving: Serving, asked: Asked, name: string): Answer =>
+export const begin = (context: HandlerContext, input: HandlerRequest, name: string): HandlerResult =>
   Effect.gen(function* () {
-    const { query } = asked
-    const mounted = yield* mount(serving, asked, name)
-    if (mounted !== null) return bare(201, blobAt(name, mounted))
-    if (serving.bodies.isCrowded()) return yield* crowded
+    const { query } = input
+    const mounted = yield* mount(context, input, name)
+    if (mounted !== null) return emptyResponse(201, blobAt(name, mounted))
+    if (context.bodies.isCrowded()) return yield* crowded
     const digest = query.get("digest")
-    if (digest !== null) return yield* whole(serving, asked, name, yield* digestOf(digest))
-    const { id, receivedBytes } = yield* serving.uploads.start(name, { algorithm: yield* algorithmIn(query) })
-    return bare(202, uploadAt(name, id, receivedBytes))
+    if (digest !== null) return yield* whole(context, input, name, yield* digestOf(digest))
+    const { id, receivedBytes } = yield* context.uploads.start(name, { algorithm: yield* algorithmIn(query) })
+    return emptyResponse(202, uploadAt(name, id, receivedBytes))
   })
 
 /** Adds a chunk. */
-export const append = (serving: Serving, asked: Asked, name: string, id: string): Answer =>
+export const append = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  name: string,
+  id: string
+): HandlerResult =>
   Effect.gen(function* () {
-    const chunk = yield* declaredChunk(asked)
-    const startByte = chunk.startByte ?? (yield* serving.uploads.status(name, id)).receivedBytes
-    const { receivedBytes } = yield* serving.bodies.receive(
-      serving.uploads.append(name, id, asked.body, { startByte, sizeBytes: chunk.sizeBytes })
+    const chunk = yield* declaredChunk(input)
+    const startByte = chunk.startByte ?? (yield* context.uploads.status(name, id)).receivedBytes
+    const { receivedBytes } = yield* context.bodies.receive(
+      context.uploads.append(name, id, input.body, { startByte, sizeBytes: chunk.sizeBytes })
     )
-    return bare(202, uploadAt(name, id, receivedBytes))
+    return emptyResponse(202, uploadAt(name, id, receivedBytes))
   })
 
 /** Ends the session: the blob is there. What comes without a body is judged by its digest alone. */
-export const finish = (serving: Serving, asked: Asked, name: string, id: string): Answer =>
+export const finish = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  name: string,
+  id: string
+): HandlerResult =>
   Effect.gen(function* () {
-    const { bodies, uploads } = serving
-    const digest = yield* digestOf(asked.query.get("digest") ?? "")
-    if (!hasBody(asked.request)) {
+    const { bodies, uploads } = context
+    const digest = yield* digestOf(input.query.get("digest") ?? "")
+    if (!hasBody(input.request)) {
       yield* bodies.settle(uploads.finish(name, id, { digest }))
     } else {
-      const chunk = yield* declaredChunk(asked)
-      yield* bodies.receive(uploads.finish(name, id, { digest, body: asked.body, ...chunk }))
+      const chunk = yield* declaredChunk(input)
+      yield* bodies.receive(uploads.finish(name, id, { digest, body: input.body, ...chunk }))
     }
-    return bare(201, blobAt(name, digest))
+    return emptyResponse(201, blobAt(name, digest))
   })
 
 /** Where the session stands. The offset in the address says nothing about that. */
-export const status = (serving: Serving, name: string, id: string): Answer =>
-  Effect.map(serving.uploads.status(name, id), ({ receivedBytes }) =>
-    bare(204, uploadAt(name, id, receivedBytes))
+export const status = (context: HandlerContext, name: string, id: string): HandlerResult =>
+  Effect.map(context.uploads.status(name, id), ({ receivedBytes }) =>
+    emptyResponse(204, uploadAt(name, id, receivedBytes))
   )
 
-export const cancel = (serving: Serving, name: string, id: string): Answer =>
-  Effect.as(serving.uploads.cancel(name, id), bare(204))
+export const cancel = (context: HandlerContext, name: string, id: string): HandlerResult =>
+  Effect.as(context.uploads.cancel(name, id), emptyResponse(204))
 
 /** The digest of a blob that was mounted, or null. A source that cannot be a repository has no blob. */
-const mount = Effect.fnUntraced(function* ({ repositories }: Serving, { query }: Asked, name: string) {
+const mount = Effect.fnUntraced(function* (
+  { repositories }: HandlerContext,
+  { query }: HandlerRequest,
+  name: string
+) {
   const wanted = query.get("mount")
   if (wanted === null) return null
   const digest = yield* digestOf(wanted)
@@ -76,8 +90,8 @@ const mount = Effect.fnUntraced(function* ({ repositories }: Serving, { query }:
 })
 
 const whole = Effect.fnUntraced(function* (
-  { bodies, uploads }: Serving,
-  { request, body }: Asked,
+  { bodies, uploads }: HandlerContext,
+  { request, body }: HandlerRequest,
   name: string,
   digest: Digest
 ) {
@@ -85,7 +99,7 @@ const whole = Effect.fnUntraced(function* (
     ? uploads.whole(name, digest, body, declaredLength(request))
     : uploads.whole(name, digest, Stream.empty, 0)
   yield* bodies.receive(pushing)
-  return bare(201, blobAt(name, digest))
+  return emptyResponse(201, blobAt(name, digest))
 })
 
 interface DeclaredChunk {
@@ -94,7 +108,7 @@ interface DeclaredChunk {
 }
 
 /** What the client says of a chunk: by `Content-Range`, or else by the address it was given and `Content-Length`. */
-const declaredChunk = Effect.fnUntraced(function* ({ request, query }: Asked) {
+const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRequest) {
   const header = request.headers["content-range"]
   const lengthBytes = hasBody(request) ? declaredLength(request) : 0
   if (header === undefined) {

@@ -4,17 +4,22 @@ import { HttpServerResponse } from "effect/http"
 import { BlobUnknown } from "../../blobs/BlobStore.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { allowsRange, etagOf, evaluate } from "./Conditions.ts"
+import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { problem } from "./Problem.ts"
 import { requestedRange } from "./Ranges.ts"
-import { sending } from "./Reading.ts"
-import { type Answer, type Asked, bare, type Serving } from "./Serving.ts"
+import { streamedResponse } from "./StreamedResponse.ts"
 
 /** distribution-spec v1.1.1, "Checking if content exists". A client that is told so will not push the blob: it is held. */
-export const head = (serving: Serving, { request }: Asked, name: string, digest: Digest): Answer =>
+export const head = (
+  context: HandlerContext,
+  { request }: HandlerRequest,
+  name: string,
+  digest: Digest
+): HandlerResult =>
   Effect.gen(function* () {
-    const { sizeBytes } = yield* found(serving.repositories.blob(name, digest), digest)
+    const { sizeBytes } = yield* found(context.repositories.blob(name, digest), digest)
     const condition = evaluate(request.headers, digest)
-    if (condition === "unchanged") return bare(304, validators(digest))
+    if (condition === "unchanged") return emptyResponse(304, validators(digest))
     if (condition !== "serve") return yield* condition
     return HttpServerResponse.empty({
       status: 200,
@@ -23,25 +28,30 @@ export const head = (serving: Serving, { request }: Asked, name: string, digest:
   })
 
 /** distribution-spec v1.1.1, "Pulling blobs". */
-export const get = (serving: Serving, { request }: Asked, name: string, digest: Digest): Answer =>
+export const get = (
+  context: HandlerContext,
+  { request }: HandlerRequest,
+  name: string,
+  digest: Digest
+): HandlerResult =>
   Effect.gen(function* () {
-    const { sizeBytes, read } = yield* found(serving.repositories.peek(name, digest), digest)
+    const { sizeBytes, read } = yield* found(context.repositories.peek(name, digest), digest)
     const condition = evaluate(request.headers, digest)
-    if (condition === "unchanged") return bare(304, validators(digest))
+    if (condition === "unchanged") return emptyResponse(304, validators(digest))
     if (condition !== "serve") return yield* condition
     const range = allowsRange(request.headers, digest)
       ? requestedRange(request.headers.range, sizeBytes)
       : null
     if (range === "unsatisfiable") return yield* unsatisfiable(sizeBytes)
     if (range === null) {
-      return yield* sending(serving, read(), {
+      return yield* streamedResponse(context, read(), {
         status: 200,
         mediaType,
         sizeBytes,
         headers: validators(digest)
       })
     }
-    return yield* sending(serving, read(range), {
+    return yield* streamedResponse(context, read(range), {
       status: 206,
       mediaType,
       sizeBytes: range.end - range.start + 1,
@@ -53,8 +63,8 @@ export const get = (serving: Serving, { request }: Asked, name: string, digest: 
   })
 
 /** distribution-spec v1.1.1, "Deleting Blobs". Other repositories keep what they have. */
-export const remove = (serving: Serving, name: string, digest: Digest): Answer =>
-  Effect.as(serving.repositories.deleteBlob(name, digest), bare(202))
+export const remove = (context: HandlerContext, name: string, digest: Digest): HandlerResult =>
+  Effect.as(context.repositories.deleteBlob(name, digest), emptyResponse(202))
 
 const mediaType = "application/octet-stream"
 

@@ -4,17 +4,17 @@ import { HttpServerResponse } from "effect/http"
 import type { Manifest } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Page, PageOptions } from "../Repositories.ts"
+import type { HandlerContext, HandlerRequest, HandlerResult } from "./Handler.ts"
 import { nextPage } from "./Location.ts"
 import { problem } from "./Problem.ts"
-import type { Answer, Asked, Serving } from "./Serving.ts"
 
 /** Longest page, also for who asks for more. Ten thousand tags are at most 1.3 MB. */
 export const pageMax = 10_000
 
-export const tags = (serving: Serving, asked: Asked, name: string): Answer =>
+export const tags = (context: HandlerContext, input: HandlerRequest, name: string): HandlerResult =>
   Effect.gen(function* () {
-    const options = yield* pageIn(asked)
-    const page = yield* serving.repositories.tags(name, options)
+    const options = yield* pageIn(input)
+    const page = yield* context.repositories.tags(name, options)
     return HttpServerResponse.jsonUnsafe(
       { name, tags: page.items },
       { headers: linkTo(`/v2/${name}/tags/list`, page, options.limit, page.items.at(-1)) }
@@ -22,10 +22,10 @@ export const tags = (serving: Serving, asked: Asked, name: string): Answer =>
   })
 
 /** Docker's own, which the OCI's specification left out: repositories that have a manifest. */
-export const catalog = (serving: Serving, asked: Asked): Answer =>
+export const catalog = (context: HandlerContext, input: HandlerRequest): HandlerResult =>
   Effect.gen(function* () {
-    const options = yield* pageIn(asked)
-    const page = yield* serving.repositories.list(options)
+    const options = yield* pageIn(input)
+    const page = yield* context.repositories.list(options)
     return HttpServerResponse.jsonUnsafe(
       { repositories: page.items },
       { headers: linkTo("/v2/_catalog", page, options.limit, page.items.at(-1)) }
@@ -33,12 +33,17 @@ export const catalog = (serving: Serving, asked: Asked): Answer =>
   })
 
 /** Never 404, or clients would look for a tag instead. */
-export const referrers = (serving: Serving, asked: Asked, name: string, subject: Digest): Answer =>
+export const referrers = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  name: string,
+  subject: Digest
+): HandlerResult =>
   Effect.gen(function* () {
-    const options = yield* pageIn(asked)
-    const artifactType = asked.query.get("artifactType") ?? ""
+    const options = yield* pageIn(input)
+    const artifactType = input.query.get("artifactType") ?? ""
     const filter: Readonly<Record<string, string>> = artifactType === "" ? {} : { artifactType }
-    const page = yield* serving.repositories.referrers(name, subject, { ...options, ...filter })
+    const page = yield* context.repositories.referrers(name, subject, { ...options, ...filter })
     const path = `/v2/${name}/referrers/${subject}`
     return HttpServerResponse.jsonUnsafe(
       { schemaVersion: 2, mediaType: indexType, manifests: page.items.map(descriptorOf) },
@@ -63,7 +68,7 @@ const descriptorOf = ({ mediaType, digest, sizeBytes, artifactType, annotations 
 })
 
 /** `n` and `last`. */
-const pageIn = ({ query }: Asked) =>
+const pageIn = ({ query }: HandlerRequest) =>
   Effect.suspend(() => {
     const count = query.get("n")
     if (count !== null && !/^\d+$/.test(count)) {

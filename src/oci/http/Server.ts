@@ -11,7 +11,7 @@ import { HttpRouter, HttpServer } from "effect/http"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
 import * as Health from "./Health.ts"
-import * as Registry from "./Registry.ts"
+import * as Routes from "./Routes.ts"
 
 export interface ListenOptions {
   readonly host: string
@@ -21,7 +21,7 @@ export interface ListenOptions {
   readonly shutdownDeadline: Duration.Duration
 }
 
-export interface ServerOptions extends Registry.RegistryOptions, ListenOptions {
+export interface ServerOptions extends Routes.RoutesOptions, ListenOptions {
   /** Succeeds when the registry could serve now; fails with a message for the log. */
   readonly ready: Effect.Effect<void, { readonly message: string }>
 }
@@ -52,7 +52,7 @@ export const layer = (
 ): Layer.Layer<HttpServer.HttpServer, ListenRefused, Uploads | Repositories> =>
   Layer.unwrap(
     Effect.contextWith((services: Context.Context<Uploads | Repositories>) => {
-      const routes = Layer.mergeAll(Registry.layer(options), Health.layer(options.ready))
+      const routes = Layer.mergeAll(Routes.layer(options), Health.layer(options.ready))
       return Effect.succeed(serving(options, Layer.provide(routes, Layer.succeedContext(services))))
     })
   )

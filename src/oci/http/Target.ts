@@ -6,7 +6,7 @@
  */
 import { Effect, Option, Schema } from "effect"
 import { algorithmOf, Digest } from "../../domain/Digest.ts"
-import { RepositoryName } from "../Repository.ts"
+import { RepositoryName } from "../Names.ts"
 import { type Problem, problem } from "./Problem.ts"
 
 export type Target =

@@ -3,7 +3,7 @@ import { Clock, Effect, Option } from "effect"
 import { type Manifest, type StoredManifest, touchEveryMillis } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { ManifestNeeded, ManifestUnknown, RepositoryUnknown } from "./errors.ts"
-import { digestOf, type Keeper, nameOf } from "./RepositoryContext.ts"
+import { digestOf, nameOf, type RepositoryContext } from "./RepositoryContext.ts"
 
 /** A page of names. */
 export interface Page<A> {
@@ -18,14 +18,18 @@ export interface PageOptions {
   readonly limit: number
 }
 
-export const manifest = Effect.fnUntraced(function* (keeper: Keeper, repository: string, reference: string) {
+export const manifest = Effect.fnUntraced(function* (
+  context: RepositoryContext,
+  repository: string,
+  reference: string
+) {
   const name = Option.getOrNull(nameOf(reference))
   if (name === null) return yield* new ManifestUnknown({ repository, reference })
-  const found = Option.getOrNull(yield* keeper.database.manifests.find(repository, name))
+  const found = Option.getOrNull(yield* context.database.manifests.find(repository, name))
   if (found === null) return yield* new ManifestUnknown({ repository, reference })
   const { digest, key, mediaType, sizeBytes } = found
-  if (!(yield* renew(keeper, found))) return yield* new ManifestUnknown({ repository, reference })
-  return { digest, mediaType, sizeBytes, bytes: keeper.blobs.open(digest, undefined, key) }
+  if (!(yield* renew(context, found))) return yield* new ManifestUnknown({ repository, reference })
+  return { digest, mediaType, sizeBytes, bytes: context.blobs.open(digest, undefined, key) }
 })
 
 /**
@@ -35,7 +39,7 @@ export const manifest = Effect.fnUntraced(function* (keeper: Keeper, repository:
  * Who cannot write is given it all the same: pulls must go on while a database can only be read.
  */
 const renew = Effect.fnUntraced(function* (
-  { database: { manifests }, holdMillis }: Keeper,
+  { database: { manifests }, holdMillis }: RepositoryContext,
   { digest, repository, untaggedAt }: StoredManifest
 ) {
   const now = yield* Clock.currentTimeMillis
@@ -46,7 +50,7 @@ const renew = Effect.fnUntraced(function* (
 })
 
 export const deleteManifest = Effect.fnUntraced(function* (
-  { database: { manifests } }: Keeper,
+  { database: { manifests } }: RepositoryContext,
   repository: string,
   reference: string
 ) {
@@ -63,7 +67,7 @@ export const deleteManifest = Effect.fnUntraced(function* (
 })
 
 export const tags = Effect.fnUntraced(function* (
-  { database: { manifests } }: Keeper,
+  { database: { manifests } }: RepositoryContext,
   repository: string,
   { after = "", limit }: PageOptions
 ) {
@@ -73,7 +77,7 @@ export const tags = Effect.fnUntraced(function* (
 })
 
 export const list = Effect.fnUntraced(function* (
-  { database: { manifests } }: Keeper,
+  { database: { manifests } }: RepositoryContext,
   { after = "", limit }: PageOptions
 ) {
   return pageOf(yield* manifests.repositories(after === "" ? null : after, limit + 1), limit)
@@ -94,7 +98,7 @@ const referrersAtATime = 16
 const referrersMax = 3 * 1024 * 1024
 
 export const referrers = Effect.fnUntraced(function* (
-  { database: { manifests } }: Keeper,
+  { database: { manifests } }: RepositoryContext,
   repository: string,
   subject: Digest,
   { after, artifactType = null, limit }: PageOptions & { readonly artifactType?: string | null | undefined }

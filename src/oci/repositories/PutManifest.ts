@@ -6,14 +6,14 @@
  * ends with its pin.
  */
 import { Clock, Duration, Effect, Option, Stream } from "effect"
-import { attemptsMax } from "../../blobs/AnnouncedUpload.ts"
 import { DigestMismatch, DigestUnsupported, UploadExpired } from "../../blobs/errors.ts"
+import { attemptsMax } from "../../blobs/WriterContext.ts"
 import type { Manifest, ManifestReference, PutManifest } from "../../database/Database.ts"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import { algorithmOf, type Digest } from "../../domain/Digest.ts"
 import { ManifestInvalid, ManifestMissingBlobs } from "./errors.ts"
 import { type ManifestContents, parseManifest } from "./ManifestFormat.ts"
-import { hash, type Keeper, nameOf } from "./RepositoryContext.ts"
+import { hash, nameOf, type RepositoryContext } from "./RepositoryContext.ts"
 
 export interface PutManifestOptions {
   /** A tag, or a digest that the bytes must have. */
@@ -31,7 +31,7 @@ export interface PutManifestOptions {
 const pinFor = Duration.minutes(10)
 
 export const putManifest = Effect.fnUntraced(function* (
-  keeper: Keeper,
+  context: RepositoryContext,
   repository: string,
   bytes: Uint8Array,
   options: PutManifestOptions
@@ -50,14 +50,14 @@ export const putManifest = Effect.fnUntraced(function* (
   }
   for (let attempt = 1; ; attempt++) {
     const put = { digest, sizeBytes: bytes.length, pin: pinFor, replayable: true }
-    const { pin } = yield* keeper.blobs.put(Stream.make(bytes), put)
+    const { pin } = yield* context.blobs.put(Stream.make(bytes), put)
     const release = pin === null ? [] : [pin]
-    const recorded = yield* record(keeper, manifest, contents, contents.references, { tags, release })
+    const recorded = yield* record(context, manifest, contents, contents.references, { tags, release })
     if (recorded._tag === "stored") return { digest, mediaType, sizeBytes: bytes.length, subject }
     const [first, ...others] = recorded.digests.filter((missing) => missing !== digest)
     if (first !== undefined) {
       // It ends by itself, only later.
-      yield* Effect.ignore(keeper.blobs.unpin(release))
+      yield* Effect.ignore(context.blobs.unpin(release))
       return yield* new ManifestMissingBlobs({ digests: [first, ...others] })
     }
     // Its own bytes were collected since, which takes a collector whose clock is ahead by more than the pin.
@@ -89,14 +89,14 @@ const unnamable = (reference: string): ManifestInvalid | DigestUnsupported =>
  * elsewhere.
  */
 const record = (
-  keeper: Keeper,
+  context: RepositoryContext,
   manifest: Manifest,
   contents: ManifestContents,
   references: ReadonlyArray<ManifestReference>,
   options: { readonly tags: ReadonlyArray<string>; readonly release: ReadonlyArray<string> }
 ): Effect.Effect<PutManifest, DatabaseError> =>
   Effect.gen(function* () {
-    const { manifests } = keeper.database
+    const { manifests } = context.database
     // Doing it again does no harm, so a lost answer is no reason to send the client away.
     const recorded = yield* Effect.flatMap(Clock.currentTimeMillis, (now) =>
       manifests.put(now, manifest, references, options)
@@ -107,6 +107,6 @@ const record = (
     const missing = new Set(recorded.digests)
     const present = references.filter(({ digest }) => !missing.has(digest))
     return present.length < references.length
-      ? yield* record(keeper, manifest, contents, present, options)
+      ? yield* record(context, manifest, contents, present, options)
       : recorded
   })

@@ -4,9 +4,9 @@ import { Option, Schema } from "effect"
 import type { BlobStore } from "../../blobs/BlobStore.ts"
 import type { Database, ManifestName } from "../../database/Database.ts"
 import { type Algorithm, algorithmOf, Digest, fromHex } from "../../domain/Digest.ts"
-import { Tag } from "../Repository.ts"
+import { Tag } from "../Names.ts"
 
-export interface Keeper {
+export interface RepositoryContext {
   readonly database: Database["Service"]
   readonly blobs: BlobStore["Service"]
   readonly holdMillis: number
