@@ -1,6 +1,6 @@
 /**
- * The store as a process of the simulation sees it: small pages, bodies that are read before they are sent, and uploads
- * in parts for those that come in several chunks.
+ * The store as a process of the simulation sees it. Pages of listings are small, bodies are read before they are sent,
+ * and a body of several chunks is uploaded in parts.
  */
 import { Clock, Effect, Exit, Option, Stream } from "effect"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -8,22 +8,23 @@ import { StorageError } from "../../../src/domain/StorageError.ts"
 import type { State } from "../../../src/storage/Memory.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
 
-/** Objects a page, so that listings of a handful of objects take several requests. */
+/** Objects a page. Small, so that a listing of a few objects takes several requests. */
 const pageMax = 2
 
+/** Creates the store of a process. */
 export const make = (options: {
-  /** Whose requests wait at the gate. */
+  /** The store whose requests wait in the network. */
   readonly inner: Storage["Service"]
-  /** The store behind it. */
+  /** The memory store behind the network. */
   readonly raw: Storage["Service"]
   readonly state: State
-  /** Makes any other request to the store. */
+  /** Sends any other request to the store. */
   readonly request: <A>(
     verb: string,
     args: ReadonlyArray<unknown>,
     effect: Effect.Effect<A, StorageError>
   ) => Effect.Effect<A, StorageError>
-  /** Never the same one. */
+  /** Returns a new upload id. */
   readonly uploadId: () => string
 }): Storage["Service"] => {
   const { inner, raw, request, state } = options
@@ -75,7 +76,7 @@ export const make = (options: {
           Stream.fromIterable(chunks)
         )
       ),
-    // A body is the caller's: it must not be read when the caller is dead, nor in the store's step.
+    // The body belongs to the sender. It must not be read after its death, nor within the step of the store.
     put: (key, body, sizeBytes, { onMultipart } = {}) =>
       Effect.flatMap(Stream.runCollect(body), (chunks) =>
         onMultipart === undefined || chunks.length < 2
@@ -90,7 +91,7 @@ export const make = (options: {
   }
 }
 
-/** As S3 answers when the upload has been aborted. */
+/** Fails as S3 does when the upload was aborted. */
 const noSuchUpload = (key: ObjectKey) =>
   Effect.fail(
     new StorageError({

@@ -2,7 +2,8 @@
 import { createServer, type IncomingMessage, request, type Server } from "node:http"
 import { type AddressInfo, connect } from "node:net"
 import { assert, describe, it, onTestFinished } from "vitest"
-import { startBalancer } from "../../tools/servers/Balancer.ts"
+import { startBalancer } from "../../../tools/servers/Balancer.ts"
+import { eventually } from "../../fixtures/Until.ts"
 
 interface Got {
   readonly by: number
@@ -46,10 +47,6 @@ const site = async (answer = (got: Got) => `${got.by} ${got.body}`) => {
     }
   })
   return { got, balancer, port: Number(new URL(balancer.url).port) }
-}
-
-const until = async (holds: () => boolean) => {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 describe("the balancer", () => {
@@ -118,9 +115,9 @@ describe("the balancer", () => {
       const socket = connect(port, "127.0.0.1")
       const piece = headers.startsWith("Content") ? "hello" : "5\r\nhello\r\n"
       socket.write(`PATCH /upload HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n${piece}`)
-      await until(() => got[0]?.body === "hello")
+      await eventually("the replica has the first piece", () => got[0]?.body === "hello")
       socket.destroy()
-      await until(() => got[0]?.ended !== null)
+      await eventually("the request ends at the replica", () => got[0]?.ended !== null)
       assert.strictEqual(got[0]?.ended, "torn")
     })
   }
