@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { fails, lands } from "../../../src/testing/Faults.ts"
+import { memory } from "../../fixtures/FaultTable.ts"
 import {
   body,
   cleansUp,
@@ -10,7 +11,6 @@ import {
   counted,
   digestOf,
   isThere,
-  memory,
   pushed,
   refusal,
   repository,

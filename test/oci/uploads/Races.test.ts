@@ -8,6 +8,7 @@ import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import type { UploadStatus, Uploads } from "../../../src/oci/Uploads.ts"
 import { hangsAfter, hangsBefore } from "../../../src/testing/Faults.ts"
+import { memory } from "../../fixtures/FaultTable.ts"
 import {
   body,
   cleansUp,
@@ -16,7 +17,6 @@ import {
   digestOf,
   hoursPass,
   isThere,
-  memory,
   pulled,
   pushed,
   repository,

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
+import { memory } from "../../fixtures/FaultTable.ts"
 import {
   body,
   bytesOf,
@@ -11,7 +12,6 @@ import {
   counted,
   digestOf,
   hoursPass,
-  memory,
   objects,
   open,
   pulled,

@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { Digest } from "../../../src/domain/Digest.ts"
 import { holdId } from "../../../src/oci/Names.ts"
+import type { Backend } from "../../fixtures/FaultTable.ts"
 import {
-  type Backend,
   body,
   bytesOf,
   cancel,

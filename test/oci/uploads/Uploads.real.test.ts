@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { fromSha256Hex } from "../../../src/domain/Digest.ts"
 import * as Databases from "../../fixtures/Databases.ts"
+import { effectiveFaults, registerFaultTable } from "../../fixtures/FaultTable.ts"
 import {
   cleansUp,
   counted,
@@ -16,7 +17,7 @@ import {
   stage
 } from "../../fixtures/oci/UploadStage.ts"
 import { hasStore, ownStore } from "../../fixtures/RealStore.ts"
-import { effectiveFaults, faultTable } from "./faults.ts"
+import { replicaFaults } from "./Faults.contract.ts"
 import { uploadsContract } from "./Uploads.contract.ts"
 
 const mebibyte = 1024 * 1024
@@ -125,11 +126,11 @@ const large = () => {
 if (Databases.hasReal && hasStore) {
   uploadsContract("PostgreSQL and S3", backend)
   describe("an upload session on PostgreSQL and S3", large)
-  // Of everything else the twin in memory is enough: here it is the transactions that are asked.
-  faultTable("PostgreSQL and S3", backend, {
+  // One story, because the transactions are under test here. The twin in memory has all stories.
+  await registerFaultTable(replicaFaults(["a chunk and a last body"], ["continues at the other replica"]), {
+    name: "PostgreSQL and S3",
+    backend,
     faults: effectiveFaults,
-    stories: ["a chunk and a last body"],
-    clients: ["goes on"],
     timeout
   })
 } else {
