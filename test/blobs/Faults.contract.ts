@@ -1,6 +1,6 @@
 /**
- * The faults of a writer. After each, every referenced blob has its bytes. Once all clients have ended, and leases and
- * pins too, nothing is left.
+ * The faults of a writer. After each, every referenced blob has its bytes. Once all clients have ended, and
+ * leases and pins too, nothing is left.
  */
 import { assert } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Option, Result, Stream } from "effect"

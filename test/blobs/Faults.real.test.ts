@@ -1,4 +1,7 @@
-/** The faults of a writer on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers.ts sets them). */
+/**
+ * The faults of a writer on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers.ts sets
+ * them).
+ */
 import { describe, it } from "@effect/vitest"
 import { Layer } from "effect"
 import * as Databases from "../fixtures/Databases.ts"

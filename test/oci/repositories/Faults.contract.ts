@@ -1,7 +1,7 @@
 /**
- * The faults of a replica that serves repositories. A client that was told of success finds what it was promised. Any
- * other client repeats its request, and then finds it. Nothing else is lost. Once all is deleted and all waits are over,
- * nothing is left.
+ * The faults of a replica that serves repositories. A client that was told of success finds what it was
+ * promised. Any other client repeats its request, and then finds it. Nothing else is lost. Once all is
+ * deleted and all waits are over, nothing is left.
  */
 import { assert } from "@effect/vitest"
 import { Effect, Layer, Option, Result } from "effect"
@@ -116,7 +116,7 @@ const stories: ReadonlyArray<Story> = [
     calls: ["blobs.publish", "manifests.put", "blobs.unpin"]
   },
   {
-    name: "the answer that a blob is there",
+    name: "the answer that a repository has a blob",
     before: Effect.andThen(pushed, later(3)),
     act: Effect.map(
       repositories((all) => all.blob(repository, digestOf("layer"))),

@@ -1,6 +1,7 @@
 /**
- * The faults of a replica that takes an upload. After each, the client continues at the other replica and gets its blob,
- * or disconnects. Once all clients have ended, exactly the referenced blobs are left, and without references nothing.
+ * The faults of a replica that takes an upload. After each, the client continues at the other replica and
+ * gets its blob, or disconnects. Once all clients have ended, exactly the referenced blobs are left, and
+ * without references nothing.
  */
 import { assert } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Result } from "effect"
@@ -144,7 +145,10 @@ const inTime = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E,
   return yield* Fiber.join(fiber)
 })
 
-/** Asks for the status, sends the rest, and closes the session. Starts a new one if the session does not exist. */
+/**
+ * Asks for the status, sends the rest, and closes the session. Starts a new one if the session does not
+ * exist.
+ */
 const continues = Effect.fnUntraced(function* (
   uploads: Uploads["Service"],
   { algorithm, content }: Story,

@@ -1,4 +1,6 @@
-/** Upload sessions on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers sets them). */
+/**
+ * Upload sessions on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers sets them).
+ */
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
@@ -25,7 +27,7 @@ const timeout = 300_000
 
 const backend = Layer.merge(Databases.postgres(Databases.real), ownStore)
 
-/** `sizeBytes` bytes from the `from`-th on of a file that is nowhere alike, in pieces as a socket brings them. */
+/** Returns `sizeBytes` bytes from offset `from` of a file without repetition, in pieces as from a socket. */
 const piece = (from: number, sizeBytes: number) =>
   Uint8Array.from({ length: sizeBytes }, (_, index) => {
     const at = from + index
@@ -44,7 +46,7 @@ const digestOfBytes = (sizeBytes: number) =>
     return fromSha256Hex(hash.digest("hex"))
   })
 
-/** Pushes chunks of these sizes, each to the other replica, and compares what is pulled. */
+/** Pushes chunks of these sizes, each to the other replica, and compares the pulled bytes. */
 const pushes = Effect.fnUntraced(function* (sizes: ReadonlyArray<number>, isSized: boolean) {
   const { blobs, either } = yield* Stage
   const { id } = yield* either.start(repository)
@@ -75,7 +77,7 @@ const large = () => {
 
   for (const isSized of [true, false]) {
     it.effect(
-      `of one chunk of many parts is adopted: 40 MiB of ${isSized ? "known" : "unknown"} length`,
+      `of one chunk of many parts becomes the blob in place: 40 MiB of ${isSized ? "known" : "unknown"} length`,
       () =>
         play(
           Effect.gen(function* () {
