@@ -6,12 +6,11 @@ import { Console, Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import {
-  type GuardChange,
-  guardForeignWriters,
+  guardUnannouncedWriters,
   migrate,
-  unguardForeignWriters,
+  type TriggerChange,
+  unguardUnannouncedWriters,
   unwatchReferences,
-  type WatchChange,
   watchReferences
 } from "../database/Postgres.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
@@ -31,13 +30,13 @@ export const command = Command.make(
       ),
       Flag.withDefault(false)
     ),
-    guardForeignWriters: Flag.Boolean("guard-foreign-writers").pipe(
+    guardUnannouncedWriters: Flag.Boolean("guard-foreign-writers").pipe(
       Flag.withDescription(
         "Put triggers on the catalogue's tables that guard against writers which use object keys twice (docs/design/foreign-writers.md)"
       ),
       Flag.withDefault(false)
     ),
-    unguardForeignWriters: Flag.Boolean("unguard-foreign-writers").pipe(
+    unguardUnannouncedWriters: Flag.Boolean("unguard-foreign-writers").pipe(
       Flag.withDescription("Remove those triggers"),
       Flag.withDefault(false)
     ),
@@ -57,8 +56,8 @@ export const command = Command.make(
   Effect.fnUntraced(function* ({
     createCatalog,
     registry,
-    guardForeignWriters: guard,
-    unguardForeignWriters: unguard,
+    guardUnannouncedWriters: guard,
+    unguardUnannouncedWriters: unguard,
     watchReferences: watch,
     unwatchReferences: unwatch,
     json,
@@ -75,9 +74,9 @@ export const command = Command.make(
             registry: registry || isOurs
           }),
           guarded: yield* guard
-            ? guardForeignWriters(config.names)
+            ? guardUnannouncedWriters(config.names)
             : unguard
-              ? unguardForeignWriters(config.names)
+              ? unguardUnannouncedWriters(config.names)
               : Effect.succeed(null),
           watched: yield* watch
             ? watchReferences(config.names)
@@ -114,7 +113,7 @@ export const command = Command.make(
   ),
   Command.validate((given) => {
     const pairs = [
-      [given.guardForeignWriters && given.unguardForeignWriters, "guard-foreign-writers"],
+      [given.guardUnannouncedWriters && given.unguardUnannouncedWriters, "guard-foreign-writers"],
       [given.watchReferences && given.unwatchReferences, "watch-references"]
     ] as const
     const both = pairs.find(([isBoth]) => isBoth)
@@ -156,7 +155,7 @@ const watchWords: TriggerWords = {
 const triggerText = (
   { doing, done }: TriggerWords,
   on: boolean,
-  { created, dropped }: GuardChange | WatchChange
+  { created, dropped }: TriggerChange
 ): string => {
   const lines = [
     ...(created.length === 0 ? [] : [`Now ${doing} on ${created.join(", ")}.`]),

@@ -11,8 +11,8 @@ import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
 import { estimate } from "./Guards.ts"
 import { instant, millis, type Session } from "./Sql.ts"
-import { readTriggers } from "./triggers/unannounced/Installed.ts"
-import { lockKeys } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
+import { areGuarded } from "./triggers/unannounced/UnannouncedWriters.ts"
 
 export const make = (session: Session): Leftovers => ({
   claim: (now, leaseUntil, plan) => session.verb("leftovers.claim", claim(session, now, leaseUntil, plan)),
@@ -135,7 +135,7 @@ const journalGuarded = (
     Effect.gen(function* () {
       if (scan !== undefined && !(yield* isLeased(session, scan, "KEY SHARE"))) return []
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
-      if ((yield* readTriggers(session)).length === 0) return yield* journal(session, now, objects, notBefore)
+      if (!(yield* areGuarded(session))) return yield* journal(session, now, objects, notBefore)
       const free = new Set(
         yield* lockKeys(
           session,

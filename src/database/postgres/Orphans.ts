@@ -14,7 +14,7 @@ import type { ClaimedSlice, Orphans, PurgedBlob, PurgePage, PurgeRequest, Slice 
 import { condemned, restore } from "./Condemned.ts"
 import { byIndex, instant, millis, quote, type Session } from "./Sql.ts"
 import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
-import { lockDigests } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
 export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => ({
