@@ -1,8 +1,9 @@
 /**
- * Two projects, run by scripts/test.mjs: `unit` needs nothing but npm's packages, `real` needs the
- * servers that scripts/servers.mjs starts. Two workers at most: the databases want the other cores.
+ * Two projects, run by tools/test.ts. `unit` needs nothing but npm's packages. `real` needs the servers that
+ * tools/servers starts. Two workers at most: the databases need the other cores.
  */
 import { defineConfig } from "vitest/config"
+import "./tools/VitestOnNode20.ts"
 
 const real = "test/**/*.real.test.ts"
 

@@ -9,7 +9,7 @@ import { Database, type KnownKey } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
-import { compareKeys } from "../storage/keyOrder.ts"
+import { compareKeys } from "../storage/KeyOrder.ts"
 import { Storage, type StoredObject } from "../storage/Storage.ts"
 
 /** What both sides say of one key: at least one of them knows it. */

@@ -29,11 +29,11 @@ import { Clock, Duration, Effect, Layer, Option, Stream } from "effect"
 import { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 import { makeDirectory } from "../platform/directories.ts"
-import { exactly } from "./body.ts"
-import { codeOf, fromFileSystem, isAbsent } from "./files/failure.ts"
+import { exactly } from "./Body.ts"
+import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./Checks.ts"
+import { codeOf, fromFileSystem, isAbsent, keyReason } from "./files/Failure.ts"
 import { filePath, toBytes } from "./files/KeyPath.ts"
 import { type Found, walk } from "./files/Walk.ts"
-import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./refusals.ts"
 import { type ByteRange, type DeleteFailure, Storage, type StoredObject } from "./Storage.ts"
 
 export interface FilesOptions {
@@ -281,7 +281,9 @@ const remove = async (
     touched.add(directory)
     return undefined
   } catch (cause) {
-    return { key, code: codeOf(cause), detail: cause instanceof Error ? cause.message : String(cause) }
+    const code = codeOf(cause)
+    const detail = cause instanceof Error ? cause.message : String(cause)
+    return { key, reason: keyReason(code), code, detail }
   }
 }
 

@@ -6,10 +6,16 @@
  */
 import { Clock, Effect, Layer, Option, Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
-import { exactly } from "./body.ts"
-import { compareKeys } from "./keyOrder.ts"
-import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./refusals.ts"
-import { type MultipartUpload, Storage, type StoredObject, type StoreTraits } from "./Storage.ts"
+import { exactly } from "./Body.ts"
+import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./Checks.ts"
+import { compareKeys } from "./KeyOrder.ts"
+import {
+  type DeleteFailure,
+  type MultipartUpload,
+  Storage,
+  type StoredObject,
+  type StoreTraits
+} from "./Storage.ts"
 
 export interface Entry {
   readonly bytes: Uint8Array
@@ -23,6 +29,8 @@ export interface State {
   readonly hidden: Map<ObjectKey, ReadonlyArray<Entry>>
   /** Uploads in parts under way, by their id. A `put` here has none; they are what tests put in. */
   readonly multiparts: Map<string, Omit<MultipartUpload, "uploadId">>
+  /** Keys with a locked version. A delete of all versions fails for them; a delete that hides the object does not. */
+  readonly locked: Set<ObjectKey>
   /** What `skew` answers; null where the store has no clock of its own. */
   skewMillis: number | null
   traits: StoreTraits
@@ -32,6 +40,7 @@ export const emptyState = (): State => ({
   objects: new Map(),
   hidden: new Map(),
   multiparts: new Map(),
+  locked: new Set(),
   skewMillis: null,
   traits: { versioning: "off", objectLock: false, deletes: "objects", chosen: true }
 })
@@ -83,11 +92,13 @@ const make = (state: State): Storage["Service"] => {
       ),
     delete: Effect.fnUntraced(function* (keys) {
       yield* checkBatch(keys)
-      for (const key of keys) {
+      const isKept = (key: ObjectKey) => state.traits.deletes === "versions" && state.locked.has(key)
+      const deleted = keys.filter((key) => !isKept(key))
+      for (const key of deleted) {
         hide(key)
         if (state.traits.deletes === "versions") hidden.delete(key)
       }
-      return { deleted: [...keys], failed: [] }
+      return { deleted, failed: keys.filter(isKept).map(lockedFailure) }
     }),
     put: Effect.fnUntraced(function* (key, body, sizeBytes) {
       const chunks = yield* Stream.runCollect(exactly(body, key, sizeBytes))
@@ -130,6 +141,14 @@ const make = (state: State): Storage["Service"] => {
     traits: Effect.sync(() => state.traits)
   })
 }
+
+/** As AWS answers. */
+const lockedFailure = (key: ObjectKey): DeleteFailure => ({
+  key,
+  reason: "locked",
+  code: "AccessDenied",
+  detail: "Access Denied because object protected by object lock."
+})
 
 const describe = (key: ObjectKey, entry: Entry): StoredObject => ({
   key,

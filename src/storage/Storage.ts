@@ -1,7 +1,7 @@
 /**
  * The object store, as far as the collector and the blob store need one: verbs over keys, and what is to be known of it.
  *
- * Invariants every backend keeps (test/storage/contract.ts holds them to it):
+ * Invariants every backend keeps (test/storage/contract holds them to it):
  * - `list` yields keys in ascending order of their UTF-8 bytes, page by page, never the whole listing at once;
  * - `put` is all or nothing: an object is visible with all its bytes or not at all;
  * - deleting an absent key is success.
@@ -11,6 +11,9 @@
 import { Context, type Effect, type Option, type Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
+import type { DeleteFailure } from "./DeleteFailure.ts"
+
+export type { DeleteFailure, DeleteFailureReason } from "./DeleteFailure.ts"
 
 /** What a listing or a HEAD says of an object. */
 export interface StoredObject {
@@ -27,13 +30,6 @@ export interface DeleteOutcome {
   readonly failed: ReadonlyArray<DeleteFailure>
   /** How often the store asked to slow down before it answered; default never. */
   readonly throttled?: number | undefined
-}
-
-export interface DeleteFailure {
-  readonly key: ObjectKey
-  /** The store's error code, e.g. `AccessDenied`. */
-  readonly code: string
-  readonly detail: string
 }
 
 /** Bytes `start` to `end` of an object, both inclusive, as in RFC 9110 §14.1.2; without `end`, to its last byte. */

@@ -12,6 +12,7 @@ import { Database, type JournalEntry, type Postponement } from "../database/Data
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
+import { isStoreTrouble } from "../storage/DeleteFailure.ts"
 import { type DeleteFailure, Storage } from "../storage/Storage.ts"
 import type { Pace } from "./Pace.ts"
 import type { Tally } from "./PhaseCounts.ts"
@@ -22,20 +23,6 @@ import type { SweepSettings } from "./Settings.ts"
  * add load to its recovery.
  */
 const consecutiveFailuresMax = 3
-
-/**
- * Codes that say something of the store's present state and nothing of the key. They are not held against it, or an
- * hour of throttling would leave dead letters.
- */
-const passing = new Set([
-  "SlowDown",
-  "Throttled",
-  "TooManyRequests",
-  "ServiceUnavailable",
-  "Unavailable",
-  "RequestTimeout",
-  "TimedOut"
-])
 
 export interface Deletion {
   /** Deletes the objects of `entries`, which this collector has leased, and settles their rows. */
@@ -123,17 +110,18 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
       yield* journal.confirm(deleted)
       const byKey = new Map(entries.map((entry) => [entry.key, entry]))
       yield* journal.postpone(
-        failed.flatMap(({ key, code, detail }) => {
+        failed.flatMap(({ key, reason, code, detail }) => {
           const entry = byKey.get(key)
           tally.failed(code, 1)
-          const counts = !passing.has(code)
+          // An hour of throttling must not leave dead letters.
+          const counts = !isStoreTrouble(reason)
           return entry === undefined
             ? []
             : [putOff(settings, entry, `${code}: ${detail}`, counts, now, random)]
         })
       )
       // Stores without batch deletes answer an outage key by key.
-      if (deleted.length === 0 && failed.every(({ code }) => passing.has(code))) {
+      if (deleted.length === 0 && failed.every(({ reason }) => isStoreTrouble(reason))) {
         return yield* requestFailed(outage(failed))
       }
       failuresInARow = 0

@@ -10,6 +10,7 @@
  */
 import { Clock, Duration, Effect, Result, Semaphore } from "effect"
 import type { StorageError } from "../domain/StorageError.ts"
+import { isStoreTrouble } from "../storage/DeleteFailure.ts"
 import type { DeleteOutcome } from "../storage/Storage.ts"
 import type { SweepSettings } from "./Settings.ts"
 
@@ -37,15 +38,6 @@ const patience = 4
 /** The wait when even one request was too much for the first time, and the longest. */
 const pauseMin = Duration.millis(500)
 const pauseMax = Duration.seconds(30)
-
-/** Codes of single keys by which a store says that it has had enough. */
-const enough = new Set([
-  "SlowDown",
-  "Throttled",
-  "TooManyRequests",
-  "ServiceUnavailable",
-  "RequestLimitExceeded"
-])
 
 export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
   const { deleteConcurrency, keysPerSecondMax, requestsPerSecondMax } = settings
@@ -120,7 +112,8 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
 const isEnough = (outcome: Result.Result<DeleteOutcome, StorageError>): boolean =>
   Result.isFailure(outcome)
     ? outcome.failure.reason === "Throttled" || outcome.failure.reason === "Unavailable"
-    : (outcome.success.throttled ?? 0) > 0 || outcome.success.failed.some(({ code }) => enough.has(code))
+    : (outcome.success.throttled ?? 0) > 0 ||
+      outcome.success.failed.some(({ reason }) => isStoreTrouble(reason))
 
 /** Takes `count` from so many a second, and waits for them; from without end where there is no ceiling. */
 const rate = (perSecondMax: number | null) =>

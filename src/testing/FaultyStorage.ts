@@ -12,7 +12,8 @@
 import { Effect, Layer, Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError, type StorageFailure } from "../domain/StorageError.ts"
-import { Storage } from "../storage/Storage.ts"
+import { type DeleteFailure, Storage } from "../storage/Storage.ts"
+import { keyReason } from "../storage/s3/Failure.ts"
 import { type Fault, make, type Script } from "./Faults.ts"
 
 /** A verb by its name; `abort` is `abortMultipart`. */
@@ -21,7 +22,10 @@ export type StorageFault = Fault<StorageFailure>
 
 /** A listing (also of `multiparts`) is one call a page; the arguments of a `put` leave out its body and options. */
 export interface StorageScript extends Script<Operation, StorageFailure> {
-  /** Keys that no delete gets rid of, with the code the store gives. Remove one, and it can be deleted again. */
+  /**
+   * Keys that every delete fails to delete, with the error code of the scripted store. The failure's reason is the
+   * one that the S3 backend derives from that code. Remove a key, and it can be deleted again.
+   */
   readonly refused: Map<ObjectKey, string>
 }
 
@@ -83,9 +87,10 @@ const deleteUnrefused = Effect.fnUntraced(function* (
   keys: ReadonlyArray<ObjectKey>
 ) {
   const outcome = yield* inner.delete(keys.filter((key) => !refused.has(key)))
-  const failed = keys.flatMap((key) => {
+  const failed = keys.flatMap((key): ReadonlyArray<DeleteFailure> => {
     const code = refused.get(key)
-    return code === undefined ? [] : [{ key, code, detail: "scripted fault" }]
+    const detail = "scripted fault"
+    return code === undefined ? [] : [{ key, reason: keyReason(code, detail), code, detail }]
   })
   return { deleted: outcome.deleted, failed: [...outcome.failed, ...failed] }
 })

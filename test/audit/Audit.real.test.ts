@@ -10,8 +10,8 @@ import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { audit, firstLook, named } from "../fixtures/audit/Auditing.ts"
 import * as Databases from "../fixtures/Databases.ts"
+import { onRealS3, layer as s3 } from "../fixtures/s3/RealServer.ts"
 import { Tables } from "../fixtures/Tables.ts"
-import { onRealS3, layer as s3 } from "../storage/s3/real.ts"
 
 const services = Layer.mergeAll(Databases.postgres(Databases.real), s3)
 
@@ -193,6 +193,6 @@ if (Databases.hasReal) {
   })
 } else {
   describe("The audit on PostgreSQL and S3", () => {
-    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; scripts/servers.mjs starts both", () => undefined)
+    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; npm run test:real starts both", () => undefined)
   })
 }

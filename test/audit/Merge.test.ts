@@ -7,7 +7,7 @@ import { Database, type KnownKey } from "../../src/database/Database.ts"
 import * as MemoryDatabase from "../../src/database/Memory.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { compareKeys } from "../../src/storage/keyOrder.ts"
+import { compareKeys } from "../../src/storage/KeyOrder.ts"
 import { Storage, type StoredObject } from "../../src/storage/Storage.ts"
 
 const objectOf = (key: string): StoredObject => ({ key: ObjectKey.make(key), sizeBytes: 1, modifiedAt: 0 })

@@ -1,4 +1,4 @@
-/** The table of faults on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (`scripts/servers.mjs` sets them). */
+/** The table of faults on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers sets them). */
 import { describe, it } from "@effect/vitest"
 import { Layer } from "effect"
 import * as Databases from "../fixtures/Databases.ts"
@@ -14,6 +14,6 @@ if (Databases.hasReal && hasStore) {
   )
 } else {
   describe("on PostgreSQL and S3, a writer", () => {
-    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; scripts/servers.mjs starts both", () => undefined)
+    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; npm run test:real starts both", () => undefined)
   })
 }

@@ -97,6 +97,6 @@ const inParts = () => {
 describe("a body in parts, on PostgreSQL and S3,", () => {
   if (Databases.hasReal && hasStore) inParts()
   else {
-    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; scripts/servers.mjs starts both", () => undefined)
+    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; npm run test:real starts both", () => undefined)
   }
 })

@@ -10,10 +10,11 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join, relative } from "node:path"
-import { fileURLToPath, pathToFileURL } from "node:url"
+import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
 import { exitCodes } from "../../src/cli/ExitCode.ts"
 import { sections, settings } from "../../src/config/settings.ts"
+import { documents as generated } from "../../tools/Documents.ts"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
 const text = (path: string): string => readFileSync(join(root, path), "utf8")
@@ -23,14 +24,16 @@ const filesBelow = (folder: string, ending: string): ReadonlyArray<string> =>
     .filter((name) => name.endsWith(ending))
     .map((name) => join(folder, name))
 
-const documents = ["README.md", ...filesBelow("docs", ".md")]
+const documents = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  "CHANGELOG.md",
+  "verify/bench/README.md",
+  ...filesBelow("docs", ".md")
+]
 
-describe("the generated parts of the documents", async () => {
-  const { documents: generated } = (await import(
-    pathToFileURL(join(root, "scripts/documents.mjs")).href
-  )) as {
-    readonly documents: (from: object) => Readonly<Record<string, (before: string) => string>>
-  }
+describe("the generated parts of the documents", () => {
   for (const [path, generate] of Object.entries(generated({ sections, exitCodes }))) {
     it(`are in ${path} what the code says now (else run: npm run docs)`, () => {
       assert.strictEqual(text(path), generate(text(path)))
@@ -70,11 +73,12 @@ describe("a flag", () => {
       )
     )
   ])
-  for (const path of documents) {
+  // The benchmarks have flags of their own.
+  for (const path of documents.filter((name) => !name.startsWith("verify/"))) {
     // Those of other programs stand in other documents' code.
-    const used = [...text(path).matchAll(/`[^`\n]*`|^.*artifact-gc .*$/gm)]
+    const used = [...text(path).matchAll(/`[^`\n]*`|^.*(?:artifact-gc|dist\/main\.js) .*$/gm)]
       .map(([code]) => code)
-      .filter((code) => !/npm |node scripts|initdb|skopeo |crane |ctr /.test(code))
+      .filter((code) => !/npm |initdb|skopeo |crane |ctr /.test(code))
       .flatMap((code) => [...code.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)].map(([, name]) => name ?? ""))
     if (used.length === 0) continue
     it(`that ${path} uses exists`, () => {
@@ -100,7 +104,7 @@ describe("a link", () => {
 
   it("from a comment in the sources to a document or a test leads somewhere", () => {
     const missing = filesBelow("src", ".ts").flatMap((path) =>
-      [...text(path).matchAll(/\b(?:docs|test|src|scripts)\/[\w/.-]*\.(?:md|ts|mjs)\b/g)]
+      [...text(path).matchAll(/\b(?:docs|test|src|tools|verify)\/[\w/.-]*\.(?:md|ts)\b/g)]
         .filter(([target]) => !existsSync(join(root, target)))
         .map(([target]) => `${path}: ${target}`)
     )
@@ -125,12 +129,11 @@ describe("the README", () => {
 
   it("names scripts that are there, and they name files that are", () => {
     const { scripts } = JSON.parse(text("package.json")) as { readonly scripts: Record<string, string> }
-    // What is built on the way (bench/.out) is known by its source.
+    // A compiled file is known by its source.
     const files = Object.values(scripts).flatMap((script) =>
-      (script.match(/(?<![\w./])(?:scripts|bench)\/[\w./-]+/g) ?? []).map((path) =>
-        path.replace(/^bench\/\.out\/(.*)\.js$/, "$1.ts")
-      )
+      (script.match(/(?<=\.out\/)[\w./-]+(?=\.js)/g) ?? []).map((path) => `${path}.ts`)
     )
+    assert.isAbove(files.length, 5)
     assert.deepStrictEqual(
       files.filter((path) => !existsSync(join(root, path))),
       []

@@ -7,7 +7,7 @@ import { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
-import { onRealS3, ownBucket } from "../storage/s3/real.ts"
+import { onRealS3, ownBucket } from "../fixtures/s3/RealServer.ts"
 
 const hasty = { grace: Duration.zero, quarantine: Duration.zero }
 

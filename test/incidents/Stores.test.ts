@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Logger, Random } from "effect"
 import { TestClock } from "effect/testing"
 import { type Purpose, tinyS3 } from "../fixtures/incidents/TinyS3.ts"
-import { whileTimePasses } from "../storage/s3/harness.ts"
-import { type Answer, deleteXml, errorXml, reply } from "../storage/s3/stub.ts"
+import { type Answer, deleteXml, errorXml, reply } from "../fixtures/s3/StubServer.ts"
+import { whileTimePasses } from "../fixtures/s3/StubStore.ts"
 
 const quiet = Effect.provide(Logger.layer([]))
 

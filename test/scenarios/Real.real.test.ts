@@ -1,5 +1,5 @@
 /**
- * The stories on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` in the environment (`scripts/servers.mjs`
+ * The stories on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` in the environment (tools/servers
  * sets them). Without them these tests are skipped, and say so.
  */
 import { describe, it } from "@effect/vitest"
@@ -21,6 +21,6 @@ if (Databases.hasReal && hasStore) {
   )
 } else {
   describe("on PostgreSQL and S3", () => {
-    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; scripts/servers.mjs starts both", () => undefined)
+    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; npm run test:real starts both", () => undefined)
   })
 }

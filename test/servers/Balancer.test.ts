@@ -1,16 +1,8 @@
-/** The balancer of the registry's real tests: were it kind, they would prove less than they say. */
+/** The balancer of the acceptance suites. If it were kind, they would prove less than they say. */
 import { createServer, type IncomingMessage, request, type Server } from "node:http"
 import { type AddressInfo, connect } from "node:net"
 import { assert, describe, it, onTestFinished } from "vitest"
-// @ts-expect-error: a script without types.
-import { startBalancer } from "../../scripts/servers/balancer.mjs"
-
-interface Balancer {
-  readonly url: string
-  readonly counts: () => ReadonlyArray<number>
-  readonly moves: () => { readonly moved: number; readonly stayed: number }
-  readonly close: () => Promise<void>
-}
+import { startBalancer } from "../../tools/servers/Balancer.ts"
 
 interface Got {
   readonly by: number
@@ -21,7 +13,7 @@ interface Got {
   ended: "whole" | "torn" | null
 }
 
-/** Two replicas that tell what they got, behind a balancer. */
+/** Starts two replicas that tell which requests they got, behind a balancer. */
 const site = async (answer = (got: Got) => `${got.by} ${got.body}`) => {
   const got: Array<Got> = []
   const servers = await Promise.all(
@@ -45,7 +37,7 @@ const site = async (answer = (got: Got) => `${got.by} ${got.body}`) => {
     )
   )
   const targets = servers.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-  const balancer: Balancer = await startBalancer({ targets })
+  const balancer = await startBalancer({ targets })
   onTestFinished(async () => {
     await balancer.close()
     for (const server of servers) {
@@ -137,7 +129,7 @@ describe("the balancer", () => {
     const waiting = createServer((incoming) => incoming.pause())
     await new Promise<void>((resolve) => waiting.listen(0, "127.0.0.1", resolve))
     const target = `http://127.0.0.1:${(waiting.address() as AddressInfo).port}`
-    const balancer: Balancer = await startBalancer({ targets: [target] })
+    const balancer = await startBalancer({ targets: [target] })
     onTestFinished(async () => {
       await balancer.close()
       waiting.closeAllConnections()
@@ -155,7 +147,7 @@ describe("the balancer", () => {
       })(),
       new Promise((resolve) => setTimeout(resolve, 1500, "some"))
     ])
-    assert.strictEqual(flowed, "some", "64 MiB would have to be in somebody's memory")
+    assert.strictEqual(flowed, "some", "64 MiB would have to be in memory")
     sending.destroy()
   })
 })

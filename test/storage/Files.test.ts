@@ -1,14 +1,23 @@
-/** Files, beyond the contract: what is in the directory, and when. Paths are in files/paths.test.ts. */
+/** Files, beyond the contract: what is in the directory, and when. Paths are in files/KeyPath.test.ts. */
 import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Files from "../../src/storage/Files.ts"
-import { fromFileSystem } from "../../src/storage/files/failure.ts"
-import { Storage } from "../../src/storage/Storage.ts"
-import { storageContract } from "./contract.ts"
-import { fresh, inTemporary, io, key, keysOf, one, opened, temporary } from "./files/harness.ts"
+import { fromFileSystem, keyReason } from "../../src/storage/files/Failure.ts"
+import { type DeleteFailureReason, Storage } from "../../src/storage/Storage.ts"
+import {
+  fresh,
+  inTemporary,
+  io,
+  key,
+  keysOf,
+  one,
+  opened,
+  temporary
+} from "../fixtures/storage/Directories.ts"
+import { storageContract } from "./contract/Storage.contract.ts"
 
 storageContract("files", inTemporary(false))
 
@@ -165,6 +174,40 @@ describe("the directory", () => {
         ...["Rejected", "Rejected", "Unknown"]
       ]
     )
+  })
+})
+
+describe("a delete that fails for one key", () => {
+  it.effect("says why, and the others are deleted", () =>
+    Effect.gen(function* () {
+      const { directory, storage } = yield* fresh
+      yield* storage.put(key("a"), one, 1)
+      yield* io(() => mkdir(join(directory, "b")))
+      const { deleted, failed } = yield* storage.delete([key("a"), key("b")])
+      assert.deepStrictEqual(deleted, [key("a")])
+      assert.strictEqual(failed.length, 1)
+      // EISDIR on Linux; POSIX says EPERM.
+      const reason = failed[0]?.code === "EPERM" ? "denied" : "rejected"
+      assert.deepInclude(failed[0], { key: key("b"), reason })
+    })
+  )
+
+  it("has a reason by the error of the file system", () => {
+    const table: Record<string, DeleteFailureReason> = {
+      EACCES: "denied",
+      EPERM: "denied",
+      EROFS: "denied",
+      EMFILE: "unavailable",
+      ESTALE: "unavailable",
+      ETIMEDOUT: "unavailable",
+      EBUSY: "internal",
+      EIO: "internal",
+      EISDIR: "rejected",
+      ENAMETOOLONG: "rejected",
+      EWEIRD: "unknown"
+    }
+    const codes = Object.keys(table)
+    assert.deepStrictEqual(Object.fromEntries(codes.map((code) => [code, keyReason(code)])), table)
   })
 })
 

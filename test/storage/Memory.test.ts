@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { emptyState, layer, layerOf, type State } from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { storageContract } from "./contract.ts"
+import { storageContract } from "./contract/Storage.contract.ts"
 
 storageContract("memory", layer)
 
@@ -99,6 +99,40 @@ describe("the state", () => {
           assert.deepStrictEqual([...state.multiparts.keys()], ["U1", "U3"])
         })
     )
+  )
+
+  it.effect(
+    "may hold locked versions, which a delete of all versions keeps and one that hides does not",
+    () =>
+      Effect.gen(function* () {
+        const locked = (deletes: "markers" | "versions") =>
+          stage(
+            {
+              locked: new Set([a]),
+              traits: { versioning: "on", objectLock: true, deletes, chosen: true }
+            },
+            (storage) =>
+              Effect.gen(function* () {
+                for (const key of [a, b]) yield* storage.put(key, Stream.make(bytes), bytes.length)
+                const { deleted, failed } = yield* storage.delete([a, b])
+                return {
+                  deleted,
+                  failed: failed.map(({ code, key, reason }) => [key, reason, code]),
+                  isThere: Option.isSome(yield* storage.head(a))
+                }
+              })
+          )
+        assert.deepStrictEqual<unknown>(yield* locked("versions"), {
+          deleted: [b],
+          failed: [[a, "locked", "AccessDenied"]],
+          isThere: true
+        })
+        assert.deepStrictEqual<unknown>(yield* locked("markers"), {
+          deleted: [a, b],
+          failed: [],
+          isThere: false
+        })
+      })
   )
 
   it.effect("may give it a clock of its own", () =>

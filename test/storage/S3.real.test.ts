@@ -1,4 +1,4 @@
-/** The contract against a real server, and what goes wrong with one. See s3/real.ts. */
+/** The contract against a real server, and what goes wrong with one. See fixtures/s3/RealServer.ts. */
 import { randomUUID } from "node:crypto"
 import { ListMultipartUploadsCommand } from "@aws-sdk/client-s3"
 import { assert, describe, it } from "@effect/vitest"
@@ -6,8 +6,8 @@ import { Cause, Deferred, Effect, Exit, Fiber, Redacted, Stream } from "effect"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type { StorageError } from "../../src/domain/StorageError.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { storageContract } from "./contract.ts"
-import { dialect, layer, onRealS3, options, sdk, storageOf } from "./s3/real.ts"
+import { dialect, layer, onRealS3, options, sdk, storageOf } from "../fixtures/s3/RealServer.ts"
+import { storageContract } from "./contract/Storage.contract.ts"
 
 onRealS3("Storage", (name) => {
   storageContract(`S3 (${name})`, layer, { timeout: 30_000, ...dialect })

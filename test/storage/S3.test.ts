@@ -2,6 +2,7 @@ import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Inspectable, Option, Schema, Stream } from "effect"
 import { StorageError } from "../../src/domain/StorageError.ts"
+import { type Answer, errorXml, listXml, reply, stubServer } from "../fixtures/s3/StubServer.ts"
 import {
   a,
   anObject,
@@ -13,8 +14,7 @@ import {
   storeThat,
   until,
   whileTimePasses
-} from "./s3/harness.ts"
-import { type Answer, errorXml, listXml, reply, stubServer } from "./s3/stub.ts"
+} from "../fixtures/s3/StubStore.ts"
 
 describe("errors of S3", () => {
   const cases: ReadonlyArray<readonly [string, Answer, StorageError["reason"]]> = [

@@ -170,7 +170,7 @@ describe("the pace of a sweep", () => {
     Effect.gen(function* () {
       const denied: DeleteOutcome = {
         deleted: [],
-        failed: [{ key: "a" as never, code: "AccessDenied", detail: "" }]
+        failed: [{ key: "a" as never, reason: "denied", code: "AccessDenied", detail: "" }]
       }
       const pace = yield* Pace.make(settings)
       for (let n = 0; n < 20; n++) yield* pace.deleting(1000, Effect.succeed(denied))

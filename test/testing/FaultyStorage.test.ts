@@ -7,7 +7,7 @@ import * as MemoryStorage from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { dies, fails, hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
-import { storageContract } from "../storage/contract.ts"
+import { storageContract } from "../storage/contract/Storage.contract.ts"
 
 const faulty = (script: FaultyStorage.StorageScript) =>
   FaultyStorage.layer(script).pipe(Layer.provide(MemoryStorage.layer))
@@ -110,8 +110,10 @@ describe("a store with a script", () => {
         script.refused.set(a, "AccessDenied")
         assert.deepStrictEqual(yield* storage.delete([a, b]), {
           deleted: [b],
-          failed: [{ key: a, code: "AccessDenied", detail: "scripted fault" }]
+          failed: [{ key: a, reason: "denied", code: "AccessDenied", detail: "scripted fault" }]
         })
+        script.refused.set(a, "SlowDown")
+        assert.deepInclude((yield* storage.delete([a])).failed[0], { reason: "throttled", code: "SlowDown" })
         script.refused.delete(a)
         assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
       })

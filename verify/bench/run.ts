@@ -2,17 +2,15 @@
  * `npm run bench -- <question> [options]`: asks one question and prints its figures, or nothing and exit code 1 when
  * it could not be answered.
  *
- * The servers come from scripts/servers.mjs, unless REAL_DATABASE_URL and REAL_S3_… name others.
+ * The servers come from tools/servers, unless REAL_DATABASE_URL and REAL_S3_… name others.
  */
-import { spawnSync } from "node:child_process"
-import { constants } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { runWithServers } from "../../tools/servers/Servers.ts"
 import { question as find } from "./Find.ts"
 import { question as foreground } from "./Foreground.ts"
 import { check, Insufficient, type Question } from "./harness/Question.ts"
 import * as Report from "./harness/Report.ts"
-import * as Repository from "./harness/Repository.ts"
 import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
 import { question as idle } from "./Idle.ts"
@@ -89,17 +87,8 @@ const read = (args: ReadonlyArray<string>) => {
 }
 
 /** Starts the servers and this program again beside them. */
-const withServers = (args: ReadonlyArray<string>): number => {
-  const script = fileURLToPath(new URL("scripts/servers.mjs", Repository.root))
-  const self = fileURLToPath(import.meta.url)
-  const { status, signal, error } = spawnSync(
-    process.execPath,
-    [script, "run", "--", process.execPath, self, ...args],
-    { stdio: "inherit", env: { ...process.env, ...Servers.ours } }
-  )
-  if (error) throw error
-  return status ?? 128 + (signal === null ? 0 : constants.signals[signal])
-}
+const withServers = (args: ReadonlyArray<string>): Promise<number> =>
+  runWithServers(process.execPath, [fileURLToPath(import.meta.url), ...args], { env: Servers.ours })
 
 const main = async (args: ReadonlyArray<string>): Promise<number> => {
   if (args.includes("--help")) {
@@ -108,7 +97,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   }
   const { question, given, json, keep, profile } = read(args)
   const servers = Servers.fromEnvironment()
-  if (servers === null) return withServers(args)
+  if (servers === null) return await withServers(args)
   const began = performance.now()
   const log = (text: string) =>
     process.stderr.write(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}\n`)

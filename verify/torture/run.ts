@@ -2,14 +2,13 @@
  * `npm run torture -- --minutes M [--seed S] [--json]`: writers and collectors as processes on real servers, behind
  * networks that break, killed again and again; then everything is read back.
  *
- * The servers come from scripts/servers.mjs, unless REAL_DATABASE_URL and REAL_S3_… name others (an empty bucket of
+ * The servers come from tools/servers, unless REAL_DATABASE_URL and REAL_S3_… name others (an empty bucket of
  * their own: everything in it is deleted). Exits 1 when anything was lost or leaked, or nothing was done.
  */
-import { spawnSync } from "node:child_process"
 import { appendFileSync } from "node:fs"
-import { constants } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { runWithServers } from "../../tools/servers/Servers.ts"
 import * as Servers from "../bench/harness/Servers.ts"
 import type { Place } from "./Place.ts"
 import * as Random from "./Random.ts"
@@ -31,16 +30,8 @@ const numberOf = (text: string | undefined, fallback: number): number => {
 }
 
 /** Starts the servers and this program again beside them. */
-const withServers = (args: ReadonlyArray<string>): number => {
-  const script = fileURLToPath(new URL("../../../scripts/servers.mjs", import.meta.url))
-  const { status, signal, error } = spawnSync(
-    process.execPath,
-    [script, "run", "--no-fsync", "--", process.execPath, fileURLToPath(import.meta.url), ...args],
-    { stdio: "inherit" }
-  )
-  if (error) throw error
-  return status ?? 128 + (signal === null ? 0 : constants.signals[signal])
-}
+const withServers = (args: ReadonlyArray<string>): Promise<number> =>
+  runWithServers(process.execPath, [fileURLToPath(import.meta.url), ...args], { fsync: false })
 
 const main = async (args: ReadonlyArray<string>): Promise<number> => {
   const { values } = parseArgs({
@@ -60,7 +51,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   }
   const minutes = numberOf(values.minutes, 2)
   const servers: Place | null = Servers.fromEnvironment()
-  if (servers === null) return withServers(args)
+  if (servers === null) return await withServers(args)
   const log = (text: string) => void process.stderr.write(`${text}\n`)
   const { passed, failed, skipped, result, text } = values.table
     ? await Table.run(servers, { every: numberOf(values.every, 1), log })

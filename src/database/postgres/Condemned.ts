@@ -5,7 +5,7 @@ import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import { type CondemnedBlob, type CondemnedSelection, restorePin } from "../Database.ts"
 import { hold } from "./Blobs.ts"
 import { pin } from "./Pins.ts"
-import { millis, type Session } from "./Sql.ts"
+import { millis, type Sql } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
 
 interface Row {
@@ -18,7 +18,7 @@ interface Row {
 }
 
 export const condemned = (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   digestType: string,
   selection: CondemnedSelection,
   after: Digest | null,
@@ -52,17 +52,17 @@ export const condemned = (
 }
 
 export const restore = (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   digests: ReadonlyArray<Digest>,
   holdUntil: number
 ) =>
-  session.transaction(
+  db.transaction(
     Effect.gen(function* () {
-      const live = yield* hold(session, type, now, digests)
+      const live = yield* hold(db, type, now, digests)
       yield* pin(
-        session,
+        db,
         type,
         [...live].map((digest) => ({ id: restorePin(digest), digest, expiresAt: holdUntil }))
       )

@@ -1,7 +1,7 @@
 /** What the guards of a sweep remember and ask: breakers, who else collects, the server's clock. */
 import { Clock, Effect } from "effect"
 import type { BreakerName, BreakerState, Breakers, Collectors, Exposure, Peer } from "../Database.ts"
-import { instant, millis, millisOrNull, qualified, type Session } from "./Sql.ts"
+import { instant, millis, millisOrNull, qualified, type Sql } from "./Sql.ts"
 
 // -- breakers
 
@@ -27,14 +27,14 @@ const toState = (row: BreakerRow): BreakerState => ({
   confirmedAt: millisOrNull(row.confirmed_at)
 })
 
-export const breakers = (session: Session): Breakers => ({
-  read: (name) => session.verb("breakers.read", read(session, name)),
-  trip: (name, now, exposure) => session.verb("breakers.trip", trip(session, name, now, exposure)),
-  confirm: (now) => session.verb("breakers.confirm", confirm(session, now)),
-  exposure: (since, unless) => session.verb("breakers.exposure", exposureOf(session, since, unless))
+export const breakers = (db: Sql): Breakers => ({
+  read: (name) => db.verb("breakers.read", read(db, name)),
+  trip: (name, now, exposure) => db.verb("breakers.trip", trip(db, name, now, exposure)),
+  confirm: (now) => db.verb("breakers.confirm", confirm(db, now)),
+  exposure: (since, unless) => db.verb("breakers.exposure", exposureOf(db, since, unless))
 })
 
-const read = ({ sql, id }: Session, name: BreakerName) =>
+const read = ({ sql, id }: Sql, name: BreakerName) =>
   Effect.map(
     sql<BreakerRow>`
       SELECT name, tripped_at, confirmed_at, blobs::float8 AS blobs, bytes::float8 AS bytes,
@@ -45,7 +45,7 @@ const read = ({ sql, id }: Session, name: BreakerName) =>
   )
 
 /** One that is open already keeps the exposure for which it opened. */
-const trip = ({ sql, id }: Session, name: BreakerName, now: number, e: Exposure) =>
+const trip = ({ sql, id }: Sql, name: BreakerName, now: number, e: Exposure) =>
   Effect.asVoid(sql`
     INSERT INTO ${id.breakers} AS b (name, tripped_at, blobs, bytes, total_blobs, total_bytes)
     VALUES (${name}, ${instant(now)}::timestamptz, ${BigInt(e.blobs)}::bigint, ${BigInt(e.bytes)}::bigint,
@@ -55,7 +55,7 @@ const trip = ({ sql, id }: Session, name: BreakerName, now: number, e: Exposure)
     WHERE b.confirmed_at >= b.tripped_at`)
 
 /** Never before the trip, so that a clock that was set back meanwhile cannot leave it open. */
-const confirm = ({ sql, id }: Session, now: number) =>
+const confirm = ({ sql, id }: Sql, now: number) =>
   Effect.map(
     sql<{ name: BreakerName }>`
       UPDATE ${id.breakers} SET confirmed_at = greatest(tripped_at, ${instant(now)}::timestamptz)
@@ -69,21 +69,21 @@ const countedMax = 1_000_000
 /** How many rows tell the average size of a blob where not all are read. */
 const sampleRows = 10_000
 
-const exposureOf = Effect.fnUntraced(function* (session: Session, since: number | null, unless: number) {
-  const { sql, id, raw } = session
+const exposureOf = Effect.fnUntraced(function* (db: Sql, since: number | null, unless: number) {
+  const { sql, id, raw } = db
   const later = since === null ? raw("") : sql`AND o.condemned_at > ${instant(since)}::timestamptz`
   const [found] = yield* sql<{ blobs: number; bytes: number }>`
     SELECT count(*)::float8 AS blobs, coalesce(sum(b.${id.size}), 0)::float8 AS bytes
     FROM ${id.orphans} o JOIN ${id.blobs} b ON b.${id.digest} = o.digest
     WHERE o.condemned_at IS NOT NULL ${later}`
   const { blobs = 0, bytes = 0 } = found ?? {}
-  const total = blobs > unless ? yield* totals(session) : { blobs: 0, bytes: 0 }
+  const total = blobs > unless ? yield* totals(db) : { blobs: 0, bytes: 0 }
   return { blobs, bytes, totalBlobs: total.blobs, totalBytes: total.bytes } satisfies Exposure
 })
 
-const totals = Effect.fnUntraced(function* (session: Session) {
-  const { sql, id, raw } = session
-  const about = yield* estimate(session)
+const totals = Effect.fnUntraced(function* (db: Sql) {
+  const { sql, id, raw } = db
+  const about = yield* estimate(db)
   const exact = about < countedMax
   const sample = exact ? raw("") : raw(`TABLESAMPLE SYSTEM (${(100 * sampleRows) / about})`)
   const [row] = yield* sql<{ blobs: number; bytes: number }>`
@@ -97,7 +97,7 @@ const totals = Effect.fnUntraced(function* (session: Session) {
  * How many blobs the planner believes in; zero where it was never told. A table without partitions is no tree, and one
  * with partitions counts them once more.
  */
-export const estimate = ({ sql, names }: Session) => {
+export const estimate = ({ sql, names }: Sql) => {
   const table = qualified(names.schema, names.blobsTable)
   return Effect.map(
     sql<{ blobs: number }>`
@@ -110,24 +110,20 @@ export const estimate = ({ sql, names }: Session) => {
 
 // -- collectors
 
-export const collectors = (session: Session): Collectors => ({
-  register: (now, expiresAt, self) =>
-    session.verb("collectors.register", register(session, now, expiresAt, self)),
-  peers: (now, self) => session.verb("collectors.peers", peersOf(session, now, self)),
+export const collectors = (db: Sql): Collectors => ({
+  register: (now, expiresAt, self) => db.verb("collectors.register", register(db, now, expiresAt, self)),
+  peers: (now, self) => db.verb("collectors.peers", peersOf(db, now, self)),
   leave: (id) =>
-    session.verb(
-      "collectors.leave",
-      Effect.asVoid(session.sql`DELETE FROM ${session.id.collectors} WHERE id = ${id}`)
-    )
+    db.verb("collectors.leave", Effect.asVoid(db.sql`DELETE FROM ${db.id.collectors} WHERE id = ${id}`))
 })
 
 const register = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   now: number,
   expiresAt: number,
   self: Pick<Peer, "id" | "settings">
 ) {
-  const { sql, id } = session
+  const { sql, id } = db
   yield* sql`
     DELETE FROM ${id.collectors} WHERE id = ANY(ARRAY(
       SELECT id FROM ${id.collectors} WHERE expires_at <= ${instant(now)}::timestamptz AND id <> ${self.id}
@@ -139,10 +135,10 @@ const register = Effect.fnUntraced(function* (
     ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, expires_at = EXCLUDED.expires_at,
       settings = EXCLUDED.settings`
   // After the own row is committed: of two that begin together, one sees the other.
-  return yield* peersOf(session, now, self.id)
+  return yield* peersOf(db, now, self.id)
 })
 
-const peersOf = ({ sql, id }: Session, now: number, self: string) =>
+const peersOf = ({ sql, id }: Sql, now: number, self: string) =>
   Effect.map(
     sql<{ id: string; seen_at: Date; settings: Readonly<Record<string, string>> }>`
       SELECT id, seen_at, settings FROM ${id.collectors}
@@ -154,7 +150,7 @@ const peersOf = ({ sql, id }: Session, now: number, self: string) =>
 // -- clock
 
 /** Of two answers the quicker: the first may have had to connect. */
-export const skew = Effect.fnUntraced(function* ({ sql }: Session) {
+export const skew = Effect.fnUntraced(function* ({ sql }: Sql) {
   const ask = Effect.gen(function* () {
     const before = yield* Clock.currentTimeMillis
     const [row] = yield* sql<{ at: number }>`

@@ -14,7 +14,7 @@ export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
 /** `schema.table`, quoted. */
 export const qualified = (schema: string, table: string): string => `${quote(schema)}.${quote(table)}`
 
-export interface Session {
+export interface Sql {
   readonly sql: SqlClient.SqlClient
   readonly names: CatalogNames
   /** Text put into a statement as it is: quoted identifiers and type names only, never values. */
@@ -33,12 +33,12 @@ export interface Session {
     effect: Effect.Effect<A, E>
   ) => Effect.Effect<A, DatabaseError | Exclude<E, SqlError.SqlError>>
   /** Runs `effect` like `verb`, but tries it once: a lost commit must not be repeated. */
-  readonly once: Session["verb"]
+  readonly once: Sql["verb"]
   /**
    * Runs `effect` as a savepoint of the caller's open transaction, tried once, or like `verb` where there is none. Only
    * for verbs that precede no request to the store.
    */
-  readonly joining: Session["verb"]
+  readonly joining: Sql["verb"]
   /**
    * Runs `effect` in one READ COMMITTED transaction: each statement sees what was committed before it began. Its commit
    * waits for the disk, whatever the settings of the connection, role or database. A savepoint sets nothing.
@@ -92,7 +92,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
   const raw = (text: string) => sql.literal(text)
   const own = (table: string) => raw(qualified(names.collectorSchema, table))
   const registry = (table: string) => raw(qualified(names.registrySchema, table))
-  const session: Session = {
+  const db: Sql = {
     sql,
     names,
     raw,
@@ -137,8 +137,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
     joining: (operation, effect) =>
       Effect.flatMap(Effect.serviceOption(sql.transactionService), (open) =>
         Option.isNone(open)
-          ? session.verb(operation, effect)
-          : translated(operation, session.transaction(effect)).pipe(
+          ? db.verb(operation, effect)
+          : translated(operation, db.transaction(effect)).pipe(
               onProcessClock,
               Effect.withSpan(`Database.${operation}`)
             )
@@ -151,7 +151,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
           rollbackMayFail
         )
   }
-  return session
+  return db
 })
 
 /** Drops the caller's open transaction from the fiber's context. */
@@ -201,12 +201,12 @@ const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E 
  * may (test/database/locks/ScanPlans.ts). What has no other plan keeps it, at a cost that would have it compiled: hence `jit`.
  */
 export const byIndex = <A, E>(
-  session: Session,
+  db: Sql,
   effect: Effect.Effect<A, E>
 ): Effect.Effect<A, E | SqlError.SqlError> =>
-  session.transaction(
+  db.transaction(
     Effect.andThen(
-      session.sql`
+      db.sql`
         SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
           set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`,
       effect

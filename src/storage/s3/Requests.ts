@@ -5,8 +5,8 @@
  */
 import { Duration, Effect, Schedule, type Scope, Semaphore } from "effect"
 import type { StorageError } from "../../domain/StorageError.ts"
-import type { Progress } from "./body.ts"
-import { timedOut } from "./failure.ts"
+import type { Progress } from "./Body.ts"
+import { timedOut } from "./Failure.ts"
 
 export interface Limits {
   readonly requestTimeout: Duration.Duration

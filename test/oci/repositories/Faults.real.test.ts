@@ -1,4 +1,4 @@
-/** The same on the PostgreSQL that `REAL_DATABASE_URL` names (`scripts/servers.mjs` sets it). */
+/** The same on the PostgreSQL that `REAL_DATABASE_URL` names (tools/servers sets it). */
 import { describe, it } from "@effect/vitest"
 import { Layer } from "effect"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
@@ -14,6 +14,6 @@ if (Databases.hasReal) {
   )
 } else {
   describe("on PostgreSQL, a repository", () => {
-    it.skip("needs REAL_DATABASE_URL; scripts/servers.mjs starts one", () => undefined)
+    it.skip("needs REAL_DATABASE_URL; npm run test:real starts one", () => undefined)
   })
 }

@@ -1,4 +1,4 @@
-/** Upload sessions on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (`scripts/servers.mjs` sets them). */
+/** Upload sessions on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers sets them). */
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
@@ -134,6 +134,6 @@ if (Databases.hasReal && hasStore) {
   })
 } else {
   describe("an upload session on PostgreSQL and S3", () => {
-    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; scripts/servers.mjs starts both", () => undefined)
+    it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; npm run test:real starts both", () => undefined)
   })
 }

@@ -6,8 +6,8 @@ import { Deferred, Effect, Fiber, Option, Result, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { StorageError } from "../../../src/domain/StorageError.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
-import { bytesOf, keysOf, until } from "./harness.ts"
-import { dialect, onRealS3, ownBucket } from "./real.ts"
+import { dialect, onRealS3, ownBucket } from "../../fixtures/s3/RealServer.ts"
+import { bytesOf, keysOf, until } from "../../fixtures/s3/StubStore.ts"
 
 const MiB = 1024 * 1024
 

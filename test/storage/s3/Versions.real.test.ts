@@ -4,8 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
-import { keysOf } from "./harness.ts"
-import { onRealS3, ownBucket } from "./real.ts"
+import { onRealS3, ownBucket } from "../../fixtures/s3/RealServer.ts"
+import { keysOf } from "../../fixtures/s3/StubStore.ts"
 
 const [a, b, absent] = ["a", "b", "absent"].map((key) => ObjectKey.make(key)) as [
   ObjectKey,
@@ -147,6 +147,8 @@ onRealS3("Versions", (name) => {
             failed.map(({ code, key }) => [key, code]),
             [[a, "AccessDenied"]]
           )
+          // Some servers answer a batch without a text, and then a lock is a refusal like another.
+          assert.include(["locked", "denied"], failed[0]?.reason)
           assert.deepStrictEqual(yield* bucket.held, ["a", "a (marker)"])
           assert.isTrue(Option.isNone(yield* storage.head(a)))
 

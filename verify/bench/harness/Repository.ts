@@ -1,9 +1,10 @@
 /** The repository this was built from. */
 import { execFileSync } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
+import { root as folder } from "../../../tools/Repository.ts"
 
-/** This file runs as .out/verify/bench/harness/Repository.js. */
-export const root = new URL("../../../../", import.meta.url)
+/** The repository's folder, with a slash at its end. */
+export const root = pathToFileURL(`${folder}/`)
 
 /** The commit, and whether what is measured differs from it. */
 export const commit = (): string => {

@@ -1,4 +1,4 @@
-/** Where PostgreSQL and the S3 server are: the variables that scripts/servers.mjs sets. */
+/** Where PostgreSQL and the S3 server are: the variables that tools/servers sets. */
 export interface Servers {
   readonly databaseUrl: string
   readonly s3: S3Place

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
-import { qualified, quote, type Session } from "../Sql.ts"
+import { qualified, quote, type Sql } from "../Sql.ts"
 
 /** The table of blobs, and the server and role that read it. */
 export interface BlobsTable {
@@ -32,10 +32,7 @@ export interface Column {
 }
 
 /** Returns the table, or null if there is none. Uses no `to_regclass`, which fails for a role without USAGE. */
-export const readBlobsTable = ({
-  sql,
-  names
-}: Session): Effect.Effect<BlobsTable | null, SqlError.SqlError> =>
+export const readBlobsTable = ({ sql, names }: Sql): Effect.Effect<BlobsTable | null, SqlError.SqlError> =>
   Effect.map(
     sql<BlobsTable>`
       SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
@@ -49,7 +46,7 @@ export const readBlobsTable = ({
 
 /** Returns every column of the table with this oid. */
 export const readColumns = (
-  { sql }: Session,
+  { sql }: Sql,
   oid: string
 ): Effect.Effect<ReadonlyArray<Column>, SqlError.SqlError> =>
   sql<Column>`

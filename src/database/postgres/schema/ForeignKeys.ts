@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
-import { qualified, quote, type Session } from "../Sql.ts"
+import { qualified, quote, type Sql } from "../Sql.ts"
 import { quotedBlobs, readBlobsTable } from "./BlobsTable.ts"
 import { readDigestType } from "./DigestType.ts"
 import { privilegeProblems } from "./Privileges.ts"
@@ -59,7 +59,7 @@ const enforced = `coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)`
  * types other than btree and hash serve neither.
  */
 export const readForeignKeys = (
-  { sql, raw }: Session,
+  { sql, raw }: Sql,
   oid: string
 ): Effect.Effect<ReadonlyArray<ForeignKey>, SqlError.SqlError> =>
   sql<ForeignKey>`
@@ -101,7 +101,7 @@ export const readForeignKeys = (
  * delete, or is no longer enforced.
  */
 export const readKeysFingerprint = (
-  { sql, raw }: Session,
+  { sql, raw }: Sql,
   oid: string
 ): Effect.Effect<string, SqlError.SqlError> =>
   Effect.map(
@@ -117,11 +117,11 @@ export const readKeysFingerprint = (
  * Returns the foreign keys to blobs, those that partitions inherit apart, and the type of a digest. Returns null if the
  * table or its digest column does not exist. Reports no problems.
  */
-export const readReferences = Effect.fnUntraced(function* (session: Session) {
-  const table = yield* readBlobsTable(session)
-  const digest = yield* readDigestType(session)
+export const readReferences = Effect.fnUntraced(function* (db: Sql) {
+  const table = yield* readBlobsTable(db)
+  const digest = yield* readDigestType(db)
   if (table === null || digest === null) return null
-  const keys = yield* readForeignKeys(session, table.oid)
+  const keys = yield* readForeignKeys(db, table.oid)
   return {
     digest,
     keys: keys.filter((key) => !key.inherited),

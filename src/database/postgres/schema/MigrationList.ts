@@ -6,52 +6,50 @@
  */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
-import { qualified, quote, type Session } from "../Sql.ts"
+import { qualified, quote, type Sql } from "../Sql.ts"
 import { readDigestType } from "./DigestType.ts"
 
 /** Number of the newest migration. The program works with this version of the tables only. */
 export const latestMigration = 7
 
 /** Returns the migrations by number and name, as the migrator wants them. */
-export const collectorMigrations = (
-  session: Session
-): Record<string, Effect.Effect<void, SqlError.SqlError>> => ({
-  "0001_catalogue": createCatalogue(session),
-  "0002_collector": createCollector(session),
-  "0003_writers_and_guards": createWritersAndGuards(session),
-  "0004_foreign_writers": createUnannouncedWriters(session),
-  "0005_upload_sessions": createUploadSessions(session),
-  "0006_candidates": createCandidates(session),
-  "0007_listing_ranges": createListingRanges(session)
+export const collectorMigrations = (db: Sql): Record<string, Effect.Effect<void, SqlError.SqlError>> => ({
+  "0001_catalogue": createCatalogue(db),
+  "0002_collector": createCollector(db),
+  "0003_writers_and_guards": createWritersAndGuards(db),
+  "0004_foreign_writers": createUnannouncedWriters(db),
+  "0005_upload_sessions": createUploadSessions(db),
+  "0006_candidates": createCandidates(db),
+  "0007_listing_ranges": createListingRanges(db)
 })
 
 /** Returns whether the role can see such a table. */
-export const tableExists = ({ sql }: Session, schema: string, table: string) =>
+export const tableExists = ({ sql }: Sql, schema: string, table: string) =>
   Effect.map(
     sql<{ present: boolean }>`SELECT to_regclass(${qualified(schema, table)}) IS NOT NULL AS present`,
     (rows) => rows[0]?.present === true
   )
 
 /** Creates the schema if there is none. Looks first, because even IF NOT EXISTS needs the privilege to create one. */
-export const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Session, name: string) {
+export const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Sql, name: string) {
   const found = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${name}`
   if (found.length === 0) yield* sql`CREATE SCHEMA IF NOT EXISTS ${raw(quote(name))}`
 })
 
-const statements = ({ sql }: Session, ...list: ReadonlyArray<string>) =>
+const statements = ({ sql }: Sql, ...list: ReadonlyArray<string>) =>
   Effect.forEach(list, (statement) => sql.unsafe(statement), { discard: true })
 
 /** Digests sort by bytes (`COLLATE "C"`), which costs half as much as comparing them under a language's rules. */
-const createCatalogue = Effect.fnUntraced(function* (session: Session) {
-  const { names } = session
-  if (yield* tableExists(session, names.schema, names.blobsTable)) return
+const createCatalogue = Effect.fnUntraced(function* (db: Sql) {
+  const { names } = db
+  if (yield* tableExists(db, names.schema, names.blobsTable)) return
   const of = (table: string) => qualified(names.schema, table)
   const blobs = of(names.blobsTable)
   const digest = quote(names.digestColumn)
   const lastUsedAt = names.lastUsedAtColumn === null ? "" : `${quote(names.lastUsedAtColumn)} timestamptz,`
-  yield* createSchema(session, names.schema)
+  yield* createSchema(db, names.schema)
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${blobs} (
        ${digest} text COLLATE "C" PRIMARY KEY,
        ${quote(names.keyColumn)} text COLLATE "C" NOT NULL UNIQUE,
@@ -73,14 +71,14 @@ const createCatalogue = Effect.fnUntraced(function* (session: Session) {
   )
 })
 
-const createCollector = Effect.fnUntraced(function* (session: Session) {
-  const { names } = session
+const createCollector = Effect.fnUntraced(function* (db: Sql) {
+  const { names } = db
   const own = (table: string) => qualified(names.collectorSchema, table)
-  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+  const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
   // The catalogue's own type and collation, so that joins and ranges over both tables use their indexes.
   const digest = `${type}${collate}`
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${own("orphans")} (
        digest ${digest} PRIMARY KEY,
        seen_at timestamptz NOT NULL,
@@ -113,11 +111,11 @@ const createCollector = Effect.fnUntraced(function* (session: Session) {
 })
 
 /** Pins, uploads in parts and leftovers, which writers need; and the tables of the breakers and the settings guard. */
-const createWritersAndGuards = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
-  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+const createWritersAndGuards = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
   yield* statements(
-    session,
+    db,
     `ALTER TABLE ${own("orphans")} ADD COLUMN sweep text`,
     `ALTER TABLE ${own("intents")} ALTER COLUMN digest DROP NOT NULL, ADD COLUMN upload_id text`,
     `ALTER TABLE ${own("journal")} ADD COLUMN upload_id text, DROP CONSTRAINT journal_reason_check,
@@ -155,11 +153,11 @@ const createWritersAndGuards = Effect.fnUntraced(function* (session: Session) {
 })
 
 /** The tables of the triggers against unannounced writers. They stay empty where the triggers are not installed. */
-const createUnannouncedWriters = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
-  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+const createUnannouncedWriters = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${own("tombstones")} (
        digest ${type}${collate} PRIMARY KEY,
        since timestamptz NOT NULL)`,
@@ -179,10 +177,10 @@ const createUnannouncedWriters = Effect.fnUntraced(function* (session: Session) 
  * The foreign key keeps a session while chunks belong to it; without it, chunks of a deleted session would have no owner.
  * It must not cascade, because the chunks' keys have to be journaled.
  */
-const createUploadSessions = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
+const createUploadSessions = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
   yield* statements(
-    session,
+    db,
     `ALTER TABLE ${own("journal")} DROP CONSTRAINT journal_reason_check,
        ADD CONSTRAINT journal_reason_check CHECK (reason IN ('purged', 'duplicate', 'reaped', 'leftover', 'upload'))`,
     `ALTER TABLE ${own("breakers")} DROP CONSTRAINT breakers_name_check,
@@ -214,11 +212,11 @@ const createUploadSessions = Effect.fnUntraced(function* (session: Session) {
  * The queue of blobs that may have lost their last reference, filled by the triggers of `watchReferences`. The digest is
  * not unique, so two transactions that note the same blob do not wait for each other.
  */
-const createCandidates = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
-  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+const createCandidates = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${own("candidates")} (
        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
        digest ${type}${collate} NOT NULL)`,
@@ -228,10 +226,10 @@ const createCandidates = Effect.fnUntraced(function* (session: Session) {
 })
 
 /** The progress of a listing, by ranges that collectors share. A pass that has not ended continues as one range. */
-const createListingRanges = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
+const createListingRanges = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${own("listing_ranges")} (
        name text NOT NULL REFERENCES ${own("listings")} (name),
        number integer NOT NULL,

@@ -16,7 +16,7 @@ import {
   isInstalled,
   registryMigrations
 } from "../../../oci/database/postgres/RegistryTables.ts"
-import { make, onProcessClock, quote, type Session, translate } from "../Sql.ts"
+import { make, onProcessClock, quote, type Sql, translate } from "../Sql.ts"
 import { catalogMissing } from "./BlobsTable.ts"
 import { readDigestType } from "./DigestType.ts"
 import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
@@ -52,27 +52,27 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   names: CatalogNames,
   options: MigrateOptions
 ) {
-  const session = yield* make(names)
-  const { sql } = session
+  const db = yield* make(names)
+  const { sql } = db
   const run = Effect.gen(function* () {
     // Waits for another migration as long as a statement may take.
     const lockTimeout = yield* sql<{ before: string }>`SELECT current_setting('lock_timeout') AS before`
     yield* sql`SELECT set_config('lock_timeout', '0', true)`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
-    if (!options.createCatalog && !(yield* tableExists(session, names.schema, names.blobsTable))) {
+    if (!options.createCatalog && !(yield* tableExists(db, names.schema, names.blobsTable))) {
       return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
     }
-    const collector = yield* apply(session, names.collectorSchema, "migrations", collectorMigrations(session))
-    if (options.registry !== true && !(yield* isInstalled(session))) return collector
+    const collector = yield* apply(db, names.collectorSchema, "migrations", collectorMigrations(db))
+    if (options.registry !== true && !(yield* isInstalled(db))) return collector
     // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.
     yield* sql`SELECT set_config('lock_timeout', ${lockTimeout[0]?.before ?? "2s"}, true)`
-    const type = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
-    const registry = yield* apply(session, names.registrySchema, registryMigrations, {
-      "0001_manifests": createManifests(session, type)
+    const type = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
+    const registry = yield* apply(db, names.registrySchema, registryMigrations, {
+      "0001_manifests": createManifests(db, type)
     })
     return [...collector, ...registry]
   })
-  return yield* session.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
+  return yield* db.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
     Effect.catchTags({
       SqlError: (error) => Effect.fail(translate("migrate", error)),
       MigrationError: (error) =>
@@ -93,14 +93,14 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
 
 /** Runs the migrations that are not yet recorded in this table of this schema. */
 const apply = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   schema: string,
   table: string,
   migrations: Record<string, Effect.Effect<void, SqlError.SqlError>>
 ) {
-  yield* createSchema(session, schema)
+  yield* createSchema(db, schema)
   // The migrator cannot be given the schema, because it takes a dot in a name for a separator.
-  yield* session.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
+  yield* db.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
   const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
   return applied.map(([id, name]): Applied => ({ id, name, ofRegistry: table === registryMigrations }))
 })

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
-import { qualified, quote, type Session } from "../Sql.ts"
+import { qualified, quote, type Sql } from "../Sql.ts"
 import { latestMigration } from "./MigrationList.ts"
 
 /** A table that the collector works on, and what its role lacks there. */
@@ -45,10 +45,10 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
 }
 
 /** Returns the access to each table that the collector works on. */
-export const readAccess = (session: Session) => readPrivileges(session, needs(session.names))
+export const readAccess = (db: Sql) => readPrivileges(db, needs(db.names))
 
 /** Returns the access to each of these tables. Needs no privilege itself. */
-export const readPrivileges = ({ sql }: Session, needed: ReadonlyArray<Need>) =>
+export const readPrivileges = ({ sql }: Sql, needed: ReadonlyArray<Need>) =>
   sql<Access>`
     SELECT w.schema, w.name AS table, c.oid IS NOT NULL AS present,
       coalesce(has_schema_privilege(n.oid, 'USAGE'), true) AS reachable,
@@ -61,7 +61,7 @@ export const readPrivileges = ({ sql }: Session, needed: ReadonlyArray<Need>) =>
     ORDER BY w.n`
 
 /** Returns the number of the newest migration applied, or null if the role cannot read it. */
-export const readVersion = Effect.fnUntraced(function* ({ sql, names, raw }: Session) {
+export const readVersion = Effect.fnUntraced(function* ({ sql, names, raw }: Sql) {
   const readable = yield* sql`
     SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = ${names.collectorSchema} AND c.relname = 'migrations'

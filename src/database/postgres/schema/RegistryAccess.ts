@@ -7,14 +7,14 @@ import {
   registryMigrations,
   versionProblem
 } from "../../../oci/database/postgres/RegistryTables.ts"
-import type { Session } from "../Sql.ts"
+import type { Sql } from "../Sql.ts"
 import { absentTableProblems, privilegeProblems, readPrivileges } from "./Privileges.ts"
 
 /** Returns the problems of the registry's tables. Returns none where they were never installed. */
-export const readRegistryProblems = Effect.fnUntraced(function* (session: Session, role: string) {
-  if (!(yield* isInstalled(session))) return []
-  const own = session.names.registrySchema
-  const tables = yield* readPrivileges(session, [
+export const readRegistryProblems = Effect.fnUntraced(function* (db: Sql, role: string) {
+  if (!(yield* isInstalled(db))) return []
+  const own = db.names.registrySchema
+  const tables = yield* readPrivileges(db, [
     [own, registryMigrations, "SELECT"],
     [own, "manifests", "SELECT, UPDATE, DELETE"],
     [own, "manifest_references", "SELECT, DELETE"],
@@ -22,7 +22,7 @@ export const readRegistryProblems = Effect.fnUntraced(function* (session: Sessio
   ])
   const [versions] = tables
   const isReadable = versions?.reachable === true && versions.missing === null
-  const wrong = isReadable ? versionProblem(yield* readRegistryVersion(session)) : null
+  const wrong = isReadable ? versionProblem(yield* readRegistryVersion(db)) : null
   const ofVersion: ReadonlyArray<SchemaProblem> =
     wrong === null
       ? []

@@ -9,7 +9,7 @@ import { Array as Arr, Effect } from "effect"
 import type { Statement } from "effect/sql"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import type { ReferenceTable, Watch } from "../../Database.ts"
-import { qualified, quote, type Session } from "../Sql.ts"
+import { qualified, quote, type Sql } from "../Sql.ts"
 import { fingerprint as fingerprintOf, readInstalled } from "../triggers/TriggerSet.ts"
 import { guardProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
 import { watchedReferences, watchOf } from "../triggers/watch/Watching.ts"
@@ -46,24 +46,24 @@ export interface Catalog {
 }
 
 /** Reads the catalogue. Fails with `SchemaRefused` and every problem found, not only the first. */
-export const inspect = Effect.fnUntraced(function* (session: Session) {
-  const { names } = session
-  const table = yield* readBlobsTable(session)
+export const inspect = Effect.fnUntraced(function* (db: Sql) {
+  const { names } = db
+  const table = yield* readBlobsTable(db)
   if (table === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
 
   // Before the keys: if one is added in between, the next purge sees a change instead of missing the key.
-  const fingerprint = yield* readFingerprint(session, table.oid)
-  const columns = yield* readColumns(session, table.oid)
-  const keys = yield* readForeignKeys(session, table.oid)
+  const fingerprint = yield* readFingerprint(db, table.oid)
+  const columns = yield* readColumns(db, table.oid)
+  const keys = yield* readForeignKeys(db, table.oid)
   const column = columns.find(({ name }) => name === names.digestColumn)
   const digest: DigestType = { type: column?.type ?? "text", collate: column?.collate ?? "" }
   const declared = keys.filter((key) => !key.inherited)
   const references = { digest, keys: declared, partitions: keys.filter((key) => key.inherited) }
-  const triggers = yield* readInstalled(session, unannouncedWriters)
+  const triggers = yield* readInstalled(db, unannouncedWriters)
   const problems: ReadonlyArray<SchemaProblem> = [
     ...tableProblems(names, table),
-    ...accessProblems(names, table.role, yield* readAccess(session), yield* readVersion(session)),
-    ...(yield* readRegistryProblems(session, table.role)),
+    ...accessProblems(names, table.role, yield* readAccess(db), yield* readVersion(db)),
+    ...(yield* readRegistryProblems(db, table.role)),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
     ...guardProblems(names, references, triggers)
@@ -78,23 +78,23 @@ export const inspect = Effect.fnUntraced(function* (session: Session) {
     })),
     keys: declared,
     digest,
-    referencePredicates: (bound) => predicates(session, declared, bound),
-    watch: watchOf(names, references, yield* readInstalled(session, watchedReferences)),
+    referencePredicates: (bound) => predicates(db, declared, bound),
+    watch: watchOf(names, references, yield* readInstalled(db, watchedReferences)),
     guarded: triggers.length > 0,
     fingerprint
   } satisfies Catalog
 })
 
 /** Returns the present fingerprint, which the purge compares with the one found by `inspect`. */
-export const currentFingerprint = Effect.fnUntraced(function* (session: Session) {
-  const table = yield* readBlobsTable(session)
-  return table === null ? "" : yield* readFingerprint(session, table.oid)
+export const currentFingerprint = Effect.fnUntraced(function* (db: Sql) {
+  const table = yield* readBlobsTable(db)
+  return table === null ? "" : yield* readFingerprint(db, table.oid)
 })
 
-const readFingerprint = (session: Session, oid: string) =>
+const readFingerprint = (db: Sql, oid: string) =>
   Effect.zipWith(
-    readKeysFingerprint(session, oid),
-    readInstalled(session, unannouncedWriters),
+    readKeysFingerprint(db, oid),
+    readInstalled(db, unannouncedWriters),
     (keys, triggers) => `${keys} ${fingerprintOf(triggers)}`
   )
 
@@ -107,7 +107,7 @@ export const looksUp = "OFFSET 0"
  * a join may read all of the table: few blobs, and keys that refer to another column than the digest.
  */
 const predicates = (
-  { sql, names, raw, id }: Session,
+  { sql, names, raw, id }: Sql,
   keys: ReadonlyArray<ForeignKey>,
   bound?: (column: Statement.Fragment) => Statement.Fragment
 ): Statement.Fragment => {

@@ -9,7 +9,7 @@ import { Clock, Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
-import { make, qualified, quote, type Session } from "../Sql.ts"
+import { make, qualified, quote, type Sql } from "../Sql.ts"
 import { catalogMissing } from "../schema/BlobsTable.ts"
 import type { DigestType } from "../schema/DigestType.ts"
 import { type ForeignKey, readReferences } from "../schema/ForeignKeys.ts"
@@ -66,13 +66,13 @@ export interface TriggerSet {
   readonly wanted: (names: CatalogNames, references: References) => ReadonlyArray<WantedTrigger>
   /** Runs at the end of the transaction that installs the set. `created` counts the triggers created by it. */
   readonly installed: (
-    session: Session,
+    db: Sql,
     references: References,
     created: number,
     now: number
   ) => Effect.Effect<void, SqlError.SqlError>
   /** Runs at the end of the transaction that removes the set. */
-  readonly removed: (session: Session) => Effect.Effect<void, SqlError.SqlError>
+  readonly removed: (db: Sql) => Effect.Effect<void, SqlError.SqlError>
 }
 
 /** What an installation or a removal changed. */
@@ -90,26 +90,20 @@ export interface TriggerChange {
  * second at most. Fails with `SchemaRefused` if there is no catalogue.
  */
 export const install = Effect.fnUntraced(function* (set: TriggerSet, names: CatalogNames, operation: string) {
-  const session = yield* make(names)
+  const db = yield* make(names)
   const now = yield* Clock.currentTimeMillis
-  return yield* session.verb(
-    operation,
-    session.transaction(Effect.andThen(givesWay(session), installing(session, set, now)))
-  )
+  return yield* db.verb(operation, db.transaction(Effect.andThen(givesWay(db), installing(db, set, now))))
 })
 
 /** Removes the set. Idempotent. Fails with `Contended`, having changed nothing, if a table is busy. */
 export const remove = Effect.fnUntraced(function* (set: TriggerSet, names: CatalogNames, operation: string) {
-  const session = yield* make(names)
-  return yield* session.verb(
-    operation,
-    session.transaction(Effect.andThen(givesWay(session), removing(session, set)))
-  )
+  const db = yield* make(names)
+  return yield* db.verb(operation, db.transaction(Effect.andThen(givesWay(db), removing(db, set))))
 })
 
 /** Returns the installed triggers of the set, in the order of their creation. Needs no privilege. */
 export const readInstalled = (
-  { sql, names }: Session,
+  { sql, names }: Sql,
   { functionPrefix }: TriggerSet
 ): Effect.Effect<ReadonlyArray<InstalledTrigger>, SqlError.SqlError> => sql<InstalledTrigger>`
   SELECT t.oid::text AS oid, n.nspname AS schema, c.relname AS table, t.tgname AS name, p.proname AS function,
@@ -156,35 +150,35 @@ export const tablesOf = (
 ): ReadonlyArray<string> => [...new Set(triggers.map(({ schema, table }) => `${schema}.${table}`))]
 
 /** Shorter than the second after which PostgreSQL looks for deadlocks, so that it never sacrifices a writer. */
-const givesWay = ({ sql }: Session) => sql`SELECT set_config('lock_timeout', '500', true)`
+const givesWay = ({ sql }: Sql) => sql`SELECT set_config('lock_timeout', '500', true)`
 
-const installing = Effect.fnUntraced(function* (session: Session, set: TriggerSet, now: number) {
-  const { sql, names } = session
-  const references = yield* readReferences(session)
+const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: number) {
+  const { sql, names } = db
+  const references = yield* readReferences(db)
   if (references === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
   const wanted = uniqueBy(set.wanted(names, references), (one) =>
     JSON.stringify([one.schema, one.table, one.function])
   )
-  const searchPath = yield* readSearchPath(session, references.keys)
+  const searchPath = yield* readSearchPath(db, references.keys)
   for (const trigger of uniqueBy(wanted, (one) => one.function)) {
-    yield* createFunction(session, trigger, searchPath)
+    yield* createFunction(db, trigger, searchPath)
   }
-  const { inactive, stale } = difference(wanted, yield* readInstalled(session, set))
-  for (const trigger of inactive) yield* createTrigger(session, trigger)
+  const { inactive, stale } = difference(wanted, yield* readInstalled(db, set))
+  for (const trigger of inactive) yield* createTrigger(db, trigger)
   for (const { schema, table, name } of stale) {
     yield* sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
   }
-  for (const name of yield* readFunctions(session, set)) {
-    if (!wanted.some((one) => one.function === name)) yield* dropFunction(session, name)
+  for (const name of yield* readFunctions(db, set)) {
+    if (!wanted.some((one) => one.function === name)) yield* dropFunction(db, name)
   }
-  yield* set.installed(session, references, inactive.length, now)
+  yield* set.installed(db, references, inactive.length, now)
   return { created: tablesOf(inactive), dropped: tablesOf(stale) } satisfies TriggerChange
 })
 
-const removing = Effect.fnUntraced(function* (session: Session, set: TriggerSet) {
-  const installed = (yield* readInstalled(session, set)).filter(({ inherited }) => !inherited)
-  for (const name of yield* readFunctions(session, set)) yield* dropFunction(session, name)
-  yield* set.removed(session)
+const removing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet) {
+  const installed = (yield* readInstalled(db, set)).filter(({ inherited }) => !inherited)
+  for (const name of yield* readFunctions(db, set)) yield* dropFunction(db, name)
+  yield* set.removed(db)
   return { created: [], dropped: tablesOf(installed) } satisfies TriggerChange
 })
 
@@ -194,7 +188,7 @@ const removing = Effect.fnUntraced(function* (session: Session, set: TriggerSet)
  * it is left out where the body looks nothing up.
  */
 const createFunction = Effect.fnUntraced(function* (
-  { sql, names }: Session,
+  { sql, names }: Sql,
   { function: name, body, usesSearchPath }: WantedTrigger,
   searchPath: string
 ) {
@@ -208,7 +202,7 @@ const createFunction = Effect.fnUntraced(function* (
 })
 
 /** REPLACE, because a disabled trigger exists and must be enabled again. */
-const createTrigger = ({ sql, names }: Session, trigger: WantedTrigger) =>
+const createTrigger = ({ sql, names }: Sql, trigger: WantedTrigger) =>
   sql.unsafe(
     `CREATE OR REPLACE TRIGGER ${quote(trigger.name)} ${trigger.event}
        ON ${qualified(trigger.schema, trigger.table)} ${trigger.level}
@@ -216,10 +210,10 @@ const createTrigger = ({ sql, names }: Session, trigger: WantedTrigger) =>
   )
 
 /** Drops its triggers as well. A role that does not own their tables could not drop them by themselves. */
-const dropFunction = ({ sql, names }: Session, name: string) =>
+const dropFunction = ({ sql, names }: Sql, name: string) =>
   sql.unsafe(`DROP FUNCTION ${qualified(names.collectorSchema, name)}() CASCADE`)
 
-const readFunctions = ({ sql, names }: Session, { functionPrefix }: TriggerSet) =>
+const readFunctions = ({ sql, names }: Sql, { functionPrefix }: TriggerSet) =>
   Effect.map(
     sql<{ name: string }>`
       SELECT p.proname AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -228,10 +222,7 @@ const readFunctions = ({ sql, names }: Session, { functionPrefix }: TriggerSet) 
   )
 
 /** PostgreSQL's own schema, and those of the types that are compared. An extension's types may be in any schema. */
-const readSearchPath = Effect.fnUntraced(function* (
-  { sql, names }: Session,
-  keys: ReadonlyArray<TriggerKey>
-) {
+const readSearchPath = Effect.fnUntraced(function* ({ sql, names }: Sql, keys: ReadonlyArray<TriggerKey>) {
   const columns = [names.digestColumn, ...keys.map((key) => key.referenced_column)]
   const schemas = yield* sql<{ name: string }>`
     SELECT DISTINCT n.nspname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid

@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { ObjectKey } from "../../../../domain/ObjectKey.ts"
-import type { Session } from "../../Sql.ts"
+import type { Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 
 /**
@@ -39,7 +39,7 @@ export const keyLock = (expression: string): string =>
  * They must be read in the next statement, whose snapshot is newer than the locks.
  */
 export const lockDigests = (
-  { sql, raw }: Session,
+  { sql, raw }: Sql,
   type: DigestType,
   digests: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<string>, SqlError.SqlError> =>
@@ -54,7 +54,7 @@ export const lockDigests = (
 
 /** Locks each of `keys` that no unannounced writer is inserting, until the end of the transaction, and returns those. */
 export const lockKeys = (
-  { sql, raw }: Session,
+  { sql, raw }: Sql,
   keys: ReadonlyArray<ObjectKey>
 ): Effect.Effect<ReadonlyArray<ObjectKey>, SqlError.SqlError> =>
   Effect.map(

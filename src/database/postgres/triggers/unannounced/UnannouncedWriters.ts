@@ -9,7 +9,7 @@
 import { Effect } from "effect"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../../domain/SchemaRefused.ts"
-import { instant, type Session } from "../../Sql.ts"
+import { instant, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import {
   difference,
@@ -26,7 +26,7 @@ import { functionPrefix, unannouncedTriggers } from "./Functions.ts"
 export const unannouncedWriters: TriggerSet = {
   functionPrefix,
   wanted: unannouncedTriggers,
-  installed: (session, { digest }, _created, now) => buryJournaled(session, digest, now),
+  installed: (db, { digest }, _created, now) => buryJournaled(db, digest, now),
   // Tombstones and suspicions stay, so that the triggers can be installed again.
   removed: () => Effect.void
 }
@@ -50,8 +50,8 @@ export const unguardUnannouncedWriters = Effect.fn("UnannouncedWriters.unguard")
 )
 
 /** Returns whether any of the triggers is installed. */
-export const areGuarded = (session: Session) =>
-  Effect.map(readInstalled(session, unannouncedWriters), (installed) => installed.length > 0)
+export const areGuarded = (db: Sql) =>
+  Effect.map(readInstalled(db, unannouncedWriters), (installed) => installed.length > 0)
 
 /**
  * Returns the problems of triggers that are installed in part: a table that gained a foreign key later, a trigger that
@@ -94,8 +94,8 @@ const problem = (schema: string, table: string, what: string): SchemaProblem => 
  * Adds the tombstones of what is journaled already, which was purged without one. Every purge in flight has committed by
  * now, because the creation of the trigger on blobs waited for it.
  */
-const buryJournaled = Effect.fnUntraced(function* (session: Session, digest: DigestType, now: number) {
-  const { sql, id, raw } = session
+const buryJournaled = Effect.fnUntraced(function* (db: Sql, digest: DigestType, now: number) {
+  const { sql, id, raw } = db
   yield* sql`
     INSERT INTO ${id.tombstones} (digest, since)
     SELECT DISTINCT digest::${raw(digest.type)}, ${instant(now)}::timestamptz FROM ${id.journal} WHERE digest IS NOT NULL

@@ -1,0 +1,191 @@
+/**
+ * Uploads in parts: one of our own, from its beginning to its end, and those that somebody left in the bucket.
+ *
+ * An upload of ours ends with us, completed or aborted. When we die it stays, costs space, and appears in no listing
+ * of objects; it is found here, or by the bucket's lifecycle rule AbortIncompleteMultipartUpload.
+ */
+import { Effect, Exit, Option, Stream } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
+import type { MultipartUpload } from "../Storage.ts"
+import type { Bucket, Marker, Part, Upload, UploadListing } from "./Bucket.ts"
+import { misbehaved, RequestFailed } from "./Failure.ts"
+import { possibleKeys, readKey, warnOfIllegal } from "./Names.ts"
+
+/** S3 may take minutes to assemble an object of many parts, and says so in the documentation of the request. */
+const completePatience = 10
+
+/** Uploads of a page whose parts are looked at at once. */
+const lookingAtOnce = 8
+
+/** Begins an upload, completes it with the parts that `send` has sent, and aborts it if anything fails on the way. */
+export const inOneUpload = <E, R>(
+  bucket: Bucket,
+  operation: "put" | "copy",
+  key: ObjectKey,
+  send: (upload: Upload) => Effect.Effect<ReadonlyArray<Part>, E, R>
+): Effect.Effect<void, StorageError | E, R> =>
+  Effect.acquireUseRelease(
+    begin(bucket, operation, key),
+    (upload) =>
+      Effect.flatMap(send(upload), (parts) =>
+        bucket.requests.repeated({
+          operation,
+          subject: key,
+          patience: completePatience,
+          send: (signal) => bucket.calls.completeUpload(upload, parts, signal)
+        })
+      ),
+    (upload, exit) => (Exit.isSuccess(exit) ? Effect.void : giveUp(bucket, upload))
+  ).pipe(Effect.asVoid)
+
+const begin = Effect.fnUntraced(function* (
+  { calls, requests }: Bucket,
+  operation: "put" | "copy",
+  key: ObjectKey
+): Effect.fn.Return<Upload, StorageError> {
+  const UploadId = yield* requests.repeated({
+    operation,
+    subject: key,
+    send: (signal) => calls.createUpload(key, signal)
+  })
+  if (UploadId === undefined) return yield* misbehaved(operation, key, "the new upload has no id")
+  return { Key: key, UploadId }
+})
+
+const giveUp = (bucket: Bucket, { Key, UploadId }: Upload) =>
+  abortUpload(bucket, { key: Key, uploadId: UploadId }).pipe(
+    Effect.catch((error) =>
+      Effect.logWarning("An unfinished upload stays in the bucket", error).pipe(
+        Effect.annotateLogs({ bucket: bucket.name, key: Key, uploadId: UploadId })
+      )
+    )
+  )
+
+/** `Storage.abortMultipart` for a bucket. */
+export const abortUpload = (
+  { calls, requests }: Bucket,
+  { key, uploadId }: Pick<MultipartUpload, "key" | "uploadId">
+): Effect.Effect<void, StorageError> =>
+  requests
+    .repeated({
+      operation: "abort",
+      subject: key,
+      send: (signal) => calls.abortUpload({ Key: key, UploadId: uploadId }, signal)
+    })
+    .pipe(
+      Effect.asVoid,
+      Effect.catchIf(isOver, () => Effect.void)
+    )
+
+/** Whether the store says that the upload has been completed or aborted, or never was. radosgw: `NoSuchKey`. */
+const isOver = ({ cause }: StorageError): boolean =>
+  cause instanceof RequestFailed && (cause.code === "NoSuchUpload" || cause.code === "NoSuchKey")
+
+/** `Storage.multiparts` for a bucket. */
+export const listUploads = (bucket: Bucket, prefix: string) =>
+  Stream.paginate({ key: undefined, id: undefined }, (from: Marker) => listPage(bucket, prefix, from))
+
+const listPage = Effect.fn("S3.multiparts")(function* (bucket: Bucket, prefix: string, from: Marker) {
+  const { calls, name, requests } = bucket
+  const subject = `uploads in ${name}/${prefix}`
+  const listing = yield* requests.repeated({
+    operation: "list",
+    subject,
+    send: (signal) => calls.listUploads(prefix, from, signal)
+  })
+  const { begun, illegal } = yield* readPage(subject, listing)
+  yield* warnOfIllegal("Unfinished uploads", illegal, name, prefix)
+  const found = yield* Effect.forEach(begun, (upload) => lastActivity(bucket, upload), {
+    concurrency: lookingAtOnce
+  })
+  const uploads = found.flatMap(Option.toArray)
+  return [uploads.length === 0 ? [] : [uploads], yield* readMarker(subject, from, listing)] as const
+})
+
+/** An upload as a page names it. */
+interface Begun {
+  /** What its key may be; mostly there is no doubt. */
+  readonly keys: ReadonlyArray<ObjectKey>
+  readonly uploadId: string
+  readonly begunAt: number
+}
+
+/** What the page names. An upload without an id or a time is none that can be judged, so the page is an error. */
+const readPage = Effect.fnUntraced(function* (subject: string, listing: UploadListing) {
+  const begun: Array<Begun> = []
+  let illegal = 0
+  for (const { Key, UploadId, Initiated } of listing.Uploads ?? []) {
+    const keys = possibleKeys(Key, listing)
+    if (keys.length === 0) {
+      illegal++
+      continue
+    }
+    const begunAt = Initiated?.getTime()
+    if (UploadId === undefined || begunAt === undefined || Number.isNaN(begunAt)) {
+      return yield* misbehaved("list", subject, `the store listed an upload of "${Key}" without id or time`)
+    }
+    begun.push({ keys, uploadId: UploadId, begunAt })
+  }
+  return { begun, illegal }
+})
+
+/**
+ * Where the listing goes on: behind its last upload. The store's own marker is that of an encoded listing encoded, and
+ * of one that does not say so not (radosgw), so it is taken only there. A store that answers with where we have been
+ * would keep us for ever.
+ */
+const readMarker = Effect.fnUntraced(function* (
+  subject: string,
+  from: Marker,
+  listing: UploadListing
+): Effect.fn.Return<Option.Option<Marker>, StorageError> {
+  if (listing.IsTruncated !== true) return Option.none()
+  const last = listing.Uploads?.at(-1)
+  const key = listing.EncodingType === "url" ? readKey(last?.Key, listing) : listing.NextKeyMarker
+  const id = listing.NextUploadIdMarker ?? last?.UploadId
+  if (key === undefined || (key === from.key && id === from.id)) {
+    return yield* misbehaved("list", subject, "the store says that there is more and not where")
+  }
+  return Option.some({ key, id })
+})
+
+/** The upload with the time of its newest part; none when it ended since it was listed. */
+const lastActivity = Effect.fnUntraced(function* (bucket: Bucket, { begunAt, keys, uploadId }: Begun) {
+  for (const key of keys) {
+    const newest = yield* newestPart(bucket, { Key: key, UploadId: uploadId })
+    if (Option.isNone(newest)) continue
+    return Option.some<MultipartUpload>({ key, uploadId, lastActivityAt: Math.max(begunAt, newest.value) })
+  }
+  return Option.none<MultipartUpload>()
+})
+
+/** When the newest part was written, 0 if there is none; nothing when there is no such upload. */
+const newestPart = (
+  { calls, requests }: Bucket,
+  upload: Upload
+): Effect.Effect<Option.Option<number>, StorageError> =>
+  Stream.paginate(undefined, (after: string | undefined) =>
+    requests
+      .repeated({
+        operation: "list",
+        subject: upload.Key,
+        send: (signal) => calls.listParts(upload, after, signal)
+      })
+      .pipe(
+        Effect.map(({ IsTruncated, NextPartNumberMarker: next, Parts = [] }) => {
+          const isMore = IsTruncated === true && next !== undefined && next !== after
+          return [
+            Parts.map(({ LastModified }) => LastModified?.getTime() ?? 0),
+            isMore ? Option.some(next) : Option.none()
+          ] as const
+        })
+      )
+  ).pipe(
+    Stream.runFold(
+      () => 0,
+      (latest, at) => Math.max(latest, at)
+    ),
+    Effect.asSome,
+    Effect.catchIf(isOver, () => Effect.succeedNone)
+  )

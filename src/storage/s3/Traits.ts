@@ -1,0 +1,57 @@
+/** What the bucket does with what is deleted. */
+import { Effect } from "effect"
+import { StorageError } from "../../domain/StorageError.ts"
+import type { StoreTraits } from "../Storage.ts"
+import type { Bucket } from "./Bucket.ts"
+import { misbehaved, RequestFailed } from "./Failure.ts"
+
+/** What to do on a versioned bucket. */
+export type VersionedDelete = "markers" | "versions"
+
+/** `Storage.traits` for a bucket. */
+export const traits = Effect.fn("S3.traits")(function* (
+  bucket: Bucket,
+  versionedDelete: VersionedDelete | undefined
+): Effect.fn.Return<StoreTraits, StorageError> {
+  const { calls, name } = bucket
+  const status = yield* ask(bucket, "s3:GetBucketVersioning", calls.versioning)
+  const lock = yield* ask(bucket, "s3:GetBucketObjectLockConfiguration", calls.objectLock)
+  const versioning = readStatus(status)
+  if (versioning === undefined) {
+    return yield* misbehaved("probe", name, `the store says that versioning is "${status}"`)
+  }
+  const deletes = versioning === "off" ? "objects" : (versionedDelete ?? "markers")
+  const chosen = versioning === "off" || versionedDelete !== undefined
+  return { versioning, objectLock: lock === "Enabled", deletes, chosen }
+})
+
+const readStatus = (status: string | undefined): StoreTraits["versioning"] | undefined =>
+  (({ none: "off", Enabled: "on", Suspended: "suspended" }) as const)[status ?? "none"]
+
+/** The store's answer; none where it has no such thing. */
+const ask = (
+  { name, requests }: Bucket,
+  permission: string,
+  send: (signal: AbortSignal) => Promise<string | undefined>
+): Effect.Effect<string | undefined, StorageError> =>
+  requests.repeated({ operation: "probe", subject: name, send }).pipe(
+    Effect.catchIf(isWithout, () => Effect.undefined),
+    Effect.mapError((error) => (error.reason === "AccessDenied" ? missing(error, permission) : error))
+  )
+
+/** Whether the store says that the bucket has no lock, or that it knows neither locks nor versions at all. */
+const isWithout = ({ cause }: StorageError): boolean =>
+  cause instanceof RequestFailed &&
+  (cause.code === "ObjectLockConfigurationNotFoundError" ||
+    cause.code === "NotImplemented" ||
+    cause.status === 501 ||
+    cause.status === 405)
+
+const missing = ({ cause, detail, operation, reason, subject }: StorageError, permission: string) =>
+  new StorageError({
+    operation,
+    subject,
+    reason,
+    detail: `${detail}; the credentials need ${permission} on the bucket, to tell whether deletes free anything`,
+    cause
+  })

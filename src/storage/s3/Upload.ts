@@ -1,0 +1,136 @@
+/**
+ * Three ways to put a body, by its size: from memory, as a stream, in parts. A body whose size is not known goes from
+ * memory if it ends within a part, and in parts if it does not.
+ *
+ * All of them run the body once, fail with its own error when it fails, and leave nothing visible then. Bodies must
+ * have been through `exactly` (../body.ts): they end where they were declared to end, or fail.
+ */
+import type { Readable } from "node:stream"
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import { Deferred, Effect, Sink, Stream } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
+import type { PutOptions } from "../Storage.ts"
+import { evenParts, growingParts, holdingBack, inParts, type Progress, tracking } from "./Body.ts"
+import type { Bucket } from "./Bucket.ts"
+import { inOneUpload } from "./Multipart.ts"
+
+/**
+ * Bodies up to this size are read into memory before they are sent, so that sending them can be repeated. From
+ * 2 MiB on the SDK asks first (`Expect: 100-continue`, on a connection of its own), so streaming is safe there: no
+ * stale connection fails it, and a refusal arrives before the body is read.
+ */
+const bufferedBytes = 2 * 1024 * 1024 - 1
+
+/**
+ * Parts of one upload on their way at once: one travels while the next is read. Three parts in memory at most, and
+ * two more of a body of unknown size.
+ */
+const partsAtOnce = 2
+
+/** `Storage.put` for a bucket, once the body is checked. */
+export const upload = <E, R, E2>(
+  bucket: Bucket,
+  multipartAboveBytes: number,
+  key: ObjectKey,
+  body: Stream.Stream<Uint8Array, E, R>,
+  sizeBytes: number | null,
+  { onMultipart }: PutOptions<E2> = {}
+): Effect.Effect<void, StorageError | E | E2, R> => {
+  if (sizeBytes === null) return putToItsEnd(bucket, key, body, onMultipart)
+  if (sizeBytes > multipartAboveBytes) {
+    return putInParts(bucket, key, inParts(body, evenParts(sizeBytes)), onMultipart)
+  }
+  return sizeBytes > bufferedBytes
+    ? putStreamed(bucket, key, body, sizeBytes)
+    : putBuffered(bucket, key, body)
+}
+
+/** The body is read before the request is made, so that a failed request can be repeated with it. */
+const putBuffered = Effect.fnUntraced(function* <E, R>(
+  { calls, requests }: Bucket,
+  key: ObjectKey,
+  body: Stream.Stream<Uint8Array, E, R>
+) {
+  const whole = Buffer.concat(yield* Stream.runCollect(body))
+  yield* requests.repeated({
+    operation: "put",
+    subject: key,
+    sizeBytes: whole.length,
+    send: (signal) => calls.put(key, whole, whole.length, signal)
+  })
+})
+
+const putStreamed = <E, R>(
+  { calls, requests }: Bucket,
+  key: ObjectKey,
+  body: Stream.Stream<Uint8Array, E, R>,
+  sizeBytes: number
+): Effect.Effect<void, StorageError | E, R> =>
+  Effect.gen(function* () {
+    const progress: Progress = { chunks: 0, isWaitingForBody: false }
+    const broken = yield* Deferred.make<never, E>()
+    // The SDK pipes the body and would not notice its failure. So it never fails for the SDK, it only never ends.
+    const endless = tracking(holdingBack(body), progress).pipe(
+      Stream.catchCause((cause) =>
+        Stream.fromEffectDrain(Deferred.failCause(broken, cause)).pipe(Stream.concat(Stream.never))
+      )
+    )
+    const readable = yield* Effect.acquireRelease(Effect.map(NodeStream.toReadable(endless), quiet), destroy)
+    const send = (signal: AbortSignal) => calls.put(key, readable, sizeBytes, signal)
+    yield* Effect.raceFirst(
+      requests.streamed({ operation: "put", subject: key, send }, progress),
+      Deferred.await(broken)
+    )
+  }).pipe(Effect.scoped)
+
+/** Destroying it is an error to Node, and an error that nobody listens to ends the process. */
+const quiet = (readable: Readable): Readable => readable.on("error", () => undefined)
+
+/** Succeeds when the body's finalizers have run. */
+const destroy = (readable: Readable): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (readable.closed) return resume(Effect.void)
+    readable.once("close", () => resume(Effect.void))
+    readable.destroy()
+  })
+
+/** Two parts are read before the first request: only then is it known that one would not have done. */
+const putToItsEnd = <E, R, E2>(
+  bucket: Bucket,
+  key: ObjectKey,
+  body: Stream.Stream<Uint8Array, E, R>,
+  onMultipart: PutOptions<E2>["onMultipart"]
+): Effect.Effect<void, StorageError | E | E2, R> =>
+  Effect.gen(function* () {
+    const [first, rest] = yield* Stream.peel(inParts(body, growingParts), Sink.take<Uint8Array>(2))
+    if (first.length < 2) return yield* putBuffered(bucket, key, Stream.fromIterable(first))
+    yield* putInParts(bucket, key, Stream.concat(Stream.fromIterable(first), rest), onMultipart)
+  }).pipe(Effect.scoped)
+
+const putInParts = <E, R, E2>(
+  bucket: Bucket,
+  key: ObjectKey,
+  parts: Stream.Stream<Uint8Array, E, R>,
+  onMultipart: PutOptions<E2>["onMultipart"]
+): Effect.Effect<void, StorageError | E | E2, R> =>
+  inOneUpload(
+    bucket,
+    "put",
+    key,
+    Effect.fnUntraced(function* (upload) {
+      if (onMultipart !== undefined) yield* onMultipart(upload.UploadId)
+      const sendPart = ([part, index]: readonly [Uint8Array, number]) =>
+        bucket.requests.repeated({
+          operation: "put",
+          subject: key,
+          sizeBytes: part.length,
+          send: (signal) => bucket.calls.uploadPart(upload, index + 1, part, signal)
+        })
+      return yield* parts.pipe(
+        Stream.zipWithIndex,
+        Stream.mapEffect(sendPart, { concurrency: partsAtOnce }),
+        Stream.runCollect
+      )
+    })
+  )

@@ -1,0 +1,127 @@
+/**
+ * Deletes keys with all their versions, for buckets that would otherwise only hide them.
+ *
+ * A key counts as deleted when all its versions are. Its delete markers go last, and only when nothing else of it is
+ * left: otherwise a version that cannot be deleted (a lock) would come to light again.
+ */
+import { Effect, Result } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
+import { checkBatch } from "../Checks.ts"
+import { type DeleteFailure, deleteBatchMax } from "../Storage.ts"
+import type { Bucket, Marker, NamedVersion, Target, VersionListing } from "./Bucket.ts"
+import { deleteTargets, failedAs, outcome } from "./Deletion.ts"
+import type { DialectRef } from "./Dialect.ts"
+import { misbehaved } from "./Failure.ts"
+import { possibleKeys } from "./Names.ts"
+
+/** Keys whose versions are listed at once. */
+const listingAtOnce = 16
+
+interface Versions {
+  readonly objects: ReadonlyArray<Target>
+  readonly markers: ReadonlyArray<Target>
+}
+
+/** `Storage.delete` for a bucket with versions. The outcome has the first reason why something of a key is left. */
+export const deleteVersions = Effect.fn("S3.delete")(function* (
+  bucket: Bucket,
+  dialect: DialectRef,
+  keys: ReadonlyArray<ObjectKey>
+) {
+  yield* checkBatch(keys)
+  const listed = yield* Effect.forEach(keys, (key) => listedOrFailed(bucket, key), {
+    concurrency: listingAtOnce
+  })
+  const failures = new Map<ObjectKey, DeleteFailure>()
+  const found: Array<Versions> = []
+  for (const result of listed) {
+    if (Result.isSuccess(result)) found.push(result.success)
+    else failures.set(result.failure.key, result.failure)
+  }
+  const heard = { throttled: 0 }
+  const remove = Effect.fnUntraced(function* (targets: ReadonlyArray<Target>) {
+    for (let start = 0; start < targets.length; start += deleteBatchMax) {
+      const failed = yield* deleteTargets(
+        bucket,
+        dialect,
+        heard,
+        targets.slice(start, start + deleteBatchMax)
+      )
+      for (const failure of failed) if (!failures.has(failure.key)) failures.set(failure.key, failure)
+    }
+  })
+  yield* remove(found.flatMap(({ objects }) => objects))
+  yield* remove(found.flatMap(({ markers }) => markers).filter(({ key }) => !failures.has(key)))
+  return outcome(keys, [...failures.values()], heard)
+})
+
+/** What the store will not list of this key alone is this key's failure, so that it does not hold up the others. */
+const listedOrFailed = (
+  bucket: Bucket,
+  key: ObjectKey
+): Effect.Effect<Result.Result<Versions, DeleteFailure>, StorageError> =>
+  Effect.map(versionsOf(bucket, key), Result.succeed).pipe(
+    Effect.catchIf(
+      ({ reason }) => reason === "Rejected" || reason === "Unknown",
+      ({ detail, reason }) => Effect.succeed(Result.fail(failedAs(key, reason, detail)))
+    )
+  )
+
+const versionsOf = Effect.fnUntraced(function* (
+  bucket: Bucket,
+  key: ObjectKey
+): Effect.fn.Return<Versions, StorageError> {
+  const { calls, requests } = bucket
+  const objects: Array<Target> = []
+  const markers: Array<Target> = []
+  let from: Marker | undefined = { key: undefined, id: undefined }
+  while (from !== undefined) {
+    const marker: Marker = from
+    const listing: VersionListing = yield* requests.repeated({
+      operation: "delete",
+      subject: key,
+      send: (signal) => calls.listVersions(key, marker, signal)
+    })
+    const { DeleteMarkers = [], Versions = [] } = listing
+    const isOurs = ({ Key }: NamedVersion) => possibleKeys(Key, listing).includes(key)
+    const target = ({ VersionId }: NamedVersion): Target => ({ key, versionId: VersionId })
+    objects.push(...Versions.filter(isOurs).map(target))
+    markers.push(...DeleteMarkers.filter(isOurs).map(target))
+    // In key order, the key itself is the first of those that start with it: behind another there is no more of it.
+    const isAll = listing.IsTruncated !== true || ![...Versions, ...DeleteMarkers].every(isOurs)
+    from = isAll ? undefined : yield* readMarker(key, marker, listing)
+  }
+  const nameless = [...objects, ...markers].some(({ versionId }) => versionId === undefined)
+  // Without a version a delete would only add a marker, and be taken for done.
+  if (nameless) return yield* misbehaved("delete", key, "the store listed a version without an id")
+  if (objects.length + markers.length === 0) yield* checkAbsent(bucket, key)
+  return { objects, markers }
+})
+
+/** No versions, no object. A store that lists none of objects it has would otherwise have them all taken for deleted. */
+const checkAbsent = Effect.fnUntraced(function* ({ calls, requests }: Bucket, key: ObjectKey) {
+  const isThere = yield* requests
+    .repeated({ operation: "delete", subject: key, send: (signal) => calls.head(key, signal) })
+    .pipe(
+      Effect.as(true),
+      Effect.catchIf(
+        (error) => error.reason === "NotFound",
+        () => Effect.succeed(false)
+      )
+    )
+  if (isThere)
+    return yield* misbehaved("delete", key, "the store lists no version of an object that is there")
+})
+
+/** Where a listing goes on that has shown versions of `key` only. A store that answers with where we have been is stuck. */
+const readMarker = Effect.fnUntraced(function* (
+  key: ObjectKey,
+  from: Marker,
+  { NextVersionIdMarker: id }: VersionListing
+): Effect.fn.Return<Marker, StorageError> {
+  if (id === undefined || id === from.id) {
+    return yield* misbehaved("delete", key, "the store says that there are more versions and not where")
+  }
+  return { key, id }
+})

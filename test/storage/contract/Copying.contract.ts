@@ -1,0 +1,76 @@
+/** What `Storage.copy` promises. */
+import { randomBytes } from "node:crypto"
+import { assert } from "@effect/vitest"
+import { Effect, Option, Stream } from "effect"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { fill, key, listed, read, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+
+export const copying = ({ accepted, promise }: Suite): void => {
+  promise(
+    "copies an object whole, and each is then on its own",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const [from, to] = [key(prefix, "from"), key(prefix, "below/to")]
+      for (const size of [0, 1, 12_000_000]) {
+        const content = randomBytes(size)
+        yield* storage.put(from, Stream.make(content), size)
+        yield* storage.copy(from, to)
+        // Repeating it is harmless, and it replaces what is there.
+        yield* storage.copy(from, to)
+        yield* storage.put(from, Stream.make(Buffer.from("other")), 5)
+        assert.isTrue((yield* read(to)).equals(content), `${size} bytes`)
+        assert.strictEqual(Option.getOrThrow(yield* storage.head(to)).sizeBytes, size)
+        yield* storage.delete([from])
+        assert.strictEqual((yield* read(to)).length, size)
+      }
+      assert.deepStrictEqual(yield* listed(prefix), [to])
+    }),
+    2
+  )
+
+  promise(
+    "copies between odd keys",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      yield* fill(
+        accepted.map((odd) => prefix + odd),
+        (key) => Buffer.from(`content of ${key}`)
+      )
+      yield* Effect.forEach(
+        accepted,
+        Effect.fnUntraced(function* (odd) {
+          const to = ObjectKey.make(`${prefix}copy/${odd}`)
+          yield* storage.copy(key(prefix, odd), to)
+          assert.strictEqual((yield* read(to)).toString(), `content of ${prefix}${odd}`, odd)
+        }),
+        { concurrency: 16, discard: true }
+      )
+    }),
+    2
+  )
+
+  promise(
+    "does not copy what is not there, and leaves the target as it was",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const [from, to] = [key(prefix, "absent"), key(prefix, "to")]
+      yield* fill([to])
+      const error = yield* Effect.flip(storage.copy(from, to))
+      assert.deepInclude(error, { operation: "copy", subject: from, reason: "NotFound" })
+      assert.strictEqual((yield* read(to)).toString(), "x")
+      assert.deepStrictEqual(yield* listed(prefix), [to])
+    })
+  )
+
+  promise(
+    "refuses to copy an object onto itself",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const k = key(prefix, "a")
+      yield* fill([k])
+      const error = yield* Effect.flip(storage.copy(k, k))
+      assert.deepInclude(error, { operation: "copy", subject: k, reason: "Rejected" })
+      assert.strictEqual((yield* read(k)).toString(), "x")
+    })
+  )
+}

@@ -1,0 +1,35 @@
+import { assert } from "@effect/vitest"
+import { Effect } from "effect"
+import { deleteBatchMax } from "../../../src/storage/Storage.ts"
+import { fill, key, listed, numbered, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+
+export const deleting = ({ promise }: Suite): void => {
+  promise(
+    "deletes absent keys successfully, twice, and beside others",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const [a, b, absent] = [key(prefix, "a"), key(prefix, "b"), key(prefix, "absent/one")]
+      yield* fill([a, b])
+      assert.deepStrictEqual(yield* storage.delete([absent, a]), { deleted: [absent, a], failed: [] })
+      assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
+      assert.deepStrictEqual(yield* storage.delete([]), { deleted: [], failed: [] })
+      assert.deepStrictEqual(yield* listed(prefix), [b])
+    })
+  )
+
+  promise(
+    "refuses more keys than a batch may name, and deletes none of them",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const keys = numbered(prefix, deleteBatchMax + 1)
+      yield* fill(keys.slice(0, 1))
+      const error = yield* Effect.flip(storage.delete(keys))
+      assert.strictEqual(error.reason, "Rejected")
+      assert.deepStrictEqual(yield* listed(prefix), keys.slice(0, 1))
+      assert.strictEqual(
+        (yield* storage.delete(keys.slice(0, deleteBatchMax))).deleted.length,
+        deleteBatchMax
+      )
+    })
+  )
+}

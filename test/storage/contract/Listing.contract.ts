@@ -1,0 +1,126 @@
+import { assert } from "@effect/vitest"
+import { Effect, Option, Stream } from "effect"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { Storage } from "../../../src/storage/Storage.ts"
+import { inOrder, oddKeys, sortedAfter } from "../../fixtures/storage/OddKeys.ts"
+import { fill, key, listed, numbered, read, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+
+export const listing = ({ accepted, hidesNested, promise, refused }: Suite): void => {
+  promise(
+    "can be probed and describes itself",
+    Effect.gen(function* () {
+      const storage = yield* Storage
+      yield* storage.probe
+      assert.isNotEmpty(storage.description)
+    })
+  )
+
+  promise(
+    "lists odd keys by their UTF-8 bytes and keeps each apart",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const keys = accepted.map((odd) => prefix + odd)
+      yield* fill(keys, (key) => Buffer.from(`content of ${key}`))
+      assert.deepStrictEqual(yield* listed(prefix), inOrder(keys))
+      for (const odd of accepted) {
+        const k = key(prefix, odd)
+        assert.strictEqual((yield* read(k)).toString(), `content of ${k}`)
+        const head = Option.getOrThrow(yield* storage.head(k))
+        assert.deepInclude(head, { key: k, sizeBytes: Buffer.byteLength(`content of ${k}`) })
+      }
+    })
+  )
+
+  promise(
+    "continues after any key and narrows to any prefix",
+    Effect.gen(function* () {
+      const { prefix } = yield* workspace
+      const keys = inOrder(accepted.map((odd) => prefix + odd))
+      yield* fill(keys)
+      yield* Effect.forEach(
+        keys,
+        Effect.fnUntraced(function* (key) {
+          assert.deepStrictEqual(
+            yield* listed(prefix, key),
+            sortedAfter(keys, key),
+            `after ${JSON.stringify(key)}`
+          )
+          const within = keys.filter((other) => other.startsWith(key))
+          assert.deepStrictEqual(yield* listed(key), within, `prefix ${JSON.stringify(key)}`)
+          assert.deepStrictEqual(yield* listed(key, key), within.slice(1), `both ${JSON.stringify(key)}`)
+        }),
+        { concurrency: 8 }
+      )
+      assert.deepStrictEqual(yield* listed(prefix, "\u0021"), keys, "after a key before the prefix")
+      assert.deepStrictEqual(yield* listed(prefix, "\u{10ffff}"), [], "after a key behind the prefix")
+    })
+  )
+
+  promise(
+    "deletes odd keys in a batch and reports each as it was named",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const keys = accepted.map((odd) => ObjectKey.make(prefix + odd))
+      yield* fill(keys)
+      assert.deepStrictEqual(yield* storage.delete(keys), { deleted: keys, failed: [] })
+      assert.deepStrictEqual(yield* listed(prefix), [])
+    })
+  )
+
+  for (const { keys, why } of refused) {
+    promise(
+      `exception: refuses some keys: ${why}`,
+      Effect.gen(function* () {
+        const { prefix, storage } = yield* workspace
+        for (const odd of oddKeys.filter(keys)) {
+          const error = yield* Effect.flip(storage.put(key(prefix, odd), Stream.empty, 0))
+          assert.strictEqual(error.reason, "Rejected", JSON.stringify(odd))
+        }
+        assert.deepStrictEqual(yield* listed(prefix), [])
+      })
+    )
+  }
+
+  if (hidesNested !== undefined) {
+    promise(
+      `exception: does not list a/b beside a: ${hidesNested}`,
+      Effect.gen(function* () {
+        const { prefix } = yield* workspace
+        yield* fill([`${prefix}a`, `${prefix}a/b`])
+        assert.deepStrictEqual(yield* listed(prefix), [`${prefix}a`])
+        assert.strictEqual((yield* read(key(prefix, "a/b"))).toString(), "x")
+      })
+    )
+  }
+
+  promise(
+    "lists 2,500 objects in pages of at most 1000, in order, each once",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const keys = numbered(prefix, 2500)
+      yield* fill(keys)
+      const pages = yield* Stream.runCollect(storage.list(prefix))
+      assert.isAtLeast(pages.length, 3)
+      assert.isTrue(pages.every((page) => page.length > 0 && page.length <= 1000))
+      assert.deepStrictEqual(
+        pages.flat().map((object) => object.key),
+        keys
+      )
+      assert.isTrue(pages.flat().every((object) => object.sizeBytes === 1 && object.modifiedAt > 0))
+      assert.deepStrictEqual(yield* listed(prefix, keys[1233]), keys.slice(1234))
+      assert.deepStrictEqual(yield* listed(`${prefix}01`), keys.slice(1000, 2000), "exactly one full page")
+
+      // While the listing is under way, what it has shown is deleted.
+      const seen = yield* storage.list(prefix).pipe(
+        Stream.tap((page) => storage.delete(page.map((object) => object.key))),
+        Stream.runCollect
+      )
+      assert.deepStrictEqual(
+        seen.flat().map((object) => object.key),
+        keys
+      )
+      assert.deepStrictEqual(yield* Stream.runCollect(storage.list(prefix)), [], "no pages, not an empty one")
+    }),
+    4
+  )
+}

@@ -1,0 +1,46 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { evenParts, growingParts, inParts } from "../../../src/storage/s3/Body.ts"
+
+const MiB = 1024 ** 2
+const GiB = 1024 ** 3
+const TiB = 1024 ** 4
+
+it("even parts are 8 MiB unless there would be more than 10,000", () => {
+  assert.strictEqual(evenParts(1)(0), 8 * MiB)
+  assert.strictEqual(evenParts(70 * GiB)(9999), 8 * MiB)
+  const size = evenParts(5 * TiB)(0)
+  assert.isAtMost(Math.ceil((5 * TiB) / size), 10_000)
+  assert.isAtMost(size, 5 * GiB)
+  assert.strictEqual(evenParts(GiB, 512 * MiB)(0), 512 * MiB)
+})
+
+it("parts of a body of unknown length grow, so that 10,000 hold the largest object", () => {
+  let total = 0
+  for (let index = 0; index < 10_000; index++) {
+    const size = growingParts(index)
+    assert.isAtMost(size, 5 * GiB)
+    if (index >= 1000) assert.isAtMost(size, total / 500)
+    total += size
+  }
+  assert.strictEqual(growingParts(999), 8 * MiB)
+  assert.strictEqual(growingParts(1000), 16 * MiB)
+  assert.isAtLeast(total, 5 * TiB)
+})
+
+it.effect("pieces have the sizes asked for, whatever the chunks", () =>
+  Effect.gen(function* () {
+    const bytes = Buffer.from("the quick brown fox jumps")
+    for (const chunk of [1, 2, 3, 7, 25]) {
+      const body = Stream.fromIterable(
+        Array.from({ length: Math.ceil(25 / chunk) }, (_, i) => bytes.subarray(i * chunk, (i + 1) * chunk))
+      )
+      const pieces = yield* Stream.runCollect(inParts(body, (index) => index + 3))
+      assert.deepStrictEqual(
+        pieces.map((piece) => piece.length),
+        [3, 4, 5, 6, 7]
+      )
+      assert.strictEqual(Buffer.concat(pieces).toString(), bytes.toString())
+    }
+  })
+)

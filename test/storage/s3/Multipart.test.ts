@@ -1,0 +1,234 @@
+/** Uploads in parts that somebody left in the bucket. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Logger, Stream } from "effect"
+import {
+  type Answer,
+  type Asked,
+  errorXml,
+  partsXml,
+  reply,
+  uploadsXml
+} from "../../fixtures/s3/StubServer.ts"
+import { a, slowDown, storeThat, whileTimePasses } from "../../fixtures/s3/StubStore.ts"
+
+const at = (second: number) => `2026-01-02T03:04:${String(second).padStart(2, "0")}.000Z`
+const millis = (second: number) => Date.parse(at(second))
+
+/** Listings of uploads in turn; parts by the upload's id. */
+const bucketOf = (
+  listings: ReadonlyArray<string>,
+  parts: Readonly<Record<string, ReadonlyArray<string> | Answer>> = {},
+  options: Parameters<typeof storeThat>[1] = {}
+) => {
+  let listed = 0
+  return storeThat(
+    [
+      (asked, response, request) => {
+        const query = new URL(asked.url, "http://x").searchParams
+        if (query.has("uploads")) return reply(200, listings[listed++] ?? "")(asked, response, request)
+        const found = parts[query.get("uploadId") ?? ""] ?? []
+        if (typeof found === "function") return found(asked, response, request)
+        const from = Number(query.get("part-number-marker") ?? 0)
+        return reply(200, partsXml(found.slice(from, from + 2), from + 2 < found.length ? from + 2 : null))(
+          asked,
+          response,
+          request
+        )
+      }
+    ],
+    options
+  )
+}
+
+const queries = (asked: ReadonlyArray<{ readonly url: string }>) =>
+  asked.map(({ url }) => Object.fromEntries(new URL(url, "http://x").searchParams))
+
+describe("multiparts", () => {
+  it.live("is dated by its newest part, on whichever page that is, and else by its beginning", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* bucketOf(
+        [
+          uploadsXml([
+            { key: "p/a", id: "U1", begun: at(1) },
+            { key: "p/a", id: "U2", begun: at(2) },
+            { key: "p/b", id: "U3", begun: at(30) }
+          ])
+        ],
+        {
+          U1: [at(3), at(20), at(4), at(5), at(6)],
+          U3: [at(7)]
+        }
+      )
+      assert.deepStrictEqual<unknown>(yield* Stream.runCollect(storage.multiparts("p/")), [
+        [
+          { key: "p/a", uploadId: "U1", lastActivityAt: millis(20) },
+          { key: "p/a", uploadId: "U2", lastActivityAt: millis(2) },
+          // A store that says both is believed the later.
+          { key: "p/b", uploadId: "U3", lastActivityAt: millis(30) }
+        ]
+      ])
+    })
+  )
+
+  /** How stores write the key `p/x y+%z`, and where the listing goes on. */
+  const dialects: ReadonlyArray<readonly [string, string, string | undefined, "url" | "unsaid"]> = [
+    ["encode both and say so", "p/x%20y%2B%25z", "p/x%20y%2B%25z", "url"],
+    ["encode names, say so, and do not encode the marker", "p/x%20y%2B%25z", "p/x y+%z", "url"],
+    ["encode names, say so, and have no marker", "p/x%20y%2B%25z", undefined, "url"],
+    ["encode names only, and do not say so", "p/x%20y%2B%25z", "p/x y+%z", "unsaid"],
+    ["do not encode", "p/x y+%z", "p/x y+%z", "unsaid"]
+  ]
+  for (const [what, key, marker, encoding] of dialects) {
+    it.live(`reads the names of stores that ${what}, and goes on behind the last`, () =>
+      Effect.gen(function* () {
+        const isThere = (asked: Asked) =>
+          decodeURIComponent(asked.url.split("?")[0] ?? "") === "/bucket/p/x y+%z"
+        const { asked, storage } = yield* bucketOf(
+          [
+            uploadsXml([{ key, id: "U1", begun: at(1) }], { key: marker, id: "U1" }, encoding),
+            uploadsXml([{ key: "p/z", id: "U2", begun: at(1) }], undefined, encoding)
+          ],
+          {
+            U1: (asked, ...rest) =>
+              (isThere(asked) ? reply(200, partsXml([at(5)], null)) : reply(404, errorXml("NoSuchUpload")))(
+                asked,
+                ...rest
+              )
+          }
+        )
+        assert.deepStrictEqual<unknown>(yield* Stream.runCollect(storage.multiparts("p/")), [
+          [{ key: "p/x y+%z", uploadId: "U1", lastActivityAt: millis(5) }],
+          [{ key: "p/z", uploadId: "U2", lastActivityAt: millis(1) }]
+        ])
+        const listings = queries(asked).filter((query) => "uploads" in query)
+        assert.deepInclude(listings[0], { prefix: "p/", "encoding-type": "url" })
+        assert.notProperty(listings[0], "key-marker")
+        assert.deepInclude(listings[1], { "key-marker": "p/x y+%z", "upload-id-marker": "U1" })
+      })
+    )
+  }
+
+  for (const code of ["NoSuchUpload", "NoSuchKey"]) {
+    it.live(`leaves out an upload that ended since it was listed (${code})`, () =>
+      Effect.gen(function* () {
+        const { storage } = yield* bucketOf(
+          [
+            uploadsXml([
+              { key: "a", id: "U1", begun: at(1) },
+              { key: "b", id: "U2", begun: at(1) }
+            ])
+          ],
+          { U1: reply(404, errorXml(code)) }
+        )
+        const found = (yield* Stream.runCollect(storage.multiparts(""))).flat()
+        assert.deepStrictEqual(
+          found.map(({ uploadId }) => uploadId),
+          ["U2"]
+        )
+      })
+    )
+  }
+
+  it.live("fails when it cannot tell when an upload was last written to", () =>
+    Effect.gen(function* () {
+      const listing = uploadsXml([{ key: "a", id: "U1", begun: at(1) }])
+      for (const [answer, reason] of [
+        [reply(403, errorXml("AccessDenied")), "AccessDenied"],
+        [reply(404, errorXml("NoSuchBucket")), "NotFound"]
+      ] as const) {
+        const { storage } = yield* bucketOf([listing], { U1: answer })
+        const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
+        assert.deepInclude(error, { operation: "list", reason })
+      }
+    })
+  )
+
+  for (const [what, listing] of [
+    ["without a time", uploadsXml([{ key: "a", id: "U1" }])],
+    ["without an id", uploadsXml([{ key: "a", begun: at(1) }])]
+  ] as const) {
+    it.live(`refuses a listing with an upload ${what}`, () =>
+      Effect.gen(function* () {
+        const { storage } = yield* bucketOf([listing])
+        const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
+        assert.deepInclude(error, { operation: "list", reason: "Unknown" })
+      })
+    )
+  }
+
+  it.live("refuses to go round in circles", () =>
+    Effect.gen(function* () {
+      const page = uploadsXml([{ key: "a", id: "U1", begun: at(1) }], { key: "a", id: "U1" })
+      for (const listings of [[page, page], [uploadsXml([], { key: undefined, id: undefined })]]) {
+        const { asked, storage } = yield* bucketOf(listings)
+        const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
+        assert.deepInclude(error, { operation: "list", reason: "Unknown" })
+        assert.strictEqual(queries(asked).filter((query) => "uploads" in query).length, listings.length)
+      }
+    })
+  )
+
+  it.live("leaves uploads alone whose keys are not legal here, and says so", () =>
+    Effect.gen(function* () {
+      const logged: Array<unknown> = []
+      const { storage } = yield* bucketOf([
+        uploadsXml([
+          { key: "b%00c", id: "U1", begun: at(1) },
+          { key: "d", id: "U2", begun: at(1) }
+        ])
+      ])
+      const found = yield* Stream.runCollect(storage.multiparts("")).pipe(
+        Effect.provide(Logger.layer([Logger.make(({ message }) => void logged.push(message))]))
+      )
+      assert.deepStrictEqual(
+        found.flat().map(({ uploadId }) => uploadId),
+        ["U2"]
+      )
+      assert.strictEqual(logged.length, 1)
+    })
+  )
+
+  it.effect("repeats only the request that failed", () =>
+    Effect.gen(function* () {
+      let failures = 0
+      const { storage } = yield* bucketOf(
+        [uploadsXml([{ key: "a", id: "U1", begun: at(1) }])],
+        {
+          U1: (...args) => (failures++ === 0 ? slowDown : reply(200, partsXml([at(9)], null)))(...args)
+        },
+        { retries: 1 }
+      )
+      const found = yield* whileTimePasses(Stream.runCollect(storage.multiparts("")))
+      assert.strictEqual(found.flat()[0]?.lastActivityAt, millis(9))
+    })
+  )
+})
+
+describe("abortMultipart", () => {
+  const upload = { key: a, uploadId: "U/1 x" }
+
+  it.effect("names the upload, and is repeated", () =>
+    Effect.gen(function* () {
+      const { asked, storage } = yield* storeThat([slowDown, reply(204)], { retries: 1 })
+      yield* whileTimePasses(storage.abortMultipart(upload))
+      assert.strictEqual(asked.length, 2)
+      assert.strictEqual(asked[1]?.method, "DELETE")
+      assert.deepInclude(queries(asked)[1], { uploadId: "U/1 x" })
+    })
+  )
+
+  it.live("succeeds when the upload is over already, and only then", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* storeThat([
+        reply(404, errorXml("NoSuchUpload")),
+        reply(404, errorXml("NoSuchBucket")),
+        reply(403, errorXml("AccessDenied"))
+      ])
+      yield* storage.abortMultipart(upload)
+      for (const reason of ["NotFound", "AccessDenied"] as const) {
+        const error = yield* Effect.flip(storage.abortMultipart(upload))
+        assert.deepInclude(error, { operation: "abort", subject: "a", reason })
+      }
+    })
+  )
+})

@@ -1,0 +1,169 @@
+/** docker: its daemon with folders, socket and containerd of its own, and its command line. */
+import assert from "node:assert/strict"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { messageOf } from "../../../tools/Program.ts"
+import { until } from "../../../tools/servers/Processes.ts"
+import { startContainerd } from "./Containerd.ts"
+import type { Context } from "./Context.ts"
+import { hexOf, type Image, makeImage, makeLayer, writeDockerArchive } from "./Images.ts"
+import { bytesOf, manifestOf, named } from "./Registry.ts"
+import { type Check, Skipped, type Suite } from "./Report.ts"
+import { expectUnpackedSame, skopeo } from "./Skopeo.ts"
+import { untar } from "./Tar.ts"
+
+/**
+ * Wraps a command in a mount namespace of its own with an empty /run. The daemon makes folders there whatever its
+ * settings are, and its mounts end with the namespace.
+ */
+const inOwnMounts = (program: string, args: ReadonlyArray<string>): readonly [string, Array<string>] => [
+  "unshare",
+  [
+    ...["--mount", "--propagation", "private", "sh", "-c"],
+    'mount -t tmpfs tmpfs /run && exec "$@"',
+    ...["sh", program, ...args]
+  ]
+]
+
+/** Runs a docker command and returns its standard output. */
+type Docker = (...command: ReadonlyArray<string>) => Promise<string>
+
+const startDocker = async (context: Context, home: string): Promise<Docker> => {
+  const { group, tools } = context
+  mkdirSync(home, { recursive: true })
+  const containerd = await startContainerd(context, join(home, "containerd"))
+  const socket = `unix://${home}/docker.sock`
+  const config = join(home, "daemon.json")
+  // Without this path, the key that the daemon makes would be /etc/docker/key.json.
+  writeFileSync(config, JSON.stringify({ "deprecated-key-path": join(home, "key.json") }))
+  const [program, args] = inOwnMounts(tools.dockerd, [
+    ...["--config-file", config, "--host", socket, "--pidfile", join(home, "pid")],
+    ...["--containerd", containerd, "--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
+    ...["--storage-driver", "vfs", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+  ])
+  const daemon = group.daemon(program, args, {
+    env: tools.env,
+    cwd: home,
+    logFile: join(home, "log"),
+    stopSignal: "SIGTERM"
+  })
+  const docker: Docker = (...command) =>
+    group.run(tools.docker, ["--host", socket, ...command], { env: tools.env })
+  const isUp = () =>
+    docker("version").then(
+      () => true,
+      () => false
+    )
+  await until("dockerd", daemon, 30_000, isUp)
+  return docker
+}
+
+const idOf = async (docker: Docker, reference: string): Promise<string> =>
+  (await docker("image", "inspect", "--format", "{{.Id}}", reference)).trim()
+
+const forget = async (docker: Docker, reference: string): Promise<void> => {
+  await docker("rmi", "--force", reference)
+  assert.equal((await docker("images", "--all", "--quiet")).trim(), "", "docker forgot the image")
+}
+
+/** Asserts that docker has each byte of the image: it makes the layers' tars again from its own files. */
+const expectSaved = async (docker: Docker, file: string, reference: string, image: Image): Promise<void> => {
+  await docker("save", "--output", file, reference)
+  const files = untar(readFileSync(file))
+  const bytes = (name: string) => files.get(name) ?? Buffer.alloc(0)
+  const [saved] = JSON.parse(bytes("manifest.json").toString()) as ReadonlyArray<{
+    readonly Config: string
+    readonly Layers: ReadonlyArray<string>
+  }>
+  assert.ok(saved, "docker saved an image")
+  assert.ok(image.config.bytes.equals(bytes(saved.Config)), "the bytes of the configuration")
+  assert.equal(saved.Layers.length, image.layers.length)
+  for (const [index, layer] of image.layers.entries()) {
+    assert.ok(layer.tar.equals(bytes(saved.Layers[index] ?? "")), `the bytes of layer ${index}`)
+  }
+}
+
+export const suite = (context: Context): Suite => {
+  const { folder, registry, repositories, kept } = context
+  const imported = makeLayer("docker 409600", 400 * 1024)
+  const layers = [
+    makeLayer("docker 4096", 4 * 1024),
+    imported,
+    makeLayer("docker 17825792", 17 * 1024 * 1024)
+  ]
+  const image = makeImage("docker", layers)
+  const through = registry.url
+  const name = named(through, "docker/app", "1")
+  const importedName = named(through, "docker/imported", "1")
+  let started: Docker | undefined
+  const docker: Docker = (...command) =>
+    started?.(...command) ?? Promise.reject(new Error("dockerd was not started"))
+
+  const pulls: ReadonlyArray<Check> = registry.ways.map((way) => ({
+    name: `docker pulls it, each byte, through the ${way.name}`,
+    run: async () => {
+      const reference = named(way.url, "docker/app", "1")
+      await forget(docker, name)
+      await docker("pull", reference)
+      assert.equal(await idOf(docker, reference), image.config.digest)
+      await expectSaved(docker, join(folder, "saved.tar"), reference, image)
+      await forget(docker, reference)
+      await docker("pull", name)
+    }
+  }))
+
+  return {
+    prepare: async () => {
+      if (process.getuid?.() !== 0) throw new Skipped("dockerd needs root")
+      started = await startDocker(context, join(folder, "docker")).catch((error: unknown) => {
+        throw new Skipped(`dockerd does not start here: ${messageOf(error)}`)
+      })
+      for (const each of ["docker/app", "docker/imported"]) repositories.add(each)
+    },
+    checks: [
+      {
+        name: "docker pushes an image that it loaded, one layer of 17 MiB",
+        run: async () => {
+          await docker("load", "--input", writeDockerArchive(join(folder, "docker.tar"), image, name))
+          await docker("push", name)
+        }
+      },
+      {
+        name: "what docker pushed has the image's configuration and layers, each byte",
+        run: async () => {
+          const manifest = await manifestOf(through, "docker/app", "1")
+          const blobs = new Map<string, Buffer>()
+          for (const { digest } of [manifest.config, ...manifest.layers]) {
+            blobs.set(digest, await bytesOf(`${through}/v2/docker/app/blobs/${digest}`))
+          }
+          expectUnpackedSame(manifest, blobs, image)
+        }
+      },
+      ...pulls,
+      {
+        name: "docker pushes and pulls an image that it imported from a tar",
+        run: async () => {
+          const file = join(folder, "import.tar")
+          writeFileSync(file, imported.tar)
+          const id = (await docker("import", file, importedName)).trim()
+          await docker("push", importedName)
+          await docker("rmi", "--force", importedName)
+          await docker("pull", importedName)
+          assert.equal(await idOf(docker, importedName), id)
+        }
+      },
+      {
+        name: "docker pulls what skopeo pushed, and skopeo what docker did",
+        run: async () => {
+          const reference = named(through, kept.repository, kept.tag)
+          await docker("pull", reference)
+          assert.equal(await idOf(docker, reference), kept.image.config.digest)
+          const pulled = await skopeo(context).pull(name)
+          const config = pulled.get(image.config.digest)
+          assert.ok(config !== undefined && image.config.bytes.equals(config))
+          assert.ok([...pulled.keys()].every((digest) => hexOf(digest).length === 64))
+        }
+      }
+    ]
+  }
+}
