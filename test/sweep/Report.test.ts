@@ -208,7 +208,7 @@ describe("a dry run", () => {
         "inspect",
         "candidates.watch",
         "skew",
-        "collectors.peers",
+        "peers.others",
         "backlog",
         "orphans.readSlice",
         "orphans.find",

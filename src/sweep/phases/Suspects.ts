@@ -68,7 +68,7 @@ const verifier = Effect.fnUntraced(function* (settings: SweepSettings, tally: Ta
       const now = yield* Clock.currentTimeMillis
       // Not before the next sweep: whoever found the old key a moment ago shall find its bytes.
       const deleteNotBefore = now + Math.max(1, Duration.toMillis(settings.deleteDelay))
-      return tally.kept(yield* suspects.adopt(now, suspect, to, deleteNotBefore), 1)
+      return tally.kept(yield* suspects.rekey(now, suspect, to, deleteNotBefore), 1)
     }
     // What was announced in vain is reaped: the copy may yet arrive.
     if (copied.failure.reason === "NotFound") {
