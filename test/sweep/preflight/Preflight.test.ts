@@ -1,11 +1,13 @@
 /** What is asked before a sweep, and what would go without it. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { emptyPhase, phaseNames, type SweepReport } from "../../../src/domain/SweepReport.ts"
+import { emptyPhase, type SweepReport } from "../../../src/domain/SweepReport.ts"
 import type { StoreTraits } from "../../../src/storage/Storage.ts"
 import { culpritOf } from "../../../src/sweep/preflight/ClockGuard.ts"
 import { fails } from "../../../src/testing/Faults.ts"
+import { phaseNames } from "../../fixtures/phases.ts"
 import {
   artifact,
   blobKey,

@@ -15,7 +15,7 @@ import type {
 import { touchLive } from "../../../database/memory/Blobs.ts"
 import { type ManifestRow, manifestId, type State } from "../../../database/memory/State.ts"
 import type { Digest } from "../../../domain/Digest.ts"
-import { holdOf } from "../../Repository.ts"
+import { holdId } from "../../Names.ts"
 
 export const manifests = (state: State): Manifests => ({
   probe: Effect.void,
@@ -73,7 +73,7 @@ export const manifests = (state: State): Manifests => ({
   blob: (repository, digest) =>
     Effect.sync(() => {
       const row = state.blobs.get(digest)
-      const heldUntil = state.pins.get(holdOf(repository, digest))?.expiresAt ?? null
+      const heldUntil = state.pins.get(holdId(repository, digest))?.expiresAt ?? null
       const isReferenced = [...state.manifests.values()].some(
         (manifest) =>
           manifest.repository === repository &&
