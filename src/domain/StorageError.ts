@@ -1,4 +1,7 @@
-/** What can go wrong between us and the object store, in the caller's terms; translation lives in each backend. */
+/**
+ * What can go wrong between us and the object store, in the caller's terms; translation lives in each
+ * backend.
+ */
 import { Schema } from "effect"
 
 /**

@@ -183,7 +183,9 @@ const collectorTables = (): void => {
   })
   refuses("tables of which one is missing", {
     given: ["DROP TABLE $c.journal"],
-    expected: [{ kind: "MissingCollectorTables", table: "c.journal", problem: "the table does not exist any more" }],
+    expected: [
+      { kind: "MissingCollectorTables", table: "c.journal", problem: "the table does not exist any more" }
+    ],
     fixable: false
   })
 }

@@ -45,7 +45,11 @@ const destructive = (): void => {
 }
 
 const unenforced = (): void => {
-  const disabled = { ...key, kind: "UnenforcedForeignKey", problem: "the foreign key's triggers are disabled" } as const
+  const disabled = {
+    ...key,
+    kind: "UnenforcedForeignKey",
+    problem: "the foreign key's triggers are disabled"
+  } as const
   refuses("a reference table whose triggers are disabled", {
     given: ["ALTER TABLE $s.layers DISABLE TRIGGER ALL"],
     expected: [disabled]

@@ -171,7 +171,13 @@ const versions = (): void => {
   refuses("tables of which one is missing, because the blobs it kept would be orphans", {
     options,
     given: ["DROP TABLE $r.manifest_references"],
-    expected: [{ table: "r.manifest_references", kind: "MissingCollectorTables", problem: "the table does not exist any more" }],
+    expected: [
+      {
+        table: "r.manifest_references",
+        kind: "MissingCollectorTables",
+        problem: "the table does not exist any more"
+      }
+    ],
     fixable: false
   })
 

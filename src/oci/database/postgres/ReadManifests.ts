@@ -7,7 +7,7 @@ import type { DigestType } from "../../../database/postgres/schema/DigestType.ts
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import type { ObjectKey } from "../../../domain/ObjectKey.ts"
-import { holdOf } from "../../Repository.ts"
+import { holdId } from "../../Names.ts"
 import { readLackingPrivileges, readRegistryVersion, versionProblem } from "./RegistryTables.ts"
 
 /** That a registry can work with the tables. */
@@ -129,7 +129,7 @@ export const blob = ({ sql, id, raw }: Sql, type: DigestType, repository: string
   Effect.map(
     sql<{ object_key: string; size_bytes: number; held_until: Date | null; referenced: boolean }>`
       SELECT b.${id.key} AS object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        (SELECT p.expires_at FROM ${id.pins} p WHERE p.id = ${holdOf(repository, digest)}) AS held_until,
+        (SELECT p.expires_at FROM ${id.pins} p WHERE p.id = ${holdId(repository, digest)}) AS held_until,
         (EXISTS (SELECT FROM ${id.manifests} m WHERE m.repository = ${repository} AND m.digest = b.${id.digest})
           OR EXISTS (SELECT FROM ${id.manifestReferences} r
             WHERE r.digest = b.${id.digest} AND r.repository = ${repository})) AS referenced
