@@ -1,10 +1,10 @@
 /**
- * The content-addressed writer: bytes in, blob with references out, safe against collectors that run meanwhile.
+ * The content-addressed writer: stores bytes as a blob with its references, safely beside running collectors.
  *
- * Steps W1 to W5 of docs/design/protocol.md. Success is the commit of the references or of the pin, never the upload: a
- * blob that lives already is adopted without sending a byte; otherwise the bytes go to a key that was never used
- * before, announced first, and become a blob only if the announcement is still there. Whoever loses a race against a
- * collector starts again by itself.
+ * Steps W1 to W5 of docs/design/protocol.md. Success is the commit of the references or of the pin, never the
+ * upload. A live blob is adopted without sending a byte. Otherwise an intent declares a fresh key, the bytes
+ * are sent to it, and they become a blob only if the intent still exists. A writer that loses a race against
+ * a collector retries by itself.
  */
 import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
 import { Database, type Reference } from "../database/Database.ts"
@@ -13,7 +13,6 @@ import type { Digest } from "../domain/Digest.ts"
 import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type ByteRange, Storage } from "../storage/Storage.ts"
-import type { Writer } from "./AnnouncedUpload.ts"
 import {
   BlobUnknown,
   type DigestMismatch,
@@ -23,95 +22,127 @@ import {
 } from "./errors.ts"
 import { type PutOptions, type PutOutcome, put, type Stored } from "./Put.ts"
 import { putAll, type Upload } from "./PutAll.ts"
+import type { WriterContext } from "./WriterContext.ts"
 
 export { BlobUnknown, DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "./errors.ts"
 export type { NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
 export type { Upload } from "./PutAll.ts"
 
-/** Why bytes could not be stored. */
+/**
+ * Errors of a `put` or `putAll`. After each of them the blob is stored with all its references and pins, or
+ * not at all.
+ */
 export type PutFailure = DatabaseError | StorageError | DigestMismatch | SizeMismatch | UploadExpired
 
+/** A live blob. */
 export interface BlobStat {
+  /** The length of the blob, in bytes. */
   readonly sizeBytes: number
-  /** Where the bytes are now, for presigned addresses. The blob may move to another key; references never name keys. */
+  /**
+   * The object's current key, for presigned URLs. The blob may move to another key; references never name
+   * keys.
+   */
   readonly key: ObjectKey
 }
 
+/** Options of `BlobStore.reference`. */
 export interface ReferenceOptions {
-  /** Pins that the references replace; released in the same transaction, whether or not they exist. */
+  /**
+   * Ids of pins that the references replace. Released in the same transaction; ids that do not exist are
+   * ignored.
+   */
   readonly release?: ReadonlyArray<string> | undefined
 }
 
+/** Options of `BlobStore.layer`. */
 export interface BlobStoreOptions {
-  /** Where keys of new objects begin. Default `blobs/`. */
+  /** Prefix of the keys of new objects. Default `blobs/`. */
   readonly prefix?: string
   /**
-   * How long an upload may stand still before a collector may reap it; while bytes flow it is renewed every third of
-   * that. Default 1 hour: a lost upload leaks for as long.
+   * How long an upload may stall before a collector may reap it. While bytes arrive, the lease is renewed
+   * every third of it. Default 1 hour: the bytes of a writer that crashed stay in the store for as long.
    */
   readonly uploadLease?: Duration.Duration
-  /** How long `put` keeps a blob that was given neither references nor a pin. Default 1 hour, like the grace period. */
+  /**
+   * How long `put` keeps a blob that was given neither references nor a pin. Default 1 hour, like the grace
+   * period.
+   */
   readonly pin?: Duration.Duration
-  /** Uploads of one `putAll` in flight. Default 8. */
+  /** Most bodies of one `putAll` that are sent at once. Default 8. */
   readonly concurrency?: number
 }
 
+/** Stores, references, pins and reads blobs. Use it for every write to a store that a collector sweeps. */
 export class BlobStore extends Context.Service<
   BlobStore,
   {
     /**
-     * Stores a blob with what holds it, its references or a pin, in one transaction. The body passes through: it is
-     * never held as a whole, and not run when a declared digest lives already.
+     * Stores a blob and its references or pin in one transaction. The body is streamed and never held in
+     * memory as a whole. It does not run if its declared digest is live.
      *
-     * A failure leaves the blob either stored with all that was asked for, or not at all; bytes that were sent are
-     * collected. When a collector took the upload away, the store copies the bytes to another key; if it does not have
-     * them any more, the body is run again if it is `replayable`, and `UploadExpired` says that it must be sent again
-     * if not.
+     * A failure leaves the blob either stored with all that was asked for, or not at all. The collector
+     * deletes bytes that were sent. If a collector reaped the upload, the store copies the bytes to another
+     * key. If the store no longer has them, a `replayable` body runs again. Otherwise the call fails with
+     * `UploadExpired`: send the bytes again.
      *
-     * Leaves a transaction that the caller has open: success is a commit of its own. The connection pool therefore needs
-     * a second connection.
+     * Fails with `DigestMismatch` or `SizeMismatch` if the body is not as declared, and with
+     * `DigestUnsupported` if the declared digest is neither sha256 nor sha512. Fails with `DatabaseError` or
+     * `StorageError` if a backend fails.
+     *
+     * Leaves a transaction that the caller has open, because success is a commit of its own. The connection
+     * pool therefore needs a second connection.
      */
     readonly put: <E, R>(
       body: Stream.Stream<Uint8Array, E, R>,
       options?: PutOptions
     ) => Effect.Effect<Stored, E | PutFailure | DigestUnsupported, R>
     /**
-     * Stores blobs with their references, in three transactions for all of them together; answers in the order
-     * given. A failure leaves each blob either stored with all its references or not at all; bytes that were sent
-     * for the others are collected. Leaves a transaction that the caller has open, like `put`.
+     * Stores blobs with their references, in three transactions for all of them together. Returns the
+     * outcomes in the order given. A failure leaves each blob either stored with all its references or not at
+     * all. The collector deletes bytes that were sent for the others. Fails as `put` does, and leaves a
+     * transaction that the caller has open.
      */
     readonly putAll: <E, R>(
       uploads: ReadonlyArray<Upload<E, R>>
     ) => Effect.Effect<ReadonlyArray<PutOutcome>, E | PutFailure, R>
     /**
-     * Adds references to blobs that live, all or none: `BlobUnknown` names the blobs that do not, and then nothing has
-     * changed but that the others count as used. Doing it again does no harm.
+     * Adds references to live blobs, all or none. Fails with `BlobUnknown`, which names the blobs that are
+     * not live; then no reference was added, and the live blobs only count as used. Repeating the call
+     * changes nothing.
      *
-     * Joins a transaction that the caller has open on the same client, as `unreference`, `pin`, `unpin` and `stat` do:
-     * it takes effect with the caller's commit, and not at all with a rollback. Nothing is retried within it.
+     * Joins a transaction that the caller has open on the same client, as `unreference`, `pin`, `unpin` and
+     * `stat` do. The change takes effect with the caller's commit and disappears with its rollback. Nothing
+     * is retried within it.
      */
     readonly reference: (
       references: ReadonlyArray<Reference>,
       options?: ReferenceOptions
     ) => Effect.Effect<void, BlobUnknown | DatabaseError>
-    /** Removes references; how many there were. Blobs that lose their last one become orphans. */
+    /**
+     * Removes references and returns how many existed. Blobs that lose their last reference become orphans.
+     */
     readonly unreference: (references: ReadonlyArray<Reference>) => Effect.Effect<number, DatabaseError>
     /**
-     * Keeps the blob for `duration`, until its references come: the answer "this blob exists". The pin's id, or none
-     * when the blob does not live.
+     * Keeps a blob for `duration`, until its references are made. Pin a blob before telling a client that it
+     * exists. Returns the pin's id, or none if the blob is not live.
      */
     readonly pin: (
       digest: Digest,
       duration: Duration.Input
     ) => Effect.Effect<Option.Option<string>, DatabaseError>
-    /** Releases pins; how many there were. */
+    /** Releases pins and returns how many existed. */
     readonly unpin: (ids: ReadonlyArray<string>) => Effect.Effect<number, DatabaseError>
-    /** The blob as it is now, or none. No promise that it stays: that is `pin`. */
+    /**
+     * Returns the blob's current size and key, or none if it is not live. Does not keep the blob; `pin` does.
+     */
     readonly stat: (digest: Digest) => Effect.Effect<Option.Option<BlobStat>, DatabaseError>
     /**
-     * The blob's bytes, or those of `range`. A reader needs a reference or a pin to be safe from collectors. A blob that
-     * moves to another key before its first byte is read is followed. Whoever has just found it at `key` says so, and the
-     * database is asked only if it has moved.
+     * Streams the blob's bytes, or those of `range`. A reader needs a reference or a pin to be safe from
+     * collectors. If the blob moves to another key before its first byte is read, the stream follows it. A
+     * caller that has just looked the blob up passes its `key`: the database is then asked only if the blob
+     * has moved.
+     *
+     * Fails with `BlobUnknown` if the blob is not live, and with `StorageError` if its object is missing.
      */
     readonly open: (
       digest: Digest,
@@ -120,6 +151,7 @@ export class BlobStore extends Context.Service<
     ) => Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError>
   }
 >()("artifact-gc/blobs/BlobStore") {
+  /** Builds a blob store on the database and the store of its context. */
   static readonly layer = (
     options: BlobStoreOptions = {}
   ): Layer.Layer<BlobStore, never, Database | Storage> =>
@@ -127,7 +159,7 @@ export class BlobStore extends Context.Service<
       BlobStore,
       Effect.gen(function* () {
         const database = yield* Database
-        const writer: Writer = {
+        const context: WriterContext = {
           database,
           storage: yield* Storage,
           prefix: options.prefix ?? "blobs/",
@@ -136,23 +168,23 @@ export class BlobStore extends Context.Service<
           concurrency: options.concurrency ?? 8
         }
         return BlobStore.of({
-          put: Effect.fn("BlobStore.put")((body, given = {}) => put(writer, body, given)),
-          putAll: Effect.fn("BlobStore.putAll")((uploads) => putAll(writer, uploads)),
+          put: Effect.fn("BlobStore.put")((body, given = {}) => put(context, body, given)),
+          putAll: Effect.fn("BlobStore.putAll")((uploads) => putAll(context, uploads)),
           reference: Effect.fn("BlobStore.reference")((references, given = {}) =>
-            reference(writer, references, given)
+            reference(context, references, given)
           ),
           unreference: database.blobs.unreference,
-          pin: Effect.fn("BlobStore.pin")((digest, duration) => pin(writer, digest, duration)),
+          pin: Effect.fn("BlobStore.pin")((digest, duration) => pin(context, digest, duration)),
           unpin: database.blobs.unpin,
           stat: (digest) => database.blobs.locate(digest, { joins: true }),
-          open: (digest, range, key) => open(writer, digest, range, key ?? null)
+          open: (digest, range, key) => open(context, digest, range, key ?? null)
         })
       })
     )
 }
 
 const reference = Effect.fnUntraced(function* (
-  { database }: Writer,
+  { database }: WriterContext,
   references: ReadonlyArray<Reference>,
   { release = [] }: ReferenceOptions
 ) {
@@ -164,7 +196,11 @@ const reference = Effect.fnUntraced(function* (
   if (first !== undefined) return yield* new BlobUnknown({ digests: [first, ...others] })
 })
 
-const pin = Effect.fnUntraced(function* ({ database }: Writer, digest: Digest, duration: Duration.Input) {
+const pin = Effect.fnUntraced(function* (
+  { database }: WriterContext,
+  digest: Digest,
+  duration: Duration.Input
+) {
   const now = yield* Clock.currentTimeMillis
   const id = (yield* KeyNonce)()
   const expiresAt = now + Duration.toMillis(Duration.fromInputUnsafe(duration))
@@ -172,11 +208,14 @@ const pin = Effect.fnUntraced(function* ({ database }: Writer, digest: Digest, d
   return live.has(digest) ? Option.some(id) : Option.none()
 })
 
-/** A blob that is collected and stored again while somebody opens it has moved; this often, something else is wrong. */
+/**
+ * Most moves that one `open` follows. A blob moves if it is deleted and stored again; a fourth move means
+ * another fault.
+ */
 const movesMax = 3
 
 const open = (
-  { database, storage }: Writer,
+  { database, storage }: WriterContext,
   digest: Digest,
   range: ByteRange | undefined,
   known: ObjectKey | null
@@ -204,7 +243,7 @@ const open = (
         const found = yield* database.blobs.locate(digest)
         if (Option.isNone(found)) return yield* new BlobUnknown({ digests: [digest] })
         const { key } = found.value
-        // The row says that the object is there: that is for the audit.
+        // The row still names the missing object. `audit` reports such rows.
         if (gone?.key === key) return yield* gone.error
         return at(key, left)
       })

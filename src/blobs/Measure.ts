@@ -1,52 +1,45 @@
-/** What a body turns out to be while it passes through: its length and its digest. Nothing of it is kept. */
+/** Measures a body while it passes through: its length and its digest. Keeps none of its bytes. */
 import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
 import { type Algorithm, algorithmOf, type Digest, fromHex } from "../domain/Digest.ts"
+import type { BodyProgress } from "./BodyProgress.ts"
 import { DigestMismatch, SizeMismatch } from "./errors.ts"
 
+/** Digest and length of a body that was read to its end. */
 export interface Measure {
   readonly digest: Digest
   readonly sizeBytes: number
 }
 
-/** What the caller says of a body; null where it does not know. */
+/** What the caller declares about a body. Null where it declares nothing. */
 export interface Declared {
   readonly digest: Digest | null
   readonly sizeBytes: number | null
-  /** By which a body without a declared digest is hashed. Default sha256. */
+  /** Hashes a body without a declared digest. Default sha256. */
   readonly algorithm?: Algorithm | undefined
 }
 
-/** Where the bodies of an upload are, for whoever decides whether it is still alive. */
-export interface Flow {
-  /** Bodies that have begun and not ended. */
-  reading: number
-  /** Grows whenever bytes come. */
-  moved: number
-}
-
-export const flow = (): Flow => ({ reading: 0, moved: 0 })
-
 /**
- * The body, failing unless it is what was declared: at the first byte too many, or else at its end, so that the store
- * never completes the object. `done` is told what it was.
+ * Returns the body, which fails unless it is as declared: with `SizeMismatch` at the first byte too many or
+ * at an early end, with `DigestMismatch` at its end. The store therefore never completes the object of a
+ * wrong body. Calls `done` with the measure of a right one.
  */
 export const measured = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
   declared: Declared,
-  flow: Flow,
+  progress: BodyProgress,
   done: (measure: Measure) => void
 ): Stream.Stream<Uint8Array, E | DigestMismatch | SizeMismatch, R> =>
   Stream.suspend(() => {
-    const named = declared.digest === null ? null : algorithmOf(declared.digest)
-    const algorithm = named ?? declared.algorithm ?? "sha256"
+    const declaredAlgorithm = declared.digest === null ? null : algorithmOf(declared.digest)
+    const algorithm = declaredAlgorithm ?? declared.algorithm ?? "sha256"
     const hash = createHash(algorithm)
     const limit = declared.sizeBytes ?? Number.POSITIVE_INFINITY
     let sizeBytes = 0
-    flow.reading += 1
+    progress.openBodies += 1
     return body.pipe(
       Stream.mapEffect((chunk) => {
-        flow.moved += 1
+        progress.chunksRead += 1
         sizeBytes += chunk.length
         if (sizeBytes > limit) return Effect.fail(new SizeMismatch({ declared: limit, actual: sizeBytes }))
         hash.update(chunk)
@@ -67,7 +60,7 @@ export const measured = <E, R>(
       ),
       Stream.ensuring(
         Effect.sync(() => {
-          flow.reading -= 1
+          progress.openBodies -= 1
         })
       )
     )

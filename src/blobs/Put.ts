@@ -1,69 +1,86 @@
 /**
- * One blob: found, or else sent, and published with what holds it. Steps W1 to W4 of docs/design/protocol.md, and from
- * the start again when a collector was faster.
+ * One blob: adopted if it is live, otherwise sent and published, with its references or its pin. Steps W1 to
+ * W4 of docs/design/protocol.md, repeated if a collector reaped the upload.
  */
 import { Clock, Duration, Effect, Option, type Stream } from "effect"
 import type { Pin, PublishOutcome, Reference } from "../database/Database.ts"
 import { algorithmOf, type Digest } from "../domain/Digest.ts"
 import { KeyNonce } from "../domain/ObjectKey.ts"
-import type { Sent, Writer } from "./AnnouncedUpload.ts"
+import { bodyProgress } from "./BodyProgress.ts"
 import { DigestUnsupported, SizeMismatch } from "./errors.ts"
-import { type Declared, flow } from "./Measure.ts"
-import { type Source, settled } from "./SendUntilSettled.ts"
+import type { Declared } from "./Measure.ts"
+import type { Sent } from "./SendBody.ts"
+import { type Source, sendUntilSettled } from "./SendUntilSettled.ts"
+import type { WriterContext } from "./WriterContext.ts"
 
-/** `uploaded`: the blob is new, with the bytes of this call; `deduplicated`: it was there already. */
+/** `uploaded`: the blob is new and has the bytes of this call. `deduplicated`: the blob existed. */
 export type PutOutcome = "uploaded" | "deduplicated"
 
 type WithoutDigest<A> = A extends unknown ? Omit<A, "digest"> : never
 
-/** A reference whose digest is that of the blob it comes with. */
+/** A reference without its digest: it gets that of the blob it is stored with. */
 export type NewReference = WithoutDigest<Reference>
 
+/** Options of `BlobStore.put`. */
 export interface PutOptions {
-  /** What the bytes must hash to: `sha256:…` or `sha512:…`. If it lives already, no byte is read. Default: sha256 of what comes. */
+  /**
+   * The digest that the bytes must have, `sha256:…` or `sha512:…`. If that blob is live, no byte is read.
+   * Default: none, and the blob gets the sha256 of its bytes.
+   */
   readonly digest?: Digest | undefined
-  /** How long the body must be. Worth giving: only it tells a whole body from a torn one when there is no digest. */
+  /**
+   * The length that the body must have, in bytes. Default: any. Without a digest, only the length tells a
+   * whole body from a torn one, so give it where it is known.
+   */
   readonly sizeBytes?: number | undefined
-  /** Committed with the blob. */
+  /** References committed with the blob. Default: none. */
   readonly references?: ReadonlyArray<NewReference> | undefined
   /**
-   * Keeps the blob for so long, until its references come. Default: none when there are references, else that of the
-   * layer, because a blob that nothing holds is garbage.
+   * How long a pin keeps the blob until its references are made. Default: no pin if there are references,
+   * otherwise `BlobStoreOptions.pin`, because a blob with neither is garbage.
    */
   readonly pin?: Duration.Input | undefined
   /**
-   * The pin's id, for a pin that is begun or prolonged whoever stores the blob (domain/Repository.ts, `holdOf`). Default:
-   * one that was never used before.
+   * The pin's id. An existing pin of this id is prolonged, also if another writer began it; a repository's
+   * hold needs that. Default: an id that was never used before.
    */
   readonly pinId?: string | undefined
   /**
-   * Whether the body is read and verified even if a declared digest lives already. Default false. To be set where the
-   * bytes are what proves that the caller may have the blob.
+   * Whether the body is read and verified even if the declared digest is live. Default: false. Set it where
+   * only the bytes prove that the caller may have the blob.
    */
   readonly proven?: boolean | undefined
   /**
-   * Whether running the body again gives the same bytes, as a file does and a socket does not. Default false: then the
-   * body is run once at most.
+   * Whether a second run of the body yields the same bytes, as a file does and a socket does not. Default:
+   * false, and the body runs at most once.
    */
   readonly replayable?: boolean | undefined
 }
 
+/** A blob that was stored or adopted. */
 export interface Stored {
+  /** The digest of the bytes. */
   readonly digest: Digest
+  /** The length of the blob, in bytes. */
   readonly sizeBytes: number
+  /** Whether this call's bytes became the blob. */
   readonly outcome: PutOutcome
-  /** The pin that keeps the blob, if one was asked for; to be released when its references have come. */
+  /**
+   * The id of the pin that keeps the blob, or null without a pin. Release it once the blob's references are
+   * made.
+   */
   readonly pin: string | null
 }
 
-/** What will hold the blob once it is there. */
-interface Hold {
+/** What keeps the blob once it is published. */
+interface Retention {
   readonly references: ReadonlyArray<NewReference>
   readonly pin: { readonly id: string; readonly millis: number } | null
 }
 
+/** Implements `BlobStore.put`. */
 export const put = Effect.fnUntraced(function* <E, R>(
-  writer: Writer,
+  context: WriterContext,
   body: Stream.Stream<Uint8Array, E, R>,
   options: PutOptions
 ) {
@@ -71,45 +88,48 @@ export const put = Effect.fnUntraced(function* <E, R>(
   if (declared.digest !== null && algorithmOf(declared.digest) === null) {
     return yield* new DigestUnsupported({ digest: declared.digest })
   }
-  const hold = yield* holdOf(writer, options)
+  const retention = yield* retentionOf(context, options)
   const source = { body, declared, replayable: options.replayable ?? false }
-  const stored = yield* store(writer, source, hold, options.proven ?? false)
+  const stored = yield* store(context, source, retention, options.proven ?? false)
   yield* Effect.annotateCurrentSpan({ ...stored })
   yield* Effect.annotateLogs(Effect.logDebug("Blob stored"), { ...stored })
   return stored
 })
 
-const holdOf = Effect.fnUntraced(function* (writer: Writer, options: PutOptions): Effect.fn.Return<Hold> {
+const retentionOf = Effect.fnUntraced(function* (
+  context: WriterContext,
+  options: PutOptions
+): Effect.fn.Return<Retention> {
   const references = options.references ?? []
-  const fallback = references.length > 0 ? null : writer.pinMillis
+  const fallback = references.length > 0 ? null : context.pinMillis
   const millis =
     options.pin === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(options.pin))
   return { references, pin: millis === null ? null : { id: options.pinId ?? (yield* KeyNonce)(), millis } }
 })
 
 const store = Effect.fnUntraced(function* <E, R>(
-  writer: Writer,
+  context: WriterContext,
   source: Source<E, R>,
-  hold: Hold,
+  retention: Retention,
   proven: boolean
 ) {
   const { declared } = source
-  const pin = hold.pin?.id ?? null
+  const pin = retention.pin?.id ?? null
   if (declared.digest !== null && !proven) {
-    const found = yield* adopt(writer, declared.digest, declared.sizeBytes, hold)
+    const found = yield* adopt(context, declared.digest, declared.sizeBytes, retention)
     if (Option.isSome(found)) return storedAs("deduplicated", declared.digest, found.value.sizeBytes, pin)
   }
-  const settle = Effect.fnUntraced(function* (sent: Sent) {
+  const publishSent = Effect.fnUntraced(function* (sent: Sent) {
     const { digest, sizeBytes, key } = sent
-    const outcome = yield* publish(writer, sent, hold)
+    const outcome = yield* publish(context, sent, retention)
     if (outcome === "published") return storedAs("uploaded", digest, sizeBytes, pin)
     if (outcome === "deduplicated") return storedAs("deduplicated", digest, sizeBytes, pin)
-    // Reaped; or an answer was lost, and the attempt is published all the same, or not.
-    const found = yield* adopt(writer, digest, sizeBytes, hold)
+    // Either the intent was reaped, or an answer was lost and the blob may have been published.
+    const found = yield* adopt(context, digest, sizeBytes, retention)
     if (Option.isNone(found)) return null
     return storedAs(found.value.key === key ? "uploaded" : "deduplicated", digest, sizeBytes, pin)
   })
-  return yield* settled(writer, source, flow(), settle)
+  return yield* sendUntilSettled(context, source, bodyProgress(), publishSent)
 })
 
 const storedAs = (outcome: PutOutcome, digest: Digest, sizeBytes: number, pin: string | null): Stored => ({
@@ -119,41 +139,46 @@ const storedAs = (outcome: PutOutcome, digest: Digest, sizeBytes: number, pin: s
   pin
 })
 
-/** Holds the blob if it lives; where it is then. */
+/**
+ * Adds the references or the pin to a live blob and returns its key and size. Returns none if it is not live.
+ */
 const adopt = Effect.fnUntraced(function* (
-  { database }: Writer,
+  { database }: WriterContext,
   digest: Digest,
   sizeBytes: number | null,
-  hold: Hold
+  retention: Retention
 ) {
   const found = yield* database.blobs.locate(digest)
   if (Option.isNone(found)) return found
-  // A catalogue of somebody else may not know the sizes of its blobs, which reads as 0.
+  // A catalogue of another application may not record sizes, which reads as 0.
   const known = found.value.sizeBytes === 0 ? (sizeBytes ?? 0) : found.value.sizeBytes
   if (sizeBytes !== null && sizeBytes !== known) {
     return yield* new SizeMismatch({ declared: sizeBytes, actual: known })
   }
   const now = yield* Clock.currentTimeMillis
-  const live = yield* database.blobs.adopt(now, referencesTo(digest, hold), {
-    pins: pinsOf(digest, hold, now)
+  const live = yield* database.blobs.adopt(now, referencesTo(digest, retention), {
+    pins: pinsOf(digest, retention, now)
   })
   return live.has(digest) ? Option.some({ key: found.value.key, sizeBytes: known }) : Option.none()
 })
 
-/** Whoever gets no answer must look whether it is published, as after `expired`. */
-const publish = Effect.fnUntraced(function* ({ database }: Writer, sent: Sent, hold: Hold) {
+/**
+ * Publishes the blob. A lost answer reads as `expired`: in both cases the caller looks whether the blob is
+ * live.
+ */
+const publish = Effect.fnUntraced(function* ({ database }: WriterContext, sent: Sent, retention: Retention) {
   const now = yield* Clock.currentTimeMillis
-  const references = referencesTo(sent.digest, hold)
+  const references = referencesTo(sent.digest, retention)
   const [outcome = "expired"] = yield* Effect.catchIf(
-    database.blobs.publish(now, [{ ...sent, references, pins: pinsOf(sent.digest, hold, now) }]),
+    database.blobs.publish(now, [{ ...sent, references, pins: pinsOf(sent.digest, retention, now) }]),
     (error) => error.isRetryable,
     () => Effect.succeed<ReadonlyArray<PublishOutcome>>([])
   )
   return outcome
 })
 
-const referencesTo = (digest: Digest, { references }: Hold): ReadonlyArray<Reference> =>
+const referencesTo = (digest: Digest, { references }: Retention): ReadonlyArray<Reference> =>
   references.map((reference) => ({ ...reference, digest }))
 
-const pinsOf = (digest: Digest, { pin }: Hold, now: number): ReadonlyArray<Pin> =>
+const pinsOf = (digest: Digest, { pin }: Retention, now: number): ReadonlyArray<Pin> =>
   pin === null ? [] : [{ id: pin.id, digest, expiresAt: now + pin.millis }]

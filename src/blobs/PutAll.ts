@@ -1,36 +1,44 @@
-/** Many blobs in few transactions: each step of docs/design/protocol.md is taken for all of them together. */
+/** Many blobs in few transactions: each step of docs/design/protocol.md is taken once for all of them. */
 import { Clock, Effect, type Stream } from "effect"
 import type { Publication, Reference } from "../database/Database.ts"
 import type { Digest } from "../domain/Digest.ts"
-import { announceAll, attemptsMax, renewing, send, type Writer } from "./AnnouncedUpload.ts"
+import { bodyProgress } from "./BodyProgress.ts"
 import { UploadExpired } from "./errors.ts"
-import { flow } from "./Measure.ts"
+import { declareIntents, renewingIntents } from "./Intents.ts"
 import type { PutOutcome } from "./Put.ts"
+import { sendBody } from "./SendBody.ts"
+import { attemptsMax, type WriterContext } from "./WriterContext.ts"
 
-/** Bytes to store, with what refers to them. */
+/** One blob of a `putAll`, with its references. */
 export interface Upload<E, R> {
+  /** The digest that the body must have, sha256 or sha512. */
   readonly digest: Digest
+  /** The length that the body must have, in bytes. */
   readonly sizeBytes: number
-  /** Run once for each attempt, and not at all when the blob lives already. */
+  /**
+   * The bytes. Runs once for each attempt, and not at all if the blob is live. A second run must yield the
+   * same bytes.
+   */
   readonly body: Stream.Stream<Uint8Array, E, R>
-  /** At least one: a blob without references is garbage. */
+  /** References committed with the blob. At least one: a blob without references is garbage. */
   readonly references: readonly [Reference, ...ReadonlyArray<Reference>]
 }
 
+/** Implements `BlobStore.putAll`. */
 export const putAll = Effect.fnUntraced(function* <E, R>(
-  writer: Writer,
+  context: WriterContext,
   uploads: ReadonlyArray<Upload<E, R>>
 ) {
   const outcomes = new Map<Upload<E, R>, PutOutcome>()
   let rest = uploads
   for (let attempt = 1; rest.length > 0; attempt++) {
-    const live = yield* writer.database.blobs.adopt(
+    const live = yield* context.database.blobs.adopt(
       yield* Clock.currentTimeMillis,
       rest.flatMap((upload) => upload.references)
     )
     for (const upload of rest) if (live.has(upload.digest)) outcomes.set(upload, "deduplicated")
     const missing = rest.filter((upload) => !live.has(upload.digest))
-    const expired = yield* publishMissing(writer, missing, outcomes)
+    const expired = yield* publishMissing(context, missing, outcomes)
     const first = expired[0]
     if (first !== undefined && attempt >= attemptsMax) {
       return yield* new UploadExpired({ digest: first.digest, attempts: attempt })
@@ -40,26 +48,26 @@ export const putAll = Effect.fnUntraced(function* <E, R>(
   return uploads.map((upload): PutOutcome => outcomes.get(upload) ?? "deduplicated")
 })
 
-/** Announces, sends and publishes; answers the uploads that a collector reaped meanwhile. */
+/** Declares, sends and publishes. Returns the uploads that a collector reaped meanwhile. */
 const publishMissing = Effect.fnUntraced(function* <E, R>(
-  writer: Writer,
+  context: WriterContext,
   missing: ReadonlyArray<Upload<E, R>>,
   outcomes: Map<Upload<E, R>, PutOutcome>
 ) {
   if (missing.length === 0) return []
   // Equal bytes within one call are sent once.
   const senders = [...new Map([...missing].reverse().map((upload) => [upload.digest, upload])).values()]
-  const keys = yield* announceAll(
-    writer,
+  const keys = yield* declareIntents(
+    context,
     senders.map(({ digest }) => digest)
   )
-  const moving = flow()
+  const progress = bodyProgress()
   const sending = Effect.forEach(
     senders.flatMap((upload, index) => keys.slice(index, index + 1).map((key) => ({ upload, key }))),
-    ({ upload, key }) => send(writer, key, upload.body, upload, moving),
-    { concurrency: writer.concurrency }
+    ({ upload, key }) => sendBody(context, key, upload.body, upload, progress),
+    { concurrency: context.concurrency }
   )
-  const sent = yield* renewing(writer, keys, moving, sending)
+  const sent = yield* renewingIntents(context, keys, progress, sending)
   const publications = sent
     .filter((bytes) => bytes !== null)
     .map(
@@ -70,7 +78,7 @@ const publishMissing = Effect.fnUntraced(function* <E, R>(
           .flatMap((other) => other.references)
       })
     )
-  const published = yield* writer.database.blobs.publish(yield* Clock.currentTimeMillis, publications)
+  const published = yield* context.database.blobs.publish(yield* Clock.currentTimeMillis, publications)
   const outcomeOf = new Map(publications.map(({ digest }, index) => [digest, published[index] ?? "expired"]))
   for (const upload of missing) {
     const isNew = senders.includes(upload) && outcomeOf.get(upload.digest) === "published"

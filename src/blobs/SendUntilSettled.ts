@@ -1,34 +1,39 @@
 /**
- * Bytes at a key of their own, as often as it takes: whatever a collector takes away before they have become a blob is
- * brought to another key, by the store's own copy where it still can be.
+ * Sends bytes to a fresh key and hands them to `publish`, again under another key if a collector reaped the
+ * intent before the bytes became a blob. The store copies the bytes itself where it still has them.
  */
 import { Clock, Effect, type Stream } from "effect"
 import type { Digest } from "../domain/Digest.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
-import { announce, attemptsMax, renewing, type Sent, send, type Writer } from "./AnnouncedUpload.ts"
+import type { BodyProgress } from "./BodyProgress.ts"
 import { UploadExpired } from "./errors.ts"
-import type { Declared, Flow } from "./Measure.ts"
+import { declareIntent, renewingIntents } from "./Intents.ts"
+import type { Declared } from "./Measure.ts"
+import { type Sent, sendBody } from "./SendBody.ts"
+import { attemptsMax, type WriterContext } from "./WriterContext.ts"
 
+/** A body and what its caller declares about it. */
 export interface Source<E, R> {
   readonly body: Stream.Stream<Uint8Array, E, R>
   readonly declared: Declared
-  /** Whether running the body again gives the same bytes. */
+  /** Whether a second run of the body yields the same bytes. */
   readonly replayable: boolean
 }
 
 /**
- * What `settle` makes of the bytes once they have been sent. Null from it says that their announcement was reaped, and
- * then they go to another key; `UploadExpired` when they cannot, or have too often.
+ * Sends the bytes and returns what `publish` makes of them. If `publish` returns null, the intent was reaped,
+ * and the bytes are brought to another key. Fails with `UploadExpired` if they cannot be, or after three
+ * attempts.
  */
-export const settled = Effect.fnUntraced(function* <E, R, A, E2, R2>(
-  writer: Writer,
+export const sendUntilSettled = Effect.fnUntraced(function* <E, R, A, E2, R2>(
+  context: WriterContext,
   source: Source<E, R>,
-  flow: Flow,
-  settle: (sent: Sent) => Effect.Effect<A | null, E2, R2>
+  progress: BodyProgress,
+  publish: (sent: Sent) => Effect.Effect<A | null, E2, R2>
 ) {
   let before: Sent | null = null
   for (let attempt = 1; ; attempt++) {
-    const sent: Sent | Digest | null = yield* arrive(writer, source, flow, before)
+    const sent: Sent | Digest | null = yield* sendToFreshKey(context, source, progress, before)
     if (typeof sent === "string") {
       return yield* new UploadExpired({ digest: sent, attempts: attempt - 1 })
     }
@@ -39,43 +44,51 @@ export const settled = Effect.fnUntraced(function* <E, R, A, E2, R2>(
         attempts: attempt
       })
     }
-    const done = yield* settle(sent)
-    if (done !== null) return done
+    const published = yield* publish(sent)
+    if (published !== null) return published
     if (attempt >= attemptsMax) return yield* new UploadExpired({ digest: sent.digest, attempts: attempt })
-    yield* Effect.annotateLogs(Effect.logInfo("An upload was not published, and goes to another key"), {
-      key: sent.key
-    })
+    yield* Effect.annotateLogs(
+      Effect.logInfo(
+        "An upload was not published. Its bytes are brought to another key and published again."
+      ),
+      { key: sent.key }
+    )
     before = sent
   }
 })
 
 /**
- * Brings the bytes to a key of their own. If they have been sent already, under a key that was reaped since, the store
- * copies them from there for as long as it has them; only then is the body run again, if it may be. If not, only
- * the digest is left of them. Null when the upload was taken away under way.
+ * Brings the bytes to a fresh key. Bytes that were sent before, under a key that was reaped since, are copied
+ * by the store if it still has them. Otherwise a replayable body runs again, and of any other only the digest
+ * is returned. Returns null if a collector took the upload away while it was sending.
  */
-const arrive = Effect.fnUntraced(function* <E, R>(
-  writer: Writer,
+const sendToFreshKey = Effect.fnUntraced(function* <E, R>(
+  context: WriterContext,
   { body, declared, replayable }: Source<E, R>,
-  flow: Flow,
+  progress: BodyProgress,
   before: Sent | null
 ) {
-  const key = yield* announce(writer, before?.digest ?? declared.digest)
+  const key = yield* declareIntent(context, before?.digest ?? declared.digest)
   const bring = Effect.gen(function* () {
-    if (before !== null && (yield* copied(writer, before, key))) return { ...before, key } satisfies Sent
+    if (before !== null && (yield* copyObject(context, before, key))) return { ...before, key } satisfies Sent
     if (before !== null && !replayable) return before.digest
-    return yield* send(writer, key, body, declared, flow)
+    return yield* sendBody(context, key, body, declared, progress)
   })
-  return yield* renewing(writer, [key], flow, bring)
+  return yield* renewingIntents(context, [key], progress, bring)
 })
 
 /**
- * The store's own copy of an object under a key that was lost, if it is still there. It may have arrived after the
- * reaped key was struck off the journal, and then nothing would know of it: it is journaled again, unless something
- * owns the key after all. That it was announced before it was sent is what makes one snapshot enough.
+ * Copies an object whose intent was reaped, and returns false if the store no longer has it. The source may
+ * have arrived after its key was struck off the journal, so that no row knows of it. It is therefore
+ * journaled again, unless a row owns its key. One snapshot is enough for that question because the intent was
+ * declared before the first byte.
  */
-const copied = Effect.fnUntraced(function* ({ database, storage }: Writer, from: Sent, to: ObjectKey) {
-  const isThere = yield* storage.copy(from.key, to).pipe(
+const copyObject = Effect.fnUntraced(function* (
+  { database, storage }: WriterContext,
+  from: Sent,
+  to: ObjectKey
+) {
+  const isCopied = yield* storage.copy(from.key, to).pipe(
     Effect.as(true),
     Effect.catchIf(
       (error) => error.reason === "NotFound",
@@ -83,10 +96,13 @@ const copied = Effect.fnUntraced(function* ({ database, storage }: Writer, from:
     )
   )
   const now = yield* Clock.currentTimeMillis
-  if (isThere) {
+  if (isCopied) {
     yield* Effect.catch(database.leftovers.journal(now, [from], now), (error) =>
-      Effect.logWarning("A copied object was not journaled; the search for leftovers will find it", error)
+      Effect.logWarning(
+        "A copied object was not journaled. Nothing was deleted; the search for leftovers will find it.",
+        error
+      )
     )
   }
-  return isThere
+  return isCopied
 })

@@ -3,7 +3,7 @@ import { Array, Console, Deferred, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpServer } from "effect/http"
 import { ConfigInvalid, type Configuration } from "../config/Config.ts"
-import { registryWarnings, serveProblems } from "../config/ServeConfig.ts"
+import { serveProblems, serveWarnings } from "../config/ServeConfig.ts"
 import { Database } from "../database/Database.ts"
 import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -37,7 +37,7 @@ export const command = Command.make(
       ...(trying && config.place._tag === "External"
         ? ["DATABASE_URL: --try works on embedded defaults only; unset it, or leave out --try"]
         : []),
-      ...serveProblems(config.registry, config.sweep.uploadGrace)
+      ...serveProblems(config.serve, config.sweep.uploadGrace)
     ]
     if (Array.isArrayNonEmpty(problems)) return yield* new ConfigInvalid({ problems })
     yield* withServices(config, serve(config, { collect, trying, json }))
@@ -83,12 +83,12 @@ const serve = Effect.fnUntraced(function* (config: Configuration, manner: Manner
   )
 })
 
-const serverLayer = ({ registry, shutdownDeadline }: Configuration) =>
+const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const { skew } = yield* Database
       const { probe } = yield* Storage
-      return Server.layer({ ...registry, shutdownDeadline, ready: Effect.andThen(skew, probe) })
+      return Server.layer({ ...serve, shutdownDeadline, ready: Effect.andThen(skew, probe) })
     })
   )
 
@@ -98,7 +98,7 @@ const announce = Effect.fnUntraced(function* (
   url: string,
   collected: string
 ) {
-  for (const warning of registryWarnings(config.registry)) yield* Effect.logWarning(warning)
+  for (const warning of serveWarnings(config.serve)) yield* Effect.logWarning(warning)
   yield* Effect.logInfo(`Serving an OCI registry at ${url}.`)
   yield* Effect.logInfo(
     collect ? collected : "Not collecting: run `artifact-gc run` beside it, or garbage stays for ever."

@@ -10,11 +10,12 @@ import { Database } from "./Database.ts"
 import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
-import * as Guards from "./postgres/Guards.ts"
+import * as Breakers from "./postgres/Breakers.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
-import { make, type Session } from "./postgres/Sql.ts"
+import * as Peers from "./postgres/Peers.ts"
+import { make, on, type Sql, verbs } from "./postgres/Sql.ts"
 import { type DigestType, readDigestType } from "./postgres/schema/DigestType.ts"
 import { type Catalog, inspect } from "./postgres/schema/SchemaGuard.ts"
 import * as Suspects from "./postgres/triggers/unannounced/Suspects.ts"
@@ -86,33 +87,35 @@ export const layer = (
   Layer.effect(
     Database,
     Effect.gen(function* () {
-      const session = yield* make(names)
+      const db = yield* make(names)
       const catalog = yield* Ref.make<Catalog | null>(null)
       const known = Effect.flatMap(Ref.get(catalog), (found) =>
         found === null ? Effect.fail(notInspected) : Effect.succeed(found)
       )
-      const type = yield* digestType(session)
+      const type = yield* digestType(db)
       return Database.of({
         description,
-        inspect: session.verb("inspect", inspect(session)).pipe(
-          Effect.tap((found) => Ref.set(catalog, found)),
-          // What was found before may no longer be true, so it must not serve another purge.
-          Effect.tapError(() => Ref.set(catalog, null)),
-          Effect.map((found) => found.references)
-        ),
-        orphans: Orphans.make(session, known),
-        candidates: Candidates.make(session, known),
-        journal: Journal.make(session),
-        blobs: Blobs.make(session, type),
-        leftovers: Leftovers.make(session),
-        breakers: Guards.breakers(session),
-        collectors: Guards.collectors(session),
-        suspects: Suspects.make(session, known),
-        audit: Audit.make(session, known),
-        sessions: Sessions.make(session, type),
-        manifests: Manifests.make(session, type),
-        skew: session.verb("skew", Guards.skew(session)),
-        backlog: (now) => session.verb("backlog", Backlog.backlog(session, now))
+        orphans: Orphans.make(db, known),
+        candidates: Candidates.make(db, known),
+        journal: Journal.make(db),
+        blobs: Blobs.make(db, type),
+        leftovers: Leftovers.make(db),
+        breakers: Breakers.make(db),
+        peers: Peers.make(db),
+        suspects: Suspects.make(db, known),
+        audit: Audit.make(db, known),
+        sessions: Sessions.make(db, type),
+        manifests: Manifests.make(db, type),
+        ...verbs<Pick<Database["Service"], "inspect" | "skew" | "backlog">>(db, null, {
+          inspect: inspect(db).pipe(
+            Effect.tap((found) => Ref.set(catalog, found)),
+            // What was found before may no longer be true, so it must not serve another purge.
+            Effect.tapError(() => Ref.set(catalog, null)),
+            Effect.map((found) => found.references)
+          ),
+          skew: Peers.skew(db),
+          backlog: on(db)(Backlog.backlog)
+        })
       })
     })
   )
@@ -124,9 +127,9 @@ const notInspected = new DatabaseError({
 })
 
 /** The digest column's type, read once: writers need it, and it must not cost them a round trip each. */
-const digestType = Effect.fnUntraced(function* (session: Session) {
+const digestType = Effect.fnUntraced(function* (db: Sql) {
   const cached = yield* Ref.make<DigestType | null>(null)
-  const read = Effect.tap(readDigestType(session), (found) => Ref.set(cached, found))
+  const read = Effect.tap(readDigestType(db), (found) => Ref.set(cached, found))
   return Ref.get(cached).pipe(
     Effect.flatMap((found) => (found === null ? read : Effect.succeed(found))),
     // Without a catalogue the statement itself says best what is missing.

@@ -58,7 +58,10 @@ export const AuditSummary = Schema.TaggedStruct("AuditSummary", {
   stoppedBy: Schema.NullOr(Schema.Literals(["stopped", "failure"])),
   prefix: Schema.String,
   after: Schema.NullOr(Schema.String),
-  /** Up to here both sides have been compared; another audit can go on after it. Null when it did not come to one. */
+  /**
+   * Up to here both sides have been compared; another audit can go on after it. Null when it did not come to
+   * one.
+   */
   lastKey: Schema.NullOr(Schema.String),
   startedAt: Schema.String,
   durationMillis: Schema.Finite,
@@ -68,13 +71,18 @@ export const AuditSummary = Schema.TaggedStruct("AuditSummary", {
   rows: Amount,
   /** Blobs whose object is there, with the right size where the row tells one. */
   sound: Count,
-  /** Of those, read and found to be what their digest says; and those whose digest is not one we can compute. */
+  /**
+   * Of those, read and found to be what their digest says; and those whose digest is not one we can compute.
+   */
   digests: Schema.Struct({ verified: Count, bytes: Schema.Finite, unverifiable: Count }),
   /** Objects of uploads that have been announced and not finished. */
   underWay: Amount,
   /** Objects whose keys are journaled. */
   awaitingDeletion: Amount,
-  /** Staged uploads: chunks of upload sessions, and what is below the upload prefix, which the sweep judges by session. */
+  /**
+   * Staged uploads: chunks of upload sessions, and what is below the upload prefix, which the sweep judges by
+   * session.
+   */
   staged: Amount,
   /** Owned by nothing and younger than the leftover grace. */
   young: Amount,

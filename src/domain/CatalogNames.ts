@@ -4,7 +4,10 @@
 export interface CatalogNames {
   readonly schema: string
   readonly blobsTable: string
-  /** Identity of a blob, unique. Text, or any type that PostgreSQL converts from and to text (`bytea`, `uuid`). */
+  /**
+   * Identity of a blob, unique. Text, or any type that PostgreSQL converts from and to text (`bytea`,
+   * `uuid`).
+   */
   readonly digestColumn: string
   /** Name of the blob's object in the store: text, unique, not null. */
   readonly keyColumn: string

@@ -8,7 +8,9 @@ const seconds = (millis: number): string => `${(Math.abs(millis) / 1000).toFixed
 
 /** Clocks disagree: waits would end too early or too late, and nobody could tell from a report. */
 export class ClockRefused extends Schema.TaggedError<ClockRefused>()("ClockRefused", {
-  /** The clock that is off, by two against one; `undecided` when only two were compared or all three differ. */
+  /**
+   * The clock that is off, by two against one; `undecided` when only two were compared or all three differ.
+   */
   culprit: Schema.Literals(["host", "database", "store", "undecided"]),
   /** Milliseconds by which the database's and the store's clocks are ahead of this host's. */
   databaseSkewMillis: Schema.Finite,
@@ -58,43 +60,33 @@ export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefus
 
 /** More would go than a mistake may take. Stays until a person confirms. */
 export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen", {
-  breaker: Schema.Literals(["manifests", "orphans", "leftovers"]),
+  breaker: Schema.String,
   /** ISO 8601. */
   trippedAt: Schema.String,
   /** It is not open; a sweep would have opened it now. For dry runs. */
   foreseen: Schema.optionalKey(Schema.Boolean),
+  /** How much of what, in words. */
+  found: Schema.String,
+  /** Where a person looks before confirming. */
+  look: Schema.String,
   blobs: Schema.Int,
   bytes: Schema.Finite,
   totalBlobs: Schema.Int,
   totalBytes: Schema.Finite
 }) {
   override get message(): string {
-    const percent = (part: number, whole: number) =>
-      whole === 0 ? "" : ` (${((100 * part) / whole).toFixed(1)} % of ${whole})`
-    const share = `${this.blobs}${percent(this.blobs, this.totalBlobs)}`
-    const { look, what } = {
-      manifests: {
-        what: `${share} manifests have been untagged for longer than GC_UNTAGGED_GRACE`,
-        look: "Were tags deleted by mistake? Then tag their manifests again, by digest; docs/operations.md says how to find them"
-      },
-      orphans: {
-        what: `${share} blobs, ${this.bytes}${percent(this.bytes, this.totalBytes)} bytes, stand condemned`,
-        look: "Look at them with: artifact-gc condemned; take them back with: artifact-gc restore"
-      },
-      leftovers: {
-        what: `${share} of the objects listed belong to nothing in this catalogue`,
-        look: "Is this the right database for this store? Look with: artifact-gc audit"
-      }
-    }[this.breaker]
     const state =
       this.foreseen === true
         ? "A sweep would open the breaker"
         : `The breaker is open since ${this.trippedAt}`
-    return `${state}: ${what}. None of them was deleted. ${look}. If it is right that they go: artifact-gc breaker --confirm.`
+    return `${state}: ${this.found}. None of them was deleted. ${this.look}. If it is right that they go: artifact-gc breaker --confirm.`
   }
 }
 
-/** An audit found more to repair than a mistake would leave. One of its own, because nothing of it outlasts the run. */
+/**
+ * An audit found more to repair than a mistake would leave. One of its own, because nothing of it outlasts
+ * the run.
+ */
 export class RepairRefused extends Schema.TaggedError<RepairRefused>()("RepairRefused", {
   ownerless: Schema.Int,
   bytes: Schema.Finite,

@@ -30,7 +30,10 @@ export const PhaseReport = Schema.Struct({
   deleted: Count,
   /** Their recorded size, absent ones included; in a dry run, the size of what is eligible. */
   bytes: Schema.Finite,
-  /** Examined and kept, by reason, e.g. `grace`, `quarantine`, `referenced`, `in use`; `dropped`: only the row is gone. */
+  /**
+   * Examined and kept, by reason, e.g. `grace`, `quarantine`, `referenced`, `in use`; `dropped`: only the row
+   * is gone.
+   */
   kept: Counts,
   /** Not deleted although eligible, by the store's code or the error's reason. */
   failed: Counts,
@@ -42,18 +45,6 @@ export const PhaseReport = Schema.Struct({
   durationMillis: Schema.Finite
 })
 export type PhaseReport = typeof PhaseReport.Type
-
-/** In the order in which a sweep runs them. */
-export const phaseNames = [
-  "uploads",
-  "multiparts",
-  "suspects",
-  "manifests",
-  "orphans",
-  "leftovers",
-  "journal"
-] as const
-export type PhaseName = (typeof phaseNames)[number]
 
 /** What waits for a later sweep. */
 export const Left = Schema.Struct({
@@ -72,7 +63,10 @@ export const Left = Schema.Struct({
   pins: Count,
   /** Journal rows given up on; `artifact-gc journal --retry` puts them back. */
   deadLetters: Count,
-  /** When the next thing that is known to wait becomes due, ISO 8601. Untagged manifests are not looked at for it. */
+  /**
+   * When the next thing that is known to wait becomes due, ISO 8601. Untagged manifests are not looked at for
+   * it.
+   */
   nextDueAt: Schema.NullOr(Schema.String)
 })
 export type Left = typeof Left.Type
@@ -112,15 +106,18 @@ export const SweepReport = Schema.Struct({
   guards: Schema.Array(GuardFinding),
   /** Null when the store could not say. */
   store: Schema.NullOr(StoreReport),
-  phases: Schema.Struct({
-    uploads: PhaseReport,
-    multiparts: PhaseReport,
-    suspects: PhaseReport,
-    manifests: PhaseReport,
-    orphans: PhaseReport,
-    leftovers: PhaseReport,
-    journal: PhaseReport
-  }),
+  /** By name, in the order in which they ran. Beside a registry `manifests` is among them. */
+  phases: Schema.StructWithRest(
+    Schema.Struct({
+      uploads: PhaseReport,
+      multiparts: PhaseReport,
+      suspects: PhaseReport,
+      orphans: PhaseReport,
+      leftovers: PhaseReport,
+      journal: PhaseReport
+    }),
+    [Schema.Record(Schema.String, PhaseReport)]
+  ),
   totals: Schema.Struct({
     eligible: Count,
     deleted: Count,
@@ -153,7 +150,7 @@ const sum = (counts: Readonly<Record<string, number>>): number =>
 
 /** The phases' sums. */
 export const totalsOf = (phases: SweepReport["phases"], store: StoreReport | null): SweepReport["totals"] => {
-  const all = phaseNames.map((name) => phases[name])
+  const all = Object.values(phases)
   const total = (of: (phase: PhaseReport) => number) => all.reduce((n, phase) => n + of(phase), 0)
   return {
     eligible: total((p) => p.eligible),
@@ -175,7 +172,7 @@ const refusals: ReadonlySet<string> = new Set([
 
 /** The worst of what the phases say. */
 export const outcomeOf = (phases: SweepReport["phases"]): SweepReport["outcome"] => {
-  const all = phaseNames.map((name) => phases[name])
+  const all = Object.values(phases)
   if (all.some((p) => p.error !== null && refusals.has(p.error.tag))) return "refused"
   if (all.some((p) => p.error !== null || sum(p.failed) > 0)) return "failed"
   return all.some((p) => p.stoppedBy !== null) ? "bounded" : "complete"

@@ -1,9 +1,10 @@
 /**
- * Upload sessions: a blob that comes in chunks, each of which any replica may take.
+ * Upload sessions: a blob that arrives in chunks, each of which any replica may take.
  *
- * No state is in the process: a session is rows and staged objects (database/verbs/Sessions.ts), and whoever dies leaves
- * something that a later request or a collector can finish. Bytes are visible only when they have been verified. A body
- * is never held as a whole, and no database connection is held while one is read.
+ * No state is in the process. A session is rows and staged objects (oci/database/contract/UploadSessions.ts).
+ * If a replica dies, a later request or a collector finishes its work. Bytes become visible only after they
+ * are verified. A body is never held in memory as a whole, and no database connection is held while a body is
+ * read.
  */
 import { Clock, Context, Duration, Effect, Layer, type Stream } from "effect"
 import type { DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "../blobs/errors.ts"
@@ -14,81 +15,76 @@ import type { Algorithm, Digest } from "../domain/Digest.ts"
 import { KeyNonce } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { Storage } from "../storage/Storage.ts"
-import { holdOf } from "./Repository.ts"
-import { append } from "./uploads/Append.ts"
+import { holdId } from "./Names.ts"
+import { append, type ChunkOptions } from "./uploads/Append.ts"
 import { OffsetMismatch, UploadBusy, UploadUnknown } from "./uploads/errors.ts"
-import { finish } from "./uploads/Finish.ts"
-import { type Keeper, known, statusOf } from "./uploads/UploadContext.ts"
+import { type FinishedUpload, type FinishOptions, finish } from "./uploads/Finish.ts"
+import { readSession, statusOf, type UploadContext, type UploadStatus } from "./uploads/UploadContext.ts"
 
+export type { ChunkOptions, FinishedUpload, FinishOptions, UploadStatus }
 export { OffsetMismatch, UploadBusy, UploadUnknown }
 
-/** A session as its client sees it. */
-export interface UploadStatus {
-  readonly id: string
-  readonly repository: string
-  /** Where the next chunk begins. */
-  readonly receivedBytes: number
-}
-
+/** Options of `Uploads.start`. */
 export interface SessionOptions {
-  /** By which the blob will be named. Default sha256; another costs a second reading of one-chunk uploads when wrong. */
+  /**
+   * Hashes the chunks. Default sha256. If the closing request names the blob by another algorithm, an upload
+   * of one chunk is read a second time.
+   */
   readonly algorithm?: Algorithm | undefined
 }
 
-export interface ChunkOptions {
-  /** Where the client says that its chunk begins. */
-  readonly startByte: number
-  /** How long the client says that it is. Worth giving: only it tells a whole chunk from a torn one. */
-  readonly sizeBytes?: number | undefined
-}
-
-export interface FinishOptions<E = never, R = never> {
-  /** What all of the session's bytes must hash to. */
-  readonly digest: Digest
-  /** The last chunk, if it comes with the closing request. */
-  readonly body?: Stream.Stream<Uint8Array, E, R> | undefined
-  /** Where it begins, if the client says so. */
-  readonly startByte?: number | undefined
-  readonly sizeBytes?: number | undefined
-}
-
-export interface FinishedUpload {
-  readonly digest: Digest
-  readonly sizeBytes: number
-}
-
-/** Why a request of a session could not be served. */
+/** Errors that every request of a session may fail with. The session then is as it was before the request. */
 export type UploadFailure = DatabaseError | StorageError | UploadUnknown | SizeMismatch | UploadExpired
 
+/** Options of `Uploads.layer`. */
 export interface UploadsOptions {
-  /** Where keys of staged chunks begin, but for a session's first (docs/decisions). Default `uploads/`. */
+  /**
+   * Prefix of the keys of staged chunks, except for a session's first chunk (docs/decisions/0010). Default
+   * `uploads/`.
+   */
   readonly prefix?: string
-  /** Where keys of blobs begin. Default `blobs/`. */
+  /** Prefix of the keys of blobs. Default `blobs/`. */
   readonly blobPrefix?: string
-  /** How long an upload may stand still before a collector may reap what it has sent. Default 1 hour, as for `BlobStore`. */
+  /**
+   * How long an upload may stall before a collector may reap what it has sent. Default 1 hour, as for
+   * `BlobStore`.
+   */
   readonly uploadLease?: Duration.Duration
   /**
-   * How long a finishing replica may be silent before another may take over; renewed every third. Default 20 seconds:
-   * less than `busyWait`, so that whoever repeats a closing request after a crash gets its answer, and not "busy".
+   * How long a finishing replica may be silent before another replica may take over. Renewed every third of
+   * it. Default 20 seconds: less than `busyWait`, so that a client that repeats a closing request after a
+   * crash gets its answer instead of `UploadBusy`.
    */
   readonly finishLease?: Duration.Duration
-  /** How long a request waits for another that finishes the same session. Default 30 seconds. */
+  /** Longest that a request waits for another that finishes the same session. Default 30 seconds. */
   readonly busyWait?: Duration.Duration
-  /** How long a repository holds a blob to which no manifest refers yet. Default 24 hours: it outlasts a slow push. */
+  /**
+   * How long a repository holds a blob to which no manifest refers. Default 24 hours, which outlasts a slow
+   * push.
+   */
   readonly hold?: Duration.Duration
 }
 
+/** Receives blobs for repositories, in sessions of chunks or in one request. */
 export class Uploads extends Context.Service<
   Uploads,
   {
-    /** Begins a session. */
+    /**
+     * Starts a session and returns its status. Fails with `DatabaseError`; a session may then exist and
+     * expires.
+     */
     readonly start: (
       repository: string,
       options?: SessionOptions
     ) => Effect.Effect<UploadStatus, DatabaseError>
     /**
-     * Adds a chunk: session and offset are checked before the body is read, and again when it has been stored. A body
-     * that fails, ends early, or loses against another request for the same offset leaves the session as it was.
+     * Adds a chunk and returns the new status. Session and offset are checked before the body is read, and
+     * again after it was stored. If the body fails or ends early, the session is as it was before.
+     *
+     * Fails with `OffsetMismatch` if the chunk does not begin at the session's end, also if another request
+     * for the same offset was faster. Fails with `UploadUnknown` without such a session, with `SizeMismatch`
+     * if the body does not have its declared length, and with `UploadExpired` if a collector reaped the
+     * chunk: send it again.
      */
     readonly append: <E, R>(
       repository: string,
@@ -96,15 +92,22 @@ export class Uploads extends Context.Service<
       body: Stream.Stream<Uint8Array, E, R>,
       options: ChunkOptions
     ) => Effect.Effect<UploadStatus, E | UploadFailure | OffsetMismatch, R>
+    /** Returns the session's status. Fails with `UploadUnknown` without such a session. */
     readonly status: (
       repository: string,
       id: string
     ) => Effect.Effect<UploadStatus, UploadUnknown | DatabaseError>
     /**
-     * Makes a blob of the session's bytes and the body, held by the repository. One that is done already with the same digest
-     * is success, so the request may be repeated. After a failure the session is open as it was before.
+     * Makes a blob of the session's bytes and the body. The repository holds the blob. The request may be
+     * repeated: a session that is done with the same digest is success. After a failure the session is open
+     * as it was before.
      *
      * A session of one chunk and no body moves no byte.
+     *
+     * Fails with `DigestMismatch` or `SizeMismatch` if the bytes are not as declared, with
+     * `DigestUnsupported` if the digest is neither sha256 nor sha512, and with `OffsetMismatch` if the body
+     * does not begin at the session's end. Fails with `UploadBusy` if another request was finishing the
+     * session for longer than `busyWait`, and with `UploadUnknown` without such a session.
      */
     readonly finish: <E = never, R = never>(
       repository: string,
@@ -115,11 +118,22 @@ export class Uploads extends Context.Service<
       E | UploadFailure | OffsetMismatch | UploadBusy | DigestMismatch | DigestUnsupported,
       R
     >
-    /** Ends a session; its bytes are collected. `UploadUnknown` also when it is being finished. */
+    /**
+     * Ends a session. The collector deletes its bytes. Fails with `UploadUnknown` without such a session, and
+     * also while a request is finishing it.
+     */
     readonly cancel: (repository: string, id: string) => Effect.Effect<void, UploadUnknown | DatabaseError>
-    /** Ends sessions without activity for `idleFor`, at most about `limit` chunks of them; how many. Sweeps do it by themselves. */
+    /**
+     * Ends sessions that were idle for `idleFor`, and returns how many. Stops after about `limit` chunks.
+     * Sweeps do this by themselves.
+     */
     readonly expire: (idleFor: Duration.Input, limit: number) => Effect.Effect<number, DatabaseError>
-    /** A whole blob in one request, held by the repository. */
+    /**
+     * Stores a whole blob in one request. The repository holds the blob. The body is read and verified even
+     * if the blob is live: a client that only knows a digest must not get access to the bytes.
+     *
+     * `sizeBytes` is the body's length; default any. Fails as `BlobStore.put` does.
+     */
     readonly whole: <E, R>(
       repository: string,
       digest: Digest,
@@ -132,11 +146,12 @@ export class Uploads extends Context.Service<
     >
   }
 >()("artifact-gc/oci/Uploads") {
+  /** Builds the upload service on the database and the store of its context. */
   static readonly layer = (options: UploadsOptions = {}): Layer.Layer<Uploads, never, Database | Storage> =>
     Layer.effect(
       Uploads,
       Effect.gen(function* () {
-        const keeper: Keeper = {
+        const context: UploadContext = {
           database: yield* Database,
           storage: yield* Storage,
           prefix: options.blobPrefix ?? "blobs/",
@@ -148,20 +163,20 @@ export class Uploads extends Context.Service<
           concurrency: 1
         }
         return Uploads.of({
-          start: Effect.fn("Uploads.start")((repository, given = {}) => start(keeper, repository, given)),
+          start: Effect.fn("Uploads.start")((repository, given = {}) => start(context, repository, given)),
           append: Effect.fn("Uploads.append")((repository, id, body, given) =>
-            append(keeper, { repository, id }, body, given)
+            append(context, { repository, id }, body, given)
           ),
           status: Effect.fn("Uploads.status")((repository, id) =>
-            Effect.map(known(keeper, { repository, id }), statusOf)
+            Effect.map(readSession(context, { repository, id }), statusOf)
           ),
           finish: Effect.fn("Uploads.finish")((repository, id, given) =>
-            finish(keeper, { repository, id }, given)
+            finish(context, { repository, id }, given)
           ),
-          cancel: Effect.fn("Uploads.cancel")((repository, id) => cancel(keeper, repository, id)),
-          expire: Effect.fn("Uploads.expire")((idleFor, limit) => expire(keeper, idleFor, limit)),
+          cancel: Effect.fn("Uploads.cancel")((repository, id) => cancel(context, repository, id)),
+          expire: Effect.fn("Uploads.expire")((idleFor, limit) => expire(context, idleFor, limit)),
           whole: Effect.fn("Uploads.whole")((repository, digest, body, sizeBytes) =>
-            whole(keeper, repository, digest, body, sizeBytes)
+            whole(context, repository, digest, body, sizeBytes)
           )
         })
       })
@@ -169,7 +184,7 @@ export class Uploads extends Context.Service<
 }
 
 const start = Effect.fnUntraced(function* (
-  { database }: Keeper,
+  { database }: UploadContext,
   repository: string,
   { algorithm = "sha256" }: SessionOptions
 ) {
@@ -178,12 +193,16 @@ const start = Effect.fnUntraced(function* (
   return { id, repository, receivedBytes: 0 } satisfies UploadStatus
 })
 
-const cancel = Effect.fnUntraced(function* ({ database }: Keeper, repository: string, id: string) {
+const cancel = Effect.fnUntraced(function* ({ database }: UploadContext, repository: string, id: string) {
   const isCancelled = yield* database.sessions.cancel(yield* Clock.currentTimeMillis, { repository, id })
   if (!isCancelled) return yield* new UploadUnknown({ repository, id })
 })
 
-const expire = Effect.fnUntraced(function* ({ database }: Keeper, idleFor: Duration.Input, limit: number) {
+const expire = Effect.fnUntraced(function* (
+  { database }: UploadContext,
+  idleFor: Duration.Input,
+  limit: number
+) {
   const now = yield* Clock.currentTimeMillis
   const idleSince = now - Duration.toMillis(Duration.fromInputUnsafe(idleFor))
   const expired = yield* database.sessions.expire({
@@ -196,21 +215,20 @@ const expire = Effect.fnUntraced(function* ({ database }: Keeper, idleFor: Durat
   return expired.sessions
 })
 
-/** The body is read although the blob may live: whoever only knows a digest must not come by the bytes. */
 const whole = <E, R>(
-  keeper: Keeper,
+  context: UploadContext,
   repository: string,
   digest: Digest,
   body: Stream.Stream<Uint8Array, E, R>,
   sizeBytes: number | undefined
 ) =>
   Effect.map(
-    put(keeper, body, {
+    put(context, body, {
       digest,
       sizeBytes,
       proven: true,
-      pin: Duration.millis(keeper.pinMillis),
-      pinId: holdOf(repository, digest)
+      pin: Duration.millis(context.pinMillis),
+      pinId: holdId(repository, digest)
     }),
     (stored): FinishedUpload => ({ digest, sizeBytes: stored.sizeBytes })
   )

@@ -162,7 +162,7 @@ describe("reading a blob", () => {
     Effect.gen(function* () {
       const error = yield* Effect.flip(read("one"))
       assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("one")] })
-      assert.include(error.message, `There is no blob ${digestOf("one")}.`)
+      assert.include(error.message, `Blob ${digestOf("one")} does not exist`)
     }).pipe(Effect.provide(registry()))
   )
 })

@@ -11,6 +11,7 @@ import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { hasStore, ownStore } from "../fixtures/RealStore.ts"
 import { Tables } from "../fixtures/Tables.ts"
+import { untilTrue } from "../fixtures/Until.ts"
 
 const mebibyte = 1024 * 1024
 
@@ -73,10 +74,11 @@ const inParts = () => {
       const [blobs, storage, tables] = [yield* BlobStore, yield* Storage, yield* Tables]
       const writer = yield* Effect.forkChild(blobs.put(Stream.concat(body(30), Stream.never)))
       const recorded = Effect.map(tables.rows, ({ intents }) => intents[0]?.uploadId ?? null)
-      const uploadId = yield* Effect.repeat(
-        Effect.andThen(TestClock.withLive(Effect.sleep("20 millis")), recorded),
-        { until: (found) => found !== null }
+      yield* untilTrue(
+        "the intent names the upload in parts",
+        Effect.map(recorded, (found) => found !== null)
       )
+      const uploadId = yield* recorded
       // Reaped by one sweep, due at the next.
       for (let n = 0; n < 2; n++) {
         yield* TestClock.adjust("3 hours")

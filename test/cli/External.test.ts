@@ -11,6 +11,7 @@ import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedde
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { build, logLines, type Program, type Run, start } from "../fixtures/cli/Program.ts"
+import { untilTrue } from "../fixtures/Until.ts"
 
 let program: Program
 let cwd: string
@@ -77,14 +78,18 @@ const holdJournal = async () => {
   }
 }
 
-/** Completes when somebody waits for the journal. */
+/** Completes when a process waits for the journal. */
 const batchInHand = () =>
   sql.runPromise(
     Effect.gen(function* () {
       const client = yield* SqlClient.SqlClient
       const waiting = client<{ n: number }>`
         SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND relation = 'artifact_gc.journal'::regclass`
-      while ((yield* waiting)[0]?.n === 0) yield* Effect.sleep("20 millis")
+      yield* untilTrue(
+        "a process waits for the journal's lock",
+        Effect.map(waiting, ([row]) => row !== undefined && row.n > 0),
+        { limitMillis: 30_000, everyMillis: 20 }
+      )
     })
   )
 

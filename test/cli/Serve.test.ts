@@ -7,6 +7,7 @@ import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { client, digestOf, image } from "../fixtures/cli/Image.ts"
 import { build, logLines, type Program, type Run, type RunOptions, start } from "../fixtures/cli/Program.ts"
+import { eventually } from "../fixtures/Until.ts"
 
 let program: Program
 beforeAll(() => {
@@ -39,9 +40,12 @@ const objectsBelow = (cwd: string) =>
     }).pipe(Effect.provide(Files.layer({ directory: join(cwd, ".artifact-gc/objects"), durable: false })))
   )
 
-const until = async (holds: () => Promise<boolean>) => {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 100))
-}
+/** Waits until the store holds so many objects: some sweeps, each after the waits above. */
+const untilObjects = (cwd: string, count: number) =>
+  eventually(`${count} objects are left`, async () => (await objectsBelow(cwd)).length === count, {
+    limitMillis: 60_000,
+    everyMillis: 100
+  })
 
 /** Long enough for a push on a busy machine, short enough to wait for. */
 const shortWaits = {
@@ -66,9 +70,9 @@ describe("the registry", { timeout: 90_000 }, () => {
     const registry = client(await listening(second), "library/hello")
     assert.deepStrictEqual(await registry.pull("1"), pushed)
     // Three blobs and the manifest, and nothing of how they came.
-    await until(async () => (await objectsBelow(cwd)).length === 4)
+    await untilObjects(cwd, 4)
     await registry.deleteTag("1")
-    await until(async () => (await objectsBelow(cwd)).length === 0)
+    await untilObjects(cwd, 0)
     assert.strictEqual(await registry.status("manifests/1"), 404)
     assert.strictEqual(await registry.status(`blobs/${digestOf(pushed.blobs[1] ?? "")}`), 404)
     await stop(second)
@@ -94,7 +98,7 @@ describe("the registry", { timeout: 90_000 }, () => {
 
     const collecting = serve(cwd, ["--json"], shortWaits)
     const again = client(await listening(collecting), "r")
-    await until(async () => (await objectsBelow(cwd)).length === 4)
+    await untilObjects(cwd, 4)
     assert.deepStrictEqual(await again.pull("kept"), kept)
     await stop(collecting)
     const reports = collecting.out().trim().split("\n")

@@ -10,6 +10,7 @@ import { type CatalogNames, defaultNames } from "../../src/domain/CatalogNames.t
 import { before, later } from "../fixtures/Arena.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { schemaText } from "../fixtures/Schema.ts"
+import { untilTrue } from "../fixtures/Until.ts"
 
 const snapshot = join(import.meta.dirname, "__snapshots__", "schema.txt")
 
@@ -255,11 +256,13 @@ export const migrationContract = (server: Databases.Server): void => {
       Effect.gen(function* () {
         const hasty = Databases.client(place, { maxConnections: 1, lockTimeout: Duration.millis(30) })
         const replica = later(Effect.result(Effect.provide(migrate(true), hasty)))
-        const waiting = run("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").pipe(
-          Effect.delay("5 millis"),
-          Effect.repeat({ until: (found) => found.length > 0 }),
-          Effect.provide(Databases.client(place, { maxConnections: 1 }))
-        )
+        const waiting = untilTrue(
+          "the replica waits for the advisory lock",
+          Effect.map(
+            run("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
+            (found) => found.length > 0
+          )
+        ).pipe(Effect.provide(Databases.client(place, { maxConnections: 1 })))
         const hook = Effect.andThen(replica.start, waiting).pipe(Effect.andThen(Effect.sleep("100 millis")))
         yield* migrate(true).pipe(before(/CREATE TABLE "public"."blobs"/, hook))
         assert.isTrue(Result.isSuccess(yield* replica.outcome))

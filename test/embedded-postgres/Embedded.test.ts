@@ -20,15 +20,8 @@ import { Effect, Fiber } from "effect"
 import { SqlClient } from "effect/sql"
 import { afterAll, beforeAll } from "vitest"
 import { type EmbeddedPostgresError, start } from "../../src/embedded-postgres/Embedded.ts"
-import {
-  compile,
-  isRoot,
-  isRunning,
-  nobody,
-  nobodyCanRun,
-  spawnOwner,
-  until
-} from "../fixtures/EmbeddedOwner.ts"
+import { compile, isRoot, isRunning, nobody, nobodyCanRun, spawnOwner } from "../fixtures/EmbeddedOwner.ts"
+import { until } from "../fixtures/Until.ts"
 
 const compiled = () => join(scratch, "compiled")
 let scratch = ""
@@ -190,7 +183,7 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
         const pid = postmasterOf(directory)
         assert.isTrue(isRunning(pid))
         child.kill("SIGKILL")
-        yield* until(() => !isRunning(pid), "the server is gone")
+        yield* until("the server is gone", () => !isRunning(pid))
         assert.isFalse(existsSync(join(directory, "data/postmaster.pid")), "it was shut down in order")
 
         const second = yield* spawnOwner(compiled(), directory)
@@ -229,8 +222,8 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
       const directory = join(scratch, "cancelled")
       const fiber = yield* Effect.forkChild(Effect.scoped(serve(directory)))
       yield* until(
-        () => existsSync(directory) && readdirSync(directory).some((name) => name.startsWith("data.initdb-")),
-        "initdb runs"
+        "initdb runs",
+        () => existsSync(directory) && readdirSync(directory).some((name) => name.startsWith("data.initdb-"))
       )
       yield* Fiber.interrupt(fiber)
       assert.deepStrictEqual(readdirSync(directory), [])

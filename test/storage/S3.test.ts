@@ -12,9 +12,9 @@ import {
   session,
   slowDown,
   storeThat,
-  until,
   whileTimePasses
 } from "../fixtures/s3/StubStore.ts"
+import { until } from "../fixtures/Until.ts"
 
 describe("errors of S3", () => {
   const cases: ReadonlyArray<readonly [string, Answer, StorageError["reason"]]> = [
@@ -189,11 +189,11 @@ describe("get and head", () => {
       }
       const { asked, storage } = yield* storeThat([endless])
       yield* Stream.runDrain(Stream.take(storage.get(a), 3))
-      yield* until(() => asked[0]?.isAborted === true)
+      yield* until("the first request is aborted", () => asked[0]?.isAborted === true)
       const fiber = yield* Effect.forkChild(Stream.runDrain(storage.get(a)))
-      yield* until(() => asked.length === 2)
+      yield* until("a second request is sent", () => asked.length === 2)
       yield* Fiber.interrupt(fiber)
-      yield* until(() => asked[1]?.isAborted === true)
+      yield* until("the second request is aborted", () => asked[1]?.isAborted === true)
     })
   )
 

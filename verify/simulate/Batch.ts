@@ -1,31 +1,36 @@
-/** Many seeds, and what they add up to. */
+/** Plays many seeds and adds up their outcomes. */
 
-import { named } from "./Mutants.ts"
+import { mutantNamed } from "./Mutants.ts"
 import * as Simulation from "./world/Simulation.ts"
 
+/** Selects runs. */
 export interface Range {
   readonly from: number
   readonly seeds: number
   readonly steps: number | null
-  /** The mutant to run instead of the code as it is. */
+  /** Name of the mutant to run, or null for the unchanged code. */
   readonly mutant: string | null
 }
 
+/** A seed whose run broke an invariant. */
 export interface Failure {
   readonly seed: number
   readonly broken: string
 }
 
-export interface Sum {
+/** Adds up the outcomes of runs. */
+export interface Totals {
   readonly seeds: number
   readonly steps: number
   readonly counts: Readonly<Record<string, number>>
   readonly failures: ReadonlyArray<Failure>
 }
 
-export const nothing: Sum = { seeds: 0, steps: 0, counts: {}, failures: [] }
+/** The totals of no runs. */
+export const noTotals: Totals = { seeds: 0, steps: 0, counts: {}, failures: [] }
 
-export const add = (a: Sum, b: Sum): Sum => {
+/** Adds two totals. */
+export const add = (a: Totals, b: Totals): Totals => {
   const counts = { ...a.counts }
   for (const [name, times] of Object.entries(b.counts)) counts[name] = (counts[name] ?? 0) + times
   return {
@@ -36,6 +41,7 @@ export const add = (a: Sum, b: Sum): Sum => {
   }
 }
 
+/** Plays one seed. */
 export const play = (
   seed: number,
   { steps, mutant }: Pick<Range, "steps" | "mutant">,
@@ -45,14 +51,15 @@ export const play = (
     seed,
     trace,
     ...(steps === null ? {} : { steps }),
-    ...(mutant === null ? {} : { tampering: named(mutant)?.tampering() ?? {} })
+    ...(mutant === null ? {} : { mutation: mutantNamed(mutant)?.mutation() ?? {} })
   })
 
-export const run = (range: Range): Sum => {
-  let sum = nothing
+/** Plays the seeds of a range, one after the other. */
+export const run = (range: Range): Totals => {
+  let totals = noTotals
   for (let seed = range.from; seed < range.from + range.seeds; seed++) {
     const { steps, counts, broken } = play(seed, range)
-    sum = add(sum, { seeds: 1, steps, counts, failures: broken === null ? [] : [{ seed, broken }] })
+    totals = add(totals, { seeds: 1, steps, counts, failures: broken === null ? [] : [{ seed, broken }] })
   }
-  return sum
+  return totals
 }

@@ -1,37 +1,38 @@
 /**
- * The code without one of its protections each. A simulation that does not notice proves nothing, so the tests run
- * every mutant and see it fail, on seeds that the code as it is passes.
+ * Mutants: the code without one of its protections each. A simulation that does not notice a mutant proves nothing. So
+ * the tests run every mutant until it fails, on seeds that the unchanged code passes.
  */
 import { Duration, Effect, Stream } from "effect"
 import type { Database, Reference } from "../../src/database/Database.ts"
 import { referenceId, type State } from "../../src/database/Memory.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import type { Tampering } from "./world/Simulation.ts"
+import type { Mutation } from "./world/Mutation.ts"
 
+/** Describes a mutant. */
 export interface Mutant {
   readonly name: string
-  /** What is taken away. */
+  /** The protection that is removed. */
   readonly lacks: string
-  /** The first seeds, counted from 1, of which at least one must fail. */
+  /** At least one of this many seeds, counted from 1, must fail. */
   readonly within: number
-  /** Of a world's tampering; called once a world, since some remember what they saw. */
-  readonly tampering: () => Tampering
+  /** Returns the mutation of one world. Some mutations have state, so each world needs its own. */
+  readonly mutation: () => Mutation
 }
 
 type DatabaseService = Database["Service"]
 
-/** Runs `effect` while `map` has the entries of `other`; what it adds or removes meanwhile is done to `map`. */
-const as = <K, V, A, E>(map: Map<K, V>, other: ReadonlyMap<K, V>, effect: Effect.Effect<A, E>) =>
+/** Runs `effect` while `map` has the entries of `other`, and restores `map` afterwards. */
+const whileReplaced = <K, V, A, E>(map: Map<K, V>, other: ReadonlyMap<K, V>, effect: Effect.Effect<A, E>) =>
   Effect.suspend(() => {
-    const now = [...map]
+    const before = [...map]
     map.clear()
     for (const [key, value] of other) map.set(key, value)
     return Effect.ensuring(
       effect,
       Effect.sync(() => {
         map.clear()
-        for (const [key, value] of now) map.set(key, value)
+        for (const [key, value] of before) map.set(key, value)
       })
     )
   })
@@ -53,13 +54,14 @@ const referTo = (state: State, references: ReadonlyArray<Reference>) => {
   for (const reference of references) state.references.set(referenceId(reference), reference)
 }
 
+/** Lists all mutants. */
 export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "no-look-under-lock",
-    lacks: "the second look for references, under the lock of the blob's row, before it is purged",
+    lacks: "the second look for references under the row lock, before a purge",
     within: 1000,
-    tampering: () => {
-      // One statement would do this: it looks at the snapshot from before its lock was granted.
+    mutation: () => {
+      // This is what one statement would do: it reads the snapshot from before its lock was granted.
       let before: ReadonlyMap<string, Reference> = new Map()
       return {
         rows: (rows, state) =>
@@ -68,17 +70,17 @@ export const mutants: ReadonlyArray<Mutant> = [
               before = new Map(state.references)
               return rows.orphans.find(slice)
             },
-            purge: (request) => as(state.references, before, rows.orphans.purge(request))
+            purge: (request) => whileReplaced(state.references, before, rows.orphans.purge(request))
           })
       }
     }
   },
   {
     name: "object-first",
-    lacks: "the order: the row is gone and its key journaled before the object is deleted",
+    lacks: "the order of deletion: the row is deleted and its key journaled before the object is deleted",
     within: 200,
-    tampering: () => ({
-      services: ({ database, storage }, state) => ({
+    mutation: () => ({
+      backends: ({ database, storage }, state) => ({
         storage,
         database: orphans(database, {
           purge: (request) =>
@@ -96,9 +98,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "publish-without-intent",
-    lacks: "the intent that must still be there when an upload becomes a blob",
+    lacks: "the check that the intent still exists when a blob is published",
     within: 200,
-    tampering: () => ({
+    mutation: () => ({
       rows: (rows) =>
         blobs(rows, {
           publish: (now, publications) =>
@@ -111,16 +113,16 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "keys-used-twice",
-    lacks: "a fresh key for every attempt",
+    lacks: "a fresh key for every upload attempt",
     within: 100,
-    tampering: () => ({ nonce: () => "always-the-same" })
+    mutation: () => ({ nonce: () => "always-the-same" })
   },
   {
     name: "adopt-without-lock",
-    lacks: "the lock on the blob's row while a reference to it is written",
+    lacks: "the lock on the blob's row while a reference is written",
     within: 500,
-    tampering: () => ({
-      services: ({ database, storage, step }, state) => ({
+    mutation: () => ({
+      backends: ({ database, storage, step }, state) => ({
         storage,
         database: blobs(database, {
           adopt: (now, references, holds) =>
@@ -146,10 +148,10 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "leftovers-before-listing",
-    lacks: "the order: first the store is listed, then the database is asked who owns what",
+    lacks: "the order of the search for leftovers: list the store first, then ask the database for owners",
     within: 500,
-    tampering: () => {
-      // Of the collector that lists; others would not know better.
+    mutation: () => {
+      // The owners as the listing collector saw them before it listed.
       let owned: ReadonlySet<ObjectKey> = new Set()
       const owners = (state: State) =>
         new Set([
@@ -159,7 +161,7 @@ export const mutants: ReadonlyArray<Mutant> = [
         ])
       return {
         settings: { leftoverEvery: Duration.zero, leftoverGrace: Duration.zero },
-        services: ({ database, storage, step }, state) => ({
+        backends: ({ database, storage, step }, state) => ({
           storage,
           database: {
             ...database,
@@ -209,9 +211,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "announced-late",
-    lacks: "the announcement of an upload before its first byte",
+    lacks: "the intent that is written before the first byte of an upload",
     within: 500,
-    tampering: () => ({
+    mutation: () => ({
       settings: { leftoverEvery: Duration.zero, leftoverGrace: Duration.zero },
       rows: (rows) =>
         blobs(rows, {
@@ -226,10 +228,10 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "announced-again",
-    lacks: "another key, once nobody knows whether the first was announced",
+    lacks: "a new key after an intent whose outcome is unknown",
     within: 1500,
-    tampering: () => ({
-      services: ({ database, storage }) => ({
+    mutation: () => ({
+      backends: ({ database, storage }) => ({
         storage,
         database: blobs(database, {
           intend: (intents) => Effect.retry(database.blobs.intend(intents), { times: 3 })
@@ -239,54 +241,54 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "no-reaper",
-    lacks: "the end of uploads that were announced and never finished",
+    lacks: "the reaper of intents whose upload never finished",
     within: 200,
-    tampering: () => ({ rows: (rows) => journal(rows, { reapIntents: () => Effect.succeed(0) }) })
+    mutation: () => ({ rows: (rows) => journal(rows, { reapIntents: () => Effect.succeed(0) }) })
   },
   {
     name: "no-leftovers",
-    lacks: "the search for objects that nothing owns",
+    lacks: "the search for leftovers",
     within: 2000,
-    tampering: () => ({
+    mutation: () => ({
       rows: (rows) => ({ ...rows, leftovers: { ...rows.leftovers, journal: () => Effect.succeed([]) } })
     })
   },
   {
     name: "no-second-try",
-    lacks: "the later sweep that goes on with journaled keys",
+    lacks: "the retry of journaled keys by later sweeps",
     within: 50,
-    tampering: () => ({
+    mutation: () => ({
       rows: (rows) => journal(rows, { claim: () => Effect.succeed({ entries: [], readopted: 0 }) })
     })
   },
   {
     name: "confirmed-unseen",
-    lacks: "the store's word that an object is gone, before its key is struck off",
+    lacks: "the wait for the store's answer before a journal row is deleted",
     within: 1000,
-    tampering: () => ({
-      // Leftovers would find it again; the journal must not rely on them.
+    mutation: () => ({
+      // The search for leftovers would hide the defect of the journal.
       settings: { leftoverEvery: Duration.days(1000) },
       rows: (rows) => journal(rows, { postpone: (some) => rows.journal.confirm(some.map(({ key }) => key)) })
     })
   },
   {
     name: "pins-unseen",
-    lacks: "the look for pins before a blob is condemned and before it is purged",
+    lacks: "the check for pins before a blob is condemned or purged",
     within: 500,
-    tampering: () => ({
+    mutation: () => ({
       rows: (rows, state) =>
         orphans(rows, {
-          find: (slice) => as(state.pins, new Map(), rows.orphans.find(slice)),
-          purge: (request) => as(state.pins, new Map(), rows.orphans.purge(request))
+          find: (slice) => whileReplaced(state.pins, new Map(), rows.orphans.find(slice)),
+          purge: (request) => whileReplaced(state.pins, new Map(), rows.orphans.purge(request))
         })
     })
   },
   {
     name: "pin-released-first",
-    lacks: "one transaction for a reference and the end of the pin that kept the blob for it",
+    lacks: "the single transaction that writes a reference and releases its pin",
     within: 2000,
-    tampering: () => ({
-      services: ({ database, storage }) => ({
+    mutation: () => ({
+      backends: ({ database, storage }) => ({
         storage,
         database: blobs(database, {
           adopt: (now, references, { release = [], ...holds } = {}) =>
@@ -300,16 +302,16 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "pins-for-ever",
-    lacks: "the end of pins that nobody releases",
+    lacks: "the expiry of pins",
     within: 50,
-    tampering: () => ({ rows: (rows) => blobs(rows, { expirePins: () => Effect.succeed(0) }) })
+    mutation: () => ({ rows: (rows) => blobs(rows, { expirePins: () => Effect.succeed(0) }) })
   },
   {
     name: "no-listing-of-parts",
-    lacks: "the search for uploads in parts that nobody finished",
+    lacks: "the search for unfinished uploads in parts",
     within: 500,
-    tampering: () => ({
-      services: ({ database, storage }) => ({
+    mutation: () => ({
+      backends: ({ database, storage }) => ({
         database,
         storage: { ...storage, multiparts: () => Stream.empty }
       })
@@ -319,8 +321,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "clocks-unasked",
     lacks: "the clock guard",
     within: 200,
-    tampering: () => ({
-      services: ({ database, storage }) => ({
+    mutation: () => ({
+      backends: ({ database, storage }) => ({
         database: { ...database, skew: Effect.succeed(0) },
         storage: { ...storage, skew: Effect.succeedNone }
       })
@@ -328,10 +330,12 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "no-grace",
-    lacks: "the grace period, and the end of a sighting when a blob is used again",
+    lacks: "the grace period, and the reset of a sighting when a blob is used again",
     within: 500,
-    tampering: () => ({ settings: { grace: Duration.zero, quarantine: Duration.zero } })
+    mutation: () => ({ settings: { grace: Duration.zero, quarantine: Duration.zero } })
   }
 ]
 
-export const named = (name: string): Mutant | undefined => mutants.find((mutant) => mutant.name === name)
+/** Returns the mutant with this name. */
+export const mutantNamed = (name: string): Mutant | undefined =>
+  mutants.find((mutant) => mutant.name === name)

@@ -1,4 +1,4 @@
-/** Runs ranges of seeds for verify/simulate/run.ts, one after the other. */
+/** A worker thread of verify/simulate/run.ts: plays ranges of seeds, one after the other. */
 import { parentPort } from "node:worker_threads"
 import * as Batch from "./Batch.ts"
 

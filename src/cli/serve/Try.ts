@@ -26,11 +26,11 @@ export const shortWaits: Readonly<Record<string, string>> = {
 
 /** The commands of the first minute, on a server at `url`. */
 export const commands = (config: Configuration, url: string, isCollecting: boolean): string => {
-  const { place, registry } = config
+  const { place, serve } = config
   const base = reachable(url)
   const address = new URL(base).host
   const image = `${address}/hello:1`
-  const { login, who } = authenticated(registry, address)
+  const { login, who } = authenticated(serve, address)
   const back = isCollecting ? `   # its space is back ${within(config)}` : ""
   const look = place._tag === "Embedded" ? [`du -sh ${join(place.directory, "objects")}`] : []
   return [
@@ -57,7 +57,7 @@ export const commands = (config: Configuration, url: string, isCollecting: boole
 }
 
 /** How one says who one is: to docker, and to curl. */
-const authenticated = ({ credentials, token }: Configuration["registry"], address: string) => {
+const authenticated = ({ credentials, token }: Configuration["serve"], address: string) => {
   if (credentials !== undefined) {
     return { login: [`docker login ${address}`], who: ` -u '${credentials.username}'` }
   }
@@ -78,10 +78,10 @@ const reachable = (url: string): string => {
 }
 
 /** From the end of all holds, at the latest; each step waits for the sweep that sees it. */
-const within = ({ registry, sweep, when }: Configuration): string => {
+const within = ({ serve, sweep, when }: Configuration): string => {
   if (sweep.untaggedGrace === null) return "when the manifest is deleted too, by its digest"
   if (when._tag === "cron") return "after sweeps at the times of GC_CRON"
-  const held = Duration.max(sweep.untaggedGrace, registry.hold)
+  const held = Duration.max(sweep.untaggedGrace, serve.hold)
   const waits = [held, sweep.grace, sweep.quarantine, sweep.deleteDelay, Duration.times(when.interval, 4)]
   return `within ${Text.span(Duration.toMillis(waits.reduce(Duration.sum)))}`
 }

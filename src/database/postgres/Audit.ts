@@ -5,25 +5,24 @@ import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Referrer } from "../Database.ts"
-import { estimate } from "./Guards.ts"
-import { qualified, quote, type Session } from "./Sql.ts"
+import { estimate } from "./Breakers.ts"
+import { given, on, qualified, quote, type Sql, verbs } from "./Sql.ts"
 import type { ForeignKey } from "./schema/Problems.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 
 /** How many rows of a table are named that refer to a blob. */
 const sampleMax = 3
 
-export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Audit => ({
-  page: (prefix, after, limit) => session.verb("audit.page", page(session, prefix, after, limit)),
-  lookup: (keys) => session.verb("audit.lookup", lookup(session, keys)),
-  referrers: (digest) =>
-    session.verb(
-      "audit.referrers",
-      Effect.flatMap(catalog, (known) => referrers(session, known, digest))
-    ),
-  estimate: session.verb("audit.estimate", estimate(session)),
-  missingIndex: session.verb("audit.missingIndex", missingIndex(session))
-})
+export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Audit => {
+  const plain = on(db)
+  return verbs<Audit>(db, "audit", {
+    page: plain(page),
+    lookup: plain(lookup),
+    referrers: given(db, catalog)(referrers),
+    estimate: estimate(db),
+    missingIndex: missingIndex(db)
+  })
+}
 
 interface Row {
   readonly object_key: string
@@ -41,7 +40,7 @@ const toKnown = (row: Row): KnownKey => ({
 
 /** The rows of the four tables that own keys, each under a condition on its key and as far as `rest` says. */
 const known = (
-  { sql, id }: Session,
+  { sql, id }: Sql,
   condition: (key: Statement.Fragment) => Statement.Fragment,
   rest: Statement.Fragment
 ) => sql`
@@ -59,25 +58,25 @@ const known = (
    FROM ${id.journal} o WHERE ${condition(sql`o.object_key`)} ${rest})`
 
 /** Each table gives a page at most; the first page of all four together is theirs merged. */
-const page = (session: Session, prefix: string, after: ObjectKey | null, limit: number) => {
-  const { sql, raw } = session
+const page = (db: Sql, prefix: string, after: ObjectKey | null, limit: number) => {
+  const { sql, raw } = db
   const end = afterPrefix(prefix)
   const condition = (key: Statement.Fragment) => sql`${key} COLLATE "C" >= ${prefix}::text
     ${after === null ? raw("") : sql`AND ${key} COLLATE "C" > ${after}::text`}
     ${end === null ? raw("") : sql`AND ${key} COLLATE "C" < ${end}::text`}`
   return Effect.map(
     sql<Row>`
-      SELECT * FROM (${known(session, condition, sql`ORDER BY 1 LIMIT ${limit}`)}) k
+      SELECT * FROM (${known(db, condition, sql`ORDER BY 1 LIMIT ${limit}`)}) k
       ORDER BY object_key COLLATE "C", owner LIMIT ${limit}`,
     (rows) => rows.map(toKnown)
   )
 }
 
-const lookup = (session: Session, keys: ReadonlyArray<ObjectKey>) => {
-  const { sql, raw } = session
+const lookup = (db: Sql, keys: ReadonlyArray<ObjectKey>) => {
+  const { sql, raw } = db
   return Effect.map(
     sql<Row>`
-      SELECT * FROM (${known(session, (key) => sql`${key} = ANY(${keys}::text[])`, raw(""))}) k
+      SELECT * FROM (${known(db, (key) => sql`${key} = ANY(${keys}::text[])`, raw(""))}) k
       ORDER BY object_key COLLATE "C", owner`,
     (rows) => rows.map(toKnown)
   )
@@ -93,14 +92,14 @@ export const afterPrefix = (prefix: string): string | null => {
   return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
 }
 
-const referrers = (session: Session, { keys, digest: type }: Catalog, digest: Digest) =>
+const referrers = (db: Sql, { keys, digest: type }: Catalog, digest: Digest) =>
   Effect.map(
-    Effect.forEach(keys, (key) => referrer(session, key, type.type, digest)),
+    Effect.forEach(keys, (key) => referrer(db, key, type.type, digest)),
     (all) => all.filter(({ rows }) => rows > 0)
   )
 
 const referrer = Effect.fnUntraced(function* (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   key: ForeignKey,
   digestType: string,
   digest: Digest
@@ -127,7 +126,7 @@ const referrer = Effect.fnUntraced(function* (
 })
 
 /** An index serves when it begins with the key in the order of "C", whether by the column's collation or by its own. */
-const missingIndex = ({ sql, names }: Session) => {
+const missingIndex = ({ sql, names }: Sql) => {
   const blobs = qualified(names.schema, names.blobsTable)
   return Effect.map(
     sql<{ indexed: boolean; partitioned: boolean }>`

@@ -1,7 +1,7 @@
 /** What waits for a later sweep, counted. The tables hold garbage only, so counting costs what there is of it. */
 import { Effect } from "effect"
 import type { Backlog } from "../Database.ts"
-import { instant, millis, type Session } from "./Sql.ts"
+import { instant, millis, type Sql } from "./Sql.ts"
 
 interface Row {
   readonly waiting: number
@@ -20,7 +20,7 @@ interface Row {
   readonly oldest_activity_at: Date | null
 }
 
-export const backlog = ({ sql, id }: Session, now: number) => {
+export const backlog = ({ sql, id }: Sql, now: number) => {
   const atOrNull = (value: Date | null | undefined) =>
     value === null || value === undefined ? null : millis(value)
   return Effect.map(

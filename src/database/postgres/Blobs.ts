@@ -10,9 +10,9 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import {
   type Blobs,
-  type Holds,
   type Intent,
   type Joining,
+  type PinChange,
   type Publication,
   type PublishOutcome,
   type Reference,
@@ -20,56 +20,63 @@ import {
 } from "../Database.ts"
 import { expirePins, pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
-import { instant, lastOf, quote, type Session } from "./Sql.ts"
+import { given, instant, lastOf, type Mode, on, quote, type Sql, verbs } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
 import { isSuspect, replaceSuspects } from "./triggers/unannounced/Suspects.ts"
 
-export const make = (session: Session, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
-  const verb = <A>(
-    operation: string,
-    run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError>,
-    { joins = false }: Joining = {}
-  ) => (joins ? session.joining : session.verb)(operation, Effect.flatMap(digestType, run))
-  return {
-    adopt: (now, references, holds = {}) =>
-      verb("blobs.adopt", (type) => adopt(session, type, now, references, holds), holds),
-    intend: (intents) => session.once("blobs.intend", intend(session, intents)),
-    publish: (now, publications) =>
-      verb("blobs.publish", (type) => session.transaction(publish(session, type, now, publications))),
-    renew: (keys, expiresAt) => session.verb("blobs.renew", renew(session, keys, expiresAt)),
-    recordMultipart: (key, uploadId) =>
-      session.verb("blobs.recordMultipart", recordMultipart(session, key, uploadId)),
-    unpin: (ids) => session.joining("blobs.unpin", unpin(session, ids)),
-    expirePins: (now, limit) => session.verb("blobs.expirePins", expirePins(session, now, limit)),
-    unreference: (references) => session.joining("blobs.unreference", unreference(session, references)),
-    locate: (digest, options) => verb("blobs.locate", (type) => locate(session, type, digest), options),
-    owned: (keys) => session.verb("blobs.owned", owned(session, keys))
-  }
+export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
+  const plain = on(db)
+  const typed = given(db, digestType)
+  return verbs<Blobs>(
+    db,
+    "blobs",
+    {
+      adopt: typed(adopt),
+      intend: plain(intend),
+      renew: plain(renew),
+      recordMultipart: plain(recordMultipart),
+      publish: typed((_, type, now, publications) => db.transaction(publish(db, type, now, publications))),
+      unpin: plain(unpin),
+      expirePins: plain(expirePins),
+      unreference: plain(unreference),
+      locate: typed(locate),
+      owned: plain(owned)
+    },
+    {
+      adopt: (_now, _references, change) => modeOf(change),
+      intend: "once",
+      unpin: "joining",
+      unreference: "joining",
+      locate: (_digest, joining) => modeOf(joining)
+    }
+  )
 }
 
+const modeOf = ({ joins = false }: Joining = {}): Mode => (joins ? "joining" : "verb")
+
 const adopt = (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   references: ReadonlyArray<Reference>,
-  { pins = [], release = [], allOrNothing = false }: Holds
+  { pins = [], release = [], allOrNothing = false }: PinChange = {}
 ) => {
   const digests = [...new Set([...references, ...pins].map(({ digest }) => digest))]
-  return session.transaction(
+  return db.transaction(
     Effect.gen(function* () {
-      const live = yield* hold(session, type, now, digests)
+      const live = yield* lockLive(db, type, now, digests)
       if (allOrNothing && live.size < digests.length) return live
       yield* refer(
-        session,
+        db,
         now,
         references.filter((reference) => live.has(reference.digest))
       )
       yield* pin(
-        session,
+        db,
         type,
         pins.filter(({ digest }) => live.has(digest))
       )
-      if (references.every(({ digest }) => live.has(digest))) yield* unpin(session, release)
+      if (references.every(({ digest }) => live.has(digest))) yield* unpin(db, release)
       return live
     })
   )
@@ -82,26 +89,26 @@ const adopt = (
  * Sightings first, here and in the other files: a purge holds them when it comes to the blobs, and so does a foreign
  * writer that inserts a blob. Whoever held the blob and then asked for its sighting would wait for them in a circle.
  */
-export const hold = Effect.fnUntraced(function* (
-  session: Session,
+export const lockLive = Effect.fnUntraced(function* (
+  db: Sql,
   type: DigestType,
   now: number,
   digests: ReadonlyArray<Digest>
 ) {
-  const { sql, id, raw } = session
-  const lives = sql`EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND NOT ${isSuspect(session)})`
-  yield* clearSightings(session, type, digests, lives)
+  const { sql, id, raw } = db
+  const lives = sql`EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND NOT ${isSuspect(db)})`
+  yield* clearSightings(db, type, digests, lives)
   const rows = yield* sql<{ digest: string }>`
     SELECT ${id.digest}::text AS digest FROM ${id.blobs} b
-    WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[]) AND NOT ${isSuspect(session)}
+    WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[]) AND NOT ${isSuspect(db)}
     ORDER BY ${id.digest} FOR KEY SHARE OF b`
   const live = new Set(rows.map((row) => row.digest as Digest))
-  yield* touch(session, type, now, [...live])
+  yield* touch(db, type, now, [...live])
   return live
 })
 
 const touch = (
-  { sql, id, names, raw }: Session,
+  { sql, id, names, raw }: Sql,
   type: DigestType,
   now: number,
   digests: ReadonlyArray<Digest>
@@ -119,7 +126,7 @@ const touch = (
 
 /** A referenced blob is no orphan: its sightings and its condemnation end with the reference that saved it. */
 const clearSightings = (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   type: DigestType,
   digests: ReadonlyArray<Digest>,
   condition?: Statement.Fragment
@@ -132,7 +139,7 @@ const clearSightings = (
  * Tried once. If the answer of its commit was lost, the intent may have been reaped by the time it is tried again, and
  * a key that is dead would come to life: whoever gets a failure draws another key.
  */
-const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) => {
+const intend = ({ sql, id }: Sql, intents: ReadonlyArray<Intent>) => {
   const rows = lastOf(intents, (i) => i.key)
   return Effect.asVoid(sql`
     INSERT INTO ${id.intents} (object_key, digest, expires_at)
@@ -142,7 +149,7 @@ const intend = ({ sql, id }: Session, intents: ReadonlyArray<Intent>) => {
     ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, expires_at = EXCLUDED.expires_at`)
 }
 
-const renew = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>, expiresAt: number) =>
+const renew = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>, expiresAt: number) =>
   Effect.map(
     sql<{ object_key: string }>`
       UPDATE ${id.intents} SET expires_at = greatest(expires_at, ${instant(expiresAt)}::timestamptz)
@@ -152,7 +159,7 @@ const renew = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>, expiresAt: 
     (rows) => new Set(rows.map((row) => row.object_key as ObjectKey))
   )
 
-const recordMultipart = ({ sql, id }: Session, key: ObjectKey, uploadId: string) =>
+const recordMultipart = ({ sql, id }: Sql, key: ObjectKey, uploadId: string) =>
   Effect.map(
     sql`UPDATE ${id.intents} SET upload_id = ${uploadId} WHERE object_key = ${key} RETURNING 1 AS noted`,
     (rows) => rows.length > 0
@@ -163,12 +170,12 @@ const recordMultipart = ({ sql, id }: Session, key: ObjectKey, uploadId: string)
  * same lock, so exactly one of the two wins.
  */
 export const publish = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   publications: ReadonlyArray<Publication>
 ) {
-  const { sql, id } = session
+  const { sql, id } = db
   const taken = yield* sql<{ object_key: string }>`
     SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
     ORDER BY object_key FOR UPDATE`
@@ -177,28 +184,28 @@ export const publish = Effect.fnUntraced(function* (
   const isValid = publications.map((p) => keys.delete(p.key))
   const valid = publications.filter((_, index) => isValid[index])
   yield* clearSightings(
-    session,
+    db,
     type,
     valid.map((p) => p.digest)
   )
-  const owners = yield* insertBlobs(session, type, now, valid)
+  const owners = yield* insertBlobs(db, type, now, valid)
   const lives = (p: Publication) => owners.get(p.digest) === p.key
   const copies = valid.filter((p) => !lives(p))
-  for (const { digest, key } of yield* replaceSuspects(session, type, now, copies)) owners.set(digest, key)
+  for (const { digest, key } of yield* replaceSuspects(db, type, now, copies)) owners.set(digest, key)
   // Only now: the guard against foreign writers knows a fresh key by its intent.
   yield* sql`DELETE FROM ${id.intents} WHERE object_key = ANY(${taken.map((row) => row.object_key)}::text[])`
   yield* journalDuplicates(
-    session,
+    db,
     now,
     valid.filter((p) => !lives(p))
   )
   yield* refer(
-    session,
+    db,
     now,
     valid.flatMap((p) => p.references)
   )
   yield* pin(
-    session,
+    db,
     type,
     valid.flatMap((p) => p.pins ?? [])
   )
@@ -212,7 +219,7 @@ export const publish = Effect.fnUntraced(function* (
  * the truth, where DO NOTHING would answer "exists" of a row that is being deleted.
  */
 const insertBlobs = (
-  { sql, id, names, raw }: Session,
+  { sql, id, names, raw }: Sql,
   type: DigestType,
   now: number,
   publications: ReadonlyArray<Publication>
@@ -240,7 +247,7 @@ const insertBlobs = (
   )
 }
 
-const journalDuplicates = ({ sql, id }: Session, now: number, losers: ReadonlyArray<Publication>) =>
+const journalDuplicates = ({ sql, id }: Sql, now: number, losers: ReadonlyArray<Publication>) =>
   losers.length === 0
     ? Effect.void
     : sql`
@@ -250,7 +257,7 @@ const journalDuplicates = ({ sql, id }: Session, now: number, losers: ReadonlyAr
         ${losers.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (k, d, s)
       ORDER BY k`
 
-const locate = ({ sql, id, raw }: Session, type: DigestType, digest: Digest) =>
+const locate = ({ sql, id, raw }: Sql, type: DigestType, digest: Digest) =>
   Effect.map(
     sql<{ object_key: string; size_bytes: number }>`
       SELECT ${id.key} AS object_key, coalesce(${id.size}, 0)::float8 AS size_bytes
@@ -262,7 +269,7 @@ const locate = ({ sql, id, raw }: Session, type: DigestType, digest: Digest) =>
       }))
   )
 
-const owned = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>) =>
+const owned = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>) =>
   Effect.map(
     sql<{ object_key: string }>`
       SELECT k AS object_key FROM unnest(${keys}::text[]) k

@@ -9,7 +9,7 @@
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
-import { instant, millis, type Session } from "./Sql.ts"
+import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 
 interface EntryRow {
   readonly object_key: string
@@ -19,18 +19,17 @@ interface EntryRow {
   readonly upload_id: string | null
 }
 
-export const make = (session: Session): Journal => ({
-  claim: (now, leaseUntil, limit) => session.verb("journal.claim", claim(session, now, leaseUntil, limit)),
-  confirm: (keys) => session.verb("journal.confirm", confirm(session, keys)),
-  postpone: (postponements) => session.verb("journal.postpone", postpone(session, postponements)),
-  deadLetters: (after, limit) => session.verb("journal.deadLetters", deadLetters(session, after, limit)),
-  retry: (now, keys) => session.verb("journal.retry", retry(session, now, keys)),
-  reapIntents: (now, deleteNotBefore, limit) =>
-    session.verb(
-      "journal.reapIntents",
-      session.transaction(reapIntents(session, now, deleteNotBefore, limit))
-    )
-})
+export const make = (db: Sql): Journal => {
+  const plain = on(db)
+  return verbs<Journal>(db, "journal", {
+    claim: plain(claim),
+    confirm: plain(confirm),
+    postpone: plain(postpone),
+    deadLetters: plain(deadLetters),
+    retry: plain(retry),
+    reapIntents: (now, deleteNotBefore, limit) => db.transaction(reapIntents(db, now, deleteNotBefore, limit))
+  })
+}
 
 const toEntry = (row: EntryRow): JournalEntry => ({
   key: row.object_key as ObjectKey,
@@ -40,7 +39,7 @@ const toEntry = (row: EntryRow): JournalEntry => ({
   uploadId: row.upload_id
 })
 
-const claim = ({ sql, id }: Session, now: number, leaseUntil: number, limit: number) =>
+const claim = ({ sql, id }: Sql, now: number, leaseUntil: number, limit: number) =>
   Effect.map(
     sql<EntryRow & { readonly readopted: boolean }>`
       WITH due AS MATERIALIZED (
@@ -75,7 +74,7 @@ const claim = ({ sql, id }: Session, now: number, leaseUntil: number, limit: num
  * it has written this down, the keys are deleted once more, and an absent object is success. Nobody can have used a key
  * again in between and be remembered, since whatever is committed later is on disk later.
  */
-const confirm = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>) =>
+const confirm = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>) =>
   keys.length === 0
     ? Effect.void
     : Effect.asVoid(sql`
@@ -83,7 +82,7 @@ const confirm = ({ sql, id }: Session, keys: ReadonlyArray<ObjectKey>) =>
         SELECT object_key FROM ${id.journal} WHERE object_key = ANY(${keys}::text[]) ORDER BY object_key FOR UPDATE))
         AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'`)
 
-const postpone = ({ sql, id }: Session, list: ReadonlyArray<Postponement>) =>
+const postpone = ({ sql, id }: Sql, list: ReadonlyArray<Postponement>) =>
   list.length === 0
     ? Effect.void
     : Effect.asVoid(sql`
@@ -100,7 +99,7 @@ const postpone = ({ sql, id }: Session, list: ReadonlyArray<Postponement>) =>
         last_error = p.last_error, dead_at = nullif(p.dead_at, '')::timestamptz
       FROM p JOIN held USING (object_key) WHERE j.object_key = p.object_key`)
 
-const deadLetters = ({ sql, id }: Session, after: ObjectKey | null, limit: number) =>
+const deadLetters = ({ sql, id }: Sql, after: ObjectKey | null, limit: number) =>
   Effect.map(
     sql<EntryRow & { readonly last_error: string | null; readonly dead_at: Date }>`
       SELECT object_key, size_bytes::float8 AS size_bytes, reason, attempts, upload_id, last_error, dead_at
@@ -110,7 +109,7 @@ const deadLetters = ({ sql, id }: Session, after: ObjectKey | null, limit: numbe
       rows.map((row) => ({ ...toEntry(row), lastError: row.last_error ?? "", deadAt: millis(row.dead_at) }))
   )
 
-const retry = ({ sql, id, raw }: Session, now: number, keys: ReadonlyArray<ObjectKey> | "all") =>
+const retry = ({ sql, id, raw }: Sql, now: number, keys: ReadonlyArray<ObjectKey> | "all") =>
   Effect.map(
     sql`
       UPDATE ${id.journal} SET dead_at = NULL, attempts = 0, claimed_until = NULL, not_before = ${instant(now)}::timestamptz
@@ -119,7 +118,7 @@ const retry = ({ sql, id, raw }: Session, now: number, keys: ReadonlyArray<Objec
     (rows) => rows.length
   )
 
-const reapIntents = ({ sql, id }: Session, now: number, deleteNotBefore: number, limit: number) =>
+const reapIntents = ({ sql, id }: Sql, now: number, deleteNotBefore: number, limit: number) =>
   Effect.map(
     sql`
       -- Materialised: as a sub-query a plan may run it once for each intent, and then it takes more than the limit.

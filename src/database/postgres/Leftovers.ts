@@ -9,26 +9,27 @@
 import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
-import { estimate } from "./Guards.ts"
-import { instant, millis, type Session } from "./Sql.ts"
+import { estimate } from "./Breakers.ts"
+import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 import { readTriggers } from "./triggers/unannounced/Installed.ts"
 import { lockKeys } from "./triggers/unannounced/UnannouncedWriters.ts"
 
-export const make = (session: Session): Leftovers => ({
-  claim: (now, leaseUntil, plan) => session.verb("leftovers.claim", claim(session, now, leaseUntil, plan)),
-  journal: (now, objects, notBefore, scan) =>
-    session.verb("leftovers.journal", journalGuarded(session, now, objects, notBefore, scan)),
-  advance: (scan, to, now, leaseUntil) =>
-    session.verb("leftovers.advance", advance(session, scan, to, now, leaseUntil)),
-  yield: (scan) => session.verb("leftovers.yield", yieldLease(session, scan)),
-  withdraw: (scan) => session.verb("leftovers.withdraw", withdraw(session, scan))
-})
+export const make = (db: Sql): Leftovers => {
+  const plain = on(db)
+  return verbs<Leftovers>(db, "leftovers", {
+    claim: plain(claim),
+    journal: plain(journalGuarded),
+    advance: plain(advance),
+    yield: plain(yieldLease),
+    withdraw: plain(withdraw)
+  })
+}
 
 const isLeftovers = "name = 'leftovers'"
 
 /** Locks the row of the pass; whether it is there, and `scan` still has its lease. */
 const isLeased = (
-  { sql, raw, id }: Session,
+  { sql, raw, id }: Sql,
   { token }: LeftoverScan,
   strength: "UPDATE" | "NO KEY UPDATE" | "KEY SHARE"
 ) =>
@@ -56,9 +57,9 @@ interface RangeRow {
 }
 
 /** An unfinished pass is gone on with; else a new one begins when it is time. */
-const claim = (session: Session, now: number, leaseUntil: number, plan: LeftoverPlan | null) => {
-  const { sql, raw, id } = session
-  return session.transaction(
+const claim = (db: Sql, now: number, leaseUntil: number, plan: LeftoverPlan | null) => {
+  const { sql, raw, id } = db
+  return db.transaction(
     Effect.gen(function* () {
       // A pass before the first, so that there is a row to lock.
       yield* sql`
@@ -68,7 +69,7 @@ const claim = (session: Session, now: number, leaseUntil: number, plan: Leftover
         SELECT pass::float8 AS pass, token::float8 AS token, started_at, listed::float8 AS listed,
           ended_at IS NOT NULL AS ended FROM ${id.listings} WHERE ${raw(isLeftovers)} FOR NO KEY UPDATE`
       if (before === undefined) return Option.none()
-      const pass = before.ended ? yield* begin(session, now, before, plan) : before
+      const pass = before.ended ? yield* begin(db, now, before, plan) : before
       if (pass === null) return Option.none()
       const [range] = yield* sql<RangeRow>`
         SELECT number, range_from, up_to, position FROM ${id.listingRanges}
@@ -94,17 +95,12 @@ const claim = (session: Session, now: number, leaseUntil: number, plan: Leftover
 }
 
 /** The next pass, cut into ranges where there is much to list; null when it is not time. */
-const begin = Effect.fnUntraced(function* (
-  session: Session,
-  now: number,
-  before: PassRow,
-  plan: LeftoverPlan | null
-) {
-  const { sql, raw, id } = session
+const begin = Effect.fnUntraced(function* (db: Sql, now: number, before: PassRow, plan: LeftoverPlan | null) {
+  const { sql, raw, id } = db
   const isFirst = before.pass === 0
   if (plan === null || !(isFirst || millis(before.started_at) <= now - plan.everyMillis)) return null
   // The planner's estimate is good enough: it only decides how many may list at once.
-  const isCut = before.listed >= plan.cutFrom || (yield* estimate(session)) >= plan.cutFrom
+  const isCut = before.listed >= plan.cutFrom || (yield* estimate(db)) >= plan.cutFrom
   const cuts = isCut ? plan.cuts : []
   const pass = before.pass + 1
   yield* sql`
@@ -124,26 +120,26 @@ const begin = Effect.fnUntraced(function* (
  * and one that somebody is inserting is left for the next search. The lock on blobs keeps the guard what it is.
  */
 const journalGuarded = (
-  session: Session,
+  db: Sql,
   now: number,
   objects: Parameters<Leftovers["journal"]>[1],
   notBefore: number,
-  scan: LeftoverScan | undefined
+  scan?: LeftoverScan
 ) => {
-  const { sql, id } = session
-  return session.transaction(
+  const { sql, id } = db
+  return db.transaction(
     Effect.gen(function* () {
-      if (scan !== undefined && !(yield* isLeased(session, scan, "KEY SHARE"))) return []
+      if (scan !== undefined && !(yield* isLeased(db, scan, "KEY SHARE"))) return []
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
-      if ((yield* readTriggers(session)).length === 0) return yield* journal(session, now, objects, notBefore)
+      if ((yield* readTriggers(db)).length === 0) return yield* journal(db, now, objects, notBefore)
       const free = new Set(
         yield* lockKeys(
-          session,
+          db,
           objects.map(({ key }) => key)
         )
       )
       const journaled = yield* journal(
-        session,
+        db,
         now,
         objects.filter(({ key }) => free.has(key)),
         notBefore
@@ -161,7 +157,7 @@ const journalGuarded = (
  * the blobs, or an upload session takes it. Whoever calls has listed before.
  */
 const journal = (
-  { sql, id }: Session,
+  { sql, id }: Sql,
   now: number,
   objects: Parameters<Leftovers["journal"]>[1],
   notBefore: number
@@ -183,21 +179,21 @@ const journal = (
   )
 
 const advance = (
-  session: Session,
+  db: Sql,
   scan: LeftoverScan,
   to: Parameters<Leftovers["advance"]>[1],
   now: number,
   leaseUntil: number
 ) => {
-  const { sql, raw, id } = session
+  const { sql, raw, id } = db
   const at = sql`${instant(now)}::timestamptz`
   const settled =
     to.after === null
       ? sql`ended_at = ${at}, claimed_until = NULL`
       : sql`claimed_until = ${instant(leaseUntil)}::timestamptz`
-  return session.transaction(
+  return db.transaction(
     Effect.gen(function* () {
-      if (!(yield* isLeased(session, scan, "NO KEY UPDATE"))) return Option.none()
+      if (!(yield* isLeased(db, scan, "NO KEY UPDATE"))) return Option.none()
       yield* sql`
         UPDATE ${id.listingRanges} SET position = ${to.after}::text, ${settled}
         WHERE ${raw(isLeftovers)} AND token = ${scan.token}::bigint`
@@ -211,11 +207,11 @@ const advance = (
   )
 }
 
-const yieldLease = (session: Session, scan: LeftoverScan) => {
-  const { sql, raw, id } = session
-  return session.transaction(
+const yieldLease = (db: Sql, scan: LeftoverScan) => {
+  const { sql, raw, id } = db
+  return db.transaction(
     Effect.gen(function* () {
-      if (!(yield* isLeased(session, scan, "NO KEY UPDATE"))) return
+      if (!(yield* isLeased(db, scan, "NO KEY UPDATE"))) return
       yield* sql`
         UPDATE ${id.listingRanges} SET claimed_until = NULL
         WHERE ${raw(isLeftovers)} AND token = ${scan.token}::bigint`
@@ -224,11 +220,11 @@ const yieldLease = (session: Session, scan: LeftoverScan) => {
 }
 
 /** Waits for whoever journals for another range, and takes that back, too. */
-const withdraw = (session: Session, scan: LeftoverScan) => {
-  const { sql, raw, id } = session
-  return session.transaction(
+const withdraw = (db: Sql, scan: LeftoverScan) => {
+  const { sql, raw, id } = db
+  return db.transaction(
     Effect.gen(function* () {
-      if (!(yield* isLeased(session, scan, "UPDATE"))) return 0
+      if (!(yield* isLeased(db, scan, "UPDATE"))) return 0
       yield* sql`UPDATE ${id.listings} SET listed = 0, unowned = 0 WHERE ${raw(isLeftovers)}`
       yield* sql`
         UPDATE ${id.listingRanges} SET position = NULL, ended_at = NULL, claimed_until = NULL

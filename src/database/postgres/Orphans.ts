@@ -10,50 +10,37 @@ import { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
-import type { ClaimedSlice, Orphans, PurgedBlob, PurgePage, PurgeRequest, Slice } from "../Database.ts"
+import type {
+  ClaimedSlice,
+  Orphans,
+  PurgedBlob,
+  PurgePage,
+  PurgeRequest,
+  ScanEnd,
+  Slice
+} from "../Database.ts"
 import { condemned, restore } from "./Condemned.ts"
-import { byIndex, instant, millis, quote, type Session } from "./Sql.ts"
+import { byIndex, given, instant, millis, quote, type Sql, verbs } from "./Sql.ts"
 import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
 import { lockDigests } from "./triggers/unannounced/UnannouncedWriters.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
-export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => ({
-  claimSlice: (limit, end) => session.verb("orphans.claimSlice", claimSlice(session, catalog, limit, end)),
-  readSlice: (after, limit) =>
-    session.verb(
-      "orphans.readSlice",
-      Effect.flatMap(catalog, ({ digest }) => byIndex(session, pageAfter(session, digest.type, after, limit)))
-    ),
-  find: (slice) =>
-    session.verb(
-      "orphans.find",
-      Effect.flatMap(catalog, (known) => byIndex(session, find(session, known, slice)))
-    ),
-  record: (slice, marks) =>
-    session.verb(
-      "orphans.record",
-      Effect.flatMap(catalog, (known) => record(session, known, slice, marks))
-    ),
-  purge: (request) =>
-    session.verb(
-      "orphans.purge",
-      Effect.flatMap(catalog, (known) => purge(session, known, request))
-    ),
-  condemned: (selection, after, limit) =>
-    session.verb(
-      "orphans.condemned",
-      Effect.flatMap(catalog, ({ digest }) => condemned(session, digest.type, selection, after, limit))
-    ),
-  restore: (now, digests, holdUntil) =>
-    session.verb(
-      "orphans.restore",
-      Effect.flatMap(catalog, ({ digest }) => restore(session, digest, now, digests, holdUntil))
-    )
-})
+export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => {
+  const known = given(db, catalog)
+  return verbs<Orphans>(db, "orphans", {
+    claimSlice: known(claimSlice),
+    readSlice: known(readSlice),
+    find: known(find),
+    record: known(record),
+    purge: known(purge),
+    condemned: known(condemned),
+    restore: known(restore)
+  })
+}
 
 /** The next `limit` blobs after `after`, by an index-only scan of the digests. */
 const pageAfter = (
-  { sql, raw, id }: Session,
+  { sql, raw, id }: Sql,
   digestType: string,
   after: Digest | null,
   limit: number
@@ -73,42 +60,38 @@ const pageAfter = (
   )
 }
 
-const claimSlice = (
-  session: Session,
-  catalog: Effect.Effect<Catalog, DatabaseError>,
-  limit: number,
-  end: Parameters<Orphans["claimSlice"]>[1]
-) =>
-  Effect.flatMap(catalog, ({ digest }) =>
-    byIndex(
-      session,
-      Effect.gen(function* () {
-        const { sql, raw, id } = session
-        const comesRound =
-          end === null
-            ? sql`false`
-            : end.after === null
-              ? sql`pass >= ${end.pass}::bigint`
-              : sql`pass > ${end.pass}::bigint OR (pass = ${end.pass}::bigint
+const readSlice = (db: Sql, { digest }: Catalog, after: Digest | null, limit: number) =>
+  byIndex(db, pageAfter(db, digest.type, after, limit))
+
+const claimSlice = (db: Sql, { digest }: Catalog, limit: number, end: ScanEnd | null) =>
+  byIndex(
+    db,
+    Effect.gen(function* () {
+      const { sql, raw, id } = db
+      const comesRound =
+        end === null
+          ? sql`false`
+          : end.after === null
+            ? sql`pass >= ${end.pass}::bigint`
+            : sql`pass > ${end.pass}::bigint OR (pass = ${end.pass}::bigint
                 AND position::${raw(digest.type + digest.collate)} >= ${end.after}::text::${raw(digest.type)})`
-        const rows = yield* sql<{ pass: number; position: string | null; done: boolean }>`
+      const rows = yield* sql<{ pass: number; position: string | null; done: boolean }>`
           SELECT pass::float8 AS pass, position, coalesce(${comesRound}, false) AS done
           FROM ${id.scans} WHERE name = 'orphans' FOR UPDATE`
-        const scan = rows[0]
-        if (scan === undefined || scan.done) return Option.none<ClaimedSlice>()
-        const after = scan.position === null ? null : (scan.position as Digest)
-        const slice = yield* pageAfter(session, digest.type, after, limit)
-        yield* sql`
+      const scan = rows[0]
+      if (scan === undefined || scan.done) return Option.none<ClaimedSlice>()
+      const after = scan.position === null ? null : (scan.position as Digest)
+      const slice = yield* pageAfter(db, digest.type, after, limit)
+      yield* sql`
           UPDATE ${id.scans} SET position = ${slice.upTo}::text, pass = pass + ${slice.upTo === null ? 1 : 0}::int
           WHERE name = 'orphans'`
-        return Option.some<ClaimedSlice>({ ...slice, pass: scan.pass })
-      })
-    )
+      return Option.some<ClaimedSlice>({ ...slice, pass: scan.pass })
+    })
   )
 
 /** `AND column > after AND column <= upTo`, as far as the slice has ends. */
 const within =
-  ({ sql, raw }: Session, { digest }: Catalog, slice: Slice) =>
+  ({ sql, raw }: Sql, { digest }: Catalog, slice: Slice) =>
   (column: Statement.Fragment): Statement.Fragment => {
     const type = raw(digest.type)
     const lower = slice.after === null ? raw("") : sql` AND ${column} > ${slice.after}::text::${type}`
@@ -117,7 +100,7 @@ const within =
   }
 
 /** The last time a blob was of use to anybody, as far as the catalogue knows. */
-export const usedAt = ({ names, raw }: Session) =>
+export const usedAt = ({ names, raw }: Sql) =>
   raw(
     names.lastUsedAtColumn === null
       ? `b.${quote(names.createdAtColumn)}`
@@ -136,22 +119,23 @@ export interface OrphanRow {
  * In two stages: the anti-join touches indexes only and is materialised, so that heap pages are read for orphans
  * alone (6–12 s for 10 million blobs instead of 19–23 s; measured 2026-11-22).
  */
-const find = (session: Session, catalog: Catalog, slice: Slice) => {
-  const { sql, id, raw } = session
-  const bound = within(session, catalog, slice)
-  return Effect.map(
+const find = (db: Sql, catalog: Catalog, slice: Slice) => {
+  const { sql, id, raw } = db
+  const bound = within(db, catalog, slice)
+  const orphans = Effect.map(
     sql<OrphanRow>`
       WITH unreferenced AS MATERIALIZED (
         SELECT b.${id.digest} AS digest FROM ${id.blobs} b
-        WHERE ${catalog.referencePredicates(bound)}${bound(raw(`b.${quote(session.names.digestColumn)}`))})
+        WHERE ${catalog.referencePredicates(bound)}${bound(raw(`b.${quote(db.names.digestColumn)}`))})
       SELECT b.${id.digest}::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        ${usedAt(session)}::timestamptz AS used_at, o.seen_at, o.condemned_at
+        ${usedAt(db)}::timestamptz AS used_at, o.seen_at, o.condemned_at
       FROM unreferenced u
       CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = u.digest ${raw(looksUp)}) b
       LEFT JOIN LATERAL (SELECT * FROM ${id.orphans} o WHERE o.digest = u.digest ${raw(looksUp)}) o ON true
       ORDER BY u.digest`,
     (rows): ReadonlyArray<Orphan> => rows.map(orphanOf)
   )
+  return byIndex(db, orphans)
 }
 
 export const orphanOf = (row: OrphanRow): Orphan => ({
@@ -171,13 +155,8 @@ export const orphanOf = (row: OrphanRow): Orphan => ({
  * New are only those whose blob is there: what another collector has purged since it was found has lost blob and sighting
  * in one transaction, and a sighting of nothing would stand in the backlog until the next scan.
  */
-const record = (
-  session: Session,
-  catalog: Catalog,
-  slice: Slice,
-  marks: Parameters<Orphans["record"]>[1]
-) => {
-  const { sql, id, raw } = session
+const record = (db: Sql, catalog: Catalog, slice: Slice, marks: Parameters<Orphans["record"]>[1]) => {
+  const { sql, id, raw } = db
   const { type, collate } = catalog.digest
   const now = instant(marks.now)
   const clears = marks.clear ?? true
@@ -185,7 +164,7 @@ const record = (
     marks AS MATERIALIZED (
       SELECT s::${raw(type + collate)} AS digest, c IS NOT NULL AS doomed FROM unnest(${marks.seen}::text[]) s
       LEFT JOIN unnest(${marks.condemned}::text[]) c ON c = s)`
-  return session.transaction(
+  return db.transaction(
     Effect.gen(function* () {
       yield* sql`
         WITH ${marked}
@@ -201,7 +180,7 @@ const record = (
         held AS MATERIALIZED (
           SELECT o.digest, m.digest IS NULL AS stale FROM ${id.orphans} o LEFT JOIN marks m ON m.digest = o.digest
           WHERE (${clears ? sql`m.digest IS NULL OR ` : raw("")}(m.doomed AND o.condemned_at IS NULL))
-            ${within(session, catalog, slice)(raw("o.digest"))}
+            ${within(db, catalog, slice)(raw("o.digest"))}
           FOR UPDATE OF o SKIP LOCKED),
         cleared AS (
           DELETE FROM ${id.orphans} o WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE stale)) RETURNING 1),
@@ -219,17 +198,17 @@ interface CondemnedRow {
   readonly condemned_at: Date
 }
 
-const purge = (session: Session, catalog: Catalog, request: PurgeRequest) => {
-  const { sql, id, raw } = session
+const purge = (db: Sql, catalog: Catalog, request: PurgeRequest) => {
+  const { sql, id, raw } = db
   const type = raw(catalog.digest.type)
-  return session.transaction(
+  return db.transaction(
     Effect.gen(function* () {
       // Adding a foreign key needs a lock that conflicts with this one, so the reference tables stay what they are
       // until we commit.
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
-      if ((yield* currentFingerprint(session)) !== catalog.fingerprint) return yield* schemaChanged
+      if ((yield* currentFingerprint(db)) !== catalog.fingerprint) return yield* schemaChanged
 
-      const page = yield* condemnedPage(session, request, type)
+      const page = yield* condemnedPage(db, request, type)
       const last = page.at(-1)
       if (last === undefined) return { purged: [], absolved: 0, busy: 0, next: null } satisfies PurgePage
 
@@ -239,9 +218,9 @@ const purge = (session: Session, catalog: Catalog, request: PurgeRequest) => {
         WHERE ${id.digest} = ANY(${claimed}::text[]::${type}[]) ORDER BY ${id.digest} FOR UPDATE SKIP LOCKED`).map(
         (row) => row.digest
       )
-      const free = catalog.guarded ? yield* lockDigests(session, catalog.digest, locked) : locked
-      const purged = yield* deleteAndJournal(session, catalog, request, free)
-      const busy = yield* stillThere(session, type, claimed, new Set(free))
+      const free = catalog.guarded ? yield* lockDigests(db, catalog.digest, locked) : locked
+      const purged = yield* deleteAndJournal(db, catalog, request, free)
+      const busy = yield* stillThere(db, type, claimed, new Set(free))
       const settled = claimed.filter((digest) => !busy.has(digest))
       yield* sql`DELETE FROM ${id.orphans} WHERE digest = ANY(${settled}::text[]::${type}[])`
       return {
@@ -264,7 +243,7 @@ const schemaChanged = new DatabaseError({
     "a foreign key to blobs, or the guard against foreign writers, was added, dropped or altered since the sweep began"
 })
 
-const condemnedPage = ({ sql, id, raw }: Session, request: PurgeRequest, type: Statement.Fragment) => {
+const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: Statement.Fragment) => {
   const after =
     request.after === null
       ? raw("")
@@ -282,12 +261,12 @@ const condemnedPage = ({ sql, id, raw }: Session, request: PurgeRequest, type: S
  * sub-queries would be evaluated on a snapshot from before the lock was granted.
  */
 const deleteAndJournal = (
-  session: Session,
+  db: Sql,
   catalog: Catalog,
   request: PurgeRequest,
   locked: ReadonlyArray<string>
 ) => {
-  const { sql, id, raw } = session
+  const { sql, id, raw } = db
   const lease = request.leaseUntil === null ? null : instant(request.leaseUntil)
   // Of every blob, whatever its key: a foreign writer may have seen the row and so sent nothing to its own key.
   const buried = sql`
@@ -300,7 +279,7 @@ const deleteAndJournal = (
       WITH dead AS (
         DELETE FROM ${id.blobs} b
         WHERE b.${id.digest} = ANY(${locked}::text[]::${raw(catalog.digest.type)}[])
-          AND ${usedAt(session)} <= ${instant(request.usedCutoff)}::timestamptz
+          AND ${usedAt(db)} <= ${instant(request.usedCutoff)}::timestamptz
           AND ${catalog.referencePredicates(() => raw(""))}
           -- What can name no object cannot be deleted either, and would hold up the keys beside it.
           AND octet_length(b.${id.key}) BETWEEN 1 AND 1024
@@ -326,7 +305,7 @@ const deleteAndJournal = (
 
 /** Of the claimed, those that exist but are not `locked` by us: somebody is at work on them, or inserting them again. */
 const stillThere = (
-  { sql, id }: Session,
+  { sql, id }: Sql,
   type: Statement.Fragment,
   claimed: ReadonlyArray<string>,
   locked: ReadonlySet<string>

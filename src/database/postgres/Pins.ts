@@ -1,11 +1,11 @@
 /** Pins: rows by which blobs are kept to which nothing refers yet. A purge looks for them as for references. */
 import { Effect } from "effect"
 import type { Pin } from "../Database.ts"
-import { instant, lastOf, type Session } from "./Sql.ts"
+import { instant, lastOf, type Sql } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
 
 /** Within a transaction that holds their blobs. Of equal ids the last wins, and the later expiry. */
-export const pin = ({ sql, id, raw }: Session, type: DigestType, pins: ReadonlyArray<Pin>) => {
+export const pin = ({ sql, id, raw }: Sql, type: DigestType, pins: ReadonlyArray<Pin>) => {
   const rows = lastOf(pins, ({ id }) => id)
   return rows.length === 0
     ? Effect.void
@@ -17,7 +17,7 @@ export const pin = ({ sql, id, raw }: Session, type: DigestType, pins: ReadonlyA
       ON CONFLICT (id) DO UPDATE SET digest = EXCLUDED.digest, expires_at = greatest(p.expires_at, EXCLUDED.expires_at)`)
 }
 
-export const unpin = ({ sql, id }: Session, ids: ReadonlyArray<string>) =>
+export const unpin = ({ sql, id }: Sql, ids: ReadonlyArray<string>) =>
   ids.length === 0
     ? Effect.succeed(0)
     : Effect.map(
@@ -28,7 +28,7 @@ export const unpin = ({ sql, id }: Session, ids: ReadonlyArray<string>) =>
         (rows) => rows.length
       )
 
-export const expirePins = ({ sql, id }: Session, now: number, limit: number) =>
+export const expirePins = ({ sql, id }: Sql, now: number, limit: number) =>
   Effect.map(
     sql`
       WITH due AS MATERIALIZED (

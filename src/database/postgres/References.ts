@@ -1,10 +1,10 @@
 /** References of the catalogue that `migrate` creates. Rows are taken in the order of their names, so writers cannot deadlock. */
 import { Effect } from "effect"
 import type { Reference } from "../Database.ts"
-import { instant, lastOf, qualified, type Session } from "./Sql.ts"
+import { instant, lastOf, qualified, type Sql } from "./Sql.ts"
 
 /** The last of several references to one name wins, as it would had they come one by one. */
-export const refer = ({ sql, names, raw }: Session, now: number, references: ReadonlyArray<Reference>) => {
+export const refer = ({ sql, names, raw }: Sql, now: number, references: ReadonlyArray<Reference>) => {
   const at = instant(now)
   const table = (name: string) => raw(qualified(names.schema, name))
   const artifacts = lastOf(references.filter(isArtifact), (r) => JSON.stringify([r.repository, r.name]))
@@ -35,12 +35,12 @@ const isArtifact = (reference: Reference): reference is Artifact => reference._t
 const isLocalFile = (reference: Reference): reference is LocalFile => reference._tag === "LocalFile"
 
 /** In the order in which `refer` takes the rows. */
-export const unreference = (session: Session, references: ReadonlyArray<Reference>) => {
-  const { sql, names, raw } = session
+export const unreference = (db: Sql, references: ReadonlyArray<Reference>) => {
+  const { sql, names, raw } = db
   const table = (name: string) => raw(qualified(names.schema, name))
   const artifacts = references.filter(isArtifact)
   const files = references.filter(isLocalFile)
-  return session.transaction(
+  return db.transaction(
     Effect.gen(function* () {
       const fromArtifacts = yield* sql`
         DELETE FROM ${table("artifacts")} WHERE (repository, name) IN (

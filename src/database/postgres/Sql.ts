@@ -14,7 +14,7 @@ export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
 /** `schema.table`, quoted. */
 export const qualified = (schema: string, table: string): string => `${quote(schema)}.${quote(table)}`
 
-export interface Session {
+export interface Sql {
   readonly sql: SqlClient.SqlClient
   readonly names: CatalogNames
   /** Text put into a statement as it is: quoted identifiers and type names only, never values. */
@@ -33,12 +33,12 @@ export interface Session {
     effect: Effect.Effect<A, E>
   ) => Effect.Effect<A, DatabaseError | Exclude<E, SqlError.SqlError>>
   /** Runs `effect` like `verb`, but tries it once: a lost commit must not be repeated. */
-  readonly once: Session["verb"]
+  readonly once: Sql["verb"]
   /**
    * Runs `effect` as a savepoint of the caller's open transaction, tried once, or like `verb` where there is none. Only
    * for verbs that precede no request to the store.
    */
-  readonly joining: Session["verb"]
+  readonly joining: Sql["verb"]
   /**
    * Runs `effect` in one READ COMMITTED transaction: each statement sees what was committed before it began. Its commit
    * waits for the disk, whatever the settings of the connection, role or database. A savepoint sets nothing.
@@ -92,7 +92,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
   const raw = (text: string) => sql.literal(text)
   const own = (table: string) => raw(qualified(names.collectorSchema, table))
   const registry = (table: string) => raw(qualified(names.registrySchema, table))
-  const session: Session = {
+  const db: Sql = {
     sql,
     names,
     raw,
@@ -137,8 +137,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
     joining: (operation, effect) =>
       Effect.flatMap(Effect.serviceOption(sql.transactionService), (open) =>
         Option.isNone(open)
-          ? session.verb(operation, effect)
-          : translated(operation, session.transaction(effect)).pipe(
+          ? db.verb(operation, effect)
+          : translated(operation, db.transaction(effect)).pipe(
               onProcessClock,
               Effect.withSpan(`Database.${operation}`)
             )
@@ -151,8 +151,76 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
           rollbackMayFail
         )
   }
-  return session
+  return db
 })
+
+/** How a verb reaches the database: by {@link Sql.verb}, {@link Sql.once} or {@link Sql.joining}. */
+export type Mode = "verb" | "once" | "joining"
+
+/** The verbs of `Group` before their errors are translated: each may still fail with the driver's. */
+export type Untranslated<Group> = {
+  readonly [Name in keyof Group]: Group[Name] extends (...args: infer Args) => Effect.Effect<infer A, infer E>
+    ? (...args: Args) => Effect.Effect<A, E | SqlError.SqlError>
+    : Group[Name] extends Effect.Effect<infer A, infer E>
+      ? Effect.Effect<A, E | SqlError.SqlError>
+      : never
+}
+
+/** The verbs of `Group` that do not run by {@link Sql.verb}. A function decides by the verb's arguments. */
+export type Modes<Group> = {
+  readonly [Name in keyof Group]?:
+    | Mode
+    | (Group[Name] extends (...args: infer Args) => unknown ? (...args: Args) => Mode : never)
+}
+
+type Run = (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown>
+
+/**
+ * Makes the verbs of `Group` from what each does. The span, the translation of errors, the retry and the caller's
+ * transaction are the same for all. A verb is called `group.name`, as in `orphans.purge`, or `name` where the group has
+ * none.
+ */
+export const verbs = <Group extends object>(
+  db: Sql,
+  group: string | null,
+  untranslated: Untranslated<Group>,
+  modes: Modes<Group> = {}
+): Group => {
+  const modeOf = modes as Readonly<Record<string, Mode | ((...args: ReadonlyArray<unknown>) => Mode)>>
+  const made = Object.entries(untranslated as Record<string, Run | ReturnType<Run>>).map(([name, run]) => {
+    const operation = group === null ? name : `${group}.${name}`
+    const mode = modeOf[name] ?? "verb"
+    const reach = (args: ReadonlyArray<unknown>, effect: ReturnType<Run>) =>
+      db[typeof mode === "function" ? mode(...args) : mode](operation, effect)
+    return [
+      name,
+      typeof run === "function"
+        ? (...args: ReadonlyArray<unknown>) =>
+            reach(
+              args,
+              Effect.suspend(() => run(...args))
+            )
+        : reach([], run)
+    ]
+  })
+  return Object.fromEntries(made) as Group
+}
+
+/** Gives the first argument of a verb. */
+export const on =
+  (db: Sql) =>
+  <Args extends ReadonlyArray<unknown>, A>(run: (db: Sql, ...args: Args) => A) =>
+  (...args: Args): A =>
+    run(db, ...args)
+
+/** Gives the first two arguments of a verb. The second is read anew for each call. */
+export const given =
+  <Read, E1>(db: Sql, read: Effect.Effect<Read, E1>) =>
+  <Args extends ReadonlyArray<unknown>, A, E>(
+    run: (db: Sql, read: Read, ...args: Args) => Effect.Effect<A, E>
+  ) =>
+  (...args: Args): Effect.Effect<A, E | E1> =>
+    Effect.flatMap(read, (found) => run(db, found, ...args))
 
 /** Drops the caller's open transaction from the fiber's context. */
 const leavesTransaction = <A, E>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E>) =>
@@ -201,12 +269,12 @@ const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E 
  * may (test/database/locks/ScanPlans.ts). What has no other plan keeps it, at a cost that would have it compiled: hence `jit`.
  */
 export const byIndex = <A, E>(
-  session: Session,
+  db: Sql,
   effect: Effect.Effect<A, E>
 ): Effect.Effect<A, E | SqlError.SqlError> =>
-  session.transaction(
+  db.transaction(
     Effect.andThen(
-      session.sql`
+      db.sql`
         SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
           set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`,
       effect

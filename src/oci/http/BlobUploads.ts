@@ -1,71 +1,87 @@
 /**
- * Pushing blobs: whole in one request, in a session of any number of chunks, or by mounting (distribution-spec v1.1.1,
- * "Pushing blobs").
+ * Pushing blobs: whole in one request, in a session of any number of chunks, or by mounting
+ * (distribution-spec v1.1.1, "Pushing blobs").
  *
- * Each request of a session may come to another replica. What it says of its offset is passed on and judged by `Uploads`.
+ * Each request of a session may arrive at another replica. `Uploads` checks the offsets that it names.
  */
 import { Effect, Stream } from "effect"
 import { SizeMismatch } from "../../blobs/errors.ts"
 import { type Algorithm, algorithmOf, type Digest } from "../../domain/Digest.ts"
 import { declaredLength, hasBody } from "./Bodies.ts"
+import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { blobAt, uploadAt } from "./Location.ts"
 import { problem, retryAfterSeconds } from "./Problem.ts"
 import { type ClosedRange, chunkRange } from "./Ranges.ts"
-import { type Answer, type Asked, bare, type Serving } from "./Serving.ts"
 import { digestOf, otherName } from "./Target.ts"
 
 /**
- * Begins an upload, unless the blob can be mounted or comes with the request. Load is shed here and nowhere else: a
- * client that was let in is made to wait, because some take an error on a later request for the end of the push.
+ * Starts an upload session, unless the blob can be mounted or comes with the request. Load is shed here and
+ * nowhere else: later requests of a push wait instead, because some clients end the push after an error
+ * there.
  */
-export const begin = (serving: Serving, asked: Asked, name: string): Answer =>
+export const begin = (context: HandlerContext, input: HandlerRequest, name: string): HandlerResult =>
   Effect.gen(function* () {
-    const { query } = asked
-    const mounted = yield* mount(serving, asked, name)
-    if (mounted !== null) return bare(201, blobAt(name, mounted))
-    if (serving.bodies.isCrowded()) return yield* crowded
+    const { query } = input
+    const mounted = yield* mount(context, input, name)
+    if (mounted !== null) return emptyResponse(201, blobAt(name, mounted))
+    if (context.bodies.isCrowded()) return yield* crowded
     const digest = query.get("digest")
-    if (digest !== null) return yield* whole(serving, asked, name, yield* digestOf(digest))
-    const { id, receivedBytes } = yield* serving.uploads.start(name, { algorithm: yield* algorithmIn(query) })
-    return bare(202, uploadAt(name, id, receivedBytes))
+    if (digest !== null) return yield* whole(context, input, name, yield* digestOf(digest))
+    const { id, receivedBytes } = yield* context.uploads.start(name, { algorithm: yield* algorithmIn(query) })
+    return emptyResponse(202, uploadAt(name, id, receivedBytes))
   })
 
 /** Adds a chunk. */
-export const append = (serving: Serving, asked: Asked, name: string, id: string): Answer =>
+export const append = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  name: string,
+  id: string
+): HandlerResult =>
   Effect.gen(function* () {
-    const chunk = yield* declaredChunk(asked)
-    const startByte = chunk.startByte ?? (yield* serving.uploads.status(name, id)).receivedBytes
-    const { receivedBytes } = yield* serving.bodies.receive(
-      serving.uploads.append(name, id, asked.body, { startByte, sizeBytes: chunk.sizeBytes })
+    const chunk = yield* declaredChunk(input)
+    const startByte = chunk.startByte ?? (yield* context.uploads.status(name, id)).receivedBytes
+    const { receivedBytes } = yield* context.bodies.receive(
+      context.uploads.append(name, id, input.body, { startByte, sizeBytes: chunk.sizeBytes })
     )
-    return bare(202, uploadAt(name, id, receivedBytes))
+    return emptyResponse(202, uploadAt(name, id, receivedBytes))
   })
 
-/** Ends the session: the blob is there. What comes without a body is judged by its digest alone. */
-export const finish = (serving: Serving, asked: Asked, name: string, id: string): Answer =>
+/** Ends the session and makes its bytes a blob. A request without a body needs only the digest. */
+export const finish = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  name: string,
+  id: string
+): HandlerResult =>
   Effect.gen(function* () {
-    const { bodies, uploads } = serving
-    const digest = yield* digestOf(asked.query.get("digest") ?? "")
-    if (!hasBody(asked.request)) {
+    const { bodies, uploads } = context
+    const digest = yield* digestOf(input.query.get("digest") ?? "")
+    if (!hasBody(input.request)) {
       yield* bodies.settle(uploads.finish(name, id, { digest }))
     } else {
-      const chunk = yield* declaredChunk(asked)
-      yield* bodies.receive(uploads.finish(name, id, { digest, body: asked.body, ...chunk }))
+      const chunk = yield* declaredChunk(input)
+      yield* bodies.receive(uploads.finish(name, id, { digest, body: input.body, ...chunk }))
     }
-    return bare(201, blobAt(name, digest))
+    return emptyResponse(201, blobAt(name, digest))
   })
 
-/** Where the session stands. The offset in the address says nothing about that. */
-export const status = (serving: Serving, name: string, id: string): Answer =>
-  Effect.map(serving.uploads.status(name, id), ({ receivedBytes }) =>
-    bare(204, uploadAt(name, id, receivedBytes))
+/** Responds with the session's offset. The offset in the address is ignored. */
+export const status = (context: HandlerContext, name: string, id: string): HandlerResult =>
+  Effect.map(context.uploads.status(name, id), ({ receivedBytes }) =>
+    emptyResponse(204, uploadAt(name, id, receivedBytes))
   )
 
-export const cancel = (serving: Serving, name: string, id: string): Answer =>
-  Effect.as(serving.uploads.cancel(name, id), bare(204))
+/** Cancels the session. */
+export const cancel = (context: HandlerContext, name: string, id: string): HandlerResult =>
+  Effect.as(context.uploads.cancel(name, id), emptyResponse(204))
 
-/** The digest of a blob that was mounted, or null. A source that cannot be a repository has no blob. */
-const mount = Effect.fnUntraced(function* ({ repositories }: Serving, { query }: Asked, name: string) {
+/** Returns the digest of a blob that was mounted, or null. A `from` that is not a valid name has no blobs. */
+const mount = Effect.fnUntraced(function* (
+  { repositories }: HandlerContext,
+  { query }: HandlerRequest,
+  name: string
+) {
   const wanted = query.get("mount")
   if (wanted === null) return null
   const digest = yield* digestOf(wanted)
@@ -76,8 +92,8 @@ const mount = Effect.fnUntraced(function* ({ repositories }: Serving, { query }:
 })
 
 const whole = Effect.fnUntraced(function* (
-  { bodies, uploads }: Serving,
-  { request, body }: Asked,
+  { bodies, uploads }: HandlerContext,
+  { request, body }: HandlerRequest,
   name: string,
   digest: Digest
 ) {
@@ -85,7 +101,7 @@ const whole = Effect.fnUntraced(function* (
     ? uploads.whole(name, digest, body, declaredLength(request))
     : uploads.whole(name, digest, Stream.empty, 0)
   yield* bodies.receive(pushing)
-  return bare(201, blobAt(name, digest))
+  return emptyResponse(201, blobAt(name, digest))
 })
 
 interface DeclaredChunk {
@@ -93,8 +109,8 @@ interface DeclaredChunk {
   readonly sizeBytes: number | undefined
 }
 
-/** What the client says of a chunk: by `Content-Range`, or else by the address it was given and `Content-Length`. */
-const declaredChunk = Effect.fnUntraced(function* ({ request, query }: Asked) {
+/** Reads offset and length of a chunk: from `Content-Range`, else from the address and `Content-Length`. */
+const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRequest) {
   const header = request.headers["content-range"]
   const lengthBytes = hasBody(request) ? declaredLength(request) : 0
   if (header === undefined) {
@@ -116,15 +132,19 @@ const sizeOf = ({ start, end }: ClosedRange) => end - start + 1
 const badRange = problem(
   400,
   "BLOB_UPLOAD_INVALID",
-  "Content-Range must be first and last byte of the chunk, as in 0-1023, without a unit."
+  "Content-Range must name the first and last byte of the chunk without a unit, as in 0-1023. Nothing was stored."
 )
 
-/** By what the blob will be named, so that its chunks are hashed right away. */
+/** Returns the algorithm that will name the blob, so that its chunks are hashed as they arrive. */
 const algorithmIn = Effect.fnUntraced(function* (query: URLSearchParams) {
   const named = query.get("digest-algorithm")
   if (named === "sha256" || named === "sha512") return named
   if (named !== null) {
-    return yield* problem(400, "DIGEST_INVALID", "The digest algorithm must be sha256 or sha512.")
+    return yield* problem(
+      400,
+      "DIGEST_INVALID",
+      "The digest algorithm must be sha256 or sha512. No upload was started."
+    )
   }
   const wanted = query.get("mount")
   const algorithm: Algorithm | null = wanted === null ? null : algorithmOf(yield* digestOf(wanted))
@@ -134,6 +154,6 @@ const algorithmIn = Effect.fnUntraced(function* (query: URLSearchParams) {
 const crowded = problem(
   429,
   "TOOMANYREQUESTS",
-  "The registry receives as many blobs as it can. Begin the upload again in a few seconds.",
+  "The registry receives as many blobs as it can. No upload was started; start it again in a few seconds.",
   { headers: { "retry-after": String(retryAfterSeconds) } }
 )

@@ -1,20 +1,28 @@
-/** Blobs of a repository: whether it has one, its bytes or some of them, and taking it out of the repository. */
+/** Blobs of a repository: asking for one, reading its bytes or a range of them, and deleting it. */
 import { Effect, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { BlobUnknown } from "../../blobs/BlobStore.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { allowsRange, etagOf, evaluate } from "./Conditions.ts"
+import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { problem } from "./Problem.ts"
 import { requestedRange } from "./Ranges.ts"
-import { sending } from "./Reading.ts"
-import { type Answer, type Asked, bare, type Serving } from "./Serving.ts"
+import { streamedResponse } from "./StreamedResponse.ts"
 
-/** distribution-spec v1.1.1, "Checking if content exists". A client that is told so will not push the blob: it is held. */
-export const head = (serving: Serving, { request }: Asked, name: string, digest: Digest): Answer =>
+/**
+ * Responds whether the repository has the blob, and holds it, because the client will not push it again
+ * (distribution-spec v1.1.1, "Checking if content exists").
+ */
+export const head = (
+  context: HandlerContext,
+  { request }: HandlerRequest,
+  name: string,
+  digest: Digest
+): HandlerResult =>
   Effect.gen(function* () {
-    const { sizeBytes } = yield* found(serving.repositories.blob(name, digest), digest)
+    const { sizeBytes } = yield* found(context.repositories.blob(name, digest), digest)
     const condition = evaluate(request.headers, digest)
-    if (condition === "unchanged") return bare(304, validators(digest))
+    if (condition === "unchanged") return emptyResponse(304, validators(digest))
     if (condition !== "serve") return yield* condition
     return HttpServerResponse.empty({
       status: 200,
@@ -22,26 +30,31 @@ export const head = (serving: Serving, { request }: Asked, name: string, digest:
     })
   })
 
-/** distribution-spec v1.1.1, "Pulling blobs". */
-export const get = (serving: Serving, { request }: Asked, name: string, digest: Digest): Answer =>
+/** Responds with the bytes of a blob, or with a range of them (distribution-spec v1.1.1, "Pulling blobs"). */
+export const get = (
+  context: HandlerContext,
+  { request }: HandlerRequest,
+  name: string,
+  digest: Digest
+): HandlerResult =>
   Effect.gen(function* () {
-    const { sizeBytes, read } = yield* found(serving.repositories.peek(name, digest), digest)
+    const { sizeBytes, read } = yield* found(context.repositories.peek(name, digest), digest)
     const condition = evaluate(request.headers, digest)
-    if (condition === "unchanged") return bare(304, validators(digest))
+    if (condition === "unchanged") return emptyResponse(304, validators(digest))
     if (condition !== "serve") return yield* condition
     const range = allowsRange(request.headers, digest)
       ? requestedRange(request.headers.range, sizeBytes)
       : null
     if (range === "unsatisfiable") return yield* unsatisfiable(sizeBytes)
     if (range === null) {
-      return yield* sending(serving, read(), {
+      return yield* streamedResponse(context, read(), {
         status: 200,
         mediaType,
         sizeBytes,
         headers: validators(digest)
       })
     }
-    return yield* sending(serving, read(range), {
+    return yield* streamedResponse(context, read(range), {
       status: 206,
       mediaType,
       sizeBytes: range.end - range.start + 1,
@@ -52,9 +65,12 @@ export const get = (serving: Serving, { request }: Asked, name: string, digest: 
     })
   })
 
-/** distribution-spec v1.1.1, "Deleting Blobs". Other repositories keep what they have. */
-export const remove = (serving: Serving, name: string, digest: Digest): Answer =>
-  Effect.as(serving.repositories.deleteBlob(name, digest), bare(202))
+/**
+ * Ends the repository's hold on a blob; other repositories keep theirs (distribution-spec v1.1.1, "Deleting
+ * Blobs").
+ */
+export const remove = (context: HandlerContext, name: string, digest: Digest): HandlerResult =>
+  Effect.as(context.repositories.deleteBlob(name, digest), emptyResponse(202))
 
 const mediaType = "application/octet-stream"
 
@@ -74,6 +90,11 @@ const found = <A, E>(looking: Effect.Effect<Option.Option<A>, E>, digest: Digest
   )
 
 const unsatisfiable = (sizeBytes: number) =>
-  problem(416, "SIZE_INVALID", `The blob has ${sizeBytes} bytes, none of which are in the range.`, {
-    headers: { "content-range": `bytes */${sizeBytes}` }
-  })
+  problem(
+    416,
+    "SIZE_INVALID",
+    `The blob has ${sizeBytes} bytes, and none of them are in the range. Ask for a range within it.`,
+    {
+      headers: { "content-range": `bytes */${sizeBytes}` }
+    }
+  )

@@ -1,44 +1,56 @@
-/** What there is: tags of a repository, repositories, and manifests about another (distribution-spec v1.1.1, "Content Discovery"). */
+/**
+ * Listings: the tags of a repository, the repositories, and the referrers of a manifest (distribution-spec
+ * v1.1.1, "Content Discovery").
+ */
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { Manifest } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Page, PageOptions } from "../Repositories.ts"
+import type { HandlerContext, HandlerRequest, HandlerResult } from "./Handler.ts"
 import { nextPage } from "./Location.ts"
 import { problem } from "./Problem.ts"
-import type { Answer, Asked, Serving } from "./Serving.ts"
 
-/** Longest page, also for who asks for more. Ten thousand tags are at most 1.3 MB. */
+/** Longest page, also if the client asks for more. Ten thousand tags are at most 1.3 MB. */
 export const pageMax = 10_000
 
-export const tags = (serving: Serving, asked: Asked, name: string): Answer =>
+/** Lists the tags of a repository. */
+export const tags = (context: HandlerContext, input: HandlerRequest, name: string): HandlerResult =>
   Effect.gen(function* () {
-    const options = yield* pageIn(asked)
-    const page = yield* serving.repositories.tags(name, options)
+    const options = yield* pageIn(input)
+    const page = yield* context.repositories.tags(name, options)
     return HttpServerResponse.jsonUnsafe(
       { name, tags: page.items },
       { headers: linkTo(`/v2/${name}/tags/list`, page, options.limit, page.items.at(-1)) }
     )
   })
 
-/** Docker's own, which the OCI's specification left out: repositories that have a manifest. */
-export const catalog = (serving: Serving, asked: Asked): Answer =>
+/**
+ * Lists the repositories that have a manifest. Docker's API has this address; the OCI specification left it
+ * out.
+ */
+export const catalog = (context: HandlerContext, input: HandlerRequest): HandlerResult =>
   Effect.gen(function* () {
-    const options = yield* pageIn(asked)
-    const page = yield* serving.repositories.list(options)
+    const options = yield* pageIn(input)
+    const page = yield* context.repositories.list(options)
     return HttpServerResponse.jsonUnsafe(
       { repositories: page.items },
       { headers: linkTo("/v2/_catalog", page, options.limit, page.items.at(-1)) }
     )
   })
 
-/** Never 404, or clients would look for a tag instead. */
-export const referrers = (serving: Serving, asked: Asked, name: string, subject: Digest): Answer =>
+/** Lists the referrers of a manifest. Never responds with 404, after which clients look for a tag instead. */
+export const referrers = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  name: string,
+  subject: Digest
+): HandlerResult =>
   Effect.gen(function* () {
-    const options = yield* pageIn(asked)
-    const artifactType = asked.query.get("artifactType") ?? ""
+    const options = yield* pageIn(input)
+    const artifactType = input.query.get("artifactType") ?? ""
     const filter: Readonly<Record<string, string>> = artifactType === "" ? {} : { artifactType }
-    const page = yield* serving.repositories.referrers(name, subject, { ...options, ...filter })
+    const page = yield* context.repositories.referrers(name, subject, { ...options, ...filter })
     const path = `/v2/${name}/referrers/${subject}`
     return HttpServerResponse.jsonUnsafe(
       { schemaVersion: 2, mediaType: indexType, manifests: page.items.map(descriptorOf) },
@@ -62,12 +74,14 @@ const descriptorOf = ({ mediaType, digest, sizeBytes, artifactType, annotations 
   ...(annotations === null ? {} : { annotations })
 })
 
-/** `n` and `last`. */
-const pageIn = ({ query }: Asked) =>
+/** Reads the query parameters `n` and `last`. */
+const pageIn = ({ query }: HandlerRequest) =>
   Effect.suspend(() => {
     const count = query.get("n")
     if (count !== null && !/^\d+$/.test(count)) {
-      return Effect.fail(problem(400, "UNSUPPORTED", "n must be a whole number that is not negative."))
+      return Effect.fail(
+        problem(400, "UNSUPPORTED", "The query parameter n must be a whole number, 0 or more.")
+      )
     }
     const after = query.get("last") ?? ""
     return Effect.succeed<PageOptions>({

@@ -1,20 +1,29 @@
-/** Manifests and indexes, by tag or digest (distribution-spec v1.1.1, "Pulling manifests", "Pushing Manifests", "Deleting Manifests"). */
+/**
+ * Manifests and indexes, by tag or digest (distribution-spec v1.1.1, "Pulling manifests", "Pushing
+ * Manifests", "Deleting Manifests").
+ */
 import { Effect, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { ManifestStat } from "../Repositories.ts"
 import { type Body, declaredLength } from "./Bodies.ts"
 import { etagOf, evaluate, failed, isConditional } from "./Conditions.ts"
+import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { manifestAt } from "./Location.ts"
 import { problem } from "./Problem.ts"
-import { sending } from "./Reading.ts"
-import { type Answer, type Asked, bare, type Serving } from "./Serving.ts"
+import { streamedResponse } from "./StreamedResponse.ts"
 
-export const get = (serving: Serving, { request }: Asked, name: string, reference: string): Answer =>
+/** Responds with a manifest, or to HEAD with its headers. */
+export const get = (
+  context: HandlerContext,
+  { request }: HandlerRequest,
+  name: string,
+  reference: string
+): HandlerResult =>
   Effect.gen(function* () {
-    const manifest = yield* serving.repositories.manifest(name, reference)
+    const manifest = yield* context.repositories.manifest(name, reference)
     const headers = validators(manifest)
     const condition = evaluate(request.headers, manifest.digest)
-    if (condition === "unchanged") return bare(304, headers)
+    if (condition === "unchanged") return emptyResponse(304, headers)
     if (condition !== "serve") return yield* condition
     const { mediaType, sizeBytes } = manifest
     if (request.method === "HEAD") {
@@ -23,26 +32,31 @@ export const get = (serving: Serving, { request }: Asked, name: string, referenc
         headers: { ...headers, "content-type": mediaType, "content-length": String(sizeBytes) }
       })
     }
-    return yield* sending(serving, manifest.bytes, { status: 200, mediaType, sizeBytes, headers })
+    return yield* streamedResponse(context, manifest.bytes, { status: 200, mediaType, sizeBytes, headers })
   })
 
-/** Only manifests are held as a whole, and not more of them at once than bodies of blobs are received. */
-export const put = (serving: Serving, asked: Asked, name: string, reference: string): Answer =>
-  serving.bodies.settle(
+/** Stores a manifest. Only manifests are held in memory as a whole, at most `bodiesMax` at once. */
+export const put = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  name: string,
+  reference: string
+): HandlerResult =>
+  context.bodies.settle(
     Effect.gen(function* () {
-      const { request, query } = asked
-      yield* mayChange(serving, asked, name, reference)
-      const max = serving.manifestMaxBytes
+      const { request, query } = input
+      yield* mayChange(context, input, name, reference)
+      const max = context.manifestMaxBytes
       if ((declaredLength(request) ?? 0) > max) return yield* tooLong(max)
-      const bytes = yield* allOf(asked.body, max)
+      const bytes = yield* allOf(input.body, max)
       const tags = query.getAll("tag")
       const mediaType = request.headers["content-type"] ?? ""
-      const { digest, subject } = yield* serving.repositories.putManifest(name, bytes, {
+      const { digest, subject } = yield* context.repositories.putManifest(name, bytes, {
         reference,
         tags,
         mediaType
       })
-      return bare(201, {
+      return emptyResponse(201, {
         ...manifestAt(name, digest),
         ...(subject === null ? {} : { "oci-subject": subject }),
         ...(tags.length === 0 ? {} : { "oci-tag": tags.join(", ") })
@@ -50,23 +64,28 @@ export const put = (serving: Serving, asked: Asked, name: string, reference: str
     })
   )
 
-/** Deletes a tag, or by digest the manifest and its tags. */
-export const remove = (serving: Serving, asked: Asked, name: string, reference: string): Answer =>
+/** Deletes a tag or, by digest, a manifest and its tags. */
+export const remove = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  name: string,
+  reference: string
+): HandlerResult =>
   Effect.gen(function* () {
-    yield* mayChange(serving, asked, name, reference)
-    yield* serving.repositories.deleteManifest(name, reference)
-    return bare(202)
+    yield* mayChange(context, input, name, reference)
+    yield* context.repositories.deleteManifest(name, reference)
+    return emptyResponse(202)
   })
 
 const validators = ({ digest }: ManifestStat) => ({ "docker-content-digest": digest, etag: etagOf(digest) })
 
 /**
- * Whether the conditions of a change hold. Asked before it is made: of two that change the same tag at the same instant
- * under the same condition, both may pass.
+ * Fails unless the conditions of a change are true. They are evaluated before the change, so two requests
+ * that change one tag at the same instant under the same condition may both succeed.
  */
 const mayChange = Effect.fnUntraced(function* (
-  { repositories }: Serving,
-  { request }: Asked,
+  { repositories }: HandlerContext,
+  { request }: HandlerRequest,
   name: string,
   reference: string
 ) {
@@ -91,6 +110,11 @@ const allOf = Effect.fnUntraced(function* (body: Body, max: number) {
 })
 
 const tooLong = (max: number) =>
-  problem(413, "SIZE_INVALID", `A manifest may be ${max} bytes long at most. Nothing was stored.`, {
-    detail: { maxBytes: max }
-  })
+  problem(
+    413,
+    "SIZE_INVALID",
+    `The manifest is longer than ${max} bytes, the most that this registry stores. Nothing was stored; push a smaller one.`,
+    {
+      detail: { maxBytes: max }
+    }
+  )

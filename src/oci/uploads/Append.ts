@@ -1,47 +1,67 @@
 /**
- * A chunk: its session is looked at before its first byte is read, and compared again in the transaction that makes it
- * part of the session. In between it is an announced upload like any other (Attempt.ts), and the session is only told
- * that bytes are coming, so that no sweep takes a slow push for a dead one.
+ * A chunk. Its session is checked before its first byte is read, and again in the transaction that makes the
+ * chunk part of the session. In between, the chunk is an upload with an intent like any other
+ * (blobs/Intents.ts). Meanwhile the session's activity is recorded, so that no sweep expires the session of a
+ * slow push.
  */
 import { Clock, Effect, type Stream } from "effect"
-import { announce, type KeyMaker, renewing, send, whileAlive } from "../../blobs/AnnouncedUpload.ts"
+import { bodyProgress, whileAlive } from "../../blobs/BodyProgress.ts"
 import { DigestMismatch, UploadExpired } from "../../blobs/errors.ts"
-import { flow } from "../../blobs/Measure.ts"
+import { declareIntent, type KeyMaker, renewingIntents } from "../../blobs/Intents.ts"
+import { sendBody } from "../../blobs/SendBody.ts"
 import { freshUnnamed, KeyNonce, ObjectKey } from "../../domain/ObjectKey.ts"
 import type { SessionRef } from "../database/contract/UploadSessions.ts"
-import type { ChunkOptions } from "../Uploads.ts"
 import { UploadUnknown } from "./errors.ts"
-import { activityMillis, type Keeper, known, offsetMismatch, statusOf, unlessEmpty } from "./UploadContext.ts"
+import {
+  activityMillis,
+  nonEmptyBody,
+  offsetMismatch,
+  readSession,
+  statusOf,
+  type UploadContext
+} from "./UploadContext.ts"
 
+/** What a client says of its chunk. */
+export interface ChunkOptions {
+  /** The offset at which the chunk begins, in bytes. Must be the session's `receivedBytes`. */
+  readonly startByte: number
+  /**
+   * The chunk's length, in bytes. Default: any. Only the length tells a whole chunk from a torn one, so give
+   * it where it is known.
+   */
+  readonly sizeBytes?: number | undefined
+}
+
+/** Implements `Uploads.append`. */
 export const append = Effect.fnUntraced(function* <E, R>(
-  keeper: Keeper,
+  context: UploadContext,
   ref: SessionRef,
   body: Stream.Stream<Uint8Array, E, R>,
   { sizeBytes, startByte }: ChunkOptions
 ) {
-  const session = yield* known(keeper, ref)
+  const session = yield* readSession(context, ref)
   if (session.state !== "open" || session.receivedBytes !== startByte) {
     return yield* offsetMismatch(session, startByte)
   }
   const now = yield* Clock.currentTimeMillis
-  // It may be due to be expired any moment.
-  if (session.lastActivityAt <= now - activityMillis(keeper)) yield* touch(keeper, ref, startByte)
-  const moving = flow()
-  const bytes = yield* unlessEmpty(body, sizeBytes, moving)
+  // A session that has been idle may be expired by any sweep.
+  if (session.lastActivityAt <= now - activityMillis(context)) yield* touch(context, ref, startByte)
+  const progress = bodyProgress()
+  const bytes = yield* nonEmptyBody(body, sizeBytes, progress)
   if (bytes === null) return statusOf(session)
-  const key = yield* announce(keeper, null, keysOf(keeper, ref, startByte))
+  const key = yield* declareIntent(context, null, chunkKeys(context, ref, startByte))
   const declared = { digest: null, sizeBytes: sizeBytes ?? null, algorithm: session.algorithm }
   const sending = Effect.catchIf(
-    send(keeper, key, bytes, declared, moving),
+    sendBody(context, key, bytes, declared, progress),
     (error): error is DigestMismatch => error instanceof DigestMismatch,
-    () => Effect.die(new Error("A chunk was compared with a digest, and has none to be compared with"))
+    () => Effect.die(new Error("A chunk failed a digest check, and no digest was declared for it"))
   )
   const sent = yield* Effect.raceFirst(
-    renewing(keeper, [key], moving, sending),
-    whileAlive(moving, activityMillis(keeper), touch(keeper, ref, startByte))
+    renewingIntents(context, [key], progress, sending),
+    whileAlive(progress, activityMillis(context), touch(context, ref, startByte))
   )
   if (sent === null) return yield* new UploadExpired({ digest: null, attempts: 1 })
-  const outcome = yield* keeper.database.sessions.append(yield* Clock.currentTimeMillis, ref, {
+  const outcome = yield* context.database.sessions.append(yield* Clock.currentTimeMillis, ref, {
     startByte,
     ...sent
   })
@@ -58,22 +78,31 @@ export const append = Effect.fnUntraced(function* <E, R>(
 }, Effect.scoped)
 
 /**
- * The first chunk of a session has a blob's key, because it becomes one as it is when no other follows; the others are
- * below a folder of the session (docs/decisions/0010).
+ * Draws the chunk's key. The first chunk of a session gets a blob's key, because an only chunk becomes the
+ * blob in place. The others get keys below a folder of the session (docs/decisions/0010).
  */
-const keysOf = (keeper: Keeper, { id }: SessionRef, startByte: number): KeyMaker =>
+const chunkKeys = (context: UploadContext, { id }: SessionRef, startByte: number): KeyMaker =>
   startByte === 0
-    ? () => freshUnnamed(keeper.prefix)
-    : () => Effect.map(KeyNonce, (nonce) => ObjectKey.make(`${keeper.chunkPrefix}${id}/${nonce()}`))
+    ? () => freshUnnamed(context.prefix)
+    : () => Effect.map(KeyNonce, (nonce) => ObjectKey.make(`${context.chunkPrefix}${id}/${nonce()}`))
 
-/** Notes that bytes are coming. Fails when they come for nothing. */
-const touch = Effect.fnUntraced(function* (keeper: Keeper, ref: SessionRef, startByte: number) {
-  const isThere = yield* keeper.database.sessions.touch(yield* Clock.currentTimeMillis, ref).pipe(
-    // The next time comes long before a session counts as idle.
+/**
+ * Records that bytes arrive. Fails with `OffsetMismatch` or `UploadUnknown` if the session no longer takes
+ * them.
+ */
+const touch = Effect.fnUntraced(function* (context: UploadContext, ref: SessionRef, startByte: number) {
+  const isOpen = yield* context.database.sessions.touch(yield* Clock.currentTimeMillis, ref).pipe(
+    // The next record comes long before the session counts as idle.
     Effect.catch((error) =>
-      Effect.as(Effect.logWarning("An upload session's activity could not be noted", error), true)
+      Effect.as(
+        Effect.logWarning(
+          "The activity of an upload session was not recorded. The upload continues, and the record is repeated.",
+          error
+        ),
+        true
+      )
     )
   )
-  if (isThere) return
-  return yield* offsetMismatch(yield* known(keeper, ref), startByte)
+  if (isOpen) return
+  return yield* offsetMismatch(yield* readSession(context, ref), startByte)
 })

@@ -1,75 +1,110 @@
 /**
- * From the bytes of a session to a blob. The bytes that the client sent are verified whether or not a blob of that digest
- * lives already, and become visible in the transaction that ends the session, if it is still this request's.
+ * From the bytes of a session to a blob. The client's bytes are verified even if a blob of that digest is
+ * live. They become visible in the transaction that ends the session, if this request still has its lease.
  *
- * - One chunk and no body: the chunk's object becomes the blob's. No byte moves; a digest by another algorithm than the
- *   session's costs one reading.
- * - Anything else: chunks and body stream once through the hash to a new key. The body of the closing request is not
- *   staged before: that would write it twice, and move the session's offset although the request may fail.
+ * - One chunk and no body: the chunk's object becomes the blob's. No byte moves. A digest by another
+ *   algorithm than the session's costs one reading.
+ * - Anything else: chunks and body are streamed once through the hash to a fresh key. The body of the closing
+ *   request is not staged first: staging would write it twice, and would move the session's offset although
+ *   the request may fail.
  */
 import { Clock, Effect, Option, Stream } from "effect"
-import type { Sent } from "../../blobs/AnnouncedUpload.ts"
+import { type BodyProgress, bodyProgress } from "../../blobs/BodyProgress.ts"
 import { DigestMismatch, DigestUnsupported } from "../../blobs/errors.ts"
-import { type Flow, flow, measured } from "../../blobs/Measure.ts"
-import { settled } from "../../blobs/SendUntilSettled.ts"
+import { measured } from "../../blobs/Measure.ts"
+import type { Sent } from "../../blobs/SendBody.ts"
+import { sendUntilSettled } from "../../blobs/SendUntilSettled.ts"
 import { algorithmOf, type Digest } from "../../domain/Digest.ts"
 import { StorageError } from "../../domain/StorageError.ts"
 import type { SessionRef, StagedChunk } from "../database/contract/UploadSessions.ts"
-import { holdOf } from "../Repository.ts"
-import type { FinishedUpload, FinishOptions } from "../Uploads.ts"
+import { holdId } from "../Names.ts"
 import { UploadBusy, UploadUnknown } from "./errors.ts"
-import { type Claim, type Claimed, claiming, stillHeld, take, untilLost } from "./FinishLease.ts"
-import { type Keeper, known, offsetMismatch, unlessEmpty } from "./UploadContext.ts"
+import {
+  type Acquired,
+  acquireFinishLease,
+  type FinishLease,
+  renewFinishLease,
+  renewUntilLost,
+  withFinishLease
+} from "./FinishLease.ts"
+import { nonEmptyBody, offsetMismatch, readSession, type UploadContext } from "./UploadContext.ts"
 
-/** What a request has in hand that finishes a session. */
-interface Finishing<E, R> {
-  readonly keeper: Keeper
-  readonly claim: Claim
-  readonly session: Extract<Claimed, { _tag: "claimed" }>
-  readonly options: FinishOptions<E, R>
-  readonly flow: Flow
+/** What a closing request says. */
+export interface FinishOptions<E = never, R = never> {
+  /** The digest that all of the session's bytes must have. */
+  readonly digest: Digest
+  /** The last chunk. Default: none. */
+  readonly body?: Stream.Stream<Uint8Array, E, R> | undefined
+  /**
+   * The offset at which the last chunk begins, in bytes. Default: the session's `receivedBytes`, unchecked.
+   */
+  readonly startByte?: number | undefined
+  /** The length of the last chunk, in bytes. Default: any; the digest tells a whole body from a torn one. */
+  readonly sizeBytes?: number | undefined
 }
 
+/** A blob that an upload became. */
+export interface FinishedUpload {
+  readonly digest: Digest
+  /** The length of the blob, in bytes. */
+  readonly sizeBytes: number
+}
+
+/** A closing request whose session is leased. */
+interface Finishing<E, R> {
+  readonly context: UploadContext
+  readonly lease: FinishLease
+  readonly session: Extract<Acquired, { _tag: "claimed" }>
+  readonly options: FinishOptions<E, R>
+  readonly progress: BodyProgress
+}
+
+/** Implements `Uploads.finish`. */
 export const finish = Effect.fnUntraced(function* <E, R>(
-  keeper: Keeper,
+  context: UploadContext,
   ref: SessionRef,
   options: FinishOptions<E, R>
 ) {
   const { digest, startByte } = options
   if (algorithmOf(digest) === null) return yield* new DigestUnsupported({ digest })
-  return yield* claiming(
-    keeper,
+  return yield* withFinishLease(
+    context,
     ref,
-    Effect.fnUntraced(function* (claim) {
-      const taken = yield* take(keeper, claim)
-      if (taken._tag === "done") return yield* finishedBefore(keeper, ref, taken, digest)
-      if (startByte !== undefined && startByte !== taken.session.receivedBytes) {
-        return yield* offsetMismatch(taken.session, startByte)
+    Effect.fnUntraced(function* (lease) {
+      const acquired = yield* acquireFinishLease(context, lease)
+      if (acquired._tag === "done") return yield* repeatAnswer(context, ref, acquired, digest)
+      if (startByte !== undefined && startByte !== acquired.session.receivedBytes) {
+        return yield* offsetMismatch(acquired.session, startByte)
       }
-      const moving = flow()
-      const work = made({ keeper, claim, session: taken, options, flow: moving })
-      const finished = yield* Effect.raceFirst(work, untilLost(keeper, claim, moving))
-      claim.isHeld = false
-      return finished === "lost" ? yield* lost(keeper, ref, digest) : finished
+      const progress = bodyProgress()
+      const work = makeBlob({ context, lease, session: acquired, options, progress })
+      const finished = yield* Effect.raceFirst(work, renewUntilLost(context, lease, progress))
+      lease.mayBeHeld = false
+      return finished === "lost" ? yield* answerAfterLoss(context, ref, digest) : finished
     })
   )
 })
 
-/** Makes the blob, or finds that the session is not this request's any more. */
-const made = <E, R>(finishing: Finishing<E, R>) =>
+/** Makes the blob. Returns `lost` if another request has the session. */
+const makeBlob = <E, R>(finishing: Finishing<E, R>) =>
   Effect.gen(function* () {
-    const { flow, options, session } = finishing
+    const { options, progress, session } = finishing
     const { body = Stream.empty, sizeBytes } = options
-    const rest = yield* unlessEmpty(body, sizeBytes ?? (options.body === undefined ? 0 : undefined), flow)
+    const rest = yield* nonEmptyBody(
+      body,
+      sizeBytes ?? (options.body === undefined ? 0 : undefined),
+      progress
+    )
     const [chunk, ...others] = session.chunks
     return chunk !== undefined && others.length === 0 && rest === null
-      ? yield* adopted(finishing, chunk)
-      : yield* assembled(finishing, rest)
+      ? yield* useOnlyChunk(finishing, chunk)
+      : yield* assemble(finishing, rest)
   }).pipe(
     Effect.scoped,
     Effect.catchIf(isMissing, (error) =>
-      // Chunks go when a session ends; one that goes while it is ours is a loss.
-      Effect.flatMap(stillHeld(finishing.keeper, finishing.claim), (isOurs) =>
+      // Chunks are deleted after their session ends. A chunk that is missing while the lease is held is a
+      // lost object.
+      Effect.flatMap(renewFinishLease(finishing.context, finishing.lease), (isOurs) =>
         isOurs ? Effect.fail(error) : Effect.succeed("lost" as const)
       )
     )
@@ -78,32 +113,32 @@ const made = <E, R>(finishing: Finishing<E, R>) =>
 const isMissing = (error: unknown): error is StorageError =>
   error instanceof StorageError && error.reason === "NotFound"
 
-/** The only chunk is the blob, as it is. */
-const adopted = Effect.fnUntraced(function* <E, R>(
-  { claim, flow, keeper, options: { digest } }: Finishing<E, R>,
+/** Makes the object of the session's only chunk the blob's. */
+const useOnlyChunk = Effect.fnUntraced(function* <E, R>(
+  { context, lease, options: { digest }, progress }: Finishing<E, R>,
   chunk: StagedChunk
 ) {
   if (algorithmOf(digest) !== algorithmOf(chunk.digest)) {
     const declared = { digest, sizeBytes: chunk.sizeBytes }
-    yield* Stream.runDrain(measured(keeper.storage.get(chunk.key), declared, flow, () => undefined))
+    yield* Stream.runDrain(measured(context.storage.get(chunk.key), declared, progress, () => undefined))
   } else if (digest !== chunk.digest) {
     return yield* new DigestMismatch({ declared: digest, actual: chunk.digest })
   }
   const { key, sizeBytes } = chunk
-  const outcome = yield* completed(keeper, claim, { key, digest, sizeBytes })
+  const outcome = yield* complete(context, lease, { key, digest, sizeBytes })
   if (outcome === "expired") {
-    return yield* Effect.die(new Error(`Chunk ${key} of an upload session has an announcement to lose`))
+    return yield* Effect.die(new Error(`Staged chunk ${key} was completed as an upload whose intent expired`))
   }
   return outcome
 })
 
-/** All bytes in one stream, to a new key. */
-const assembled = Effect.fnUntraced(function* <E, R>(
-  { claim, flow, keeper, options, session: { chunks, session } }: Finishing<E, R>,
+/** Streams all chunks and the last body to a fresh key. */
+const assemble = Effect.fnUntraced(function* <E, R>(
+  { context, lease, options, progress, session: { chunks, session } }: Finishing<E, R>,
   rest: Stream.Stream<Uint8Array, E, R> | null
 ) {
   const { digest, sizeBytes } = options
-  const staged = Stream.flatMap(Stream.fromIterable(chunks), ({ key }) => keeper.storage.get(key))
+  const staged = Stream.flatMap(Stream.fromIterable(chunks), ({ key }) => context.storage.get(key))
   const source = {
     body: rest === null ? staged : Stream.concat(staged, rest),
     declared: {
@@ -112,32 +147,32 @@ const assembled = Effect.fnUntraced(function* <E, R>(
     },
     replayable: rest === null
   }
-  return yield* settled(keeper, source, flow, (sent) =>
-    Effect.map(completed(keeper, claim, sent), (outcome) => (outcome === "expired" ? null : outcome))
+  return yield* sendUntilSettled(context, source, progress, (sent) =>
+    Effect.map(complete(context, lease, sent), (outcome) => (outcome === "expired" ? null : outcome))
   )
 })
 
-/** Publishes the blob and ends the session, if it is still ours. */
-const completed = Effect.fnUntraced(function* (
-  keeper: Keeper,
-  { ref, token }: Claim,
+/** Publishes the blob and ends the session in one transaction, if the lease is still held. */
+const complete = Effect.fnUntraced(function* (
+  context: UploadContext,
+  { ref, token }: FinishLease,
   { digest, key, sizeBytes }: Sent
 ) {
   const now = yield* Clock.currentTimeMillis
-  const outcome = yield* keeper.database.sessions
+  const outcome = yield* context.database.sessions
     .complete(now, ref, token, {
       key,
       digest,
       sizeBytes,
       references: [],
-      pins: [holdFor(keeper, ref, digest, now)]
+      pins: [hold(context, ref, digest, now)]
     })
     .pipe(
       Effect.catchIf(
         (error) => error.isRetryable,
-        // Nobody knows whether it was done. If it was, the session says so.
+        // The transaction may have been committed although its answer was lost. The session's row tells.
         (error) =>
-          Effect.flatMap(keeper.database.sessions.read(ref), (found) =>
+          Effect.flatMap(context.database.sessions.read(ref), (found) =>
             Option.isSome(found) && found.value.digest === digest
               ? Effect.succeed("lost" as const)
               : Effect.fail(error)
@@ -148,25 +183,32 @@ const completed = Effect.fnUntraced(function* (
   return { digest, sizeBytes } satisfies FinishedUpload
 })
 
-const holdFor = ({ pinMillis }: Keeper, { repository }: SessionRef, digest: Digest, now: number) => ({
-  id: holdOf(repository, digest),
+const hold = ({ pinMillis }: UploadContext, { repository }: SessionRef, digest: Digest, now: number) => ({
+  id: holdId(repository, digest),
   digest,
   expiresAt: now + pinMillis
 })
 
-/** Somebody else took the session: it became the blob all the same, or is in other hands. */
-const lost = Effect.fnUntraced(function* (keeper: Keeper, ref: SessionRef, digest: Digest) {
-  const session = yield* known(keeper, ref)
+/**
+ * Answers a request whose lease another request took: with the blob if the session became one, else
+ * `UploadBusy`.
+ */
+const answerAfterLoss = Effect.fnUntraced(function* (
+  context: UploadContext,
+  ref: SessionRef,
+  digest: Digest
+) {
+  const session = yield* readSession(context, ref)
   if (session.state !== "done") return yield* new UploadBusy({ id: ref.id })
-  return yield* finishedBefore(keeper, ref, { session, digest: session.digest }, digest)
+  return yield* repeatAnswer(context, ref, { session, digest: session.digest }, digest)
 })
 
 /**
- * The answer of a session that is done, once more. The blob is held again, because its first hold may have ended; a
- * session whose blob was collected since is of no use to anybody.
+ * Answers a repeated request for a session that is done. The hold is renewed, because the first may have
+ * ended. If the blob was deleted since, the session is of no use, and the request fails with `UploadUnknown`.
  */
-const finishedBefore = Effect.fnUntraced(function* (
-  keeper: Keeper,
+const repeatAnswer = Effect.fnUntraced(function* (
+  context: UploadContext,
   ref: SessionRef,
   {
     digest: became,
@@ -175,11 +217,11 @@ const finishedBefore = Effect.fnUntraced(function* (
   digest: Digest
 ) {
   if (became !== digest) return yield* new UploadUnknown({ ...ref })
-  const { blobs } = keeper.database
+  const { blobs } = context.database
   const now = yield* Clock.currentTimeMillis
-  const live = yield* blobs.adopt(now, [], { pins: [holdFor(keeper, ref, digest, now)] })
+  const live = yield* blobs.adopt(now, [], { pins: [hold(context, ref, digest, now)] })
   const found = yield* blobs.locate(digest)
   if (!live.has(digest) || Option.isNone(found)) return yield* new UploadUnknown({ ...ref })
-  // A catalogue of somebody else may not know the sizes of its blobs, which reads as 0.
+  // A catalogue of another application may not record sizes, which reads as 0.
   return { digest, sizeBytes: found.value.sizeBytes || session.receivedBytes } satisfies FinishedUpload
 })

@@ -1,57 +1,65 @@
 /**
- * Who finishes a session: one request at a time, under a lease that is renewed while work goes on and given back
- * whatever happens. Losing it costs the work and nothing else, because completion asks for it again.
+ * The lease under which one request at a time finishes a session. It is renewed while work continues and
+ * released however the request ends. Losing it costs the work and nothing else, because completion checks it
+ * again.
  */
 import { Clock, Effect } from "effect"
-import { whileAlive } from "../../blobs/AnnouncedUpload.ts"
-import type { Flow } from "../../blobs/Measure.ts"
+import { type BodyProgress, whileAlive } from "../../blobs/BodyProgress.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { KeyNonce } from "../../domain/ObjectKey.ts"
 import type { Lease, SessionRef, StagedChunk, UploadSession } from "../database/contract/UploadSessions.ts"
 import { UploadBusy, UploadUnknown } from "./errors.ts"
-import type { Keeper } from "./UploadContext.ts"
+import type { UploadContext } from "./UploadContext.ts"
 
-export interface Claim {
+/** One request's lease on a session. */
+export interface FinishLease {
   readonly ref: SessionRef
+  /** Identifies the request to the database. */
   readonly token: string
-  /** Whether there may be something to give back. */
-  isHeld: boolean
+  /** Whether the database may have a lease of this token, which must then be released. */
+  mayBeHeld: boolean
 }
 
-/** A session that is this request's, or one that is a blob already. */
-export type Claimed =
+/** A session that this request has leased, or that is a blob already. */
+export type Acquired =
   | { readonly _tag: "claimed"; readonly session: UploadSession; readonly chunks: ReadonlyArray<StagedChunk> }
   | { readonly _tag: "done"; readonly session: UploadSession; readonly digest: Digest }
 
-/** How often somebody who waits for another looks again. */
+/** Pause between two tries to lease a session that another request has leased. */
 const pollMillis = 500
 
-/** Runs `use` with a claim, not taken yet, that is given back unless `use` says that there is none any more. */
-export const claiming = <A, E, R>(
-  keeper: Keeper,
+/**
+ * Runs `use` with a lease that is not acquired yet. Releases it however `use` ends, unless `use` says that
+ * none is held.
+ */
+export const withFinishLease = <A, E, R>(
+  context: UploadContext,
   ref: SessionRef,
-  use: (claim: Claim) => Effect.Effect<A, E, R>
+  use: (lease: FinishLease) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.flatMap(KeyNonce, (nonce) => {
-    const claim: Claim = { ref, token: nonce(), isHeld: false }
+    const lease: FinishLease = { ref, token: nonce(), mayBeHeld: false }
     return Effect.onExit(
-      Effect.suspend(() => use(claim)),
-      () => (claim.isHeld ? release(keeper, claim) : Effect.void)
+      Effect.suspend(() => use(lease)),
+      () => (lease.mayBeHeld ? release(context, lease) : Effect.void)
     )
   })
 
-/** Takes the session, waiting for whoever has it. */
-export const take = Effect.fnUntraced(function* (keeper: Keeper, claim: Claim) {
-  const { sessions } = keeper.database
-  const { ref } = claim
-  const deadline = (yield* Clock.currentTimeMillis) + keeper.busyWaitMillis
+/**
+ * Leases the session, and waits up to `busyWaitMillis` while another request has it. Fails with `UploadBusy`
+ * after that, and with `UploadUnknown` if the session does not exist.
+ */
+export const acquireFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
+  const { sessions } = context.database
+  const { ref } = lease
+  const deadline = (yield* Clock.currentTimeMillis) + context.busyWaitMillis
   for (;;) {
     const now = yield* Clock.currentTimeMillis
-    // Before it is asked for: an answer that is lost is a claim all the same.
-    claim.isHeld = true
-    const outcome = yield* sessions.claim(now, ref, leaseOf(keeper, claim, now))
+    // Set before the call: if its answer is lost, the lease may have been taken.
+    lease.mayBeHeld = true
+    const outcome = yield* sessions.claim(now, ref, leaseUntil(context, lease, now))
     if (outcome._tag === "claimed") return outcome
-    claim.isHeld = false
+    lease.mayBeHeld = false
     if (outcome._tag === "done") return outcome
     if (outcome._tag === "unknown") return yield* new UploadUnknown({ ...ref })
     if (now >= deadline) return yield* new UploadBusy({ id: ref.id })
@@ -59,34 +67,50 @@ export const take = Effect.fnUntraced(function* (keeper: Keeper, claim: Claim) {
   }
 })
 
-/** Renews the claim every third of its lease while the upload is alive; succeeds when it is somebody else's. */
-export const untilLost = Effect.fnUntraced(function* (keeper: Keeper, claim: Claim, flow: Flow) {
+/**
+ * Renews the lease every third of it while the upload is alive. Succeeds with `lost` once another request has
+ * it.
+ */
+export const renewUntilLost = Effect.fnUntraced(function* (
+  context: UploadContext,
+  lease: FinishLease,
+  progress: BodyProgress
+) {
   const beat = Effect.gen(function* () {
-    const isOurs = yield* stillHeld(keeper, claim).pipe(
-      // The next third comes before the lease ends.
+    const isOurs = yield* renewFinishLease(context, lease).pipe(
+      // The next renewal comes before the lease ends.
       Effect.catch((error) =>
-        Effect.as(Effect.logWarning("The claim of an upload session could not be renewed", error), true)
+        Effect.as(
+          Effect.logWarning(
+            "The lease on an upload session was not renewed. The request continues, and the renewal is repeated.",
+            error
+          ),
+          true
+        )
       )
     )
     if (!isOurs) return yield* Effect.fail("lost" as const)
   })
-  return yield* Effect.flip(whileAlive(flow, keeper.finishLeaseMillis / 3, beat))
+  return yield* Effect.flip(whileAlive(progress, context.finishLeaseMillis / 3, beat))
 })
 
-/** Renews the claim; false when it is not ours any more. */
-export const stillHeld = Effect.fnUntraced(function* (keeper: Keeper, claim: Claim) {
+/** Renews the lease, and returns false if another request has it. */
+export const renewFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
   const now = yield* Clock.currentTimeMillis
-  return yield* keeper.database.sessions.renewClaim(now, claim.ref, leaseOf(keeper, claim, now))
+  return yield* context.database.sessions.renewClaim(now, lease.ref, leaseUntil(context, lease, now))
 })
 
-const leaseOf = ({ finishLeaseMillis }: Keeper, { token }: Claim, now: number): Lease => ({
+const leaseUntil = ({ finishLeaseMillis }: UploadContext, { token }: FinishLease, now: number): Lease => ({
   token,
   until: now + finishLeaseMillis
 })
 
-const release = Effect.fnUntraced(function* ({ database }: Keeper, { ref, token }: Claim) {
+const release = Effect.fnUntraced(function* ({ database }: UploadContext, { ref, token }: FinishLease) {
   const now = yield* Clock.currentTimeMillis
   yield* Effect.catch(database.sessions.release(now, ref, token), (error) =>
-    Effect.logWarning("An upload session could not be given back; its lease will end by itself", error)
+    Effect.logWarning(
+      "The lease on an upload session was not released. Other requests of the session wait until it ends.",
+      error
+    )
   )
 })

@@ -1,61 +1,73 @@
-/** What every request of an upload session needs, and how one is refused. */
+/** What every request of an upload session needs, and the checks that all of them make. */
 import { Effect, Option, Sink, Stream } from "effect"
-import type { Writer } from "../../blobs/AnnouncedUpload.ts"
-import type { Flow } from "../../blobs/Measure.ts"
+import type { BodyProgress } from "../../blobs/BodyProgress.ts"
+import type { WriterContext } from "../../blobs/WriterContext.ts"
 import type { SessionRef, UploadSession } from "../database/contract/UploadSessions.ts"
-import type { UploadStatus } from "../Uploads.ts"
 import { OffsetMismatch, UploadUnknown } from "./errors.ts"
 
-/** `prefix` is where keys of blobs begin, `pinMillis` how long a repository holds a blob. */
-export interface Keeper extends Writer {
-  /** Where keys of staged chunks begin. */
+/** Services and settings of the upload service. `pinMillis` is how long a repository holds a blob. */
+export interface UploadContext extends WriterContext {
+  /** Prefix of the keys of staged chunks. */
   readonly chunkPrefix: string
+  /** Length of a finish lease, in milliseconds. */
   readonly finishLeaseMillis: number
+  /** Longest that a request waits for another that finishes the same session, in milliseconds. */
   readonly busyWaitMillis: number
 }
 
+/** A session as its client sees it. */
+export interface UploadStatus {
+  /** The session's id. */
+  readonly id: string
+  readonly repository: string
+  /** The offset at which the next chunk begins, in bytes. */
+  readonly receivedBytes: number
+}
+
 /**
- * How often a session's activity is noted while bytes come: once a minute is rare enough to cost nothing. An installation
- * whose leases are shorter has shorter graces too.
+ * Returns how often a session's activity is recorded while bytes arrive, in milliseconds. Once a minute is
+ * rare enough to cost nothing. An installation with shorter leases has shorter graces too, and records more
+ * often.
  */
-export const activityMillis = ({ leaseMillis }: Pick<Keeper, "leaseMillis">): number =>
+export const activityMillis = ({ leaseMillis }: Pick<UploadContext, "leaseMillis">): number =>
   Math.min(60_000, leaseMillis / 3)
 
+/** Returns the part of a session's row that its client sees. */
 export const statusOf = ({ id, receivedBytes, repository }: UploadSession): UploadStatus => ({
   id,
   repository,
   receivedBytes
 })
 
-/** The session as it is now. */
-export const known = Effect.fnUntraced(function* ({ database }: Keeper, session: SessionRef) {
+/** Reads the session. Fails with `UploadUnknown` if it does not exist. */
+export const readSession = Effect.fnUntraced(function* ({ database }: UploadContext, session: SessionRef) {
   const found = yield* database.sessions.read(session)
   if (Option.isNone(found)) return yield* new UploadUnknown({ ...session })
   return found.value
 })
 
-/** Why a chunk does not fit a session that is as given. */
+/** Returns the error for a chunk at `startByte` that does not fit the session. */
 export const offsetMismatch = ({ id, receivedBytes }: UploadSession, startByte: number): OffsetMismatch =>
   new OffsetMismatch({ id, startByte, receivedBytes })
 
 /**
- * The body, or null when there is not a byte in it, so that nothing is announced or written for those who send an empty
- * one. Reads no further than to its first byte, and not at all when its length is known to be more than 0.
+ * Returns the body, or null if it is empty: then the caller declares no intent and writes nothing. Reads no
+ * further than the first byte, and reads nothing if the length is known to be more than 0.
  */
-export const unlessEmpty = Effect.fnUntraced(function* <E, R>(
+export const nonEmptyBody = Effect.fnUntraced(function* <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
   sizeBytes: number | undefined,
-  flow: Flow
+  progress: BodyProgress
 ) {
   if (sizeBytes !== undefined && sizeBytes > 0) return body
-  flow.reading += 1
+  progress.openBodies += 1
   const [[first], rest] = yield* Effect.ensuring(
     Stream.peel(
       Stream.filter(body, (bytes) => bytes.length > 0),
       Sink.take<Uint8Array>(1)
     ),
     Effect.sync(() => {
-      flow.reading -= 1
+      progress.openBodies -= 1
     })
   )
   if (first === undefined) return null

@@ -2,7 +2,7 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { Manifest } from "../../../src/database/Database.ts"
-import { holdOf } from "../../../src/oci/Repository.ts"
+import { holdId } from "../../../src/oci/Names.ts"
 import {
   blob,
   blobs,
@@ -113,10 +113,10 @@ const listing = (promised: Promised): void => {
           manifestRow(1, now, [layer(4)], { repository: "other" })
         ],
         pins: [
-          { id: holdOf(app, digest(2)), digest: digest(2), expiresAt: now + hour },
-          { id: holdOf(app, digest(3)), digest: digest(3), expiresAt: now - hour },
-          { id: holdOf("other", digest(4)), digest: digest(4), expiresAt: now + hour },
-          { id: holdOf(app, digest(5)), digest: digest(5), expiresAt: now + hour }
+          { id: holdId(app, digest(2)), digest: digest(2), expiresAt: now + hour },
+          { id: holdId(app, digest(3)), digest: digest(3), expiresAt: now - hour },
+          { id: holdId("other", digest(4)), digest: digest(4), expiresAt: now + hour },
+          { id: holdId(app, digest(5)), digest: digest(5), expiresAt: now + hour }
         ]
       })
       const has = (n: number, heldUntil: number | null, isReferenced: boolean, sizeBytes = n) =>

@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import type { Database, ManifestReference } from "../../../src/database/Database.ts"
-import { holdOf } from "../../../src/oci/Repository.ts"
+import { holdId } from "../../../src/oci/Names.ts"
 import { digest, minute, now } from "../../fixtures/samples.ts"
 import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
 
@@ -68,9 +68,9 @@ export const runManifest = (
       }
       const options = {
         tags: c.at < 4 ? [tag, `t${c.b}`] : [],
-        release: [`pin ${c.at % 5}`, holdOf(repository, digest(c.a))]
+        release: [`pin ${c.at % 5}`, holdId(repository, digest(c.a))]
       }
-      const pin = { id: holdOf(repository, digest(c.b)), digest: digest(c.b), expiresAt: at }
+      const pin = { id: holdId(repository, digest(c.b)), digest: digest(c.b), expiresAt: at }
       return Effect.gen(function* () {
         if (c.flag) yield* blobs.adopt(at, [], { pins: [pin] })
         return yield* manifests.put(at, manifest(c.a, change), referencesOf(c), options)

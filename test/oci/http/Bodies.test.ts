@@ -6,6 +6,7 @@ import { Repositories } from "../../../src/oci/Repositories.ts"
 import { Uploads } from "../../../src/oci/Uploads.ts"
 import { ask, codesOf, line, site } from "../../fixtures/oci/Site.ts"
 import { begin, digestOf, registry, Stored, services, withDigest } from "../../fixtures/oci/Stored.ts"
+import { untilTrue } from "../../fixtures/Until.ts"
 
 /** A body of declared length that has begun and does not end by itself. */
 const stuck = (location: string, method = "PATCH") =>
@@ -17,11 +18,13 @@ const stuck = (location: string, method = "PATCH") =>
 
 const openChunks = Effect.map(Stored, ({ state }) => state.intents.size)
 
-/** Until as many bodies are being received. */
+/** Completes when as many bodies are being received. */
 const receiving = (count: number) =>
-  Effect.gen(function* () {
-    while ((yield* openChunks) < count) yield* Effect.sleep("2 millis")
-  })
+  untilTrue(
+    `${count} bodies are being received`,
+    Effect.map(openChunks, (found) => found >= count),
+    { everyMillis: 2 }
+  )
 
 describe("a registry that receives as many bodies as it may", () => {
   it.live("lets a chunk wait for its place, and takes it then", () =>

@@ -10,7 +10,7 @@ import {
 } from "../../../src/blobs/errors.ts"
 import { DatabaseError, DatabaseFailure } from "../../../src/domain/DatabaseError.ts"
 import { StorageError, StorageFailure } from "../../../src/domain/StorageError.ts"
-import type { Failure } from "../../../src/oci/http/failures.ts"
+import type { Failure } from "../../../src/oci/http/ErrorMapping.ts"
 import {
   BlobNeeded,
   ManifestInvalid,

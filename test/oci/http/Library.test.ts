@@ -3,7 +3,7 @@ import { createServer } from "node:http"
 import { assert, it } from "@effect/vitest"
 import { type Context, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
-import { Registry, type Repositories, type Uploads } from "../../../src/index.ts"
+import { OciRoutes, type Repositories, type Uploads } from "../../../src/index.ts"
 import { ask, mounted } from "../../fixtures/oci/Site.ts"
 import { digestOf, pushBlob, services } from "../../fixtures/oci/Stored.ts"
 
@@ -13,7 +13,7 @@ const listening = Layer.unwrap(
     Effect.succeed(
       mounted(
         Layer.mergeAll(
-          Layer.provide(Registry.layer(), Layer.succeedContext(context)),
+          Layer.provide(OciRoutes.layer(), Layer.succeedContext(context)),
           HttpRouter.add("GET", "/", HttpServerResponse.text("ours")),
           HttpRouter.add("GET", "/v2/our/own/page", HttpServerResponse.text("ours too"))
         ),
@@ -37,7 +37,7 @@ it.live("another app's router serves the registry beside its own routes", () =>
 it.live("the routes answer requests of the web platform, without a server", () =>
   Effect.gen(function* () {
     const context = yield* Layer.build(services())
-    const routes = Layer.provide(Registry.layer(), Layer.succeedContext(context))
+    const routes = Layer.provide(OciRoutes.layer(), Layer.succeedContext(context))
     const { handler, dispose } = HttpRouter.toWebHandler(routes, { disableLogger: true })
     yield* Effect.addFinalizer(() => Effect.promise(dispose))
     const send = (path: string, init: RequestInit = {}) =>

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
 import { StorageError } from "../../../src/domain/StorageError.ts"
+import { holdId } from "../../../src/oci/Names.ts"
 import { Repositories } from "../../../src/oci/Repositories.ts"
-import { holdOf } from "../../../src/oci/Repository.ts"
 import { Uploads } from "../../../src/oci/Uploads.ts"
 import { ask, codesOf, line, site } from "../../fixtures/oci/Site.ts"
 import { digestOf, image, pushBlob, putManifest, registry, Stored } from "../../fixtures/oci/Stored.ts"
@@ -90,7 +90,7 @@ describe("a blob that is there", () => {
       assert.strictEqual((yield* ask(path)).status, 200)
       assert.strictEqual(state.pins.size, 0)
       assert.strictEqual((yield* ask(path, { method: "HEAD" })).status, 200)
-      assert.deepStrictEqual([...state.pins.keys()], [holdOf("a", digest)])
+      assert.deepStrictEqual([...state.pins.keys()], [holdId("a", digest)])
     }).pipe(Effect.provide(registry()))
   )
 

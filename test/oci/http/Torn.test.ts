@@ -5,7 +5,7 @@
 import { constants, createServer as createHttp2Server } from "node:http2"
 import { assert, describe, it } from "@effect/vitest"
 import { type Context, Deferred, Effect, Exit, Layer, Stream } from "effect"
-import * as Registry from "../../../src/oci/http/Registry.ts"
+import * as Routes from "../../../src/oci/http/Routes.ts"
 import type { Repositories } from "../../../src/oci/Repositories.ts"
 import { Uploads } from "../../../src/oci/Uploads.ts"
 import { ask, type Line, line, mounted, site } from "../../fixtures/oci/Site.ts"
@@ -86,7 +86,7 @@ const torn = (
 const overHttp2 = Layer.unwrap(
   Effect.contextWith((context: Context.Context<Uploads | Repositories>) =>
     Effect.succeed(
-      mounted(Layer.provide(Registry.layer(), Layer.succeedContext(context)), () => createHttp2Server())
+      mounted(Layer.provide(Routes.layer(), Layer.succeedContext(context)), () => createHttp2Server())
     )
   )
 )

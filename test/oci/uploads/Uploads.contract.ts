@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { Digest } from "../../../src/domain/Digest.ts"
-import { holdOf } from "../../../src/oci/Repository.ts"
+import { holdId } from "../../../src/oci/Names.ts"
 import {
   type Backend,
   body,
@@ -221,7 +221,7 @@ const finishing = (play: Play) => {
             yield* known
             assert.deepStrictEqual(traffic, trafficOf(chunks, last ?? ""))
             const { pins } = yield* rows
-            assert.deepStrictEqual([...pins.keys()], [holdOf(repository, digestOf(content))])
+            assert.deepStrictEqual([...pins.keys()], [holdId(repository, digestOf(content))])
             yield* cleansUp(content)
           })
         )
@@ -345,7 +345,7 @@ const finishing = (play: Play) => {
         const { database } = yield* Stage
         const session = yield* pushed("hello world")
         yield* close(session, "hello world")
-        const id = holdOf(repository, digestOf("hello world"))
+        const id = holdId(repository, digestOf("hello world"))
         yield* database.blobs.unpin([id])
         yield* close(session, "hello world")
         assert.deepStrictEqual([...(yield* rows).pins.keys()], [id])
@@ -432,7 +432,7 @@ const inOneRequest = (play: Play) => {
           const finished = yield* either.whole(repository, digest, body(content), content.length)
           assert.deepStrictEqual(finished, { digest, sizeBytes: content.length })
           assert.strictEqual(yield* pulled(content, algorithm), content)
-          assert.isTrue((yield* rows).pins.has(holdOf(repository, digest)))
+          assert.isTrue((yield* rows).pins.has(holdId(repository, digest)))
         }
         assert.deepStrictEqual([traffic.writtenBytes, traffic.readBytes], [10, 0])
         yield* known
@@ -449,7 +449,7 @@ const inOneRequest = (play: Play) => {
         assert.strictEqual(yield* refusal(claim), "DigestMismatch")
         const torn = either.whole(repository, digestOf("secret"), body("sec"), 6)
         assert.strictEqual(yield* refusal(torn), "SizeMismatch")
-        assert.deepStrictEqual([...(yield* rows).pins.keys()], [holdOf("library/other", digestOf("secret"))])
+        assert.deepStrictEqual([...(yield* rows).pins.keys()], [holdId("library/other", digestOf("secret"))])
         yield* either.whole(repository, digestOf("secret"), Stream.make(bytesOf("secret")))
         assert.strictEqual((yield* rows).pins.size, 2)
         yield* cleansUp("secret")

@@ -7,7 +7,8 @@ import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { StorageError } from "../../../src/domain/StorageError.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
 import { dialect, onRealS3, ownBucket } from "../../fixtures/s3/RealServer.ts"
-import { bytesOf, keysOf, until } from "../../fixtures/s3/StubStore.ts"
+import { bytesOf, keysOf } from "../../fixtures/s3/StubStore.ts"
+import { until } from "../../fixtures/Until.ts"
 
 const MiB = 1024 * 1024
 
@@ -129,7 +130,7 @@ onRealS3("Multipart", (name) => {
             )
           )
           yield* Deferred.await(reached)
-          yield* until(() => told !== undefined)
+          yield* until("the put tells its upload's id", () => told !== undefined)
           const [found] = yield* uploadsOf(storage, key)
           assert.strictEqual(found?.uploadId, told)
           yield* storage.abortMultipart({ key, uploadId: told ?? "" })

@@ -6,14 +6,15 @@ import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import * as S3 from "../../../src/storage/S3.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { type Answer, listXml, receive, reply, silence, stubServer } from "../../fixtures/s3/StubServer.ts"
-import { a, secret, storeThat, until } from "../../fixtures/s3/StubStore.ts"
+import { a, secret, storeThat } from "../../fixtures/s3/StubStore.ts"
+import { until, untilTrue } from "../../fixtures/Until.ts"
 
 describe("time", () => {
   it.live("a request without an answer is TimedOut and aborted", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat([silence], { requestTimeout: Duration.seconds(2) })
       assert.strictEqual((yield* Effect.flip(storage.probe)).reason, "TimedOut")
-      yield* until(() => asked[0]?.isAborted === true)
+      yield* until("the request is aborted", () => asked[0]?.isAborted === true)
     })
   )
 
@@ -21,9 +22,9 @@ describe("time", () => {
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat([silence])
       const fiber = yield* Effect.forkChild(storage.probe)
-      yield* until(() => asked.length === 1)
+      yield* until("a request is sent", () => asked.length === 1)
       yield* Fiber.interrupt(fiber)
-      yield* until(() => asked[0]?.isAborted === true)
+      yield* until("the request is aborted", () => asked[0]?.isAborted === true)
     })
   )
 
@@ -58,7 +59,7 @@ describe("time", () => {
       )
       const stopped = Stream.runForEach(storage.get(a), () => Effect.never)
       yield* Effect.forEach([1, 2, 3, 4], () => Effect.forkScoped(stopped))
-      yield* until(() => asked.length === 2)
+      yield* until("a second request is sent", () => asked.length === 2)
       yield* storage.probe
       assert.strictEqual(asked.length, 3)
     })
@@ -129,7 +130,10 @@ describe("time", () => {
           credentials: { accessKeyId: Redacted.make("AKIDEXAMPLE"), secretAccessKey: Redacted.make(secret) }
         })
       )
-      while ((yield* connections) > 0) yield* Effect.sleep("5 millis")
+      yield* untilTrue(
+        "its connections are closed",
+        Effect.map(connections, (count) => count === 0)
+      )
     })
   )
 })

@@ -11,9 +11,9 @@ import {
   storeOfUploads,
   storeThat,
   type UploadAnswers,
-  until,
   whileTimePasses
 } from "../../fixtures/s3/StubStore.ts"
+import { until } from "../../fixtures/Until.ts"
 
 describe("put", () => {
   it.live("declares the length and sends no checksum trailers", () =>
@@ -147,7 +147,9 @@ describe("put in parts", () => {
     Effect.gen(function* () {
       const { asked, storage } = yield* uploads({ part: silence })
       const fiber = yield* Effect.forkChild(storage.put(a, body, size))
-      yield* until(() => asked.some((request) => request.method === "PUT" && request.isComplete))
+      yield* until("a PUT is complete", () =>
+        asked.some((request) => request.method === "PUT" && request.isComplete)
+      )
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(asked.at(-1)?.method, "DELETE")
     })

@@ -1,19 +1,19 @@
-/** Each protection, taken away: the simulation must find what it protects from, on seeds that the code as it is passes. */
+/** Runs each mutant until it breaks an invariant, on seeds that the unchanged code passes. */
 import { assert, describe, it } from "@effect/vitest"
 import { mutants } from "../../../verify/simulate/Mutants.ts"
 import * as Simulation from "../../../verify/simulate/world/Simulation.ts"
 
-describe("without", () => {
+describe("the simulation notices that the code lacks", () => {
   it.each(mutants)(
-    "$lacks, something breaks",
-    ({ within, tampering }) => {
+    "$lacks",
+    ({ within, mutation }) => {
       for (let seed = 1; seed <= within; seed++) {
-        const mutated = Simulation.run({ seed, tampering: tampering() })
+        const mutated = Simulation.run({ seed, mutation: mutation() })
         if (mutated.broken === null) continue
         assert.isNull(Simulation.run({ seed }).broken)
         return
       }
-      assert.fail(`nothing broke in the first ${within} seeds`)
+      assert.fail(`no invariant broke in the first ${within} seeds`)
     },
     120_000
   )

@@ -1,4 +1,4 @@
-/** The simulation itself: it repeats itself, it meets what it is for, and it finds nothing wrong. */
+/** The simulation: the same seed gives the same run, all situations occur, and no invariant breaks. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Batch from "../../../verify/simulate/Batch.ts"
 import * as Simulation from "../../../verify/simulate/world/Simulation.ts"
@@ -6,7 +6,7 @@ import * as Simulation from "../../../verify/simulate/world/Simulation.ts"
 const range = (from: number, seeds: number): Batch.Range => ({ from, seeds, steps: null, mutant: null })
 
 describe("a simulation", () => {
-  it("gives the same run for the same seed, line by line", () => {
+  it("gives equal traces and outcomes for two runs of one seed", () => {
     for (const seed of [1, 2, 3, 2 ** 31, 2 ** 40 + 1]) {
       const first = Simulation.run({ seed, trace: true })
       const second = Simulation.run({ seed, trace: true })
@@ -15,19 +15,19 @@ describe("a simulation", () => {
     }
   })
 
-  it("gives another run for another seed", () => {
+  it("gives different runs for different seeds", () => {
     const traces = new Set(
       [1, 2, 3, 2 ** 32 + 1].map((seed) => Simulation.run({ seed, trace: true }).trace.join("\n"))
     )
     assert.strictEqual(traces.size, 4)
   })
 
-  it("runs the same with and without a trace", () => {
+  it("gives the same outcome with and without a trace", () => {
     const traced = Simulation.run({ seed: 7, trace: true })
     assert.deepStrictEqual(Simulation.run({ seed: 7 }), { ...traced, trace: [] })
   })
 
-  it("says in its trace who asked for what, and what became of it", () => {
+  it("writes the process, the request and its outcome into the trace", () => {
     const trace = [1, 2, 3, 4, 5].flatMap((seed) => Simulation.run({ seed, trace: true }).trace)
     const lines = trace.filter((line) =>
       /^ +\d+ {2}\+\d\d:\d\d:\d\d {2}writer 1 +blobs\.adopt\(.*\) -> \{.*\}$/.test(line)
@@ -36,12 +36,12 @@ describe("a simulation", () => {
   })
 })
 
-describe("thousands of steps among crashes, late requests and leaps of time", () => {
-  const sum = Batch.run(range(1, 500))
+describe("500 seeds with crashes, late requests and leaps of time", () => {
+  const totals = Batch.run(range(1, 500))
 
   it("lose nothing and leak nothing", () => {
-    assert.deepStrictEqual(sum.failures, [])
-    assert.isAbove(sum.counts["references read back in the end"] ?? 0, 100)
+    assert.deepStrictEqual(totals.failures, [])
+    assert.isAbove(totals.counts["references read back at the end"] ?? 0, 100)
   })
 
   it.each([
@@ -75,7 +75,7 @@ describe("thousands of steps among crashes, late requests and leaps of time", ()
     "sweep: refused",
     "sweep: complete",
     "sweep: failed"
-  ])("meet what they are for: %s", (what) => {
-    assert.isAbove(sum.counts[what] ?? 0, 0)
+  ])("meet the situation: %s", (what) => {
+    assert.isAbove(totals.counts[what] ?? 0, 0)
   })
 })

@@ -1,4 +1,4 @@
-/** What the processes of a simulation do, for ever, and what they hold the code to. */
+/** The work of a simulation's processes, and what each process requires of the code. */
 import { Clock, Effect, Exit, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { Database, restorePin } from "../../../src/database/Database.ts"
@@ -6,71 +6,65 @@ import type { Digest } from "../../../src/domain/Digest.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
-import type { Process } from "./Gate.ts"
-import type { Services, World } from "./World.ts"
-import { bytesOf, excused, write } from "./Writers.ts"
+import type { Actor } from "./Actor.ts"
+import { checkFailure } from "./Actor.ts"
+import { bytesOf } from "./Contents.ts"
+import type { Role } from "./Process.ts"
+import type { Services } from "./World.ts"
+import { write } from "./Writers.ts"
 
-export interface Self {
-  readonly world: World
-  readonly process: Process
-  /** Until the simulator lets it go on. */
-  readonly pause: Effect.Effect<void>
-}
-
-export type Role = "writer" | "collector" | "deleter" | "reader" | "stager" | "operator"
-
-/** One piece of work; a process does it again and again. */
-export const work: Readonly<Record<Role, (self: Self) => Effect.Effect<void, unknown, Services>>> = {
+/** One unit of work by role. A process repeats it for as long as it runs. */
+export const work: Readonly<Record<Role, (actor: Actor) => Effect.Effect<void, unknown, Services>>> = {
   writer: write,
-  collector: (self) => collect(self),
-  deleter: (self) => drop(self),
-  reader: (self) => read(self),
-  stager: (self) => stage(self),
-  operator: (self) => operate(self)
+  collector: (actor) => collect(actor),
+  deleter: (actor) => removeReferences(actor),
+  reader: (actor) => read(actor),
+  stager: (actor) => stage(actor),
+  operator: (actor) => operate(actor)
 }
 
 /** Sweeps, as replicas do on their schedules. */
-const collect = Effect.fnUntraced(function* (self: Self) {
+const collect = Effect.fnUntraced(function* (actor: Actor) {
   const sweep = yield* Sweep
   const { outcome } = yield* Effect.onInterrupt(sweep.once(), () => sweep.leave)
-  self.world.count(`sweep: ${outcome}`)
+  actor.world.count(`sweep: ${outcome}`)
 })
 
 /** Removes references, as users delete tags. */
-const drop = Effect.fnUntraced(function* (self: Self) {
-  const { world, process } = self
-  const { dice, oracle, rows } = world
+const removeReferences = Effect.fnUntraced(function* (actor: Actor) {
+  const { world, process } = actor
+  const { oracle, rng, rows } = world
   const references = [...rows.references.values()]
   if (references.length === 0) return
-  const doomed = dice.chance(0.5) ? references : [dice.pick(references)]
-  oracle.asked(process, doomed)
-  const exit = yield* Effect.exit(Effect.flatMap(BlobStore, (store) => store.unreference(doomed)))
+  const removed = rng.chance(0.5) ? references : [rng.pick(references)]
+  oracle.asked(process, removed)
+  const exit = yield* Effect.exit(Effect.flatMap(BlobStore, (store) => store.unreference(removed)))
   oracle.answered(process, [])
-  if (Exit.isFailure(exit)) yield* excused(self, exit.cause, "removing references")
+  if (Exit.isFailure(exit)) yield* checkFailure(actor, exit.cause, "removing references")
 })
 
-/** Reads what a reference that stays refers to: it must be there, byte for byte. */
-const read = Effect.fnUntraced(function* (self: Self) {
-  const { dice, oracle } = self.world
-  const all = [...oracle.promised]
+/** Reads a referenced blob. If the reference stays, the bytes must be right. */
+const read = Effect.fnUntraced(function* (actor: Actor) {
+  const { oracle, rng } = actor.world
+  const all = [...oracle.acknowledged]
   if (all.length === 0) return
-  const [id, promised] = dice.pick(all)
-  const { digest } = promised.reference
+  const [id, acknowledged] = rng.pick(all)
+  const { digest } = acknowledged.reference
   const exit = yield* Effect.exit(Effect.flatMap(BlobStore, (store) => Stream.runCollect(store.open(digest))))
-  if (oracle.promised.get(id) !== promised) return
-  if (Exit.isFailure(exit)) return yield* excused(self, exit.cause, `reading blob ${digest}`)
-  self.world.count("blobs read back")
-  const right = bytesOf(digest)
-  if (right === undefined || !Buffer.concat(exit.value).equals(right))
-    oracle.broken(`blob ${digest} did not read back to its bytes`)
+  if (oracle.acknowledged.get(id) !== acknowledged) return
+  if (Exit.isFailure(exit)) return yield* checkFailure(actor, exit.cause, `reading blob ${digest}`)
+  actor.world.count("blobs read back")
+  const expected = bytesOf(digest)
+  if (expected === undefined || !Buffer.concat(exit.value).equals(expected))
+    oracle.report(`blob ${digest} reads back with other bytes`)
 })
 
-/** What people do: confirm breakers, restore what is condemned, put dead letters back. */
-const operate = Effect.fnUntraced(function* ({ world }: Self) {
-  const { count, dice, oracle, plan, time } = world
+/** Does what operators do: confirms breakers, restores condemned blobs, retries dead letters. */
+const operate = Effect.fnUntraced(function* ({ world }: Actor) {
+  const { count, oracle, parameters, rng, time } = world
   const { breakers, journal, orphans } = yield* Database
   const now = yield* Clock.currentTimeMillis
-  const kind = dice.below(3)
+  const kind = rng.below(3)
   if (kind === 0) return yield* Effect.ignore(breakers.confirm(now))
   if (kind === 1) return yield* Effect.ignore(journal.retry(now, "all"))
   const restored = yield* Effect.gen(function* () {
@@ -84,19 +78,19 @@ const operate = Effect.fnUntraced(function* ({ world }: Self) {
   }).pipe(Effect.exit)
   if (Exit.isFailure(restored)) return
   count("blobs restored", restored.value.size)
-  // It was restored before it was answered, and is kept from then on.
-  const until = now + restoredMillis - 2 * plan.skewMillis
+  // The restore was executed before its answer arrived, so the pin counts from the earlier instant.
+  const until = now + restoredMillis - 2 * parameters.skewMillis
   for (const digest of restored.value)
     if (time.now() < until) oracle.pinned(restorePin(digest), digest, until)
 })
 
-/** How long what an operator restores is kept. */
+/** How long a restored blob is kept. */
 const restoredMillis = 60 * 60_000
 
 /** Leaves chunks of an upload session that may never be finished. */
-const stage = Effect.fnUntraced(function* (self: Self) {
-  const { dice } = self.world
-  const key = ObjectKey.make(`uploads/s${dice.below(3)}/${dice.below(3)}`)
+const stage = Effect.fnUntraced(function* (actor: Actor) {
+  const { rng } = actor.world
+  const key = ObjectKey.make(`uploads/s${rng.below(3)}/${rng.below(3)}`)
   const storage = yield* Storage
   yield* Effect.exit(storage.put(key, Stream.make(Buffer.from("chunk")), 5))
 })

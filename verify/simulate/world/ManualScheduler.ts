@@ -1,15 +1,17 @@
 /**
- * Runs fibres only when told to, all on the present stack: no event loop, no timer, no promise can put itself
+ * A scheduler that runs fibers only when told to, on the caller's stack. No event loop, timer or promise can run
  * between two steps of a simulation.
  */
 import type { Scheduler } from "effect/Scheduler"
 
-export interface Turns extends Scheduler {
-  /** Runs every fibre that can run, until none can. */
+/** Queues the tasks of fibers until they are drained. */
+export interface ManualScheduler extends Scheduler {
+  /** Runs every fiber that can run, until none can. */
   readonly drain: () => void
 }
 
-export const make = (): Turns => {
+/** Creates a scheduler with an empty queue. */
+export const make = (): ManualScheduler => {
   const tasks: Array<() => void> = []
   const drain = () => {
     for (let i = 0; i < tasks.length; i++) tasks[i]?.()

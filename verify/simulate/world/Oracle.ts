@@ -1,6 +1,6 @@
 /**
- * What the simulation holds the code to, at every step: the invariants of Facts, and what only somebody who saw the
- * whole history can know.
+ * The oracle: checks after every step what must hold. These are the invariants of Facts, and those that depend on the
+ * history of a run.
  */
 import { Duration, type Exit } from "effect"
 import {
@@ -9,129 +9,158 @@ import {
   type Reference,
   touchEveryMillis
 } from "../../../src/database/Database.ts"
-import { referenceId, type State } from "../../../src/database/Memory.ts"
+import type { State } from "../../../src/database/Memory.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import { invariantsOf } from "../../../src/testing/Facts.ts"
-import type { Call } from "./Gate.ts"
-import type { Plan } from "./Plan.ts"
+import * as Acknowledged from "./Acknowledged.ts"
+import type { Executed } from "./Network.ts"
+import type { WorldParameters } from "./Parameters.ts"
 import type { Time } from "./Time.ts"
 
-/** A reference that somebody was told is there. */
-export interface Promised {
-  readonly reference: Reference
-}
-
+/** Records what happens in a world and finds broken invariants. */
 export interface Oracle {
-  /** What is wrong now; null when nothing is. */
+  /** Returns the first invariant that broke, or null. */
   readonly check: () => string | null
-  /** Notes what a request did. */
-  readonly performed: (
-    call: Pick<Call, "process" | "verb" | "args">,
-    exit: Exit.Exit<unknown, unknown>
-  ) => void
-  /** A request that nobody waited for has taken effect: what it wrote may have replaced what came later. */
-  readonly landedLate: (call: Pick<Call, "verb" | "args">) => void
-  /** `who` asks for these references to be written or removed: until there is an answer, anything may be there. */
-  readonly asked: (who: object, references: ReadonlyArray<Reference>) => void
-  /** `who` was told that `written` are there, or has given up or died. */
-  readonly answered: (who: object, written: ReadonlyArray<Reference>) => void
-  /** Somebody was told that the blob is kept by this pin, until then. */
+  /** Records the effect of a request. */
+  readonly performed: (request: Executed, exit: Exit.Exit<unknown, unknown>) => void
+  /** Records the effect of a late request, which may have replaced later writes. */
+  readonly executedLate: (request: Pick<Executed, "verb" | "args">) => void
+  /** Records that `process` asks for these references to be written or removed. Until the answer, both are right. */
+  readonly asked: (process: object, references: ReadonlyArray<Reference>) => void
+  /** Records that `process` was told that `written` exist, or that it gave up or died. */
+  readonly answered: (process: object, written: ReadonlyArray<Reference>) => void
+  /** Records that a process was told that this pin keeps the blob until then. */
   readonly pinned: (id: string, digest: Digest, until: number) => void
-  /** Its release is asked for. */
-  readonly letGo: (id: string) => void
-  /** References that must be there, by id. The same object for as long as they must. */
-  readonly promised: ReadonlyMap<string, Promised>
-  readonly broken: (what: string) => void
+  /** Records that the release of a pin was requested. */
+  readonly unpinned: (id: string) => void
+  /** References that must exist, by id. An entry is the same object for as long as its reference must exist. */
+  readonly acknowledged: ReadonlyMap<string, Acknowledged.Acknowledged>
+  /** Reports a broken invariant. */
+  readonly report: (what: string) => void
 }
 
-export const make = (options: {
+/** Describes the world that an oracle checks. */
+export interface OracleOptions {
   readonly rows: State
   readonly store: StoreState
   readonly time: Time
-  readonly plan: Plan
-  /** The bytes of a blob. */
+  readonly parameters: WorldParameters
+  /** Returns the bytes that a blob must have. */
   readonly bytesOf: (digest: Digest) => Uint8Array | undefined
-}): Oracle => {
-  const { rows, store, time, plan, bytesOf } = options
-  const promised = new Map<string, Promised>()
-  /** Who has no answer yet, and how often each reference had been touched when they asked. */
-  const asking = new Map<object, ReadonlyMap<string, number>>()
-  const touched = new Map<string, number>()
-  const touch = (id: string) => touched.set(id, (touched.get(id) ?? 0) + 1)
-  const pins = new Map<string, { readonly digest: Digest; readonly until: number }>()
-  const dead = new Set<ObjectKey>()
-  const usedAt = new Map<Digest, number>()
-  let verdict: string | null = null
-  const broken = (what: string) => {
-    verdict ??= what
-  }
+}
 
-  /** Grace counts from use, as the user's clock told it, and use is noted now and then only. */
-  const graceMillis = Duration.toMillis(plan.settings.grace ?? 0)
-  const slackMillis = touchEveryMillis + 2 * plan.skewMillis
-  const waited = (digest: Digest) => {
+/** Creates the oracle of a world. */
+export const make = (options: OracleOptions): Oracle => {
+  const { rows, store, time } = options
+  const acknowledged = Acknowledged.make()
+  const pins: Pins = new Map()
+  const dead = new Set<ObjectKey>()
+  let broken: string | null = null
+  const report = (what: string) => {
+    broken ??= what
+  }
+  const { performed } = effects(options, report)
+  return {
+    acknowledged: acknowledged.all,
+    asked: acknowledged.asked,
+    answered: acknowledged.answered,
+    executedLate: (request) => acknowledged.overwritten(referencesOf(request)),
+    performed,
+    report,
+    check: () => {
+      broken ??=
+        invariantsOf(rows, store.objects)[0] ??
+        ownedAgain(rows, dead) ??
+        wrongBytes(options) ??
+        lostPin(rows, pins, time) ??
+        lostReference(rows, acknowledged.all)
+      return broken
+    },
+    pinned: (id, digest, until) => {
+      pins.set(id, { digest, until })
+    },
+    unpinned: (id) => {
+      pins.delete(id)
+    }
+  }
+}
+
+type Pins = Map<string, { readonly digest: Digest; readonly until: number }>
+
+/** Returns a journaled key that is owned again, or null. Adds the present keys of the journal to `dead`. */
+const ownedAgain = (rows: State, dead: Set<ObjectKey>): string | null => {
+  for (const key of rows.journal.keys()) dead.add(key)
+  for (const key of rows.intents.keys())
+    if (dead.has(key)) return `an upload owns ${key}, which was journaled before`
+  for (const key of rows.chunks.keys())
+    if (dead.has(key)) return `an upload session owns ${key}, which was journaled before`
+  for (const [digest, { key }] of rows.blobs)
+    if (dead.has(key)) return `blob ${digest} owns ${key}, which was journaled before`
+  return null
+}
+
+const wrongBytes = ({ bytesOf, rows, store }: OracleOptions): string | null => {
+  for (const [digest, { key, sizeBytes }] of rows.blobs) {
+    const bytes = store.objects.get(key)?.bytes
+    const expected = bytesOf(digest)
+    if (bytes === undefined || expected === undefined || bytes === expected) continue
+    if (sizeBytes !== bytes.length || !equal(bytes, expected))
+      return `blob ${digest} has wrong bytes at ${key}`
+  }
+  return null
+}
+
+const lostPin = (rows: State, pins: Pins, time: Time): string | null => {
+  for (const { id, digest } of rows.pins.values())
+    if (!rows.blobs.has(digest)) return `pin ${id} is on blob ${digest}, which has no row`
+  for (const [id, { digest, until }] of pins) {
+    if (time.now() >= until) pins.delete(id)
+    else if (!rows.pins.has(id)) return `pin ${id} on blob ${digest} was deleted before its end`
+  }
+  return null
+}
+
+const lostReference = (
+  rows: State,
+  acknowledged: ReadonlyMap<string, Acknowledged.Acknowledged>
+): string | null => {
+  for (const [id, { reference }] of acknowledged)
+    if (rows.references.get(id)?.digest !== reference.digest)
+      return `reference ${id} to blob ${reference.digest} was committed and is gone`
+  return null
+}
+
+/** Checks the effects of requests: the grace period, and collectors whose clock is off. */
+const effects = (
+  { parameters, time }: OracleOptions,
+  report: (what: string) => void
+): Pick<Oracle, "performed"> => {
+  const usedAt = new Map<Digest, number>()
+  /** Grace counts from the last use, by the clock of the user. Uses are recorded only occasionally. */
+  const graceMillis = Duration.toMillis(parameters.settings.grace ?? 0)
+  const slackMillis = touchEveryMillis + 2 * parameters.skewMillis
+
+  const checkGrace = (digest: Digest) => {
     const used = usedAt.get(digest)
     if (used !== undefined && used > time.now() - graceMillis + slackMillis)
-      broken(`blob ${digest} was purged within the grace period of its last use`)
+      report(`blob ${digest} was purged within the grace period of its last use`)
   }
 
-  const oneWay = (): string | null => {
-    for (const key of rows.journal.keys()) dead.add(key)
-    for (const key of rows.intents.keys()) if (dead.has(key)) return `an upload owns ${key}, which was dead`
-    for (const key of rows.chunks.keys())
-      if (dead.has(key)) return `an upload session owns ${key}, which was dead`
-    for (const [digest, { key }] of rows.blobs)
-      if (dead.has(key)) return `blob ${digest} owns ${key}, which was dead`
-    return null
-  }
-
-  const rightBytes = (): string | null => {
-    for (const [digest, { key, sizeBytes }] of rows.blobs) {
-      const bytes = store.objects.get(key)?.bytes
-      const right = bytesOf(digest)
-      if (bytes === undefined || right === undefined || bytes === right) continue
-      if (sizeBytes !== bytes.length || !equal(bytes, right))
-        return `blob ${digest} has wrong bytes at ${key}`
-    }
-    return null
-  }
-
-  const held = (): string | null => {
-    for (const { id, digest } of rows.pins.values())
-      if (!rows.blobs.has(digest)) return `pin ${id} is on blob ${digest}, which has no row`
-    for (const [id, { digest, until }] of pins) {
-      if (time.now() >= until) pins.delete(id)
-      else if (!rows.pins.has(id)) return `pin ${id} on blob ${digest} was to last and is gone`
-    }
-    return null
-  }
-
-  const kept = (): string | null => {
-    for (const [id, { reference }] of promised)
-      if (rows.references.get(id)?.digest !== reference.digest)
-        return `reference ${id} to blob ${reference.digest} was committed and is gone`
-    return null
+  /** A process with a wrong clock gets no guarantee, and a collector must not decide by it. */
+  const performedByWrongClock = ({ process, verb, args }: Executed) => {
+    if (process.role === "collector" && !harmless.has(verb))
+      report(`${process.name} has a clock that is off, and went on to ${verb}`)
+    if (verb === "blobs.publish")
+      for (const { digest } of args[1] as ReadonlyArray<Publication>) usedAt.delete(digest)
   }
 
   return {
-    promised,
-    broken,
-    check: () => {
-      verdict ??= invariantsOf(rows, store.objects)[0] ?? oneWay() ?? rightBytes() ?? held() ?? kept()
-      return verdict
-    },
-    performed: ({ process, verb, args }, exit) => {
+    performed: (request, exit) => {
       if (exit._tag === "Failure") return
-      if (process.hasWrongClock) {
-        // Nothing was promised to those who do not know the time; but they must not decide by it.
-        if (process.role === "collector" && !harmless.has(verb))
-          broken(`${process.name} has a clock that is off, and went on to ${verb}`)
-        if (verb === "blobs.publish")
-          for (const { digest } of args[1] as ReadonlyArray<Publication>) usedAt.delete(digest)
-        return
-      }
+      const { process, verb, args } = request
+      if (process.hasWrongClock) return performedByWrongClock(request)
       const at = () => Number(args[0]) - process.aheadMillis
       if (verb === "blobs.adopt") for (const digest of exit.value as Set<Digest>) usedAt.set(digest, at())
       if (verb === "blobs.publish") {
@@ -141,43 +170,13 @@ export const make = (options: {
       }
       if (verb === "orphans.purge") {
         const { purged } = exit.value as { readonly purged: ReadonlyArray<{ readonly digest: Digest }> }
-        for (const { digest } of purged) waited(digest)
+        for (const { digest } of purged) checkGrace(digest)
       }
-    },
-    pinned: (id, digest, until) => {
-      pins.set(id, { digest, until })
-    },
-    letGo: (id) => {
-      pins.delete(id)
-    },
-    landedLate: (call) => {
-      for (const reference of referencesOf(call)) {
-        promised.delete(referenceId(reference))
-        touch(referenceId(reference))
-      }
-    },
-    asked: (who, references) => {
-      const ids = references.map(referenceId)
-      for (const id of ids) {
-        promised.delete(id)
-        touch(id)
-      }
-      asking.set(who, new Map(ids.map((id) => [id, touched.get(id) ?? 0])))
-    },
-    answered: (who, written) => {
-      const asked = asking.get(who)
-      asking.delete(who)
-      for (const reference of written) {
-        const id = referenceId(reference)
-        const alone = ![...asking.values()].some((ids) => ids.has(id))
-        if (alone && asked?.get(id) === touched.get(id)) promised.set(id, { reference })
-      }
-      for (const id of asked?.keys() ?? []) touch(id)
     }
   }
 }
 
-/** What a collector may do without a clock that is right. */
+/** Requests that a collector may send with a wrong clock. */
 const harmless: ReadonlySet<string> = new Set([
   "pause",
   "inspect",
@@ -187,7 +186,7 @@ const harmless: ReadonlySet<string> = new Set([
   "collectors.leave"
 ])
 
-const referencesOf = ({ verb, args }: Pick<Call, "verb" | "args">): ReadonlyArray<Reference> => {
+const referencesOf = ({ verb, args }: Pick<Executed, "verb" | "args">): ReadonlyArray<Reference> => {
   if (verb === "blobs.adopt") return args[1] as ReadonlyArray<Reference>
   if (verb === "blobs.unreference") return args[0] as ReadonlyArray<Reference>
   if (verb !== "blobs.publish") return []

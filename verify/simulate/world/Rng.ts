@@ -1,20 +1,23 @@
 /**
- * Everything that is random in a simulation, from one number: the same seed gives the same run, on every machine.
+ * The random numbers of a simulation. The same seed gives the same numbers on every machine.
  *
  * The generator is sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, no multiplication, fast in JavaScript.
  */
 
-export interface Dice {
-  /** In [0, 1), with 32 bits. */
+/** Draws random numbers. */
+export interface Rng {
+  /** Returns a number in [0, 1), with 32 bits. */
   readonly next: () => number
-  /** A whole number from 0 to `count` - 1. */
+  /** Returns a whole number from 0 to `count` - 1. */
   readonly below: (count: number) => number
-  /** True with `probability`. */
+  /** Returns true with `probability`. */
   readonly chance: (probability: number) => boolean
+  /** Returns one of `items`. */
   readonly pick: <A>(items: ReadonlyArray<A>) => A
 }
 
-export const make = (seed: number): Dice => {
+/** Creates the generator of a seed. */
+export const make = (seed: number): Rng => {
   let a = 0x9e3779b9
   let b = seed | 0
   let c = Math.floor(seed / 0x1_0000_0000) | 0
@@ -28,7 +31,7 @@ export const make = (seed: number): Dice => {
     c = (c + sum) | 0
     return sum >>> 0
   }
-  // Neighbouring seeds must have nothing in common by the first draw that counts.
+  // The first draws of neighbouring seeds are correlated, so they are dropped.
   for (let i = 0; i < 16; i++) draw()
   const next = () => draw() / 0x1_0000_0000
   const below = (count: number) => Math.floor(next() * count)
@@ -38,7 +41,7 @@ export const make = (seed: number): Dice => {
     chance: (probability) => next() < probability,
     pick: (items) => {
       const item = items[below(items.length)]
-      if (item === undefined) throw new Error("there is nothing to pick from")
+      if (item === undefined) throw new Error("cannot pick from an empty list")
       return item
     }
   }

@@ -1,7 +1,7 @@
-/** One time for the whole world, and a clock for each process that may be off. */
+/** The time of a simulated world, and a clock for each process, which may be off. */
 import { type Clock, Duration, Effect } from "effect"
 
-/** When every simulation begins. */
+/** The instant at which every simulation begins. */
 export const beginning = Date.parse("2026-11-22T00:00:00.000Z")
 
 interface Sleeper {
@@ -10,18 +10,21 @@ interface Sleeper {
   readonly owner: object
 }
 
+/** The time of a world. */
 export interface Time {
+  /** Returns the present instant. */
   readonly now: () => number
-  /** Lets `millis` pass at once, as a suspended machine sees it, and wakes whoever slept for less. */
+  /** Lets `millis` pass at once, as on a suspended machine, and wakes the sleepers that are due. */
   readonly pass: (millis: number) => void
-  /** When the first sleeper wakes; null when nobody sleeps. */
+  /** Returns when the first sleeper is due, or null if there is none. */
   readonly nextWakeAt: () => number | null
-  /** A clock ahead of the world's by what `ahead` says at the moment; `owner` is who sleeps on it. */
+  /** Returns a clock that is `ahead` of the world's. `owner` identifies the process that sleeps on it. */
   readonly clock: (owner: object, ahead: () => number) => Clock.Clock
-  /** Whoever sleeps on the clock of `owner` never wakes. */
+  /** Removes the sleepers of `owner`, which never wake. */
   readonly forget: (owner: object) => void
 }
 
+/** Creates the time of a world, at its beginning. */
 export const make = (): Time => {
   let now = beginning
   let sleepers: Array<Sleeper> = []

@@ -1,36 +1,39 @@
-/** A run in words: one line a step, the same for the same seed. */
+/** The log of a run: one line a step, the same for the same seed. */
 import { type Cause, type Exit, Option } from "effect"
-import type { Process } from "./Gate.ts"
+import { contents } from "./Contents.ts"
+import type { Process } from "./Process.ts"
 import { beginning } from "./Time.ts"
-import { contents } from "./World.ts"
 
+/** Collects the lines of a run. */
 export interface Trace {
   readonly lines: ReadonlyArray<string>
+  /** Adds a line. */
   readonly add: (step: number, now: number, process: Process | null, what: string) => void
 }
 
-/** Whoever runs thousands of seeds wants no lines. */
+/** Collects no lines, for runs of thousands of seeds. */
 export const silent: Trace = { lines: [], add: () => {} }
 
+/** Creates an empty trace. */
 export const make = (): Trace => {
   const lines: Array<string> = []
   return {
     lines,
     add: (step, now, process, what) => {
-      const who = process === null ? "" : process.name
-      lines.push(`${String(step).padStart(5)}  ${clock(now)}  ${who.padEnd(12)}  ${short(what)}`)
+      const name = process === null ? "" : process.name
+      lines.push(`${String(step).padStart(5)}  ${clock(now)}  ${name.padEnd(12)}  ${short(what)}`)
     }
   }
 }
 
-/** Time since the beginning. */
+/** Returns the time since the beginning. */
 const clock = (now: number): string => {
   const seconds = Math.floor((now - beginning) / 1000)
   const two = (n: number) => String(n).padStart(2, "0")
   return `+${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`
 }
 
-/** Digests by their names, keys without their folders, instants as times since the beginning. */
+/** Shortens digests to their names, keys to the part after their folders, and instants to times since the beginning. */
 export const short = (text: string): string => {
   let shorter = text
   for (const { name, digest } of contents) {
@@ -43,7 +46,7 @@ export const short = (text: string): string => {
   return shorter.replaceAll(/\b1[78]\d{11}\b/g, (digits) => clock(Number(digits)))
 }
 
-/** Arguments and answers, on one line. */
+/** Prints an argument or an answer on one line. */
 export const show = (value: unknown): string => {
   if (value === undefined) return ""
   if (value instanceof Uint8Array) return `${value.length} bytes`
@@ -57,14 +60,15 @@ export const show = (value: unknown): string => {
   return String(value)
 }
 
+/** Prints the outcome of a request on one line. */
 export const showExit = (exit: Exit.Exit<unknown, unknown>): string => {
   if (exit._tag === "Success") return exit.value === undefined ? "done" : show(exit.value)
   return `failed: ${reason(exit.cause)}`
 }
 
 const reason = (cause: Cause.Cause<unknown>): string => {
-  const error = cause.reasons.map((one) =>
-    "error" in one ? one.error : "defect" in one ? one.defect : one._tag
+  const errors = cause.reasons.map((part) =>
+    "error" in part ? part.error : "defect" in part ? part.defect : part._tag
   )
-  return error.map((one) => (one instanceof Error ? one.message : String(one))).join("; ")
+  return errors.map((error) => (error instanceof Error ? error.message : String(error))).join("; ")
 }

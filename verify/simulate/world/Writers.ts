@@ -1,109 +1,110 @@
-/** What writers of a simulation do with the blob store, and what they hold it to. */
-import { Cause, Duration, Effect, Exit, Option, Stream } from "effect"
+/** The work of writers, and what each requires of the blob store. */
+import { Duration, Effect, Exit, Option, Stream } from "effect"
 import { BlobStore, type NewReference, type Upload } from "../../../src/blobs/BlobStore.ts"
 import type { Reference } from "../../../src/database/Database.ts"
-import type { Digest } from "../../../src/domain/Digest.ts"
-import type { Self } from "./Actors.ts"
-import { type Content, contents, simulated, type World } from "./World.ts"
+import { type Actor, checkFailure } from "./Actor.ts"
+import { type Content, contents } from "./Contents.ts"
+import type { World } from "./World.ts"
 
-/** Few names, so that tags move from blob to blob and blobs lose their last reference. */
+/** Few names, so that tags move between blobs and blobs lose their last reference. */
 const names = ["v1", "latest"]
 
-const someName = ({ dice }: World): NewReference =>
-  dice.chance(0.25)
+const someName = ({ rng }: World): NewReference =>
+  rng.chance(0.25)
     ? { _tag: "LocalFile", path: "/f" }
-    : { _tag: "Artifact", repository: "r", name: dice.pick(names) }
+    : { _tag: "Artifact", repository: "r", name: rng.pick(names) }
 
-const someContent = ({ dice, plan }: World): Content => dice.pick(contents.slice(0, plan.contents))
+const someContent = ({ parameters, rng }: World): Content => rng.pick(contents.slice(0, parameters.contents))
 
-/** Two chunks where there are two bytes. */
+/** Returns the bytes in two chunks if there are two. */
 const bodyOf = ({ bytes }: Content): Stream.Stream<Uint8Array> =>
   Stream.fromIterable([bytes.slice(0, 1), bytes.slice(1)].filter((chunk) => chunk.length > 0))
 
-export const write = (self: Self) =>
+/** Does one random unit of work. */
+export const write = (actor: Actor) =>
   Effect.suspend(() => {
-    const { dice } = self.world
-    const kind = dice.below(10)
-    if (kind < 4) return pushAll(self)
-    if (kind < 7) return push(self)
-    if (kind < 9) return announceAndRefer(self)
-    return pushWrong(self)
+    const { rng } = actor.world
+    const kind = rng.below(10)
+    if (kind < 4) return pushAll(actor)
+    if (kind < 7) return push(actor)
+    if (kind < 9) return pinAndRefer(actor)
+    return pushWrong(actor)
   })
 
-/** Stores one or two blobs with their references, in one go. */
-const pushAll = Effect.fnUntraced(function* (self: Self) {
-  const { world } = self
-  const { dice } = world
+/** Stores one or two blobs with their references, in one call. */
+const pushAll = Effect.fnUntraced(function* (actor: Actor) {
+  const { world } = actor
+  const { rng } = world
   const upload = (): Upload<never, never> => {
     const content = someContent(world)
     const { digest } = content
     const reference = (): Reference => ({ ...someName(world), digest })
-    const references = dice.chance(0.2) ? ([reference(), reference()] as const) : ([reference()] as const)
+    const references = rng.chance(0.2) ? ([reference(), reference()] as const) : ([reference()] as const)
     return { digest, sizeBytes: content.bytes.length, body: bodyOf(content), references }
   }
-  const uploads = dice.chance(0.2) ? [upload(), upload()] : [upload()]
+  const uploads = rng.chance(0.2) ? [upload(), upload()] : [upload()]
   yield* committing(
-    self,
+    actor,
     uploads.flatMap(({ references }) => references),
     Effect.flatMap(BlobStore, (store) => store.putAll(uploads)),
     "a push"
   )
 })
 
-/** Stores one blob whose digest is known, or not yet; with references, or a pin. */
-const push = Effect.fnUntraced(function* (self: Self) {
-  const { world } = self
-  const { dice } = world
+/** Stores one blob, with or without a known digest, with references or a pin. */
+const push = Effect.fnUntraced(function* (actor: Actor) {
+  const { world } = actor
+  const { rng } = world
   const content = someContent(world)
-  const references = dice.chance(0.7) ? [someName(world)] : []
-  const known = dice.chance(0.7)
+  const references = rng.chance(0.7) ? [someName(world)] : []
+  const known = rng.chance(0.7)
   const stored = yield* committing(
-    self,
+    actor,
     references.map((name): Reference => ({ ...name, digest: content.digest })),
     Effect.flatMap(BlobStore, (store) =>
       store.put(bodyOf(content), {
         references,
-        replayable: dice.chance(0.5),
+        replayable: rng.chance(0.5),
         ...(known ? { digest: content.digest, sizeBytes: content.bytes.length } : {})
       })
     ),
     "a put"
   )
   if (Option.isSome(stored) && stored.value.digest !== content.digest)
-    world.oracle.broken(`a put of ${content.digest} answered ${stored.value.digest}`)
+    world.oracle.report(`a put of ${content.digest} answered ${stored.value.digest}`)
 })
 
-/** "This blob exists", says the registry, and pins it; the manifest that refers to it comes later. */
-const announceAndRefer = Effect.fnUntraced(function* (self: Self) {
-  const { oracle, dice, time, plan } = self.world
-  const content = someContent(self.world)
+/** Pins a blob and refers to it later, as a registry does that answers "this blob exists". */
+const pinAndRefer = Effect.fnUntraced(function* (actor: Actor) {
+  const { oracle, parameters, rng, time } = actor.world
+  const content = someContent(actor.world)
   const { digest } = content
   const store = yield* BlobStore
   const began = time.now()
-  const millis = dice.pick([0.2, 5, 60]) * 60_000
+  const millis = rng.pick([0.2, 5, 60]) * 60_000
   const pinned = yield* Effect.exit(
     Effect.gen(function* () {
-      if (dice.chance(0.5)) return yield* store.pin(digest, millis)
+      if (rng.chance(0.5)) return yield* store.pin(digest, millis)
       const stored = yield* store.put(bodyOf(content), { digest, pin: millis, replayable: true })
       return Option.fromNullishOr(stored.pin)
     })
   )
-  if (Exit.isFailure(pinned)) return yield* excused(self, pinned.cause, "pinning")
+  if (Exit.isFailure(pinned)) return yield* checkFailure(actor, pinned.cause, "pinning")
   if (Option.isNone(pinned.value)) return
   const pin = pinned.value.value
-  // Whose clock is behind has asked for less.
-  const until = began + millis + Math.min(0, self.process.aheadMillis) - 2 * plan.skewMillis
+  // A writer whose clock is behind asks for a shorter time.
+  const until = began + millis + Math.min(0, actor.process.aheadMillis) - 2 * parameters.skewMillis
   oracle.pinned(pin, digest, until)
-  yield* self.pause
-  if (dice.chance(0.2)) {
-    oracle.letGo(pin)
+  yield* actor.pause
+  if (rng.chance(0.2)) {
+    oracle.unpinned(pin)
     return yield* Effect.ignore(store.unpin([pin]))
   }
-  const references: ReadonlyArray<Reference> = [{ ...someName(self.world), digest }]
-  const release = dice.chance(0.8) ? [pin] : []
-  for (const id of release) oracle.letGo(id)
+  const references: ReadonlyArray<Reference> = [{ ...someName(actor.world), digest }]
+  const release = rng.chance(0.8) ? [pin] : []
+  for (const id of release) oracle.unpinned(id)
   yield* committing(
-    self,
+    actor,
     references,
     store.reference(references, { release }),
     "a reference to a pinned blob",
@@ -111,74 +112,46 @@ const announceAndRefer = Effect.fnUntraced(function* (self: Self) {
   )
 })
 
-/** Bytes that are not those announced: nothing of them may be seen. */
-const pushWrong = Effect.fnUntraced(function* (self: Self) {
-  const { world } = self
+/** Stores bytes that differ from the announced ones. No blob may have them. */
+const pushWrong = Effect.fnUntraced(function* (actor: Actor) {
+  const { world } = actor
   const right = someContent(world)
-  const wrong = world.dice.pick(contents.filter((content) => content !== right))
-  const sizeBytes = world.dice.chance(0.5) ? wrong.bytes.length : undefined
+  const wrong = world.rng.pick(contents.filter((content) => content !== right))
+  const sizeBytes = world.rng.chance(0.5) ? wrong.bytes.length : undefined
   const exit = yield* Effect.exit(
     Effect.flatMap(BlobStore, (store) =>
       store.put(bodyOf(wrong), { digest: right.digest, sizeBytes, pin: Duration.seconds(5) })
     )
   )
-  // A blob that lives already is adopted, and the body not read.
+  // A blob that exists is adopted, and the body is not read.
   if (Exit.isSuccess(exit)) {
-    if (exit.value.outcome === "uploaded") world.oracle.broken("bytes with another digest were stored")
+    if (exit.value.outcome === "uploaded") world.oracle.report("bytes with another digest were stored")
     return
   }
-  yield* excused(
-    self,
+  yield* checkFailure(
+    actor,
     exit.cause,
     "a put of wrong bytes",
     (tag) => tag === "DigestMismatch" || tag === "SizeMismatch"
   )
 })
 
-/** Runs what commits `references`, and holds the world to its answer; none when it failed as it may. */
+/** Runs an effect that commits `references`, and records its answer. Returns none after an accepted failure. */
 const committing = Effect.fnUntraced(function* <A, E, R>(
-  self: Self,
+  actor: Actor,
   references: ReadonlyArray<Reference>,
   effect: Effect.Effect<A, E, R>,
   what: string,
-  may: (tag: string) => boolean = () => false
+  isAccepted: (tag: string) => boolean = () => false
 ) {
-  const { oracle } = self.world
-  oracle.asked(self.process, references)
+  const { oracle } = actor.world
+  oracle.asked(actor.process, references)
   const exit = yield* Effect.exit(effect)
   const ids = references.map((reference) => JSON.stringify({ ...reference, digest: "" }))
-  // Of two references of one name, either may be the last.
+  // Of two references with one name, either may be the last.
   const written = Exit.isSuccess(exit) && new Set(ids).size === ids.length ? references : []
-  oracle.answered(self.process, written)
+  oracle.answered(actor.process, written)
   if (Exit.isSuccess(exit)) return Option.some(exit.value)
-  yield* excused(self, exit.cause, what, may)
+  yield* checkFailure(actor, exit.cause, what, isAccepted)
   return Option.none<A>()
 })
-
-/**
- * Failures that the simulation caused may surface, and an upload that outlasts its lease again and again; others must
- * not, save those that `may`.
- */
-export const excused = (
-  { world }: Self,
-  cause: Cause.Cause<unknown>,
-  what: string,
-  may: (tag: string) => boolean = () => false
-) =>
-  Effect.sync(() => {
-    if (Cause.hasInterruptsOnly(cause)) return
-    const error = Cause.squash(cause) as {
-      readonly _tag?: string
-      readonly detail?: string
-      readonly message?: string
-    }
-    if (error.detail === simulated) return
-    const tag = error._tag ?? ""
-    if (tag === "UploadExpired") return world.count("uploads expired")
-    if (may(tag)) return
-    world.oracle.broken(`${what} failed, and no fault explains it: ${error.message ?? String(error)}`)
-  })
-
-/** What a writer wrote, by digest. */
-export const bytesOf = (digest: Digest): Uint8Array | undefined =>
-  contents.find((content) => content.digest === digest)?.bytes

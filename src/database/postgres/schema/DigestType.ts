@@ -1,7 +1,7 @@
 /** The catalogue's type for digests: a statement that compares, sorts or stores one must say it. */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
-import { qualified, type Session } from "../Sql.ts"
+import { qualified, type Sql } from "../Sql.ts"
 
 export interface DigestType {
   /** Ready to stand behind `::`. */
@@ -11,10 +11,7 @@ export interface DigestType {
 }
 
 /** Null where the catalogue has no such table or column. */
-export const readDigestType = ({
-  sql,
-  names
-}: Session): Effect.Effect<DigestType | null, SqlError.SqlError> =>
+export const readDigestType = ({ sql, names }: Sql): Effect.Effect<DigestType | null, SqlError.SqlError> =>
   Effect.map(
     sql<DigestType>`
       SELECT format_type(a.atttypid, a.atttypmod) AS type,

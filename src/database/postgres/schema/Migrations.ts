@@ -19,7 +19,7 @@ import {
   isInstalled,
   registryMigrations
 } from "../../../oci/database/postgres/RegistryTables.ts"
-import { make, onProcessClock, qualified, quote, type Session, translate } from "../Sql.ts"
+import { make, onProcessClock, qualified, quote, type Sql, translate } from "../Sql.ts"
 import { readDigestType } from "./DigestType.ts"
 
 /** The version this program works with. */
@@ -53,35 +53,35 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   names: CatalogNames,
   options: MigrateOptions
 ) {
-  const session = yield* make(names)
-  const { sql } = session
+  const db = yield* make(names)
+  const { sql } = db
   const run = Effect.gen(function* () {
     // Whoever migrates already is waited for, as long as a statement may take.
     const patience = yield* sql<{ before: string }>`SELECT current_setting('lock_timeout') AS before`
     yield* sql`SELECT set_config('lock_timeout', '0', true)`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
-    if (!options.createCatalog && !(yield* exists(session, names.schema, names.blobsTable))) {
+    if (!options.createCatalog && !(yield* exists(db, names.schema, names.blobsTable))) {
       return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
     }
-    const collector = yield* apply(session, names.collectorSchema, "migrations", {
-      "0001_catalogue": createCatalogue(session),
-      "0002_collector": createCollector(session),
-      "0003_writers_and_guards": createWritersAndGuards(session),
-      "0004_foreign_writers": createForeignWriters(session),
-      "0005_upload_sessions": createUploadSessions(session),
-      "0006_candidates": createCandidates(session),
-      "0007_listing_ranges": createListingRanges(session)
+    const collector = yield* apply(db, names.collectorSchema, "migrations", {
+      "0001_catalogue": createCatalogue(db),
+      "0002_collector": createCollector(db),
+      "0003_writers_and_guards": createWritersAndGuards(db),
+      "0004_foreign_writers": createForeignWriters(db),
+      "0005_upload_sessions": createUploadSessions(db),
+      "0006_candidates": createCandidates(db),
+      "0007_listing_ranges": createListingRanges(db)
     })
-    if (options.registry !== true && !(yield* isInstalled(session))) return collector
+    if (options.registry !== true && !(yield* isInstalled(db))) return collector
     // A foreign key locks the table it refers to: it is not this that writers to blobs shall wait for.
     yield* sql`SELECT set_config('lock_timeout', ${patience[0]?.before ?? "2s"}, true)`
-    const type = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
-    const registry = yield* apply(session, names.registrySchema, registryMigrations, {
-      "0001_manifests": createManifests(session, type)
+    const type = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
+    const registry = yield* apply(db, names.registrySchema, registryMigrations, {
+      "0001_manifests": createManifests(db, type)
     })
     return [...collector, ...registry]
   })
-  return yield* session.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
+  return yield* db.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
     Effect.catchTags({
       SqlError: (error) => Effect.fail(translate("migrate", error)),
       MigrationError: (error) =>
@@ -102,14 +102,14 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
 
 /** Runs those of `migrations` that `table` in `schema` does not name yet. */
 const apply = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   schema: string,
   table: string,
   migrations: Record<string, Effect.Effect<void, SqlError.SqlError>>
 ) {
-  yield* createSchema(session, schema)
+  yield* createSchema(db, schema)
   // So that the migrator need not name the schema: it takes a dot in a name for a separator.
-  yield* session.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
+  yield* db.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
   const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
   return applied.map(([id, name]): Applied => ({ id, name, ofRegistry: table === registryMigrations }))
 })
@@ -122,32 +122,32 @@ export const catalogMissing = (names: CatalogNames): SchemaProblem => ({
   fix: "Name the catalogue with CATALOG_SCHEMA and CATALOG_BLOBS_TABLE; or, to create an empty one, run: artifact-gc migrate --create-catalog"
 })
 
-const exists = ({ sql }: Session, schema: string, table: string) =>
+const exists = ({ sql }: Sql, schema: string, table: string) =>
   Effect.map(
     sql<{ present: boolean }>`SELECT to_regclass(${qualified(schema, table)}) IS NOT NULL AS present`,
     (rows) => rows[0]?.present === true
   )
 
 /** Only if need be: even IF NOT EXISTS asks for the privilege to create one. */
-const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Session, name: string) {
+const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Sql, name: string) {
   const found = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${name}`
   if (found.length === 0) yield* sql`CREATE SCHEMA IF NOT EXISTS ${raw(quote(name))}`
 })
 
-const statements = ({ sql }: Session, ...list: ReadonlyArray<string>) =>
+const statements = ({ sql }: Sql, ...list: ReadonlyArray<string>) =>
   Effect.forEach(list, (statement) => sql.unsafe(statement), { discard: true })
 
 /** Digests sort by bytes (`COLLATE "C"`): half the cost of a comparison under a language's rules. */
-const createCatalogue = Effect.fnUntraced(function* (session: Session) {
-  const { names } = session
-  if (yield* exists(session, names.schema, names.blobsTable)) return
+const createCatalogue = Effect.fnUntraced(function* (db: Sql) {
+  const { names } = db
+  if (yield* exists(db, names.schema, names.blobsTable)) return
   const of = (table: string) => qualified(names.schema, table)
   const blobs = of(names.blobsTable)
   const digest = quote(names.digestColumn)
   const lastUsedAt = names.lastUsedAtColumn === null ? "" : `${quote(names.lastUsedAtColumn)} timestamptz,`
-  yield* createSchema(session, names.schema)
+  yield* createSchema(db, names.schema)
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${blobs} (
        ${digest} text COLLATE "C" PRIMARY KEY,
        ${quote(names.keyColumn)} text COLLATE "C" NOT NULL UNIQUE,
@@ -169,14 +169,14 @@ const createCatalogue = Effect.fnUntraced(function* (session: Session) {
   )
 })
 
-const createCollector = Effect.fnUntraced(function* (session: Session) {
-  const { names } = session
+const createCollector = Effect.fnUntraced(function* (db: Sql) {
+  const { names } = db
   const own = (table: string) => qualified(names.collectorSchema, table)
-  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+  const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
   // As in the catalogue, so that joining and ranging over both tables uses their indexes.
   const digest = `${type}${collate}`
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${own("orphans")} (
        digest ${digest} PRIMARY KEY,
        seen_at timestamptz NOT NULL,
@@ -209,11 +209,11 @@ const createCollector = Effect.fnUntraced(function* (session: Session) {
 })
 
 /** What the other half of the protocol needs: pins, uploads in parts, leftovers; and what the guards remember. */
-const createWritersAndGuards = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
-  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+const createWritersAndGuards = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
   yield* statements(
-    session,
+    db,
     `ALTER TABLE ${own("orphans")} ADD COLUMN sweep text`,
     `ALTER TABLE ${own("intents")} ALTER COLUMN digest DROP NOT NULL, ADD COLUMN upload_id text`,
     `ALTER TABLE ${own("journal")} ADD COLUMN upload_id text, DROP CONSTRAINT journal_reason_check,
@@ -251,11 +251,11 @@ const createWritersAndGuards = Effect.fnUntraced(function* (session: Session) {
 })
 
 /** What the guard against foreign writers remembers. Without the guard nothing is written to them. */
-const createForeignWriters = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
-  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+const createForeignWriters = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${own("tombstones")} (
        digest ${type}${collate} PRIMARY KEY,
        since timestamptz NOT NULL)`,
@@ -275,10 +275,10 @@ const createForeignWriters = Effect.fnUntraced(function* (session: Session) {
  * Chunks of a session that is gone would be nobody's, hence the foreign key; it must not cascade, because their keys
  * have to be journaled.
  */
-const createUploadSessions = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
+const createUploadSessions = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
   yield* statements(
-    session,
+    db,
     `ALTER TABLE ${own("journal")} DROP CONSTRAINT journal_reason_check,
        ADD CONSTRAINT journal_reason_check CHECK (reason IN ('purged', 'duplicate', 'reaped', 'leftover', 'upload'))`,
     `ALTER TABLE ${own("breakers")} DROP CONSTRAINT breakers_name_check,
@@ -310,11 +310,11 @@ const createUploadSessions = Effect.fnUntraced(function* (session: Session) {
  * What triggers note of blobs that may have lost what kept them, if `watchReferences` has installed any. Without a unique
  * digest, so that two transactions that note the same blob do not wait for each other.
  */
-const createCandidates = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
-  const { type, collate } = (yield* readDigestType(session)) ?? { type: "text", collate: "" }
+const createCandidates = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
+  const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${own("candidates")} (
        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
        digest ${type}${collate} NOT NULL)`,
@@ -324,10 +324,10 @@ const createCandidates = Effect.fnUntraced(function* (session: Session) {
 })
 
 /** Where a listing stands, by ranges that collectors share. A pass that has not ended goes on as one range. */
-const createListingRanges = Effect.fnUntraced(function* (session: Session) {
-  const own = (table: string) => qualified(session.names.collectorSchema, table)
+const createListingRanges = Effect.fnUntraced(function* (db: Sql) {
+  const own = (table: string) => qualified(db.names.collectorSchema, table)
   yield* statements(
-    session,
+    db,
     `CREATE TABLE ${own("listing_ranges")} (
        name text NOT NULL REFERENCES ${own("listings")} (name),
        number integer NOT NULL,

@@ -14,7 +14,7 @@ import {
   registryMigrations
 } from "../../../oci/database/postgres/RegistryTables.ts"
 import type { ReferenceTable, Watch } from "../../Database.ts"
-import { qualified, quote, type Session } from "../Sql.ts"
+import { qualified, quote, type Sql } from "../Sql.ts"
 import { guardFingerprint, guardProblems, readTriggers } from "../triggers/unannounced/Installed.ts"
 import { readWatch, watchOf } from "../triggers/watch/Installed.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
@@ -55,21 +55,21 @@ export interface Catalog {
 }
 
 /** Reads and judges the catalogue. Every problem is reported, not only the first. */
-export const inspect = Effect.fnUntraced(function* (session: Session) {
-  const { names } = session
-  const table = yield* readTable(session)
+export const inspect = Effect.fnUntraced(function* (db: Sql) {
+  const { names } = db
+  const table = yield* readTable(db)
   if (table === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
 
   // Before the keys: one that is added in between makes the next purge see a change, and not miss the key.
-  const fingerprint = yield* readFingerprint(session, table.oid)
-  const columns = yield* readColumns(session, table.oid)
-  const keys = yield* readForeignKeys(session, table.oid)
+  const fingerprint = yield* readFingerprint(db, table.oid)
+  const columns = yield* readColumns(db, table.oid)
+  const keys = yield* readForeignKeys(db, table.oid)
   const declared = keys.filter((key) => !key.inherited)
-  const triggers = yield* readTriggers(session)
+  const triggers = yield* readTriggers(db)
   const problems: ReadonlyArray<SchemaProblem> = [
     ...tableProblems(names, table),
-    ...accessProblems(names, table.role, yield* readAccess(session), yield* readVersion(session)),
-    ...(yield* readRegistryProblems(session, table.role)),
+    ...accessProblems(names, table.role, yield* readAccess(db), yield* readVersion(db)),
+    ...(yield* readRegistryProblems(db, table.role)),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
     ...guardProblems(names, declared, triggers)
@@ -85,8 +85,8 @@ export const inspect = Effect.fnUntraced(function* (session: Session) {
     })),
     keys: declared,
     digest: { type: digest?.type ?? "text", collate: digest?.collate ?? "" },
-    referencePredicates: (bound) => predicates(session, declared, bound),
-    watch: watchOf(names, keys, yield* readWatch(session)),
+    referencePredicates: (bound) => predicates(db, declared, bound),
+    watch: watchOf(names, keys, yield* readWatch(db)),
     guarded: triggers.length > 0,
     fingerprint
   } satisfies Catalog
@@ -96,11 +96,11 @@ export const inspect = Effect.fnUntraced(function* (session: Session) {
  * The foreign keys to blobs, those that partitions inherit by themselves, and the type of what names one; null where
  * there is no such table. Judges nothing.
  */
-export const readReferences = Effect.fnUntraced(function* (session: Session) {
-  const table = yield* readTable(session)
-  const digest = yield* readDigestType(session)
+export const readReferences = Effect.fnUntraced(function* (db: Sql) {
+  const table = yield* readTable(db)
+  const digest = yield* readDigestType(db)
   if (table === null || digest === null) return null
-  const keys = yield* readForeignKeys(session, table.oid)
+  const keys = yield* readForeignKeys(db, table.oid)
   return {
     digest,
     keys: keys.filter((key) => !key.inherited),
@@ -109,13 +109,13 @@ export const readReferences = Effect.fnUntraced(function* (session: Session) {
 })
 
 /** The present fingerprint, for the purge to compare with. */
-export const currentFingerprint = Effect.fnUntraced(function* (session: Session) {
-  const table = yield* readTable(session)
-  return table === null ? "" : yield* readFingerprint(session, table.oid)
+export const currentFingerprint = Effect.fnUntraced(function* (db: Sql) {
+  const table = yield* readTable(db)
+  return table === null ? "" : yield* readFingerprint(db, table.oid)
 })
 
 /** By its name in the catalogue: `to_regclass` fails where the role may not use the schema. */
-const readTable = ({ sql, names }: Session): Effect.Effect<Table | null, SqlError.SqlError> =>
+const readTable = ({ sql, names }: Sql): Effect.Effect<Table | null, SqlError.SqlError> =>
   Effect.map(
     sql<Table>`
       SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
@@ -134,14 +134,14 @@ const disabledTriggers = `
 /** NOT ENFORCED came with PostgreSQL 18; older servers have no such column. */
 const enforced = `coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)`
 
-const readFingerprint = (session: Session, oid: string) =>
+const readFingerprint = (db: Sql, oid: string) =>
   Effect.zipWith(
-    readKeysFingerprint(session, oid),
-    readTriggers(session),
+    readKeysFingerprint(db, oid),
+    readTriggers(db),
     (keys, triggers) => `${keys} ${guardFingerprint(triggers)}`
   )
 
-const readKeysFingerprint = ({ sql, raw }: Session, oid: string) =>
+const readKeysFingerprint = ({ sql, raw }: Sql, oid: string) =>
   Effect.map(
     sql<{ fingerprint: string }>`
       SELECT coalesce(string_agg(concat_ws(':', k.oid, k.confdeltype, enforced, disabled), ',' ORDER BY k.oid), '')
@@ -151,7 +151,7 @@ const readKeysFingerprint = ({ sql, raw }: Session, oid: string) =>
     (rows) => rows[0]?.fingerprint ?? ""
   )
 
-const readColumns = ({ sql }: Session, oid: string) =>
+const readColumns = ({ sql }: Sql, oid: string) =>
   sql<Column>`
     SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
       coalesce(' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(c.collname), '') AS collate,
@@ -167,7 +167,7 @@ const readColumns = ({ sql }: Session, oid: string) =>
  * Those that partitions inherit have a parent. They matter for one thing: their triggers can be disabled by
  * themselves. A hash index serves the purge, though not the scan; what else can be indexed serves neither.
  */
-const readForeignKeys = ({ sql, raw }: Session, oid: string) =>
+const readForeignKeys = ({ sql, raw }: Sql, oid: string) =>
   sql<ForeignKey>`
     SELECT k.conname AS constraint, n.nspname AS schema, t.relname AS table, a.attname AS column,
       f.attname AS referenced_column, cardinality(k.conkey) AS columns, k.confdeltype::text AS delete_action,
@@ -203,8 +203,8 @@ const readForeignKeys = ({ sql, raw }: Session, oid: string) =>
     ORDER BY n.nspname, t.relname, k.conname`
 
 /** What the collector does to which table. */
-const readAccess = (session: Session) => {
-  const { names } = session
+const readAccess = (db: Sql) => {
+  const { names } = db
   const own = names.collectorSchema
   const all = "SELECT, INSERT, UPDATE, DELETE"
   const needs = [
@@ -226,14 +226,14 @@ const readAccess = (session: Session) => {
     [own, "upload_sessions", "SELECT, UPDATE, DELETE"],
     [own, "upload_chunks", "SELECT, DELETE"]
   ] as const
-  return readPrivileges(session, needs)
+  return readPrivileges(db, needs)
 }
 
 /** What it does to the registry's tables, where there are any. */
-const readRegistryProblems = Effect.fnUntraced(function* (session: Session, role: string) {
-  if (!(yield* isInstalled(session))) return []
-  const own = session.names.registrySchema
-  const access = yield* readPrivileges(session, [
+const readRegistryProblems = Effect.fnUntraced(function* (db: Sql, role: string) {
+  if (!(yield* isInstalled(db))) return []
+  const own = db.names.registrySchema
+  const access = yield* readPrivileges(db, [
     [own, registryMigrations, "SELECT"],
     [own, "manifests", "SELECT, UPDATE, DELETE"],
     [own, "manifest_references", "SELECT, DELETE"],
@@ -241,11 +241,11 @@ const readRegistryProblems = Effect.fnUntraced(function* (session: Session, role
   ])
   const [versions] = access
   const isReadable = versions?.reachable === true && versions.missing === null
-  return registryProblems(role, access, isReadable ? yield* readRegistryVersion(session) : null)
+  return registryProblems(role, access, isReadable ? yield* readRegistryVersion(db) : null)
 })
 
 const readPrivileges = (
-  { sql }: Session,
+  { sql }: Sql,
   needs: ReadonlyArray<readonly [schema: string, table: string, privileges: string]>
 ) =>
   sql<{
@@ -266,7 +266,7 @@ const readPrivileges = (
     ORDER BY w.n`
 
 /** The newest migration applied; null where that cannot be read. */
-const readVersion = Effect.fnUntraced(function* ({ sql, names, raw }: Session) {
+const readVersion = Effect.fnUntraced(function* ({ sql, names, raw }: Sql) {
   const readable = yield* sql`
     SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = ${names.collectorSchema} AND c.relname = 'migrations'
@@ -286,7 +286,7 @@ export const looksUp = "OFFSET 0"
  * a key that points at another column than the digest) is looked up: a join may read all of the table.
  */
 const predicates = (
-  { sql, names, raw, id }: Session,
+  { sql, names, raw, id }: Sql,
   keys: ReadonlyArray<ForeignKey>,
   bound?: (column: Statement.Fragment) => Statement.Fragment
 ): Statement.Fragment => {

@@ -1,9 +1,9 @@
 /** What those who put triggers on other people's tables have in common. Functions stand in the collector's schema. */
 import { Effect } from "effect"
-import { qualified, quote, type Session } from "../Sql.ts"
+import { qualified, quote, type Sql } from "../Sql.ts"
 
 /** Shorter than the second after which PostgreSQL looks for deadlocks: it shall never sacrifice a writer for us. */
-export const giveWay = ({ sql }: Session) => sql`SELECT set_config('lock_timeout', '500', true)`
+export const giveWay = ({ sql }: Sql) => sql`SELECT set_config('lock_timeout', '500', true)`
 
 /**
  * Runs as its owner, because those who write to the tables have no rights to the collector's, and with a search path of
@@ -11,7 +11,7 @@ export const giveWay = ({ sql }: Session) => sql`SELECT set_config('lock_timeout
  * path: setting it takes 8 µs a call (measured 2026-11-25).
  */
 export const createFunction = Effect.fnUntraced(function* (
-  { sql, names }: Session,
+  { sql, names }: Sql,
   name: string,
   body: string,
   searchPath: string | null
@@ -26,11 +26,11 @@ export const createFunction = Effect.fnUntraced(function* (
 })
 
 /** With its triggers: to drop those by themselves one would have to own their tables. */
-export const dropFunction = ({ sql, names }: Session, name: string) =>
+export const dropFunction = ({ sql, names }: Sql, name: string) =>
   sql.unsafe(`DROP FUNCTION ${qualified(names.collectorSchema, name)}() CASCADE`)
 
 /** Those whose names begin with `prefix`. */
-export const readFunctions = ({ sql, names }: Session, prefix: string) =>
+export const readFunctions = ({ sql, names }: Sql, prefix: string) =>
   Effect.map(
     sql<{ name: string }>`
       SELECT p.proname AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -40,7 +40,7 @@ export const readFunctions = ({ sql, names }: Session, prefix: string) =>
 
 /** PostgreSQL's own schema, and those of the types that are compared: an extension's may stand anywhere. */
 export const readSearchPath = Effect.fnUntraced(function* (
-  { sql, names }: Session,
+  { sql, names }: Sql,
   keys: ReadonlyArray<{ readonly referenced_column: string }>
 ) {
   const columns = [names.digestColumn, ...keys.map((key) => key.referenced_column)]

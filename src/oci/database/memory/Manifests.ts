@@ -12,10 +12,10 @@ import type {
   Manifests,
   PutManifest
 } from "../../../database/Database.ts"
-import { holdBlob } from "../../../database/memory/Blobs.ts"
+import { touchLive } from "../../../database/memory/Blobs.ts"
 import { type ManifestRow, manifestId, type State } from "../../../database/memory/State.ts"
 import type { Digest } from "../../../domain/Digest.ts"
-import { holdOf } from "../../Repository.ts"
+import { holdId } from "../../Names.ts"
 
 export const manifests = (state: State): Manifests => ({
   probe: Effect.void,
@@ -73,7 +73,7 @@ export const manifests = (state: State): Manifests => ({
   blob: (repository, digest) =>
     Effect.sync(() => {
       const row = state.blobs.get(digest)
-      const heldUntil = state.pins.get(holdOf(repository, digest))?.expiresAt ?? null
+      const heldUntil = state.pins.get(holdId(repository, digest))?.expiresAt ?? null
       const isReferenced = [...state.manifests.values()].some(
         (manifest) =>
           manifest.repository === repository &&
@@ -105,7 +105,7 @@ const put = (
 ): PutManifest => {
   const { repository, digest } = manifest
   const all = [{ digest, kind: "itself" }, ...references]
-  const live = new Set(all.flatMap((one) => (holdBlob(state, now, one.digest) ? one.digest : [])))
+  const live = new Set(all.flatMap((one) => (touchLive(state, now, one.digest) ? one.digest : [])))
   const missing = all.filter(
     (one) =>
       !live.has(one.digest) ||

@@ -6,7 +6,7 @@
  * when it goes.
  */
 import { Effect } from "effect"
-import { instant, qualified, type Session } from "../../../database/postgres/Sql.ts"
+import { instant, qualified, type Sql } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
@@ -44,21 +44,21 @@ export const expire = Effect.fnUntraced(function* (
 
 /** Within a transaction. */
 export const expirePage = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   untaggedSince: number,
   after: Candidate | null,
   size: number
 ) {
-  const page = yield* lockCandidates(session, type, untaggedSince, after, size)
+  const page = yield* lockCandidates(db, type, untaggedSince, after, size)
   const next = page.length < size ? null : (page.at(-1) ?? null)
   if (page.length === 0) return { deleted: 0, next } satisfies Page
-  const needed = yield* settle(session, type, page)
+  const needed = yield* settle(db, type, page)
   const unneeded = page.filter((one) => !needed.has(nameOf(one)))
-  const busy = yield* lockDependents(session, type, unneeded)
+  const busy = yield* lockDependents(db, type, unneeded)
   const doomed = unneeded.filter((one) => !busy.has(nameOf(one)))
-  yield* remove(session, type, now, doomed)
+  yield* remove(db, type, now, doomed)
   return { deleted: doomed.length, next } satisfies Page
 })
 
@@ -66,7 +66,7 @@ const nameOf = ({ repository, digest }: ManifestKey): string => JSON.stringify([
 
 /** By the columns, not by the texts that stand for them in the answer: only theirs is the order of an index. */
 const lockCandidates = (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   type: DigestType,
   untaggedSince: number,
   after: Candidate | null,
@@ -92,12 +92,12 @@ const lockCandidates = (
 }
 
 /** Those of locked candidates that are needed, which from now on are no candidates. */
-const settle = (session: Session, type: DigestType, page: ReadonlyArray<ManifestKey>) => {
-  const { sql, id } = session
+const settle = (db: Sql, type: DigestType, page: ReadonlyArray<ManifestKey>) => {
+  const { sql, id } = db
   return Effect.map(
     sql<{ repository: string; digest: string }>`
-      UPDATE ${id.manifests} m SET untagged_at = NULL FROM ${rowsOf(session, type, page)}
-      WHERE m.repository = k.repository AND m.digest = k.digest AND ${isNeeded(session)}
+      UPDATE ${id.manifests} m SET untagged_at = NULL FROM ${rowsOf(db, type, page)}
+      WHERE m.repository = k.repository AND m.digest = k.digest AND ${isNeeded(db)}
       RETURNING m.repository, m.digest::text AS digest`,
     (rows) => new Set(rows.map(({ repository, digest }) => nameOf({ repository, digest: digest as Digest })))
   )
@@ -105,19 +105,19 @@ const settle = (session: Session, type: DigestType, page: ReadonlyArray<Manifest
 
 /** Locks whom the end of `keys` concerns; answers those of `keys` for which that is not possible now. */
 const lockDependents = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   type: DigestType,
   keys: ReadonlyArray<ManifestKey>
 ) {
   if (keys.length === 0) return new Set<string>()
-  const { sql, id } = session
+  const { sql, id } = db
   const concerned = yield* sql<{ repository: string; of: string; digest: string }>`
     SELECT repository, of::text AS of, digest::text AS digest
-    FROM (${dependents(session, rowsOf(session, type, keys))}) d`
+    FROM (${dependents(db, rowsOf(db, type, keys))}) d`
   if (concerned.length === 0) return new Set<string>()
   const wanted = concerned.map(({ repository, digest }) => ({ repository, digest: digest as Digest }))
   const held = yield* sql<{ repository: string; digest: string }>`
-    SELECT m.repository, m.digest::text AS digest FROM ${id.manifests} m JOIN ${rowsOf(session, type, wanted)}
+    SELECT m.repository, m.digest::text AS digest FROM ${id.manifests} m JOIN ${rowsOf(db, type, wanted)}
       ON m.repository = k.repository AND m.digest = k.digest
     FOR UPDATE OF m SKIP LOCKED`
   const free = new Set(held.map(({ repository, digest }) => nameOf({ repository, digest: digest as Digest })))
@@ -129,12 +129,12 @@ const lockDependents = Effect.fnUntraced(function* (
 })
 
 /** How many candidates nothing needs. */
-export const untagged = (session: Session, untaggedSince: number) => {
-  const { sql, id } = session
+export const untagged = (db: Sql, untaggedSince: number) => {
+  const { sql, id } = db
   return Effect.map(
     sql<{ n: number }>`
       SELECT count(*)::float8 AS n FROM ${id.manifests} m
-      WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz AND NOT ${isNeeded(session)}`,
+      WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz AND NOT ${isNeeded(db)}`,
     (rows) => rows[0]?.n ?? 0
   )
 }
@@ -144,16 +144,16 @@ const countMax = 1_000_000
 
 /** How many nothing needs that are untagged after `after` until `untaggedSince`, and of how many, if they are more than `unless`. */
 export const exposure = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   after: number | null,
   untaggedSince: number,
   unless: number
 ) {
-  const { sql, id, raw, names } = session
+  const { sql, id, raw, names } = db
   const later = after === null ? raw("") : sql`AND m.untagged_at > ${instant(after)}::timestamptz`
   const [found] = yield* sql<{ untagged: number }>`
     SELECT count(*)::float8 AS untagged FROM ${id.manifests} m
-    WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz ${later} AND NOT ${isNeeded(session)}`
+    WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz ${later} AND NOT ${isNeeded(db)}`
   const untagged = found?.untagged ?? 0
   if (untagged <= unless) return { untagged, total: 0 }
   const [all] = yield* sql<{ counted: number; estimated: number }>`

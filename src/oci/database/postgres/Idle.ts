@@ -11,11 +11,11 @@ import type {
   JournalEntry,
   SessionState
 } from "../../../database/Database.ts"
-import { instant, type Session } from "../../../database/postgres/Sql.ts"
+import { instant, type Sql } from "../../../database/postgres/Sql.ts"
 import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 
 /** Idle, and in nobody's hands at `now`. */
-const isIdle = ({ sql }: Session, now: number, idleSince: number) => sql`
+const isIdle = ({ sql }: Sql, now: number, idleSince: number) => sql`
   s.last_activity_at <= ${instant(idleSince)}::timestamptz
   AND (s.lease_until IS NULL OR s.lease_until <= ${instant(now)}::timestamptz)`
 
@@ -24,16 +24,16 @@ const isIdle = ({ sql }: Session, now: number, idleSince: number) => sql`
  * somebody was at work on when the statement began is judged again as it is then.
  */
 export const expire = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   { deleteNotBefore, idleSince, leaseUntil, limit, now }: ExpireRequest
 ): Effect.fn.Return<ExpiredSessions, SqlError.SqlError> {
-  const { sql, id } = session
+  const { sql, id } = db
   const found = yield* sql<{ id: string; state: SessionState }>`
-    SELECT s.id, s.state FROM ${id.uploadSessions} s WHERE ${isIdle(session, now, idleSince)}
+    SELECT s.id, s.state FROM ${id.uploadSessions} s WHERE ${isIdle(db, now, idleSince)}
     ORDER BY s.last_activity_at, s.id LIMIT ${Math.max(1, limit)} FOR UPDATE SKIP LOCKED`
-  const chosen = yield* withinLimit(session, found, limit)
+  const chosen = yield* withinLimit(db, found, limit)
   const ids = chosen.map((row) => row.id)
-  const journaled = yield* journalChunks(session, ids, { now, notBefore: deleteNotBefore, leaseUntil })
+  const journaled = yield* journalChunks(db, ids, { now, notBefore: deleteNotBefore, leaseUntil })
   yield* sql`DELETE FROM ${id.uploadSessions} WHERE id = ANY(${ids}::text[])`
   const forgotten = chosen.filter(({ state }) => state === "done").length
   return { sessions: chosen.length - forgotten, forgotten, journaled }
@@ -41,7 +41,7 @@ export const expire = Effect.fnUntraced(function* (
 
 /** As many of `found` as have no more than `limit` chunks together, themselves counted; at least one. */
 const withinLimit = <Row extends { readonly id: string }>(
-  { sql, id }: Session,
+  { sql, id }: Sql,
   found: ReadonlyArray<Row>,
   limit: number
 ) =>
@@ -61,7 +61,7 @@ const withinLimit = <Row extends { readonly id: string }>(
 
 /** Journals all chunks of sessions whose rows the transaction holds; those it journaled, in key order. */
 export const journalChunks = (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   ids: ReadonlyArray<string>,
   due: { readonly now: number; readonly notBefore: number; readonly leaseUntil: number | null }
 ) =>
@@ -87,12 +87,12 @@ export const journalChunks = (
       }))
   )
 
-export const idle = (session: Session, now: number, idleSince: number) => {
-  const { sql, id } = session
+export const idle = (db: Sql, now: number, idleSince: number) => {
+  const { sql, id } = db
   return Effect.map(
     sql<IdleSessions>`
       WITH idle AS MATERIALIZED (
-        SELECT s.id FROM ${id.uploadSessions} s WHERE s.state <> 'done' AND ${isIdle(session, now, idleSince)})
+        SELECT s.id FROM ${id.uploadSessions} s WHERE s.state <> 'done' AND ${isIdle(db, now, idleSince)})
       SELECT (SELECT count(*) FROM idle)::float8 AS sessions, count(*)::float8 AS chunks,
         coalesce(sum(c.size_bytes), 0)::float8 AS bytes
       FROM ${id.uploadChunks} c JOIN idle ON idle.id = c.session_id`,

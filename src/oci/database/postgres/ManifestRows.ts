@@ -1,7 +1,7 @@
 /** Rows of tags and manifests: locked in the order that Manifests.ts says, and taken away with all that hangs on them. */
 import { Effect } from "effect"
 import type { Statement } from "effect/sql"
-import { instant, type Session } from "../../../database/postgres/Sql.ts"
+import { instant, type Sql } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 
@@ -12,7 +12,7 @@ export interface ManifestKey {
 }
 
 /** Locks those of `names` that are tags of the repository; answers what they name. */
-export const lockTags = ({ sql, id }: Session, repository: string, names: ReadonlyArray<string>) =>
+export const lockTags = ({ sql, id }: Sql, repository: string, names: ReadonlyArray<string>) =>
   names.length === 0
     ? Effect.succeed(new Map<string, Digest>())
     : Effect.map(
@@ -24,7 +24,7 @@ export const lockTags = ({ sql, id }: Session, repository: string, names: Readon
 
 /** Locks those of `digests` that are manifests of the repository, and answers them. */
 export const lockManifests = (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   type: DigestType,
   repository: string,
   digests: ReadonlyArray<Digest>
@@ -38,7 +38,7 @@ export const lockManifests = (
   )
 
 /** That something in its repository needs the manifest `m`: a tag, an index, or a subject that exists. */
-export const isNeeded = ({ sql, id }: Session): Statement.Fragment => sql`(
+export const isNeeded = ({ sql, id }: Sql): Statement.Fragment => sql`(
   EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)
   OR EXISTS (SELECT FROM ${id.manifestReferences} r
     WHERE r.repository = m.repository AND r.digest = m.digest AND r.kind = 'manifest')
@@ -46,7 +46,7 @@ export const isNeeded = ({ sql, id }: Session): Statement.Fragment => sql`(
 
 /** Manifests as rows `k (repository, digest)`, for a statement to join with. */
 export const rowsOf = (
-  { sql, raw }: Session,
+  { sql, raw }: Sql,
   type: DigestType,
   keys: ReadonlyArray<ManifestKey>
 ): Statement.Fragment => sql`
@@ -54,8 +54,8 @@ export const rowsOf = (
     ${keys.map((key) => key.repository)}::text[], ${keys.map((key) => key.digest)}::text[]) AS t (r, d)) k`
 
 /** Whom the end of the manifests `k` concerns: those they list, and those that are about them. */
-export const dependents = (session: Session, keys: Statement.Fragment): Statement.Fragment => {
-  const { sql, id } = session
+export const dependents = (db: Sql, keys: Statement.Fragment): Statement.Fragment => {
+  const { sql, id } = db
   return sql`
     SELECT k.repository, k.digest AS of, m.digest FROM ${keys}
     JOIN ${id.manifestReferences} r ON r.repository = k.repository AND r.manifest = k.digest AND r.kind = 'manifest'
@@ -66,25 +66,25 @@ export const dependents = (session: Session, keys: Statement.Fragment): Statemen
 }
 
 /** Of locked manifests, from which something is taken away: those without a tag are untagged from `now` on. */
-export const release = (session: Session, type: DigestType, now: number, keys: ReadonlyArray<ManifestKey>) =>
-  keys.length === 0 ? Effect.void : releaseRows(session, now, rowsOf(session, type, keys))
+export const release = (db: Sql, type: DigestType, now: number, keys: ReadonlyArray<ManifestKey>) =>
+  keys.length === 0 ? Effect.void : releaseRows(db, now, rowsOf(db, type, keys))
 
-const releaseRows = ({ sql, id }: Session, now: number, rows: Statement.Fragment) => sql`
+const releaseRows = ({ sql, id }: Sql, now: number, rows: Statement.Fragment) => sql`
   UPDATE ${id.manifests} m SET untagged_at = ${instant(now)}::timestamptz FROM ${rows}
   WHERE m.repository = k.repository AND m.digest = k.digest
     AND NOT EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)`
 
 /** Deletes locked manifests with their tags; whom they kept is untagged from `now` on. */
 export const remove = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   keys: ReadonlyArray<ManifestKey>
 ) {
   if (keys.length === 0) return
-  const { sql, id } = session
-  const rows = rowsOf(session, type, keys)
-  yield* releaseRows(session, now, sql`(${dependents(session, rows)}) k`)
+  const { sql, id } = db
+  const rows = rowsOf(db, type, keys)
+  yield* releaseRows(db, now, sql`(${dependents(db, rows)}) k`)
   yield* sql`DELETE FROM ${id.tags} t USING ${rows} WHERE t.repository = k.repository AND t.digest = k.digest`
   yield* sql`
     DELETE FROM ${id.manifestReferences} r USING ${rows} WHERE r.repository = k.repository AND r.manifest = k.digest`

@@ -17,9 +17,9 @@ import type {
   Manifests,
   PutManifest
 } from "../../../database/Database.ts"
-import { hold } from "../../../database/postgres/Blobs.ts"
+import { lockLive } from "../../../database/postgres/Blobs.ts"
 import { unpin } from "../../../database/postgres/Pins.ts"
-import { instant, type Session, sqlState, translate } from "../../../database/postgres/Sql.ts"
+import { given, instant, on, type Sql, sqlState, translate, verbs } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
@@ -28,74 +28,59 @@ import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./
 import * as Reading from "./ReadManifests.ts"
 import { isInstalled, notInstalled } from "./RegistryTables.ts"
 
-export const make = (
-  session: Session,
-  digestType: Effect.Effect<DigestType, SqlError.SqlError>
-): Manifests => {
-  const verb = <A>(
-    operation: string,
-    run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError | DatabaseError>
-  ) => session.verb(operation, saying(session, operation, Effect.flatMap(digestType, run)))
-  const transaction: typeof verb = (operation, run) =>
-    verb(operation, (type) => session.transaction(run(type)))
-  const ifInstalled = <A>(nothing: A, count: Effect.Effect<A, DatabaseError>) =>
-    Effect.flatMap(session.verb("manifests.installed", isInstalled(session)), (installed) =>
-      installed ? count : Effect.succeed(nothing)
-    )
+export const make = (inner: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Manifests => {
+  const db = tellingWhatIsMissing(inner)
+  const plain = on(db)
+  const typed = given(db, digestType)
+  const locked = <Args extends ReadonlyArray<unknown>, A, E>(
+    run: (db: Sql, type: DigestType, ...args: Args) => Effect.Effect<A, E>
+  ) => typed((_, type, ...args: Args) => db.transaction(run(db, type, ...args)))
+  const ifInstalled = <A, E>(none: A, count: Effect.Effect<A, E>) =>
+    Effect.flatMap(isInstalled(db), (installed) => (installed ? count : Effect.succeed(none)))
   return {
-    probe: verb("manifests.probe", () => Reading.probe(session)),
-    put: (now, manifest, references, options) =>
-      transaction("manifests.put", (type) => put(session, type, now, manifest, references, options)),
-    find: (repository, name) =>
-      verb("manifests.find", (type) => Reading.find(session, type, repository, name)),
-    touch: (now, repository, digest) =>
-      verb("manifests.touch", (type) => touch(session, type, now, repository, digest)),
-    untag: (now, repository, tag) =>
-      transaction("manifests.untag", (type) => untag(session, type, now, repository, tag)),
-    delete: (now, repository, digest) =>
-      transaction("manifests.delete", (type) => deleteManifest(session, type, now, repository, digest)),
-    tags: (repository, after, limit) =>
-      verb("manifests.tags", () => Reading.tags(session, repository, after, limit)),
-    repositories: (after, limit) =>
-      verb("manifests.repositories", () => Reading.repositories(session, after, limit)),
-    referrers: (...question) =>
-      verb("manifests.referrers", (type) => Reading.referrers(session, type, ...question)),
-    blob: (repository, digest) =>
-      verb("manifests.blob", (type) => Reading.blob(session, type, repository, digest)),
-    expire: (now, untaggedSince, limit) =>
-      ifInstalled(
-        0,
-        expire(limit, (after, size) =>
-          transaction("manifests.expire", (type) =>
-            expirePage(session, type, now, untaggedSince, after, size)
-          )
-        )
-      ),
-    untagged: (untaggedSince) =>
-      ifInstalled(
-        0,
-        verb("manifests.untagged", () => untagged(session, untaggedSince))
-      ),
-    exposure: (after, untaggedSince, unless) =>
-      ifInstalled(
-        { untagged: 0, total: 0 },
-        verb("manifests.exposure", () => exposure(session, after, untaggedSince, unless))
+    ...verbs<Omit<Manifests, "expire">>(db, "manifests", {
+      probe: Reading.probe(db),
+      put: locked(put),
+      find: typed(Reading.find),
+      touch: typed(touch),
+      untag: locked(untag),
+      delete: locked(deleteManifest),
+      tags: plain(Reading.tags),
+      repositories: plain(Reading.repositories),
+      referrers: typed(Reading.referrers),
+      blob: typed(Reading.blob),
+      untagged: (untaggedSince) => ifInstalled(0, untagged(db, untaggedSince)),
+      exposure: (...args) => ifInstalled({ untagged: 0, total: 0 }, exposure(db, ...args))
+    }),
+    // Each page is a transaction that is tried again by itself.
+    expire: Effect.fnUntraced(function* (now, untaggedSince, limit) {
+      if (!(yield* db.verb("manifests.installed", isInstalled(db)))) return 0
+      const page = locked(expirePage)
+      return yield* expire(limit, (after, size) =>
+        db.verb("manifests.expire", page(now, untaggedSince, after, size))
       )
+    })
   }
 }
 
-/** Where the registry's tables are missing, what to do about it. */
-const saying = <A, E>(session: Session, operation: string, effect: Effect.Effect<A, E>) =>
-  Effect.mapError(effect, (error) => {
-    if (!SqlError.isSqlError(error) || sqlState(error) !== "42P01") return error
-    const { detail } = translate(operation, error)
-    return detail.includes(`"${session.names.registrySchema}.`)
-      ? notInstalled(operation, detail, error)
-      : error
-  })
+/** Where the registry's tables are missing, the error says what to run. */
+const tellingWhatIsMissing = (db: Sql): Sql => ({
+  ...db,
+  verb: (operation, effect) =>
+    db.verb(
+      operation,
+      Effect.mapError(effect, (error) => {
+        if (!SqlError.isSqlError(error) || sqlState(error) !== "42P01") return error
+        const { detail } = translate(operation, error)
+        return detail.includes(`"${db.names.registrySchema}.`)
+          ? notInstalled(operation, detail, error)
+          : error
+      })
+    )
+})
 
 const put = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   manifest: Manifest,
@@ -105,32 +90,32 @@ const put = Effect.fnUntraced(function* (
   const { repository, digest, subject } = manifest
   const needed = [digest, ...references.map((reference) => reference.digest)]
   const children = references.filter(({ kind }) => kind === "manifest").map((child) => child.digest)
-  const live = yield* hold(session, type, now, [...new Set(needed)])
-  const before = yield* lockTags(session, repository, tags)
-  const there = yield* lockManifests(session, type, repository, [
+  const live = yield* lockLive(db, type, now, [...new Set(needed)])
+  const before = yield* lockTags(db, repository, tags)
+  const there = yield* lockManifests(db, type, repository, [
     ...[digest, ...children, ...before.values()],
     ...(subject === null ? [] : [subject])
   ])
   const unfit = new Set(children.filter((child) => !there.has(child)))
   const missing = [...new Set(needed)].filter((one) => !live.has(one) || unfit.has(one))
   if (missing.length > 0) return { _tag: "missing", digests: missing } satisfies PutManifest
-  yield* writeManifest(session, type, now, manifest, there.has(digest), tags.length > 0)
-  yield* writeTags(session, type, manifest, tags, before)
-  yield* writeReferences(session, type, manifest, references)
+  yield* writeManifest(db, type, now, manifest, there.has(digest), tags.length > 0)
+  yield* writeTags(db, type, manifest, tags, before)
+  yield* writeReferences(db, type, manifest, references)
   const losers = new Set([...before.values()].filter((loser) => loser !== digest))
   yield* release(
-    session,
+    db,
     type,
     now,
     [...losers].map((loser) => ({ repository, digest: loser }))
   )
-  yield* unpin(session, pins)
+  yield* unpin(db, pins)
   return { _tag: "stored" } satisfies PutManifest
 })
 
 /** A row that `isThere` is locked, so that its tags are what they seem. */
 const writeManifest = Effect.fnUntraced(function* (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   type: DigestType,
   now: number,
   { annotations, artifactType, digest, mediaType, repository, sizeBytes, subject }: Manifest,
@@ -159,7 +144,7 @@ const writeManifest = Effect.fnUntraced(function* (
 
 /** `before` are those that were there; they are locked. */
 const writeTags = Effect.fnUntraced(function* (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   type: DigestType,
   { repository, digest }: Manifest,
   tags: ReadonlyArray<string>,
@@ -183,7 +168,7 @@ const beginAnew = (operation: string, what: string) =>
   new DatabaseError({ operation, reason: "Contended", detail: `somebody else ${what} at the same time` })
 
 const writeReferences = Effect.fnUntraced(function* (
-  { sql, id, raw }: Session,
+  { sql, id, raw }: Sql,
   type: DigestType,
   { repository, digest }: Manifest,
   references: ReadonlyArray<ManifestReference>
@@ -201,13 +186,7 @@ const writeReferences = Effect.fnUntraced(function* (
 })
 
 /** An update, whatever it changes, waits for whoever is about to delete the row, and then finds it gone. */
-const touch = (
-  { sql, id, raw }: Session,
-  type: DigestType,
-  now: number,
-  repository: string,
-  digest: Digest
-) =>
+const touch = ({ sql, id, raw }: Sql, type: DigestType, now: number, repository: string, digest: Digest) =>
   Effect.map(
     sql`
       UPDATE ${id.manifests}
@@ -217,37 +196,37 @@ const touch = (
   )
 
 const untag = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   repository: string,
   tag: string
 ) {
-  const { sql, id } = session
-  const digest = (yield* lockTags(session, repository, [tag])).get(tag)
+  const { sql, id } = db
+  const digest = (yield* lockTags(db, repository, [tag])).get(tag)
   if (digest === undefined) return false
-  yield* lockManifests(session, type, repository, [digest])
+  yield* lockManifests(db, type, repository, [digest])
   yield* sql`DELETE FROM ${id.tags} WHERE repository = ${repository} AND name = ${tag}`
-  yield* release(session, type, now, [{ repository, digest }])
+  yield* release(db, type, now, [{ repository, digest }])
   return true
 })
 
 const deleteManifest = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   repository: string,
   digest: Digest
 ) {
-  const { sql, id, raw } = session
+  const { sql, id, raw } = db
   const own = sql`${digest}::text::${raw(type.type)}`
   const concerned = sql<{ digest: string }>`
-    SELECT d.digest::text AS digest FROM (${dependents(session, rowsOf(session, type, [{ repository, digest }]))}) d`
+    SELECT d.digest::text AS digest FROM (${dependents(db, rowsOf(db, type, [{ repository, digest }]))}) d`
   const tagged = sql<{ name: string }>`
     SELECT name FROM ${id.tags} WHERE repository = ${repository} AND digest = ${own}`
   const names = (yield* tagged).map((tag) => tag.name)
-  const before = yield* lockTags(session, repository, names)
-  const there = yield* lockManifests(session, type, repository, [
+  const before = yield* lockTags(db, repository, names)
+  const there = yield* lockManifests(db, type, repository, [
     digest,
     ...(yield* concerned).map((one) => one.digest as Digest)
   ])
@@ -261,6 +240,6 @@ const deleteManifest = Effect.fnUntraced(function* (
     (yield* tagged).every((tag) => before.has(tag.name)) &&
     (yield* concerned).every((one) => there.has(one.digest as Digest))
   if (!isComplete) return yield* beginAnew("manifests.delete", `pushed to ${repository}`)
-  yield* remove(session, type, now, [{ repository, digest }])
+  yield* remove(db, type, now, [{ repository, digest }])
   return "deleted" satisfies DeleteManifest
 })

@@ -2,27 +2,27 @@
 import { Effect, Option } from "effect"
 import type { Statement } from "effect/sql"
 import type { Manifest, ManifestName, RepositoryBlob, StoredManifest } from "../../../database/Database.ts"
-import { millisOrNull, qualified, type Session } from "../../../database/postgres/Sql.ts"
+import { millisOrNull, qualified, type Sql } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import type { ObjectKey } from "../../../domain/ObjectKey.ts"
-import { holdOf } from "../../Repository.ts"
+import { holdId } from "../../Names.ts"
 import { readLackingPrivileges, readRegistryVersion, versionProblem } from "./RegistryTables.ts"
 
 /** That a registry can work with the tables. */
-export const probe = Effect.fnUntraced(function* (session: Session) {
+export const probe = Effect.fnUntraced(function* (db: Sql) {
   const operation = "manifests.probe"
-  const problem = versionProblem(yield* readRegistryVersion(session))
+  const problem = versionProblem(yield* readRegistryVersion(db))
   if (problem !== null) {
     const next = problem.fix.replace(/^R/, "r").replace(/\.$/, "")
     const detail = `${problem.problem}; ${next}`
     return yield* new DatabaseError({ operation, reason: "NotInstalled", detail })
   }
-  const lacking = yield* readLackingPrivileges(session)
+  const lacking = yield* readLackingPrivileges(db)
   if (lacking.length > 0) {
     const what = lacking.map(
-      ({ table, missing }) => `${missing} on ${qualified(session.names.registrySchema, table)}`
+      ({ table, missing }) => `${missing} on ${qualified(db.names.registrySchema, table)}`
     )
     const detail = `this role lacks ${what.join("; ")}`
     return yield* new DatabaseError({ operation, reason: "Denied", detail })
@@ -39,7 +39,7 @@ interface Row {
   readonly subject: string | null
 }
 
-const columns = ({ sql }: Session): Statement.Fragment => sql`
+const columns = ({ sql }: Sql): Statement.Fragment => sql`
   m.repository, m.digest::text AS digest, m.media_type, m.size_bytes::float8 AS size_bytes, m.artifact_type,
   m.annotations::text AS annotations, m.subject::text AS subject`
 
@@ -53,15 +53,15 @@ const toManifest = (row: Row): Manifest => ({
   subject: row.subject as Digest | null
 })
 
-export const find = (session: Session, type: DigestType, repository: string, name: ManifestName) => {
-  const { sql, id, raw } = session
+export const find = (db: Sql, type: DigestType, repository: string, name: ManifestName) => {
+  const { sql, id, raw } = db
   const chosen =
     name._tag === "Digest"
       ? sql`${name.digest}::text::${raw(type.type)}`
       : sql`(SELECT t.digest FROM ${id.tags} t WHERE t.repository = ${repository} AND t.name = ${name.tag})`
   return Effect.map(
     sql<Row & { readonly object_key: string; readonly untagged_at: Date | null }>`
-      SELECT ${columns(session)}, m.untagged_at, b.${id.key} AS object_key
+      SELECT ${columns(db)}, m.untagged_at, b.${id.key} AS object_key
       FROM ${id.manifests} m JOIN ${id.blobs} b ON b.${id.digest} = m.digest
       WHERE m.repository = ${repository} AND m.digest = ${chosen}`,
     ([row]): Option.Option<StoredManifest> =>
@@ -76,7 +76,7 @@ export const find = (session: Session, type: DigestType, repository: string, nam
 }
 
 /** EXISTS would be answered by a scan where the planner hopes to meet the repository soon; an order asks for the index. */
-export const tags = ({ sql, id, raw }: Session, repository: string, after: string | null, limit: number) => {
+export const tags = ({ sql, id, raw }: Sql, repository: string, after: string | null, limit: number) => {
   const beyond = after === null ? raw("") : sql`AND name > ${after}::text`
   return Effect.map(
     sql<{ known: boolean; names: ReadonlyArray<string> }>`
@@ -88,7 +88,7 @@ export const tags = ({ sql, id, raw }: Session, repository: string, after: strin
 }
 
 /** Jumps from one repository to the next: what it costs is how many it answers, not how many manifests they have. */
-export const repositories = ({ sql, id, raw }: Session, after: string | null, limit: number) => {
+export const repositories = ({ sql, id, raw }: Sql, after: string | null, limit: number) => {
   const beyond = after === null ? raw("") : sql`WHERE repository > ${after}::text`
   return Effect.map(
     sql<{ repository: string }>`
@@ -104,7 +104,7 @@ export const repositories = ({ sql, id, raw }: Session, after: string | null, li
 }
 
 export const referrers = (
-  session: Session,
+  db: Sql,
   type: DigestType,
   repository: string,
   subject: Digest,
@@ -112,11 +112,11 @@ export const referrers = (
   after: Digest | null,
   limit: number
 ) => {
-  const { sql, id, raw } = session
+  const { sql, id, raw } = db
   const cast = raw(type.type)
   return Effect.map(
     sql<Row>`
-      SELECT ${columns(session)} FROM ${id.manifests} m
+      SELECT ${columns(db)} FROM ${id.manifests} m
       WHERE m.repository = ${repository} AND m.subject = ${subject}::text::${cast}
         ${after === null ? raw("") : sql`AND m.digest > ${after}::text::${cast}`}
         ${artifactType === null ? raw("") : sql`AND m.artifact_type = ${artifactType}`}
@@ -125,11 +125,11 @@ export const referrers = (
   )
 }
 
-export const blob = ({ sql, id, raw }: Session, type: DigestType, repository: string, digest: Digest) =>
+export const blob = ({ sql, id, raw }: Sql, type: DigestType, repository: string, digest: Digest) =>
   Effect.map(
     sql<{ object_key: string; size_bytes: number; held_until: Date | null; referenced: boolean }>`
       SELECT b.${id.key} AS object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        (SELECT p.expires_at FROM ${id.pins} p WHERE p.id = ${holdOf(repository, digest)}) AS held_until,
+        (SELECT p.expires_at FROM ${id.pins} p WHERE p.id = ${holdId(repository, digest)}) AS held_until,
         (EXISTS (SELECT FROM ${id.manifests} m WHERE m.repository = ${repository} AND m.digest = b.${id.digest})
           OR EXISTS (SELECT FROM ${id.manifestReferences} r
             WHERE r.digest = b.${id.digest} AND r.repository = ${repository})) AS referenced

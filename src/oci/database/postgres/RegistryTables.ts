@@ -8,7 +8,7 @@
  * The rules of Migrations.ts hold for adding one.
  */
 import { Effect } from "effect"
-import { qualified, quote, type Session } from "../../../database/postgres/Sql.ts"
+import { qualified, quote, type Sql } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 
@@ -25,8 +25,8 @@ const installIt = "run: artifact-gc migrate --registry"
  * `untagged_at` is null while a tag names the manifest, or after `expire` found it needed otherwise. `annotations` are
  * kept as they came: jsonb cannot hold everything that JSON can say.
  */
-export const createManifests = (session: Session, { type, collate }: DigestType) => {
-  const { names } = session
+export const createManifests = (db: Sql, { type, collate }: DigestType) => {
+  const { names } = db
   const own = (table: string) => qualified(names.registrySchema, table)
   const digest = `${type}${collate}`
   const blobs = `${qualified(names.schema, names.blobsTable)} (${quote(names.digestColumn)})`
@@ -62,13 +62,13 @@ export const createManifests = (session: Session, { type, collate }: DigestType)
          FOREIGN KEY (repository, digest) REFERENCES ${own("manifests")})`,
       `CREATE INDEX tags_digest ON ${own("tags")} (repository, digest)`
     ],
-    (statement) => session.sql.unsafe(statement),
+    (statement) => db.sql.unsafe(statement),
     { discard: true }
   )
 }
 
 /** Whether the tables were ever made; asks for no privilege. */
-export const isInstalled = ({ sql, names }: Session) =>
+export const isInstalled = ({ sql, names }: Sql) =>
   Effect.map(
     sql`
       SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -77,7 +77,7 @@ export const isInstalled = ({ sql, names }: Session) =>
   )
 
 /** What a registry does to its tables, as far as this role may not. Tables that are missing are passed over. */
-export const readLackingPrivileges = ({ sql, names }: Session) =>
+export const readLackingPrivileges = ({ sql, names }: Sql) =>
   sql<{ table: string; missing: string }>`
     SELECT c.relname AS table, string_agg(p, ', ' ORDER BY n) AS missing
     FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace,
@@ -87,7 +87,7 @@ export const readLackingPrivileges = ({ sql, names }: Session) =>
     GROUP BY c.relname ORDER BY c.relname`
 
 /** The newest migration applied. */
-export const readRegistryVersion = ({ sql, names, raw }: Session) =>
+export const readRegistryVersion = ({ sql, names, raw }: Sql) =>
   Effect.map(
     sql<{ id: number }>`SELECT coalesce(max(migration_id), 0)::int AS id
       FROM ${raw(qualified(names.registrySchema, registryMigrations))}`,

@@ -3,7 +3,7 @@ import type { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../../domain/SchemaRefused.ts"
-import type { Session } from "../../Sql.ts"
+import type { Sql } from "../../Sql.ts"
 import { blobsFunction, functionPrefix, type GuardedKey, referenceFunction } from "./Functions.ts"
 
 /** A trigger that calls a function of the guard, on a table or, inherited, on its partition. */
@@ -20,7 +20,7 @@ export interface InstalledTrigger {
 export const readTriggers = ({
   sql,
   names
-}: Session): Effect.Effect<ReadonlyArray<InstalledTrigger>, SqlError.SqlError> => sql<InstalledTrigger>`
+}: Sql): Effect.Effect<ReadonlyArray<InstalledTrigger>, SqlError.SqlError> => sql<InstalledTrigger>`
   SELECT t.oid::text AS oid, n.nspname AS schema, c.relname AS table, t.tgname AS name, p.proname AS function,
     t.tgenabled IN ('O', 'A') AS enabled, t.tgparentid <> 0 AS inherited
   FROM pg_proc p JOIN pg_namespace own ON own.oid = p.pronamespace

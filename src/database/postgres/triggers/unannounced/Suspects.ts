@@ -7,37 +7,28 @@
  * by a row that cannot be seen yet.
  */
 import { Effect } from "effect"
-import type { SqlError, Statement } from "effect/sql"
+import type { Statement } from "effect/sql"
 import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../../domain/Digest.ts"
 import type { ObjectKey } from "../../../../domain/ObjectKey.ts"
-import type {
-  AdoptSuspectOutcome,
-  DropSuspectOutcome,
-  Suspect,
-  Suspects
-} from "../../../contract/Suspects.ts"
-import { instant, type Session } from "../../Sql.ts"
+import type { DropOutcome, RekeyOutcome, Suspect, Suspects } from "../../../contract/Suspects.ts"
+import { given, instant, type Sql, verbs } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
-export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Suspects => {
-  const verb = <A>(
-    operation: string,
-    run: (known: Catalog) => Effect.Effect<A, SqlError.SqlError | DatabaseError>
-  ) => session.verb(operation, Effect.flatMap(catalog, run))
-  return {
-    page: (after, limit) => verb("suspects.page", ({ digest }) => page(session, digest, after, limit)),
-    adopt: (now, suspect, to, deleteNotBefore) =>
-      verb("suspects.adopt", ({ digest }) => adopt(session, digest, now, suspect, to, deleteNotBefore)),
-    drop: (suspect) => verb("suspects.drop", (known) => drop(session, known, suspect)),
-    forget: (limit) => verb("suspects.forget", ({ digest }) => forget(session, digest, limit))
-  }
+export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Suspects => {
+  const known = given(db, catalog)
+  return verbs<Suspects>(db, "suspects", {
+    page: known(page),
+    rekey: known(rekey),
+    drop: known(drop),
+    forget: known(forget)
+  })
 }
 
 /** That the row `b` of the blobs is suspect. */
-export const isSuspect = ({ sql, id }: Session): Statement.Fragment => sql`EXISTS (
+export const isSuspect = ({ sql, id }: Sql): Statement.Fragment => sql`EXISTS (
   SELECT FROM ${id.suspects} s WHERE s.digest = b.${id.digest} AND s.object_key = b.${id.key})`
 
 /**
@@ -46,13 +37,13 @@ export const isSuspect = ({ sql, id }: Session): Statement.Fragment => sql`EXIST
  * theirs. Their rows are locked by the transaction this is a part of.
  */
 export const replaceSuspects = Effect.fnUntraced(function* (
-  session: Session,
+  db: Sql,
   type: DigestType,
   now: number,
   copies: ReadonlyArray<Suspect>
 ) {
   if (copies.length === 0) return []
-  const { sql, id, raw } = session
+  const { sql, id, raw } = db
   const rows = [...new Map([...copies].reverse().map((copy) => [copy.digest, copy])).values()]
   const replaced = yield* sql<{ digest: string; old_key: string }>`
     UPDATE ${id.blobs} b SET ${id.key} = t.k, ${id.size} = t.n
@@ -64,7 +55,7 @@ export const replaceSuspects = Effect.fnUntraced(function* (
   const oldKeys = new Map(replaced.map((row) => [row.digest, row.old_key as ObjectKey]))
   const settled = rows.filter((row) => oldKeys.has(row.digest))
   yield* bury(
-    session,
+    db,
     now,
     now,
     settled.map((row) => ({ ...row, key: oldKeys.get(row.digest) ?? row.key }))
@@ -77,7 +68,7 @@ export const replaceSuspects = Effect.fnUntraced(function* (
  * such a key again becomes suspect in turn; a late DELETE of it harms nobody. It may have been journaled before, and
  * be in some collector's hands: it starts afresh.
  */
-const bury = ({ sql, id }: Session, now: number, notBefore: number, rows: ReadonlyArray<Suspect>) =>
+const bury = ({ sql, id }: Sql, now: number, notBefore: number, rows: ReadonlyArray<Suspect>) =>
   rows.length === 0
     ? Effect.void
     : sql`
@@ -90,7 +81,7 @@ const bury = ({ sql, id }: Session, now: number, notBefore: number, rows: Readon
         reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
         claimed_until = NULL, attempts = 0, last_error = NULL, dead_at = NULL`
 
-const page = ({ sql, id, raw }: Session, type: DigestType, after: Digest | null, limit: number) => {
+const page = ({ sql, id, raw }: Sql, { digest: type }: Catalog, after: Digest | null, limit: number) => {
   const beyond = after === null ? raw("") : sql`WHERE s.digest > ${after}::text::${raw(type.type)}`
   return Effect.map(
     sql<{ digest: string; object_key: string; size_bytes: number }>`
@@ -107,62 +98,62 @@ const page = ({ sql, id, raw }: Session, type: DigestType, after: Digest | null,
   )
 }
 
-const adopt = (
-  session: Session,
-  type: DigestType,
+const rekey = (
+  db: Sql,
+  { digest: type }: Catalog,
   now: number,
   { digest, key, sizeBytes }: Suspect,
   to: ObjectKey,
   deleteNotBefore: number
 ) => {
-  const { sql, id, raw } = session
+  const { sql, id, raw } = db
   const own = sql`${digest}::text::${raw(type.type)}`
-  return session.transaction(
+  return db.transaction(
     Effect.gen(function* () {
       const taken = yield* sql`DELETE FROM ${id.intents} WHERE object_key = ${to} RETURNING 1 AS taken`
-      if (taken.length === 0) return "expired" satisfies AdoptSuspectOutcome
+      if (taken.length === 0) return "expired" satisfies RekeyOutcome
       // Its writer could not refer to it while it was suspect, and shall now have all the time there is.
-      yield* clearSighting(session, own, key)
+      yield* clearSighting(db, own, key)
       const moved = yield* sql`
         UPDATE ${id.blobs} b SET ${id.key} = ${to}
-        WHERE b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(session)} RETURNING 1 AS moved`
+        WHERE b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(db)} RETURNING 1 AS moved`
       if (moved.length === 0) {
-        yield* bury(session, now, now, [{ digest, key: to, sizeBytes }])
-        return "superseded" satisfies AdoptSuspectOutcome
+        yield* bury(db, now, now, [{ digest, key: to, sizeBytes }])
+        return "superseded" satisfies RekeyOutcome
       }
-      yield* bury(session, now, deleteNotBefore, [{ digest, key, sizeBytes }])
-      return "adopted" satisfies AdoptSuspectOutcome
+      yield* bury(db, now, deleteNotBefore, [{ digest, key, sizeBytes }])
+      return "adopted" satisfies RekeyOutcome
     })
   )
 }
 
 /** Before the blob is locked, as writers do it; a suspect's only. */
-const clearSighting = (session: Session, digest: Statement.Fragment, key: ObjectKey) => {
-  const { sql, id } = session
+const clearSighting = (db: Sql, digest: Statement.Fragment, key: ObjectKey) => {
+  const { sql, id } = db
   return sql`
     DELETE FROM ${id.orphans} o WHERE o.digest = ${digest} AND EXISTS (
-      SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND b.${id.key} = ${key} AND ${isSuspect(session)})`
+      SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND b.${id.key} = ${key} AND ${isSuspect(db)})`
 }
 
 /** As a purge does: the lock first, then the references, in a later snapshot. */
-const drop = (session: Session, catalog: Catalog, { digest, key }: Suspect) => {
-  const { sql, id, raw } = session
+const drop = (db: Sql, catalog: Catalog, { digest, key }: Suspect) => {
+  const { sql, id, raw } = db
   const own = sql`${digest}::text::${raw(catalog.digest.type)}`
-  const suspect = sql`b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(session)}`
-  return session.transaction(
+  const suspect = sql`b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(db)}`
+  return db.transaction(
     Effect.gen(function* () {
-      yield* clearSighting(session, own, key)
+      yield* clearSighting(db, own, key)
       const held = yield* sql`SELECT 1 AS held FROM ${id.blobs} b WHERE ${suspect} FOR UPDATE`
-      if (held.length === 0) return "superseded" satisfies DropSuspectOutcome
+      if (held.length === 0) return "superseded" satisfies DropOutcome
       const gone = yield* sql`
         DELETE FROM ${id.blobs} b WHERE ${suspect} AND ${catalog.referencePredicates(() => raw(""))} RETURNING 1 AS gone`
-      if (gone.length === 0) return "referenced" satisfies DropSuspectOutcome
-      return "dropped" satisfies DropSuspectOutcome
+      if (gone.length === 0) return "referenced" satisfies DropOutcome
+      return "dropped" satisfies DropOutcome
     })
   )
 }
 
-const forget = ({ sql, id, raw }: Session, type: DigestType, limit: number) => {
+const forget = ({ sql, id, raw }: Sql, { digest: type }: Catalog, limit: number) => {
   const idle = sql`NOT EXISTS (
     SELECT FROM ${id.blobs} b WHERE b.${id.digest} = s.digest AND b.${id.key} = s.object_key)`
   return Effect.map(

@@ -9,7 +9,7 @@ import { Clock, Effect } from "effect"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
 import type { ObjectKey } from "../../../../domain/ObjectKey.ts"
 import { SchemaRefused } from "../../../../domain/SchemaRefused.ts"
-import { instant, make, qualified, quote, type Session } from "../../Sql.ts"
+import { instant, make, qualified, quote, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import { catalogMissing } from "../../schema/Migrations.ts"
 import { readReferences } from "../../schema/SchemaGuard.ts"
@@ -38,56 +38,56 @@ export interface GuardChange {
  * changed nothing, when a table is busy: inserts wait for us for half a second at most, and then it is we who give way.
  */
 export const guardForeignWriters = Effect.fn("Foreign.guard")(function* (names: CatalogNames) {
-  const session = yield* make(names)
+  const db = yield* make(names)
   const now = yield* Clock.currentTimeMillis
-  return yield* session.verb(
+  return yield* db.verb(
     "migrate.guardForeignWriters",
-    session.transaction(Effect.andThen(giveWay(session), install(session, now)))
+    db.transaction(Effect.andThen(giveWay(db), install(db, now)))
   )
 })
 
 /** Removes the guard; idempotent. Tombstones and suspicions stay, for when it is installed again. */
 export const unguardForeignWriters = Effect.fn("Foreign.unguard")(function* (names: CatalogNames) {
-  const session = yield* make(names)
-  return yield* session.verb(
+  const db = yield* make(names)
+  return yield* db.verb(
     "migrate.unguardForeignWriters",
-    session.transaction(
+    db.transaction(
       Effect.gen(function* () {
-        yield* giveWay(session)
-        const dropped = (yield* readTriggers(session)).filter(({ inherited }) => !inherited)
-        for (const name of yield* readFunctions(session, functionPrefix)) yield* dropFunction(session, name)
+        yield* giveWay(db)
+        const dropped = (yield* readTriggers(db)).filter(({ inherited }) => !inherited)
+        for (const name of yield* readFunctions(db, functionPrefix)) yield* dropFunction(db, name)
         return { created: [], dropped: tablesOf(dropped) } satisfies GuardChange
       })
     )
   )
 })
 
-const install = Effect.fnUntraced(function* (session: Session, now: number) {
-  const { names } = session
-  const found = yield* readReferences(session)
+const install = Effect.fnUntraced(function* (db: Sql, now: number) {
+  const { names } = db
+  const found = yield* readReferences(db)
   if (found === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
   const wanted = guardTriggers(names, found.digest, found.keys)
-  const searchPath = yield* readSearchPath(session, found.keys)
+  const searchPath = yield* readSearchPath(db, found.keys)
   for (const one of uniqueBy(wanted, (trigger) => trigger.function)) {
-    yield* createFunction(session, one.function, one.body, searchPath)
+    yield* createFunction(db, one.function, one.body, searchPath)
   }
-  const installed = yield* readTriggers(session)
+  const installed = yield* readTriggers(db)
   const same = (a: GuardTrigger, b: (typeof installed)[number]) =>
     a.schema === b.schema && a.table === b.table && a.function === b.function
   const created: Array<GuardTrigger> = []
   for (const trigger of uniqueBy(wanted, (one) => JSON.stringify([one.schema, one.table, one.function]))) {
     if (installed.some((one) => same(trigger, one) && one.enabled)) continue
-    yield* createTrigger(session, trigger)
+    yield* createTrigger(db, trigger)
     created.push(trigger)
   }
   const stale = installed.filter((one) => !one.inherited && !wanted.some((trigger) => same(trigger, one)))
   for (const { schema, table, name } of stale) {
-    yield* session.sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
+    yield* db.sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
   }
-  for (const name of yield* readFunctions(session, functionPrefix)) {
-    if (!wanted.some((one) => one.function === name)) yield* dropFunction(session, name)
+  for (const name of yield* readFunctions(db, functionPrefix)) {
+    if (!wanted.some((one) => one.function === name)) yield* dropFunction(db, name)
   }
-  yield* buryJournaled(session, found.digest, now)
+  yield* buryJournaled(db, found.digest, now)
   return { created: tablesOf(created), dropped: tablesOf(stale) } satisfies GuardChange
 })
 
@@ -95,8 +95,8 @@ const install = Effect.fnUntraced(function* (session: Session, now: number) {
  * What is journaled already was killed without a tombstone. A purge that is in flight has committed by now, because
  * the trigger on blobs waited for it.
  */
-const buryJournaled = Effect.fnUntraced(function* (session: Session, digest: DigestType, now: number) {
-  const { sql, id, raw } = session
+const buryJournaled = Effect.fnUntraced(function* (db: Sql, digest: DigestType, now: number) {
+  const { sql, id, raw } = db
   yield* sql`
     INSERT INTO ${id.tombstones} (digest, since)
     SELECT DISTINCT digest::${raw(digest.type)}, ${instant(now)}::timestamptz FROM ${id.journal} WHERE digest IS NOT NULL
@@ -108,7 +108,7 @@ const buryJournaled = Effect.fnUntraced(function* (session: Session, digest: Dig
 })
 
 /** REPLACE, because one that is disabled is there and must be enabled again. */
-const createTrigger = ({ sql, names }: Session, trigger: GuardTrigger) =>
+const createTrigger = ({ sql, names }: Sql, trigger: GuardTrigger) =>
   sql.unsafe(
     `CREATE OR REPLACE TRIGGER ${quote(trigger.name)} BEFORE ${trigger.event}
        ON ${qualified(trigger.schema, trigger.table)} FOR EACH ROW
@@ -119,7 +119,7 @@ const createTrigger = ({ sql, names }: Session, trigger: GuardTrigger) =>
  * Those of `digests` that no foreign writer is inserting, locked against such until the end of the transaction. What
  * is read about them belongs into the next statement, whose snapshot is newer than the locks.
  */
-export const lockDigests = ({ sql, raw }: Session, type: DigestType, digests: ReadonlyArray<string>) =>
+export const lockDigests = ({ sql, raw }: Sql, type: DigestType, digests: ReadonlyArray<string>) =>
   digests.length === 0
     ? Effect.succeed([])
     : Effect.map(
@@ -130,7 +130,7 @@ export const lockDigests = ({ sql, raw }: Session, type: DigestType, digests: Re
       )
 
 /** The same of keys that foreign writers may use again. */
-export const lockKeys = ({ sql, raw }: Session, keys: ReadonlyArray<ObjectKey>) =>
+export const lockKeys = ({ sql, raw }: Sql, keys: ReadonlyArray<ObjectKey>) =>
   Effect.map(
     sql<{ key: string }>`
       SELECT k AS key FROM unnest(${keys}::text[]) k WHERE pg_try_advisory_xact_lock(${raw(keyLock("k"))})`,

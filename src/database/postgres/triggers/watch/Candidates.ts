@@ -14,29 +14,28 @@ import type { Digest } from "../../../../domain/Digest.ts"
 import type { Orphan } from "../../../../domain/Orphan.ts"
 import type { Candidates, Pass, Reviewed, Sighted } from "../../../Database.ts"
 import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
-import { byIndex, instant, type Session } from "../../Sql.ts"
+import { byIndex, given, instant, on, type Sql, verbs } from "../../Sql.ts"
 import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
-export const make = (session: Session, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {
-  const verb = <A, E>(operation: string, run: (known: Catalog) => Effect.Effect<A, E>) =>
-    session.verb(operation, Effect.flatMap(catalog, run))
-  return {
-    watch: verb("candidates.watch", ({ watch }) => Effect.succeed(watch)),
-    review: (now, limit) => verb("candidates.review", (known) => review(session, known, now, limit)),
-    sighted: (after, limit) =>
-      verb("candidates.sighted", (known) => byIndex(session, sighted(session, known, after, limit))),
-    settle: (marks) => verb("candidates.settle", (known) => settle(session, known, marks)),
-    passDue: (now, everyMillis) => session.verb("candidates.passDue", passDue(session, now, everyMillis)),
-    passDone: (pass) => session.verb("candidates.passDone", passDone(session, pass))
-  }
+export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {
+  const plain = on(db)
+  const known = given(db, catalog)
+  return verbs<Candidates>(db, "candidates", {
+    watch: Effect.map(catalog, ({ watch }) => watch),
+    review: known(review),
+    sighted: known(sighted),
+    settle: known(settle),
+    passDue: plain(passDue),
+    passDone: plain(passDone)
+  })
 }
 
-const review = (session: Session, catalog: Catalog, now: number, limit: number) => {
-  const { sql, id, raw } = session
+const review = (db: Sql, catalog: Catalog, now: number, limit: number) => {
+  const { sql, id, raw } = db
   const type = raw(catalog.digest.type)
   return byIndex(
-    session,
+    db,
     Effect.gen(function* () {
       const page = yield* sql<{ id: string; digest: string }>`
         SELECT c.id::text AS id, c.digest::text AS digest FROM ${id.candidates} c
@@ -66,15 +65,15 @@ interface SightedRow extends Omit<OrphanRow, "used_at" | "size_bytes"> {
   readonly is_orphan: boolean
 }
 
-const sighted = (session: Session, catalog: Catalog, after: Digest | null, limit: number) => {
-  const { sql, id, raw } = session
+const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number) => {
+  const { sql, id, raw } = db
   const beyond = after === null ? raw("") : sql`WHERE digest > ${after}::text::${raw(catalog.digest.type)}`
-  return Effect.map(
+  const looked = Effect.map(
     sql<SightedRow>`
       WITH page AS MATERIALIZED (
         SELECT digest, seen_at, condemned_at FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
       SELECT p.digest::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        ${usedAt(session)}::timestamptz AS used_at, p.seen_at, p.condemned_at,
+        ${usedAt(db)}::timestamptz AS used_at, p.seen_at, p.condemned_at,
         b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates()} AS is_orphan
       FROM page p
       LEFT JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = p.digest ${raw(looksUp)}) b ON true
@@ -91,14 +90,15 @@ const sighted = (session: Session, catalog: Catalog, after: Digest | null, limit
       next: rows.length < limit ? null : ((rows.at(-1)?.digest as Digest | undefined) ?? null)
     })
   )
+  return byIndex(db, looked)
 }
 
 /**
  * Sightings are locked in one statement and judged in the next, whose snapshot is newer: a candidate that was reviewed
  * before we had the lock has its loss in that snapshot, and one that is reviewed later waits for us and sights anew.
  */
-const settle = (session: Session, catalog: Catalog, marks: Parameters<Candidates["settle"]>[0]) => {
-  const { sql, id, raw } = session
+const settle = (db: Sql, catalog: Catalog, marks: Parameters<Candidates["settle"]>[0]) => {
+  const { sql, id, raw } = db
   const type = raw(catalog.digest.type)
   const lock = (digests: ReadonlyArray<Digest>, condition: Statement.Fragment) =>
     Effect.map(
@@ -108,7 +108,7 @@ const settle = (session: Session, catalog: Catalog, marks: Parameters<Candidates
       (rows) => rows.map((row) => row.digest)
     )
   return byIndex(
-    session,
+    db,
     Effect.gen(function* () {
       if (marks.condemned.length > 0) {
         const doomed = yield* lock(marks.condemned, sql`AND condemned_at IS NULL`)
@@ -128,7 +128,7 @@ const settle = (session: Session, catalog: Catalog, marks: Parameters<Candidates
   )
 }
 
-const passDue = ({ sql, id }: Session, now: number, everyMillis: number) =>
+const passDue = ({ sql, id }: Sql, now: number, everyMillis: number) =>
   Effect.map(
     sql<{ wanted: number }>`
       SELECT wanted::float8 AS wanted FROM ${id.scans}
@@ -137,7 +137,7 @@ const passDue = ({ sql, id }: Session, now: number, everyMillis: number) =>
     (rows) => Option.map(Option.fromUndefinedOr(rows[0]), ({ wanted }): Pass => ({ wanted, startedAt: now }))
   )
 
-const passDone = ({ sql, id }: Session, { wanted, startedAt }: Pass) =>
+const passDone = ({ sql, id }: Sql, { wanted, startedAt }: Pass) =>
   Effect.asVoid(sql`
     UPDATE ${id.scans} SET done = greatest(done, ${wanted}::float8::bigint), started_at = ${instant(startedAt)}::timestamptz
     WHERE name = 'orphans'`)

@@ -3,7 +3,7 @@ import type { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
 import type { Watch } from "../../../Database.ts"
-import type { Session } from "../../Sql.ts"
+import type { Sql } from "../../Sql.ts"
 import { functionPrefix, type WatchedKey, type WatchTrigger, watchTriggers } from "./Functions.ts"
 
 export interface InstalledWatch {
@@ -17,7 +17,7 @@ export interface InstalledWatch {
 export const readWatch = ({
   sql,
   names
-}: Session): Effect.Effect<ReadonlyArray<InstalledWatch>, SqlError.SqlError> => sql<InstalledWatch>`
+}: Sql): Effect.Effect<ReadonlyArray<InstalledWatch>, SqlError.SqlError> => sql<InstalledWatch>`
   SELECT n.nspname AS schema, c.relname AS table, t.tgname AS name, p.proname AS function,
     t.tgenabled IN ('O', 'A') AS enabled
   FROM pg_proc p JOIN pg_namespace own ON own.oid = p.pronamespace

@@ -1,0 +1,62 @@
+/** What the handlers share: services, limits, the request as they read it, and responses without a body. */
+import type { Duration, Effect, Scope } from "effect"
+import { Headers, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { Repositories } from "../Repositories.ts"
+import type { Uploads } from "../Uploads.ts"
+import { type Bodies, type Body, bodyOf } from "./Bodies.ts"
+import type { Failure } from "./ErrorMapping.ts"
+
+/** Services and limits behind the handlers. */
+export interface HandlerContext {
+  readonly uploads: Uploads["Service"]
+  readonly repositories: Repositories["Service"]
+  readonly bodies: Bodies
+  /** Headers of `GET /v2/` that tell anonymous clients that credentials allow more. */
+  readonly invitation: Readonly<Record<string, string>>
+  /** Longest manifest, in bytes. */
+  readonly manifestMaxBytes: number
+  /** Longest that a body or a response may stall. */
+  readonly idleTimeout: Duration.Duration
+}
+
+/** A request as handlers read it. */
+export interface HandlerRequest {
+  readonly request: HttpServerRequest.HttpServerRequest
+  readonly query: URLSearchParams
+  readonly body: Body
+}
+
+/** Makes the response. Runs in the request's scope, which lasts until the response has been sent. */
+export type HandlerResult = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  Failure,
+  HttpServerRequest.HttpServerRequest | Scope.Scope
+>
+
+/** Returns the path of a URL, without query and fragment. */
+export const pathOf = (url: string): string => url.split(/[?#]/, 1).join("")
+
+/** Reads a request for the handlers. */
+export const handlerRequest = (
+  request: HttpServerRequest.HttpServerRequest,
+  { idleTimeout }: HandlerContext
+): HandlerRequest => {
+  const at = request.url.indexOf("?")
+  return {
+    request,
+    query: new URLSearchParams(at < 0 ? "" : request.url.slice(at + 1)),
+    body: bodyOf(request, idleTimeout)
+  }
+}
+
+/** Returns a response without a body. Sets content-length 0; otherwise Node sends an empty chunked body. */
+export const emptyResponse = (
+  status: number,
+  headers: Readonly<Record<string, string>> = {}
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.empty({
+    status,
+    headers: Headers.fromInput(
+      status === 204 || status === 304 ? headers : { "content-length": "0", ...headers }
+    )
+  })

@@ -1,0 +1,144 @@
+/**
+ * The OCI distribution API, v1.1, as routes of an `HttpRouter`, for this program's server and for other apps
+ * to mount.
+ *
+ * Handles names, headers and status codes. `Uploads` and `Repositories` decide what is stored and what may be
+ * deleted. The process keeps no state of a push.
+ */
+import { Cause, Duration, Effect, Layer } from "effect"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Repositories } from "../Repositories.ts"
+import { Uploads } from "../Uploads.ts"
+import { type AuthenticationOptions, authenticate, invitation } from "./Authentication.ts"
+import * as Blobs from "./Blobs.ts"
+import * as BlobUploads from "./BlobUploads.ts"
+import * as Bodies from "./Bodies.ts"
+import { problemOf } from "./ErrorMapping.ts"
+import {
+  type HandlerContext,
+  type HandlerRequest,
+  type HandlerResult,
+  handlerRequest,
+  pathOf
+} from "./Handler.ts"
+import * as Listings from "./Listings.ts"
+import * as Manifests from "./Manifests.ts"
+import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
+import { parse, repositoryOf, type Target } from "./Target.ts"
+
+/** Options of the routes. */
+export interface RoutesOptions extends AuthenticationOptions {
+  /**
+   * Longest manifest, in bytes. Default 4 MiB, which distribution-spec v1.1.1 ("Pushing Manifests") asks for.
+   */
+  readonly manifestMaxBytes?: number | undefined
+  /**
+   * Most blob bodies received at once. Default 16: each takes up to about 48 MiB of memory. As many more
+   * requests wait. If that many wait, new uploads are refused with 429.
+   */
+  readonly bodiesMax?: number | undefined
+  /** Longest that a body or a response may stall. Default 1 minute. A whole body has no limit. */
+  readonly idleTimeout?: Duration.Duration | undefined
+}
+
+/** Adds the routes below `/v2/` to the router. */
+export const layer = (
+  options: RoutesOptions = {}
+): Layer.Layer<never, never, HttpRouter.HttpRouter | Uploads | Repositories> =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const router = yield* HttpRouter.HttpRouter
+      const context: HandlerContext = {
+        uploads: yield* Uploads,
+        repositories: yield* Repositories,
+        invitation: invitation(options),
+        bodies: yield* Bodies.make(options.bodiesMax ?? 16),
+        manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
+        idleTimeout: options.idleTimeout ?? Duration.minutes(1)
+      }
+      const admit = authenticate(options)
+      // One route, because names contain slashes. The router adds `/v2` by itself.
+      yield* router.add("*", "/v2/*", (request) => respond(context, admit, request))
+    })
+  )
+
+const respond = (
+  context: HandlerContext,
+  admit: ReturnType<typeof authenticate>,
+  request: HttpServerRequest.HttpServerRequest
+) => {
+  const path = pathOf(request.url)
+  return Effect.gen(function* () {
+    yield* admit(request)
+    const target = yield* parse(path)
+    const methods = methodsOf(context, handlerRequest(request, context), target)
+    const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
+    if (method === undefined) return yield* methodNotAllowed(request.method, Object.keys(methods))
+    return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
+  }).pipe(
+    Effect.catchDefect((defect) => Effect.fail(internal(defect))),
+    Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
+    Effect.map(HttpServerResponse.setHeader("docker-distribution-api-version", "registry/2.0")),
+    Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
+    Effect.onInterrupt(() =>
+      Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
+    ),
+    Effect.annotateLogs({ method: request.method, path })
+  )
+}
+
+/** Returns the methods that a target has. Other methods get 405 with the names of these. */
+const methodsOf = (
+  context: HandlerContext,
+  input: HandlerRequest,
+  target: Target
+): Readonly<Record<string, () => HandlerResult>> => {
+  switch (target._tag) {
+    case "Base":
+      return both(() => Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: context.invitation })))
+    case "Catalog":
+      return both(() => Listings.catalog(context, input))
+    case "Tags":
+      return both(() => Listings.tags(context, input, target.name))
+    case "Referrers":
+      return both(() => Listings.referrers(context, input, target.name, target.digest))
+    case "Blob":
+      return {
+        GET: () => Blobs.get(context, input, target.name, target.digest),
+        HEAD: () => Blobs.head(context, input, target.name, target.digest),
+        DELETE: () => Blobs.remove(context, target.name, target.digest)
+      }
+    case "Manifest":
+      return {
+        ...both(() => Manifests.get(context, input, target.name, target.reference)),
+        PUT: () => Manifests.put(context, input, target.name, target.reference),
+        DELETE: () => Manifests.remove(context, input, target.name, target.reference)
+      }
+    case "Uploads":
+      return { POST: () => BlobUploads.begin(context, input, target.name) }
+    case "Upload":
+      return {
+        ...both(() => BlobUploads.status(context, target.name, target.id)),
+        PATCH: () => BlobUploads.append(context, input, target.name, target.id),
+        PUT: () => BlobUploads.finish(context, input, target.name, target.id),
+        DELETE: () => BlobUploads.cancel(context, target.name, target.id)
+      }
+  }
+}
+
+/** Serves HEAD as GET. The server drops the body of a response to HEAD. */
+const both = (get: () => HandlerResult) => ({ GET: get, HEAD: get })
+
+/** Logs statuses of 500 and more, which only an operator can remedy. */
+const logged = ({ status, failure }: Problem): Effect.Effect<void> => {
+  if (status < 500) return Effect.void
+  return failure instanceof Error && "_tag" in failure
+    ? Effect.annotateLogs(Effect.logError(failure.message), { error: failure._tag, status })
+    : Effect.annotateLogs(
+        Effect.logError(
+          "A request failed with a defect. The client was told to report it.",
+          Cause.die(failure)
+        ),
+        { status }
+      )
+}

@@ -1,0 +1,22 @@
+/** The bytes that writers of a simulation store. */
+import { createHash } from "node:crypto"
+import { type Digest, fromSha256Hex } from "../../../src/domain/Digest.ts"
+
+/** Holds the bytes that a writer uploads, and the name that traces show for their digest. */
+export interface Content {
+  readonly name: string
+  readonly digest: Digest
+  readonly bytes: Uint8Array
+}
+
+/** Lists all contents. A world uses the first few of them. */
+export const contents: ReadonlyArray<Content> = ["a", "bb", "ccc", "dddd"].map((text) => ({
+  name: text.slice(0, 1),
+  digest: fromSha256Hex(createHash("sha256").update(text).digest("hex")),
+  bytes: Buffer.from(text)
+}))
+
+const bytesByDigest = new Map(contents.map(({ digest, bytes }) => [digest, bytes]))
+
+/** Returns the bytes that a blob must have. */
+export const bytesOf = (digest: Digest): Uint8Array | undefined => bytesByDigest.get(digest)

@@ -1,0 +1,37 @@
+/** A change to the code under test, to show that the simulation notices it. */
+import type { Effect } from "effect"
+import type { Database } from "../../../src/database/Database.ts"
+import type { State } from "../../../src/database/Memory.ts"
+import type { DatabaseError } from "../../../src/domain/DatabaseError.ts"
+import type { State as StoreState } from "../../../src/storage/Memory.ts"
+import type { Storage } from "../../../src/storage/Storage.ts"
+import type { SweepSettings } from "../../../src/sweep/Settings.ts"
+
+/** The database and the store as a process reaches them. */
+export interface Backends {
+  readonly database: Database["Service"]
+  readonly storage: Storage["Service"]
+}
+
+/** Sends any other request to the database, as a step of its own. */
+export type Step = <A>(
+  verb: string,
+  args: ReadonlyArray<unknown>,
+  effect: Effect.Effect<A, DatabaseError>
+) => Effect.Effect<A, DatabaseError>
+
+/** Describes the change. */
+export interface Mutation {
+  /** Replaces what a request does, within its one step. */
+  readonly rows?: (
+    rows: Database["Service"],
+    state: State,
+    objects: StoreState["objects"]
+  ) => Database["Service"]
+  /** Replaces what a process asks for. Each request that it sends is a step of its own. */
+  readonly backends?: (backends: Backends & { readonly step: Step }, state: State) => Backends
+  /** Replaces the random part of object keys. */
+  readonly nonce?: () => string
+  /** Replaces settings of every collector. */
+  readonly settings?: Partial<SweepSettings>
+}

@@ -1,0 +1,101 @@
+/** The parameters of a world, drawn from its seed: processes, waits, page sizes, and how often what fails. */
+import { Duration } from "effect"
+import { defaultSettings, type SweepSettings } from "../../../src/sweep/Settings.ts"
+import type { Role } from "./Process.ts"
+import type { Rng } from "./Rng.ts"
+
+/** Describes a world. All rates are probabilities. */
+export interface WorldParameters {
+  /** Number of different contents. Few, so that all processes want the same ones. */
+  readonly contents: number
+  /** Number of processes by role. */
+  readonly processes: Readonly<Record<Role, number>>
+  /** Number of steps before faults end. */
+  readonly steps: number
+  /** Settings of every collector. */
+  readonly settings: Partial<SweepSettings>
+  /** True if losses of references are recorded, from the beginning. */
+  readonly watched: boolean
+  readonly uploadLease: Duration.Duration
+  /** Of a request: it has another outcome than success. */
+  readonly faults: number
+  /** Of a step: a process is killed. */
+  readonly kills: number
+  /** Of a step: a process is paused. */
+  readonly pauses: number
+  /** Of a step: time leaps. */
+  readonly leaps: number
+  /** Of a step: a clock is displaced. */
+  readonly skews: number
+  /** Of a step, while requests are late: one of them takes effect. */
+  readonly lateEffects: number
+  /** Of a request: the next one is of the same process, if it has one. */
+  readonly sameProcess: number
+  /** Of a request: a collector's is chosen, if one waits. */
+  readonly collectorFirst: number
+  /** Of an answer to a read: its receiver is paused before it can act on it. */
+  readonly pausesAfterRead: number
+  /** Of a process: its clock is off by minutes or hours. */
+  readonly wrongClocks: number
+  /** By how much the other clocks differ from each other at most. */
+  readonly skewMillis: number
+}
+
+const minutes = Duration.minutes
+
+/**
+ * Draws the parameters of a world.
+ *
+ * Waits are often zero, since no proof may rest on them. Pages and batches are small: what is one request for a
+ * small catalogue becomes several.
+ */
+export const draw = (rng: Rng, steps: number): WorldParameters => {
+  const hasNoWaits = rng.chance(0.6)
+  const wait = () => (hasNoWaits ? Duration.zero : rng.pick([Duration.zero, minutes(10), minutes(60)]))
+  const faults = rng.pick([0, 0.01, 0.03, 0.08])
+  const contents = rng.pick([1, 1, 1, 2, 2, 3, 4])
+  return {
+    contents,
+    processes: {
+      writer: 1 + rng.below(3),
+      collector: rng.pick([1, 2, 2, 3]),
+      deleter: rng.pick([1, 1, 2]),
+      reader: rng.below(2),
+      stager: rng.below(2),
+      operator: rng.below(2)
+    },
+    steps: Math.ceil(steps * (0.5 + rng.next())),
+    settings: {
+      grace: wait(),
+      quarantine: wait(),
+      deleteDelay: rng.pick([Duration.zero, Duration.zero, minutes(10)]),
+      uploadGrace: minutes(60),
+      leftoverEvery: rng.pick([Duration.zero, minutes(30)]),
+      leftoverCutFrom: contents > 2 ? 0 : defaultSettings.leftoverCutFrom,
+      leftoverGrace: wait(),
+      lease: minutes(5),
+      scanEvery: rng.pick([minutes(60), Duration.days(7)]),
+      scanPage: rng.pick([1, 2, 1000]),
+      batchMax: rng.pick([1, 2, 1000]),
+      maxDuration: minutes(600),
+      deleteConcurrency: rng.pick([1, 2]),
+      attemptsMax: rng.pick([2, 12]),
+      breakerBlobs: rng.pick([1000, 1000, 1000, 1000, 1, 0]),
+      breakerPercent: rng.pick([20, 60]),
+      clockTolerance: defaultSettings.clockTolerance
+    },
+    watched: rng.chance(0.4),
+    uploadLease: rng.pick([minutes(2), minutes(60)]),
+    faults,
+    kills: rng.pick([0, faults / 3]),
+    pauses: rng.pick([0, 0.01, 0.05]),
+    leaps: rng.pick([0.02, 0.05, 0.15]),
+    sameProcess: rng.pick([0, 0.5, 0.8, 0.95]),
+    collectorFirst: rng.pick([0, 0.3, 0.6]),
+    lateEffects: rng.pick([0.02, 0.1]),
+    pausesAfterRead: rng.pick([0, 0.2, 0.5, 0.8]),
+    skews: rng.pick([0, 0.01]),
+    wrongClocks: rng.pick([0, 0, 0, 0, 0.2]),
+    skewMillis: rng.pick([0, Duration.toMillis(defaultSettings.clockTolerance) / 4])
+  }
+}
