@@ -151,8 +151,8 @@ const leaveWithin = Duration.seconds(3)
 const leave = (self: Self) =>
   Effect.gen(function* () {
     if (!self.swept) return
-    const { collectors } = yield* Database
-    yield* collectors.leave(self.id).pipe(
+    const { peers } = yield* Database
+    yield* peers.leave(self.id).pipe(
       Effect.timeout(leaveWithin),
       Effect.catchCause((cause) =>
         Effect.logWarning(

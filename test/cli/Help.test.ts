@@ -73,8 +73,13 @@ describe("a command line that cannot be used", () => {
     ["has an argument too many", ["sweep", "now"], 'Unexpected positional argument: "now"'],
     [
       "asks for a thing and its opposite",
-      ["migrate", "--guard-foreign-writers", "--unguard-foreign-writers"],
-      "--guard-foreign-writers and --unguard-foreign-writers exclude each other"
+      ["migrate", "--guard-unannounced-writers", "--unguard-unannounced-writers"],
+      "--guard-unannounced-writers and --unguard-unannounced-writers exclude each other; nothing was changed"
+    ],
+    [
+      "asks for a thing and its opposite by a former name",
+      ["migrate", "--guard-unannounced-writers", "--unguard-foreign-writers"],
+      "--guard-unannounced-writers and --unguard-unannounced-writers exclude each other; nothing was changed"
     ],
     [
       "asks for another thing and its opposite",
