@@ -9,7 +9,7 @@
 export * as Audit from "./audit/Audit.ts"
 export * as AuditProgress from "./audit/Progress.ts"
 export * as BlobStore from "./blobs/BlobStore.ts"
-export * as Live from "./cli/Services.ts"
+export * as Services from "./cli/Services.ts"
 export * as ArtifactGcConfig from "./config/Config.ts"
 export * as Database from "./database/Database.ts"
 export * as MemoryDatabase from "./database/Memory.ts"

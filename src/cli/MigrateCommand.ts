@@ -1,6 +1,6 @@
 /**
- * `artifact-gc migrate`: the collector's tables beside a catalogue, the registry's, and the triggers on it that guard against
- * foreign writers and note losses of references.
+ * `artifact-gc migrate`: the collector's tables beside a catalogue, the registry's, and the triggers on it
+ * that guard against foreign writers and note losses of references.
  */
 import { Console, Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
@@ -18,6 +18,7 @@ import { configuration, noticeOf, placeFlags } from "./Configured.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
+/** The command `artifact-gc migrate`. */
 export const command = Command.make(
   "migrate",
   {

@@ -1,4 +1,4 @@
-/** Numbers and reports as a person reads them. */
+/** Numbers and reports as text for operators. */
 import { Duration } from "effect"
 import {
   type PhaseName,
@@ -8,14 +8,15 @@ import {
   type SweepReport
 } from "../domain/SweepReport.ts"
 
+/** Returns a number with its thousands grouped. */
 export const count = (n: number): string => n.toLocaleString("en-US")
 
-/** A number of things whose plural ends in s. */
+/** Returns a number of things. The plural must end in s. */
 export const many = (n: number, thing: string): string => `${count(n)} ${thing}${n === 1 ? "" : "s"}`
 
 const units = ["B", "KB", "MB", "GB", "TB", "PB"] as const
 
-/** Decimal units, as stores bill them. */
+/** Returns a size in decimal units, as stores bill it. */
 export const bytes = (n: number): string => {
   let value = n
   let unit = 0
@@ -26,7 +27,7 @@ export const bytes = (n: number): string => {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
 }
 
-/** To a tenth of a second below a minute, in two units above. */
+/** Returns a time span: below a minute to a tenth of a second, above in two units. */
 export const span = (millis: number): string => {
   if (millis < 59_950) return `${(millis / 1000).toFixed(1)} s`
   const parts = Duration.parts(Duration.millis(Math.round(millis / 1000) * 1000))
@@ -50,7 +51,7 @@ const reasons = (counts: Readonly<Record<string, number>>): string =>
     .map(([reason, n]) => `${count(n)} ${reason}`)
     .join(", ")
 
-/** Columns padded to their widest cell; numbers to the right. */
+/** Pads columns to their widest cell. Numbers are aligned to the right. */
 const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows.map((row) =>
@@ -76,7 +77,7 @@ const outcomeText = ({ guards, outcome, phases }: SweepReport): string => {
       return "complete"
     case "bounded": {
       const by = new Set(phaseNames.flatMap((name) => phases[name].stoppedBy ?? []))
-      return `ended early by ${[...by].map((why) => bounds[why]).join(" and ")}; the next sweep goes on from here`
+      return `ended early by ${[...by].map((why) => bounds[why]).join(" and ")}; the next sweep continues from here`
     }
     case "failed":
       return "incomplete, see below"
@@ -89,13 +90,13 @@ const outcomeText = ({ guards, outcome, phases }: SweepReport): string => {
   }
 }
 
-/** Most catalogues have no foreign writers, many no registry, and nobody has to learn of phases that have nothing to do. */
+/** Hides phases without work. Most catalogues have no unannounced writers, and many have no registry. */
 const concerns =
   ({ phases }: SweepReport) =>
   (name: PhaseName): boolean =>
     (name !== "suspects" && name !== "manifests") || phases[name].seen > 0 || phases[name].error !== null
 
-/** A report as a table, with what failed and what is left below it. */
+/** Returns a report as a table, followed by failures and what is left to do. */
 export const report = (sweep: SweepReport): string => {
   const phase = (
     name: string,
@@ -136,7 +137,7 @@ export const report = (sweep: SweepReport): string => {
   ].join("\n")
 }
 
-/** What the guards said, and each other error once with the phases that it ended. */
+/** Returns the findings of the guards, and each other error once with the phases that it ended. */
 export const findingsOf = ({ guards, phases }: SweepReport) => {
   const said = new Set(guards.map(({ message }) => message))
   const byMessage = new Map<string, Array<PhaseName>>()
@@ -151,12 +152,12 @@ export const findingsOf = ({ guards, phases }: SweepReport) => {
   ]
 }
 
-/** Whoever reads a size takes it for space that came back. */
+/** Says which part of the size was not reclaimed: readers take a size for freed space. */
 const hiddenText = ({ dryRun, totals }: SweepReport): ReadonlyArray<string> => {
   const hidden = totals.bytes - totals.reclaimedBytes
   if (hidden === 0) return []
   return [
-    `${bytes(hidden)} ${dryRun ? "would be" : "are"} hidden behind delete markers, not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers.`
+    `${bytes(hidden)} ${dryRun ? "would be" : "are"} hidden behind delete markers and not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers.`
   ]
 }
 

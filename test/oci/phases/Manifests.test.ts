@@ -408,7 +408,7 @@ describe("the breaker of manifests", () => {
       yield* TestClock.adjust(day)
       const plan = yield* sweep({ dryRun: true })
       assert.deepInclude(counts(plan, "manifests"), { eligible: 4 })
-      assert.include(plan.phases.manifests.error?.message, "A sweep would open the breaker: 4 (40.0 % of 10)")
+      assert.include(plan.phases.manifests.error?.message, "A sweep would trip the breaker: 4 (40.0 % of 10)")
       assert.isNull((yield* rows.breakers.read("manifests")).trippedAt)
       assert.strictEqual((yield* sweepAfter(minute)).outcome, "refused")
       const open = yield* sweep({ dryRun: true })
