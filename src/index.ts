@@ -1,9 +1,9 @@
 /**
  * artifact-gc as a library.
  *
- * Compose `Sweep.layer` with a `Database` and a `Storage` layer and run `Sweep.once`, or consume `Collector.reports`
- * for a schedule; `BlobStore.layer` is the writer that is safe beside them. `artifact-gc/testing` has what
- * time-travel tests need. The README shows each in a few lines.
+ * Compose `Sweep.layer` with a `Database` and a `Storage` layer and run `Sweep.once`, or consume
+ * `Collector.reports` for a schedule; `BlobStore.layer` is the writer that is safe beside them.
+ * `artifact-gc/testing` has what time-travel tests need. The README shows each in a few lines.
  */
 
 export * as Audit from "./audit/Audit.ts"

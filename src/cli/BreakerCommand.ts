@@ -1,8 +1,9 @@
 /** `artifact-gc breaker`: shows what the breakers hold back, and confirms its deletion. */
-import { Clock, Console, type Duration, Effect } from "effect"
+import { Clock, Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type BreakerName, type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
-import { breakerOf } from "../oci/phases/Manifests.ts"
+import * as Manifests from "../oci/phases/Manifests.ts"
+import type { SweepSettings } from "../sweep/Settings.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
@@ -20,7 +21,7 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ confirm, json, ...given }) {
     const config = yield* configuration(given)
-    yield* withServices(config, confirm ? close(json) : show(json, config.sweep.untaggedGrace))
+    yield* withServices(config, confirm ? close(json) : show(json, config.sweep))
   })
 ).pipe(
   Command.withDescription(
@@ -40,21 +41,19 @@ const close = Effect.fnUntraced(function* (json: boolean) {
   )
 })
 
-const show = Effect.fnUntraced(function* (json: boolean, untaggedGrace: Duration.Duration | null) {
+const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings) {
   const { breakers } = yield* Database
   const manifests = yield* breakers.read("manifests")
   const orphans = yield* breakers.read("orphans")
   const leftovers = yield* breakers.read("leftovers")
   const always = -1
   const now = yield* breakers.exposure(orphans.confirmedAt, always)
-  const untagged =
-    untaggedGrace === null
-      ? nothing
-      : yield* breakerOf(untaggedGrace).exposure(
-          manifests.confirmedAt,
-          yield* Clock.currentTimeMillis,
-          always
-        )
+  const untagged = yield* Manifests.breaker.exposure(
+    settings,
+    manifests.confirmedAt,
+    yield* Clock.currentTimeMillis,
+    always
+  )
   yield* Console.log(
     json
       ? JSON.stringify({
@@ -79,8 +78,6 @@ const show = Effect.fnUntraced(function* (json: boolean, untaggedGrace: Duration
         ].join("\n")
   )
 })
-
-const nothing: Exposure = { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 }
 
 const at = (instant: number | null): string | null =>
   instant === null ? null : new Date(instant).toISOString()

@@ -10,6 +10,7 @@ import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../domain/SchemaRefused.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type EmbeddedPostgresError, start } from "../embedded-postgres/Embedded.ts"
+import { registryPhases } from "../oci/RegistryPhases.ts"
 import { Repositories } from "../oci/Repositories.ts"
 import { Uploads } from "../oci/Uploads.ts"
 import * as Files from "../storage/Files.ts"
@@ -38,7 +39,7 @@ export const layer = (configuration: Configuration): Layer.Layer<Services, Servi
   const { blobPrefix, serve, sweep } = configuration
   const { hold, uploadLease } = serve
   return Layer.mergeAll(
-    Sweep.layer(sweep),
+    Sweep.layer(sweep, registryPhases),
     Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),
     Repositories.layer({ hold })
   ).pipe(

@@ -2,7 +2,7 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Database } from "../database/Database.ts"
-import { phaseNames, type SweepReport } from "../domain/SweepReport.ts"
+import type { SweepReport } from "../domain/SweepReport.ts"
 import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
@@ -70,7 +70,7 @@ const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boo
 export const codeOf = (report: SweepReport): ExitCode => {
   switch (report.outcome) {
     case "refused":
-      return phaseNames.some((name) => report.phases[name].error?.tag === "BreakerOpen") ? 6 : 4
+      return Object.values(report.phases).some(({ error }) => error?.tag === "BreakerOpen") ? 6 : 4
     case "failed":
       // A guard got no answer: no phase began, so nothing was partly done.
       return report.guards.some(({ decision, guard }) => decision === "refused" && guard !== "breaker")

@@ -1,12 +1,7 @@
 /** Numbers and reports as text for operators. */
 import { Duration } from "effect"
-import {
-  type PhaseName,
-  type PhaseReport,
-  phaseNames,
-  type StoppedBy,
-  type SweepReport
-} from "../domain/SweepReport.ts"
+import type { PhaseReport, StoppedBy, SweepReport } from "../domain/SweepReport.ts"
+import { registryPhases } from "../oci/RegistryPhases.ts"
 
 /** Returns a number with its thousands grouped. */
 export const count = (n: number): string => n.toLocaleString("en-US")
@@ -76,7 +71,7 @@ const outcomeText = ({ guards, outcome, phases }: SweepReport): string => {
     case "complete":
       return "complete"
     case "bounded": {
-      const by = new Set(phaseNames.flatMap((name) => phases[name].stoppedBy ?? []))
+      const by = new Set(Object.values(phases).flatMap(({ stoppedBy }) => stoppedBy ?? []))
       return `ended early by ${[...by].map((why) => bounds[why]).join(" and ")}; the next sweep continues from here`
     }
     case "failed":
@@ -84,17 +79,17 @@ const outcomeText = ({ guards, outcome, phases }: SweepReport): string => {
     case "refused": {
       const guard = guards.find(({ decision }) => decision === "refused")?.guard ?? "schema"
       if (guard !== "breaker") return `refused by the ${guard} guard, nothing was deleted`
-      const held = phaseNames.filter((name) => phases[name].error?.tag === "BreakerOpen")
+      const held = Object.keys(phases).filter((name) => phases[name]?.error?.tag === "BreakerOpen")
       return `the breaker holds back ${held.join(" and ")}, see below`
     }
   }
 }
 
-/** Hides phases without work. Most catalogues have no unannounced writers, and many have no registry. */
-const concerns =
-  ({ phases }: SweepReport) =>
-  (name: PhaseName): boolean =>
-    (name !== "suspects" && name !== "manifests") || phases[name].seen > 0 || phases[name].error !== null
+/** Phases that are hidden without work: most catalogues have no unannounced writers, and many have no registry. */
+const quiet = new Set(registryPhases.filter(({ isQuiet }) => isQuiet).map(({ name }) => name))
+
+const isShown = ([name, { error, seen }]: readonly [string, PhaseReport]): boolean =>
+  !quiet.has(name) || seen > 0 || error !== null
 
 /** Returns a report as a table, followed by failures and what is left to do. */
 export const report = (sweep: SweepReport): string => {
@@ -113,7 +108,9 @@ export const report = (sweep: SweepReport): string => {
   const { phases, totals, left } = sweep
   const rows = [
     ["", "seen", "eligible", "deleted", "size", "failed", "kept"],
-    ...phaseNames.filter(concerns(sweep)).map((name) => phase(name, phases[name])),
+    ...Object.entries(phases)
+      .filter(isShown)
+      .map(([name, one]) => phase(name, one)),
     [
       "total",
       "",
@@ -125,7 +122,9 @@ export const report = (sweep: SweepReport): string => {
     ]
   ]
   const findings = findingsOf(sweep).map(({ names, message }) => `${names.join(", ")}: ${message}`)
-  const samples = phaseNames.flatMap((name) => phases[name].sample.map((item) => `  would delete ${item}`))
+  const samples = Object.values(phases).flatMap(({ sample }) =>
+    sample.map((item) => `  would delete ${item}`)
+  )
   return [
     `${sweep.dryRun ? "Dry run" : "Sweep"} of ${sweep.startedAt}: ${outcomeText(sweep)}; took ${span(sweep.durationMillis)}`,
     ...table(rows),
@@ -140,9 +139,9 @@ export const report = (sweep: SweepReport): string => {
 /** Returns the findings of the guards, and each other error once with the phases that it ended. */
 export const findingsOf = ({ guards, phases }: SweepReport) => {
   const said = new Set(guards.map(({ message }) => message))
-  const byMessage = new Map<string, Array<PhaseName>>()
-  for (const name of phaseNames) {
-    const message = phases[name].error?.message
+  const byMessage = new Map<string, Array<string>>()
+  for (const [name, { error }] of Object.entries(phases)) {
+    const message = error?.message
     if (message === undefined || said.has(message)) continue
     byMessage.set(message, [...(byMessage.get(message) ?? []), name])
   }

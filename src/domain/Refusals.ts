@@ -1,6 +1,6 @@
 /**
- * The errors by which guards refuse a sweep or a deletion. Each says what was found, where, and what an operator can do.
- * Nothing is deleted while the cause persists. The schema guard fails with SchemaRefused.
+ * The errors by which guards refuse a sweep or a deletion. Each says what was found, where, and what an
+ * operator can do. Nothing is deleted while the cause persists. The schema guard fails with SchemaRefused.
  */
 import { Schema } from "effect"
 
@@ -34,7 +34,9 @@ export class ClockRefused extends Schema.TaggedError<ClockRefused>()("ClockRefus
   }
 }
 
-/** Says that another collector works on the same catalogue with other settings. The shorter wait would apply. */
+/**
+ * Says that another collector works on the same catalogue with other settings. The shorter wait would apply.
+ */
 export class SettingsRefused extends Schema.TaggedError<SettingsRefused>()("SettingsRefused", {
   /** Id of the other collector. */
   peer: Schema.String,
@@ -65,11 +67,15 @@ export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefus
 /** Says that a sweep would delete more than a mistake may take. Persists until an operator confirms. */
 export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen", {
   /** Which breaker is open. */
-  breaker: Schema.Literals(["manifests", "orphans", "leftovers"]),
+  breaker: Schema.String,
   /** When it tripped, ISO 8601. */
   trippedAt: Schema.String,
   /** True in a dry run: the breaker is not open, but a sweep would trip it now. */
   foreseen: Schema.optionalKey(Schema.Boolean),
+  /** What is held back, with its amount. */
+  found: Schema.String,
+  /** Where an operator looks before confirming. */
+  look: Schema.String,
   /** Blobs, manifests or objects held back. */
   blobs: Schema.Int,
   /** Their size. */
@@ -80,34 +86,17 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
   totalBytes: Schema.Finite
 }) {
   override get message(): string {
-    const percent = (part: number, whole: number) =>
-      whole === 0 ? "" : ` (${((100 * part) / whole).toFixed(1)} % of ${whole})`
-    const share = `${this.blobs}${percent(this.blobs, this.totalBlobs)}`
-    const { look, what } = {
-      manifests: {
-        what: `${share} manifests have been untagged for longer than GC_UNTAGGED_GRACE`,
-        look: "If tags were deleted by mistake, tag their manifests again by digest; docs/operations.md says how to find them"
-      },
-      orphans: {
-        what: `${share} blobs, ${this.bytes}${percent(this.bytes, this.totalBytes)} bytes, are condemned`,
-        look: "To see them: artifact-gc condemned. To take them back: artifact-gc restore"
-      },
-      leftovers: {
-        what: `nothing in this catalogue owns ${share} of the listed objects`,
-        look: "Check that this is the right database for this store. To see them: artifact-gc audit"
-      }
-    }[this.breaker]
     const state =
       this.foreseen === true
         ? "A sweep would trip the breaker"
         : `The breaker is open since ${this.trippedAt}`
-    return `${state}: ${what}. None of them was deleted. ${look}. To allow their deletion: artifact-gc breaker --confirm.`
+    return `${state}: ${this.found}. None of them was deleted. ${this.look}. To allow their deletion: artifact-gc breaker --confirm.`
   }
 }
 
 /**
- * Says that an audit found more to repair than a mistake may take. It is no `BreakerOpen`, because it does not outlast
- * the run.
+ * Says that an audit found more to repair than a mistake may take. It is no `BreakerOpen`, because it does
+ * not outlast the run.
  */
 export class RepairRefused extends Schema.TaggedError<RepairRefused>()("RepairRefused", {
   /** Objects below the blob prefix that nothing owns. */

@@ -15,7 +15,7 @@ import { StorageError } from "../domain/StorageError.ts"
 import { isStoreTrouble } from "../storage/DeleteFailure.ts"
 import { type DeleteFailure, Storage } from "../storage/Storage.ts"
 import type { Pace } from "./Pace.ts"
-import type { Tally } from "./PhaseCounts.ts"
+import type { PhaseCounts } from "./PhaseCounts.ts"
 import type { SweepSettings } from "./Settings.ts"
 
 /**
@@ -28,7 +28,7 @@ export interface Deletion {
   /** Deletes the objects of `entries`, which this collector has leased, and settles their rows. */
   readonly delete: (
     entries: ReadonlyArray<JournalEntry>,
-    tally: Tally
+    counts: PhaseCounts
   ) => Effect.Effect<void, DatabaseError | StorageError>
 }
 
@@ -67,7 +67,7 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
   })
 
   /** Puts off the entries whose upload could not be aborted, and answers the others. */
-  const aborted = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>, tally: Tally) {
+  const aborted = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>, counts: PhaseCounts) {
     const failures = yield* abortUploads(entries)
     if (failures.size === 0) return entries
     const now = yield* Clock.currentTimeMillis
@@ -76,7 +76,7 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
       entries.flatMap((entry) => {
         const failure = failures.get(entry.key)
         if (failure === undefined) return []
-        tally.failed(failure.reason, 1)
+        counts.failed(failure.reason, 1)
         const words = `${failure.reason}: ${failure.detail}`
         return [putOff(settings, entry, words, !failure.isRetryable, now, random)]
       })
@@ -88,8 +88,8 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
   })
 
   const deletion: Deletion = {
-    delete: Effect.fnUntraced(function* (claimed, tally) {
-      const entries = yield* aborted(claimed, tally)
+    delete: Effect.fnUntraced(function* (claimed, counts) {
+      const entries = yield* aborted(claimed, counts)
       if (entries.length === 0) return
       const keys = entries.map((entry) => entry.key)
       const outcome = yield* Effect.result(pace.deleting(keys.length, storage.delete(keys)))
@@ -97,13 +97,13 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
       const random = yield* Random.next
       if (Result.isFailure(outcome)) {
         const { reason, detail } = outcome.failure
-        tally.failed(reason, entries.length)
+        counts.failed(reason, entries.length)
         yield* journal.postpone(entries.map((entry) => putOff(settings, entry, detail, false, now, random)))
         return yield* requestFailed(outcome.failure)
       }
       const { deleted, failed } = outcome.success
       const gone = new Set(deleted)
-      tally.deleted(
+      counts.deleted(
         gone.size,
         entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
       )
@@ -112,12 +112,12 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
       yield* journal.postpone(
         failed.flatMap(({ key, reason, code, detail }) => {
           const entry = byKey.get(key)
-          tally.failed(code, 1)
+          counts.failed(code, 1)
           // An hour of throttling must not leave dead letters.
-          const counts = !isStoreTrouble(reason)
+          const isOwn = !isStoreTrouble(reason)
           return entry === undefined
             ? []
-            : [putOff(settings, entry, `${code}: ${detail}`, counts, now, random)]
+            : [putOff(settings, entry, `${code}: ${detail}`, isOwn, now, random)]
         })
       )
       // Stores without batch deletes answer an outage key by key.

@@ -1,9 +1,8 @@
 /** What a sweep tells a watching person while it works. Nobody watches by default. */
 import { Context, Effect } from "effect"
-import type { PhaseName } from "../domain/SweepReport.ts"
 
 export interface ProgressEvent {
-  readonly phase: PhaseName
+  readonly phase: string
   /** Of the phase so far. */
   readonly seen: number
   readonly deleted: number

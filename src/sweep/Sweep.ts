@@ -1,34 +1,23 @@
 /**
- * One activation of the collector: upload sessions and staged uploads, uploads in parts, suspects, untagged manifests,
- * orphaned blobs, leftovers, journal, in this order, in bounded batches.
+ * One activation of the collector: the guards, then the phases in their order, in bounded batches.
  *
- * A sweep never fails. What failed is in its report, and each phase runs whatever became of the one before, save
- * when a guard refuses: then nothing at all is deleted.
+ * A sweep never fails. What failed is in its report, and each phase runs whatever happened to the one before, unless a
+ * guard refuses: then nothing at all is deleted.
  */
 import { Clock, Context, Duration, Effect, Exit, Layer, Random } from "effect"
 import { type Backlog, Database } from "../database/Database.ts"
-import {
-  emptyPhase,
-  type Left,
-  outcomeOf,
-  type PhaseReport,
-  type SweepReport,
-  totalsOf
-} from "../domain/SweepReport.ts"
-import * as Manifests from "../oci/phases/Manifests.ts"
+import { type Left, outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
 import * as Bounds from "./Bounds.ts"
+import { collectorPhases } from "./CollectorPhases.ts"
 import * as Deletion from "./Deletion.ts"
 import * as Pace from "./Pace.ts"
-import { describe, phase } from "./PhaseCounts.ts"
-import * as Journal from "./phases/Journal.ts"
-import * as Leftovers from "./phases/Leftovers.ts"
-import * as Multiparts from "./phases/Multiparts.ts"
-import * as Orphans from "./phases/Orphans.ts"
-import * as Uploads from "./phases/StagedUploads.ts"
-import * as Adoption from "./phases/Suspects.ts"
-import * as Guards from "./preflight/Preflight.ts"
+import type { Phase } from "./Phase.ts"
+import type { SweepContext } from "./PhaseContext.ts"
+import { describe } from "./PhaseCounts.ts"
+import * as Preflight from "./preflight/Preflight.ts"
+import * as RunPhases from "./RunPhases.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
 
 export interface SweepOptions {
@@ -57,19 +46,30 @@ export class Sweep extends Context.Service<
   }
 >()("artifact-gc/sweep/Sweep") {
   /** A sweep over the given services. Unnamed settings take {@link defaultSettings}. */
-  static readonly layer = (
-    settings: Partial<SweepSettings> = {}
-  ): Layer.Layer<Sweep, never, Database | Storage> =>
+  static readonly layer: {
+    (settings?: Partial<SweepSettings>): Layer.Layer<Sweep, never, Database | Storage>
+    <R>(
+      settings: Partial<SweepSettings>,
+      phases: ReadonlyArray<Phase<R>>
+    ): Layer.Layer<Sweep, never, R | Database | Storage>
+  } = <R>(
+    settings: Partial<SweepSettings> = {},
+    phases: ReadonlyArray<Phase<R | Database | Storage>> = collectorPhases
+  ): Layer.Layer<Sweep, never, R | Database | Storage> =>
     Layer.effect(
       Sweep,
       Effect.gen(function* () {
         const all = withSmallBatches({ ...defaultSettings, ...settings })
-        // These two alone: clock, tracer and progress are those of whoever runs a sweep.
-        const services = Context.pick(Database, Storage)(yield* Effect.context<Database | Storage>())
+        // The services alone: clock, tracer and progress are the caller's.
+        const services = Context.pick(
+          Database,
+          Storage,
+          ...phases.flatMap(({ requires }) => requires)
+        )(yield* Effect.context<R | Database | Storage>())
         const self = { id: all.collectorId ?? drawProcessName(), swept: false }
         return Sweep.of({
           settings: all,
-          once: (options = {}) => Effect.provideContext(once(all, self, options), services),
+          once: (options = {}) => Effect.provideContext(once(all, phases, self, options), services),
           leave: Effect.provideContext(leave(self), services)
         })
       })
@@ -97,7 +97,12 @@ interface Self {
   swept: boolean
 }
 
-const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, self: Self, options: SweepOptions) {
+const once = Effect.fn("Sweep.once")(function* <R>(
+  settings: SweepSettings,
+  phases: ReadonlyArray<Phase<R>>,
+  self: Self,
+  options: SweepOptions
+) {
   const database = yield* Database
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
@@ -108,8 +113,11 @@ const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, self: S
     options.until ?? Number.POSITIVE_INFINITY
   )
   if (!dryRun) self.swept = true
-  const { error, findings, store } = yield* Guards.judge(settings, self.id, startedAt, dryRun)
-  const phases = error === null ? yield* runPhases(settings, bounds, dryRun, sweep) : refused(error)
+  const { error, findings, store } = yield* Preflight.judge(settings, self.id, startedAt, dryRun)
+  const reports =
+    error === null
+      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep })
+      : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(database.backlog(finishedAt))
   const report: SweepReport = {
@@ -117,11 +125,11 @@ const once = Effect.fn("Sweep.once")(function* (settings: SweepSettings, self: S
     startedAt: new Date(startedAt).toISOString(),
     durationMillis: finishedAt - startedAt,
     dryRun,
-    outcome: outcomeOf(phases),
-    guards: [...findings, ...Guards.breakerFindings(phases)],
+    outcome: outcomeOf(reports),
+    guards: [...findings, ...Preflight.breakerFindings(reports)],
     store,
-    phases,
-    totals: totalsOf(phases, store),
+    phases: reports,
+    totals: totalsOf(reports, store),
     left: Exit.isSuccess(backlog) ? leftOf(settings, backlog.value) : null
   }
   return report
@@ -133,8 +141,8 @@ const leaveWithin = Duration.seconds(3)
 const leave = (self: Self) =>
   Effect.gen(function* () {
     if (!self.swept) return
-    const { collectors } = yield* Database
-    yield* collectors.leave(self.id).pipe(
+    const { peers } = yield* Database
+    yield* peers.leave(self.id).pipe(
       Effect.timeout(leaveWithin),
       Effect.catchCause((cause) =>
         Effect.logWarning(
@@ -151,50 +159,15 @@ const nameOf = (startedAt: number) =>
     return `${time}-${random.toString(16).padStart(4, "0")}`
   })
 
-const runPhases = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  bounds: Bounds.Bounds,
-  dryRun: boolean,
-  sweep: string
+/** Runs the phases with what they share. */
+const runPhases = Effect.fnUntraced(function* <R>(
+  phases: ReadonlyArray<Phase<R>>,
+  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep">
 ) {
-  const pace = yield* Pace.make(settings)
-  const deletion = yield* Deletion.make(settings, pace)
-  const uploads = yield* phase("uploads", dryRun, (tally) =>
-    Uploads.collect(settings, bounds, deletion, pace, tally, dryRun)
-  )
-  const multiparts = yield* phase("multiparts", dryRun, (tally) =>
-    Multiparts.collect(settings, bounds, pace, tally, dryRun)
-  )
-  const suspects = yield* phase("suspects", dryRun, (tally) =>
-    dryRun ? Adoption.plan(settings, tally) : Adoption.collect(settings, bounds, tally)
-  )
-  const manifests = yield* phase("manifests", dryRun, (tally) =>
-    dryRun ? Manifests.plan(settings, tally) : Manifests.collect(settings, bounds, tally)
-  )
-  const orphans = yield* phase("orphans", dryRun, (tally) =>
-    dryRun ? Orphans.plan(settings, bounds, tally) : Orphans.collect(settings, bounds, deletion, tally, sweep)
-  )
-  const leftovers = yield* phase("leftovers", dryRun, (tally) =>
-    dryRun ? Leftovers.plan(settings, bounds, tally) : Leftovers.collect(settings, bounds, pace, tally)
-  )
-  const journal = yield* phase("journal", dryRun, (tally) =>
-    dryRun ? Journal.plan(tally) : Journal.collect(settings, bounds, deletion, tally)
-  )
-  return { uploads, multiparts, suspects, manifests, orphans, leftovers, journal }
+  const pace = yield* Pace.make(sweep.settings)
+  const deletion = yield* Deletion.make(sweep.settings, pace)
+  return yield* RunPhases.run(phases, { ...sweep, pace, deletion })
 })
-
-const refused = (error: NonNullable<PhaseReport["error"]>): SweepReport["phases"] => {
-  const report: PhaseReport = { ...emptyPhase, stoppedBy: "failure", error }
-  return {
-    uploads: report,
-    multiparts: report,
-    suspects: report,
-    manifests: report,
-    orphans: report,
-    leftovers: report,
-    journal: report
-  }
-}
 
 const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {
   const after = (instant: number | null, wait: Duration.Duration) =>

@@ -9,9 +9,10 @@ import { ConfigInvalid } from "../../src/config/Config.ts"
 import { DatabaseError } from "../../src/domain/DatabaseError.ts"
 import { SchemaRefused } from "../../src/domain/SchemaRefused.ts"
 import { StorageError } from "../../src/domain/StorageError.ts"
-import { emptyPhase, phaseNames, type SweepReport, totalsOf } from "../../src/domain/SweepReport.ts"
+import { emptyPhase, type SweepReport, totalsOf } from "../../src/domain/SweepReport.ts"
 import { EmbeddedPostgresError } from "../../src/embedded-postgres/Embedded.ts"
 import { ListenRefused } from "../../src/oci/http/Server.ts"
+import { phaseNames } from "../fixtures/phases.ts"
 
 const source = new URL("../../src/", import.meta.url).pathname
 

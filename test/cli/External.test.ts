@@ -115,22 +115,34 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")
   })
 
-  it("guards against foreign writers when asked to, says where, and stops when asked to", async () => {
+  it("guards against unannounced writers when asked to, says where, and stops when asked to", async () => {
     const tables = ["public.blobs", "public.artifacts", "public.local_files"]
-    const guarded = await finished(["migrate", "--guard-foreign-writers"])
+    const guarded = await finished(["migrate", "--guard-unannounced-writers"])
     assert.deepStrictEqual(guarded, {
       code: 0,
-      out: `Nothing to do: the tables are up to date.\nNow guarding against foreign writers on ${tables.join(", ")}.\n`,
+      out: `Nothing to do: the tables are up to date.\nNow guarding against unannounced writers on ${tables.join(", ")}.\n`,
       err: ""
     })
-    const again = await finished(["migrate", "--guard-foreign-writers"])
-    assert.match(again.out, /\nNothing to do: foreign writers are guarded against\.\n$/)
-    const removed = await finished(["migrate", "--unguard-foreign-writers", "--json"])
+    const again = await finished(["migrate", "--guard-unannounced-writers"])
+    assert.match(again.out, /\nNothing to do: the triggers against unannounced writers are installed\.\n$/)
+    const removed = await finished(["migrate", "--unguard-unannounced-writers", "--json"])
     assert.deepStrictEqual(JSON.parse(removed.out), {
       applied: [],
       foreignWriters: { created: [], dropped: tables }
     })
     assert.strictEqual(removed.code, 0)
+  })
+
+  it("accepts the former names of these flags", async () => {
+    const tables = ["public.blobs", "public.artifacts", "public.local_files"]
+    const guarded = await finished(["migrate", "--guard-foreign-writers", "--json"])
+    assert.deepStrictEqual(JSON.parse(guarded.out), {
+      applied: [],
+      foreignWriters: { created: tables, dropped: [] }
+    })
+    const removed = await finished(["migrate", "--unguard-foreign-writers"])
+    assert.include(removed.out, `\nNo longer guarding against unannounced writers on ${tables.join(", ")}.\n`)
+    assert.deepInclude(removed, { code: 0, err: "" })
   })
 
   it("watches references when asked to, sweeps on, and stops when asked to", async () => {
@@ -145,7 +157,7 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     })
     assert.deepInclude(await finished(["sweep"]), { code: 0 })
     const again = await finished(["migrate", "--watch-references"])
-    assert.match(again.out, /\nNothing to do: references are watched\.\n$/)
+    assert.match(again.out, /\nNothing to do: the triggers that watch references are installed\.\n$/)
     const removed = await finished(["migrate", "--unwatch-references"])
     assert.match(removed.out, /\nNo longer watching references on .*public\.blobs/)
     assert.deepInclude(removed, { code: 0, err: "" })

@@ -73,8 +73,13 @@ describe("a command line", () => {
     ["with too many arguments", ["sweep", "now"], 'Unexpected positional argument: "now"'],
     [
       "that guards and unguards",
-      ["migrate", "--guard-foreign-writers", "--unguard-foreign-writers"],
-      "--guard-foreign-writers and --unguard-foreign-writers exclude each other"
+      ["migrate", "--guard-unannounced-writers", "--unguard-unannounced-writers"],
+      "--guard-unannounced-writers and --unguard-unannounced-writers exclude each other; nothing was changed"
+    ],
+    [
+      "that guards and unguards by a former name",
+      ["migrate", "--guard-unannounced-writers", "--unguard-foreign-writers"],
+      "--guard-unannounced-writers and --unguard-unannounced-writers exclude each other; nothing was changed"
     ],
     [
       "that watches and unwatches",

@@ -4,10 +4,10 @@ import {
   emptyPhase,
   outcomeOf,
   type PhaseReport,
-  phaseNames,
   type SweepReport,
   totalsOf
 } from "../../src/domain/SweepReport.ts"
+import { phaseNames } from "../fixtures/phases.ts"
 
 type Phases = { readonly [K in keyof SweepReport["phases"]]?: Partial<PhaseReport> }
 

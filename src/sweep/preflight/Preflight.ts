@@ -5,7 +5,6 @@
 import { Cause, Effect, Result } from "effect"
 import { Database } from "../../database/Database.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
-import { phaseNames } from "../../domain/SweepReport.ts"
 import { Storage } from "../../storage/Storage.ts"
 import { describe } from "../PhaseCounts.ts"
 import type { SweepSettings } from "../Settings.ts"
@@ -76,8 +75,7 @@ export const judge = Effect.fnUntraced(function* (
 
 /** What the breakers had to say, which are asked within the phases. */
 export const breakerFindings = (phases: SweepReport["phases"]): ReadonlyArray<GuardFinding> =>
-  phaseNames.flatMap((name) => {
-    const { error } = phases[name]
+  Object.values(phases).flatMap(({ error }) => {
     return error?.tag === "BreakerOpen"
       ? [{ guard: "breaker", decision: "refused", message: error.message } as const]
       : []

@@ -18,11 +18,11 @@ export const settingsGuard = Effect.fnUntraced(function* (
   now: number,
   dryRun: boolean
 ) {
-  const { collectors } = yield* Database
+  const { peers: collectors } = yield* Database
   const { description } = yield* Storage
   const ours = sharedSettings(settings, description)
   const peers = dryRun
-    ? yield* collectors.peers(now, id)
+    ? yield* collectors.others(now, id)
     : yield* collectors.register(now, now + Duration.toMillis(settings.presence), { id, settings: ours })
   const differing = peers.flatMap((peer) => {
     const differences = differencesOf(ours, peer)

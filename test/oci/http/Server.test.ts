@@ -112,7 +112,7 @@ describe("the server", () => {
     assert.instanceOf(taken, ListenRefused)
     assert.strictEqual(
       taken.message,
-      `Cannot listen on 127.0.0.1 port ${port} (EADDRINUSE): another process has it. Stop that, or choose another port with SERVE_PORT.`
+      `Cannot listen on 127.0.0.1 port ${port} (EADDRINUSE): another process uses it. Stop that process, or choose another port with SERVE_PORT.`
     )
     await ended(server.close())
   })

@@ -69,7 +69,7 @@ describe("reading a manifest", () => {
         })
         const error = yield* Effect.flip(deleteManifest(repository, reference))
         assert.deepInclude(error, { _tag: "ManifestUnknown", repository, reference })
-        assert.include(error.message, `Repository ${repository} has no manifest ${reference}.`)
+        assert.include(error.message, `Repository ${repository} has no manifest ${reference}:`)
       }
       const elsewhere = Effect.flatMap(Repositories, (other) => other.manifest("library/two", "v1"))
       assert.strictEqual((yield* Effect.flip(elsewhere))._tag, "ManifestUnknown")

@@ -174,24 +174,24 @@ describe("a manifest is refused", () => {
     ["that is two documents", "{}{}", "not JSON"],
     ["that begins with a byte order mark", `\ufeff${JSON.stringify(image())}`, "not JSON"],
     ["that is not UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "not UTF-8"],
-    ["that is a number", 7, "no object"],
-    ["that is null", "null", "no object"],
-    ["that is a list", [image()], "no object"],
-    ["with a key twice", `{"schemaVersion":2,"layers":[],"layers":[]}`, `"layers" comes twice`],
-    ["with a key twice, once in other letters", `{"layers":[],"l\\u0061yers":[]}`, `"layers" comes twice`],
-    ["with a key twice far below", `{"a":[{"b":{"c":{"d":1} , "c" : 2}}]}`, `"c" comes twice`],
-    ["with an annotation twice", `{"annotations":{"a":"\\"","a":"{"}}`, `"a" comes twice`],
+    ["that is a number", 7, "not an object"],
+    ["that is null", "null", "not an object"],
+    ["that is a list", [image()], "not an object"],
+    ["with a key twice", `{"schemaVersion":2,"layers":[],"layers":[]}`, `"layers" occurs twice`],
+    ["with a key twice, once in other letters", `{"layers":[],"l\\u0061yers":[]}`, `"layers" occurs twice`],
+    ["with a key twice far below", `{"a":[{"b":{"c":{"d":1} , "c" : 2}}]}`, `"c" occurs twice`],
+    ["with an annotation twice", `{"annotations":{"a":"\\"","a":"{"}}`, `"a" occurs twice`],
     ["that is nested without end", `${"[".repeat(600)}${"]".repeat(600)}`, "nested more than 500 deep"],
     ["without any type", image(), "no Content-Type", null],
     ["whose type is empty", image(), "no Content-Type", " ; charset=utf-8"],
     ["whose own type is no text", image({ mediaType: 7 }), "mediaType: must be a string"],
-    ["sent as another type", image({ mediaType: dockerImage }), `sent as ${ociImage}, and says that it is`],
+    ["sent as another type", image({ mediaType: dockerImage }), `sent as ${ociImage}, but its mediaType is`],
     ["sent as JSON", image({ mediaType: ociImage }), "sent as application/json", "application/json"],
-    ["of a type that is not known", image(), "would be collected", "application/vnd.example+json"],
+    ["of a type that is not known", image(), "would delete its blobs", "application/vnd.example+json"],
     [
       "of an artifact manifest",
       image(),
-      "would be collected",
+      "would delete its blobs",
       "application/vnd.oci.artifact.manifest.v1+json"
     ],
     ...["json", "prettyjws"].map(
@@ -199,7 +199,7 @@ describe("a manifest is refused", () => {
         [
           `of Docker's schema 1 (${form})`,
           { schemaVersion: 1, fsLayers: [] },
-          "schema 1, which is not supported",
+          "schema 1 is not supported",
           `application/vnd.docker.distribution.manifest.v1+${form}`
         ] as const
     ),
@@ -210,12 +210,12 @@ describe("a manifest is refused", () => {
     ["that is image and schema 1", image({ fsLayers: [] }), "image and has fsLayers"],
     ["that is index and has layers", index({ layers: [] }), "index and has layers", ociIndex],
     ["that is index and has a config", index({ config }), "index and has config", ociIndex],
-    ["with a key in other case", image({ Layers: [] }), `"Layers" is one that clients may read`],
-    ["with a key in Kelvin", image({ "\u017fubject": child }), "without regard to case"],
+    ["with a key in other case", image({ Layers: [] }), `"Layers" differs from a known key only in case`],
+    ["with a key in Kelvin", image({ "\u017fubject": child }), "differs from a known key only in case"],
     [
       "with a descriptor's key in other case",
       image({ layers: [{ ...layer, Digest: sha256("2") }] }),
-      `"Digest" is one that clients may read`
+      `"Digest" differs from a known key only in case`
     ],
     ["without config", image({ config: undefined }), "config: "],
     ["whose config is null", image({ config: null }), "config: "],

@@ -5,6 +5,7 @@
  *
  * The calls are found by recording each story without faults, so that a new call is in the table by itself.
  */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, Option, Result } from "effect"
 import { TestClock } from "effect/testing"
@@ -13,6 +14,7 @@ import { Database } from "../../../src/database/Database.ts"
 import type { DatabaseFailure } from "../../../src/domain/DatabaseError.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
 import type { StorageFailure } from "../../../src/domain/StorageError.ts"
+import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
 import { Repositories } from "../../../src/oci/Repositories.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
@@ -215,7 +217,7 @@ const setUp = Effect.gen(function* () {
   const registry = Repositories.layer().pipe(
     Layer.provideMerge(BlobStore.layer()),
     Layer.provide(faulty),
-    Layer.merge(Sweep.layer().pipe(Layer.provide([...services])))
+    Layer.merge(Sweep.layer({}, registryPhases).pipe(Layer.provide([...services])))
   )
   let nonce = 0
   const nonces = Layer.succeed(KeyNonce, () => `n${++nonce}`)

@@ -6,11 +6,11 @@ import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { compete } from "../harness/Contender.ts"
 import { insist } from "../harness/Question.ts"
-import type { S3Place } from "../harness/Servers.ts"
+import type { S3Server } from "../harness/Servers.ts"
 
 export interface SweepsTask {
   readonly databaseUrl: string
-  readonly s3: S3Place
+  readonly s3: S3Server
   readonly sweeps: number
 }
 

@@ -1,28 +1,35 @@
 /**
- * What is true when everything has come to rest: nothing referenced is lost, nothing unreferenced is left. Asked of
- * the real servers directly, by statements and listings of its own and not by the code under torture.
+ * The final state of the servers: no referenced blob is lost, and no garbage is left. It is read from the real servers
+ * by statements and listings of this file, and not by the code under torture.
  */
+
 import { createHash } from "node:crypto"
 import { Duration, Effect, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type { SweepReport } from "../../src/domain/SweepReport.ts"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
-import { layers, type Place } from "./Place.ts"
+import type { Servers } from "../bench/harness/Servers.ts"
+import { layers } from "./Layers.ts"
 
-export interface Verdict {
+/** Describes the rows and objects that are left. */
+export interface FinalState {
+  /** Number of references. */
   readonly references: number
+  /** Number of blob rows. */
   readonly blobs: number
+  /** Number of objects. */
   readonly objects: number
-  /** Referenced and not there, or not what it should be. */
+  /** Referenced blobs that are missing or have wrong bytes. */
   readonly lost: ReadonlyArray<string>
-  /** There, and nothing refers to it. */
+  /** Rows, objects and uploads that nothing refers to. */
   readonly leaked: ReadonlyArray<string>
 }
 
-/** Sweeps that wait for nothing and hold nothing back. */
-export const unhurried = {
+/** Settings of sweeps without waits and without a limit on deletes. */
+export const noWaits = {
   grace: Duration.zero,
   quarantine: Duration.zero,
   uploadGrace: Duration.zero,
@@ -36,24 +43,27 @@ export const unhurried = {
   attemptsMax: 1000
 } as const
 
-/** This many sweeps in a row that still find something to do mean that something is never done. */
+/** If this many sweeps in a row still find work, some work is never done. */
 const sweepsMax = 40
 
-/** Sweeps until nothing is left to do; false when that does not come. */
-export const settle = (place: Place): Promise<boolean> =>
+/** Sweeps until no work is left. Returns false if that does not happen. */
+export const sweepUntilDone = (servers: Servers): Promise<boolean> =>
   Effect.gen(function* () {
     const sweep = yield* Sweep
     for (let n = 0; n < sweepsMax; n++) {
-      yield* elapse
+      yield* expireAll
       if (isDone(yield* sweep.once())) return true
-      // What is due a millisecond after a sweep began is due in the next.
+      // Rows that are due a millisecond after a sweep began are due in the next one.
       yield* Effect.sleep("5 millis")
     }
     return false
-  }).pipe(Effect.provide(Sweep.layer(unhurried).pipe(Layer.provideMerge(layers(place)))), Effect.runPromise)
+  }).pipe(
+    Effect.provide(Sweep.layer(noWaits, registryPhases).pipe(Layer.provideMerge(layers(servers)))),
+    Effect.runPromise
+  )
 
-/** All the time that anything waits for has passed: nothing may rest on a lease that is still running. */
-const elapse = Effect.gen(function* () {
+/** Expires every intent, pin and lease, since no proof may rest on a lease that still runs. */
+const expireAll = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`UPDATE artifact_gc.intents SET expires_at = 'epoch'`
   yield* sql`UPDATE artifact_gc.pins SET expires_at = 'epoch'`
@@ -74,7 +84,8 @@ interface Row {
   readonly referrers: number
 }
 
-export const judge = (place: Place): Promise<Verdict> =>
+/** Reads the final state. */
+export const read = (servers: Servers): Promise<FinalState> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const storage = yield* Storage
@@ -94,7 +105,7 @@ export const judge = (place: Place): Promise<Verdict> =>
       UNION ALL SELECT 'sighting of ' || digest FROM artifact_gc.orphans`
     const objects = (yield* Stream.runCollect(storage.list(""))).flat()
     const unfinished = (yield* Stream.runCollect(storage.multiparts(""))).flat()
-    const damaged = yield* Effect.forEach(rows, (row) => read(storage, row), { concurrency: 8 })
+    const damaged = yield* Effect.forEach(rows, (row) => damageOf(storage, row), { concurrency: 8 })
     const owned = new Set(rows.map((row) => row.object_key))
     return {
       references: rows.reduce((sum, row) => sum + row.referrers, 0),
@@ -111,10 +122,10 @@ export const judge = (place: Place): Promise<Verdict> =>
         ...remembered.map(({ what }) => what)
       ]
     }
-  }).pipe(Effect.provide(layers(place)), Effect.runPromise)
+  }).pipe(Effect.provide(layers(servers)), Effect.runPromise)
 
-/** What is wrong with a blob's bytes; null when they are what its digest says. */
-const read = (storage: Storage["Service"], row: Row): Effect.Effect<string | null> => {
+/** Returns what is wrong with a blob's bytes, or null if they match its digest. */
+const damageOf = (storage: Storage["Service"], row: Row): Effect.Effect<string | null> => {
   const hash = createHash("sha256")
   let sizeBytes = 0
   return storage.get(ObjectKey.make(row.object_key)).pipe(
@@ -127,7 +138,7 @@ const read = (storage: Storage["Service"], row: Row): Effect.Effect<string | nul
     Effect.map(() =>
       `sha256:${hash.digest("hex")}` === row.digest && sizeBytes === row.size_bytes
         ? null
-        : `${row.digest} at ${row.object_key} has other bytes`
+        : `${row.digest} at ${row.object_key} has wrong bytes`
     ),
     Effect.catch((error) => Effect.succeed(`${row.digest} at ${row.object_key}: ${error.message}`))
   )

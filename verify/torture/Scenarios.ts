@@ -1,16 +1,18 @@
-/** What is done under each fault in turn: pushes, and a sweep that finds garbage of every kind. */
+/** The scenarios that run under each fault: pushes, and a sweep that finds garbage of every kind. */
+
 import { Duration, Effect, Layer, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Database, type Reference } from "../../src/database/Database.ts"
 import { fresh, ObjectKey } from "../../src/domain/ObjectKey.ts"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
+import type { Servers } from "../bench/harness/Servers.ts"
 import { content } from "./Contents.ts"
-import { layers, type Place } from "./Place.ts"
-import { unhurried } from "./Verdict.ts"
+import { noWaits } from "./FinalState.ts"
+import { layers } from "./Layers.ts"
 
-/** Contents by what is special about them. */
 const small = content(1)
 const large = content(7)
 const other = content(2)
@@ -33,61 +35,65 @@ const push = (name: string, what: typeof small, isDeclared = true) =>
     })
   )
 
-/** An object that nothing names, as an upload leaves it that lands after its intent was reaped. */
-const strand = Effect.gen(function* () {
+/** Puts an object that no row names, like an upload that arrives after its intent was reaped. */
+const leaveObject = Effect.gen(function* () {
   const storage = yield* Storage
   yield* storage.put(yield* fresh("blobs/", third.digest), body(third.bytes), third.bytes.length)
 })
 
-/** Announced, begun in parts, and given up. */
-const abandon = Effect.gen(function* () {
+/** Announces an upload, begins it in parts, and abandons it. */
+const abandonUpload = Effect.gen(function* () {
   const { blobs } = yield* Database
   const storage = yield* Storage
   const key = yield* fresh("blobs/", large.digest)
   yield* blobs.intend([{ key, digest: large.digest, expiresAt: 1 }])
   yield* Effect.exit(
-    storage.put(key, Stream.concat(body(large.bytes), Stream.fail("the writer is gone")), null, {
+    storage.put(key, Stream.concat(body(large.bytes), Stream.fail("the writer died")), null, {
       onMultipart: (uploadId) => Effect.ignore(blobs.recordMultipart(key, uploadId))
     })
   )
 })
 
-/** Two orphans, a blob that lives, an abandoned upload, a stranded object, a staged chunk. */
-const litter = Effect.gen(function* () {
+/** Leaves two orphans, a referenced blob, an abandoned upload, a leftover object and a staged chunk. */
+const makeGarbage = Effect.gen(function* () {
   const store = yield* BlobStore
   const storage = yield* Storage
   yield* push("kept", small)
   yield* push("dropped", other)
   yield* push("dropped too", large)
   yield* store.unreference([reference("dropped", other), reference("dropped too", large)])
-  yield* abandon
-  yield* strand
+  yield* abandonUpload
+  yield* leaveObject
   yield* storage.put(ObjectKey.make("uploads/forgotten/1"), body(small.bytes), small.bytes.length)
 })
 
 type Services = BlobStore | Database | Storage | Sweep | SqlClient.SqlClient
 
-export interface Story {
+/** Describes a scenario. */
+export interface Scenario {
+  /** Prepares the servers, without faults. */
   readonly arrange: Effect.Effect<unknown, unknown, Services>
+  /** Runs the steps that faults strike. */
   readonly act: Effect.Effect<unknown, unknown, Services>
-  /** A name whose reference must be there when `act` succeeded. */
+  /** A name whose reference must exist after `act` succeeded, or null. */
   readonly acknowledges: string | null
 }
 
-export const stories: Readonly<Record<string, Story>> = {
+/** All scenarios by name. */
+export const scenarios: Readonly<Record<string, Scenario>> = {
   "a push": { arrange: Effect.void, act: push("new", small), acknowledges: "new" },
-  "a push of bytes that nobody has measured": {
+  "a push without a digest": {
     arrange: Effect.void,
     act: push("new", small, false),
     acknowledges: "new"
   },
   "a push in parts": { arrange: Effect.void, act: push("new", large), acknowledges: "new" },
-  "a push of what is there": {
+  "a push of a blob that exists": {
     arrange: push("old", small),
     act: push("new", small),
     acknowledges: "new"
   },
-  "a push of what is condemned": {
+  "a push of a blob that is condemned": {
     arrange: Effect.gen(function* () {
       yield* push("old", small)
       yield* (yield* BlobStore).unreference([reference("old", small)])
@@ -96,7 +102,7 @@ export const stories: Readonly<Record<string, Story>> = {
     act: push("new", small),
     acknowledges: "new"
   },
-  "a promise and its reference": {
+  "a pin and its reference": {
     arrange: push("old", small),
     act: Effect.gen(function* () {
       const store = yield* BlobStore
@@ -106,12 +112,14 @@ export const stories: Readonly<Record<string, Story>> = {
     acknowledges: "new"
   },
   "a sweep": {
-    arrange: litter,
+    arrange: makeGarbage,
     act: Effect.flatMap(Sweep, (sweep) => sweep.once()),
     acknowledges: null
   }
 }
 
-/** The same services for a story in this process and in one that will be killed. */
-export const services = (place: Place) =>
-  Layer.mergeAll(BlobStore.layer(), Sweep.layer(unhurried)).pipe(Layer.provideMerge(layers(place)))
+/** The services of a scenario, in this process or in one that is killed. */
+export const services = (servers: Servers) =>
+  Layer.mergeAll(BlobStore.layer(), Sweep.layer(noWaits, registryPhases)).pipe(
+    Layer.provideMerge(layers(servers))
+  )

@@ -1,16 +1,18 @@
-/** Seeded random numbers: the same seed rolls the same dice. */
+/** Seeded random numbers: the same seed gives the same numbers. */
 import { createHash } from "node:crypto"
 
-export interface Dice {
-  /** In [0, 1). */
+/** Draws random numbers. */
+export interface Rng {
+  /** Returns a number in [0, 1). */
   readonly next: () => number
-  /** A whole number below `end`. */
+  /** Returns a whole number below `end`. */
   readonly below: (end: number) => number
+  /** Returns one of `items`. */
   readonly pick: <A>(items: readonly [A, ...ReadonlyArray<A>]) => A
 }
 
-/** xorshift128+, begun with a hash of the seed. */
-export const dice = (seed: string): Dice => {
+/** Creates an xorshift128+ generator, whose state begins with a hash of the seed. */
+export const make = (seed: string): Rng => {
   const state = createHash("sha256").update(seed).digest()
   let a = state.readBigUInt64LE(0) | 1n
   let b = state.readBigUInt64LE(8)

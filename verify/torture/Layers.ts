@@ -1,18 +1,14 @@
-/** Where the servers are, as environment variables of the program under torture and as layers for whoever checks. */
+/** The layers of a process under torture. The harness checks the final state with the same layers. */
 import { Duration, Layer, Redacted } from "effect"
 import * as Postgres from "../../src/database/Postgres.ts"
 import * as S3 from "../../src/storage/S3.ts"
-import type { S3Place } from "../bench/harness/Servers.ts"
+import type { Servers } from "../bench/harness/Servers.ts"
 
-export interface Place {
-  readonly databaseUrl: string
-  readonly s3: S3Place
-}
-
-/** Short, so that requests that are held back outlive it within a second. */
+/** Short, so that a request that is held back outlives its sender's patience within a second. */
 export const requestTimeoutMillis = 1000
 
-export const layers = ({ databaseUrl, s3 }: Place) =>
+/** Connects to the database and the store. */
+export const layers = ({ databaseUrl, s3 }: Servers) =>
   Layer.merge(
     Postgres.layer().pipe(
       Layer.provideMerge(Postgres.layerClient({ url: Redacted.make(databaseUrl), maxConnections: 6 }))
@@ -26,9 +22,9 @@ export const layers = ({ databaseUrl, s3 }: Place) =>
         secretAccessKey: Redacted.make(s3.secretAccessKey)
       },
       requestTimeout: Duration.millis(requestTimeoutMillis),
-      // A fault strikes once; more tries would only take their time.
+      // A fault strikes once, so more retries would only take time.
       retries: 1,
-      // So that uploads in parts come up with bodies of a few megabytes.
+      // Bodies of a few megabytes are uploaded in parts.
       multipartAboveBytes: 5 * 1024 * 1024
     })
   )
