@@ -209,7 +209,7 @@ describe("a dry run", () => {
         "inspect",
         "candidates.watch",
         "skew",
-        "collectors.peers",
+        "peers.others",
         "backlog",
         "orphans.readSlice",
         "orphans.find",

@@ -72,7 +72,7 @@ const verifier = Effect.fnUntraced(function* (context: PhaseContext) {
       const now = yield* Clock.currentTimeMillis
       // Not before the next sweep: a reader that found the old key a moment ago finds its bytes.
       const deleteNotBefore = now + Math.max(1, Duration.toMillis(settings.deleteDelay))
-      return counts.kept(yield* suspects.adopt(now, suspect, to, deleteNotBefore), 1)
+      return counts.kept(yield* suspects.rekey(now, suspect, to, deleteNotBefore), 1)
     }
     // The unused intent is reaped: the copy may yet arrive.
     if (copied.failure.reason === "NotFound") {

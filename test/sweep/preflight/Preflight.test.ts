@@ -73,7 +73,7 @@ describe("the clock guard", () => {
         const message = refusedBy(report, "clock", "ClockRefused")
         assert.include(
           message,
-          culprit === "undecided" ? "cannot be told" : `It is the ${culprit}'s clock that is off`
+          culprit === "undecided" ? "It is unknown which one is wrong" : `The ${culprit}'s clock is wrong`
         )
         assert.include(message, "600.0 s")
       }
@@ -218,7 +218,7 @@ describe("the settings guard", () => {
       yield* other.once()
       assert.strictEqual((yield* sweep({ dryRun: true })).outcome, "refused")
       const { state } = yield* World
-      assert.deepStrictEqual([...state.collectors.keys()], ["other"])
+      assert.deepStrictEqual([...state.peers.keys()], ["other"])
     }).pipe(Effect.provide(world()))
   )
 
@@ -332,7 +332,7 @@ describe("a guard that gets no answer", () => {
         ["schema", "DatabaseError", () => database.next("inspect", fails("Unavailable"))],
         ["clock", "DatabaseError", () => database.next("skew", fails("Unavailable"))],
         ["clock", "StorageError", () => storage.next("skew", fails("TimedOut"))],
-        ["settings", "DatabaseError", () => database.next("collectors.register", fails("Denied"))],
+        ["settings", "DatabaseError", () => database.next("peers.register", fails("Denied"))],
         ["store", "StorageError", () => storage.next("traits", fails("AccessDenied"))]
       ] as const
       for (const [guard, tag, strike] of cases) {
@@ -357,7 +357,7 @@ describe("a guard that gets no answer", () => {
         storage.calls.map(({ operation }) => operation),
         ["skew"]
       )
-      assert.strictEqual(state.collectors.size, 0)
+      assert.strictEqual(state.peers.size, 0)
     }).pipe(Effect.provide(world()))
   )
 })
