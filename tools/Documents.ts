@@ -2,7 +2,7 @@
  * The parts of the documentation that are made from the code: the tables of settings and of exit codes. Takes the code's
  * own tables, so that a test can compare the documents with the sources without a build.
  */
-import type { Setting } from "../src/config/Setting.ts"
+import type { Setting } from "../src/domain/Setting.ts"
 
 /** What a setting's row shows. */
 export type SettingRow = Omit<Setting<unknown>, "config">

@@ -1,45 +1,52 @@
-/** The registry's part of the configuration: what `serve` and its services are given, and what no setting can judge alone. */
-import type { Config } from "effect"
+/** What `serve` runs with, and which of its settings fit together. */
 import { Duration, type Redacted } from "effect"
 import { activityMillis } from "../oci/uploads/UploadContext.ts"
-import type { registry } from "./serveSettings.ts"
+import type { Values } from "./settings.ts"
 
-type Values = { readonly [K in keyof typeof registry]: Config.Success<(typeof registry)[K]["config"]> }
-
-export interface RegistryConfiguration {
+/** The settings of the registry that `serve` serves. */
+export interface ServeConfiguration {
+  /** Address on which it listens. */
   readonly host: string
-  /** 0 is any that is free. */
+  /** Port on which it listens; 0 is any free port. */
   readonly port: number
+  /** Maximum number of blob bodies that are received at once. */
   readonly bodiesMax: number
+  /** Maximum time that a body may pause. */
   readonly idleTimeout: Duration.Duration
+  /** Maximum size of a manifest in bytes. */
   readonly manifestMaxBytes: number
+  /** Name and password for HTTP basic authentication; undefined without. */
   readonly credentials: { readonly username: string; readonly password: Redacted.Redacted } | undefined
+  /** Token for bearer authentication; undefined without. */
   readonly token: Redacted.Redacted | undefined
+  /** Whether clients without credentials may pull. */
   readonly anonymousPull: boolean
+  /** How long a repository holds a blob that no manifest of it refers to yet. */
   readonly hold: Duration.Duration
+  /** How long the intent of an object that is being written is valid without renewal. */
   readonly uploadLease: Duration.Duration
 }
 
-/** Adds to `problems` what does not fit together. */
-export const registryOf = (values: Values, problems: Array<string>): RegistryConfiguration => {
+/** Returns the settings of `serve`. Adds a line to `problems` for each mistake. */
+export const serveOf = (values: Values, problems: Array<string>): ServeConfiguration => {
   const { registryUsername: username, registryPassword: password, registryToken: token } = values
   if (username !== null && password === null) {
-    problems.push("REGISTRY_PASSWORD: missing, although REGISTRY_USERNAME is set; they go together")
+    problems.push("REGISTRY_PASSWORD: missing, although REGISTRY_USERNAME is set; set both or neither")
   }
   if (username === null && password !== null) {
-    problems.push("REGISTRY_USERNAME: missing, although REGISTRY_PASSWORD is set; they go together")
+    problems.push("REGISTRY_USERNAME: missing, although REGISTRY_PASSWORD is set; set both or neither")
   }
   if (username?.includes(":")) {
     problems.push("REGISTRY_USERNAME: must not contain a colon, which ends the name in basic authentication")
   }
   if (values.registryAnonymousPull && username === null && token === null) {
     problems.push(
-      "REGISTRY_ANONYMOUS_PULL: without REGISTRY_USERNAME or REGISTRY_TOKEN everybody may push as well; set one of them"
+      "REGISTRY_ANONYMOUS_PULL: without REGISTRY_USERNAME or REGISTRY_TOKEN every client may push as well; set one of them"
     )
   }
   if (Duration.isLessThanOrEqualTo(values.registryUploadLease, values.serveIdleTimeout)) {
     problems.push(
-      "REGISTRY_UPLOAD_LEASE: must be longer than SERVE_IDLE_TIMEOUT, or a body that may stand still is taken for dead"
+      "REGISTRY_UPLOAD_LEASE: must be longer than SERVE_IDLE_TIMEOUT, or a paused body counts as abandoned"
     )
   }
   return {
@@ -57,34 +64,34 @@ export const registryOf = (values: Values, problems: Array<string>): RegistryCon
 }
 
 /**
- * What a registry that serves cannot do without, and other commands do not mind: a collector must not take a body that
- * stands still for as long as it may, or comes slowly, for an upload that was given up.
+ * Returns the problems that only `serve` has, one line each. A collector must not treat a slow body, or one that
+ * pauses within SERVE_IDLE_TIMEOUT, as an abandoned upload.
  */
 export const serveProblems = (
-  { idleTimeout, uploadLease }: RegistryConfiguration,
+  { idleTimeout, uploadLease }: ServeConfiguration,
   uploadGrace: Duration.Duration
 ): ReadonlyArray<string> => {
   const noted = Duration.millis(activityMillis({ leaseMillis: Duration.toMillis(uploadLease) }))
   const least = Duration.sum(idleTimeout, Duration.times(noted, 2))
   return Duration.isLessThan(uploadGrace, least)
     ? [
-        `GC_UPLOAD_GRACE: must be at least ${Duration.format(least)} with SERVE_IDLE_TIMEOUT and REGISTRY_UPLOAD_LEASE as they are, or pushes that are slow would be taken for given up`
+        `GC_UPLOAD_GRACE: must be at least ${Duration.format(least)} with the present SERVE_IDLE_TIMEOUT and REGISTRY_UPLOAD_LEASE, or slow pushes would count as abandoned`
       ]
     : []
 }
 
-/** Whether whoever reaches the server may do everything. */
-export const isOpen = ({ credentials, token }: RegistryConfiguration): boolean =>
+/** Returns whether every client that reaches the server may pull, push and delete. */
+export const isOpen = ({ credentials, token }: ServeConfiguration): boolean =>
   credentials === undefined && token === undefined
 
-/** Whether only this host reaches it. */
-export const isLoopback = ({ host }: RegistryConfiguration): boolean =>
+/** Returns whether only this host reaches the server. */
+export const isLoopback = ({ host }: ServeConfiguration): boolean =>
   host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host)
 
-/** What is allowed, and yet somebody should know. */
-export const registryWarnings = (registry: RegistryConfiguration): ReadonlyArray<string> =>
-  isOpen(registry) && !isLoopback(registry)
+/** Returns warnings about settings that are allowed but dangerous. */
+export const serveWarnings = (serve: ServeConfiguration): ReadonlyArray<string> =>
+  isOpen(serve) && !isLoopback(serve)
     ? [
-        `Whoever reaches ${registry.host} may push, pull and delete without a password. Set REGISTRY_USERNAME and REGISTRY_PASSWORD, or REGISTRY_TOKEN; or SERVE_HOST=127.0.0.1 behind a proxy that asks.`
+        `Every client that reaches ${serve.host} may push, pull and delete without a password. Set REGISTRY_USERNAME and REGISTRY_PASSWORD, or REGISTRY_TOKEN; or SERVE_HOST=127.0.0.1 behind a proxy that authenticates.`
       ]
     : []

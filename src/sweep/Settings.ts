@@ -1,86 +1,130 @@
-/** How the sweep behaves. What each number means, and what goes wrong when it is too low or too high: src/config/Config.ts. */
-import { Duration } from "effect"
+/**
+ * The settings that a sweep runs with, and their defaults.
+ *
+ * The defaults, with reasons and bounds, are in src/sweep/settingsTable.ts alone. A test keeps the members of this
+ * interface and the rows of that table equal. The members are written out here, because editors show no
+ * docstrings of members that a mapped type derives.
+ */
+import type { Duration } from "effect"
+import { fallbacksOf } from "../domain/Setting.ts"
+import { sweepSettings } from "./settingsTable.ts"
 
+/** How the sweep behaves. docs/configuration.md explains the harm of values that are too low or too high. */
 export interface SweepSettings {
-  /** Objects below it are staged uploads: `<prefix><session>/…`. */
-  readonly uploadPrefix: string
-  readonly uploadGrace: Duration.Duration
-  /** Objects below it are blobs; those that nothing owns are leftovers. */
-  readonly blobPrefix: string
-  /** A manifest that nothing needs goes after so long; null keeps it. */
-  readonly untaggedGrace: Duration.Duration | null
-  /** From the beginning of one search for leftovers to the next. */
-  readonly leftoverEvery: Duration.Duration
-  /** Where a search is expected to list so many objects, collectors share it, and each lists several ranges at once. */
-  readonly leftoverCutFrom: number
-  /** An object that nothing owns is left alone for so long after it was written. */
-  readonly leftoverGrace: Duration.Duration
+  /**
+   * How long an orphan waits from its last use and from its first sighting. Default 1 hour (GC_GRACE), which
+   * outlasts the time between an upload and the reference to it.
+   */
   readonly grace: Duration.Duration
+  /**
+   * How long a condemned blob waits before its purge. Default GC_GRACE (GC_QUARANTINE): until then one
+   * reference saves the blob.
+   */
   readonly quarantine: Duration.Duration
-  /** From purge to delete. */
+  /**
+   * Age at which an unused untagged manifest is deleted; null keeps it. Default 24 hours (GC_UNTAGGED_GRACE),
+   * in which an operator can notice a mistake.
+   */
+  readonly untaggedGrace: Duration.Duration | null
+  /** Prefix of staged uploads: `<prefix><upload>/…`. Default `uploads/` (GC_UPLOAD_PREFIX). */
+  readonly uploadPrefix: string
+  /**
+   * How long an unfinished upload may make no progress. Default 24 hours (GC_UPLOAD_GRACE), which outlasts
+   * slow pushes and retries.
+   */
+  readonly uploadGrace: Duration.Duration
+  /**
+   * Time between the beginnings of two searches for leftovers. Default 24 hours (GC_LEFTOVER_EVERY), because
+   * a search lists the store.
+   */
+  readonly leftoverEvery: Duration.Duration
+  /**
+   * Age below which an object that nothing owns is not deleted. Default 24 hours (GC_LEFTOVER_GRACE), which
+   * outlasts the uploads of unannounced writers.
+   */
+  readonly leftoverGrace: Duration.Duration
+  /** Time from the purge of a row to the deletion of its object. Default 0 seconds (GC_DELETE_DELAY). */
   readonly deleteDelay: Duration.Duration
-  /** From one scan of the whole catalogue to the next, where references are watched. */
+  /**
+   * Time between two scans of the catalogue where references are watched. Default 7 days (GC_SCAN_EVERY),
+   * because changes that no trigger recorded are rare.
+   */
   readonly scanEvery: Duration.Duration
-  /** Blobs a scan statement looks at. */
+  /** Blobs that one scan statement reads. Default 10000 (GC_SCAN_PAGE), which takes tens of milliseconds. */
   readonly scanPage: number
-  /** Rows a transaction, keys a request. At most 1000, S3's limit. */
+  /**
+   * Rows per transaction and keys per delete request. Default 1000 (GC_BATCH): S3's limit, and the maximum.
+   */
   readonly batchMax: number
-  /** Delete requests in flight at most; fewer while the store asks to slow down. */
+  /**
+   * Maximum delete requests in flight; fewer while the store asks to slow down. Default 8
+   * (GC_DELETE_CONCURRENCY), which hides 200 ms of latency.
+   */
   readonly deleteConcurrency: number
-  /** Keys a second that this collector asks to be deleted at most, and requests a second it sends; null is no ceiling. */
+  /**
+   * Maximum keys per second to delete; null is no ceiling. Default none (GC_KEYS_PER_SECOND), because the
+   * store says when to slow down.
+   */
   readonly keysPerSecondMax: number | null
+  /** Maximum requests per second to the store; null is no ceiling. Default none (GC_REQUESTS_PER_SECOND). */
   readonly requestsPerSecondMax: number | null
-  /** Objects one sweep may delete. */
+  /** Maximum objects that one sweep deletes. Default 1000000 (GC_SWEEP_MAX_DELETES). */
   readonly maxDeletes: number
+  /** Time after which a sweep begins no new batch. Default 1 hour (GC_SWEEP_MAX_DURATION). */
   readonly maxDuration: Duration.Duration
-  /** Failed attempts after which a key becomes a dead letter. */
+  /**
+   * Failed attempts after which a key becomes a dead letter. Default 12 (GC_ATTEMPTS_MAX): about a day of
+   * back-off.
+   */
   readonly attemptsMax: number
+  /** Wait after a key's first failed deletion; it doubles with each. Default 1 minute (GC_BACKOFF_BASE). */
   readonly backoffBase: Duration.Duration
+  /** Maximum wait between two attempts to delete a key. Default 6 hours (GC_BACKOFF_CAP). */
   readonly backoffCap: Duration.Duration
-  /** How long a leased key is left to the collector that leased it. */
+  /**
+   * How long a leased key belongs to one collector. Default 5 minutes (GC_LEASE), which is longer than a
+   * request with all its retries.
+   */
   readonly lease: Duration.Duration
-  /** More condemned blobs than this, and more than this percentage of blobs or bytes, trip the breaker. */
+  /** Prefix of blobs; objects below it that nothing owns are leftovers. Default `blobs/` (GC_BLOB_PREFIX). */
+  readonly blobPrefix: string
+  /**
+   * Condemned blobs above which the breaker may trip. Default 100 (GC_BREAKER_BLOBS), because fewer are not
+   * worth an operator's question.
+   */
   readonly breakerBlobs: number
+  /**
+   * Percentage of blobs or bytes above which the breaker may trip. Default 20 (GC_BREAKER_PERCENT), which
+   * lets ordinary clean-ups pass.
+   */
   readonly breakerPercent: number
-  /** How far the clocks of host, database and store may be apart. */
+  /**
+   * Maximum difference between the clocks of host, database and store. Default 1 minute (GC_CLOCK_TOLERANCE),
+   * which is far more than NTP leaves.
+   */
   readonly clockTolerance: Duration.Duration
-  /** What to do about a collector with other settings. */
+  /**
+   * What to do about a collector with other settings. Default `refuse` (GC_MIXED_SETTINGS), because the
+   * shortest of all waits would apply.
+   */
   readonly mixedSettings: "refuse" | "allow"
-  /** This collector's name among others; null is host name and process. */
+  /**
+   * Name of this collector in its catalogue; null takes host name and process. Default none
+   * (GC_COLLECTOR_ID).
+   */
   readonly collectorId: string | null
-  /** How long after a sweep began this collector counts as at work: longer than from one sweep to the next. */
+  /**
+   * How long after the beginning of a sweep its collector counts as at work. Default 181 minutes
+   * (GC_PRESENCE). It must be longer than the time from one sweep to the next.
+   */
   readonly presence: Duration.Duration
+  /**
+   * Expected number of objects from which collectors share a search for leftovers, and each lists several
+   * ranges at once. Default 100,000: a hundred requests, and a shorter search is not worth sharing. It has no
+   * environment variable.
+   */
+  readonly leftoverCutFrom: number
 }
 
-export const defaultSettings: SweepSettings = {
-  uploadPrefix: "uploads/",
-  uploadGrace: Duration.hours(24),
-  blobPrefix: "blobs/",
-  untaggedGrace: Duration.hours(24),
-  leftoverEvery: Duration.hours(24),
-  // A hundred requests: below that there is nothing to share.
-  leftoverCutFrom: 100_000,
-  leftoverGrace: Duration.hours(24),
-  grace: Duration.hours(1),
-  quarantine: Duration.hours(1),
-  deleteDelay: Duration.zero,
-  scanEvery: Duration.days(7),
-  scanPage: 10_000,
-  batchMax: 1000,
-  deleteConcurrency: 8,
-  keysPerSecondMax: null,
-  requestsPerSecondMax: null,
-  maxDeletes: 1_000_000,
-  maxDuration: Duration.hours(1),
-  attemptsMax: 12,
-  backoffBase: Duration.minutes(1),
-  backoffCap: Duration.hours(6),
-  lease: Duration.minutes(5),
-  breakerBlobs: 100,
-  breakerPercent: 20,
-  clockTolerance: Duration.minutes(1),
-  mixedSettings: "refuse",
-  collectorId: null,
-  // An interval of an hour with its jitter of a minute, and twice the longest sweep.
-  presence: Duration.minutes(181)
-}
+/** The settings of a sweep for which nothing is given. */
+export const defaultSettings: SweepSettings = { ...fallbacksOf(sweepSettings), leftoverCutFrom: 100_000 }

@@ -63,7 +63,7 @@ describe("a setting", () => {
 
   for (const [{ env, secret }, { value, other, of, expected, beside }] of sampled) {
     if (secret) continue
-    it.effect(`${env} is read from its flag, whatever the environment says`, () =>
+    it.effect(`${env} is read from its flag before the environment`, () =>
       Effect.gen(function* () {
         const config = yield* readFlags({ [env]: value }, { ...own, ...beside, [env]: other })
         assert.deepStrictEqual(of(config), expected)
@@ -96,7 +96,7 @@ describe("a setting", () => {
     })
   )
 
-  it.effect("left out is what its documented default says", () =>
+  it.effect("that is left out has its documented default", () =>
     Effect.gen(function* () {
       /** Those whose default is another setting's value, or said in words. */
       const following = ["GC_QUARANTINE", "S3_FORCE_PATH_STYLE", "GC_PRESENCE"]
@@ -108,7 +108,7 @@ describe("a setting", () => {
     })
   )
 
-  it.effect("left out is what the library takes for granted, too", () =>
+  it.effect("that is left out has the library's default", () =>
     Effect.gen(function* () {
       const config = yield* read({})
       assert.deepStrictEqual(config.sweep, defaultSettings)
@@ -196,14 +196,14 @@ describe("bounds", () => {
 })
 
 describe("a configuration that cannot be used", () => {
-  it.effect("is told every problem at once, each by its variable's name and with what to write", () =>
+  it.effect("reports every problem at once, each with the variable's name and the form to write", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(
         read({ GC_GRACE: "an hour", GC_BATCH: "1001", S3_FORCE_PATH_STYLE: "perhaps", GC_CRON: "often" })
       )
       assert.strictEqual(
         error.message,
-        `Invalid configuration:
+        `Invalid configuration; nothing was done:
   S3_FORCE_PATH_STYLE: Expected "true" | "yes" | "on" | "1" | "y" | "false" | "no" | "off" | "0" | "n"; write true or false
   GC_GRACE: Expected a valid Duration string; write a duration such as "90 seconds" or "1 hour"
   GC_BATCH: Expected a value between 1 and 1000; write a whole number from 1 to 1000
@@ -213,7 +213,7 @@ Every setting is explained in docs/configuration.md.`
     })
   )
 
-  it.effect("never shows a value, whichever setting it was given to", () =>
+  it.effect("never shows a value of any setting", () =>
     Effect.gen(function* () {
       const value = "hunter2"
       const error = yield* Effect.flip(read(Object.fromEntries(all.map(({ env }) => [env, value]))))
@@ -233,7 +233,7 @@ Every setting is explained in docs/configuration.md.`
     })
   )
 
-  it.effect("or one that can be does not show a secret however it is printed", () =>
+  it.effect("or can be used never prints a secret", () =>
     Effect.gen(function* () {
       const secrets = {
         DATABASE_URL: "postgres://u:SECRET1@h/db",

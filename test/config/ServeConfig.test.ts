@@ -1,28 +1,28 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { shortWaits } from "../../src/cli/serve/Try.ts"
-import { registryWarnings, serveProblems } from "../../src/config/ServeConfig.ts"
+import { serveProblems, serveWarnings } from "../../src/config/ServeConfig.ts"
 import { type Environment, read } from "./reading.ts"
 
 describe("a registry without authentication", () => {
   const warned = (environment: Environment) =>
-    Effect.map(read(environment), ({ registry }) => registryWarnings(registry).length > 0)
+    Effect.map(read(environment), ({ serve }) => serveWarnings(serve).length > 0)
 
-  it.effect("is nobody else's business on this host's own addresses", () =>
+  it.effect("brings no warning on this host's own addresses", () =>
     Effect.gen(function* () {
       for (const host of ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
         assert.isFalse(yield* warned({ SERVE_HOST: host }), host)
     })
   )
 
-  it.effect("is warned of wherever others may reach it", () =>
+  it.effect("brings a warning wherever other hosts may reach it", () =>
     Effect.gen(function* () {
       for (const host of ["0.0.0.0", "::", "10.0.0.1", "registry.example", "127.0.0.1.example"])
         assert.isTrue(yield* warned({ SERVE_HOST: host }), host)
     })
   )
 
-  it.effect("is another thing than one with a name and a password, or a token", () =>
+  it.effect("is not one with a name and a password, or a token", () =>
     Effect.gen(function* () {
       const open = { SERVE_HOST: "0.0.0.0" }
       assert.isFalse(yield* warned({ ...open, REGISTRY_USERNAME: "n", REGISTRY_PASSWORD: "p" }))
@@ -31,13 +31,11 @@ describe("a registry without authentication", () => {
   )
 })
 
-describe("a push that is slow", () => {
+describe("a slow push", () => {
   const refused = (environment: Environment) =>
-    Effect.map(read(environment), ({ registry, sweep }) =>
-      serveProblems(registry, sweep.uploadGrace).join("\n")
-    )
+    Effect.map(read(environment), ({ serve, sweep }) => serveProblems(serve, sweep.uploadGrace).join("\n"))
 
-  it.effect("is not taken for given up by any configuration that serves", () =>
+  it.effect("does not count as abandoned in any configuration that serves", () =>
     Effect.gen(function* () {
       // A minute without a byte, and activity noted once a minute: before and after.
       assert.match(
@@ -51,7 +49,7 @@ describe("a push that is slow", () => {
     })
   )
 
-  it.effect("nor by the waits to try", () =>
+  it.effect("does not count as abandoned with the short waits of --try", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* refused(shortWaits), "")
     })

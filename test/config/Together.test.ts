@@ -5,112 +5,116 @@ import { type Environment, own, problems, read } from "./reading.ts"
 describe("settings that must fit together", () => {
   const cases: ReadonlyArray<readonly [title: string, Environment, ReadonlyArray<RegExp>]> = [
     [
-      "a catalogue needs a store",
+      "refuse a catalogue without a store",
       { DATABASE_URL: own.DATABASE_URL },
       [/^S3_BUCKET: missing, although DATABASE_URL/]
     ],
-    ["a bucket needs a catalogue", { S3_BUCKET: "b" }, [/^DATABASE_URL: missing, although a store/]],
+    ["refuse a bucket without a catalogue", { S3_BUCKET: "b" }, [/^DATABASE_URL: missing, although a store/]],
     [
-      "a directory needs a catalogue",
+      "refuse a directory without a catalogue",
       { FILES_DIRECTORY: "/f" },
       [/^DATABASE_URL: missing, although a store/]
     ],
     [
-      "there is one store",
+      "refuse two stores",
       { ...own, FILES_DIRECTORY: "/f" },
       [/^S3_BUCKET: set either S3_BUCKET or FILES_DIRECTORY/]
     ],
     [
-      "an access key needs its secret",
+      "refuse an access key without its secret",
       { ...own, S3_ACCESS_KEY_ID: "i" },
-      [/^S3_SECRET_ACCESS_KEY: .* go together/]
+      [/^S3_SECRET_ACCESS_KEY: set .* together, or neither/]
     ],
     [
-      "a secret needs its access key",
+      "refuse a secret without its access key",
       { ...own, S3_SECRET_ACCESS_KEY: "s" },
-      [/^S3_SECRET_ACCESS_KEY: .* go together/]
+      [/^S3_SECRET_ACCESS_KEY: set .* together, or neither/]
     ],
     [
-      "the catalogue's address is a URL",
+      "refuse a catalogue's address that is no URL",
       { ...own, DATABASE_URL: "host=h dbname=d" },
       [/^DATABASE_URL: not a postgres URL/]
     ],
     [
-      "the catalogue is PostgreSQL",
+      "refuse a catalogue that is not PostgreSQL",
       { ...own, DATABASE_URL: "mysql://h/d" },
       [/^DATABASE_URL: not a postgres URL/]
     ],
     [
-      "an endpoint has a protocol",
+      "refuse an endpoint without a protocol",
       { ...own, S3_ENDPOINT: "ceph.example:443" },
       [/^S3_ENDPOINT: not an http or https URL/]
     ],
-    ["a time zone exists", { GC_TIME_ZONE: "Europe/Atlantis" }, [/^GC_TIME_ZONE: not an IANA time zone/]],
     [
-      "a cron expression has five parts or six",
-      { GC_CRON: "30 2" },
-      [/^GC_CRON: Invalid number of segments/]
+      "refuse an unknown time zone",
+      { GC_TIME_ZONE: "Europe/Atlantis" },
+      [/^GC_TIME_ZONE: not an IANA time zone/]
     ],
-    ["a cron expression comes true", { GC_CRON: "0 0 31 2 *" }, [/^GC_CRON: no day matches it/]],
+    ["refuse a cron expression of two parts", { GC_CRON: "30 2" }, [/^GC_CRON: Invalid number of segments/]],
     [
-      "a lease is twice a request",
+      "refuse a cron expression that no day matches",
+      { GC_CRON: "0 0 31 2 *" },
+      [/^GC_CRON: no day matches it/]
+    ],
+    [
+      "refuse a lease shorter than two requests",
       { GC_LEASE: "59999 millis" },
       [/^GC_LEASE: must be at least twice S3_REQUEST_TIMEOUT/]
     ],
     [
-      "a collector is remembered from one sweep to the next",
+      "refuse to forget a collector before the next sweep of an interval",
       { GC_INTERVAL: "2 hours", GC_PRESENCE: "181 minutes", GC_JITTER: "61 seconds" },
-      [/^GC_PRESENCE: must not be less than from one sweep to the next/]
+      [/^GC_PRESENCE: must not be less than the time from one sweep to the next/]
     ],
     [
-      "a collector is remembered from one time of a cron expression to the next",
+      "refuse to forget a collector before the next time of a cron expression",
       { GC_CRON: "0 2 * * 1", GC_PRESENCE: "7 days" },
-      [/^GC_PRESENCE: must not be less than from one sweep to the next/]
+      [/^GC_PRESENCE: must not be less than the time from one sweep to the next/]
     ],
     [
-      "the longest pause is not below the first",
+      "refuse a longest back-off below the first",
       { GC_BACKOFF_CAP: "59 seconds" },
       [/^GC_BACKOFF_CAP: must not be less/]
     ],
-    ["a prefix is a folder", { GC_UPLOAD_PREFIX: "uploads" }, [/^GC_UPLOAD_PREFIX: must end in "\/"/]],
-    ["prefixes differ", { GC_UPLOAD_PREFIX: "blobs/" }, [/^GC_BLOB_PREFIX: must not overlap/]],
     [
-      "blobs do not lie below uploads",
+      "refuse a prefix that is no folder",
+      { GC_UPLOAD_PREFIX: "uploads" },
+      [/^GC_UPLOAD_PREFIX: must end in "\/"/]
+    ],
+    ["refuse equal prefixes", { GC_UPLOAD_PREFIX: "blobs/" }, [/^GC_BLOB_PREFIX: must not overlap/]],
+    [
+      "refuse blobs below uploads",
       { GC_BLOB_PREFIX: "uploads/blobs/" },
       [/^GC_BLOB_PREFIX: must not overlap/]
     ],
+    ["refuse uploads below blobs", { GC_UPLOAD_PREFIX: "blobs/u/" }, [/^GC_BLOB_PREFIX: must not overlap/]],
     [
-      "uploads do not lie below blobs",
-      { GC_UPLOAD_PREFIX: "blobs/u/" },
-      [/^GC_BLOB_PREFIX: must not overlap/]
-    ],
-    [
-      "a name needs its password",
+      "refuse a name without its password",
       { REGISTRY_USERNAME: "n" },
       [/^REGISTRY_PASSWORD: missing, although REGISTRY_USERNAME/]
     ],
     [
-      "a password needs its name",
+      "refuse a password without its name",
       { REGISTRY_PASSWORD: "p" },
       [/^REGISTRY_USERNAME: missing, although REGISTRY_PASSWORD/]
     ],
     [
-      "a name ends before the colon",
+      "refuse a name with a colon",
       { REGISTRY_USERNAME: "a:b", REGISTRY_PASSWORD: "p" },
       [/^REGISTRY_USERNAME: must not contain a colon/]
     ],
     [
-      "who lets everybody pull wants not everybody to push",
+      "refuse anonymous pulls where every client may push",
       { REGISTRY_ANONYMOUS_PULL: "true" },
-      [/^REGISTRY_ANONYMOUS_PULL: .* everybody may push as well/]
+      [/^REGISTRY_ANONYMOUS_PULL: .* every client may push as well/]
     ],
     [
-      "an upload is not taken for dead while it may stand still",
+      "refuse an upload lease within which a body may pause",
       { REGISTRY_UPLOAD_LEASE: "60 seconds" },
       [/^REGISTRY_UPLOAD_LEASE: must be longer than SERVE_IDLE_TIMEOUT/]
     ],
     [
-      "one contradiction hides no other",
+      "report every contradiction at once",
       {
         S3_BUCKET: "b",
         FILES_DIRECTORY: "/f",
@@ -133,7 +137,7 @@ describe("settings that must fit together", () => {
     )
   }
 
-  it.effect("do so to the last unit", () =>
+  it.effect("are accepted exactly at their bounds", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(
         yield* problems({ GC_LEASE: "60 seconds", S3_REQUEST_TIMEOUT: "30 seconds" }),
@@ -144,7 +148,7 @@ describe("settings that must fit together", () => {
     })
   )
 
-  it.effect("a quarantine follows the grace period unless it is given", () =>
+  it.effect("take the grace period as quarantine unless it is given", () =>
     Effect.gen(function* () {
       const quarantine = (environment: Environment) =>
         Effect.map(read(environment), ({ sweep }) => Duration.format(sweep.quarantine))
@@ -153,7 +157,7 @@ describe("settings that must fit together", () => {
     })
   )
 
-  it.effect("a collector is remembered beyond its next sweep unless it is given", () =>
+  it.effect("remember a collector beyond its next sweep unless a time is given", () =>
     Effect.gen(function* () {
       const presence = (environment: Environment) =>
         Effect.map(read({ GC_JITTER: "0 seconds", ...environment }), ({ sweep }) =>
@@ -169,7 +173,7 @@ describe("settings that must fit together", () => {
     })
   )
 
-  it.effect("path style is left to the store unless it is given", () =>
+  it.effect("leave path style to the store unless it is given", () =>
     Effect.gen(function* () {
       const { place } = yield* read({ ...own, S3_ENDPOINT: "http://127.0.0.1:9000" })
       assert.deepInclude(place, { _tag: "External" })

@@ -109,12 +109,12 @@ export const samples: Record<keyof typeof settings, Sample> = {
   deleteDelay: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.deleteDelay)),
   scanEvery: sampled("2 days", "3 days", 172_800_000, (c) => millis(c.sweep.scanEvery)),
   scanPage: sampled("7", "8", 7, (c) => c.sweep.scanPage),
-  batch: sampled("7", "8", 7, (c) => c.sweep.batchMax),
+  batchMax: sampled("7", "8", 7, (c) => c.sweep.batchMax),
   deleteConcurrency: sampled("7", "6", 7, (c) => c.sweep.deleteConcurrency),
-  keysPerSecond: sampled("7", "8", 7, (c) => c.sweep.keysPerSecondMax),
-  requestsPerSecond: sampled("7", "8", 7, (c) => c.sweep.requestsPerSecondMax),
-  sweepMaxDeletes: sampled("7", "8", 7, (c) => c.sweep.maxDeletes),
-  sweepMaxDuration: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.maxDuration)),
+  keysPerSecondMax: sampled("7", "8", 7, (c) => c.sweep.keysPerSecondMax),
+  requestsPerSecondMax: sampled("7", "8", 7, (c) => c.sweep.requestsPerSecondMax),
+  maxDeletes: sampled("7", "8", 7, (c) => c.sweep.maxDeletes),
+  maxDuration: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.maxDuration)),
   attemptsMax: sampled("7", "8", 7, (c) => c.sweep.attemptsMax),
   backoffBase: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.backoffBase)),
   backoffCap: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.backoffCap)),
@@ -126,21 +126,21 @@ export const samples: Record<keyof typeof settings, Sample> = {
   mixedSettings: sampled("allow", "refuse", "allow", (c) => c.sweep.mixedSettings),
   collectorId: sampled("one", "two", "one", (c) => c.sweep.collectorId),
   presence: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.presence)),
-  serveHost: sampled("0.0.0.0", "::1", "0.0.0.0", (c) => c.registry.host),
-  servePort: sampled("7", "8", 7, (c) => c.registry.port),
-  serveBodiesMax: sampled("7", "8", 7, (c) => c.registry.bodiesMax),
-  serveIdleTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.registry.idleTimeout)),
-  serveManifestMax: sampled("7", "8", 7, (c) => c.registry.manifestMaxBytes),
-  registryUsername: sampled("one", "two", "one", (c) => c.registry.credentials?.username, {
+  serveHost: sampled("0.0.0.0", "::1", "0.0.0.0", (c) => c.serve.host),
+  servePort: sampled("7", "8", 7, (c) => c.serve.port),
+  serveBodiesMax: sampled("7", "8", 7, (c) => c.serve.bodiesMax),
+  serveIdleTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.serve.idleTimeout)),
+  serveManifestMax: sampled("7", "8", 7, (c) => c.serve.manifestMaxBytes),
+  registryUsername: sampled("one", "two", "one", (c) => c.serve.credentials?.username, {
     REGISTRY_PASSWORD: "p"
   }),
-  registryPassword: sampled("p", "x", "p", (c) => revealed(c.registry.credentials?.password), {
+  registryPassword: sampled("p", "x", "p", (c) => revealed(c.serve.credentials?.password), {
     REGISTRY_USERNAME: "one"
   }),
-  registryToken: sampled("t", "x", "t", (c) => revealed(c.registry.token)),
-  registryAnonymousPull: sampled("true", "false", true, (c) => c.registry.anonymousPull, {
+  registryToken: sampled("t", "x", "t", (c) => revealed(c.serve.token)),
+  registryAnonymousPull: sampled("true", "false", true, (c) => c.serve.anonymousPull, {
     REGISTRY_TOKEN: "t"
   }),
-  registryHold: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.registry.hold)),
-  registryUploadLease: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.registry.uploadLease))
+  registryHold: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.serve.hold)),
+  registryUploadLease: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.serve.uploadLease))
 }

@@ -88,7 +88,7 @@ const read = (args: ReadonlyArray<string>) => {
 
 /** Starts the servers and this program again beside them. */
 const withServers = (args: ReadonlyArray<string>): Promise<number> =>
-  runWithServers(process.execPath, [fileURLToPath(import.meta.url), ...args], { env: Servers.ours })
+  runWithServers(process.execPath, [fileURLToPath(import.meta.url), ...args], { env: Servers.throwAway })
 
 const main = async (args: ReadonlyArray<string>): Promise<number> => {
   if (args.includes("--help")) {

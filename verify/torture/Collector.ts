@@ -1,15 +1,17 @@
 /**
- * A process that collects without pause until it is killed, with waits of fractions of a second. It prints a line of
+ * A process that sweeps again and again until it is killed, with waits of fractions of a second. It prints a line of
  * JSON for each sweep.
  */
+
 import { Duration, Effect, Layer, Logger, Stream } from "effect"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { reports } from "../../src/sweep/Collector.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Servers from "../bench/harness/Servers.ts"
-import { layers } from "./Place.ts"
+import { layers } from "./Layers.ts"
 
 const servers = Servers.fromEnvironment()
-if (servers === null) throw new Error("REAL_DATABASE_URL and REAL_S3_… say where the servers are")
+if (servers === null) throw new Error("REAL_DATABASE_URL and REAL_S3_… must be set")
 
 const settings = {
   grace: Duration.millis(300),
@@ -20,9 +22,9 @@ const settings = {
   lease: Duration.seconds(2),
   backoffBase: Duration.millis(200),
   backoffCap: Duration.seconds(1),
-  // Nobody is there to retry dead letters by hand.
+  // No operator retries dead letters here.
   attemptsMax: 1000,
-  // All that is referenced goes within seconds, again and again.
+  // Every reference is removed within seconds, again and again.
   breakerPercent: 100
 }
 
@@ -36,8 +38,8 @@ await reports({
     })
   ),
   Effect.provide([
-    Sweep.layer(settings).pipe(Layer.provide(layers(servers))),
-    // What it has to say besides is not for whoever reads those lines.
+    Sweep.layer(settings, registryPhases).pipe(Layer.provide(layers(servers))),
+    // The parent parses stdout, so log lines are printed on stderr.
     Logger.layer([Logger.withConsoleError(Logger.formatJson)])
   ]),
   Effect.runPromise

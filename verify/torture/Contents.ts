@@ -1,13 +1,14 @@
-/** What writers write: a small pool of contents, so that they meet. */
+/** The bytes that writers store: a small pool of contents, so that writers store the same ones. */
 import { createHash } from "node:crypto"
 import { type Digest, fromSha256Hex } from "../../src/domain/Digest.ts"
 
+/** Holds bytes and their digest. */
 export interface Content {
   readonly digest: Digest
   readonly bytes: Uint8Array
 }
 
-/** The n-th content. One in twenty is large enough to go in parts, some are empty or nearly so. */
+/** Returns the n-th content. One in twenty is large enough for an upload in parts, some have at most two bytes. */
 export const content = (n: number): Content => {
   const sizeBytes = n % 20 === 7 ? 6 * 1024 * 1024 : n % 20 === 3 ? n % 3 : 500 + ((n * 7919) % 60_000)
   const bytes = new Uint8Array(sizeBytes)

@@ -1,10 +1,11 @@
-/** What a torture answers. */
+/** The outcome of a torture run. */
 export interface Outcome {
   readonly passed: number
   readonly failed: number
-  /** What was tried and came to nothing, so that it shows nothing. */
+  /** Number of cases whose fault did not strike. They show nothing. */
   readonly skipped: number
-  /** Everything, for machines. */
+  /** The data that `--json` prints. */
   readonly result: object
+  /** The text that is printed without `--json`. */
   readonly text: string
 }

@@ -1,39 +1,44 @@
 /**
- * A network between a client and PostgreSQL that breaks: a proxy of bytes that looks at nothing but the kind of each
- * message, and cuts the connection before the server has a statement or before the client has its answer.
+ * A proxy between a client and PostgreSQL that breaks connections: before the server has a statement, or before the
+ * client has its answer. It forwards bytes and reads only the type of each message.
  */
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 
 /**
- * - `refuse`: the connection breaks before the server has the statement
- * - `lose`: the server executes it, a COMMIT say, and the connection breaks before its answer
+ * A fault of a statement:
+ * - `refuse`: the connection breaks before the server has the statement.
+ * - `lose`: the server executes it, for example a COMMIT, and the connection breaks before its answer.
  */
 export type SqlFault = "refuse" | "lose"
 
+/** Decides over statements. */
 export interface SqlHooks {
-  /** A statement is on its way to the server. */
+  /** Is called before the server has a statement. Returns its fault, or null. */
   readonly before: () => SqlFault | null
-  /** The server has answered one, and the client does not know yet. */
+  /** Is called when the server has answered and the client has not received the answer. */
   readonly after: () => void
 }
 
+/** A running proxy. */
 export interface SqlProxy {
-  /** The URL by which the database is reached through this proxy. */
+  /** The URL of the database through this proxy. */
   readonly url: string
+  /** Ends the proxy and its connections. */
   readonly close: () => Promise<void>
 }
 
-/** Types of the messages that carry a statement: Query, Parse, Bind, Execute (protocol 3.0, "Message Formats"). */
+/** Types of the messages that contain a statement: Query, Parse, Bind, Execute (protocol 3.0, "Message Formats"). */
 const statements = new Set(["Q", "P", "B", "E"].map((type) => type.charCodeAt(0)))
 
+/** Starts a proxy in front of a database. */
 export const start = async (databaseUrl: string, hooks: SqlHooks): Promise<SqlProxy> => {
   const target = new URL(databaseUrl)
   const sockets = new Set<Socket>()
 
   const server = createServer((client) => {
     const upstream = connect(Number(target.port || 5432), target.hostname)
-    let losing = false
-    let asked = false
+    let isLost = false
+    let isAsked = false
     const cut = () => {
       client.destroy()
       upstream.destroy()
@@ -51,15 +56,15 @@ export const start = async (databaseUrl: string, hooks: SqlHooks): Promise<SqlPr
       if (!statements.has(chunk[0] ?? 0)) return upstream.write(chunk)
       const fault = hooks.before()
       if (fault === "refuse") return cut()
-      asked = true
-      losing = fault === "lose"
+      isAsked = true
+      isLost = fault === "lose"
       return upstream.write(chunk)
     })
     upstream.on("data", (chunk) => {
-      if (asked) {
-        asked = false
+      if (isAsked) {
+        isAsked = false
         hooks.after()
-        if (losing) return cut()
+        if (isLost) return cut()
       }
       return client.write(chunk)
     })

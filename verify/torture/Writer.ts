@@ -1,6 +1,6 @@
 /**
- * A process that writes, refers, drops and reads at random until it is killed. It prints a line of JSON for each thing
- * it did; a line with `lost` is what the whole exercise looks for.
+ * A process that pushes, refers, removes references and reads at random until it is killed. It prints a line of JSON for
+ * each operation. A line with `lost` reports a referenced blob that cannot be read.
  *
  *   node Writer.js NAME SEED
  */
@@ -12,25 +12,25 @@ import { Database, type Reference } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import * as Servers from "../bench/harness/Servers.ts"
 import { content } from "./Contents.ts"
-import { dice } from "./Dice.ts"
-import { layers } from "./Place.ts"
+import { layers } from "./Layers.ts"
+import * as Rng from "./Rng.ts"
 
-/** Different contents; fewer than references, so that most are shared, and few enough to come back soon. */
+/** Number of contents. Fewer than references, so that most are shared, and few enough to return soon. */
 const contents = 60
-/** Names a writer uses for its references. */
+/** Number of names that a writer uses for its references. */
 const names = 25
 /** Shorter than a request that is held back, so that intents are reaped under their writers. */
 const uploadLease = Duration.seconds(2)
 
 const [name = "writer", seed = "1"] = process.argv.slice(2)
 const servers = Servers.fromEnvironment()
-if (servers === null) throw new Error("REAL_DATABASE_URL and REAL_S3_… say where the servers are")
-const roll = dice(`${seed} ${name}`)
+if (servers === null) throw new Error("REAL_DATABASE_URL and REAL_S3_… must be set")
+const rng = Rng.make(`${seed} ${name}`)
 
-const tell = (line: object) => Effect.sync(() => void process.stdout.write(`${JSON.stringify(line)}\n`))
+const print = (line: object) => Effect.sync(() => void process.stdout.write(`${JSON.stringify(line)}\n`))
 
 const referenceTo = (digest: Digest): Reference => {
-  const n = roll.below(names)
+  const n = rng.below(names)
   return n % 5 === 0
     ? { _tag: "LocalFile", path: `${name}/${n}`, digest }
     : { _tag: "Artifact", repository: name, name: `tag ${n}`, digest }
@@ -38,11 +38,11 @@ const referenceTo = (digest: Digest): Reference => {
 
 const pushing = Effect.gen(function* () {
   const store = yield* BlobStore
-  const { bytes, digest } = content(roll.below(contents))
+  const { bytes, digest } = content(rng.below(contents))
   const { outcome } = yield* store.put(Stream.fromIterable(inChunks(bytes)), {
     references: [referenceTo(digest)],
     sizeBytes: bytes.length,
-    ...(roll.below(3) > 0 ? { digest } : {})
+    ...(rng.below(3) > 0 ? { digest } : {})
   })
   return outcome
 })
@@ -52,13 +52,13 @@ const inChunks = (bytes: Uint8Array): ReadonlyArray<Uint8Array> =>
     bytes.subarray(n * 65_536, (n + 1) * 65_536)
   )
 
-/** "It exists", and only later the reference. */
+/** Pins a blob and refers to it later, as a registry does that answers "this blob exists". */
 const pinning = Effect.gen(function* () {
   const store = yield* BlobStore
-  const { digest } = content(roll.below(contents))
+  const { digest } = content(rng.below(contents))
   const pin = yield* store.pin(digest, Duration.seconds(3))
   if (Option.isNone(pin)) return "absent"
-  yield* Effect.sleep(Duration.millis(roll.below(2500)))
+  yield* Effect.sleep(Duration.millis(rng.below(2500)))
   yield* store.reference([referenceTo(digest)], { release: [pin.value] })
   return "referred"
 })
@@ -76,27 +76,27 @@ const toReference = ({ repository, name, digest }: Stored): Reference =>
     ? { _tag: "LocalFile", path: name, digest: digest as Digest }
     : { _tag: "Artifact", repository, name, digest: digest as Digest }
 
-const dropping = Effect.gen(function* () {
+const removing = Effect.gen(function* () {
   const store = yield* BlobStore
   const mine = (yield* storedReferences).filter((row) => (row.repository ?? row.name).startsWith(name))
-  const dropped = mine.filter(() => roll.below(3) === 0)
+  const dropped = mine.filter(() => rng.below(3) === 0)
   yield* store.unreference(dropped.map(toReference))
   return "dropped"
 })
 
 /**
- * A reference that is there before and after a failed read was broken in between, unless it went and came back; three
- * times in a row it did not.
+ * Reads a referenced blob. A read that fails between two looks at the reference shows a loss, unless the reference was
+ * removed and written again in between. Three such reads in a row are reported.
  */
 const reading = Effect.gen(function* () {
   const all = yield* storedReferences
-  const wanted = all[roll.below(Math.max(1, all.length))]
-  if (wanted === undefined) return "nothing"
+  const chosen = all[rng.below(Math.max(1, all.length))]
+  if (chosen === undefined) return "nothing"
   let reason = ""
   for (let n = 0; n < 3; n++) {
-    const outcome = yield* Effect.result(readBack(wanted.digest as Digest))
+    const outcome = yield* Effect.result(readBack(chosen.digest as Digest))
     if (outcome._tag === "Success") {
-      if (outcome.success === wanted.digest) return "read"
+      if (outcome.success === chosen.digest) return "read"
       reason = `its bytes hash to ${outcome.success}`
     } else {
       const error = outcome.failure
@@ -105,9 +105,9 @@ const reading = Effect.gen(function* () {
       reason = error.message
     }
     const again = yield* storedReferences
-    if (!again.some((row) => JSON.stringify(row) === JSON.stringify(wanted))) return "gone"
+    if (!again.some((row) => JSON.stringify(row) === JSON.stringify(chosen))) return "gone"
   }
-  yield* tell({ lost: `${wanted.repository ?? ""} ${wanted.name} refers to ${wanted.digest}: ${reason}` })
+  yield* print({ lost: `${chosen.repository ?? ""} ${chosen.name} refers to ${chosen.digest}: ${reason}` })
   return "lost"
 })
 
@@ -118,28 +118,28 @@ const readBack = Effect.fnUntraced(function* (digest: Digest) {
   return `sha256:${hash.digest("hex")}`
 })
 
-/** Whatever else it fails with is not among what faults of the servers explain. */
+/** Failures that faults of the servers explain. Others are reported. */
 const expected = new Set(["DatabaseError", "StorageError", "BlobUnknown", "UploadExpired", "SqlError"])
 
-/** Something to do, by the throw of a die of ten. */
-const chosen = (
-  die: number
+/** Returns the operation for a number below ten. */
+const operationOf = (
+  number: number
 ): {
   readonly what: string
   readonly work: Effect.Effect<string, unknown, BlobStore | SqlClient.SqlClient>
 } => {
-  if (die < 4) return { what: "push", work: pushing }
-  if (die < 6) return { what: "drop", work: dropping }
-  return die < 7 ? { what: "pin", work: pinning } : { what: "read", work: reading }
+  if (number < 4) return { what: "push", work: pushing }
+  if (number < 6) return { what: "drop", work: removing }
+  return number < 7 ? { what: "pin", work: pinning } : { what: "read", work: reading }
 }
 
 const once = Effect.gen(function* () {
-  const { what, work } = chosen(roll.below(10))
+  const { what, work } = operationOf(rng.below(10))
   const exit = yield* Effect.exit(work)
-  if (Exit.isSuccess(exit)) return yield* tell({ did: what, outcome: exit.value })
+  if (Exit.isSuccess(exit)) return yield* print({ did: what, outcome: exit.value })
   const error = Cause.squash(exit.cause)
   const tag = error instanceof Error && "_tag" in error ? String(error._tag) : "Defect"
-  yield* tell(
+  yield* print(
     expected.has(tag)
       ? { did: what, failed: tag }
       : { did: what, unexpected: error instanceof Error ? (error.stack ?? error.message) : String(error) }

@@ -5,7 +5,7 @@
 import { createHash, createHmac } from "node:crypto"
 import { Agent, request } from "node:http"
 import { insist } from "./Question.ts"
-import type { S3Place } from "./Servers.ts"
+import type { S3Server } from "./Servers.ts"
 
 export interface Bucket {
   /** Puts objects of `sizeBytes` bytes each. */
@@ -18,7 +18,7 @@ export interface Bucket {
 
 const inFlight = 48
 
-export const open = (place: S3Place): Bucket => {
+export const open = (place: S3Server): Bucket => {
   const url = new URL(place.endpoint)
   insist(url.protocol === "http:", "the bench fills buckets over plain HTTP only")
   const agent = new Agent({ keepAlive: true, maxSockets: inFlight })
@@ -78,7 +78,7 @@ export const open = (place: S3Place): Bucket => {
 }
 
 /** AWS Signature Version 4, without the body: it is as long as we say, or the server refuses it. */
-const signer = ({ region, accessKeyId, secretAccessKey }: S3Place, host: string) => {
+const signer = ({ region, accessKeyId, secretAccessKey }: S3Server, host: string) => {
   const hmac = (key: string | Buffer, text: string) => createHmac("sha256", key).update(text).digest()
   const names = "host;x-amz-content-sha256;x-amz-date"
   const payload = "UNSIGNED-PAYLOAD"

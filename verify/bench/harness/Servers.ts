@@ -1,18 +1,21 @@
-/** Where PostgreSQL and the S3 server are: the variables that tools/servers sets. */
+/** The addresses of PostgreSQL and the S3 server, from the variables that the server script sets. */
+
+/** Holds the addresses of both servers. */
 export interface Servers {
   readonly databaseUrl: string
-  readonly s3: S3Place
+  readonly s3: S3Server
 }
 
-export interface S3Place {
-  /** Its name, for people. */
+/** Holds the address of an S3 server and one of its buckets. */
+export interface S3Server {
+  /** Name of the server, for reports. */
   readonly server: string
   readonly endpoint: string
   readonly region: string
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly bucket: string
-  /** They were started for this run and vanish with it, so nothing need be tidied up. */
+  /** True if the servers were started for this run and vanish with it, so that no cleanup is needed. */
   readonly isThrowAway: boolean
 }
 
@@ -24,15 +27,15 @@ const names = {
   bucket: "REAL_S3_BUCKET"
 } as const
 
-/** Marks servers as started for this run. */
-export const ours = { ARTIFACT_GC_BENCH_SERVERS: "throw-away" }
+/** The variable that marks servers as started for this run. */
+export const throwAway = { ARTIFACT_GC_BENCH_SERVERS: "throw-away" }
 
-/** Null when no server is named; half a configuration is an error. */
+/** Reads the addresses. Returns null if no variable is set, and fails if only some are. */
 export const fromEnvironment = (env: NodeJS.ProcessEnv = process.env): Servers | null => {
   const missing = Object.values(names).filter((name) => !env[name])
   if (missing.length === Object.keys(names).length) return null
   const first = missing[0]
-  if (first !== undefined) throw new Error(`${first} is missing, although other servers are named`)
+  if (first !== undefined) throw new Error(`${first} is missing. Set all REAL_… variables, or none of them.`)
   const value = (name: string) => env[name] ?? ""
   return {
     databaseUrl: value(names.databaseUrl),
@@ -43,7 +46,7 @@ export const fromEnvironment = (env: NodeJS.ProcessEnv = process.env): Servers |
       accessKeyId: value(names.accessKeyId),
       secretAccessKey: value(names.secretAccessKey),
       bucket: value(names.bucket),
-      isThrowAway: env.ARTIFACT_GC_BENCH_SERVERS === ours.ARTIFACT_GC_BENCH_SERVERS
+      isThrowAway: env.ARTIFACT_GC_BENCH_SERVERS === throwAway.ARTIFACT_GC_BENCH_SERVERS
     }
   }
 }

@@ -8,10 +8,10 @@
 import { createServer, type IncomingMessage } from "node:http"
 import type { AddressInfo } from "node:net"
 import { insist } from "./Question.ts"
-import type { S3Place } from "./Servers.ts"
+import type { S3Server } from "./Servers.ts"
 
 export interface StandIn {
-  readonly place: S3Place
+  readonly place: S3Server
   /** Every key it was told to delete. */
   readonly deleted: ReadonlySet<string>
   /** How many keys it was told to delete; more than `deleted` has when it was told of one again. */
@@ -64,7 +64,7 @@ const lacking: Answered = {
   xml: "<Error><Code>NotImplemented</Code><Message>The stand-in does not know this request.</Message></Error>"
 }
 
-export const start = async (like: S3Place, manner: Manner = {}): Promise<StandIn> => {
+export const start = async (like: S3Server, manner: Manner = {}): Promise<StandIn> => {
   const { latencyMillis = 0, oneByOne = false } = manner
   const deleted = new Set<string>()
   const kept = new Map<string, Buffer>()

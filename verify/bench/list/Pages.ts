@@ -5,7 +5,7 @@
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { insist } from "../harness/Question.ts"
-import type { S3Place } from "../harness/Servers.ts"
+import type { S3Server } from "../harness/Servers.ts"
 
 export const pageKeys = 1000
 
@@ -36,12 +36,12 @@ const makeTemplate = (isLast: boolean) => {
 }
 
 export interface Pages {
-  readonly place: S3Place
+  readonly place: S3Server
   readonly close: () => void
 }
 
 /** Lists `pages` pages. A continuation token is the number of the page before. */
-export const start = async (like: S3Place, pages: number): Promise<Pages> => {
+export const start = async (like: S3Server, pages: number): Promise<Pages> => {
   const middle = makeTemplate(false)
   const last = makeTemplate(true)
   const server = createServer((request, response) => {

@@ -1,8 +1,8 @@
 /** What those who list are told, and what they answer. */
-import type { S3Place } from "../harness/Servers.ts"
+import type { S3Server } from "../harness/Servers.ts"
 
 export interface Task {
-  readonly s3: S3Place
+  readonly s3: S3Server
 }
 
 export interface Outcome {

@@ -1,8 +1,8 @@
 /** The S3 client of floor and baseline, with the settings that the collector's has. */
 import { S3Client } from "@aws-sdk/client-s3"
-import type { S3Place } from "../harness/Servers.ts"
+import type { S3Server } from "../harness/Servers.ts"
 
-export const client = ({ endpoint, region, accessKeyId, secretAccessKey }: S3Place): S3Client =>
+export const client = ({ endpoint, region, accessKeyId, secretAccessKey }: S3Server): S3Client =>
   new S3Client({
     endpoint,
     region,

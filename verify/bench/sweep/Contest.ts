@@ -5,7 +5,7 @@
 import { type Effort, measure } from "../harness/Contender.ts"
 import type { Dataset } from "../harness/Dataset.ts"
 import { type Bench, insist } from "../harness/Question.ts"
-import type { S3Place } from "../harness/Servers.ts"
+import type { S3Server } from "../harness/Servers.ts"
 import * as StandIn from "../harness/StandIn.ts"
 import type { BaselineOutcome, BaselineTask } from "./Baseline.ts"
 import type { Outcome, Task } from "./Task.ts"
@@ -40,7 +40,7 @@ export const settingsFor = ({ shape }: Dataset): Settings => ({
 /** Where the objects are: what a contender is told, and how what it left is verified. */
 interface Objects {
   readonly databaseUrl: string
-  readonly s3: S3Place
+  readonly s3: S3Server
   readonly verify: (who: string) => Promise<void>
   readonly verifySample: (who: string, gone: ReadonlySet<string>) => Promise<void>
 }

@@ -1,10 +1,10 @@
 /** What the three contenders of the sweep are told, and what they answer. */
 import type { Statements } from "../harness/Recorder.ts"
-import type { S3Place } from "../harness/Servers.ts"
+import type { S3Server } from "../harness/Servers.ts"
 
 export interface Task {
   readonly databaseUrl: string
-  readonly s3: S3Place
+  readonly s3: S3Server
   /** Nothing of the bucket outside it may be touched. */
   readonly prefix: string
   /** Blobs a slice, keys a batch, batches in flight. */

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url"
 import { connect } from "../harness/Postgres.ts"
 import { insist } from "../harness/Question.ts"
 import * as Repository from "../harness/Repository.ts"
-import type { S3Place, Servers } from "../harness/Servers.ts"
+import type { S3Server, Servers } from "../harness/Servers.ts"
 
 const binary = fileURLToPath(new URL("dist/main.js", Repository.root))
 
@@ -37,7 +37,7 @@ export const freshDatabase = async ({ databaseUrl, s3 }: Servers): Promise<strin
   return url.href
 }
 
-const environment = (databaseUrl: string, s3: S3Place) => ({
+const environment = (databaseUrl: string, s3: S3Server) => ({
   PATH: process.env.PATH,
   DATABASE_URL: databaseUrl,
   S3_BUCKET: s3.bucket,
@@ -48,7 +48,7 @@ const environment = (databaseUrl: string, s3: S3Place) => ({
 })
 
 /** Starts one without a collector, which would be measured too, and answers when it can be pushed to. */
-export const start = async (databaseUrl: string, s3: S3Place): Promise<Replica> => {
+export const start = async (databaseUrl: string, s3: S3Server): Promise<Replica> => {
   const port = await freePort()
   const child = spawn(process.execPath, [binary, "serve", "--no-collect", "--serve-port", String(port)], {
     stdio: ["ignore", "ignore", "pipe"],

@@ -6,12 +6,12 @@ import {
   UploadPartCommand
 } from "@aws-sdk/client-s3"
 import { compete } from "../harness/Contender.ts"
-import type { S3Place } from "../harness/Servers.ts"
+import type { S3Server } from "../harness/Servers.ts"
 import { client } from "../sweep/Client.ts"
 import { pieces } from "./Body.ts"
 
 export interface SdkTask {
-  readonly s3: S3Place
+  readonly s3: S3Server
   readonly key: string
   readonly sizeBytes: number
 }

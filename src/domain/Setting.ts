@@ -1,0 +1,223 @@
+/**
+ * One setting: how it is read, its default, and what an operator must know to choose its value.
+ *
+ * Owns the forms that a value may have (text, whole number, duration, word). It knows no setting by name: the
+ * sweep's settings are listed in src/sweep/settingsTable.ts, all others in src/config/.
+ */
+import { Config, Duration, type Redacted, Schema } from "effect"
+
+/**
+ * A setting that is read as `Given` and used as `Used`. They differ where another setting decides in its
+ * absence.
+ */
+export interface Setting<Given, Used = Given> {
+  /** Name of the environment variable. Its flag has the same name in lower case with hyphens. */
+  readonly env: string
+  /** Form of a value, for documentation and error messages. */
+  readonly form: string
+  /** Default as it would be written in the environment; null without one. */
+  readonly default: string | null
+  /** Value that applies when the setting is not given. */
+  readonly fallback: Used
+  /** Meaning of the setting, and the reason for its default. */
+  readonly about: string
+  /** Harm of a value that is too low. */
+  readonly tooLow?: string
+  /** Harm of a value that is too high. */
+  readonly tooHigh?: string
+  /** Whether the value is never printed and not offered as a flag, because command lines are public. */
+  readonly secret: boolean
+  /** Reads the setting from the current `ConfigProvider`. */
+  readonly config: Config.Config<Given>
+}
+
+type Texts = Pick<Setting<unknown>, "about" | "tooLow" | "tooHigh">
+
+const decoded = <A>(schema: Schema.ConstraintCodec<A, unknown>, value: string): A =>
+  Schema.decodeUnknownSync(Schema.toCodecStringTree(schema) as Schema.Decoder<A>)(value)
+
+const withDefault = <A>(
+  env: string,
+  form: string,
+  schema: Schema.ConstraintCodec<A, unknown>,
+  value: string,
+  texts: Texts
+): Setting<A> => {
+  const fallback = decoded(schema, value)
+  return {
+    env,
+    form,
+    default: value,
+    fallback,
+    ...texts,
+    secret: false,
+    config: Config.withDefault(Config.schema(schema, env), fallback)
+  }
+}
+
+/** Makes a setting that is null when it is not given. `otherwise` says in words what applies then. */
+const optional = <A>(
+  env: string,
+  form: string,
+  config: Config.Config<A>,
+  texts: Texts,
+  otherwise: string | null = null
+): Setting<A | null> => ({
+  env,
+  form,
+  default: otherwise,
+  fallback: null,
+  ...texts,
+  secret: false,
+  config: Config.withDefault(config, null)
+})
+
+/** Makes a text without a default; absent is null. */
+export const optionalText = (env: string, form: string, texts: Texts): Setting<string | null> =>
+  optional(env, form, Config.NonEmptyString(env), texts)
+
+/** Makes a text that is never printed and is read from the environment only; absent is null. */
+export const secret = (env: string, form: string, texts: Texts): Setting<Redacted.Redacted | null> => ({
+  ...optional(env, form, Config.Redacted(env), texts),
+  secret: true
+})
+
+/** Makes a text with a default. */
+export const text = (env: string, value: string, texts: Texts): Setting<string> =>
+  withDefault(env, "text", Schema.NonEmptyString, value, texts)
+
+/** Makes a choice that another setting makes when it is not given. `otherwise` says how. */
+export const optionalChoice = (env: string, otherwise: string, texts: Texts): Setting<boolean | null> =>
+  optional(env, "true or false", Config.Boolean(env), texts, otherwise)
+
+/** Makes a choice with a default. */
+export const choice = (env: string, value: boolean, texts: Texts): Setting<boolean> => ({
+  env,
+  form: "true or false",
+  default: String(value),
+  fallback: value,
+  ...texts,
+  secret: false,
+  config: Config.withDefault(Config.Boolean(env), value)
+})
+
+/** Makes a setting that takes one of a few words; absent is null. */
+export const optionalWord = <const A extends string>(
+  env: string,
+  words: ReadonlyArray<A>,
+  texts: Texts
+): Setting<A | null> => optional(env, words.join(" or "), Config.schema(Schema.Literals(words), env), texts)
+
+/** Makes a setting that takes one of a few words, with a default. */
+export const word = <const A extends string>(
+  env: string,
+  words: ReadonlyArray<A>,
+  value: NoInfer<A>,
+  texts: Texts
+): Setting<A> => withDefault(env, words.join(" or "), Schema.Literals(words), value, texts)
+
+/** Makes a duration with a default. It may be from `least` to 520 weeks. */
+export const duration = (
+  env: string,
+  value: string,
+  least: string,
+  texts: Texts
+): Setting<Duration.Duration> => withDefault(env, durationForm, atLeast(least), value, texts)
+
+/**
+ * Makes a duration that other settings decide when it is not given; absent is null. `follows` says how they
+ * decide. `fallback` is their decision when all of them have their defaults.
+ */
+export const followingDuration = (
+  env: string,
+  follows: string,
+  fallback: Duration.Duration,
+  texts: Texts
+): Setting<Duration.Duration | null, Duration.Duration> => ({
+  ...optional(
+    env,
+    'a duration such as "0 seconds" or "7 days"',
+    Config.schema(atLeast("0 seconds"), env),
+    texts,
+    follows
+  ),
+  fallback
+})
+
+/** Makes a duration with a default, or `none`, which is null. */
+export const durationOrNone = (
+  env: string,
+  value: string,
+  least: string,
+  texts: Texts
+): Setting<Duration.Duration | null> => {
+  const bounded = atLeast(least)
+  const fallback = decoded(bounded, value)
+  return {
+    env,
+    form: `${durationForm}, or none`,
+    default: value,
+    fallback,
+    ...texts,
+    secret: false,
+    config: Config.withDefault(
+      Config.map(Config.schema(Schema.Union([Schema.Literal("none"), bounded]), env), (given) =>
+        given === "none" ? null : given
+      ),
+      fallback
+    )
+  }
+}
+
+/** Makes a whole number with a default. */
+export const integer = (
+  env: string,
+  value: number,
+  minimum: number,
+  maximum: number,
+  texts: Texts
+): Setting<number> =>
+  withDefault(env, integerForm(minimum, maximum), between(minimum, maximum), String(value), texts)
+
+/** Makes a whole number without a default; absent is null. */
+export const optionalInteger = (
+  env: string,
+  minimum: number,
+  maximum: number,
+  texts: Texts
+): Setting<number | null> =>
+  optional(env, integerForm(minimum, maximum), Config.schema(between(minimum, maximum), env), texts)
+
+const integerForm = (minimum: number, maximum: number): string =>
+  `a whole number from ${minimum} to ${maximum}`
+
+const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+const durationForm = 'a duration such as "90 seconds" or "1 hour"'
+
+/** Ten years: longer than any use, and safe to add to any instant. */
+const longest = Duration.weeks(520)
+
+const atLeast = (least: string) => {
+  const bound = Duration.fromInputUnsafe(least as Duration.Input)
+  return Schema.DurationFromString.check(
+    Schema.makeFilter((value: Duration.Duration) =>
+      Duration.isLessThan(value, bound) || Duration.isGreaterThan(value, longest)
+        ? `must be between ${least} and 520 weeks`
+        : undefined
+    )
+  )
+}
+
+/** The value that each setting of a table is used as. */
+type ValuesOf<Table extends Readonly<Record<string, Setting<unknown>>>> = {
+  readonly [Name in keyof Table]: Table[Name]["fallback"]
+}
+
+/** Returns the value of each setting of a table when none is given. */
+export const fallbacksOf = <Table extends Readonly<Record<string, Setting<unknown>>>>(
+  table: Table
+): ValuesOf<Table> =>
+  Object.fromEntries(
+    Object.entries(table).map(([name, setting]) => [name, setting.fallback])
+  ) as ValuesOf<Table>
