@@ -6,10 +6,11 @@
  * everything was counted: a catalogue that belongs to another store makes all of it look ownerless.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database, isOpen } from "../database/Database.ts"
-import { BreakerOpen, RepairRefused } from "../domain/Refusals.ts"
+import { Database } from "../database/Database.ts"
+import { RepairRefused } from "../domain/Refusals.ts"
 import type { StoredObject } from "../storage/Storage.ts"
-import { trips } from "../sweep/phases/Leftovers.ts"
+import * as Breaker from "../sweep/Breaker.ts"
+import { breaker, trips } from "../sweep/phases/Leftovers.ts"
 import * as Counts from "./Counts.ts"
 import { sort } from "./FirstLook.ts"
 import * as Merge from "./Merge.ts"
@@ -23,15 +24,7 @@ export interface Repaired {
 }
 
 /** Fails while the sweep's breaker of leftovers is open: it judges the same objects by the same rows. */
-export const requireClosed = Effect.gen(function* () {
-  const state = yield* (yield* Database).breakers.read("leftovers")
-  if (!isOpen(state)) return
-  return yield* new BreakerOpen({
-    breaker: "leftovers",
-    trippedAt: new Date(state.trippedAt ?? 0).toISOString(),
-    ...(state.exposure ?? { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 })
-  })
-})
+export const requireClosed = Breaker.requireClosed(breaker)
 
 /** As the sweep judges, on the whole of what an audit listed. */
 const requirePlausible = (settings: AuditSettings, owned: number, ownerless: number, bytes: number) => {

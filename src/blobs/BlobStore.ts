@@ -1,9 +1,10 @@
 /**
  * The content-addressed writer: stores bytes as a blob with its references, safely beside running collectors.
  *
- * Steps W1 to W5 of docs/design/protocol.md. Success is the commit of the references or of the pin, never the upload. A
- * live blob is adopted without sending a byte. Otherwise an intent declares a fresh key, the bytes are sent to it, and
- * they become a blob only if the intent still exists. A writer that loses a race against a collector retries by itself.
+ * Steps W1 to W5 of docs/design/protocol.md. Success is the commit of the references or of the pin, never the
+ * upload. A live blob is adopted without sending a byte. Otherwise an intent declares a fresh key, the bytes
+ * are sent to it, and they become a blob only if the intent still exists. A writer that loses a race against
+ * a collector retries by itself.
  */
 import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
 import { Database, type Reference } from "../database/Database.ts"
@@ -27,20 +28,29 @@ export { BlobUnknown, DigestMismatch, DigestUnsupported, SizeMismatch, UploadExp
 export type { NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
 export type { Upload } from "./PutAll.ts"
 
-/** Errors of a `put` or `putAll`. After each of them the blob is stored with all its references and pins, or not at all. */
+/**
+ * Errors of a `put` or `putAll`. After each of them the blob is stored with all its references and pins, or
+ * not at all.
+ */
 export type PutFailure = DatabaseError | StorageError | DigestMismatch | SizeMismatch | UploadExpired
 
 /** A live blob. */
 export interface BlobStat {
   /** The length of the blob, in bytes. */
   readonly sizeBytes: number
-  /** The object's current key, for presigned URLs. The blob may move to another key; references never name keys. */
+  /**
+   * The object's current key, for presigned URLs. The blob may move to another key; references never name
+   * keys.
+   */
   readonly key: ObjectKey
 }
 
 /** Options of `BlobStore.reference`. */
 export interface ReferenceOptions {
-  /** Ids of pins that the references replace. Released in the same transaction; ids that do not exist are ignored. */
+  /**
+   * Ids of pins that the references replace. Released in the same transaction; ids that do not exist are
+   * ignored.
+   */
   readonly release?: ReadonlyArray<string> | undefined
 }
 
@@ -49,11 +59,14 @@ export interface BlobStoreOptions {
   /** Prefix of the keys of new objects. Default `blobs/`. */
   readonly prefix?: string
   /**
-   * How long an upload may stall before a collector may reap it. While bytes arrive, the lease is renewed every third of
-   * it. Default 1 hour: the bytes of a writer that crashed stay in the store for as long.
+   * How long an upload may stall before a collector may reap it. While bytes arrive, the lease is renewed
+   * every third of it. Default 1 hour: the bytes of a writer that crashed stay in the store for as long.
    */
   readonly uploadLease?: Duration.Duration
-  /** How long `put` keeps a blob that was given neither references nor a pin. Default 1 hour, like the grace period. */
+  /**
+   * How long `put` keeps a blob that was given neither references nor a pin. Default 1 hour, like the grace
+   * period.
+   */
   readonly pin?: Duration.Duration
   /** Most bodies of one `putAll` that are sent at once. Default 8. */
   readonly concurrency?: number
@@ -64,47 +77,54 @@ export class BlobStore extends Context.Service<
   BlobStore,
   {
     /**
-     * Stores a blob and its references or pin in one transaction. The body is streamed and never held in memory as a
-     * whole. It does not run if its declared digest is live.
+     * Stores a blob and its references or pin in one transaction. The body is streamed and never held in
+     * memory as a whole. It does not run if its declared digest is live.
      *
-     * A failure leaves the blob either stored with all that was asked for, or not at all. The collector deletes bytes that
-     * were sent. If a collector reaped the upload, the store copies the bytes to another key. If the store no longer has
-     * them, a `replayable` body runs again. Otherwise the call fails with `UploadExpired`: send the bytes again.
+     * A failure leaves the blob either stored with all that was asked for, or not at all. The collector
+     * deletes bytes that were sent. If a collector reaped the upload, the store copies the bytes to another
+     * key. If the store no longer has them, a `replayable` body runs again. Otherwise the call fails with
+     * `UploadExpired`: send the bytes again.
      *
-     * Fails with `DigestMismatch` or `SizeMismatch` if the body is not as declared, and with `DigestUnsupported` if the
-     * declared digest is neither sha256 nor sha512. Fails with `DatabaseError` or `StorageError` if a backend fails.
+     * Fails with `DigestMismatch` or `SizeMismatch` if the body is not as declared, and with
+     * `DigestUnsupported` if the declared digest is neither sha256 nor sha512. Fails with `DatabaseError` or
+     * `StorageError` if a backend fails.
      *
-     * Leaves a transaction that the caller has open, because success is a commit of its own. The connection pool
-     * therefore needs a second connection.
+     * Leaves a transaction that the caller has open, because success is a commit of its own. The connection
+     * pool therefore needs a second connection.
      */
     readonly put: <E, R>(
       body: Stream.Stream<Uint8Array, E, R>,
       options?: PutOptions
     ) => Effect.Effect<Stored, E | PutFailure | DigestUnsupported, R>
     /**
-     * Stores blobs with their references, in three transactions for all of them together. Returns the outcomes in the
-     * order given. A failure leaves each blob either stored with all its references or not at all. The collector deletes
-     * bytes that were sent for the others. Fails as `put` does, and leaves a transaction that the caller has open.
+     * Stores blobs with their references, in three transactions for all of them together. Returns the
+     * outcomes in the order given. A failure leaves each blob either stored with all its references or not at
+     * all. The collector deletes bytes that were sent for the others. Fails as `put` does, and leaves a
+     * transaction that the caller has open.
      */
     readonly putAll: <E, R>(
       uploads: ReadonlyArray<Upload<E, R>>
     ) => Effect.Effect<ReadonlyArray<PutOutcome>, E | PutFailure, R>
     /**
-     * Adds references to live blobs, all or none. Fails with `BlobUnknown`, which names the blobs that are not live; then
-     * no reference was added, and the live blobs only count as used. Repeating the call changes nothing.
+     * Adds references to live blobs, all or none. Fails with `BlobUnknown`, which names the blobs that are
+     * not live; then no reference was added, and the live blobs only count as used. Repeating the call
+     * changes nothing.
      *
-     * Joins a transaction that the caller has open on the same client, as `unreference`, `pin`, `unpin` and `stat` do. The
-     * change takes effect with the caller's commit and disappears with its rollback. Nothing is retried within it.
+     * Joins a transaction that the caller has open on the same client, as `unreference`, `pin`, `unpin` and
+     * `stat` do. The change takes effect with the caller's commit and disappears with its rollback. Nothing
+     * is retried within it.
      */
     readonly reference: (
       references: ReadonlyArray<Reference>,
       options?: ReferenceOptions
     ) => Effect.Effect<void, BlobUnknown | DatabaseError>
-    /** Removes references and returns how many existed. Blobs that lose their last reference become orphans. */
+    /**
+     * Removes references and returns how many existed. Blobs that lose their last reference become orphans.
+     */
     readonly unreference: (references: ReadonlyArray<Reference>) => Effect.Effect<number, DatabaseError>
     /**
-     * Keeps a blob for `duration`, until its references are made. Pin a blob before telling a client that it exists.
-     * Returns the pin's id, or none if the blob is not live.
+     * Keeps a blob for `duration`, until its references are made. Pin a blob before telling a client that it
+     * exists. Returns the pin's id, or none if the blob is not live.
      */
     readonly pin: (
       digest: Digest,
@@ -112,12 +132,15 @@ export class BlobStore extends Context.Service<
     ) => Effect.Effect<Option.Option<string>, DatabaseError>
     /** Releases pins and returns how many existed. */
     readonly unpin: (ids: ReadonlyArray<string>) => Effect.Effect<number, DatabaseError>
-    /** Returns the blob's current size and key, or none if it is not live. Does not keep the blob; `pin` does. */
+    /**
+     * Returns the blob's current size and key, or none if it is not live. Does not keep the blob; `pin` does.
+     */
     readonly stat: (digest: Digest) => Effect.Effect<Option.Option<BlobStat>, DatabaseError>
     /**
-     * Streams the blob's bytes, or those of `range`. A reader needs a reference or a pin to be safe from collectors. If the
-     * blob moves to another key before its first byte is read, the stream follows it. A caller that has just looked the
-     * blob up passes its `key`: the database is then asked only if the blob has moved.
+     * Streams the blob's bytes, or those of `range`. A reader needs a reference or a pin to be safe from
+     * collectors. If the blob moves to another key before its first byte is read, the stream follows it. A
+     * caller that has just looked the blob up passes its `key`: the database is then asked only if the blob
+     * has moved.
      *
      * Fails with `BlobUnknown` if the blob is not live, and with `StorageError` if its object is missing.
      */
@@ -185,7 +208,10 @@ const pin = Effect.fnUntraced(function* (
   return live.has(digest) ? Option.some(id) : Option.none()
 })
 
-/** Most moves that one `open` follows. A blob moves if it is deleted and stored again; a fourth move means another fault. */
+/**
+ * Most moves that one `open` follows. A blob moves if it is deleted and stored again; a fourth move means
+ * another fault.
+ */
 const movesMax = 3
 
 const open = (

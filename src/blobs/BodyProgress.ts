@@ -13,8 +13,9 @@ export interface BodyProgress {
 export const bodyProgress = (): BodyProgress => ({ openBodies: 0, chunksRead: 0 })
 
 /**
- * Runs `beat` at the end of each `everyMillis` in which the upload was alive. It was alive if a chunk was read, or if no
- * body is open: then the store is busy with the last bytes. Ends only with a failure of `beat`.
+ * Runs `beat` at the end of each `everyMillis` in which the upload was alive. It was alive if a chunk was
+ * read, or if no body is open: then the store is busy with the last bytes. Ends only with a failure of
+ * `beat`.
  */
 export const whileAlive = <E, R>(
   progress: BodyProgress,

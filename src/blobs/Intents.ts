@@ -1,9 +1,9 @@
 /**
- * Intents of uploads: a writer declares a key before its first byte and renews the intent while bytes arrive. Step W2 of
- * docs/design/protocol.md.
+ * Intents of uploads: a writer declares a key before its first byte and renews the intent while bytes arrive.
+ * Step W2 of docs/design/protocol.md.
  *
- * A writer never deletes an object, not even its own, and never ends its own intent. The collector reaps what an upload
- * leaves behind: a lost answer may hide that the key has become a blob's.
+ * A writer never deletes an object, not even its own, and never ends its own intent. The collector reaps what
+ * an upload leaves behind: a lost answer may hide that the key has become a blob's.
  */
 import { Clock, Effect } from "effect"
 import type { Intent } from "../database/Database.ts"
@@ -21,8 +21,8 @@ const blobKeys =
     digest === null ? freshUnnamed(prefix) : fresh(prefix, digest)
 
 /**
- * Declares an intent for each of `digests` (null: not known yet), and returns their keys. A retry draws other keys: a
- * writer cannot know whether the keys of a failed call were recorded.
+ * Declares an intent for each of `digests` (null: not known yet), and returns their keys. A retry draws other
+ * keys: a writer cannot know whether the keys of a failed call were recorded.
  */
 export const declareIntents = (
   { database, leaseMillis, prefix }: WriterContext,
@@ -47,8 +47,8 @@ export const declareIntent = (context: WriterContext, digest: Digest | null, dra
   )
 
 /**
- * Runs `effect` and renews the intents of `keys` every third of their lease, for as long as bytes arrive or the store is
- * busy with the last of them. A body that stalls for longer than the lease loses its intents.
+ * Runs `effect` and renews the intents of `keys` every third of their lease, for as long as bytes arrive or
+ * the store is busy with the last of them. A body that stalls for longer than the lease loses its intents.
  */
 export const renewingIntents = <A, E, R>(
   context: WriterContext,

@@ -20,9 +20,9 @@ export interface Declared {
 }
 
 /**
- * Returns the body, which fails unless it is as declared: with `SizeMismatch` at the first byte too many or at an early
- * end, with `DigestMismatch` at its end. The store therefore never completes the object of a wrong body. Calls `done`
- * with the measure of a right one.
+ * Returns the body, which fails unless it is as declared: with `SizeMismatch` at the first byte too many or
+ * at an early end, with `DigestMismatch` at its end. The store therefore never completes the object of a
+ * wrong body. Calls `done` with the measure of a right one.
  */
 export const measured = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,

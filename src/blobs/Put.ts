@@ -1,6 +1,6 @@
 /**
- * One blob: adopted if it is live, otherwise sent and published, with its references or its pin. Steps W1 to W4 of
- * docs/design/protocol.md, repeated if a collector reaped the upload.
+ * One blob: adopted if it is live, otherwise sent and published, with its references or its pin. Steps W1 to
+ * W4 of docs/design/protocol.md, repeated if a collector reaped the upload.
  */
 import { Clock, Duration, Effect, Option, type Stream } from "effect"
 import type { Pin, PublishOutcome, Reference } from "../database/Database.ts"
@@ -24,35 +24,35 @@ export type NewReference = WithoutDigest<Reference>
 /** Options of `BlobStore.put`. */
 export interface PutOptions {
   /**
-   * The digest that the bytes must have, `sha256:…` or `sha512:…`. If that blob is live, no byte is read. Default: none,
-   * and the blob gets the sha256 of its bytes.
+   * The digest that the bytes must have, `sha256:…` or `sha512:…`. If that blob is live, no byte is read.
+   * Default: none, and the blob gets the sha256 of its bytes.
    */
   readonly digest?: Digest | undefined
   /**
-   * The length that the body must have, in bytes. Default: any. Without a digest, only the length tells a whole body from
-   * a torn one, so give it where it is known.
+   * The length that the body must have, in bytes. Default: any. Without a digest, only the length tells a
+   * whole body from a torn one, so give it where it is known.
    */
   readonly sizeBytes?: number | undefined
   /** References committed with the blob. Default: none. */
   readonly references?: ReadonlyArray<NewReference> | undefined
   /**
-   * How long a pin keeps the blob until its references are made. Default: no pin if there are references, otherwise
-   * `BlobStoreOptions.pin`, because a blob with neither is garbage.
+   * How long a pin keeps the blob until its references are made. Default: no pin if there are references,
+   * otherwise `BlobStoreOptions.pin`, because a blob with neither is garbage.
    */
   readonly pin?: Duration.Input | undefined
   /**
-   * The pin's id. An existing pin of this id is prolonged, also if another writer began it; a repository's hold needs
-   * that. Default: an id that was never used before.
+   * The pin's id. An existing pin of this id is prolonged, also if another writer began it; a repository's
+   * hold needs that. Default: an id that was never used before.
    */
   readonly pinId?: string | undefined
   /**
-   * Whether the body is read and verified even if the declared digest is live. Default: false. Set it where only the
-   * bytes prove that the caller may have the blob.
+   * Whether the body is read and verified even if the declared digest is live. Default: false. Set it where
+   * only the bytes prove that the caller may have the blob.
    */
   readonly proven?: boolean | undefined
   /**
-   * Whether a second run of the body yields the same bytes, as a file does and a socket does not. Default: false, and the
-   * body runs at most once.
+   * Whether a second run of the body yields the same bytes, as a file does and a socket does not. Default:
+   * false, and the body runs at most once.
    */
   readonly replayable?: boolean | undefined
 }
@@ -65,7 +65,10 @@ export interface Stored {
   readonly sizeBytes: number
   /** Whether this call's bytes became the blob. */
   readonly outcome: PutOutcome
-  /** The id of the pin that keeps the blob, or null without a pin. Release it once the blob's references are made. */
+  /**
+   * The id of the pin that keeps the blob, or null without a pin. Release it once the blob's references are
+   * made.
+   */
   readonly pin: string | null
 }
 
@@ -136,7 +139,9 @@ const storedAs = (outcome: PutOutcome, digest: Digest, sizeBytes: number, pin: s
   pin
 })
 
-/** Adds the references or the pin to a live blob and returns its key and size. Returns none if it is not live. */
+/**
+ * Adds the references or the pin to a live blob and returns its key and size. Returns none if it is not live.
+ */
 const adopt = Effect.fnUntraced(function* (
   { database }: WriterContext,
   digest: Digest,
@@ -157,7 +162,10 @@ const adopt = Effect.fnUntraced(function* (
   return live.has(digest) ? Option.some({ key: found.value.key, sizeBytes: known }) : Option.none()
 })
 
-/** Publishes the blob. A lost answer reads as `expired`: in both cases the caller looks whether the blob is live. */
+/**
+ * Publishes the blob. A lost answer reads as `expired`: in both cases the caller looks whether the blob is
+ * live.
+ */
 const publish = Effect.fnUntraced(function* ({ database }: WriterContext, sent: Sent, retention: Retention) {
   const now = yield* Clock.currentTimeMillis
   const references = referencesTo(sent.digest, retention)

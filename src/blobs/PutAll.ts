@@ -15,7 +15,10 @@ export interface Upload<E, R> {
   readonly digest: Digest
   /** The length that the body must have, in bytes. */
   readonly sizeBytes: number
-  /** The bytes. Runs once for each attempt, and not at all if the blob is live. A second run must yield the same bytes. */
+  /**
+   * The bytes. Runs once for each attempt, and not at all if the blob is live. A second run must yield the
+   * same bytes.
+   */
   readonly body: Stream.Stream<Uint8Array, E, R>
   /** References committed with the blob. At least one: a blob without references is garbage. */
   readonly references: readonly [Reference, ...ReadonlyArray<Reference>]

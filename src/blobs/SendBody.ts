@@ -14,8 +14,8 @@ export interface Sent extends Measure {
 }
 
 /**
- * Sends `body` to `key` and returns its measure. Returns null if the store refused the bytes because a collector had
- * reaped the intent and aborted the multipart upload recorded with it.
+ * Sends `body` to `key` and returns its measure. Returns null if the store refused the bytes because a
+ * collector had reaped the intent and aborted the multipart upload recorded with it.
  */
 export const sendBody = <E, R>(
   { database, storage }: WriterContext,
@@ -29,7 +29,8 @@ export const sendBody = <E, R>(
     const checked = measured(body, declared, progress, (found) => {
       measure = found
     })
-    // An upload without its intent continues: no other place may have the bytes, and they can be copied from here.
+    // An upload without its intent continues: no other place may have the bytes, and they can be copied from
+    // here.
     const onMultipart = (uploadId: string) => Effect.asVoid(database.blobs.recordMultipart(key, uploadId))
     return storage.put(key, checked, declared.sizeBytes, { onMultipart }).pipe(
       Effect.flatMap(() =>

@@ -1,6 +1,6 @@
 /**
- * Sends bytes to a fresh key and hands them to `publish`, again under another key if a collector reaped the intent
- * before the bytes became a blob. The store copies the bytes itself where it still has them.
+ * Sends bytes to a fresh key and hands them to `publish`, again under another key if a collector reaped the
+ * intent before the bytes became a blob. The store copies the bytes itself where it still has them.
  */
 import { Clock, Effect, type Stream } from "effect"
 import type { Digest } from "../domain/Digest.ts"
@@ -21,8 +21,9 @@ export interface Source<E, R> {
 }
 
 /**
- * Sends the bytes and returns what `publish` makes of them. If `publish` returns null, the intent was reaped, and the
- * bytes are brought to another key. Fails with `UploadExpired` if they cannot be, or after three attempts.
+ * Sends the bytes and returns what `publish` makes of them. If `publish` returns null, the intent was reaped,
+ * and the bytes are brought to another key. Fails with `UploadExpired` if they cannot be, or after three
+ * attempts.
  */
 export const sendUntilSettled = Effect.fnUntraced(function* <E, R, A, E2, R2>(
   context: WriterContext,
@@ -57,9 +58,9 @@ export const sendUntilSettled = Effect.fnUntraced(function* <E, R, A, E2, R2>(
 })
 
 /**
- * Brings the bytes to a fresh key. Bytes that were sent before, under a key that was reaped since, are copied by the
- * store if it still has them. Otherwise a replayable body runs again, and of any other only the digest is returned.
- * Returns null if a collector took the upload away while it was sending.
+ * Brings the bytes to a fresh key. Bytes that were sent before, under a key that was reaped since, are copied
+ * by the store if it still has them. Otherwise a replayable body runs again, and of any other only the digest
+ * is returned. Returns null if a collector took the upload away while it was sending.
  */
 const sendToFreshKey = Effect.fnUntraced(function* <E, R>(
   context: WriterContext,
@@ -77,9 +78,10 @@ const sendToFreshKey = Effect.fnUntraced(function* <E, R>(
 })
 
 /**
- * Copies an object whose intent was reaped, and returns false if the store no longer has it. The source may have arrived
- * after its key was struck off the journal, so that no row knows of it. It is therefore journaled again, unless a row
- * owns its key. One snapshot is enough for that question because the intent was declared before the first byte.
+ * Copies an object whose intent was reaped, and returns false if the store no longer has it. The source may
+ * have arrived after its key was struck off the journal, so that no row knows of it. It is therefore
+ * journaled again, unless a row owns its key. One snapshot is enough for that question because the intent was
+ * declared before the first byte.
  */
 const copyObject = Effect.fnUntraced(function* (
   { database, storage }: WriterContext,

@@ -16,5 +16,7 @@ export interface WriterContext {
   readonly concurrency: number
 }
 
-/** Most attempts of one upload or one transaction. An upload that is reaped three times has too short a lease. */
+/**
+ * Most attempts of one upload or one transaction. An upload that is reaped three times has too short a lease.
+ */
 export const attemptsMax = 3

@@ -1,17 +1,19 @@
-/** `artifact-gc breaker`: what the breakers stopped, and a person's word that it may go. */
-import { Clock, Console, type Duration, Effect } from "effect"
+/** `artifact-gc breaker`: shows what the breakers hold back, and confirms its deletion. */
+import { Clock, Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type BreakerName, type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
-import { breakerOf } from "../oci/phases/Manifests.ts"
+import * as Manifests from "../oci/phases/Manifests.ts"
+import type { SweepSettings } from "../sweep/Settings.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
+/** The command `artifact-gc breaker`. */
 export const command = Command.make(
   "breaker",
   {
     confirm: Flag.Boolean("confirm").pipe(
-      Flag.withDescription("Close what is open: what stands condemned now may go"),
+      Flag.withDescription("Close the open breakers: what is condemned now may be deleted"),
       Flag.withDefault(false)
     ),
     json: jsonFlag,
@@ -19,11 +21,11 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ confirm, json, ...given }) {
     const config = yield* configuration(given)
-    yield* withServices(config, confirm ? close(json) : show(json, config.sweep.untaggedGrace))
+    yield* withServices(config, confirm ? close(json) : show(json, config.sweep))
   })
 ).pipe(
   Command.withDescription(
-    "Show whether so much would go that a person must confirm; --confirm lets it go, artifact-gc restore takes it back"
+    "Show whether a sweep holds back deletions because there are too many. --confirm allows them; `artifact-gc restore` takes condemned blobs back"
   )
 )
 
@@ -34,26 +36,24 @@ const close = Effect.fnUntraced(function* (json: boolean) {
     json
       ? JSON.stringify({ confirmed })
       : confirmed.length === 0
-        ? "No breaker is open; there was nothing to confirm."
-        : `Confirmed: ${confirmed.join(" and ")}. The next sweep purges what has waited, of what stands condemned or untagged now.`
+        ? "No breaker is open. Nothing was changed."
+        : `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`
   )
 })
 
-const show = Effect.fnUntraced(function* (json: boolean, untaggedGrace: Duration.Duration | null) {
+const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings) {
   const { breakers } = yield* Database
   const manifests = yield* breakers.read("manifests")
   const orphans = yield* breakers.read("orphans")
   const leftovers = yield* breakers.read("leftovers")
   const always = -1
   const now = yield* breakers.exposure(orphans.confirmedAt, always)
-  const untagged =
-    untaggedGrace === null
-      ? nothing
-      : yield* breakerOf(untaggedGrace).exposure(
-          manifests.confirmedAt,
-          yield* Clock.currentTimeMillis,
-          always
-        )
+  const untagged = yield* Manifests.breaker.exposure(
+    settings,
+    manifests.confirmedAt,
+    yield* Clock.currentTimeMillis,
+    always
+  )
   yield* Console.log(
     json
       ? JSON.stringify({
@@ -66,9 +66,9 @@ const show = Effect.fnUntraced(function* (json: boolean, untaggedGrace: Duration
         })
       : [
           ...lines(orphans),
-          `  ${shareOf(now)} stand condemned${sinceOf(orphans)}`,
+          `  ${shareOf(now)} condemned${sinceOf(orphans)}`,
           ...lines(leftovers),
-          // Whoever has no registry need not learn what untagged manifests are.
+          // Operators without a registry need not learn about untagged manifests.
           ...(untagged.totalBlobs === 0 && manifests.trippedAt === null
             ? []
             : [
@@ -78,8 +78,6 @@ const show = Effect.fnUntraced(function* (json: boolean, untaggedGrace: Duration
         ].join("\n")
   )
 })
-
-const nothing: Exposure = { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 }
 
 const at = (instant: number | null): string | null =>
   instant === null ? null : new Date(instant).toISOString()
@@ -93,14 +91,14 @@ const stateOf = (state: BreakerState) => ({
 
 const lines = (state: BreakerState): ReadonlyArray<string> => {
   const { confirmedAt, exposure, name, trippedAt } = state
-  if (trippedAt === null || exposure === null) return [`${name}: closed; it never opened`]
+  if (trippedAt === null || exposure === null) return [`${name}: closed; it has never tripped`]
   const opened = `${at(trippedAt)} over ${describe[name](exposure)}`
   return isOpen(state)
     ? [
         `${name}: OPEN since ${opened}`,
-        `  Look: ${look[name]}. If it is right that they go: artifact-gc breaker --confirm.`
+        `  To see them: ${look[name]}. To delete them: artifact-gc breaker --confirm.`
       ]
-    : [`${name}: closed; opened ${opened}, confirmed ${at(confirmedAt)}`]
+    : [`${name}: closed; tripped ${opened}, confirmed ${at(confirmedAt)}`]
 }
 
 const sinceOf = ({ confirmedAt }: BreakerState): string =>

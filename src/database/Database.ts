@@ -16,11 +16,12 @@ import type { Manifests } from "../oci/database/contract/Manifests.ts"
 import type { Sessions } from "../oci/database/contract/UploadSessions.ts"
 import type { Audit } from "./contract/Audit.ts"
 import type { Blobs } from "./contract/Blobs.ts"
+import type { Breakers } from "./contract/Breakers.ts"
 import type { Candidates } from "./contract/Candidates.ts"
-import type { Breakers, Collectors } from "./contract/Guards.ts"
 import type { Journal } from "./contract/Journal.ts"
 import type { Leftovers } from "./contract/Leftovers.ts"
 import type { Orphans, ReferenceTable } from "./contract/Orphans.ts"
+import type { Peers } from "./contract/Peers.ts"
 import type { Result } from "./contract/Result.ts"
 import type { Suspects } from "./contract/Suspects.ts"
 
@@ -28,11 +29,12 @@ export type * from "../oci/database/contract/Manifests.ts"
 export type * from "../oci/database/contract/UploadSessions.ts"
 export type * from "./contract/Audit.ts"
 export * from "./contract/Blobs.ts"
+export * from "./contract/Breakers.ts"
 export type * from "./contract/Candidates.ts"
-export * from "./contract/Guards.ts"
 export type * from "./contract/Journal.ts"
 export type * from "./contract/Leftovers.ts"
 export * from "./contract/Orphans.ts"
+export type * from "./contract/Peers.ts"
 export type * from "./contract/Suspects.ts"
 
 /** What waits for a later sweep. */
@@ -77,7 +79,7 @@ export class Database extends Context.Service<
     readonly blobs: Blobs
     readonly leftovers: Leftovers
     readonly breakers: Breakers
-    readonly collectors: Collectors
+    readonly peers: Peers
     readonly suspects: Suspects
     readonly audit: Audit
     readonly sessions: Sessions

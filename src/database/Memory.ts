@@ -11,11 +11,12 @@ import { Database } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
 import { blobs } from "./memory/Blobs.ts"
+import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
-import { breakers, collectors } from "./memory/Guards.ts"
 import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
+import { peers } from "./memory/Peers.ts"
 import { emptyState, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
 
@@ -53,7 +54,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<Database> =>
       blobs: watching(state, blobs(state)),
       leftovers: leftovers(state),
       breakers: breakers(state),
-      collectors: collectors(state),
+      peers: peers(state),
       suspects: watching(state, suspects(state)),
       audit: audit(state),
       sessions: watching(state, sessions(state)),

@@ -10,24 +10,26 @@ import { Database } from "./Database.ts"
 import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
-import * as Guards from "./postgres/Guards.ts"
+import * as Breakers from "./postgres/Breakers.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
-import { make, type Sql } from "./postgres/Sql.ts"
+import * as Peers from "./postgres/Peers.ts"
+import { make, on, type Sql, verbs } from "./postgres/Sql.ts"
 import { type DigestType, readDigestType } from "./postgres/schema/DigestType.ts"
 import { type Catalog, inspect } from "./postgres/schema/SchemaGuard.ts"
 import * as Suspects from "./postgres/triggers/unannounced/Suspects.ts"
 import * as Candidates from "./postgres/triggers/watch/Candidates.ts"
 
 export { latestRegistryMigration } from "../oci/database/postgres/RegistryTables.ts"
-export { type Applied, latestMigration, type MigrateOptions, migrate } from "./postgres/schema/Migrations.ts"
+export { latestMigration } from "./postgres/schema/MigrationList.ts"
+export { type Applied, type MigrateOptions, migrate } from "./postgres/schema/Migrations.ts"
+export type { TriggerChange } from "./postgres/triggers/TriggerSet.ts"
 export {
-  type GuardChange,
-  guardForeignWriters,
-  unguardForeignWriters
+  guardUnannouncedWriters,
+  unguardUnannouncedWriters
 } from "./postgres/triggers/unannounced/UnannouncedWriters.ts"
-export { unwatchReferences, type WatchChange, watchReferences } from "./postgres/triggers/watch/Watching.ts"
+export { unwatchReferences, watchReferences } from "./postgres/triggers/watch/Watching.ts"
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
@@ -94,25 +96,27 @@ export const layer = (
       const type = yield* digestType(db)
       return Database.of({
         description,
-        inspect: db.verb("inspect", inspect(db)).pipe(
-          Effect.tap((found) => Ref.set(catalog, found)),
-          // What was found before may no longer be true, so it must not serve another purge.
-          Effect.tapError(() => Ref.set(catalog, null)),
-          Effect.map((found) => found.references)
-        ),
         orphans: Orphans.make(db, known),
         candidates: Candidates.make(db, known),
         journal: Journal.make(db),
         blobs: Blobs.make(db, type),
         leftovers: Leftovers.make(db),
-        breakers: Guards.breakers(db),
-        collectors: Guards.collectors(db),
+        breakers: Breakers.make(db),
+        peers: Peers.make(db),
         suspects: Suspects.make(db, known),
         audit: Audit.make(db, known),
         sessions: Sessions.make(db, type),
         manifests: Manifests.make(db, type),
-        skew: db.verb("skew", Guards.skew(db)),
-        backlog: (now) => db.verb("backlog", Backlog.backlog(db, now))
+        ...verbs<Pick<Database["Service"], "inspect" | "skew" | "backlog">>(db, null, {
+          inspect: inspect(db).pipe(
+            Effect.tap((found) => Ref.set(catalog, found)),
+            // What was found before may no longer be true, so it must not serve another purge.
+            Effect.tapError(() => Ref.set(catalog, null)),
+            Effect.map((found) => found.references)
+          ),
+          skew: Peers.skew(db),
+          backlog: on(db)(Backlog.backlog)
+        })
       })
     })
   )

@@ -1,22 +1,28 @@
-/** A repository of an OCI registry, and how it holds a blob to which none of its manifests refers yet. */
+/** Names in an OCI registry: repositories, tags, and the pin by which a repository holds a blob. */
 import { Schema } from "effect"
 import type { Digest } from "../domain/Digest.ts"
 
-/** distribution-spec v1.1.1, "Pulling manifests": each component, and all of it at most 255 characters as Docker has it. */
+/**
+ * Accepts the name of a repository: components as in distribution-spec v1.1.1, "Pulling manifests", and at
+ * most 255 characters in all, as Docker has it.
+ */
 export const RepositoryName = Schema.String.check(
   Schema.isMaxLength(255),
   Schema.isPattern(/^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/)
 ).pipe(Schema.brand("RepositoryName"))
+/** A valid name of a repository. */
 export type RepositoryName = typeof RepositoryName.Type
 
-/** distribution-spec v1.1.1, "Pulling manifests". */
+/** Accepts a tag: distribution-spec v1.1.1, "Pulling manifests". */
 export const Tag = Schema.String.check(Schema.isPattern(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/)).pipe(
   Schema.brand("Tag")
 )
+/** A valid tag. */
 export type Tag = typeof Tag.Type
 
 /**
- * The pin by which a repository holds a blob that was pushed or mounted to it, or that a client was told it has, until
- * a manifest refers to it. One for each, so that a hundred pushes of one layer leave one row.
+ * Returns the id of the pin by which a repository holds a blob. The hold begins when a client pushes or
+ * mounts the blob or is told that the repository has it. It bridges the time until a manifest refers to the
+ * blob. The id is fixed, so that a hundred pushes of one layer leave one row (docs/decisions/0011).
  */
 export const holdId = (repository: string, digest: Digest): string => `oci:${repository}@${digest}`

@@ -1,9 +1,9 @@
 /**
- * What an OCI registry keeps by name: the blobs a repository has, its manifests, and its tags.
+ * The registry's content by name: the blobs that a repository has, its manifests, and its tags.
  *
- * A manifest is a blob with a row; that row and the rows of what it refers to keep blobs alive. A repository has a blob
- * when one of its manifests refers to it, or when its hold (a pin) has not ended: pushing and mounting a blob, and being
- * told that it is there, begin or renew the hold.
+ * A manifest is a blob with a row. That row and the rows of its references keep blobs alive. A repository has
+ * a blob while one of its manifests refers to it or while its hold (a pin) lasts. Pushing a blob, mounting
+ * it, and being told that the repository has it begin or renew the hold.
  */
 import { Context, Duration, Effect, Layer, type Option, type Stream } from "effect"
 import { BlobStore, type BlobUnknown, type PutFailure } from "../blobs/BlobStore.ts"
@@ -38,83 +38,111 @@ export {
 export type { Page, PageOptions } from "./repositories/Listings.ts"
 export type { PutManifestOptions } from "./repositories/PutManifest.ts"
 
-/** Bytes of a blob. One that moves to another key before its first byte is read is followed. */
+/**
+ * The bytes of a blob. If the blob moves to another key before its first byte is read, the stream follows it.
+ */
 export type BlobBytes = Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError>
 
 /** A blob that a repository has. */
 export interface RepositoryBlobStat {
   readonly digest: Digest
+  /** The length of the blob, in bytes. */
   readonly sizeBytes: number
 }
 
-/** A blob to be read. */
+/** A blob that can be read. */
 export interface ReadableBlob extends RepositoryBlobStat {
-  /** The blob's bytes, or those of `range`; asks the database only when the blob has moved since it was found. */
+  /**
+   * Streams the blob's bytes, or those of `range`. Asks the database only if the blob has moved since it was
+   * found.
+   */
   readonly read: (range?: ByteRange) => BlobBytes
 }
 
-/** A manifest's head. */
+/** A manifest without its bytes. */
 export interface ManifestStat {
   readonly digest: Digest
   readonly mediaType: string
+  /** The length of the manifest, in bytes. */
   readonly sizeBytes: number
 }
 
-/** A manifest to be read. */
+/** A manifest that can be read. */
 export interface ReadableManifest extends ManifestStat {
-  /** Exactly those that were pushed. */
+  /** Exactly the bytes that were pushed. */
   readonly bytes: BlobBytes
 }
 
+/** A manifest that was stored. */
 export interface StoredManifest extends ManifestStat {
-  /** The subject it names, for `OCI-Subject`. */
+  /** The manifest's subject, for the header `OCI-Subject`, or null. */
   readonly subject: Digest | null
 }
 
+/** Options of `Repositories.layer`. */
 export interface RepositoriesOptions {
-  /** How long a repository holds a blob to which no manifest refers yet. Default 24 hours: it outlasts a slow push. */
+  /**
+   * How long a repository holds a blob to which no manifest refers. Default 24 hours, which outlasts a slow
+   * push.
+   */
   readonly hold?: Duration.Duration
 }
 
+/** Stores, finds and deletes what a registry has by name. */
 export class Repositories extends Context.Service<
   Repositories,
   {
     /**
-     * The blob, for the client that is told so: whatever is deleted meanwhile, it stays for three quarters of a hold at
-     * least. None when the repository does not have it.
+     * Returns the blob, for a client that will not push it again. The repository holds it: whatever is
+     * deleted meanwhile, the blob stays for at least three quarters of a hold. Returns none if the repository
+     * does not have it.
      */
     readonly blob: (
       repository: string,
       digest: Digest
     ) => Effect.Effect<Option.Option<RepositoryBlobStat>, DatabaseError>
-    /** The blob for whoever reads it now, without a hold: one question to the database, one request to the store. */
+    /**
+     * Returns the blob for a client that reads it now, or none. Begins no hold. Costs one question to the
+     * database and one request to the store.
+     */
     readonly peek: (
       repository: string,
       digest: Digest
     ) => Effect.Effect<Option.Option<ReadableBlob>, DatabaseError>
-    /** A blob's bytes, or those of `range`, whoever has it. */
+    /**
+     * Streams a blob's bytes, or those of `range`, whichever repository has it. Fails with `BlobUnknown` if
+     * none has.
+     */
     readonly open: (digest: Digest, range?: ByteRange) => BlobBytes
-    /** Gives `repository` a blob that `from` (null: any repository, or none) has; false when it does not. */
+    /**
+     * Gives `repository` a hold on a blob of the repository `from`. If `from` is null, the blob may be
+     * anywhere in the registry. Returns false, and changes nothing, if the blob does not exist there.
+     */
     readonly mount: (
       repository: string,
       digest: Digest,
       from: string | null
     ) => Effect.Effect<boolean, DatabaseError>
     /**
-     * Ends the repository's hold on a blob. `BlobNeeded` while a manifest of the repository refers to it, or is it.
-     * Other repositories keep what they have.
+     * Ends the repository's hold on a blob. Other repositories keep theirs. Fails with `BlobNeeded` while a
+     * manifest of the repository is the blob or refers to it, and with `BlobUnknown` if the repository does
+     * not have it.
      */
     readonly deleteBlob: (
       repository: string,
       digest: Digest
     ) => Effect.Effect<void, BlobUnknown | BlobNeeded | DatabaseError>
     /**
-     * Stores a manifest or an index, with what it refers to, and tags it. All or nothing, and doing it again does no harm.
+     * Stores a manifest or an index with its references and tags, all or nothing. Repeating the call changes
+     * nothing.
      *
-     * Its digest is that of `reference`, or sha256. `DigestMismatch` when the bytes have another, `DigestUnsupported`
-     * when nobody can tell; `ManifestInvalid` when they are none that can be read; `ManifestMissingBlobs` names what it
-     * needs and is not there: blobs must be somewhere in the registry, manifests that an index lists in its own
-     * repository. A subject need not exist, nor need layers that clients find elsewhere (`urls`).
+     * The manifest's digest is `reference` if that is a digest, otherwise sha256. A subject need not exist,
+     * and neither need layers with `urls`, which clients find elsewhere.
+     *
+     * Fails with `DigestMismatch` if the bytes have another digest, with `DigestUnsupported` if the digest
+     * cannot be computed, and with `ManifestInvalid` if the bytes are not a manifest that can be read. Fails
+     * with `ManifestMissingBlobs` if a blob is nowhere in the registry, or a manifest that an index lists is
+     * not in this repository.
      */
     readonly putManifest: (
       repository: string,
@@ -125,28 +153,34 @@ export class Repositories extends Context.Service<
       ManifestInvalid | ManifestMissingBlobs | PutFailure | DigestUnsupported
     >
     /**
-     * The manifest that a tag or a digest names. `ManifestUnknown` also when `reference` can be neither. Being given one
-     * that no tag names puts off its expiry, so that there is time to pull what it refers to, or to list it in an index.
+     * Returns the manifest that a tag or a digest names. Puts off the expiry of a manifest without a tag, so
+     * that the client has time to pull its blobs, or to list it in an index. Fails with `ManifestUnknown` if
+     * the repository has no such manifest, also if `reference` is neither a tag nor a digest.
      */
     readonly manifest: (
       repository: string,
       reference: string
     ) => Effect.Effect<ReadableManifest, ManifestUnknown | DatabaseError>
-    /** Deletes a tag, or by digest a manifest with its tags. `ManifestNeeded` while an index of the repository lists it. */
+    /**
+     * Deletes a tag or, by digest, a manifest with its tags. Fails with `ManifestNeeded` while an index of
+     * the repository lists the manifest, and with `ManifestUnknown` if the repository has no such tag or
+     * manifest.
+     */
     readonly deleteManifest: (
       repository: string,
       reference: string
     ) => Effect.Effect<void, ManifestUnknown | ManifestNeeded | DatabaseError>
-    /** Sorted by bytes. */
+    /** Lists a repository's tags, sorted by bytes. Fails with `RepositoryUnknown` if it has no manifest. */
     readonly tags: (
       repository: string,
       page: Listings.PageOptions
     ) => Effect.Effect<Listings.Page<string>, RepositoryUnknown | DatabaseError>
-    /** Repositories that have a manifest, sorted by bytes. */
+    /** Lists the repositories that have a manifest, sorted by bytes. */
     readonly list: (page: Listings.PageOptions) => Effect.Effect<Listings.Page<string>, DatabaseError>
     /**
-     * Manifests about `subject`, which need not exist; sorted by digest. A page may be shorter than `limit` and have
-     * successors: it ends where its annotations would make an index of more than 3 MiB.
+     * Lists the manifests whose subject is `subject`, sorted by digest. The subject need not exist.
+     * `artifactType` keeps only manifests of that type. A page may be shorter than `limit` although more
+     * follow: it ends before its annotations make an index of more than 3 MiB.
      */
     readonly referrers: (
       repository: string,
@@ -155,6 +189,7 @@ export class Repositories extends Context.Service<
     ) => Effect.Effect<Listings.Page<Manifest>, DatabaseError>
   }
 >()("artifact-gc/oci/Repositories") {
+  /** Builds the service on the database and the blob store of its context. */
   static readonly layer = (
     options: RepositoriesOptions = {}
   ): Layer.Layer<Repositories, never, Database | BlobStore> =>

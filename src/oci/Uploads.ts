@@ -1,9 +1,10 @@
 /**
  * Upload sessions: a blob that arrives in chunks, each of which any replica may take.
  *
- * No state is in the process. A session is rows and staged objects (oci/database/contract/UploadSessions.ts). If a
- * replica dies, a later request or a collector finishes its work. Bytes become visible only after they are verified. A
- * body is never held in memory as a whole, and no database connection is held while a body is read.
+ * No state is in the process. A session is rows and staged objects (oci/database/contract/UploadSessions.ts).
+ * If a replica dies, a later request or a collector finishes its work. Bytes become visible only after they
+ * are verified. A body is never held in memory as a whole, and no database connection is held while a body is
+ * read.
  */
 import { Clock, Context, Duration, Effect, Layer, type Stream } from "effect"
 import type { DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "../blobs/errors.ts"
@@ -26,8 +27,8 @@ export { OffsetMismatch, UploadBusy, UploadUnknown }
 /** Options of `Uploads.start`. */
 export interface SessionOptions {
   /**
-   * Hashes the chunks. Default sha256. If the closing request names the blob by another algorithm, an upload of one chunk
-   * is read a second time.
+   * Hashes the chunks. Default sha256. If the closing request names the blob by another algorithm, an upload
+   * of one chunk is read a second time.
    */
   readonly algorithm?: Algorithm | undefined
 }
@@ -37,23 +38,30 @@ export type UploadFailure = DatabaseError | StorageError | UploadUnknown | SizeM
 
 /** Options of `Uploads.layer`. */
 export interface UploadsOptions {
-  /** Prefix of the keys of staged chunks, except for a session's first chunk (docs/decisions/0010). Default `uploads/`. */
+  /**
+   * Prefix of the keys of staged chunks, except for a session's first chunk (docs/decisions/0010). Default
+   * `uploads/`.
+   */
   readonly prefix?: string
   /** Prefix of the keys of blobs. Default `blobs/`. */
   readonly blobPrefix?: string
   /**
-   * How long an upload may stall before a collector may reap what it has sent. Default 1 hour, as for `BlobStore`.
+   * How long an upload may stall before a collector may reap what it has sent. Default 1 hour, as for
+   * `BlobStore`.
    */
   readonly uploadLease?: Duration.Duration
   /**
-   * How long a finishing replica may be silent before another replica may take over. Renewed every third of it. Default
-   * 20 seconds: less than `busyWait`, so that a client that repeats a closing request after a crash gets its answer
-   * instead of `UploadBusy`.
+   * How long a finishing replica may be silent before another replica may take over. Renewed every third of
+   * it. Default 20 seconds: less than `busyWait`, so that a client that repeats a closing request after a
+   * crash gets its answer instead of `UploadBusy`.
    */
   readonly finishLease?: Duration.Duration
   /** Longest that a request waits for another that finishes the same session. Default 30 seconds. */
   readonly busyWait?: Duration.Duration
-  /** How long a repository holds a blob to which no manifest refers. Default 24 hours, which outlasts a slow push. */
+  /**
+   * How long a repository holds a blob to which no manifest refers. Default 24 hours, which outlasts a slow
+   * push.
+   */
   readonly hold?: Duration.Duration
 }
 
@@ -61,18 +69,22 @@ export interface UploadsOptions {
 export class Uploads extends Context.Service<
   Uploads,
   {
-    /** Starts a session and returns its status. Fails with `DatabaseError`; a session may then exist and expires. */
+    /**
+     * Starts a session and returns its status. Fails with `DatabaseError`; a session may then exist and
+     * expires.
+     */
     readonly start: (
       repository: string,
       options?: SessionOptions
     ) => Effect.Effect<UploadStatus, DatabaseError>
     /**
-     * Adds a chunk and returns the new status. Session and offset are checked before the body is read, and again after it
-     * was stored. If the body fails or ends early, the session is as it was before.
+     * Adds a chunk and returns the new status. Session and offset are checked before the body is read, and
+     * again after it was stored. If the body fails or ends early, the session is as it was before.
      *
-     * Fails with `OffsetMismatch` if the chunk does not begin at the session's end, also if another request for the same
-     * offset was faster. Fails with `UploadUnknown` without such a session, with `SizeMismatch` if the body does not have
-     * its declared length, and with `UploadExpired` if a collector reaped the chunk: send it again.
+     * Fails with `OffsetMismatch` if the chunk does not begin at the session's end, also if another request
+     * for the same offset was faster. Fails with `UploadUnknown` without such a session, with `SizeMismatch`
+     * if the body does not have its declared length, and with `UploadExpired` if a collector reaped the
+     * chunk: send it again.
      */
     readonly append: <E, R>(
       repository: string,
@@ -86,15 +98,16 @@ export class Uploads extends Context.Service<
       id: string
     ) => Effect.Effect<UploadStatus, UploadUnknown | DatabaseError>
     /**
-     * Makes a blob of the session's bytes and the body. The repository holds the blob. The request may be repeated: a
-     * session that is done with the same digest is success. After a failure the session is open as it was before.
+     * Makes a blob of the session's bytes and the body. The repository holds the blob. The request may be
+     * repeated: a session that is done with the same digest is success. After a failure the session is open
+     * as it was before.
      *
      * A session of one chunk and no body moves no byte.
      *
-     * Fails with `DigestMismatch` or `SizeMismatch` if the bytes are not as declared, with `DigestUnsupported` if the
-     * digest is neither sha256 nor sha512, and with `OffsetMismatch` if the body does not begin at the session's end.
-     * Fails with `UploadBusy` if another request was finishing the session for longer than `busyWait`, and with
-     * `UploadUnknown` without such a session.
+     * Fails with `DigestMismatch` or `SizeMismatch` if the bytes are not as declared, with
+     * `DigestUnsupported` if the digest is neither sha256 nor sha512, and with `OffsetMismatch` if the body
+     * does not begin at the session's end. Fails with `UploadBusy` if another request was finishing the
+     * session for longer than `busyWait`, and with `UploadUnknown` without such a session.
      */
     readonly finish: <E = never, R = never>(
       repository: string,
@@ -106,18 +119,18 @@ export class Uploads extends Context.Service<
       R
     >
     /**
-     * Ends a session. The collector deletes its bytes. Fails with `UploadUnknown` without such a session, and also while a
-     * request is finishing it.
+     * Ends a session. The collector deletes its bytes. Fails with `UploadUnknown` without such a session, and
+     * also while a request is finishing it.
      */
     readonly cancel: (repository: string, id: string) => Effect.Effect<void, UploadUnknown | DatabaseError>
     /**
-     * Ends sessions that were idle for `idleFor`, and returns how many. Stops after about `limit` chunks. Sweeps do this
-     * by themselves.
+     * Ends sessions that were idle for `idleFor`, and returns how many. Stops after about `limit` chunks.
+     * Sweeps do this by themselves.
      */
     readonly expire: (idleFor: Duration.Input, limit: number) => Effect.Effect<number, DatabaseError>
     /**
-     * Stores a whole blob in one request. The repository holds the blob. The body is read and verified even if the blob is
-     * live: a client that only knows a digest must not get access to the bytes.
+     * Stores a whole blob in one request. The repository holds the blob. The body is read and verified even
+     * if the blob is live: a client that only knows a digest must not get access to the bytes.
      *
      * `sizeBytes` is the body's length; default any. Fails as `BlobStore.put` does.
      */

@@ -1,90 +1,91 @@
 /**
- * The growing report of one phase. Updated once per batch by whichever fibre finished it; single-threaded code makes
- * each update atomic.
+ * The growing report of a phase. Whichever fiber finished a batch updates it, once per batch. Each update is synchronous,
+ * so fibers cannot interleave within one.
  */
-import { Cause, Clock, Effect, Result } from "effect"
-import { emptyPhase, type PhaseName, type PhaseReport, type StoppedBy } from "../domain/SweepReport.ts"
+import { Cause, Effect } from "effect"
+import { emptyPhase, type PhaseReport, type StoppedBy } from "../domain/SweepReport.ts"
 import { Progress } from "./Progress.ts"
 
-/** A dry run names this many candidates of a phase. */
+/** How many candidates of a phase a dry run names. A report stays readable, and its size bounded. */
 const sampleMax = 20
 
-export interface Tally {
+/** Records what a phase did. */
+export interface PhaseCounts {
+  /** Adds things that were examined. */
   readonly seen: (count: number) => void
-  /** `names` are kept, a few of them, in a dry run. */
+  /** Adds garbage whose waits are over. In a dry run also its bytes, and its names as samples. */
   readonly eligible: (count: number, bytes: number, names: Iterable<string>) => void
+  /** Adds objects that the store confirmed deleted, with their bytes. */
   readonly deleted: (count: number, bytes: number) => void
+  /** Adds things that were examined and kept, by reason. */
   readonly kept: (reason: string, count: number) => void
+  /** Adds things that should have been deleted and were not, by reason. */
   readonly failed: (reason: string, count: number) => void
+  /** Records what ended the phase early. The first record stays. */
   readonly stoppedBy: (why: StoppedBy) => void
+  /** Records how many deletions are due, for watchers. */
   readonly expect: (deletions: number) => void
-  /** Tells whoever watches how far the phase has come. */
+  /** Reports the progress so far to watchers, if there is any since the last report. */
   readonly announce: Effect.Effect<void>
+  /** Records an error that ended the phase. The first one stays. */
+  readonly endedBy: (cause: Cause.Cause<unknown>) => void
+  /** Returns the report after `durationMillis`. */
+  readonly report: (durationMillis: number) => PhaseReport
 }
 
 const add = (counts: Record<string, number>, reason: string, count: number): void => {
   if (count > 0) counts[reason] = (counts[reason] ?? 0) + count
 }
 
-/**
- * Runs a phase and answers its report. A failure or a defect ends the phase and is reported; interruption is passed
- * on.
- */
-export const phase = <E, R>(
-  name: PhaseName,
-  dryRun: boolean,
-  run: (tally: Tally) => Effect.Effect<void, E, R>
-): Effect.Effect<PhaseReport, never, R> =>
-  Effect.gen(function* () {
-    const progress = yield* Progress
-    const startedAt = yield* Clock.currentTimeMillis
-    const counted = { seen: 0, eligible: 0, deleted: 0, bytes: 0 }
-    const kept: Record<string, number> = {}
-    const failed: Record<string, number> = {}
-    const sample: Array<string> = []
-    let stopped = null as StoppedBy | null
-    let expected: number | null = null
-    const tally: Tally = {
-      seen: (count) => {
-        counted.seen += count
-      },
-      eligible: (count, bytes, names) => {
-        counted.eligible += count
-        if (!dryRun) return
-        counted.bytes += bytes
-        for (const name of names) {
-          if (sample.length >= sampleMax) return
-          sample.push(name)
-        }
-      },
-      deleted: (count, bytes) => {
-        counted.deleted += count
-        counted.bytes += bytes
-      },
-      kept: (reason, count) => add(kept, reason, count),
-      failed: (reason, count) => add(failed, reason, count),
-      stoppedBy: (why) => {
-        stopped ??= why
-      },
-      expect: (deletions) => {
-        expected = deletions
-      },
-      announce: Effect.suspend(() =>
-        progress.report({
-          phase: name,
-          seen: counted.seen,
-          deleted: counted.deleted,
-          bytes: counted.bytes,
-          expected
-        })
-      )
-    }
-    const outcome = yield* Effect.result(Effect.sandbox(run(tally)))
-    if (Result.isFailure(outcome) && Cause.hasInterruptsOnly(outcome.failure)) {
-      return yield* Effect.failCause(outcome.failure as Cause.Cause<never>)
-    }
-    const error = Result.isFailure(outcome) ? describe(outcome.failure) : null
-    return {
+/** Returns empty counts for the phase `name`. */
+export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) {
+  const progress = yield* Progress
+  const counted = { seen: 0, eligible: 0, deleted: 0, bytes: 0 }
+  const kept: Record<string, number> = {}
+  const failed: Record<string, number> = {}
+  const sample: Array<string> = []
+  let stopped: StoppedBy | null = null
+  let error: PhaseReport["error"] = null
+  let expected: number | null = null
+  let hasNews = false
+  const counts: PhaseCounts = {
+    seen: (count) => {
+      counted.seen += count
+      hasNews ||= count > 0
+    },
+    eligible: (count, bytes, names) => {
+      counted.eligible += count
+      if (!dryRun) return
+      counted.bytes += bytes
+      for (const name of names) {
+        if (sample.length >= sampleMax) return
+        sample.push(name)
+      }
+    },
+    deleted: (count, bytes) => {
+      counted.deleted += count
+      counted.bytes += bytes
+      hasNews = true
+    },
+    kept: (reason, count) => add(kept, reason, count),
+    failed: (reason, count) => add(failed, reason, count),
+    stoppedBy: (why) => {
+      stopped ??= why
+    },
+    expect: (deletions) => {
+      expected = deletions
+      hasNews = true
+    },
+    announce: Effect.suspend(() => {
+      if (!hasNews) return Effect.void
+      hasNews = false
+      const { bytes, deleted, seen } = counted
+      return progress.report({ phase: name, seen, deleted, bytes, expected })
+    }),
+    endedBy: (cause) => {
+      error ??= describe(cause)
+    },
+    report: (durationMillis) => ({
       ...emptyPhase,
       ...counted,
       kept,
@@ -92,12 +93,14 @@ export const phase = <E, R>(
       sample,
       error,
       stoppedBy: error === null ? stopped : "failure",
-      durationMillis: (yield* Clock.currentTimeMillis) - startedAt
-    }
-  }).pipe(Effect.withSpan(`Sweep.${name}`))
+      durationMillis
+    })
+  }
+  return counts
+})
 
-/** What a report says of an error. */
-export const describe = <E>(cause: Cause.Cause<E>): { readonly tag: string; readonly message: string } => {
+/** Returns what a report says of an error: its tag and its message, or `Defect` where it has no tag. */
+export const describe = (cause: Cause.Cause<unknown>): { readonly tag: string; readonly message: string } => {
   const error = Cause.squash(cause)
   if (!(error instanceof Error)) return { tag: "Defect", message: String(error) }
   const tag = "_tag" in error && typeof error._tag === "string" ? error._tag : "Defect"

@@ -253,7 +253,7 @@ const run = (side: Side, c: Command): Effect.Effect<unknown, unknown> => {
         const suspect = page.at(-1) ?? { digest: digest(c.b), key: key(c.b), sizeBytes: c.b }
         memory.uploads.push({ key: to, digest: suspect.digest, sizeBytes: c.b })
         yield* blobs.intend([{ key: to, digest: suspect.digest, expiresAt: at }])
-        return [page, yield* suspects.adopt(at, suspect, to, instant(c.at + 1))]
+        return [page, yield* suspects.rekey(at, suspect, to, instant(c.at + 1))]
       })
     case "miss":
       return suspects.drop({ digest: digest(c.a), key: key(c.a), sizeBytes: c.a })

@@ -54,7 +54,7 @@ describe("time", () => {
       const now = 1_700_000_000_000
       yield* TestClock.setTime(now)
       yield* io(() => mkdir(join(directory, ".incoming")))
-      const age = Duration.toMillis(Files.leftoverAge)
+      const age = Duration.toMillis(Files.unfinishedAge)
       const left = { old: now - age - 1000, young: now - age + 1000, future: now + 1000 }
       for (const [name, at] of Object.entries(left)) {
         const path = join(directory, ".incoming", name)

@@ -2,8 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { phaseNames, type SweepReport } from "../../src/domain/SweepReport.ts"
+import type { SweepReport } from "../../src/domain/SweepReport.ts"
 import { type Fault, hangsBefore } from "../../src/testing/Faults.ts"
+import { phaseNames } from "../fixtures/phases.ts"
 import {
   artifact,
   blobKey,

@@ -2,7 +2,9 @@
  * A process that sweeps again and again until it is killed, with waits of fractions of a second. It prints a
  * line of JSON for each sweep.
  */
+
 import { Duration, Effect, Layer, Logger, Stream } from "effect"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { reports } from "../../src/sweep/Collector.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Servers from "../bench/harness/Servers.ts"
@@ -36,7 +38,7 @@ await reports({
     })
   ),
   Effect.provide([
-    Sweep.layer(settings).pipe(Layer.provide(layers(servers))),
+    Sweep.layer(settings, registryPhases).pipe(Layer.provide(layers(servers))),
     // The parent parses stdout, so log lines are printed on stderr.
     Logger.layer([Logger.withConsoleError(Logger.formatJson)])
   ]),

@@ -2,11 +2,13 @@
  * The final state of the servers: no referenced blob is lost, and no garbage is left. It is read from the
  * real servers by statements and listings of this file, and not by the code under torture.
  */
+
 import { createHash } from "node:crypto"
 import { Duration, Effect, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type { SweepReport } from "../../src/domain/SweepReport.ts"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import type { Servers } from "../bench/harness/Servers.ts"
@@ -55,7 +57,10 @@ export const sweepUntilDone = (servers: Servers): Promise<boolean> =>
       yield* Effect.sleep("5 millis")
     }
     return false
-  }).pipe(Effect.provide(Sweep.layer(noWaits).pipe(Layer.provideMerge(layers(servers)))), Effect.runPromise)
+  }).pipe(
+    Effect.provide(Sweep.layer(noWaits, registryPhases).pipe(Layer.provideMerge(layers(servers)))),
+    Effect.runPromise
+  )
 
 /** Expires every intent, pin and lease, since no proof may rest on a lease that still runs. */
 const expireAll = Effect.gen(function* () {

@@ -1,9 +1,11 @@
 /** The scenarios that run under each fault: pushes, and a sweep that finds garbage of every kind. */
+
 import { Duration, Effect, Layer, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Database, type Reference } from "../../src/database/Database.ts"
 import { fresh, ObjectKey } from "../../src/domain/ObjectKey.ts"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import type { Servers } from "../bench/harness/Servers.ts"
@@ -118,4 +120,6 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
 
 /** The services of a scenario, in this process or in one that is killed. */
 export const services = (servers: Servers) =>
-  Layer.mergeAll(BlobStore.layer(), Sweep.layer(noWaits)).pipe(Layer.provideMerge(layers(servers)))
+  Layer.mergeAll(BlobStore.layer(), Sweep.layer(noWaits, registryPhases)).pipe(
+    Layer.provideMerge(layers(servers))
+  )

@@ -38,8 +38,8 @@ export interface Publication {
   readonly pins?: ReadonlyArray<Pin>
 }
 
-/** What holds a blob besides references, for {@link Blobs.adopt}. */
-export interface Holds {
+/** The pins that {@link Blobs.adopt} adds and releases. */
+export interface PinChange {
   /** To be added. */
   readonly pins?: ReadonlyArray<Pin>
   /** Ids of pins to be released in the same transaction, whether or not they exist. */
@@ -80,7 +80,7 @@ export interface Blobs {
   readonly adopt: (
     now: number,
     references: ReadonlyArray<Reference>,
-    holds?: Holds & Joining
+    change?: PinChange & Joining
   ) => Result<ReadonlySet<Digest>>
   /**
    * Announces uploads. Must be committed before the first byte is sent. After a failure the keys may be announced or

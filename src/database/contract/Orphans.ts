@@ -84,7 +84,7 @@ export interface CondemnedBlob {
   readonly sweep: string
 }
 
-/** The id of the pin by which `restore` holds a blob: one for each, so that restoring twice holds it once. */
+/** The id of the pin by which `restore` keeps a blob: one for each, so that restoring twice pins it once. */
 export const restorePin = (digest: Digest): string => `restored:${digest}`
 
 /** Which condemned blobs are meant. */
@@ -137,12 +137,12 @@ export interface Orphans {
     limit: number
   ) => Result<ReadonlyArray<CondemnedBlob>>
   /**
-   * Ends the condemnation of those of `digests` that live, and pins each until `holdUntil`, so that there is time to
+   * Ends the condemnation of those of `digests` that live, and pins each until `pinUntil`, so that there is time to
    * refer to them again; answers those restored. A blob that is being purged is waited for, and then is not among them.
    */
   readonly restore: (
     now: number,
     digests: ReadonlyArray<Digest>,
-    holdUntil: number
+    pinUntil: number
   ) => Result<ReadonlySet<Digest>>
 }

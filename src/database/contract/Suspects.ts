@@ -20,14 +20,14 @@ export interface Suspect {
  * - `superseded`: it is no longer suspect, or gone; the copy is journaled
  * - `expired`: the intent of the copy had been reaped; nothing changed, and a later sweep tries again
  */
-export type AdoptSuspectOutcome = "adopted" | "superseded" | "expired"
+export type RekeyOutcome = "adopted" | "superseded" | "expired"
 
 /**
  * - `dropped`: the row is gone
  * - `superseded`: it was so already, or is no longer suspect
  * - `referenced`: something refers to it all the same; it stays
  */
-export type DropSuspectOutcome = "dropped" | "superseded" | "referenced"
+export type DropOutcome = "dropped" | "superseded" | "referenced"
 
 export interface Suspects {
   /** Suspect blobs in digest order, after `after`. */
@@ -36,14 +36,14 @@ export interface Suspects {
    * Moves a suspect to `to`, a key with an intent whose copy of the bytes the store has acknowledged: takes the intent,
    * changes the row's key and journals the old one, due at `deleteNotBefore`. The blob's waits begin anew.
    */
-  readonly adopt: (
+  readonly rekey: (
     now: number,
     suspect: Suspect,
     to: ObjectKey,
     deleteNotBefore: number
-  ) => Result<AdoptSuspectOutcome>
+  ) => Result<RekeyOutcome>
   /** Deletes the row of a suspect whose object the store does not have. */
-  readonly drop: (suspect: Suspect) => Result<DropSuspectOutcome>
+  readonly drop: (suspect: Suspect) => Result<DropOutcome>
   /** Forgets the suspicions of up to `limit` digests that are of keys which no blob row names any more; how many. */
   readonly forget: (limit: number) => Result<number>
 }

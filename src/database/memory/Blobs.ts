@@ -9,7 +9,7 @@ export const blobs = (state: State): Blobs => ({
   adopt: (now, references, { pins = [], release = [], allOrNothing = false } = {}) =>
     Effect.sync(() => {
       const digests = new Set([...references, ...pins].map(({ digest }) => digest))
-      const live = new Set([...digests].filter((digest) => holdBlob(state, now, digest)))
+      const live = new Set([...digests].filter((digest) => touchLive(state, now, digest)))
       if (allOrNothing && live.size < digests.size) return live
       for (const reference of references)
         if (live.has(reference.digest)) state.references.set(referenceId(reference), reference)
@@ -84,7 +84,7 @@ export const blobs = (state: State): Blobs => ({
 })
 
 /** As a lock on the row does: keeps the blob, marks it used, ends its sightings. False when it does not live, or is suspect. */
-export const holdBlob = (state: State, now: number, digest: Digest): boolean => {
+export const touchLive = (state: State, now: number, digest: Digest): boolean => {
   const row = state.blobs.get(digest)
   if (row === undefined || isSuspect(state, digest)) return false
   if (row.lastUsedAt <= now - touchEveryMillis) state.blobs.set(digest, { ...row, lastUsedAt: now })

@@ -10,7 +10,7 @@ import {
   restorePin,
   type Slice
 } from "../Database.ts"
-import { holdBlob } from "./Blobs.ts"
+import { touchLive } from "./Blobs.ts"
 import { byKey, heldDigests, journalRow, type State, usedAtOf } from "./State.ts"
 
 const inSlice = (slice: Slice, digest: Digest): boolean =>
@@ -94,12 +94,12 @@ export const orphans = (state: State): Orphans => ({
         .filter(({ digest }) => after === null || digest > after)
         .slice(0, limit)
     ),
-  restore: (now, digests, holdUntil) =>
+  restore: (now, digests, pinUntil) =>
     Effect.sync(() => {
-      const restored = digests.filter((digest) => holdBlob(state, now, digest))
+      const restored = digests.filter((digest) => touchLive(state, now, digest))
       for (const digest of restored) {
         const id = restorePin(digest)
-        const expiresAt = Math.max(holdUntil, state.pins.get(id)?.expiresAt ?? holdUntil)
+        const expiresAt = Math.max(pinUntil, state.pins.get(id)?.expiresAt ?? pinUntil)
         state.pins.set(id, { id, digest, expiresAt })
       }
       return new Set(restored)

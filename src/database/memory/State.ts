@@ -107,7 +107,8 @@ export interface State {
   /** The search for leftovers; null before the first. */
   listing: ListingRow | null
   readonly breakers: Map<BreakerName, BreakerState>
-  readonly collectors: Map<string, Peer & { readonly expiresAt: number }>
+  /** Collectors at work, by id. */
+  readonly peers: Map<string, Peer & { readonly expiresAt: number }>
   /** Keys in doubt, by digest: a blob whose row names one of them is suspect. Only tests put any in. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
   /** By repository and digest: see {@link manifestId}. */
@@ -132,7 +133,7 @@ export const emptyState = (): State => ({
   watched: false,
   listing: null,
   breakers: new Map(),
-  collectors: new Map(),
+  peers: new Map(),
   suspects: new Map(),
   manifests: new Map(),
   tags: new Map(),

@@ -20,7 +20,7 @@ export const suspects = (state: State): Suspects => ({
         .slice(0, limit)
         .map(([digest, { key, sizeBytes }]): Suspect => ({ digest, key, sizeBytes }))
     ),
-  adopt: (now, suspect, to, deleteNotBefore) =>
+  rekey: (now, suspect, to, deleteNotBefore) =>
     Effect.sync(() => {
       const { digest, key, sizeBytes } = suspect
       if (!state.intents.delete(to)) return "expired"

@@ -5,25 +5,24 @@ import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Referrer } from "../Database.ts"
-import { estimate } from "./Guards.ts"
-import { qualified, quote, type Sql } from "./Sql.ts"
-import type { ForeignKey } from "./schema/Problems.ts"
+import { estimate } from "./Breakers.ts"
+import { given, on, qualified, quote, type Sql, verbs } from "./Sql.ts"
+import type { ForeignKey } from "./schema/ForeignKeys.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 
 /** How many rows of a table are named that refer to a blob. */
 const sampleMax = 3
 
-export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Audit => ({
-  page: (prefix, after, limit) => db.verb("audit.page", page(db, prefix, after, limit)),
-  lookup: (keys) => db.verb("audit.lookup", lookup(db, keys)),
-  referrers: (digest) =>
-    db.verb(
-      "audit.referrers",
-      Effect.flatMap(catalog, (known) => referrers(db, known, digest))
-    ),
-  estimate: db.verb("audit.estimate", estimate(db)),
-  missingIndex: db.verb("audit.missingIndex", missingIndex(db))
-})
+export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Audit => {
+  const plain = on(db)
+  return verbs<Audit>(db, "audit", {
+    page: plain(page),
+    lookup: plain(lookup),
+    referrers: given(db, catalog)(referrers),
+    estimate: estimate(db),
+    missingIndex: missingIndex(db)
+  })
+}
 
 interface Row {
   readonly object_key: string

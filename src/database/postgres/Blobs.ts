@@ -10,9 +10,9 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import {
   type Blobs,
-  type Holds,
   type Intent,
   type Joining,
+  type PinChange,
   type Publication,
   type PublishOutcome,
   type Reference,
@@ -20,43 +20,51 @@ import {
 } from "../Database.ts"
 import { expirePins, pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
-import { instant, lastOf, quote, type Sql } from "./Sql.ts"
+import { given, instant, lastOf, type Mode, on, quote, type Sql, verbs } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
 import { isSuspect, replaceSuspects } from "./triggers/unannounced/Suspects.ts"
 
 export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
-  const verb = <A>(
-    operation: string,
-    run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError>,
-    { joins = false }: Joining = {}
-  ) => (joins ? db.joining : db.verb)(operation, Effect.flatMap(digestType, run))
-  return {
-    adopt: (now, references, holds = {}) =>
-      verb("blobs.adopt", (type) => adopt(db, type, now, references, holds), holds),
-    intend: (intents) => db.once("blobs.intend", intend(db, intents)),
-    publish: (now, publications) =>
-      verb("blobs.publish", (type) => db.transaction(publish(db, type, now, publications))),
-    renew: (keys, expiresAt) => db.verb("blobs.renew", renew(db, keys, expiresAt)),
-    recordMultipart: (key, uploadId) => db.verb("blobs.recordMultipart", recordMultipart(db, key, uploadId)),
-    unpin: (ids) => db.joining("blobs.unpin", unpin(db, ids)),
-    expirePins: (now, limit) => db.verb("blobs.expirePins", expirePins(db, now, limit)),
-    unreference: (references) => db.joining("blobs.unreference", unreference(db, references)),
-    locate: (digest, options) => verb("blobs.locate", (type) => locate(db, type, digest), options),
-    owned: (keys) => db.verb("blobs.owned", owned(db, keys))
-  }
+  const plain = on(db)
+  const typed = given(db, digestType)
+  return verbs<Blobs>(
+    db,
+    "blobs",
+    {
+      adopt: typed(adopt),
+      intend: plain(intend),
+      renew: plain(renew),
+      recordMultipart: plain(recordMultipart),
+      publish: typed((_, type, now, publications) => db.transaction(publish(db, type, now, publications))),
+      unpin: plain(unpin),
+      expirePins: plain(expirePins),
+      unreference: plain(unreference),
+      locate: typed(locate),
+      owned: plain(owned)
+    },
+    {
+      adopt: (_now, _references, change) => modeOf(change),
+      intend: "once",
+      unpin: "joining",
+      unreference: "joining",
+      locate: (_digest, joining) => modeOf(joining)
+    }
+  )
 }
+
+const modeOf = ({ joins = false }: Joining = {}): Mode => (joins ? "joining" : "verb")
 
 const adopt = (
   db: Sql,
   type: DigestType,
   now: number,
   references: ReadonlyArray<Reference>,
-  { pins = [], release = [], allOrNothing = false }: Holds
+  { pins = [], release = [], allOrNothing = false }: PinChange = {}
 ) => {
   const digests = [...new Set([...references, ...pins].map(({ digest }) => digest))]
   return db.transaction(
     Effect.gen(function* () {
-      const live = yield* hold(db, type, now, digests)
+      const live = yield* lockLive(db, type, now, digests)
       if (allOrNothing && live.size < digests.length) return live
       yield* refer(
         db,
@@ -81,7 +89,7 @@ const adopt = (
  * Sightings first, here and in the other files: a purge holds them when it comes to the blobs, and so does a foreign
  * writer that inserts a blob. Whoever held the blob and then asked for its sighting would wait for them in a circle.
  */
-export const hold = Effect.fnUntraced(function* (
+export const lockLive = Effect.fnUntraced(function* (
   db: Sql,
   type: DigestType,
   now: number,

@@ -3,10 +3,10 @@ import { Effect } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import { type CondemnedBlob, type CondemnedSelection, restorePin } from "../Database.ts"
-import { hold } from "./Blobs.ts"
+import { lockLive } from "./Blobs.ts"
 import { pin } from "./Pins.ts"
 import { millis, type Sql } from "./Sql.ts"
-import type { DigestType } from "./schema/DigestType.ts"
+import type { Catalog } from "./schema/SchemaGuard.ts"
 
 interface Row {
   readonly digest: string
@@ -19,12 +19,12 @@ interface Row {
 
 export const condemned = (
   { sql, id, raw }: Sql,
-  digestType: string,
+  { digest: digestType }: Catalog,
   selection: CondemnedSelection,
   after: Digest | null,
   limit: number
 ) => {
-  const type = raw(digestType)
+  const type = raw(digestType.type)
   const beyond = after === null ? raw("") : sql`AND o.digest > ${after}::text::${type}`
   const chosen =
     selection._tag === "All"
@@ -53,18 +53,18 @@ export const condemned = (
 
 export const restore = (
   db: Sql,
-  type: DigestType,
+  { digest: type }: Catalog,
   now: number,
   digests: ReadonlyArray<Digest>,
-  holdUntil: number
+  pinUntil: number
 ) =>
   db.transaction(
     Effect.gen(function* () {
-      const live = yield* hold(db, type, now, digests)
+      const live = yield* lockLive(db, type, now, digests)
       yield* pin(
         db,
         type,
-        [...live].map((digest) => ({ id: restorePin(digest), digest, expiresAt: holdUntil }))
+        [...live].map((digest) => ({ id: restorePin(digest), digest, expiresAt: pinUntil }))
       )
       return live
     })

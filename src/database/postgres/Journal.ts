@@ -9,7 +9,7 @@
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
-import { instant, millis, type Sql } from "./Sql.ts"
+import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 
 interface EntryRow {
   readonly object_key: string
@@ -19,15 +19,17 @@ interface EntryRow {
   readonly upload_id: string | null
 }
 
-export const make = (db: Sql): Journal => ({
-  claim: (now, leaseUntil, limit) => db.verb("journal.claim", claim(db, now, leaseUntil, limit)),
-  confirm: (keys) => db.verb("journal.confirm", confirm(db, keys)),
-  postpone: (postponements) => db.verb("journal.postpone", postpone(db, postponements)),
-  deadLetters: (after, limit) => db.verb("journal.deadLetters", deadLetters(db, after, limit)),
-  retry: (now, keys) => db.verb("journal.retry", retry(db, now, keys)),
-  reapIntents: (now, deleteNotBefore, limit) =>
-    db.verb("journal.reapIntents", db.transaction(reapIntents(db, now, deleteNotBefore, limit)))
-})
+export const make = (db: Sql): Journal => {
+  const plain = on(db)
+  return verbs<Journal>(db, "journal", {
+    claim: plain(claim),
+    confirm: plain(confirm),
+    postpone: plain(postpone),
+    deadLetters: plain(deadLetters),
+    retry: plain(retry),
+    reapIntents: (now, deleteNotBefore, limit) => db.transaction(reapIntents(db, now, deleteNotBefore, limit))
+  })
+}
 
 const toEntry = (row: EntryRow): JournalEntry => ({
   key: row.object_key as ObjectKey,

@@ -9,20 +9,21 @@
 import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
-import { estimate } from "./Guards.ts"
-import { instant, millis, type Sql } from "./Sql.ts"
-import { readTriggers } from "./triggers/unannounced/Installed.ts"
-import { lockKeys } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { estimate } from "./Breakers.ts"
+import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
+import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
+import { areGuarded } from "./triggers/unannounced/UnannouncedWriters.ts"
 
-export const make = (db: Sql): Leftovers => ({
-  claim: (now, leaseUntil, plan) => db.verb("leftovers.claim", claim(db, now, leaseUntil, plan)),
-  journal: (now, objects, notBefore, scan) =>
-    db.verb("leftovers.journal", journalGuarded(db, now, objects, notBefore, scan)),
-  advance: (scan, to, now, leaseUntil) =>
-    db.verb("leftovers.advance", advance(db, scan, to, now, leaseUntil)),
-  yield: (scan) => db.verb("leftovers.yield", yieldLease(db, scan)),
-  withdraw: (scan) => db.verb("leftovers.withdraw", withdraw(db, scan))
-})
+export const make = (db: Sql): Leftovers => {
+  const plain = on(db)
+  return verbs<Leftovers>(db, "leftovers", {
+    claim: plain(claim),
+    journal: plain(journalGuarded),
+    advance: plain(advance),
+    yield: plain(yieldLease),
+    withdraw: plain(withdraw)
+  })
+}
 
 const isLeftovers = "name = 'leftovers'"
 
@@ -123,14 +124,14 @@ const journalGuarded = (
   now: number,
   objects: Parameters<Leftovers["journal"]>[1],
   notBefore: number,
-  scan: LeftoverScan | undefined
+  scan?: LeftoverScan
 ) => {
   const { sql, id } = db
   return db.transaction(
     Effect.gen(function* () {
       if (scan !== undefined && !(yield* isLeased(db, scan, "KEY SHARE"))) return []
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
-      if ((yield* readTriggers(db)).length === 0) return yield* journal(db, now, objects, notBefore)
+      if (!(yield* areGuarded(db))) return yield* journal(db, now, objects, notBefore)
       const free = new Set(
         yield* lockKeys(
           db,

@@ -10,46 +10,33 @@ import { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
-import type { ClaimedSlice, Orphans, PurgedBlob, PurgePage, PurgeRequest, Slice } from "../Database.ts"
+import type {
+  ClaimedSlice,
+  Orphans,
+  PurgedBlob,
+  PurgePage,
+  PurgeRequest,
+  ScanEnd,
+  Slice
+} from "../Database.ts"
 import { condemned, restore } from "./Condemned.ts"
-import { byIndex, instant, millis, quote, type Sql } from "./Sql.ts"
+import { byIndex, given, instant, millis, quote, type Sql, verbs } from "./Sql.ts"
 import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
-import { lockDigests } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
-export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => ({
-  claimSlice: (limit, end) => db.verb("orphans.claimSlice", claimSlice(db, catalog, limit, end)),
-  readSlice: (after, limit) =>
-    db.verb(
-      "orphans.readSlice",
-      Effect.flatMap(catalog, ({ digest }) => byIndex(db, pageAfter(db, digest.type, after, limit)))
-    ),
-  find: (slice) =>
-    db.verb(
-      "orphans.find",
-      Effect.flatMap(catalog, (known) => byIndex(db, find(db, known, slice)))
-    ),
-  record: (slice, marks) =>
-    db.verb(
-      "orphans.record",
-      Effect.flatMap(catalog, (known) => record(db, known, slice, marks))
-    ),
-  purge: (request) =>
-    db.verb(
-      "orphans.purge",
-      Effect.flatMap(catalog, (known) => purge(db, known, request))
-    ),
-  condemned: (selection, after, limit) =>
-    db.verb(
-      "orphans.condemned",
-      Effect.flatMap(catalog, ({ digest }) => condemned(db, digest.type, selection, after, limit))
-    ),
-  restore: (now, digests, holdUntil) =>
-    db.verb(
-      "orphans.restore",
-      Effect.flatMap(catalog, ({ digest }) => restore(db, digest, now, digests, holdUntil))
-    )
-})
+export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => {
+  const known = given(db, catalog)
+  return verbs<Orphans>(db, "orphans", {
+    claimSlice: known(claimSlice),
+    readSlice: known(readSlice),
+    find: known(find),
+    record: known(record),
+    purge: known(purge),
+    condemned: known(condemned),
+    restore: known(restore)
+  })
+}
 
 /** The next `limit` blobs after `after`, by an index-only scan of the digests. */
 const pageAfter = (
@@ -73,37 +60,33 @@ const pageAfter = (
   )
 }
 
-const claimSlice = (
-  db: Sql,
-  catalog: Effect.Effect<Catalog, DatabaseError>,
-  limit: number,
-  end: Parameters<Orphans["claimSlice"]>[1]
-) =>
-  Effect.flatMap(catalog, ({ digest }) =>
-    byIndex(
-      db,
-      Effect.gen(function* () {
-        const { sql, raw, id } = db
-        const comesRound =
-          end === null
-            ? sql`false`
-            : end.after === null
-              ? sql`pass >= ${end.pass}::bigint`
-              : sql`pass > ${end.pass}::bigint OR (pass = ${end.pass}::bigint
+const readSlice = (db: Sql, { digest }: Catalog, after: Digest | null, limit: number) =>
+  byIndex(db, pageAfter(db, digest.type, after, limit))
+
+const claimSlice = (db: Sql, { digest }: Catalog, limit: number, end: ScanEnd | null) =>
+  byIndex(
+    db,
+    Effect.gen(function* () {
+      const { sql, raw, id } = db
+      const comesRound =
+        end === null
+          ? sql`false`
+          : end.after === null
+            ? sql`pass >= ${end.pass}::bigint`
+            : sql`pass > ${end.pass}::bigint OR (pass = ${end.pass}::bigint
                 AND position::${raw(digest.type + digest.collate)} >= ${end.after}::text::${raw(digest.type)})`
-        const rows = yield* sql<{ pass: number; position: string | null; done: boolean }>`
+      const rows = yield* sql<{ pass: number; position: string | null; done: boolean }>`
           SELECT pass::float8 AS pass, position, coalesce(${comesRound}, false) AS done
           FROM ${id.scans} WHERE name = 'orphans' FOR UPDATE`
-        const scan = rows[0]
-        if (scan === undefined || scan.done) return Option.none<ClaimedSlice>()
-        const after = scan.position === null ? null : (scan.position as Digest)
-        const slice = yield* pageAfter(db, digest.type, after, limit)
-        yield* sql`
+      const scan = rows[0]
+      if (scan === undefined || scan.done) return Option.none<ClaimedSlice>()
+      const after = scan.position === null ? null : (scan.position as Digest)
+      const slice = yield* pageAfter(db, digest.type, after, limit)
+      yield* sql`
           UPDATE ${id.scans} SET position = ${slice.upTo}::text, pass = pass + ${slice.upTo === null ? 1 : 0}::int
           WHERE name = 'orphans'`
-        return Option.some<ClaimedSlice>({ ...slice, pass: scan.pass })
-      })
-    )
+      return Option.some<ClaimedSlice>({ ...slice, pass: scan.pass })
+    })
   )
 
 /** `AND column > after AND column <= upTo`, as far as the slice has ends. */
@@ -139,7 +122,7 @@ export interface OrphanRow {
 const find = (db: Sql, catalog: Catalog, slice: Slice) => {
   const { sql, id, raw } = db
   const bound = within(db, catalog, slice)
-  return Effect.map(
+  const orphans = Effect.map(
     sql<OrphanRow>`
       WITH unreferenced AS MATERIALIZED (
         SELECT b.${id.digest} AS digest FROM ${id.blobs} b
@@ -152,6 +135,7 @@ const find = (db: Sql, catalog: Catalog, slice: Slice) => {
       ORDER BY u.digest`,
     (rows): ReadonlyArray<Orphan> => rows.map(orphanOf)
   )
+  return byIndex(db, orphans)
 }
 
 export const orphanOf = (row: OrphanRow): Orphan => ({

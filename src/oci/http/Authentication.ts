@@ -1,29 +1,44 @@
 /**
- * Who may ask: HTTP basic authentication and a bearer token, both optional.
+ * Who may send requests: HTTP basic authentication and a bearer token, both optional.
  *
- * Invariant: how long an answer takes says nothing about how much of a secret was right. Secrets are compared as
- * SHA-256 hashes of equal length, all of them, whichever fails first.
+ * Invariant: the time of a response says nothing about how much of a secret was right. Secrets are compared
+ * as SHA-256 hashes of equal length, and all of them are compared, whichever differs first.
  */
 import { createHash, timingSafeEqual } from "node:crypto"
 import { Effect, Redacted } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import { type Problem, problem } from "./Problem.ts"
 
+/** Which clients may read and write. */
 export interface AuthenticationOptions {
+  /**
+   * User and password of HTTP basic authentication. Default none. Without credentials and token all clients
+   * may write.
+   */
   readonly credentials?: { readonly username: string; readonly password: Redacted.Redacted } | undefined
+  /**
+   * A token that is accepted as bearer, and as the password of any user because Docker can send it in no
+   * other way. Default none.
+   */
   readonly token?: Redacted.Redacted | undefined
+  /**
+   * Whether clients without credentials may read. Default false: Docker's client authenticates only where
+   * `GET /v2/` is refused, so with true its pushes fail and its login accepts any password (20.10, measured
+   * 2026-11-25). Skopeo, and podman with the same library, can do both.
+   */
   readonly anonymousPull?: boolean | undefined
 }
 
 /**
- * Basic only, although a token is accepted as `Bearer` too: to that challenge Docker would answer by asking a token
- * service, which there is none of. So a token is also accepted as the password of any user.
+ * Names only Basic, although a token is accepted as `Bearer` too. After a `Bearer` challenge Docker asks a
+ * token service, and this registry has none. A token is therefore also accepted as the password of any user.
  */
 const challenge = { "www-authenticate": 'Basic realm="artifact-gc", charset="UTF-8"' }
 
 /**
- * What the answer to `GET /v2/` has for those who may read without credentials: RFC 9110, section 11.6.1, lets an answer
- * that is no error say that credentials would change others. Without it podman and skopeo push in vain.
+ * Returns the headers of `GET /v2/` for anonymous clients. RFC 9110, section 11.6.1, allows a challenge in a
+ * successful response, to say that credentials allow more. Without it podman and skopeo push without
+ * credentials and fail.
  */
 export const invitation = ({
   credentials,
@@ -32,7 +47,7 @@ export const invitation = ({
 }: AuthenticationOptions): Readonly<Record<string, string>> =>
   anonymousPull && (credentials !== undefined || token !== undefined) ? challenge : {}
 
-/** Fails with 401 when the request may not be served. */
+/** Returns a check that fails with 401 if a request may not be served. */
 export const authenticate = (
   options: AuthenticationOptions
 ): ((request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, Problem>) => {
@@ -46,11 +61,15 @@ export const authenticate = (
       const given = presented(headers.authorization)
       if (given === null) {
         const isRead = method === "GET" || method === "HEAD"
-        return anonymousPull && isRead ? Effect.void : unauthorized("Say who you are.")
+        return anonymousPull && isRead
+          ? Effect.void
+          : unauthorized("The registry needs credentials. Log in and repeat the request.")
       }
       const isUser = both(equal(username, given.username), equal(password, given.password))
       const isToken = equal(secret, given.password)
-      return isUser || isToken ? Effect.void : unauthorized("The credentials are not right.")
+      return isUser || isToken
+        ? Effect.void
+        : unauthorized("The credentials are wrong. Log in again and repeat the request.")
     })
 }
 
@@ -58,19 +77,22 @@ const unauthorized = (message: string) =>
   Effect.fail(problem(401, "UNAUTHORIZED", message, { headers: challenge }))
 
 interface Presented {
-  /** Null with a bearer token. */
+  /** Null for a bearer token. */
   readonly username: string | null
   readonly password: string
 }
 
-/** What a client says of itself; null when it says nothing. What cannot be read is wrong, not nothing. */
+/**
+ * Reads the credentials of a request, or null if it has none. A header that cannot be read is wrong
+ * credentials.
+ */
 const presented = (header: string | undefined): Presented | null => {
   if (header === undefined) return null
   const [, scheme = "", value = ""] = /^([A-Za-z]+) +(\S+) *$/.exec(header) ?? []
   if (scheme.toLowerCase() === "bearer") return { username: null, password: value }
   if (scheme.toLowerCase() !== "basic") return { username: null, password: "" }
   const text = Buffer.from(value, "base64").toString("utf8")
-  // What podman and skopeo send when they have been given no credentials.
+  // podman and skopeo send this if they have no credentials.
   if (text === ":") return null
   const colon = text.indexOf(":")
   return colon < 0
@@ -85,8 +107,8 @@ const equal = (expected: Buffer | null, given: string | null): boolean => {
   return both(both(expected !== null, given !== null), isEqual)
 }
 
-/** Compared with where nothing is expected, so that this takes no less time. */
+/** Stands in for a secret that is not set, so that the comparison takes as long. */
 const nothing = hash("")
 
-/** And, without leaving out the second when the first is false. */
+/** Returns the conjunction, and always evaluates both sides. */
 const both = (one: boolean, other: boolean): boolean => (Number(one) & Number(other)) === 1

@@ -1,8 +1,8 @@
 /**
- * Pushing blobs: whole in one request, in a session of any number of chunks, or by mounting (distribution-spec v1.1.1,
- * "Pushing blobs").
+ * Pushing blobs: whole in one request, in a session of any number of chunks, or by mounting
+ * (distribution-spec v1.1.1, "Pushing blobs").
  *
- * Each request of a session may come to another replica. What it says of its offset is passed on and judged by `Uploads`.
+ * Each request of a session may arrive at another replica. `Uploads` checks the offsets that it names.
  */
 import { Effect, Stream } from "effect"
 import { SizeMismatch } from "../../blobs/errors.ts"
@@ -15,8 +15,9 @@ import { type ClosedRange, chunkRange } from "./Ranges.ts"
 import { digestOf, otherName } from "./Target.ts"
 
 /**
- * Begins an upload, unless the blob can be mounted or comes with the request. Load is shed here and nowhere else: a
- * client that was let in is made to wait, because some take an error on a later request for the end of the push.
+ * Starts an upload session, unless the blob can be mounted or comes with the request. Load is shed here and
+ * nowhere else: later requests of a push wait instead, because some clients end the push after an error
+ * there.
  */
 export const begin = (context: HandlerContext, input: HandlerRequest, name: string): HandlerResult =>
   Effect.gen(function* () {
@@ -46,7 +47,7 @@ export const append = (
     return emptyResponse(202, uploadAt(name, id, receivedBytes))
   })
 
-/** Ends the session: the blob is there. What comes without a body is judged by its digest alone. */
+/** Ends the session and makes its bytes a blob. A request without a body needs only the digest. */
 export const finish = (
   context: HandlerContext,
   input: HandlerRequest,
@@ -65,16 +66,17 @@ export const finish = (
     return emptyResponse(201, blobAt(name, digest))
   })
 
-/** Where the session stands. The offset in the address says nothing about that. */
+/** Responds with the session's offset. The offset in the address is ignored. */
 export const status = (context: HandlerContext, name: string, id: string): HandlerResult =>
   Effect.map(context.uploads.status(name, id), ({ receivedBytes }) =>
     emptyResponse(204, uploadAt(name, id, receivedBytes))
   )
 
+/** Cancels the session. */
 export const cancel = (context: HandlerContext, name: string, id: string): HandlerResult =>
   Effect.as(context.uploads.cancel(name, id), emptyResponse(204))
 
-/** The digest of a blob that was mounted, or null. A source that cannot be a repository has no blob. */
+/** Returns the digest of a blob that was mounted, or null. A `from` that is not a valid name has no blobs. */
 const mount = Effect.fnUntraced(function* (
   { repositories }: HandlerContext,
   { query }: HandlerRequest,
@@ -107,7 +109,7 @@ interface DeclaredChunk {
   readonly sizeBytes: number | undefined
 }
 
-/** What the client says of a chunk: by `Content-Range`, or else by the address it was given and `Content-Length`. */
+/** Reads offset and length of a chunk: from `Content-Range`, else from the address and `Content-Length`. */
 const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRequest) {
   const header = request.headers["content-range"]
   const lengthBytes = hasBody(request) ? declaredLength(request) : 0
@@ -130,15 +132,19 @@ const sizeOf = ({ start, end }: ClosedRange) => end - start + 1
 const badRange = problem(
   400,
   "BLOB_UPLOAD_INVALID",
-  "Content-Range must be first and last byte of the chunk, as in 0-1023, without a unit."
+  "Content-Range must name the first and last byte of the chunk without a unit, as in 0-1023. Nothing was stored."
 )
 
-/** By what the blob will be named, so that its chunks are hashed right away. */
+/** Returns the algorithm that will name the blob, so that its chunks are hashed as they arrive. */
 const algorithmIn = Effect.fnUntraced(function* (query: URLSearchParams) {
   const named = query.get("digest-algorithm")
   if (named === "sha256" || named === "sha512") return named
   if (named !== null) {
-    return yield* problem(400, "DIGEST_INVALID", "The digest algorithm must be sha256 or sha512.")
+    return yield* problem(
+      400,
+      "DIGEST_INVALID",
+      "The digest algorithm must be sha256 or sha512. No upload was started."
+    )
   }
   const wanted = query.get("mount")
   const algorithm: Algorithm | null = wanted === null ? null : algorithmOf(yield* digestOf(wanted))
@@ -148,6 +154,6 @@ const algorithmIn = Effect.fnUntraced(function* (query: URLSearchParams) {
 const crowded = problem(
   429,
   "TOOMANYREQUESTS",
-  "The registry receives as many blobs as it can. Begin the upload again in a few seconds.",
+  "The registry receives as many blobs as it can. No upload was started; start it again in a few seconds.",
   { headers: { "retry-after": String(retryAfterSeconds) } }
 )

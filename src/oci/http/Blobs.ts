@@ -1,4 +1,4 @@
-/** Blobs of a repository: whether it has one, its bytes or some of them, and taking it out of the repository. */
+/** Blobs of a repository: asking for one, reading its bytes or a range of them, and deleting it. */
 import { Effect, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { BlobUnknown } from "../../blobs/BlobStore.ts"
@@ -9,7 +9,10 @@ import { problem } from "./Problem.ts"
 import { requestedRange } from "./Ranges.ts"
 import { streamedResponse } from "./StreamedResponse.ts"
 
-/** distribution-spec v1.1.1, "Checking if content exists". A client that is told so will not push the blob: it is held. */
+/**
+ * Responds whether the repository has the blob, and holds it, because the client will not push it again
+ * (distribution-spec v1.1.1, "Checking if content exists").
+ */
 export const head = (
   context: HandlerContext,
   { request }: HandlerRequest,
@@ -27,7 +30,7 @@ export const head = (
     })
   })
 
-/** distribution-spec v1.1.1, "Pulling blobs". */
+/** Responds with the bytes of a blob, or with a range of them (distribution-spec v1.1.1, "Pulling blobs"). */
 export const get = (
   context: HandlerContext,
   { request }: HandlerRequest,
@@ -62,7 +65,10 @@ export const get = (
     })
   })
 
-/** distribution-spec v1.1.1, "Deleting Blobs". Other repositories keep what they have. */
+/**
+ * Ends the repository's hold on a blob; other repositories keep theirs (distribution-spec v1.1.1, "Deleting
+ * Blobs").
+ */
 export const remove = (context: HandlerContext, name: string, digest: Digest): HandlerResult =>
   Effect.as(context.repositories.deleteBlob(name, digest), emptyResponse(202))
 
@@ -84,6 +90,11 @@ const found = <A, E>(looking: Effect.Effect<Option.Option<A>, E>, digest: Digest
   )
 
 const unsatisfiable = (sizeBytes: number) =>
-  problem(416, "SIZE_INVALID", `The blob has ${sizeBytes} bytes, none of which are in the range.`, {
-    headers: { "content-range": `bytes */${sizeBytes}` }
-  })
+  problem(
+    416,
+    "SIZE_INVALID",
+    `The blob has ${sizeBytes} bytes, and none of them are in the range. Ask for a range within it.`,
+    {
+      headers: { "content-range": `bytes */${sizeBytes}` }
+    }
+  )

@@ -1,42 +1,47 @@
 /**
- * Bodies of requests: how many are received at once, and how long one may stand still.
+ * Bodies of requests: how many are received at once, and how long one may stall.
  *
- * A body is a stream that is read as fast as it is stored, never held as a whole. One that its client does not send to
- * the end fails, over HTTP/1 and HTTP/2, so that nothing of it is stored (test/oci/http/Torn.test.ts).
+ * A body is a stream that is read as fast as it is stored, and is never held in memory as a whole. A body
+ * that its client does not send to the end fails, over HTTP/1 and HTTP/2, so that no byte of it is stored
+ * (test/oci/http/Torn.test.ts).
  */
 import { IncomingMessage } from "node:http"
 import { Data, Duration, Effect, Semaphore, Stream } from "effect"
 import type { HttpServerRequest } from "effect/http"
 
-/** The client went away, or broke the framing of its body. */
+/** The client disconnected, or broke the framing of its body. No byte of it was stored. */
 export class BodyTorn extends Data.TaggedError("BodyTorn")<{ readonly cause: unknown }> {
   override get message(): string {
-    return "The body ended before it was complete. Nothing of it was stored; send it again."
+    return "The body ended before it was complete. No byte of it was stored; send it again."
   }
 }
 
-/** No byte of the body came for too long. */
+/** No byte of the body arrived for too long. No byte of it was stored. */
 export class BodyIdle extends Data.TaggedError("BodyIdle")<{ readonly idleTimeout: Duration.Duration }> {
   override get message(): string {
-    return `No byte of the body came for ${Duration.format(this.idleTimeout)}. Nothing of it was stored; ask where the upload stands and go on from there.`
+    return `No byte of the body arrived for ${Duration.format(this.idleTimeout)}. No byte of it was stored; ask for the upload's status and continue from there.`
   }
 }
 
+/** The body of a request. */
 export type Body = Stream.Stream<Uint8Array, BodyTorn | BodyIdle>
 
-/** The places in which bodies are received. */
+/** Limits how many bodies are received at once. */
 export interface Bodies {
-  /** All places are taken, and as many requests wait for one: no good time to begin another push. */
+  /** Returns whether all places are taken and as many requests wait for one. New uploads are then refused. */
   readonly isCrowded: () => boolean
-  /** Runs what receives a blob's body in a place, waiting for one; the client is made to wait by not being read. */
+  /**
+   * Receives a blob's body once a place is free. Until then the client waits, because its body is not read.
+   */
   readonly receive: <A, E, R>(receiving: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /**
-   * The same for what ends a push: closing a session, storing a manifest. It has places of its own, because it is short,
-   * and must not wait for the bodies of others.
+   * Runs a request that ends a push once a place is free: closing a session, storing a manifest. These have
+   * places of their own, because they are short and must not wait for the bodies of other clients.
    */
   readonly settle: <A, E, R>(settling: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
+/** Returns limits of `max` places for bodies, and `max` for requests that end a push. */
 export const make = (max: number): Effect.Effect<Bodies> =>
   Effect.sync(() => {
     const places = Semaphore.makeUnsafe(max)
@@ -60,8 +65,8 @@ export const make = (max: number): Effect.Effect<Bodies> =>
   })
 
 /**
- * Whether a request comes with a body, of perhaps no bytes. In HTTP/1 its headers say so (RFC 9112, section 6); elsewhere
- * a body without a declared length has no header.
+ * Returns whether a request may have a body, which may be empty. In HTTP/1 its headers tell (RFC 9112,
+ * section 6). In other versions a body without a declared length has no header.
  */
 export const hasBody = ({ headers, source }: HttpServerRequest.HttpServerRequest): boolean => {
   const length = lengthOf(headers)
@@ -69,7 +74,10 @@ export const hasBody = ({ headers, source }: HttpServerRequest.HttpServerRequest
   return headers["transfer-encoding"] !== undefined || !(source instanceof IncomingMessage)
 }
 
-/** The length that a request declares, in bytes. Node has refused what is no number, or contradicts the framing. */
+/**
+ * Returns the length that a request declares, in bytes. Node refuses lengths that are malformed or contradict
+ * the framing.
+ */
 export const declaredLength = ({ headers }: HttpServerRequest.HttpServerRequest): number | undefined =>
   headers["transfer-encoding"] === undefined ? lengthOf(headers) : undefined
 
@@ -78,7 +86,9 @@ const lengthOf = (headers: HttpServerRequest.HttpServerRequest["headers"]): numb
   return length === undefined ? undefined : Number(length)
 }
 
-/** A request's body. Time counts only while a byte is waited for, not while the store is. */
+/**
+ * Returns a request's body. The time-out runs only while the client is waited for, not while the store is.
+ */
 export const bodyOf = (request: HttpServerRequest.HttpServerRequest, idleTimeout: Duration.Duration): Body =>
   Stream.transformPull(
     Stream.mapError(request.stream, (cause) => new BodyTorn({ cause })),

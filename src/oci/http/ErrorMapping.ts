@@ -1,4 +1,4 @@
-/** The one place where failures of the services become answers of HTTP. */
+/** Maps failures of the services to error responses. The only place that does. */
 
 import type { PutFailure } from "../../blobs/BlobStore.ts"
 import type { BlobUnknown, DigestUnsupported } from "../../blobs/errors.ts"
@@ -17,7 +17,7 @@ import type { BodyIdle, BodyTorn } from "./Bodies.ts"
 import { uploadAt } from "./Location.ts"
 import { internal, Problem, problem, retryAfterSeconds, unavailable } from "./Problem.ts"
 
-/** Whatever may go wrong while a request is served. */
+/** Every error of a handler. */
 export type Failure =
   | Problem
   | PutFailure
@@ -35,13 +35,15 @@ export type Failure =
   | BodyTorn
   | BodyIdle
 
-/** A manifest may miss ten thousand blobs; whoever has pushed so many in vain may ask again. */
+/**
+ * Most missing blobs in one response. A manifest may miss ten thousand; a repeated push names the next ones.
+ */
 const missingMax = 100
 
-/** What is left when manifests and blobs cannot be deleted: RFC 9110 wants the methods that a 405 leaves. */
+/** RFC 9110 requires the allowed methods in a 405. These remain for content that cannot be deleted now. */
 const undeletable = { allow: "GET, HEAD" }
 
-/** What a client is told of a failure. `repository` is the one it asked about. */
+/** Returns the error response for a failure. `repository` is the one that the request named. */
 export const problemOf = (failure: Failure, repository: string): Problem => {
   switch (failure._tag) {
     case "Problem":
@@ -83,7 +85,7 @@ export const problemOf = (failure: Failure, repository: string): Problem => {
         status: 404,
         errors: failure.digests.slice(0, missingMax).map((digest) => ({
           code: "MANIFEST_BLOB_UNKNOWN" as const,
-          message: `The manifest refers to ${digest}, which the registry does not have. Push it first.`,
+          message: `The manifest refers to ${digest}, which the registry does not have. Nothing was stored; push it first.`,
           detail: { digest }
         }))
       })
@@ -104,7 +106,11 @@ export const problemOf = (failure: Failure, repository: string): Problem => {
 
 const ofBackend = (failure: DatabaseError | StorageError): Problem => {
   if (failure._tag === "StorageError" && failure.reason === "Truncated") {
-    return problem(400, "SIZE_INVALID", "The body is not as long as was declared. Nothing was stored.")
+    return problem(
+      400,
+      "SIZE_INVALID",
+      "The body does not have its declared length. Nothing was stored; send the whole body."
+    )
   }
   return failure.isRetryable ? unavailable(failure) : internal(failure)
 }

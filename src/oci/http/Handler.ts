@@ -1,4 +1,4 @@
-/** What the handlers share: the services behind them, the limits, and how an answer looks. */
+/** What the handlers share: services, limits, the request as they read it, and responses without a body. */
 import type { Duration, Effect, Scope } from "effect"
 import { Headers, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Repositories } from "../Repositories.ts"
@@ -6,13 +6,16 @@ import type { Uploads } from "../Uploads.ts"
 import { type Bodies, type Body, bodyOf } from "./Bodies.ts"
 import type { Failure } from "./ErrorMapping.ts"
 
+/** Services and limits behind the handlers. */
 export interface HandlerContext {
   readonly uploads: Uploads["Service"]
   readonly repositories: Repositories["Service"]
   readonly bodies: Bodies
-  /** Headers by which the API says that it would like to know who asks. */
+  /** Headers of `GET /v2/` that tell anonymous clients that credentials allow more. */
   readonly invitation: Readonly<Record<string, string>>
+  /** Longest manifest, in bytes. */
   readonly manifestMaxBytes: number
+  /** Longest that a body or a response may stall. */
   readonly idleTimeout: Duration.Duration
 }
 
@@ -23,16 +26,17 @@ export interface HandlerRequest {
   readonly body: Body
 }
 
-/** An answer, made in the scope of its request, which lasts until the answer has been sent. */
+/** Makes the response. Runs in the request's scope, which lasts until the response has been sent. */
 export type HandlerResult = Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   Failure,
   HttpServerRequest.HttpServerRequest | Scope.Scope
 >
 
-/** What stands before the query. */
+/** Returns the path of a URL, without query and fragment. */
 export const pathOf = (url: string): string => url.split(/[?#]/, 1).join("")
 
+/** Reads a request for the handlers. */
 export const handlerRequest = (
   request: HttpServerRequest.HttpServerRequest,
   { idleTimeout }: HandlerContext
@@ -45,7 +49,7 @@ export const handlerRequest = (
   }
 }
 
-/** Without a body. Its length is said all the same, or it would be sent as chunks of which there are none. */
+/** Returns a response without a body. Sets content-length 0; otherwise Node sends an empty chunked body. */
 export const emptyResponse = (
   status: number,
   headers: Readonly<Record<string, string>> = {}

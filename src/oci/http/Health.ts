@@ -1,16 +1,23 @@
-/** What an operator's probes ask: whether the process lives, and whether it could serve now. Neither needs credentials. */
+/**
+ * Endpoints for an operator's probes: whether the process lives, and whether it can serve. Neither needs
+ * credentials.
+ */
 import { Duration, Effect, Exit, type Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 
-/** One who waits longer for database and store cannot serve either. Probes of Kubernetes wait a second unless told otherwise. */
+/**
+ * A replica that waits longer for database and store cannot serve. Kubernetes probes wait one second by
+ * default.
+ */
 const readyWithin = Duration.seconds(5)
 
-/** So that whoever asks without end costs the database and the store one question a second. */
+/** Bounds the cost of frequent probes to one question a second to database and store. */
 const rememberFor = Duration.seconds(1)
 
 /**
- * `GET /healthz`: 200 while the process answers. `GET /readyz`: 200 when `ready` succeeded within five seconds, at most a
- * second ago; else 503. Why not is for the log, not for whoever asks.
+ * Adds two routes. `GET /healthz` responds with 200 while the process answers. `GET /readyz` responds with
+ * 200 if `ready` succeeded within five seconds, at most one second ago, otherwise with 503. The reason is
+ * logged and not sent.
  */
 export const layer = (
   ready: Effect.Effect<void, { readonly message: string }>
@@ -20,7 +27,7 @@ export const layer = (
       const look = ready.pipe(
         Effect.timeoutOrElse({
           duration: readyWithin,
-          orElse: () => Effect.fail({ message: "Database or store did not answer within 5 seconds." })
+          orElse: () => Effect.fail({ message: "Database or object store did not answer within 5 seconds." })
         }),
         Effect.tapError(({ message }) => Effect.logWarning(`Not ready: ${message}`)),
         Effect.exit

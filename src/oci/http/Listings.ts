@@ -1,4 +1,7 @@
-/** What there is: tags of a repository, repositories, and manifests about another (distribution-spec v1.1.1, "Content Discovery"). */
+/**
+ * Listings: the tags of a repository, the repositories, and the referrers of a manifest (distribution-spec
+ * v1.1.1, "Content Discovery").
+ */
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { Manifest } from "../../database/Database.ts"
@@ -8,9 +11,10 @@ import type { HandlerContext, HandlerRequest, HandlerResult } from "./Handler.ts
 import { nextPage } from "./Location.ts"
 import { problem } from "./Problem.ts"
 
-/** Longest page, also for who asks for more. Ten thousand tags are at most 1.3 MB. */
+/** Longest page, also if the client asks for more. Ten thousand tags are at most 1.3 MB. */
 export const pageMax = 10_000
 
+/** Lists the tags of a repository. */
 export const tags = (context: HandlerContext, input: HandlerRequest, name: string): HandlerResult =>
   Effect.gen(function* () {
     const options = yield* pageIn(input)
@@ -21,7 +25,10 @@ export const tags = (context: HandlerContext, input: HandlerRequest, name: strin
     )
   })
 
-/** Docker's own, which the OCI's specification left out: repositories that have a manifest. */
+/**
+ * Lists the repositories that have a manifest. Docker's API has this address; the OCI specification left it
+ * out.
+ */
 export const catalog = (context: HandlerContext, input: HandlerRequest): HandlerResult =>
   Effect.gen(function* () {
     const options = yield* pageIn(input)
@@ -32,7 +39,7 @@ export const catalog = (context: HandlerContext, input: HandlerRequest): Handler
     )
   })
 
-/** Never 404, or clients would look for a tag instead. */
+/** Lists the referrers of a manifest. Never responds with 404, after which clients look for a tag instead. */
 export const referrers = (
   context: HandlerContext,
   input: HandlerRequest,
@@ -67,12 +74,14 @@ const descriptorOf = ({ mediaType, digest, sizeBytes, artifactType, annotations 
   ...(annotations === null ? {} : { annotations })
 })
 
-/** `n` and `last`. */
+/** Reads the query parameters `n` and `last`. */
 const pageIn = ({ query }: HandlerRequest) =>
   Effect.suspend(() => {
     const count = query.get("n")
     if (count !== null && !/^\d+$/.test(count)) {
-      return Effect.fail(problem(400, "UNSUPPORTED", "n must be a whole number that is not negative."))
+      return Effect.fail(
+        problem(400, "UNSUPPORTED", "The query parameter n must be a whole number, 0 or more.")
+      )
     }
     const after = query.get("last") ?? ""
     return Effect.succeed<PageOptions>({

@@ -1,24 +1,27 @@
 /**
- * Addresses that the registry gives out. All begin with `/v2/`: a `Location` without a leading slash or scheme is taken
- * for a host by containerd, and the host by which a client came here is not known behind a proxy.
+ * Headers with addresses that clients use next. All addresses begin with `/v2/`. containerd takes a
+ * `Location` without a leading slash or scheme for a host. Behind a proxy the registry does not know the host
+ * that the client used.
  */
 import type { Digest } from "../../domain/Digest.ts"
 
+/** Returns the headers that locate a blob. */
 export const blobAt = (repository: string, digest: Digest): Readonly<Record<string, string>> => ({
   location: `/v2/${repository}/blobs/${digest}`,
   "docker-content-digest": digest
 })
 
+/** Returns the headers that locate a manifest. */
 export const manifestAt = (repository: string, digest: Digest): Readonly<Record<string, string>> => ({
   location: `/v2/${repository}/manifests/${digest}`,
   "docker-content-digest": digest
 })
 
 /**
- * Where an upload goes on. The offset is in the address, so that a chunk without `Content-Range` that is sent again to
- * the address it was sent to before is not appended twice.
+ * Returns the headers that say where an upload continues. The address contains the offset. A chunk without
+ * `Content-Range` that is sent twice to one address is therefore not appended twice.
  *
- * `Range` names the last byte, and of an empty session byte 0, since clients cannot read `0--1`.
+ * `Range` names the last byte. For an empty session it names byte 0, because clients cannot read `0--1`.
  */
 export const uploadAt = (
   repository: string,
@@ -30,7 +33,7 @@ export const uploadAt = (
   "docker-upload-uuid": id
 })
 
-/** RFC 8288: where the next page is. */
+/** Returns the header `Link` to the next page (RFC 8288). */
 export const nextPage = (
   path: string,
   query: Readonly<Record<string, string>>

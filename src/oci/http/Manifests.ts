@@ -1,4 +1,7 @@
-/** Manifests and indexes, by tag or digest (distribution-spec v1.1.1, "Pulling manifests", "Pushing Manifests", "Deleting Manifests"). */
+/**
+ * Manifests and indexes, by tag or digest (distribution-spec v1.1.1, "Pulling manifests", "Pushing
+ * Manifests", "Deleting Manifests").
+ */
 import { Effect, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { ManifestStat } from "../Repositories.ts"
@@ -9,6 +12,7 @@ import { manifestAt } from "./Location.ts"
 import { problem } from "./Problem.ts"
 import { streamedResponse } from "./StreamedResponse.ts"
 
+/** Responds with a manifest, or to HEAD with its headers. */
 export const get = (
   context: HandlerContext,
   { request }: HandlerRequest,
@@ -31,7 +35,7 @@ export const get = (
     return yield* streamedResponse(context, manifest.bytes, { status: 200, mediaType, sizeBytes, headers })
   })
 
-/** Only manifests are held as a whole, and not more of them at once than bodies of blobs are received. */
+/** Stores a manifest. Only manifests are held in memory as a whole, at most `bodiesMax` at once. */
 export const put = (
   context: HandlerContext,
   input: HandlerRequest,
@@ -60,7 +64,7 @@ export const put = (
     })
   )
 
-/** Deletes a tag, or by digest the manifest and its tags. */
+/** Deletes a tag or, by digest, a manifest and its tags. */
 export const remove = (
   context: HandlerContext,
   input: HandlerRequest,
@@ -76,8 +80,8 @@ export const remove = (
 const validators = ({ digest }: ManifestStat) => ({ "docker-content-digest": digest, etag: etagOf(digest) })
 
 /**
- * Whether the conditions of a change hold. HandlerRequest before it is made: of two that change the same tag at the same instant
- * under the same condition, both may pass.
+ * Fails unless the conditions of a change are true. They are evaluated before the change, so two requests
+ * that change one tag at the same instant under the same condition may both succeed.
  */
 const mayChange = Effect.fnUntraced(function* (
   { repositories }: HandlerContext,
@@ -106,6 +110,11 @@ const allOf = Effect.fnUntraced(function* (body: Body, max: number) {
 })
 
 const tooLong = (max: number) =>
-  problem(413, "SIZE_INVALID", `A manifest may be ${max} bytes long at most. Nothing was stored.`, {
-    detail: { maxBytes: max }
-  })
+  problem(
+    413,
+    "SIZE_INVALID",
+    `The manifest is longer than ${max} bytes, the most that this registry stores. Nothing was stored; push a smaller one.`,
+    {
+      detail: { maxBytes: max }
+    }
+  )

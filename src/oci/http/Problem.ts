@@ -1,13 +1,16 @@
 /**
- * What a client is told when it cannot be served: a status and the error body of distribution-spec v1.1.1 ("Error
- * Codes").
+ * An error response: a status and the error body of distribution-spec v1.1.1 ("Error Codes").
  *
- * Invariant: nothing of a problem tells about the inside of the registry. What the log is told is `failure`.
+ * Invariant: status, body and headers tell nothing about the inside of the registry. `failure` is for the log
+ * only.
  */
 import { Data } from "effect"
 import { HttpServerResponse } from "effect/http"
 
-/** Codes of distribution-spec v1.1.1, and two of Docker's for what the specification has none for: statuses of 500 and more. */
+/**
+ * Codes of distribution-spec v1.1.1, and two of Docker's for statuses of 500 and more, for which the spec has
+ * none.
+ */
 export type ErrorCode =
   | "BLOB_UNKNOWN"
   | "BLOB_UPLOAD_INVALID"
@@ -25,19 +28,20 @@ export type ErrorCode =
   | "UNAVAILABLE"
   | "UNKNOWN"
 
+/** One entry of the error body. */
 export interface ErrorEntry {
   readonly code: ErrorCode
   readonly message: string
-  /** What a program may read. */
+  /** Data for programs. Default: none. */
   readonly detail?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** A request that is answered with an error. */
+/** Fails a request with an error response. */
 export class Problem extends Data.TaggedError("Problem")<{
   readonly status: number
   readonly errors: ReadonlyArray<ErrorEntry>
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** What the log is told, and the client is not. */
+  /** The cause, for the log and not for the client. */
   readonly failure?: unknown
 }> {
   override get message(): string {
@@ -45,6 +49,7 @@ export class Problem extends Data.TaggedError("Problem")<{
   }
 }
 
+/** Returns an error response with one entry. */
 export const problem = (
   status: number,
   code: ErrorCode,
@@ -59,26 +64,36 @@ export const problem = (
     failure: more.failure
   })
 
-/** RFC 9110, section 15.5.6: the answer names the methods that the address has. */
+/** Returns 405 with the methods that the address has (RFC 9110, section 15.5.6). */
 export const methodNotAllowed = (method: string, allowed: ReadonlyArray<string>): Problem =>
-  problem(405, "UNSUPPORTED", `${method} is not supported here; ${allowed.join(", ")} are.`, {
+  problem(405, "UNSUPPORTED", `This address does not support ${method}; it supports ${allowed.join(", ")}.`, {
     headers: { allow: allowed.join(", ") }
   })
 
-/** Seconds after which a client may try again what was put off. Short, because it is one of many requests of a push. */
+/**
+ * Seconds after which a client repeats a request that was refused for now. Short, because a push has many
+ * requests.
+ */
 export const retryAfterSeconds = 2
 
-/** Nothing is wrong with the request; now is a bad time. */
+/** Returns 503 for a request that may succeed later. */
 export const unavailable = (failure: unknown): Problem =>
   problem(
     503,
     "UNAVAILABLE",
-    "The registry cannot reach its database or its store now. Repeat the request in a few seconds.",
+    "The registry cannot reach its database or its object store. Repeat the request in a few seconds.",
     { headers: { "retry-after": String(retryAfterSeconds) }, failure }
   )
 
+/** Returns 500, without a cause. */
 export const internal = (failure: unknown): Problem =>
-  problem(500, "UNKNOWN", "Something went wrong inside the registry; its log says what.", { failure })
+  problem(
+    500,
+    "UNKNOWN",
+    "The registry failed internally, and its log has the cause. Report the error to its operator.",
+    { failure }
+  )
 
+/** Returns the response. */
 export const toResponse = ({ status, errors, headers }: Problem): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.jsonUnsafe({ errors }, { status, ...(headers === undefined ? {} : { headers }) })

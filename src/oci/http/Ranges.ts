@@ -1,13 +1,15 @@
-/** Ranges of bytes: those of a blob that a client asks for, and those of an upload that it sends. */
+/** Parses ranges of bytes: of a blob that a client reads, and of a chunk that it sends. */
 import type { ByteRange } from "../../storage/Storage.ts"
 
-/** Both ends inclusive. */
+/** A range of bytes, both ends inclusive. */
 export type ClosedRange = Required<{ readonly [K in keyof ByteRange]: number }>
 
 /**
- * What `Range` asks for of something `sizeBytes` long (RFC 9110, section 14):
- * - null: all of it. No range, several, another unit, or what is no range at all
- * - `unsatisfiable`: nothing of it. The conformance suite counts among these a range that ends before it begins
+ * Returns the range that the header `Range` asks for, of content that is `sizeBytes` long (RFC 9110, section
+ * 14).
+ * - null: all bytes. The header is absent, malformed, has several ranges, or uses another unit
+ * - `unsatisfiable`: none of the bytes are in the range. The conformance suite includes a range that ends
+ *   before it begins
  */
 export const requestedRange = (
   header: string | undefined,
@@ -23,7 +25,10 @@ export const requestedRange = (
   return range.start <= range.end ? range : "unsatisfiable"
 }
 
-/** The `Content-Range` of a chunk, which has neither unit nor total (distribution-spec v1.1.1, "Pushing a blob in chunks"); null when it is none. */
+/**
+ * Returns the range that the `Content-Range` of a chunk names, or null if it is malformed. It has neither
+ * unit nor total (distribution-spec v1.1.1, "Pushing a blob in chunks").
+ */
 export const chunkRange = (header: string): ClosedRange | null => {
   const [, from, to] = /^(\d+)-(\d+)$/.exec(header.trim()) ?? []
   const range = { start: Number(from), end: Number(to) }

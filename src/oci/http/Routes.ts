@@ -1,14 +1,15 @@
 /**
- * The OCI distribution API, v1.1, as routes of an `HttpRouter`, for this program's own server and for other apps to mount.
+ * The OCI distribution API, v1.1, as routes of an `HttpRouter`, for this program's server and for other apps
+ * to mount.
  *
- * It knows names, headers and status codes; what is stored and what may be deleted is decided behind `Uploads` and
- * `Repositories`. Nothing of a push is kept in the process.
+ * Handles names, headers and status codes. `Uploads` and `Repositories` decide what is stored and what may be
+ * deleted. The process keeps no state of a push.
  */
-import { Cause, Duration, Effect, Layer, type Redacted } from "effect"
+import { Cause, Duration, Effect, Layer } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Repositories } from "../Repositories.ts"
 import { Uploads } from "../Uploads.ts"
-import { authenticate, invitation } from "./Authentication.ts"
+import { type AuthenticationOptions, authenticate, invitation } from "./Authentication.ts"
 import * as Blobs from "./Blobs.ts"
 import * as BlobUploads from "./BlobUploads.ts"
 import * as Bodies from "./Bodies.ts"
@@ -25,29 +26,22 @@ import * as Manifests from "./Manifests.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
-export interface RoutesOptions {
-  /** HTTP basic authentication. Default none: everybody may do everything. */
-  readonly credentials?: { readonly username: string; readonly password: Redacted.Redacted } | undefined
-  /** A token that is accepted too, as bearer, and as the password of any user because Docker can send it no other way. */
-  readonly token?: Redacted.Redacted | undefined
+/** Options of the routes. */
+export interface RoutesOptions extends AuthenticationOptions {
   /**
-   * Whether those without credentials may read. Default false, because Docker's own client then pushes in vain, and takes
-   * any password for right: it says who it is only where `GET /v2/` is refused (20.10, measured 2026-11-25). Skopeo, and
-   * podman with the same library, do both.
+   * Longest manifest, in bytes. Default 4 MiB, which distribution-spec v1.1.1 ("Pushing Manifests") asks for.
    */
-  readonly anonymousPull?: boolean | undefined
-  /** Longest manifest, in bytes. Default 4 MiB, which distribution-spec v1.1.1 ("Pushing Manifests") asks to be supported. */
   readonly manifestMaxBytes?: number | undefined
   /**
-   * Blob bodies received at once. Default 16: each holds up to about 48 MiB. As many wait, and while they do new
-   * uploads are refused with 429.
+   * Most blob bodies received at once. Default 16: each takes up to about 48 MiB of memory. As many more
+   * requests wait. If that many wait, new uploads are refused with 429.
    */
   readonly bodiesMax?: number | undefined
-  /** Longest a body may stand still. Default 1 minute. There is no limit for a whole body. */
+  /** Longest that a body or a response may stall. Default 1 minute. A whole body has no limit. */
   readonly idleTimeout?: Duration.Duration | undefined
 }
 
-/** The routes below `/v2/`. */
+/** Adds the routes below `/v2/` to the router. */
 export const layer = (
   options: RoutesOptions = {}
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | Uploads | Repositories> =>
@@ -63,7 +57,7 @@ export const layer = (
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
       }
       const admit = authenticate(options)
-      // One route, because names contain slashes; with it the router adds `/v2`.
+      // One route, because names contain slashes. The router adds `/v2` by itself.
       yield* router.add("*", "/v2/*", (request) => respond(context, admit, request))
     })
   )
@@ -86,12 +80,14 @@ const respond = (
     Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
     Effect.map(HttpServerResponse.setHeader("docker-distribution-api-version", "registry/2.0")),
     Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
-    Effect.onInterrupt(() => Effect.logDebug("Not answered: the client went away, or the server ends")),
+    Effect.onInterrupt(() =>
+      Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
+    ),
     Effect.annotateLogs({ method: request.method, path })
   )
 }
 
-/** What can be done with a target. A method that is missing here is answered with 405 and these. */
+/** Returns the methods that a target has. Other methods get 405 with the names of these. */
 const methodsOf = (
   context: HandlerContext,
   input: HandlerRequest,
@@ -130,13 +126,19 @@ const methodsOf = (
   }
 }
 
-/** The server sends no body in answer to HEAD, whatever it is given. */
+/** Serves HEAD as GET. The server drops the body of a response to HEAD. */
 const both = (get: () => HandlerResult) => ({ GET: get, HEAD: get })
 
-/** What is the registry's own fault is for its operators. */
+/** Logs statuses of 500 and more, which only an operator can remedy. */
 const logged = ({ status, failure }: Problem): Effect.Effect<void> => {
   if (status < 500) return Effect.void
   return failure instanceof Error && "_tag" in failure
     ? Effect.annotateLogs(Effect.logError(failure.message), { error: failure._tag, status })
-    : Effect.annotateLogs(Effect.logError("A request met a defect", Cause.die(failure)), { status })
+    : Effect.annotateLogs(
+        Effect.logError(
+          "A request failed with a defect. The client was told to report it.",
+          Cause.die(failure)
+        ),
+        { status }
+      )
 }

@@ -1,8 +1,8 @@
 /**
- * The HTTP server: the routes of the registry, and two for whoever watches over the process, on an address.
+ * The HTTP server: the registry's routes and two endpoints for probes, on an address.
  *
- * When its scope is closed it takes no more connections, lets requests under way come to their end within a deadline,
- * and cuts off what is left then.
+ * When its scope is closed, it accepts no more connections, lets current requests end within a deadline, and
+ * closes the connections that are left.
  */
 import { createServer, type IncomingMessage, type Server as NodeServer, type ServerResponse } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -13,40 +13,45 @@ import type { Uploads } from "../Uploads.ts"
 import * as Health from "./Health.ts"
 import * as Routes from "./Routes.ts"
 
+/** Where a server listens and how it stops. */
 export interface ListenOptions {
+  /** The address or name to listen on. */
   readonly host: string
-  /** 0 is any that is free; `HttpServer` then knows which. */
+  /** The port. 0 chooses a free one; `HttpServer` has its number. */
   readonly port: number
-  /** Longest that requests under way may take when the server stops. */
+  /** Longest that current requests may take when the server stops. */
   readonly shutdownDeadline: Duration.Duration
 }
 
+/** Options of the server. */
 export interface ServerOptions extends Routes.RoutesOptions, ListenOptions {
-  /** Succeeds when the registry could serve now; fails with a message for the log. */
+  /** Succeeds if the registry can serve. Fails with a message for the log. */
   readonly ready: Effect.Effect<void, { readonly message: string }>
 }
 
-/** The address cannot be listened on. */
+/** The server cannot listen on the address. Nothing is served. */
 export class ListenRefused extends Schema.TaggedError<ListenRefused>()("ListenRefused", {
   host: Schema.String,
   port: Schema.Int,
-  /** The system's word for it, e.g. `EADDRINUSE`. */
+  /** The system's error code, for example `EADDRINUSE`. */
   code: Schema.String,
   cause: Schema.optional(Schema.Defect())
 }) {
   override get message(): string {
-    return `Cannot listen on ${this.host} port ${this.port} (${this.code}): ${nextStep[this.code] ?? "see the code. Choose another address with SERVE_HOST and SERVE_PORT"}.`
+    return `Cannot listen on ${this.host} port ${this.port} (${this.code}): ${nextStep[this.code] ?? "see the error code. Choose another address with SERVE_HOST and SERVE_PORT"}.`
   }
 }
 
 const nextStep: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another process has it. Stop that, or choose another port with SERVE_PORT",
-  EACCES: "this user may not. Choose a port above 1023 with SERVE_PORT",
+  EADDRINUSE: "another process uses it. Stop that process, or choose another port with SERVE_PORT",
+  EACCES: "this user may not use it. Choose a port above 1023 with SERVE_PORT",
   EADDRNOTAVAIL: "this host has no such address. Set SERVE_HOST to one of its own, or to 0.0.0.0 for all",
   ENOTFOUND: "the name has no address. Set SERVE_HOST to one of this host's own, or to 0.0.0.0 for all"
 }
 
-/** Serves the registry from when it is built until its scope is closed. */
+/**
+ * Serves the registry until the scope is closed. Fails with `ListenRefused` if the address cannot be used.
+ */
 export const layer = (
   options: ServerOptions
 ): Layer.Layer<HttpServer.HttpServer, ListenRefused, Uploads | Repositories> =>
@@ -57,7 +62,7 @@ export const layer = (
     })
   )
 
-/** The same with any routes. */
+/** Serves any routes, as {@link layer} serves the registry. */
 export const serving = (
   options: ListenOptions,
   routes: Layer.Layer<never, never, HttpRouter.HttpRouter>
@@ -66,7 +71,8 @@ export const serving = (
     Effect.sync(() => {
       const { server, endConnections } = makeNodeServer()
       const listening = listen(options, server)
-      // Finalizers run in reverse: each connection's last request, the requests' ends, then what is left is cut off.
+      // Finalizers run in reverse: mark the last request of each connection, wait for requests, close the
+      // rest.
       const cut = Layer.provideMerge(
         atEnd(() => server.closeAllConnections()),
         listening
@@ -93,15 +99,16 @@ const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)
 
 /**
- * A body may take as long as it likes while bytes come, so there is no limit for a whole request (Node's is five minutes);
- * the routes have one for standing still.
+ * Makes a server without a limit for a whole request (Node's is five minutes): a body may take any time while
+ * bytes arrive. The routes limit how long a body may stall.
  */
 const makeNodeServer = () => {
-  // Balancers keep idle connections for a minute; who closes first must be them, or requests meet a closed connection.
+  // Balancers keep idle connections for a minute. They must close first, or a request meets a closed
+  // connection.
   const server = createServer({ requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000 })
   const underWay = new Set<ServerResponse>()
   let ending = false
-  // Node goes on serving a connection that is kept alive after the server was closed, for as long as requests come.
+  // After a server is closed, Node keeps serving kept-alive connections for as long as requests arrive.
   const isLast = (response: ServerResponse) => {
     if (!response.headersSent) response.setHeader("Connection", "close")
   }
@@ -110,7 +117,7 @@ const makeNodeServer = () => {
     response.once("close", () => underWay.delete(response))
     if (ending) isLast(response)
   }
-  // A request comes by one of the two: the second when it waits to be told to send its body.
+  // Each request emits one of the two events: the second if its client waits for permission to send the body.
   server.on("request", begun).on("checkContinue", begun)
   const endConnections = () => {
     ending = true

@@ -1,14 +1,15 @@
 /**
- * What an address below `/v2/` is about (distribution-spec v1.1.1, "Endpoints").
+ * What an address below `/v2/` names (distribution-spec v1.1.1, "Endpoints").
  *
- * Names of repositories contain slashes, so addresses are read from their end. Each segment is decoded by itself: an
- * encoded slash never makes two segments, and `.` and `..` are no names.
+ * Names of repositories contain slashes, so addresses are read from their end. Each segment is decoded by
+ * itself: an encoded slash never makes two segments, and `.` and `..` are not names.
  */
 import { Effect, Option, Schema } from "effect"
 import { algorithmOf, Digest } from "../../domain/Digest.ts"
 import { RepositoryName } from "../Names.ts"
 import { type Problem, problem } from "./Problem.ts"
 
+/** What an address names. */
 export type Target =
   | { readonly _tag: "Base" }
   | { readonly _tag: "Catalog" }
@@ -19,10 +20,13 @@ export type Target =
   | { readonly _tag: "Upload"; readonly name: string; readonly id: string }
   | { readonly _tag: "Manifest"; readonly name: string; readonly reference: string }
 
-/** The repository that a target is about, empty where it is about none. */
+/** Returns the target's repository, or an empty string if it has none. */
 export const repositoryOf = (target: Target): string => ("name" in target ? target.name : "")
 
-/** The target of a path, which begins with `/v2`. */
+/**
+ * Returns the target of a path that begins with `/v2`. Fails with the response for an address that names
+ * none.
+ */
 export const parse = (path: string): Effect.Effect<Target, Problem> =>
   Effect.gen(function* () {
     const segments = yield* decoded(path)
@@ -45,10 +49,10 @@ export const parse = (path: string): Effect.Effect<Target, Problem> =>
     if (kind === "manifests") {
       return { _tag: "Manifest", name: yield* nameOf(name), reference: yield* referenceOf(last) }
     }
-    return yield* problem(404, "UNSUPPORTED", "The distribution API has no such address.")
+    return yield* problem(404, "UNSUPPORTED", "The distribution API has no such address. Check the path.")
   })
 
-/** The segments behind `/v2/`. */
+/** Returns the segments after `/v2/`, decoded. */
 const decoded = (path: string) =>
   Effect.try({
     try: () => path.split("/").slice(2).map(decodeURIComponent),
@@ -68,17 +72,17 @@ const nameOf = (segments: ReadonlyArray<string>): Effect.Effect<string, Problem>
         problem(
           400,
           "NAME_INVALID",
-          "The repository's name is not valid: components of lower-case letters and digits, joined by one of . _ __ or dashes, and separated by slashes; 255 characters at most."
+          "The name of the repository is not valid. It has components of lower-case letters and digits, joined by one of . _ __ or dashes and separated by slashes, and at most 255 characters."
         )
       )
 }
 
-/** A name that a client gives of another repository; none when it cannot be one. */
+/** Returns the text if it is a valid name of a repository, else null. */
 export const otherName = (text: string): string | null => Option.getOrNull(decodeName(text))
 
 const decodeDigest = Schema.decodeOption(Digest)
 
-/** A digest that a client gives, which must be one that can be computed here. */
+/** Returns the text as a digest. Fails with 400 if this registry cannot compute such digests. */
 export const digestOf = (text: string): Effect.Effect<Digest, Problem> =>
   Option.match(
     Option.filter(decodeDigest(text), (digest) => algorithmOf(digest) !== null),
@@ -89,19 +93,24 @@ export const digestOf = (text: string): Effect.Effect<Digest, Problem> =>
           problem(
             400,
             "DIGEST_INVALID",
-            "The digest is not valid: sha256: with 64 or sha512: with 128 lower-case hexadecimal digits.",
+            "The digest is not valid. It must be sha256: with 64 or sha512: with 128 lower-case hexadecimal digits.",
             { detail: { digest: text.slice(0, 256) } }
           )
         )
     }
   )
 
-/** What has a colon must be a digest. What has none and is no tag is looked up all the same, and not found. */
+/**
+ * Fails for a reference with a colon that is not a digest. A reference that is not a valid tag is looked up
+ * and not found.
+ */
 const referenceOf = (text: string): Effect.Effect<string, Problem> =>
   text.includes(":") ? digestOf(text) : Effect.succeed(text)
 
-/** Ids that this registry gives out, so that nothing else is asked of the database. */
+/** Accepts only ids of the form that this registry gives out, so that no other text reaches the database. */
 const idOf = (text: string): Effect.Effect<string, Problem> =>
   /^[A-Za-z0-9-]{1,64}$/.test(text)
     ? Effect.succeed(text)
-    : Effect.fail(problem(404, "BLOB_UPLOAD_UNKNOWN", "There is no such upload session. Begin a new one."))
+    : Effect.fail(
+        problem(404, "BLOB_UPLOAD_UNKNOWN", "The upload session does not exist. Start a new upload.")
+      )

@@ -1,9 +1,9 @@
 /**
- * How a repository has a blob: by a manifest that refers to it, or by its hold, the one pin that stands for all who
- * pushed it here, mounted it, or were told that it is here (docs/decisions/0011).
+ * How a repository has a blob: by a manifest that refers to it, or by its hold. The hold is one pin for all
+ * clients that pushed the blob to the repository, mounted it, or were told of it (docs/decisions/0011).
  *
- * Invariant: who was told of a blob by {@link blob} finds it for three quarters of a hold at least, whatever is deleted
- * meanwhile but the blob itself.
+ * Invariant: a client that {@link blob} told of a blob finds it for at least three quarters of a hold. Only
+ * deleting the blob itself ends that earlier.
  */
 import { Clock, Effect, Option } from "effect"
 import { BlobUnknown } from "../../blobs/errors.ts"
@@ -14,9 +14,13 @@ import { holdId } from "../Names.ts"
 import { BlobNeeded } from "./errors.ts"
 import type { RepositoryContext } from "./RepositoryContext.ts"
 
-/** What must be left of a hold for it not to be written again, so that a blob that all ask for costs no write each. */
-const enough = 3 / 4
+/**
+ * Share of a hold that must be left for it not to be renewed. A blob that every build asks for costs few
+ * writes.
+ */
+const renewBelow = 3 / 4
 
+/** Implements `Repositories.blob`. */
 export const blob = Effect.fnUntraced(function* (
   context: RepositoryContext,
   repository: string,
@@ -26,13 +30,14 @@ export const blob = Effect.fnUntraced(function* (
   if (Option.isNone(found)) return Option.none()
   const { heldUntil, sizeBytes } = found.value
   const now = yield* Clock.currentTimeMillis
-  const isHeld = heldUntil !== null && heldUntil - now >= context.holdMillis * enough
-  // A blob that was collected since, or whose bytes are in doubt, must be pushed again.
+  const isHeld = heldUntil !== null && heldUntil - now >= context.holdMillis * renewBelow
+  // A blob that was deleted since it was found, or whose bytes are in doubt, must be pushed again.
   return isHeld || (yield* hold(context, repository, digest))
     ? Option.some({ digest, sizeBytes })
     : Option.none()
 })
 
+/** Implements `Repositories.peek`. */
 export const peek = Effect.fnUntraced(function* (
   context: RepositoryContext,
   repository: string,
@@ -46,6 +51,7 @@ export const peek = Effect.fnUntraced(function* (
   }))
 })
 
+/** Implements `Repositories.mount`. */
 export const mount = Effect.fnUntraced(function* (
   context: RepositoryContext,
   repository: string,
@@ -56,6 +62,7 @@ export const mount = Effect.fnUntraced(function* (
   return yield* hold(context, repository, digest)
 })
 
+/** Implements `Repositories.deleteBlob`. */
 export const deleteBlob = Effect.fnUntraced(function* (
   context: RepositoryContext,
   repository: string,
@@ -64,11 +71,15 @@ export const deleteBlob = Effect.fnUntraced(function* (
   const found = yield* find(context, repository, digest)
   if (Option.isNone(found)) return yield* new BlobUnknown({ digests: [digest] })
   if (found.value.isReferenced) return yield* new BlobNeeded({ repository, digest })
-  // A manifest that has come since keeps the blob by itself, so it does not matter which of the two was first.
+  // A manifest that was stored since the check keeps the blob by its own reference, so the order does not
+  // matter.
   yield* context.database.blobs.unpin([holdId(repository, digest)])
 })
 
-/** The blob, if the repository has it now. A hold that has ended counts no more, whether or not a sweep came by. */
+/**
+ * Returns the blob if the repository has it now. A hold that has ended does not count, also before a sweep
+ * deletes it.
+ */
 const find = Effect.fnUntraced(function* (
   { database }: RepositoryContext,
   repository: string,
@@ -82,7 +93,7 @@ const find = Effect.fnUntraced(function* (
   )
 })
 
-/** Begins or renews the hold; false when the blob does not live. */
+/** Begins or renews the hold. Returns false if the blob is not live. */
 const hold = Effect.fnUntraced(function* (
   { database, holdMillis }: RepositoryContext,
   repository: string,

@@ -1,13 +1,14 @@
 /**
  * JSON that all readers understand alike.
  *
- * A registry that reads a manifest other than its clients do keeps other blobs than they pull. So what readers differ
- * about is refused: bytes that are no UTF-8, a byte order mark, and a key that comes twice in one object, of which most
- * take the last and some the first (RFC 8259, sections 4 and 8.1).
+ * A registry that reads a manifest differently from its clients keeps other blobs than they pull. Documents
+ * that readers differ about are therefore refused: bytes that are not UTF-8, a byte order mark, and an object
+ * that has a key twice. Of two equal keys most readers take the last and some the first (RFC 8259, sections 4
+ * and 8.1).
  */
 import { Result } from "effect"
 
-/** What the bytes say, or what is wrong with them. */
+/** Parses the bytes. Fails with a clause that says why they are refused. */
 export const parseJson = (bytes: Uint8Array): Result.Result<unknown, string> => {
   let text: string
   try {
@@ -25,12 +26,18 @@ export const parseJson = (bytes: Uint8Array): Result.Result<unknown, string> => 
   return problem === null ? Result.succeed(document) : Result.fail(problem)
 }
 
-/** Python's reader gives up at about a thousand, Go's at ten thousand; manifests need five. */
+/**
+ * Deepest nesting. Python's reader fails at about a thousand levels, Go's at ten thousand; manifests need
+ * five.
+ */
 const depthMax = 500
 
-/** What readers may not agree about in `text`, which is JSON; null when there is nothing. No recursion: depth is the sender's choice. */
+/**
+ * Returns what readers may differ about in a JSON text, or null. Does not recurse, because the sender chooses
+ * the depth.
+ */
 const ambiguity = (text: string): string | null => {
-  /** The keys so far of each object that is open; null is an array. */
+  /** The keys read so far of each open object. Null stands for an array. */
   const open: Array<Set<string> | null> = []
   for (let at = 0; at < text.length; at++) {
     if (open.length > depthMax) return `it is nested more than ${depthMax} deep`
@@ -43,7 +50,7 @@ const ambiguity = (text: string): string | null => {
       const keys = open.at(-1) ?? null
       if (keys !== null && isKey(text, end)) {
         const key: string = JSON.parse(text.slice(at, end))
-        if (keys.has(key)) return `the key ${JSON.stringify(key)} comes twice in one object`
+        if (keys.has(key)) return `the key ${JSON.stringify(key)} occurs twice in one object`
         keys.add(key)
       }
       at = end - 1
@@ -52,7 +59,7 @@ const ambiguity = (text: string): string | null => {
   return null
 }
 
-/** Behind the closing quote of the string that begins at `start`. */
+/** Returns the index behind the closing quote of the string that begins at `start`. */
 const endOfString = (text: string, start: number): number => {
   for (let at = start + 1; at < text.length; at++) {
     if (text[at] === "\\") at++

@@ -1,23 +1,26 @@
-/** What a repository has, by name: manifests, tags, referrers. */
+/** Finds and deletes what a repository has by name: manifests, tags, referrers. */
 import { Clock, Effect, Option } from "effect"
 import { type Manifest, type StoredManifest, touchEveryMillis } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { ManifestNeeded, ManifestUnknown, RepositoryUnknown } from "./errors.ts"
 import { digestOf, nameOf, type RepositoryContext } from "./RepositoryContext.ts"
 
-/** A page of names. */
+/** A page of a listing. */
 export interface Page<A> {
   readonly items: ReadonlyArray<A>
+  /** Whether another page follows. */
   readonly hasMore: boolean
 }
 
+/** Which page of a listing. */
 export interface PageOptions {
-  /** The last item of the page before. */
+  /** The last item of the page before. Default: the listing begins with its first item. */
   readonly after?: string | undefined
-  /** The most items. None are an empty page that nothing follows, because there is no item to go on from. */
+  /** Most items of the page. With 0 the page is empty and none follows, because it has no last item. */
   readonly limit: number
 }
 
+/** Implements `Repositories.manifest`. */
 export const manifest = Effect.fnUntraced(function* (
   context: RepositoryContext,
   repository: string,
@@ -33,10 +36,11 @@ export const manifest = Effect.fnUntraced(function* (
 })
 
 /**
- * Puts off the expiry of a manifest that no tag names, so that whoever was given it can go on: pull its layers, or push an
- * index that lists it. False when it is gone. As rarely as a blob is marked used, and oftener only where waits are short.
+ * Puts off the expiry of a manifest without a tag, so that its client can pull its layers or push an index
+ * that lists it. Returns false if the manifest was deleted. Writes as rarely as a blob is marked used, and
+ * more often only where waits are short.
  *
- * Who cannot write is given it all the same: pulls must go on while a database can only be read.
+ * A failed write is logged and the client gets the manifest: pulls must work while the database is read-only.
  */
 const renew = Effect.fnUntraced(function* (
   { database: { manifests }, holdMillis }: RepositoryContext,
@@ -45,10 +49,17 @@ const renew = Effect.fnUntraced(function* (
   const now = yield* Clock.currentTimeMillis
   if (untaggedAt === null || now - untaggedAt <= Math.min(touchEveryMillis, holdMillis / 4)) return true
   return yield* Effect.catch(manifests.touch(now, repository, digest), (error) =>
-    Effect.as(Effect.logWarning("The expiry of an untagged manifest was not put off", error), true)
+    Effect.as(
+      Effect.logWarning(
+        "The expiry of an untagged manifest was not put off. The client gets it, and a sweep may delete it sooner.",
+        error
+      ),
+      true
+    )
   )
 })
 
+/** Implements `Repositories.deleteManifest`. */
 export const deleteManifest = Effect.fnUntraced(function* (
   { database: { manifests } }: RepositoryContext,
   repository: string,
@@ -66,6 +77,7 @@ export const deleteManifest = Effect.fnUntraced(function* (
   if (outcome === "listed") return yield* new ManifestNeeded({ repository, digest: name.digest })
 })
 
+/** Implements `Repositories.tags`. */
 export const tags = Effect.fnUntraced(function* (
   { database: { manifests } }: RepositoryContext,
   repository: string,
@@ -76,6 +88,7 @@ export const tags = Effect.fnUntraced(function* (
   return pageOf(found.value, limit)
 })
 
+/** Implements `Repositories.list`. */
 export const list = Effect.fnUntraced(function* (
   { database: { manifests } }: RepositoryContext,
   { after = "", limit }: PageOptions
@@ -88,15 +101,16 @@ const pageOf = <A>(found: ReadonlyArray<A>, limit: number): Page<A> => ({
   hasMore: limit > 0 && found.length > limit
 })
 
-/** Asked for at a time, because each comes with its annotations, which may be as long as a manifest: 4 MiB. */
+/** Referrers read at a time. Each has its annotations, which may be as long as a manifest: 4 MiB. */
 const referrersAtATime = 16
 
 /**
- * Longest page of referrers, in characters of its JSON: it is itself an index, and 4 MiB is what clients read of one
- * (distribution-spec v1.1.1, "Listing Referrers" and "Pushing Manifests").
+ * Longest page of referrers, in characters of its JSON. The page is itself an index, and clients read 4 MiB
+ * of one (distribution-spec v1.1.1, "Listing Referrers" and "Pushing Manifests").
  */
-const referrersMax = 3 * 1024 * 1024
+const referrersMaxCharacters = 3 * 1024 * 1024
 
+/** Implements `Repositories.referrers`. */
 export const referrers = Effect.fnUntraced(function* (
   { database: { manifests } }: RepositoryContext,
   repository: string,
@@ -111,7 +125,7 @@ export const referrers = Effect.fnUntraced(function* (
     const found = yield* manifests.referrers(repository, subject, artifactType, last, wanted)
     for (const referrer of found) {
       length += JSON.stringify(referrer).length
-      const isFull = items.length === limit || (items.length > 0 && length > referrersMax)
+      const isFull = items.length === limit || (items.length > 0 && length > referrersMaxCharacters)
       if (isFull) return { items, hasMore: true }
       items.push(referrer)
       last = referrer.digest

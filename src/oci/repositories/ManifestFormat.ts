@@ -1,12 +1,13 @@
 /**
- * What a manifest says that a registry must know: what it needs, what it is about, and how it is listed.
+ * Reads a manifest: its references, its subject, and how listings show it.
  *
- * Four formats are read: image manifest and index of image-spec v1.1, and their models, Docker's manifest of schema 2
- * and manifest list. Everything else is refused, because what it refers to would not be known and be collected. For the
- * same reason a document is refused that another reader could take for something else: of two formats at once, or with
- * keys that differ from those read here in nothing but case, which readers written in Go take for the same.
+ * Four formats are read: image manifest and index of image-spec v1.1, and Docker's manifest of schema 2 and
+ * manifest list, on which they are modelled. All others are refused: their references would be unknown and be
+ * deleted. For the same reason documents that other readers could understand differently are refused. Such a
+ * document has two formats at once, or a key that differs from a known key only in case, which readers
+ * written in Go treat as equal.
  *
- * Pure; the bytes themselves are kept and served as they came.
+ * Pure. The bytes themselves are kept and served as they arrived.
  */
 import { Result, Schema, SchemaIssue } from "effect"
 import { algorithmOf, Digest } from "../../domain/Digest.ts"
@@ -14,19 +15,26 @@ import type { ManifestReference } from "../database/contract/Manifests.ts"
 import { ManifestInvalid } from "./errors.ts"
 import { parseJson } from "./Json.ts"
 
+/** What a registry needs to know of a manifest. */
 export interface ManifestContents {
   readonly mediaType: string
-  /** `artifactType`, or else an image's `config.mediaType`; null of an index that has none. */
+  /**
+   * `artifactType`, or an image's `config.mediaType` if it has none. Null for an index without
+   * `artifactType`.
+   */
   readonly artifactType: string | null
   readonly annotations: Readonly<Record<string, string>> | null
   readonly subject: Digest | null
-  /** Each once. */
+  /** The blobs and manifests that it refers to, each once. */
   readonly references: ReadonlyArray<ManifestReference>
-  /** Layers that clients find elsewhere (`urls`): the manifest can be stored without them. */
+  /** Layers with `urls`, which clients find elsewhere. The manifest can be stored without them. */
   readonly dispensable: ReadonlySet<Digest>
 }
 
-/** The most descriptors of one manifest. Images have at most 127 layers in Docker; a locking transaction must end. */
+/**
+ * Most descriptors of one manifest. Storing it locks each blob in one transaction; Docker images have at most
+ * 127 layers.
+ */
 export const descriptorsMax = 10_000
 
 type Format = "image" | "index"
@@ -44,8 +52,8 @@ const schema1: ReadonlyArray<string> = [
 ]
 
 /**
- * Reads a manifest that is said to be of `mediaType`; null or empty where nobody says it, which the manifest itself then
- * must.
+ * Reads a manifest. `mediaType` is the one that the client gave, null or empty if it gave none: then the
+ * manifest must have its own. Fails with `ManifestInvalid` if the manifest cannot be read or is ambiguous.
  */
 export const parseManifest = (
   bytes: Uint8Array,
@@ -56,7 +64,7 @@ export const parseManifest = (
 const read = (bytes: Uint8Array, declared: string | null): Result.Result<ManifestContents, string> =>
   Result.gen(function* () {
     const document = yield* parseJson(bytes)
-    if (!isRecord(document)) return yield* Result.fail("it is JSON, but no object")
+    if (!isRecord(document)) return yield* Result.fail("it is JSON, but not an object")
     yield* plainKeys(document)
     const mediaType = yield* agreed(essence(declared ?? ""), document.mediaType)
     const format = formats.get(mediaType)
@@ -83,21 +91,21 @@ const agreed = (declared: string, own: unknown): Result.Result<string, string> =
   if (typeof own !== "string") return Result.fail("mediaType: must be a string")
   return declared === "" || declared === own
     ? Result.succeed(own)
-    : Result.fail(`it was sent as ${declared}, and says that it is ${own}`)
+    : Result.fail(`it was sent as ${declared}, but its mediaType is ${own}`)
 }
 
 const unreadable = (mediaType: string): string =>
   schema1.includes(mediaType)
-    ? "it is of Docker's schema 1, which is not supported; push it with a client that writes schema 2 or OCI manifests"
-    : `what a manifest of type ${mediaType} refers to is not known here, and would be collected; supported are ${[...formats.keys()].join(", ")}`
+    ? "Docker's schema 1 is not supported; push it with a client that writes schema 2 or OCI manifests"
+    : `this registry cannot read the references of a manifest of type ${mediaType}, and would delete its blobs; supported types are ${[...formats.keys()].join(", ")}`
 
-/** An image that is an index as well means different things to different clients (CVE-2021-41190). */
+/** Refuses an image that is also an index: clients would understand it differently (CVE-2021-41190). */
 const onlyOf = (format: Format, document: Json): Result.Result<void, string> => {
   const foreign = format === "image" ? ["manifests", "fsLayers"] : ["config", "layers", "fsLayers"]
   const found = foreign.find((key) => document[key] != null)
   return found === undefined
     ? Result.void
-    : Result.fail(`it is an ${format} and has ${found}, so clients may take it for something else`)
+    : Result.fail(`it is an ${format} and has ${found}, so clients may read it as another format`)
 }
 
 // -- keys
@@ -115,7 +123,7 @@ const documentKeys = [
 ]
 const descriptorKeys = ["mediaType", "digest", "size", "urls"]
 
-/** Letters that differ in nothing but case, in the eyes of Go's encoding/json: also the long s and the Kelvin sign. */
+/** Folds case as Go's encoding/json does, which also folds the long s and the Kelvin sign. */
 const folded = (key: string): string => key.toUpperCase().toLowerCase()
 
 const lookalikesOf = (keys: ReadonlyArray<string>) => {
@@ -137,12 +145,14 @@ const plainKeys = (document: Json): Result.Result<void, string> => {
   for (const descriptor of descriptors) found ??= descriptorLookalike(descriptor)
   return found === undefined
     ? Result.void
-    : Result.fail(`its key ${JSON.stringify(found)} is one that clients may read without regard to case`)
+    : Result.fail(
+        `its key ${JSON.stringify(found)} differs from a known key only in case, and clients may read it as that key`
+      )
 }
 
 // -- shapes
 
-/** PostgreSQL cannot hold U+0000, nor UTF-8 half of a surrogate pair. */
+/** PostgreSQL cannot store U+0000, and UTF-8 cannot encode half of a surrogate pair. */
 const isUnstorable = (text: string): boolean => /[\0\p{Cs}]/u.test(text)
 const storable = "must contain neither U+0000 nor half of a surrogate pair"
 const Text = Schema.String.check(Schema.makeFilter((text) => (isUnstorable(text) ? storable : undefined)))
@@ -161,7 +171,7 @@ const Size = Schema.Finite.check(
   )
 )
 
-/** image-spec v1.1, descriptor.md. What Go programs write for an absent list or object is `null`. */
+/** image-spec v1.1, descriptor.md. Go programs write `null` for an absent list or object. */
 const Descriptor = Schema.Struct({
   mediaType: Text.check(Schema.isNonEmpty()),
   digest: KnownDigest,
@@ -221,8 +231,8 @@ const index = (document: unknown) =>
   )
 
 /**
- * Looked at by hand: a manifest of 4 MiB may have 300,000 of them, and a decoded copy would lose a key like
- * `__proto__`.
+ * Checks annotations by hand, without a schema: a manifest of 4 MiB may have 300,000 of them, and a decoded
+ * copy would lose a key like `__proto__`.
  */
 const annotationsOf = (value: unknown): Result.Result<ManifestContents["annotations"], string> => {
   if (value === undefined || value === null) return Result.succeed(null)
@@ -236,7 +246,7 @@ const annotationsOf = (value: unknown): Result.Result<ManifestContents["annotati
   return Result.succeed(Object.fromEntries(annotations))
 }
 
-/** What an index lists need not be a manifest: BuildKit's registry cache lists layers in one. */
+/** An index may list blobs that are not manifests: BuildKit's registry cache lists layers. */
 const kindOf = ({ mediaType }: Descriptor): ManifestReference["kind"] =>
   formats.has(mediaType) || schema1.includes(mediaType) ? "manifest" : "layer"
 

@@ -1,9 +1,9 @@
 /**
- * One manifest, pushed: read, stored as a blob under a short pin, and then recorded with what it refers to and its tags
- * in one transaction, which takes the pin's place.
+ * Stores one manifest: parses it, stores its bytes as a blob under a short pin, and records its references
+ * and tags in one transaction, which also releases the pin.
  *
- * Success is that transaction. Before it nothing of the manifest is visible, and a pusher that dies leaves a blob that
- * ends with its pin.
+ * Success is the commit of that transaction. Before it nothing of the manifest is visible. If the process
+ * dies before it, the blob becomes an orphan when its pin ends.
  */
 import { Clock, Duration, Effect, Option, Stream } from "effect"
 import { DigestMismatch, DigestUnsupported, UploadExpired } from "../../blobs/errors.ts"
@@ -15,21 +15,26 @@ import { ManifestInvalid, ManifestMissingBlobs } from "./errors.ts"
 import { type ManifestContents, parseManifest } from "./ManifestFormat.ts"
 import { hash, nameOf, type RepositoryContext } from "./RepositoryContext.ts"
 
+/** What a client says of the manifest that it pushes. */
 export interface PutManifestOptions {
   /** A tag, or a digest that the bytes must have. */
   readonly reference: string
-  /** More tags (distribution-spec, "Pushing Manifests", `?tag=`). */
+  /** Further tags (distribution-spec, "Pushing Manifests", `?tag=`). Default: none. */
   readonly tags?: ReadonlyArray<string> | undefined
   /**
-   * What the client says that the bytes are. Must agree with the manifest's own `mediaType`, if it has one; parameters
-   * (`; charset=utf-8`) do not count. Empty when the client does not say.
+   * The request's media type, without regard to parameters (`; charset=utf-8`). Empty if the client gives
+   * none. Must agree with the manifest's own `mediaType`, if it has one.
    */
   readonly mediaType: string
 }
 
-/** From the blob's commit to that of the manifest: a transaction with all its time-outs, tried three times. */
-const pinFor = Duration.minutes(10)
+/**
+ * Outlasts the time between the blob's commit and the manifest's: a transaction with its time-outs, tried
+ * three times.
+ */
+const pinDuration = Duration.minutes(10)
 
+/** Implements `Repositories.putManifest`. */
 export const putManifest = Effect.fnUntraced(function* (
   context: RepositoryContext,
   repository: string,
@@ -49,26 +54,27 @@ export const putManifest = Effect.fnUntraced(function* (
     subject
   }
   for (let attempt = 1; ; attempt++) {
-    const put = { digest, sizeBytes: bytes.length, pin: pinFor, replayable: true }
+    const put = { digest, sizeBytes: bytes.length, pin: pinDuration, replayable: true }
     const { pin } = yield* context.blobs.put(Stream.make(bytes), put)
     const release = pin === null ? [] : [pin]
     const recorded = yield* record(context, manifest, contents, contents.references, { tags, release })
     if (recorded._tag === "stored") return { digest, mediaType, sizeBytes: bytes.length, subject }
     const [first, ...others] = recorded.digests.filter((missing) => missing !== digest)
     if (first !== undefined) {
-      // It ends by itself, only later.
+      // A pin that is not released ends by itself, only later.
       yield* Effect.ignore(context.blobs.unpin(release))
       return yield* new ManifestMissingBlobs({ digests: [first, ...others] })
     }
-    // Its own bytes were collected since, which takes a collector whose clock is ahead by more than the pin.
+    // The manifest's own bytes were deleted since. That takes a collector whose clock is ahead by more than
+    // the pin.
     if (attempt >= attemptsMax) return yield* new UploadExpired({ digest, attempts: attempt })
   }
 })
 
-/** By what digest and which tags the bytes shall be found. */
+/** Returns the digest and the tags that the bytes get. */
 const named = Effect.fnUntraced(function* (bytes: Uint8Array, { reference, tags = [] }: PutManifestOptions) {
   const wrong = tags.find((tag) => !Option.exists(nameOf(tag), ({ _tag }) => _tag === "Tag"))
-  if (wrong !== undefined) return yield* new ManifestInvalid({ problem: `"${wrong}" is no tag` })
+  if (wrong !== undefined) return yield* new ManifestInvalid({ problem: `"${wrong}" is not a valid tag` })
   const name = Option.getOrNull(nameOf(reference))
   if (name === null) return yield* unnamable(reference)
   if (name._tag === "Tag") {
@@ -85,8 +91,8 @@ const unnamable = (reference: string): ManifestInvalid | DigestUnsupported =>
     : new ManifestInvalid({ problem: `"${reference.slice(0, 512)}" is neither a tag nor a digest` })
 
 /**
- * Records the manifest with `references`, or without those layers among them that are not here and that clients find
- * elsewhere.
+ * Records the manifest with `references`. Leaves out layers that are missing and that clients find elsewhere
+ * (`urls`). Returns the digests that are missing otherwise.
  */
 const record = (
   context: RepositoryContext,
@@ -97,7 +103,7 @@ const record = (
 ): Effect.Effect<PutManifest, DatabaseError> =>
   Effect.gen(function* () {
     const { manifests } = context.database
-    // Doing it again does no harm, so a lost answer is no reason to send the client away.
+    // The call is idempotent, so a lost answer is retried here and not by the client.
     const recorded = yield* Effect.flatMap(Clock.currentTimeMillis, (now) =>
       manifests.put(now, manifest, references, options)
     ).pipe(Effect.retry({ times: attemptsMax - 1, while: (error) => error.isRetryable }))

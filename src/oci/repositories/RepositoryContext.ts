@@ -1,4 +1,4 @@
-/** What the parts of `Repositories` share. */
+/** What the parts of `Repositories` share: its services and the names that it reads. */
 import { createHash } from "node:crypto"
 import { Option, Schema } from "effect"
 import type { BlobStore } from "../../blobs/BlobStore.ts"
@@ -6,19 +6,24 @@ import type { Database, ManifestName } from "../../database/Database.ts"
 import { type Algorithm, algorithmOf, Digest, fromHex } from "../../domain/Digest.ts"
 import { Tag } from "../Names.ts"
 
+/** Services and settings of `Repositories`. */
 export interface RepositoryContext {
   readonly database: Database["Service"]
   readonly blobs: BlobStore["Service"]
+  /** Length of a hold, in milliseconds. */
   readonly holdMillis: number
 }
 
-/** A digest that can be checked here; none of any other text. */
+/** Returns the text as a digest, or none if it is not one that this registry can compute. */
 export const digestOf = (text: string): Option.Option<Digest> =>
   Option.filter(Schema.decodeOption(Digest)(text), (digest) => algorithmOf(digest) !== null)
 
 const isTag = Schema.is(Tag)
 
-/** A reference as it stands in an address: with a colon it is a digest, without one a tag. None of any other text. */
+/**
+ * Reads the reference of an address: a digest if it has a colon, otherwise a tag. Returns none for any other
+ * text.
+ */
 export const nameOf = (reference: string): Option.Option<ManifestName> => {
   if (!reference.includes(":")) {
     return isTag(reference) ? Option.some({ _tag: "Tag", tag: reference }) : Option.none()
@@ -26,5 +31,6 @@ export const nameOf = (reference: string): Option.Option<ManifestName> => {
   return Option.map(digestOf(reference), (digest) => ({ _tag: "Digest", digest }))
 }
 
+/** Returns the digest of the bytes. */
 export const hash = (algorithm: Algorithm, bytes: Uint8Array): Digest =>
   fromHex(algorithm, createHash(algorithm).update(bytes).digest("hex"))

@@ -2,8 +2,9 @@
 import { Schema } from "effect"
 import { Digest } from "../../domain/Digest.ts"
 
-/** The bytes are no manifest that this registry can keep. Nothing was stored. */
+/** The bytes are not a manifest that this registry can keep. Nothing was stored. */
 export class ManifestInvalid extends Schema.TaggedError<ManifestInvalid>()("ManifestInvalid", {
+  /** What is wrong, as a clause. */
   problem: Schema.String
 }) {
   override get message(): string {
@@ -11,11 +12,12 @@ export class ManifestInvalid extends Schema.TaggedError<ManifestInvalid>()("Mani
   }
 }
 
-/** A manifest may miss ten thousand blobs, and no log wants them all. */
+/** Most digests in one message. A manifest may miss ten thousand blobs, too many for a log line. */
 const namedMax = 10
 
-/** The manifest refers to what is not there. Nothing was stored. */
+/** The manifest refers to blobs or manifests that do not exist. Nothing was stored. */
 export class ManifestMissingBlobs extends Schema.TaggedError<ManifestMissingBlobs>()("ManifestMissingBlobs", {
+  /** All that are missing. */
   digests: Schema.NonEmptyArray(Digest)
 }) {
   override get message(): string {
@@ -25,13 +27,14 @@ export class ManifestMissingBlobs extends Schema.TaggedError<ManifestMissingBlob
   }
 }
 
-/** No manifest has this name. */
+/** The repository has no such manifest. */
 export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>()("ManifestUnknown", {
   repository: Schema.String,
+  /** The tag or digest that was asked for. */
   reference: Schema.String
 }) {
   override get message(): string {
-    return `Repository ${this.repository} has no manifest ${this.reference}.`
+    return `Repository ${this.repository} has no manifest ${this.reference}: it was never pushed, or was deleted.`
   }
 }
 
@@ -55,11 +58,11 @@ export class BlobNeeded extends Schema.TaggedError<BlobNeeded>()("BlobNeeded", {
   }
 }
 
-/** Nothing was ever pushed to the repository, or nothing is left of it. */
+/** The repository has no manifest: none was ever pushed, or all were deleted. */
 export class RepositoryUnknown extends Schema.TaggedError<RepositoryUnknown>()("RepositoryUnknown", {
   repository: Schema.String
 }) {
   override get message(): string {
-    return `There is no repository ${this.repository}: it has no manifest.`
+    return `Repository ${this.repository} does not exist: it has no manifest. Push one to create it.`
   }
 }

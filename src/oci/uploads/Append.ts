@@ -1,7 +1,8 @@
 /**
- * A chunk. Its session is checked before its first byte is read, and again in the transaction that makes the chunk part
- * of the session. In between, the chunk is an upload with an intent like any other (blobs/Intents.ts). Meanwhile the
- * session's activity is recorded, so that no sweep expires the session of a slow push.
+ * A chunk. Its session is checked before its first byte is read, and again in the transaction that makes the
+ * chunk part of the session. In between, the chunk is an upload with an intent like any other
+ * (blobs/Intents.ts). Meanwhile the session's activity is recorded, so that no sweep expires the session of a
+ * slow push.
  */
 import { Clock, Effect, type Stream } from "effect"
 import { bodyProgress, whileAlive } from "../../blobs/BodyProgress.ts"
@@ -25,8 +26,8 @@ export interface ChunkOptions {
   /** The offset at which the chunk begins, in bytes. Must be the session's `receivedBytes`. */
   readonly startByte: number
   /**
-   * The chunk's length, in bytes. Default: any. Only the length tells a whole chunk from a torn one, so give it where it
-   * is known.
+   * The chunk's length, in bytes. Default: any. Only the length tells a whole chunk from a torn one, so give
+   * it where it is known.
    */
   readonly sizeBytes?: number | undefined
 }
@@ -77,15 +78,18 @@ export const append = Effect.fnUntraced(function* <E, R>(
 }, Effect.scoped)
 
 /**
- * Draws the chunk's key. The first chunk of a session gets a blob's key, because an only chunk becomes the blob in place.
- * The others get keys below a folder of the session (docs/decisions/0010).
+ * Draws the chunk's key. The first chunk of a session gets a blob's key, because an only chunk becomes the
+ * blob in place. The others get keys below a folder of the session (docs/decisions/0010).
  */
 const chunkKeys = (context: UploadContext, { id }: SessionRef, startByte: number): KeyMaker =>
   startByte === 0
     ? () => freshUnnamed(context.prefix)
     : () => Effect.map(KeyNonce, (nonce) => ObjectKey.make(`${context.chunkPrefix}${id}/${nonce()}`))
 
-/** Records that bytes arrive. Fails with `OffsetMismatch` or `UploadUnknown` if the session no longer takes them. */
+/**
+ * Records that bytes arrive. Fails with `OffsetMismatch` or `UploadUnknown` if the session no longer takes
+ * them.
+ */
 const touch = Effect.fnUntraced(function* (context: UploadContext, ref: SessionRef, startByte: number) {
   const isOpen = yield* context.database.sessions.touch(yield* Clock.currentTimeMillis, ref).pipe(
     // The next record comes long before the session counts as idle.

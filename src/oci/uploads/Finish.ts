@@ -1,11 +1,12 @@
 /**
- * From the bytes of a session to a blob. The client's bytes are verified even if a blob of that digest is live. They
- * become visible in the transaction that ends the session, if this request still has its lease.
+ * From the bytes of a session to a blob. The client's bytes are verified even if a blob of that digest is
+ * live. They become visible in the transaction that ends the session, if this request still has its lease.
  *
- * - One chunk and no body: the chunk's object becomes the blob's. No byte moves. A digest by another algorithm than the
- *   session's costs one reading.
- * - Anything else: chunks and body are streamed once through the hash to a fresh key. The body of the closing request is
- *   not staged first: staging would write it twice, and would move the session's offset although the request may fail.
+ * - One chunk and no body: the chunk's object becomes the blob's. No byte moves. A digest by another
+ *   algorithm than the session's costs one reading.
+ * - Anything else: chunks and body are streamed once through the hash to a fresh key. The body of the closing
+ *   request is not staged first: staging would write it twice, and would move the session's offset although
+ *   the request may fail.
  */
 import { Clock, Effect, Option, Stream } from "effect"
 import { type BodyProgress, bodyProgress } from "../../blobs/BodyProgress.ts"
@@ -34,7 +35,9 @@ export interface FinishOptions<E = never, R = never> {
   readonly digest: Digest
   /** The last chunk. Default: none. */
   readonly body?: Stream.Stream<Uint8Array, E, R> | undefined
-  /** The offset at which the last chunk begins, in bytes. Default: the session's `receivedBytes`, unchecked. */
+  /**
+   * The offset at which the last chunk begins, in bytes. Default: the session's `receivedBytes`, unchecked.
+   */
   readonly startByte?: number | undefined
   /** The length of the last chunk, in bytes. Default: any; the digest tells a whole body from a torn one. */
   readonly sizeBytes?: number | undefined
@@ -99,7 +102,8 @@ const makeBlob = <E, R>(finishing: Finishing<E, R>) =>
   }).pipe(
     Effect.scoped,
     Effect.catchIf(isMissing, (error) =>
-      // Chunks are deleted after their session ends. A chunk that is missing while the lease is held is a lost object.
+      // Chunks are deleted after their session ends. A chunk that is missing while the lease is held is a
+      // lost object.
       Effect.flatMap(renewFinishLease(finishing.context, finishing.lease), (isOurs) =>
         isOurs ? Effect.fail(error) : Effect.succeed("lost" as const)
       )
@@ -185,7 +189,10 @@ const hold = ({ pinMillis }: UploadContext, { repository }: SessionRef, digest: 
   expiresAt: now + pinMillis
 })
 
-/** Answers a request whose lease another request took: with the blob if the session became one, else `UploadBusy`. */
+/**
+ * Answers a request whose lease another request took: with the blob if the session became one, else
+ * `UploadBusy`.
+ */
 const answerAfterLoss = Effect.fnUntraced(function* (
   context: UploadContext,
   ref: SessionRef,
@@ -197,8 +204,8 @@ const answerAfterLoss = Effect.fnUntraced(function* (
 })
 
 /**
- * Answers a repeated request for a session that is done. The hold is renewed, because the first may have ended. If the
- * blob was deleted since, the session is of no use, and the request fails with `UploadUnknown`.
+ * Answers a repeated request for a session that is done. The hold is renewed, because the first may have
+ * ended. If the blob was deleted since, the session is of no use, and the request fails with `UploadUnknown`.
  */
 const repeatAnswer = Effect.fnUntraced(function* (
   context: UploadContext,

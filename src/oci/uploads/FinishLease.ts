@@ -1,6 +1,7 @@
 /**
- * The lease under which one request at a time finishes a session. It is renewed while work continues and released
- * however the request ends. Losing it costs the work and nothing else, because completion checks it again.
+ * The lease under which one request at a time finishes a session. It is renewed while work continues and
+ * released however the request ends. Losing it costs the work and nothing else, because completion checks it
+ * again.
  */
 import { Clock, Effect } from "effect"
 import { type BodyProgress, whileAlive } from "../../blobs/BodyProgress.ts"
@@ -27,7 +28,10 @@ export type Acquired =
 /** Pause between two tries to lease a session that another request has leased. */
 const pollMillis = 500
 
-/** Runs `use` with a lease that is not acquired yet. Releases it however `use` ends, unless `use` says that none is held. */
+/**
+ * Runs `use` with a lease that is not acquired yet. Releases it however `use` ends, unless `use` says that
+ * none is held.
+ */
 export const withFinishLease = <A, E, R>(
   context: UploadContext,
   ref: SessionRef,
@@ -42,8 +46,8 @@ export const withFinishLease = <A, E, R>(
   })
 
 /**
- * Leases the session, and waits up to `busyWaitMillis` while another request has it. Fails with `UploadBusy` after that,
- * and with `UploadUnknown` if the session does not exist.
+ * Leases the session, and waits up to `busyWaitMillis` while another request has it. Fails with `UploadBusy`
+ * after that, and with `UploadUnknown` if the session does not exist.
  */
 export const acquireFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
   const { sessions } = context.database
@@ -63,7 +67,10 @@ export const acquireFinishLease = Effect.fnUntraced(function* (context: UploadCo
   }
 })
 
-/** Renews the lease every third of it while the upload is alive. Succeeds with `lost` once another request has it. */
+/**
+ * Renews the lease every third of it while the upload is alive. Succeeds with `lost` once another request has
+ * it.
+ */
 export const renewUntilLost = Effect.fnUntraced(function* (
   context: UploadContext,
   lease: FinishLease,

@@ -25,8 +25,9 @@ export interface UploadStatus {
 }
 
 /**
- * Returns how often a session's activity is recorded while bytes arrive, in milliseconds. Once a minute is rare enough to
- * cost nothing. An installation with shorter leases has shorter graces too, and records more often.
+ * Returns how often a session's activity is recorded while bytes arrive, in milliseconds. Once a minute is
+ * rare enough to cost nothing. An installation with shorter leases has shorter graces too, and records more
+ * often.
  */
 export const activityMillis = ({ leaseMillis }: Pick<UploadContext, "leaseMillis">): number =>
   Math.min(60_000, leaseMillis / 3)
@@ -50,8 +51,8 @@ export const offsetMismatch = ({ id, receivedBytes }: UploadSession, startByte: 
   new OffsetMismatch({ id, startByte, receivedBytes })
 
 /**
- * Returns the body, or null if it is empty: then the caller declares no intent and writes nothing. Reads no further than
- * the first byte, and reads nothing if the length is known to be more than 0.
+ * Returns the body, or null if it is empty: then the caller declares no intent and writes nothing. Reads no
+ * further than the first byte, and reads nothing if the length is known to be more than 0.
  */
 export const nonEmptyBody = Effect.fnUntraced(function* <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,

@@ -1,15 +1,15 @@
 /**
- * Objects below the blob prefix that nothing knows, such as an upload whose bytes arrived after its intent was
- * reaped. Only a listing finds them; their keys go into the journal, and from there like any other.
+ * Finds leftovers: objects below the blob prefix that nothing owns, such as an upload whose bytes arrived after its intent
+ * was reaped. Only a listing finds them. Their keys are journaled, and deleted from there like any other.
  *
- * A page is listed first, and the database is asked only then: a listed key was announced before its bytes were sent,
- * so that one later snapshot in which it is neither intent nor row proves it dead. The other way round, an upload that
- * is published in between belongs to nothing in the snapshot and is in the listing.
+ * A page is listed first, and the database is asked only then: a listed key had an intent before its bytes were sent, so
+ * one later snapshot in which it is neither intent nor row proves it dead. The other way round, an upload that is published
+ * in between belongs to nothing in the snapshot and is in the listing.
  *
- * The pass goes on where it ended. Where there is much to list, its keys are cut into ranges, which collectors share, and of
+ * A pass continues where it ended. Where there is much to list, its keys are cut into ranges, which collectors share, and of
  * which each lists a few at once: a store shows where a page ends only with the page, so one listing can go no faster.
- * What a page adds to the breaker's count is written down before anything of it is journaled, and judged before that,
- * too: whatever became due, it was below the breaker.
+ * What a page adds to the breaker's count is written down, and judged, before anything of it is journaled. So whatever
+ * became due, it was below the breaker.
  */
 import { Cause, Clock, Duration, Effect, Option, Result, Stream } from "effect"
 import {
@@ -21,85 +21,75 @@ import {
   type LeftoverPlan,
   type LeftoverScan
 } from "../../database/Database.ts"
-import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import { BreakerOpen } from "../../domain/Refusals.ts"
-import type { StorageError } from "../../domain/StorageError.ts"
 import { Storage, type StoredObject } from "../../storage/Storage.ts"
-import type { Bounds } from "../Bounds.ts"
-import type { Pace } from "../Pace.ts"
-import type { Tally } from "../PhaseCounts.ts"
+import * as Breaker from "../Breaker.ts"
+import type { Phase, PhaseContext, PhaseError } from "../Phase.ts"
 import type { SweepSettings } from "../Settings.ts"
 
-/** A listing may take longer than a sweep, in every sweep, and must leave time for the journal behind it. */
-const timeShare = 1 / 2
-
-/**
- * Of more objects than this, at least one belongs to something, or this is the wrong database: a small bucket must not
- * slip under GC_BREAKER_BLOBS.
- */
+/** Of more objects than this at least one belongs to something, or a small bucket would slip under GC_BREAKER_BLOBS. */
 const handful = 10
 
 /** Ranges that one collector lists at once. Four requests more are nothing to a store that has so much to list. */
 const rangesAtOnce = 4
 
-/** Where keys as the blob store makes them are cut in sixteen: at the first digit of the SHA-256. */
-const cutsOf = ({ blobPrefix }: SweepSettings): ReadonlyArray<ObjectKey> =>
-  [..."123456789abcdef"].map((digit) => `${blobPrefix}sha256/${digit}` as ObjectKey)
+/** Judged by the listing of a pass: a wrong database owns none of the objects. Bytes are not counted. */
+export const breaker: Breaker.Breaker = {
+  name: "leftovers",
+  describe: ({ blobs, totalBlobs }) =>
+    `nothing in this catalogue owns ${Breaker.shareOf(blobs, totalBlobs)} of the listed objects`,
+  look: "Check that this is the right database for this store. To see them: artifact-gc audit"
+}
 
-/** What ends a listing before its time. */
-type Trouble = DatabaseError | StorageError | BreakerOpen
+/** Takes half of the time: a listing may take longer than a sweep, in every sweep, and the journal runs behind it. */
+export const leftovers: Phase<Database | Storage> = {
+  name: "leftovers",
+  timeShare: 1 / 2,
+  requires: [Database, Storage],
+  breaker,
+  run: Effect.fnUntraced(function* (context) {
+    if (!(yield* context.mayContinue)) return
+    yield* context.dryRun ? preview(context) : collect(context)
+  })
+}
 
 /** Lists what is left of a pass that is due or unfinished, and journals what nothing owns. */
-export const collect = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  bounds: Bounds,
-  pace: Pace,
-  tally: Tally
-) {
-  const shared = yield* bounds.share(timeShare)
-  const exceeded = yield* shared.exceeded
-  if (exceeded !== null) return tally.stoppedBy(exceeded)
-  let trouble: Trouble | null = null
-  const mayGoOn = Effect.map(shared.exceeded, (bound) => {
-    if (bound !== null) tally.stoppedBy(bound)
-    return bound === null && trouble === null
-  })
-  const list = (scan: LeftoverScan) => goOn(settings, mayGoOn, pace, tally, scan)
+const collect = Effect.fnUntraced(function* (context: PhaseContext) {
+  const { settings } = context
   const first = yield* claim(settings, {
     everyMillis: Duration.toMillis(settings.leftoverEvery),
     cuts: cutsOf(settings),
     cutFrom: settings.leftoverCutFrom
   })
   if (Option.isNone(first)) return
-  /** One range after the other, until none is left for this collector. */
+  let trouble: PhaseError | null = null
+  const mayContinue = Effect.map(context.mayContinue, (may) => may && trouble === null)
+  /** Lists one range after the other, until none is left for this collector. */
   const listAll = Effect.fnUntraced(function* (begun: Option.Option<LeftoverScan>) {
     let scan = begun
-    while (Option.isSome(scan) && (yield* list(scan.value))) scan = yield* claim(settings, null)
+    while (Option.isSome(scan) && (yield* listRange(context, mayContinue, scan.value))) {
+      scan = yield* claim(settings, null)
+    }
   })
-  const isWhole = first.value.from === null && first.value.upTo === null
-  const others = isWhole ? 0 : rangesAtOnce - 1
-  // One that fails lets the others end with their page and give up their leases.
-  const settled = <E extends Trouble, R>(listing: Effect.Effect<void, E, R>) =>
+  // A listing that fails lets the others end with their page and give up their leases.
+  const settled = <R>(listing: Effect.Effect<void, PhaseError, R>) =>
     Effect.map(Effect.result(listing), (outcome) => {
       if (Result.isFailure(outcome)) trouble ??= outcome.failure
     })
-  yield* Effect.all(
-    [
-      settled(listAll(first)),
-      ...Array.from({ length: others }, () =>
-        settled(
-          Effect.flatMap(
-            Effect.suspend(() => claim(settings, null)),
-            listAll
-          )
-        )
-      )
-    ],
-    { concurrency: "unbounded", discard: true }
+  const isWhole = first.value.from === null && first.value.upTo === null
+  const others = Array.from({ length: isWhole ? 0 : rangesAtOnce - 1 }, () =>
+    Effect.flatMap(
+      Effect.suspend(() => claim(settings, null)),
+      listAll
+    )
   )
-  if (trouble !== null) return yield* trouble as Trouble
+  yield* Effect.forEach([listAll(first), ...others], settled, { concurrency: "unbounded", discard: true })
+  if (trouble !== null) return yield* trouble as PhaseError
 })
+
+/** Where keys as the blob store makes them are cut in sixteen: at the first digit of the SHA-256. */
+const cutsOf = ({ blobPrefix }: SweepSettings): ReadonlyArray<ObjectKey> =>
+  [..."123456789abcdef"].map((digit) => `${blobPrefix}sha256/${digit}` as ObjectKey)
 
 const claim = Effect.fnUntraced(function* (settings: SweepSettings, plan: LeftoverPlan | null) {
   const { leftovers } = yield* Database
@@ -107,56 +97,32 @@ const claim = Effect.fnUntraced(function* (settings: SweepSettings, plan: Leftov
   return yield* leftovers.claim(now, now + Duration.toMillis(settings.lease), plan)
 })
 
-/** Lists a range to its end; false when that was not reached. */
-const goOn = Effect.fnUntraced(
-  function* (
-    settings: SweepSettings,
-    mayGoOn: Effect.Effect<boolean>,
-    pace: Pace,
-    tally: Tally,
-    scan: LeftoverScan
-  ) {
-    const { leftovers, breakers } = yield* Database
-    const breaker = yield* breakers.read("leftovers")
-    if (isOpen(breaker)) {
-      // Done by whoever tripped it, unless it died in between.
+/** Lists a range to its end. Answers false when that was not reached. */
+const listRange = Effect.fnUntraced(
+  function* (context: PhaseContext, mayContinue: Effect.Effect<boolean>, scan: LeftoverScan) {
+    const { breakers, leftovers } = yield* Database
+    const { counts, pace, settings } = context
+    const state = yield* breakers.read(breaker.name)
+    if (isOpen(state)) {
+      // The collector that tripped it has done this, unless it died in between.
       yield* leftovers.withdraw(scan)
-      return yield* refusal(breaker)
+      return yield* Breaker.opened(breaker, state)
     }
-    const exempt = isConfirmed(breaker, scan)
     const begin = scan.after ?? scan.from
     // The prefix itself sorts before what it begins, and null would end the range.
     let position = begin ?? (settings.blobPrefix as ObjectKey)
-    const advance = Effect.fnUntraced(function* (after: ObjectKey | null, counts: LeftoverCounts) {
-      const now = yield* Clock.currentTimeMillis
-      return yield* leftovers.advance(
-        scan,
-        { ...counts, after },
-        now,
-        now + Duration.toMillis(settings.lease)
-      )
-    })
     let isAtEnd = true
     yield* Stream.runForEachWhile(
       (yield* Storage).list(settings.blobPrefix, { after: begin ?? undefined }),
       Effect.fnUntraced(function* (listed) {
         const page = listed.filter(({ key }) => scan.upTo === null || key <= scan.upTo)
         isAtEnd = false
-        const { owned, unowned } = yield* judge(settings, tally, page)
-        const counts = { listed: owned + unowned.length, unowned: unowned.length }
-        if (unowned.length > 0) {
-          const total = yield* advance(position, counts)
-          if (Option.isNone(total)) return false
-          if (!exempt && trips(settings, total.value)) return yield* trip(breaker, scan, total.value)
-          yield* journal(settings, tally, unowned, scan)
-        }
+        if (!(yield* settlePage(context, state, scan, position, page))) return false
         position = page.at(-1)?.key ?? position
-        const moved = yield* advance(position, unowned.length > 0 ? nothing : counts)
-        if (Option.isNone(moved)) return false
-        yield* tally.announce
+        yield* counts.announce
         isAtEnd = page.length < listed.length
         if (isAtEnd) return false
-        if (!(yield* mayGoOn)) {
+        if (!(yield* mayContinue)) {
           yield* leftovers.yield(scan)
           return false
         }
@@ -165,55 +131,85 @@ const goOn = Effect.fnUntraced(
         return true
       })
     )
-    return isAtEnd && Option.isSome(yield* advance(null, nothing))
+    return isAtEnd && Option.isSome(yield* advance(settings, scan, null, nothing))
   },
-  (listing, _settings, _mayGoOn, _pace, _tally, scan) =>
+  (listing, _context, _mayContinue, scan) =>
     Effect.tapCause(listing, (cause) =>
-      // One that is killed does not come here; its lease ends by itself.
+      // The lease of a process that was killed ends by itself.
       Cause.hasInterruptsOnly(cause)
         ? Effect.void
         : Effect.flatMap(Database, ({ leftovers }) => Effect.ignore(leftovers.yield(scan)))
     )
 )
 
+/**
+ * Counts a page, judges the pass, journals the page's leftovers and moves on. Answers false when the lease of the range
+ * was lost.
+ */
+const settlePage = Effect.fnUntraced(function* (
+  context: PhaseContext,
+  state: BreakerState,
+  scan: LeftoverScan,
+  position: ObjectKey,
+  page: ReadonlyArray<StoredObject>
+) {
+  const { settings } = context
+  const { owned, unowned } = yield* sortPage(context, page)
+  const counts = { listed: owned + unowned.length, unowned: unowned.length }
+  if (unowned.length > 0) {
+    const total = yield* advance(settings, scan, position, counts)
+    if (Option.isNone(total)) return false
+    if (!isConfirmed(state, scan) && trips(settings, total.value))
+      return yield* trip(state, scan, total.value)
+    yield* journal(context, unowned, scan)
+  }
+  const end = page.at(-1)?.key ?? position
+  return Option.isSome(yield* advance(settings, scan, end, unowned.length > 0 ? nothing : counts))
+})
+
+/** Writes down how far a range has been listed, and renews its lease. None when the lease was lost. */
+const advance = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  scan: LeftoverScan,
+  after: ObjectKey | null,
+  counts: LeftoverCounts
+) {
+  const { leftovers } = yield* Database
+  const now = yield* Clock.currentTimeMillis
+  return yield* leftovers.advance(scan, { ...counts, after }, now, now + Duration.toMillis(settings.lease))
+})
+
 const nothing: LeftoverCounts = { listed: 0, unowned: 0 }
 
 /** What `collect` would journal in a whole pass, whether or not one is due. Writes nothing. */
-export const plan = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
+const preview = Effect.fnUntraced(function* (context: PhaseContext) {
   const { breakers } = yield* Database
-  const shared = yield* bounds.share(timeShare)
-  const exceeded = yield* shared.exceeded
-  if (exceeded !== null) return tally.stoppedBy(exceeded)
-  const breaker = yield* breakers.read("leftovers")
-  if (isOpen(breaker)) return yield* refusal(breaker)
-  let counts = nothing
-  yield* Stream.runForEachWhile(
+  const { counts, settings } = context
+  const state = yield* breakers.read(breaker.name)
+  if (isOpen(state)) return yield* Breaker.opened(breaker, state)
+  let total = nothing
+  yield* context.listing(
     (yield* Storage).list(settings.blobPrefix),
     Effect.fnUntraced(function* (page) {
-      const { owned, unowned } = yield* judge(settings, tally, page)
-      counts = {
-        listed: counts.listed + owned + unowned.length,
-        unowned: counts.unowned + unowned.length
+      const { owned, unowned } = yield* sortPage(context, page)
+      total = {
+        listed: total.listed + owned + unowned.length,
+        unowned: total.unowned + unowned.length
       }
-      // Whether the pass for which somebody confirmed is over, only a sweep can tell.
-      if (breaker.trippedAt === null && trips(settings, counts)) {
+      // Whether the pass that a person confirmed is over, only a sweep can tell.
+      if (state.trippedAt === null && trips(settings, total)) {
         const trippedAt = yield* Clock.currentTimeMillis
-        return yield* refusal({ trippedAt, exposure: exposureOf(counts) }, { foreseen: true })
+        return yield* Breaker.opened(breaker, { trippedAt, exposure: exposureOf(total) }, { foreseen: true })
       }
-      tally.eligible(unowned.length, sizeOf(unowned), namesOf(unowned))
-      tally.kept("quarantine", unowned.length)
-      yield* tally.announce
-      const exceeded = yield* shared.exceeded
-      if (exceeded !== null) tally.stoppedBy(exceeded)
-      return exceeded === null
+      counts.eligible(unowned.length, sizeOf(unowned), namesOf(unowned))
+      counts.kept("quarantine", unowned.length)
     })
   )
 })
 
-/** The objects of a page that nothing owns and that are old enough to say so; the others are tallied as kept. */
-const judge = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  tally: Tally,
+/** Returns the leftovers of a page that are old enough, and how many objects are owned. The others count as kept. */
+const sortPage = Effect.fnUntraced(function* (
+  { counts, settings }: PhaseContext,
   page: ReadonlyArray<StoredObject>
 ) {
   const { audit } = yield* Database
@@ -225,17 +221,16 @@ const judge = Effect.fnUntraced(function* (
   const owned = new Set(known.filter(({ owner }) => owner !== "journal").map(({ key }) => key)).size
   const unknown = objects.filter(({ key }) => !keys.has(key))
   const unowned = unknown.filter(({ modifiedAt }) => modifiedAt <= cutoff)
-  tally.seen(objects.length)
-  tally.kept("owned by the catalogue", owned)
-  tally.kept("journaled", keys.size - owned)
-  tally.kept("grace", unknown.length - unowned.length)
+  counts.seen(objects.length)
+  counts.kept("owned by the catalogue", owned)
+  counts.kept("journaled", keys.size - owned)
+  counts.kept("grace", unknown.length - unowned.length)
   return { owned, unowned }
 })
 
-/** Due when a mistake has had its time to be noticed, and never in the sweep that found them. */
+/** Journals leftovers, due after the time in which a mistake is noticed, and never in the sweep that found them. */
 const journal = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  tally: Tally,
+  { counts, settings }: PhaseContext,
   unowned: ReadonlyArray<StoredObject>,
   scan: LeftoverScan
 ) {
@@ -243,13 +238,13 @@ const journal = Effect.fnUntraced(function* (
   const now = yield* Clock.currentTimeMillis
   const wait = Math.max(1, Duration.toMillis(settings.quarantine), Duration.toMillis(settings.deleteDelay))
   const journaled = yield* leftovers.journal(now, unowned, now + wait, scan)
-  tally.eligible(journaled.length, 0, [])
-  tally.kept("quarantine", journaled.length)
+  counts.eligible(journaled.length, 0, [])
+  counts.kept("quarantine", journaled.length)
 })
 
 // -- the breaker
 
-/** Whether so many of what was listed belong to nothing that it may be a mistake. An audit's repair asks, too. */
+/** Returns whether so much of what was listed belongs to nothing that it may be a mistake. An audit's repair asks, too. */
 export const trips = (
   { breakerBlobs, breakerPercent }: Pick<SweepSettings, "breakerBlobs" | "breakerPercent">,
   { listed, unowned }: LeftoverCounts
@@ -258,45 +253,31 @@ export const trips = (
   (unowned > breakerBlobs || (unowned === listed && listed > handful))
 
 /**
- * Tripped first: a crash in between leaves a breaker that is open, and what was journaled is taken back by the next
- * sweep. Not before the pass began, even where clocks differ (see {@link isConfirmed}), and after the last confirmation,
- * or it would not be open.
+ * Opens the breaker before the pass is withdrawn: after a crash in between it is open, and the next sweep withdraws. Not
+ * before the pass began, even where clocks differ (see {@link isConfirmed}).
  */
-const trip = Effect.fnUntraced(function* (breaker: BreakerState, scan: LeftoverScan, counts: LeftoverCounts) {
-  const { leftovers, breakers } = yield* Database
-  const now = yield* Clock.currentTimeMillis
-  const trippedAt = Math.max(now, scan.startedAt, (breaker.confirmedAt ?? 0) + 1)
-  const exposure = exposureOf(counts)
-  yield* breakers.trip("leftovers", trippedAt, exposure)
-  yield* leftovers.withdraw(scan)
-  return yield* refusal({ ...breaker, trippedAt, exposure })
+const trip = Effect.fnUntraced(function* (state: BreakerState, scan: LeftoverScan, counts: LeftoverCounts) {
+  const { leftovers } = yield* Database
+  const at = Math.max(yield* Clock.currentTimeMillis, scan.startedAt)
+  const error = yield* Effect.flip(
+    Breaker.trip(breaker, { at, confirmedAt: state.confirmedAt, exposure: exposureOf(counts) })
+  )
+  if (error._tag === "BreakerOpen") yield* leftovers.withdraw(scan)
+  return yield* error
 })
 
 /**
- * Whether a person has confirmed what this pass found. A pass that trips begins anew and keeps the instant at which it
- * started, so that it alone is older than the trip; later passes are judged again.
+ * Returns whether a person has confirmed what this pass found. A pass that trips begins anew and keeps the instant at which
+ * it started, so that it alone is older than the trip. Later passes are judged again.
  */
-const isConfirmed = (breaker: BreakerState, scan: LeftoverScan): boolean =>
-  !isOpen(breaker) && breaker.trippedAt !== null && scan.startedAt <= breaker.trippedAt
+const isConfirmed = (state: BreakerState, scan: LeftoverScan): boolean =>
+  !isOpen(state) && state.trippedAt !== null && scan.startedAt <= state.trippedAt
 
-/** Bytes are not counted: nobody decides by them here. */
 const exposureOf = ({ listed, unowned }: LeftoverCounts): Exposure => ({
+  ...Breaker.nothing,
   blobs: unowned,
-  bytes: 0,
-  totalBlobs: listed,
-  totalBytes: 0
+  totalBlobs: listed
 })
-
-const refusal = (
-  { trippedAt, exposure }: Pick<BreakerState, "trippedAt" | "exposure">,
-  rest: { readonly foreseen?: true } = {}
-): BreakerOpen =>
-  new BreakerOpen({
-    breaker: "leftovers",
-    trippedAt: new Date(trippedAt ?? 0).toISOString(),
-    ...(exposure ?? exposureOf(nothing)),
-    ...rest
-  })
 
 const sizeOf = (objects: ReadonlyArray<StoredObject>): number =>
   objects.reduce((sum, object) => sum + object.sizeBytes, 0)

@@ -1,64 +1,68 @@
 /**
- * Blobs that foreign writers inserted and that are in doubt: their bytes are copied to a fresh key, which no late DELETE
- * can meet, and the row moves there; a row whose object does not exist goes. Until then nothing can refer to them.
+ * Takes suspects out of doubt: blobs that unannounced writers inserted under keys that a late DELETE may meet. The bytes
+ * are copied to a fresh key, and the row moves there. A row whose object does not exist is deleted. Until then nothing
+ * can refer to the blob.
  *
- * Their writers wait for this, so it comes before the orphans. Docs: docs/design/foreign-writers.md.
+ * Their writers wait for this, so it runs before the orphans (docs/design/unannounced-writers.md).
  */
 import { Clock, Duration, Effect, Result } from "effect"
 import { Database, type Suspect } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { fresh, KeyNonce, ObjectKey } from "../../domain/ObjectKey.ts"
 import { Storage } from "../../storage/Storage.ts"
-import type { Bounds } from "../Bounds.ts"
-import type { Tally } from "../PhaseCounts.ts"
-import type { SweepSettings } from "../Settings.ts"
+import type { Phase, PhaseContext } from "../Phase.ts"
 
-/** Copies take as long as they take, and the other phases must come to pass in every sweep. */
-const timeShare = 1 / 4
-
-/** Longer than the store's own copy of the largest object takes; one that is slower is repeated by the next sweep. */
+/** Longer than the store's own copy of the largest object takes. The next sweep repeats a slower one. */
 const copyLease = Duration.hours(1)
 
-/** After this many copies in a row that failed it is the store that is down, and not the objects. */
+/** After this many failed copies in a row the store is down, not the objects. */
 const consecutiveFailuresMax = 3
 
-export const collect = Effect.fnUntraced(function* (settings: SweepSettings, bounds: Bounds, tally: Tally) {
+/** Takes a quarter of the time: copies may take long, and the phases behind must run. */
+export const suspects: Phase<Database | Storage> = {
+  name: "suspects",
+  timeShare: 1 / 4,
+  requires: [Database, Storage],
+  isQuiet: true,
+  run: (context) => (context.dryRun ? preview(context) : collect(context))
+}
+
+const collect = Effect.fnUntraced(function* (context: PhaseContext) {
   const { suspects } = yield* Database
-  const shared = yield* bounds.share(timeShare)
-  const verify = yield* verifier(settings, tally)
-  let after: Digest | null = null
-  while (true) {
-    const exceeded = yield* shared.exceeded
-    if (exceeded !== null) return tally.stoppedBy(exceeded)
-    const page: ReadonlyArray<Suspect> = yield* suspects.page(after, settings.batchMax)
-    tally.seen(page.length)
-    yield* Effect.forEach(page, (suspect) => Effect.andThen(verify(suspect, shared), tally.announce), {
-      concurrency: settings.deleteConcurrency,
-      discard: true
+  const { counts, settings } = context
+  const verify = yield* verifier(context)
+  const isDone = yield* context.pages(
+    Effect.fnUntraced(function* (after: Digest | null) {
+      const page = yield* suspects.page(after, settings.batchMax)
+      counts.seen(page.length)
+      yield* Effect.forEach(page, (suspect) => Effect.andThen(verify(suspect), counts.announce), {
+        concurrency: settings.deleteConcurrency,
+        discard: true
+      })
+      return page.length < settings.batchMax ? null : (page.at(-1)?.digest ?? null)
     })
-    after = page.at(-1)?.digest ?? null
-    if (page.length < settings.batchMax || after === null) break
-  }
-  yield* suspects.forget(settings.batchMax)
+  )
+  if (isDone) yield* suspects.forget(settings.batchMax)
 })
 
-/** What `collect` would look at now. */
-export const plan = Effect.fnUntraced(function* (settings: SweepSettings, tally: Tally) {
-  const page = yield* (yield* Database).suspects.page(null, settings.batchMax)
-  tally.seen(page.length)
-  tally.kept("suspect", page.length)
+const preview = Effect.fnUntraced(function* ({ counts, settings }: PhaseContext) {
+  const { suspects } = yield* Database
+  const page = yield* suspects.page(null, settings.batchMax)
+  counts.seen(page.length)
+  counts.kept("suspect", page.length)
 })
 
-const verifier = Effect.fnUntraced(function* (settings: SweepSettings, tally: Tally) {
+/** Returns what takes one suspect out of doubt, for as long as the store answers. */
+const verifier = Effect.fnUntraced(function* (context: PhaseContext) {
   const { blobs, suspects } = yield* Database
+  const { counts, settings } = context
   const storage = yield* Storage
   let failuresInARow = 0
   // A bucket that does not exist has none of the objects either, and proves nothing of them.
   const storeExists = yield* Effect.cached(storage.probe)
 
-  return Effect.fnUntraced(function* (suspect: Suspect, bounds: Bounds) {
-    const exceeded = yield* bounds.exceeded
-    if (exceeded !== null) return tally.stoppedBy(exceeded)
+  return Effect.fnUntraced(function* (suspect: Suspect) {
+    if (!(yield* context.mayContinue)) return
     const to = yield* freshKey(settings.blobPrefix, suspect.digest)
     const expiresAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(copyLease)
     yield* blobs.intend([{ key: to, digest: suspect.digest, expiresAt }])
@@ -66,23 +70,23 @@ const verifier = Effect.fnUntraced(function* (settings: SweepSettings, tally: Ta
     if (Result.isSuccess(copied)) {
       failuresInARow = 0
       const now = yield* Clock.currentTimeMillis
-      // Not before the next sweep: whoever found the old key a moment ago shall find its bytes.
+      // Not before the next sweep: a reader that found the old key a moment ago finds its bytes.
       const deleteNotBefore = now + Math.max(1, Duration.toMillis(settings.deleteDelay))
-      return tally.kept(yield* suspects.adopt(now, suspect, to, deleteNotBefore), 1)
+      return counts.kept(yield* suspects.rekey(now, suspect, to, deleteNotBefore), 1)
     }
-    // What was announced in vain is reaped: the copy may yet arrive.
+    // The unused intent is reaped: the copy may yet arrive.
     if (copied.failure.reason === "NotFound") {
       yield* storeExists
       const outcome = yield* suspects.drop(suspect)
-      return outcome === "referenced" ? tally.failed("object missing", 1) : tally.kept(outcome, 1)
+      return outcome === "referenced" ? counts.failed("object missing", 1) : counts.kept(outcome, 1)
     }
-    tally.failed(copied.failure.reason, 1)
+    counts.failed(copied.failure.reason, 1)
     failuresInARow += 1
     if (failuresInARow >= consecutiveFailuresMax) return yield* copied.failure
   })
 })
 
-/** Digests of other people's catalogues may be anything, and need not fit into a key. */
+/** Digests of other catalogues may be any text, and need not fit into a key. */
 const freshKey = (prefix: string, digest: Digest) =>
   /^[a-z0-9]+:[0-9a-f]{2,128}$/.test(digest)
     ? fresh(prefix, digest)

@@ -137,30 +137,27 @@ export const guarding = (promised: Promised): void => {
 
     promised("know of the others that are at work, and of none that has left or is overdue", () =>
       Effect.gen(function* () {
-        const { collectors } = yield* Database
-        assert.deepStrictEqual(yield* collectors.register(now, now + hour, { id: "b", settings }), [])
+        const { peers } = yield* Database
+        assert.deepStrictEqual(yield* peers.register(now, now + hour, { id: "b", settings }), [])
         const b = { id: "b", seenAt: now, settings }
-        assert.deepStrictEqual(yield* collectors.register(now + 1, now + 2, { id: "a", settings: {} }), [b])
+        assert.deepStrictEqual(yield* peers.register(now + 1, now + 2, { id: "a", settings: {} }), [b])
         const a = { id: "a", seenAt: now + 1, settings: {} }
-        assert.deepStrictEqual(yield* collectors.peers(now + 1, "c"), [a, b])
-        assert.deepStrictEqual(yield* collectors.peers(now + 1, "b"), [a])
-        assert.deepStrictEqual(yield* collectors.peers(now + 2, "b"), [], "until then, not longer")
-        assert.deepStrictEqual(
-          yield* collectors.register(now + hour, now + 2 * hour, { id: "d", settings }),
-          []
-        )
-        yield* collectors.leave("d")
-        yield* collectors.leave("d")
-        assert.deepStrictEqual(yield* collectors.peers(now + hour, "c"), [])
+        assert.deepStrictEqual(yield* peers.others(now + 1, "c"), [a, b])
+        assert.deepStrictEqual(yield* peers.others(now + 1, "b"), [a])
+        assert.deepStrictEqual(yield* peers.others(now + 2, "b"), [], "until then, not longer")
+        assert.deepStrictEqual(yield* peers.register(now + hour, now + 2 * hour, { id: "d", settings }), [])
+        yield* peers.leave("d")
+        yield* peers.leave("d")
+        assert.deepStrictEqual(yield* peers.others(now + hour, "c"), [])
       })
     )
 
     promised("say again and again that they are at work, each time with their settings of then", () =>
       Effect.gen(function* () {
-        const { collectors } = yield* Database
-        yield* collectors.register(now, now + 1, { id: "a", settings })
-        yield* collectors.register(now + minute, now + hour, { id: "a", settings: { GC_GRACE: "2h" } })
-        assert.deepStrictEqual(yield* collectors.peers(now + minute, "b"), [
+        const { peers } = yield* Database
+        yield* peers.register(now, now + 1, { id: "a", settings })
+        yield* peers.register(now + minute, now + hour, { id: "a", settings: { GC_GRACE: "2h" } })
+        assert.deepStrictEqual(yield* peers.others(now + minute, "b"), [
           { id: "a", seenAt: now + minute, settings: { GC_GRACE: "2h" } }
         ])
       })

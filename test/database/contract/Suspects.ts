@@ -66,13 +66,13 @@ export const doubting = (promised: Promised): void => {
       })
     )
 
-    promised("are adopted at a fresh key, with all their waits before them; the old key dies", () =>
+    promised("are rekeyed, with all their waits before them; the old key dies", () =>
       Effect.gen(function* () {
-        const { adopt, page } = yield* suspects
+        const { rekey, page } = yield* suspects
         const { blobs: writers } = yield* Database
         yield* write({ blobs: blobs(1), suspects: doubt(1), orphans: [condemned(1)] })
         yield* writers.intend([intent(1)])
-        assert.strictEqual(yield* adopt(now, suspect(1), intent(1).key, now + minute), "adopted")
+        assert.strictEqual(yield* rekey(now, suspect(1), intent(1).key, now + minute), "adopted")
         const after = yield* rows
         assert.deepStrictEqual(after.blobs, [blob(1, { key: intent(1).key })])
         assert.deepStrictEqual(after.journal, [buried(1, now + minute)])
@@ -84,35 +84,35 @@ export const doubting = (promised: Promised): void => {
 
     promised("start their old key's way through the journal afresh", () =>
       Effect.gen(function* () {
-        const { adopt } = yield* suspects
+        const { rekey } = yield* suspects
         const { blobs: writers } = yield* Database
         const tried = { attempts: 3, lastError: "SlowDown", claimedUntil: now + hour, deadAt: now }
         yield* write({ blobs: blobs(1), suspects: doubt(1), journal: [dead(1, tried)] })
         yield* writers.intend([intent(1)])
-        yield* adopt(now, suspect(1), intent(1).key, now + minute)
+        yield* rekey(now, suspect(1), intent(1).key, now + minute)
         assert.deepStrictEqual((yield* rows).journal, [buried(1, now + minute)])
       })
     )
 
     promised("are left alone when the copy's intent has been reaped", () =>
       Effect.gen(function* () {
-        const { adopt } = yield* suspects
+        const { rekey } = yield* suspects
         yield* write({ blobs: blobs(1), suspects: doubt(1) })
         const before = yield* rows
-        assert.strictEqual(yield* adopt(now, suspect(1), intent(1).key, now), "expired")
+        assert.strictEqual(yield* rekey(now, suspect(1), intent(1).key, now), "expired")
         assert.deepStrictEqual(yield* rows, before)
       })
     )
 
     promised("that are suspect no longer have the copy journaled instead", () =>
       Effect.gen(function* () {
-        const { adopt, drop } = yield* suspects
+        const { rekey, drop } = yield* suspects
         const { blobs: writers } = yield* Database
         yield* write({ blobs: [blob(1), blob(2, { key: key("moved") })], suspects: doubt(2, 3) })
         yield* writers.intend([intent(1), intent(2), intent(3)])
         const before = yield* rows
         for (const n of [1, 2, 3]) {
-          assert.strictEqual(yield* adopt(now, suspect(n), intent(n).key, now + hour), "superseded")
+          assert.strictEqual(yield* rekey(now, suspect(n), intent(n).key, now + hour), "superseded")
           assert.strictEqual(yield* drop(suspect(n)), "superseded")
         }
         const after = yield* rows

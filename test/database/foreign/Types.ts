@@ -74,7 +74,7 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
       assert.lengthOf(yield* database.suspects.page(suspect.digest, 10), 0)
       const to = ObjectKey.make(`fresh/${randomUUID()}`)
       yield* database.blobs.intend([{ key: to, digest: suspect.digest, expiresAt: 3 }])
-      assert.strictEqual(yield* database.suspects.adopt(3, suspect, to, 4), "adopted")
+      assert.strictEqual(yield* database.suspects.rekey(3, suspect, to, 4), "adopted")
       assert.strictEqual(yield* database.suspects.forget(10), 1)
       yield* refers
       assert.lengthOf(yield* collect(database), 0)

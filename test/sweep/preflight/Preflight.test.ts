@@ -1,11 +1,13 @@
 /** What is asked before a sweep, and what would go without it. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { emptyPhase, phaseNames, type SweepReport } from "../../../src/domain/SweepReport.ts"
+import { emptyPhase, type SweepReport } from "../../../src/domain/SweepReport.ts"
 import type { StoreTraits } from "../../../src/storage/Storage.ts"
 import { culpritOf } from "../../../src/sweep/preflight/ClockGuard.ts"
 import { fails } from "../../../src/testing/Faults.ts"
+import { phaseNames } from "../../fixtures/phases.ts"
 import {
   artifact,
   blobKey,
@@ -71,7 +73,7 @@ describe("the clock guard", () => {
         const message = refusedBy(report, "clock", "ClockRefused")
         assert.include(
           message,
-          culprit === "undecided" ? "cannot be told" : `It is the ${culprit}'s clock that is off`
+          culprit === "undecided" ? "It is unknown which one is wrong" : `The ${culprit}'s clock is wrong`
         )
         assert.include(message, "600.0 s")
       }
@@ -216,7 +218,7 @@ describe("the settings guard", () => {
       yield* other.once()
       assert.strictEqual((yield* sweep({ dryRun: true })).outcome, "refused")
       const { state } = yield* World
-      assert.deepStrictEqual([...state.collectors.keys()], ["other"])
+      assert.deepStrictEqual([...state.peers.keys()], ["other"])
     }).pipe(Effect.provide(world()))
   )
 
@@ -330,7 +332,7 @@ describe("a guard that gets no answer", () => {
         ["schema", "DatabaseError", () => database.next("inspect", fails("Unavailable"))],
         ["clock", "DatabaseError", () => database.next("skew", fails("Unavailable"))],
         ["clock", "StorageError", () => storage.next("skew", fails("TimedOut"))],
-        ["settings", "DatabaseError", () => database.next("collectors.register", fails("Denied"))],
+        ["settings", "DatabaseError", () => database.next("peers.register", fails("Denied"))],
         ["store", "StorageError", () => storage.next("traits", fails("AccessDenied"))]
       ] as const
       for (const [guard, tag, strike] of cases) {
@@ -355,7 +357,7 @@ describe("a guard that gets no answer", () => {
         storage.calls.map(({ operation }) => operation),
         ["skew"]
       )
-      assert.strictEqual(state.collectors.size, 0)
+      assert.strictEqual(state.peers.size, 0)
     }).pipe(Effect.provide(world()))
   )
 })

@@ -6,6 +6,7 @@ import { Scheduler } from "effect/Scheduler"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { Database } from "../../../src/database/Database.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
+import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as BackendAccess from "./Backends.ts"
@@ -112,7 +113,7 @@ const layerOf = (
   const settings = { ...parameters.settings, collectorId: process.name, ...mutation.settings }
   return Layer.provideMerge(
     Layer.mergeAll(
-      Sweep.layer(settings),
+      Sweep.layer(settings, registryPhases),
       BlobStore.layer({ uploadLease: parameters.uploadLease, pin: Duration.minutes(1) })
     ),
     Layer.mergeAll(Layer.succeed(Database, database), Layer.succeed(Storage, storage))

@@ -12,7 +12,7 @@ import type {
   Manifests,
   PutManifest
 } from "../../../database/Database.ts"
-import { holdBlob } from "../../../database/memory/Blobs.ts"
+import { touchLive } from "../../../database/memory/Blobs.ts"
 import { type ManifestRow, manifestId, type State } from "../../../database/memory/State.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import { holdId } from "../../Names.ts"
@@ -105,7 +105,7 @@ const put = (
 ): PutManifest => {
   const { repository, digest } = manifest
   const all = [{ digest, kind: "itself" }, ...references]
-  const live = new Set(all.flatMap((one) => (holdBlob(state, now, one.digest) ? one.digest : [])))
+  const live = new Set(all.flatMap((one) => (touchLive(state, now, one.digest) ? one.digest : [])))
   const missing = all.filter(
     (one) =>
       !live.has(one.digest) ||

@@ -17,9 +17,9 @@ import type {
   Manifests,
   PutManifest
 } from "../../../database/Database.ts"
-import { hold } from "../../../database/postgres/Blobs.ts"
+import { lockLive } from "../../../database/postgres/Blobs.ts"
 import { unpin } from "../../../database/postgres/Pins.ts"
-import { instant, type Sql, sqlState, translate } from "../../../database/postgres/Sql.ts"
+import { given, instant, on, type Sql, sqlState, translate, verbs } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
@@ -28,62 +28,56 @@ import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./
 import * as Reading from "./ReadManifests.ts"
 import { isInstalled, notInstalled } from "./RegistryTables.ts"
 
-export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Manifests => {
-  const verb = <A>(
-    operation: string,
-    run: (type: DigestType) => Effect.Effect<A, SqlError.SqlError | DatabaseError>
-  ) => db.verb(operation, saying(db, operation, Effect.flatMap(digestType, run)))
-  const transaction: typeof verb = (operation, run) => verb(operation, (type) => db.transaction(run(type)))
-  const ifInstalled = <A>(nothing: A, count: Effect.Effect<A, DatabaseError>) =>
-    Effect.flatMap(db.verb("manifests.installed", isInstalled(db)), (installed) =>
-      installed ? count : Effect.succeed(nothing)
-    )
+export const make = (inner: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Manifests => {
+  const db = tellingWhatIsMissing(inner)
+  const plain = on(db)
+  const typed = given(db, digestType)
+  const locked = <Args extends ReadonlyArray<unknown>, A, E>(
+    run: (db: Sql, type: DigestType, ...args: Args) => Effect.Effect<A, E>
+  ) => typed((_, type, ...args: Args) => db.transaction(run(db, type, ...args)))
+  const ifInstalled = <A, E>(none: A, count: Effect.Effect<A, E>) =>
+    Effect.flatMap(isInstalled(db), (installed) => (installed ? count : Effect.succeed(none)))
   return {
-    probe: verb("manifests.probe", () => Reading.probe(db)),
-    put: (now, manifest, references, options) =>
-      transaction("manifests.put", (type) => put(db, type, now, manifest, references, options)),
-    find: (repository, name) => verb("manifests.find", (type) => Reading.find(db, type, repository, name)),
-    touch: (now, repository, digest) =>
-      verb("manifests.touch", (type) => touch(db, type, now, repository, digest)),
-    untag: (now, repository, tag) =>
-      transaction("manifests.untag", (type) => untag(db, type, now, repository, tag)),
-    delete: (now, repository, digest) =>
-      transaction("manifests.delete", (type) => deleteManifest(db, type, now, repository, digest)),
-    tags: (repository, after, limit) =>
-      verb("manifests.tags", () => Reading.tags(db, repository, after, limit)),
-    repositories: (after, limit) =>
-      verb("manifests.repositories", () => Reading.repositories(db, after, limit)),
-    referrers: (...question) =>
-      verb("manifests.referrers", (type) => Reading.referrers(db, type, ...question)),
-    blob: (repository, digest) =>
-      verb("manifests.blob", (type) => Reading.blob(db, type, repository, digest)),
-    expire: (now, untaggedSince, limit) =>
-      ifInstalled(
-        0,
-        expire(limit, (after, size) =>
-          transaction("manifests.expire", (type) => expirePage(db, type, now, untaggedSince, after, size))
-        )
-      ),
-    untagged: (untaggedSince) =>
-      ifInstalled(
-        0,
-        verb("manifests.untagged", () => untagged(db, untaggedSince))
-      ),
-    exposure: (after, untaggedSince, unless) =>
-      ifInstalled(
-        { untagged: 0, total: 0 },
-        verb("manifests.exposure", () => exposure(db, after, untaggedSince, unless))
+    ...verbs<Omit<Manifests, "expire">>(db, "manifests", {
+      probe: Reading.probe(db),
+      put: locked(put),
+      find: typed(Reading.find),
+      touch: typed(touch),
+      untag: locked(untag),
+      delete: locked(deleteManifest),
+      tags: plain(Reading.tags),
+      repositories: plain(Reading.repositories),
+      referrers: typed(Reading.referrers),
+      blob: typed(Reading.blob),
+      untagged: (untaggedSince) => ifInstalled(0, untagged(db, untaggedSince)),
+      exposure: (...args) => ifInstalled({ untagged: 0, total: 0 }, exposure(db, ...args))
+    }),
+    // Each page is a transaction that is tried again by itself.
+    expire: Effect.fnUntraced(function* (now, untaggedSince, limit) {
+      if (!(yield* db.verb("manifests.installed", isInstalled(db)))) return 0
+      const page = locked(expirePage)
+      return yield* expire(limit, (after, size) =>
+        db.verb("manifests.expire", page(now, untaggedSince, after, size))
       )
+    })
   }
 }
 
-/** Where the registry's tables are missing, what to do about it. */
-const saying = <A, E>(db: Sql, operation: string, effect: Effect.Effect<A, E>) =>
-  Effect.mapError(effect, (error) => {
-    if (!SqlError.isSqlError(error) || sqlState(error) !== "42P01") return error
-    const { detail } = translate(operation, error)
-    return detail.includes(`"${db.names.registrySchema}.`) ? notInstalled(operation, detail, error) : error
-  })
+/** Where the registry's tables are missing, the error says what to run. */
+const tellingWhatIsMissing = (db: Sql): Sql => ({
+  ...db,
+  verb: (operation, effect) =>
+    db.verb(
+      operation,
+      Effect.mapError(effect, (error) => {
+        if (!SqlError.isSqlError(error) || sqlState(error) !== "42P01") return error
+        const { detail } = translate(operation, error)
+        return detail.includes(`"${db.names.registrySchema}.`)
+          ? notInstalled(operation, detail, error)
+          : error
+      })
+    )
+})
 
 const put = Effect.fnUntraced(function* (
   db: Sql,
@@ -96,7 +90,7 @@ const put = Effect.fnUntraced(function* (
   const { repository, digest, subject } = manifest
   const needed = [digest, ...references.map((reference) => reference.digest)]
   const children = references.filter(({ kind }) => kind === "manifest").map((child) => child.digest)
-  const live = yield* hold(db, type, now, [...new Set(needed)])
+  const live = yield* lockLive(db, type, now, [...new Set(needed)])
   const before = yield* lockTags(db, repository, tags)
   const there = yield* lockManifests(db, type, repository, [
     ...[digest, ...children, ...before.values()],

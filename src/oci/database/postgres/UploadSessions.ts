@@ -22,29 +22,31 @@ import type {
   UploadSession
 } from "../../../database/Database.ts"
 import { publish } from "../../../database/postgres/Blobs.ts"
-import { instant, millis, millisOrNull, type Sql } from "../../../database/postgres/Sql.ts"
+import { given, instant, millis, millisOrNull, on, type Sql, verbs } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { Algorithm, Digest } from "../../../domain/Digest.ts"
 import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 import { expire, idle, journalChunks } from "./Idle.ts"
 
-export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Sessions => ({
-  open: (now, ref) => db.verb("sessions.open", open(db, now, ref)),
-  read: (ref) => db.verb("sessions.read", read(db, ref)),
-  touch: (now, ref) => db.verb("sessions.touch", touch(db, now, ref)),
-  append: (now, ref, chunk) => db.verb("sessions.append", db.transaction(append(db, now, ref, chunk))),
-  claim: (now, ref, lease) => db.verb("sessions.claim", db.transaction(claim(db, now, ref, lease))),
-  renewClaim: (now, ref, lease) => db.verb("sessions.renewClaim", renewClaim(db, now, ref, lease)),
-  release: (now, ref, token) => db.verb("sessions.release", release(db, now, ref, token)),
-  complete: (now, ref, token, publication) =>
-    db.verb(
-      "sessions.complete",
-      Effect.flatMap(digestType, (type) => db.transaction(complete(db, type, now, ref, token, publication)))
-    ),
-  cancel: (now, ref) => db.verb("sessions.cancel", db.transaction(cancel(db, now, ref))),
-  expire: (request) => db.verb("sessions.expire", db.transaction(expire(db, request))),
-  idle: (now, idleSince) => db.verb("sessions.idle", idle(db, now, idleSince))
-})
+export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Sessions => {
+  const plain = on(db)
+  return verbs<Sessions>(db, "sessions", {
+    open: plain(open),
+    read: plain(read),
+    touch: plain(touch),
+    append: (...args) => db.transaction(append(db, ...args)),
+    claim: (...args) => db.transaction(claim(db, ...args)),
+    renewClaim: plain(renewClaim),
+    release: plain(release),
+    complete: given(
+      db,
+      digestType
+    )((_, type, ...args: Parameters<Sessions["complete"]>) => db.transaction(complete(db, type, ...args))),
+    cancel: (...args) => db.transaction(cancel(db, ...args)),
+    expire: (request) => db.transaction(expire(db, request)),
+    idle: plain(idle)
+  })
+}
 
 interface Row {
   readonly id: string

@@ -1,39 +1,30 @@
 /**
  * Blobs whose objects are in doubt: the collector's half of the guard against foreign writers
- * (docs/design/foreign-writers.md).
+ * (docs/design/unannounced-writers.md).
  *
  * A suspicion is of a digest at a key and ends by itself when no row has that key any more; it is forgotten later. Every
  * insert of a foreign writer adds one of its own in the same transaction, so none of those that can be seen is needed
  * by a row that cannot be seen yet.
  */
 import { Effect } from "effect"
-import type { SqlError, Statement } from "effect/sql"
+import type { Statement } from "effect/sql"
 import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../../domain/Digest.ts"
 import type { ObjectKey } from "../../../../domain/ObjectKey.ts"
-import type {
-  AdoptSuspectOutcome,
-  DropSuspectOutcome,
-  Suspect,
-  Suspects
-} from "../../../contract/Suspects.ts"
-import { instant, type Sql } from "../../Sql.ts"
+import type { DropOutcome, RekeyOutcome, Suspect, Suspects } from "../../../contract/Suspects.ts"
+import { given, instant, type Sql, verbs } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Suspects => {
-  const verb = <A>(
-    operation: string,
-    run: (known: Catalog) => Effect.Effect<A, SqlError.SqlError | DatabaseError>
-  ) => db.verb(operation, Effect.flatMap(catalog, run))
-  return {
-    page: (after, limit) => verb("suspects.page", ({ digest }) => page(db, digest, after, limit)),
-    adopt: (now, suspect, to, deleteNotBefore) =>
-      verb("suspects.adopt", ({ digest }) => adopt(db, digest, now, suspect, to, deleteNotBefore)),
-    drop: (suspect) => verb("suspects.drop", (known) => drop(db, known, suspect)),
-    forget: (limit) => verb("suspects.forget", ({ digest }) => forget(db, digest, limit))
-  }
+  const known = given(db, catalog)
+  return verbs<Suspects>(db, "suspects", {
+    page: known(page),
+    rekey: known(rekey),
+    drop: known(drop),
+    forget: known(forget)
+  })
 }
 
 /** That the row `b` of the blobs is suspect. */
@@ -90,7 +81,7 @@ const bury = ({ sql, id }: Sql, now: number, notBefore: number, rows: ReadonlyAr
         reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
         claimed_until = NULL, attempts = 0, last_error = NULL, dead_at = NULL`
 
-const page = ({ sql, id, raw }: Sql, type: DigestType, after: Digest | null, limit: number) => {
+const page = ({ sql, id, raw }: Sql, { digest: type }: Catalog, after: Digest | null, limit: number) => {
   const beyond = after === null ? raw("") : sql`WHERE s.digest > ${after}::text::${raw(type.type)}`
   return Effect.map(
     sql<{ digest: string; object_key: string; size_bytes: number }>`
@@ -107,9 +98,9 @@ const page = ({ sql, id, raw }: Sql, type: DigestType, after: Digest | null, lim
   )
 }
 
-const adopt = (
+const rekey = (
   db: Sql,
-  type: DigestType,
+  { digest: type }: Catalog,
   now: number,
   { digest, key, sizeBytes }: Suspect,
   to: ObjectKey,
@@ -120,7 +111,7 @@ const adopt = (
   return db.transaction(
     Effect.gen(function* () {
       const taken = yield* sql`DELETE FROM ${id.intents} WHERE object_key = ${to} RETURNING 1 AS taken`
-      if (taken.length === 0) return "expired" satisfies AdoptSuspectOutcome
+      if (taken.length === 0) return "expired" satisfies RekeyOutcome
       // Its writer could not refer to it while it was suspect, and shall now have all the time there is.
       yield* clearSighting(db, own, key)
       const moved = yield* sql`
@@ -128,10 +119,10 @@ const adopt = (
         WHERE b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(db)} RETURNING 1 AS moved`
       if (moved.length === 0) {
         yield* bury(db, now, now, [{ digest, key: to, sizeBytes }])
-        return "superseded" satisfies AdoptSuspectOutcome
+        return "superseded" satisfies RekeyOutcome
       }
       yield* bury(db, now, deleteNotBefore, [{ digest, key, sizeBytes }])
-      return "adopted" satisfies AdoptSuspectOutcome
+      return "adopted" satisfies RekeyOutcome
     })
   )
 }
@@ -153,16 +144,16 @@ const drop = (db: Sql, catalog: Catalog, { digest, key }: Suspect) => {
     Effect.gen(function* () {
       yield* clearSighting(db, own, key)
       const held = yield* sql`SELECT 1 AS held FROM ${id.blobs} b WHERE ${suspect} FOR UPDATE`
-      if (held.length === 0) return "superseded" satisfies DropSuspectOutcome
+      if (held.length === 0) return "superseded" satisfies DropOutcome
       const gone = yield* sql`
         DELETE FROM ${id.blobs} b WHERE ${suspect} AND ${catalog.referencePredicates(() => raw(""))} RETURNING 1 AS gone`
-      if (gone.length === 0) return "referenced" satisfies DropSuspectOutcome
-      return "dropped" satisfies DropSuspectOutcome
+      if (gone.length === 0) return "referenced" satisfies DropOutcome
+      return "dropped" satisfies DropOutcome
     })
   )
 }
 
-const forget = ({ sql, id, raw }: Sql, type: DigestType, limit: number) => {
+const forget = ({ sql, id, raw }: Sql, { digest: type }: Catalog, limit: number) => {
   const idle = sql`NOT EXISTS (
     SELECT FROM ${id.blobs} b WHERE b.${id.digest} = s.digest AND b.${id.key} = s.object_key)`
   return Effect.map(

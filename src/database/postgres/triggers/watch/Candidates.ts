@@ -14,22 +14,21 @@ import type { Digest } from "../../../../domain/Digest.ts"
 import type { Orphan } from "../../../../domain/Orphan.ts"
 import type { Candidates, Pass, Reviewed, Sighted } from "../../../Database.ts"
 import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
-import { byIndex, instant, type Sql } from "../../Sql.ts"
+import { byIndex, given, instant, on, type Sql, verbs } from "../../Sql.ts"
 import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {
-  const verb = <A, E>(operation: string, run: (known: Catalog) => Effect.Effect<A, E>) =>
-    db.verb(operation, Effect.flatMap(catalog, run))
-  return {
-    watch: verb("candidates.watch", ({ watch }) => Effect.succeed(watch)),
-    review: (now, limit) => verb("candidates.review", (known) => review(db, known, now, limit)),
-    sighted: (after, limit) =>
-      verb("candidates.sighted", (known) => byIndex(db, sighted(db, known, after, limit))),
-    settle: (marks) => verb("candidates.settle", (known) => settle(db, known, marks)),
-    passDue: (now, everyMillis) => db.verb("candidates.passDue", passDue(db, now, everyMillis)),
-    passDone: (pass) => db.verb("candidates.passDone", passDone(db, pass))
-  }
+  const plain = on(db)
+  const known = given(db, catalog)
+  return verbs<Candidates>(db, "candidates", {
+    watch: Effect.map(catalog, ({ watch }) => watch),
+    review: known(review),
+    sighted: known(sighted),
+    settle: known(settle),
+    passDue: plain(passDue),
+    passDone: plain(passDone)
+  })
 }
 
 const review = (db: Sql, catalog: Catalog, now: number, limit: number) => {
@@ -69,7 +68,7 @@ interface SightedRow extends Omit<OrphanRow, "used_at" | "size_bytes"> {
 const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number) => {
   const { sql, id, raw } = db
   const beyond = after === null ? raw("") : sql`WHERE digest > ${after}::text::${raw(catalog.digest.type)}`
-  return Effect.map(
+  const looked = Effect.map(
     sql<SightedRow>`
       WITH page AS MATERIALIZED (
         SELECT digest, seen_at, condemned_at FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
@@ -91,6 +90,7 @@ const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number)
       next: rows.length < limit ? null : ((rows.at(-1)?.digest as Digest | undefined) ?? null)
     })
   )
+  return byIndex(db, looked)
 }
 
 /**

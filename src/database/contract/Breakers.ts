@@ -1,4 +1,4 @@
-/** What the guards of a sweep remember and ask: breakers, other collectors. */
+/** Breakers: stops that stay until a person confirms. */
 import type { Result } from "./Result.ts"
 
 /** What a breaker guards. */
@@ -37,25 +37,4 @@ export interface Breakers {
    * blobs and the planner's estimate beyond; they are zero, unread, unless more than `unless` blobs are condemned.
    */
   readonly exposure: (since: number | null, unless: number) => Result<Exposure>
-}
-
-/** A collector that works on this catalogue. */
-export interface Peer {
-  readonly id: string
-  readonly seenAt: number
-  /** What its settings say where all collectors must say the same, by name. */
-  readonly settings: Readonly<Record<string, string>>
-}
-
-export interface Collectors {
-  /** Notes that collector `self` is at work until `expiresAt`, and answers the others that are. */
-  readonly register: (
-    now: number,
-    expiresAt: number,
-    self: Pick<Peer, "id" | "settings">
-  ) => Result<ReadonlyArray<Peer>>
-  /** The collectors at work at `now` but `self`, which is not noted. */
-  readonly peers: (now: number, self: string) => Result<ReadonlyArray<Peer>>
-  /** Forgets a collector; one that is unknown is success. */
-  readonly leave: (id: string) => Result<void>
 }

@@ -1,9 +1,7 @@
-/** What the guards of a sweep remember and ask: breakers, who else collects, the server's clock. */
-import { Clock, Effect } from "effect"
-import type { BreakerName, BreakerState, Breakers, Collectors, Exposure, Peer } from "../Database.ts"
-import { instant, millis, millisOrNull, qualified, type Sql } from "./Sql.ts"
-
-// -- breakers
+/** Breakers: what opened them, and by how much of the catalogue they are judged. */
+import { Effect } from "effect"
+import type { BreakerName, BreakerState, Breakers, Exposure } from "../Database.ts"
+import { instant, millis, millisOrNull, on, qualified, type Sql, verbs } from "./Sql.ts"
 
 interface BreakerRow {
   readonly name: BreakerName
@@ -27,12 +25,15 @@ const toState = (row: BreakerRow): BreakerState => ({
   confirmedAt: millisOrNull(row.confirmed_at)
 })
 
-export const breakers = (db: Sql): Breakers => ({
-  read: (name) => db.verb("breakers.read", read(db, name)),
-  trip: (name, now, exposure) => db.verb("breakers.trip", trip(db, name, now, exposure)),
-  confirm: (now) => db.verb("breakers.confirm", confirm(db, now)),
-  exposure: (since, unless) => db.verb("breakers.exposure", exposureOf(db, since, unless))
-})
+export const make = (db: Sql): Breakers => {
+  const plain = on(db)
+  return verbs<Breakers>(db, "breakers", {
+    read: plain(read),
+    trip: plain(trip),
+    confirm: plain(confirm),
+    exposure: plain(exposureOf)
+  })
+}
 
 const read = ({ sql, id }: Sql, name: BreakerName) =>
   Effect.map(
@@ -107,58 +108,3 @@ export const estimate = ({ sql, names }: Sql) => {
     (rows) => Math.round(rows[0]?.blobs ?? 0)
   )
 }
-
-// -- collectors
-
-export const collectors = (db: Sql): Collectors => ({
-  register: (now, expiresAt, self) => db.verb("collectors.register", register(db, now, expiresAt, self)),
-  peers: (now, self) => db.verb("collectors.peers", peersOf(db, now, self)),
-  leave: (id) =>
-    db.verb("collectors.leave", Effect.asVoid(db.sql`DELETE FROM ${db.id.collectors} WHERE id = ${id}`))
-})
-
-const register = Effect.fnUntraced(function* (
-  db: Sql,
-  now: number,
-  expiresAt: number,
-  self: Pick<Peer, "id" | "settings">
-) {
-  const { sql, id } = db
-  yield* sql`
-    DELETE FROM ${id.collectors} WHERE id = ANY(ARRAY(
-      SELECT id FROM ${id.collectors} WHERE expires_at <= ${instant(now)}::timestamptz AND id <> ${self.id}
-      ORDER BY id FOR UPDATE SKIP LOCKED))`
-  yield* sql`
-    INSERT INTO ${id.collectors} (id, seen_at, expires_at, settings)
-    VALUES (${self.id}, ${instant(now)}::timestamptz, ${instant(expiresAt)}::timestamptz,
-      ${JSON.stringify(self.settings)}::text::jsonb)
-    ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, expires_at = EXCLUDED.expires_at,
-      settings = EXCLUDED.settings`
-  // After the own row is committed: of two that begin together, one sees the other.
-  return yield* peersOf(db, now, self.id)
-})
-
-const peersOf = ({ sql, id }: Sql, now: number, self: string) =>
-  Effect.map(
-    sql<{ id: string; seen_at: Date; settings: Readonly<Record<string, string>> }>`
-      SELECT id, seen_at, settings FROM ${id.collectors}
-      WHERE id <> ${self} AND expires_at > ${instant(now)}::timestamptz ORDER BY id COLLATE "C"`,
-    (rows) =>
-      rows.map((peer): Peer => ({ id: peer.id, seenAt: millis(peer.seen_at), settings: peer.settings }))
-  )
-
-// -- clock
-
-/** Of two answers the quicker: the first may have had to connect. */
-export const skew = Effect.fnUntraced(function* ({ sql }: Sql) {
-  const ask = Effect.gen(function* () {
-    const before = yield* Clock.currentTimeMillis
-    const [row] = yield* sql<{ at: number }>`
-      SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS at`
-    const after = yield* Clock.currentTimeMillis
-    return { took: after - before, skew: Math.round((row?.at ?? before) - (before + after) / 2) }
-  })
-  const first = yield* ask
-  const second = yield* ask
-  return second.took <= first.took ? second.skew : first.skew
-})

@@ -1,13 +1,6 @@
-/** What the guards remember, in memory. */
+/** Breakers, in memory. */
 import { Effect } from "effect"
-import {
-  type BreakerName,
-  type BreakerState,
-  type Breakers,
-  type Collectors,
-  isOpen,
-  type Peer
-} from "../Database.ts"
+import { type BreakerName, type BreakerState, type Breakers, isOpen } from "../Database.ts"
 import type { State } from "./State.ts"
 
 const closed = (name: BreakerName): BreakerState => ({
@@ -49,25 +42,5 @@ export const breakers = (state: State): Breakers => ({
         totalBlobs: few ? 0 : state.blobs.size,
         totalBytes: few ? 0 : sum([...state.blobs.values()].map((row) => row.sizeBytes))
       }
-    })
-})
-
-const peersOf = (state: State, now: number, self: string): ReadonlyArray<Peer> =>
-  [...state.collectors.values()]
-    .filter((peer) => peer.id !== self && peer.expiresAt > now)
-    .sort((a, b) => (a.id < b.id ? -1 : 1))
-    .map(({ expiresAt: _, ...peer }) => peer)
-
-export const collectors = (state: State): Collectors => ({
-  register: (now, expiresAt, { id, settings }) =>
-    Effect.sync(() => {
-      for (const [other, peer] of state.collectors) if (peer.expiresAt <= now) state.collectors.delete(other)
-      state.collectors.set(id, { id, settings, seenAt: now, expiresAt })
-      return peersOf(state, now, id)
-    }),
-  peers: (now, self) => Effect.sync(() => peersOf(state, now, self)),
-  leave: (id) =>
-    Effect.sync(() => {
-      state.collectors.delete(id)
     })
 })

@@ -1,0 +1,24 @@
+/** The other collectors of a catalogue, in memory. */
+import { Effect } from "effect"
+import type { Peer, Peers } from "../Database.ts"
+import type { State } from "./State.ts"
+
+const othersOf = (state: State, now: number, self: string): ReadonlyArray<Peer> =>
+  [...state.peers.values()]
+    .filter((peer) => peer.id !== self && peer.expiresAt > now)
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+    .map(({ expiresAt: _, ...peer }) => peer)
+
+export const peers = (state: State): Peers => ({
+  register: (now, expiresAt, { id, settings }) =>
+    Effect.sync(() => {
+      for (const [other, peer] of state.peers) if (peer.expiresAt <= now) state.peers.delete(other)
+      state.peers.set(id, { id, settings, seenAt: now, expiresAt })
+      return othersOf(state, now, id)
+    }),
+  others: (now, self) => Effect.sync(() => othersOf(state, now, self)),
+  leave: (id) =>
+    Effect.sync(() => {
+      state.peers.delete(id)
+    })
+})

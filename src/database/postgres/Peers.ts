@@ -1,0 +1,60 @@
+/** The collectors that work on a catalogue, and how far the server's clock is from theirs. */
+import { Clock, Effect } from "effect"
+import type { Peer, Peers } from "../Database.ts"
+import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
+
+export const make = (db: Sql): Peers => {
+  const plain = on(db)
+  return verbs<Peers>(db, "peers", {
+    register: plain(register),
+    others: plain(others),
+    leave: plain(leave)
+  })
+}
+
+const register = Effect.fnUntraced(function* (
+  db: Sql,
+  now: number,
+  expiresAt: number,
+  self: Pick<Peer, "id" | "settings">
+) {
+  const { sql, id } = db
+  yield* sql`
+    DELETE FROM ${id.collectors} WHERE id = ANY(ARRAY(
+      SELECT id FROM ${id.collectors} WHERE expires_at <= ${instant(now)}::timestamptz AND id <> ${self.id}
+      ORDER BY id FOR UPDATE SKIP LOCKED))`
+  yield* sql`
+    INSERT INTO ${id.collectors} (id, seen_at, expires_at, settings)
+    VALUES (${self.id}, ${instant(now)}::timestamptz, ${instant(expiresAt)}::timestamptz,
+      ${JSON.stringify(self.settings)}::text::jsonb)
+    ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, expires_at = EXCLUDED.expires_at,
+      settings = EXCLUDED.settings`
+  // After the own row is committed: of two that begin together, one sees the other.
+  return yield* others(db, now, self.id)
+})
+
+const others = ({ sql, id }: Sql, now: number, self: string) =>
+  Effect.map(
+    sql<{ id: string; seen_at: Date; settings: Readonly<Record<string, string>> }>`
+      SELECT id, seen_at, settings FROM ${id.collectors}
+      WHERE id <> ${self} AND expires_at > ${instant(now)}::timestamptz ORDER BY id COLLATE "C"`,
+    (rows) =>
+      rows.map((peer): Peer => ({ id: peer.id, seenAt: millis(peer.seen_at), settings: peer.settings }))
+  )
+
+const leave = ({ sql, id }: Sql, self: string) =>
+  Effect.asVoid(sql`DELETE FROM ${id.collectors} WHERE id = ${self}`)
+
+/** Of two answers the quicker: the first may have had to connect. */
+export const skew = Effect.fnUntraced(function* ({ sql }: Sql) {
+  const ask = Effect.gen(function* () {
+    const before = yield* Clock.currentTimeMillis
+    const [row] = yield* sql<{ at: number }>`
+      SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS at`
+    const after = yield* Clock.currentTimeMillis
+    return { took: after - before, skew: Math.round((row?.at ?? before) - (before + after) / 2) }
+  })
+  const first = yield* ask
+  const second = yield* ask
+  return second.took <= first.took ? second.skew : first.skew
+})

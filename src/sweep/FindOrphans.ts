@@ -1,0 +1,178 @@
+/**
+ * Finds blobs without references and writes down since when. Deletes nothing.
+ *
+ * Where references are watched, a sweep reviews what changed: candidates that lost a reference, and earlier sightings. The
+ * whole catalogue is scanned only every GC_SCAN_EVERY, for what no trigger noted. Without watching, every sweep scans it.
+ *
+ * Collectors share the scan: each takes the next slice, and stops when all together have come round to where it began.
+ * The next sweep continues a scan that a bound ended.
+ */
+import { Clock, Duration, Effect, Option } from "effect"
+import { type ClaimedSlice, Database, type ScanEnd, type Slice } from "../database/Database.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
+import type { Digest } from "../domain/Digest.ts"
+import { type Orphan, type OrphanState, stateAt, type Waits } from "../domain/Orphan.ts"
+import type { PhaseContext } from "./Phase.ts"
+import type { SweepSettings } from "./Settings.ts"
+
+/** Returns how long orphans wait. */
+export const waitsOf = (settings: SweepSettings): Waits => ({
+  graceMillis: Duration.toMillis(settings.grace),
+  quarantineMillis: Duration.toMillis(settings.quarantine)
+})
+
+/**
+ * Writes down new orphans, ends the sightings of blobs that are referenced again, and condemns what has waited. Returns
+ * how many blobs are due to be purged, for watchers, or null if this collector has not seen each of them itself.
+ */
+export const find = Effect.fnUntraced(function* (context: PhaseContext) {
+  const { candidates } = yield* Database
+  if (!(yield* candidates.watch).isOn) return yield* scan(context)
+  if (!(yield* review(context))) return null
+  const now = yield* Clock.currentTimeMillis
+  // Before the sightings are examined, so that those of the scan are among them.
+  const pass = yield* candidates.passDue(now, Duration.toMillis(context.settings.scanEvery))
+  if (Option.isSome(pass) && (yield* sightAll(context))) yield* candidates.passDone(pass.value)
+  return yield* examineSightings(context)
+})
+
+/** Turns candidates without references into sightings. Answers whether none is left. */
+const review = Effect.fnUntraced(function* (context: PhaseContext) {
+  const { candidates } = yield* Database
+  const { counts, settings } = context
+  return yield* context.pages(
+    Effect.fnUntraced(function* () {
+      const reviewed = yield* candidates.review(yield* Clock.currentTimeMillis, settings.scanPage)
+      counts.seen(reviewed.candidates)
+      counts.kept("referenced", reviewed.candidates - reviewed.orphans)
+      return reviewed.candidates < settings.scanPage ? null : "more"
+    })
+  )
+})
+
+/** Ends the sightings of blobs that are referenced again, and condemns those that have waited. */
+const examineSightings = Effect.fnUntraced(function* (context: PhaseContext) {
+  const { candidates } = yield* Database
+  const { counts, settings, sweep } = context
+  let due = 0
+  const isDone = yield* context.pages(
+    Effect.fnUntraced(function* (after: Digest | null) {
+      const page = yield* candidates.sighted(after, settings.scanPage)
+      const classified = yield* classify(context, page.orphans)
+      counts.seen(page.sightings)
+      due += classified.purgeable.length
+      const condemned = toCondemn(classified)
+      if (condemned.length + page.stale.length > 0) {
+        const now = yield* Clock.currentTimeMillis
+        counts.kept("referenced", yield* candidates.settle({ now, condemned, stale: page.stale, sweep }))
+      }
+      return page.next
+    })
+  )
+  return isDone ? due : null
+})
+
+/** Does the same for the whole catalogue, where no trigger notes what changes. */
+const scan = Effect.fnUntraced(function* (context: PhaseContext) {
+  const { orphans } = yield* Database
+  const { counts, sweep } = context
+  let due = 0
+  const end = yield* eachSlice(
+    context,
+    "round",
+    Effect.fnUntraced(function* (slice) {
+      const found = yield* orphans.find(slice)
+      const classified = yield* classify(context, found)
+      counts.seen(slice.blobs)
+      due += classified.purgeable.length
+      const now = yield* Clock.currentTimeMillis
+      const marks = { now, seen: digestsOf(found), condemned: toCondemn(classified), sweep }
+      counts.kept("referenced", yield* orphans.record(slice, marks))
+    })
+  )
+  return end === "alone" ? due : null
+})
+
+/**
+ * Sights orphans that no trigger noted, and decides nothing: sightings are examined afterwards. Answers whether the scan
+ * has reached its end.
+ */
+const sightAll = Effect.fnUntraced(function* (context: PhaseContext) {
+  const { orphans } = yield* Database
+  const { counts, sweep } = context
+  const end = yield* eachSlice(
+    context,
+    "to the end",
+    Effect.fnUntraced(function* (slice) {
+      const found = yield* orphans.find(slice)
+      counts.seen(slice.blobs)
+      const unseen = found.filter(({ seenAt }) => seenAt === null)
+      if (unseen.length === 0) return
+      const now = yield* Clock.currentTimeMillis
+      yield* orphans.record(slice, { now, seen: digestsOf(unseen), condemned: [], sweep, clear: false })
+    })
+  )
+  return end !== "bounded"
+})
+
+/**
+ * Runs `each` for slices until the scan reaches its end, or comes round to where this collector began. Answers whether a
+ * bound ended it, and if not whether other collectors took slices of it.
+ */
+const eachSlice = Effect.fnUntraced(function* (
+  context: PhaseContext,
+  until: "round" | "to the end",
+  each: (slice: ClaimedSlice) => Effect.Effect<void, DatabaseError, Database>
+) {
+  const { orphans } = yield* Database
+  let end: ScanEnd | null = null
+  let previous: Slice | null = null
+  let isAlone = true
+  const isDone = yield* context.pages(
+    Effect.fnUntraced(function* () {
+      const claimed = yield* orphans.claimSlice(context.settings.scanPage, end)
+      if (Option.isNone(claimed)) return null
+      const slice = claimed.value
+      end ??= { pass: slice.pass + 1, after: until === "round" ? slice.after : null }
+      isAlone &&= previous === null || previous.upTo === slice.after
+      previous = slice
+      yield* each(slice)
+      return "more"
+    })
+  )
+  if (!isDone) return "bounded"
+  return isAlone && lastOf(previous) === firstOf(end) ? "alone" : "shared"
+})
+
+const lastOf = (slice: Slice | null): Digest | null | undefined => slice?.upTo
+const firstOf = (end: ScanEnd | null): Digest | null | undefined => end?.after
+
+/** Orphans by what becomes of them. */
+export type Classified = Readonly<Record<OrphanState, ReadonlyArray<Orphan>>>
+
+/** Sorts orphans by state, now. Those that must wait are counted as kept. A dry run prints what a sweep acts on. */
+export const classify = Effect.fnUntraced(function* (
+  { counts, settings }: PhaseContext,
+  orphans: ReadonlyArray<Orphan>
+) {
+  const now = yield* Clock.currentTimeMillis
+  const waits = waitsOf(settings)
+  const by: Record<OrphanState, Array<Orphan>> = {
+    waiting: [],
+    condemnable: [],
+    quarantined: [],
+    purgeable: []
+  }
+  for (const orphan of orphans) by[stateAt(orphan, now, waits)].push(orphan)
+  counts.kept("grace", by.waiting.length)
+  counts.kept("quarantine", by.condemnable.length + by.quarantined.length)
+  return by satisfies Classified as Classified
+})
+
+/** What has outlived its grace and is not condemned yet. */
+const toCondemn = ({ condemnable, purgeable }: Classified): ReadonlyArray<Digest> =>
+  digestsOf([...condemnable, ...purgeable].filter((orphan) => orphan.condemnedAt === null))
+
+/** Returns the digests of `orphans`. */
+export const digestsOf = (orphans: ReadonlyArray<Orphan>): ReadonlyArray<Digest> =>
+  orphans.map((orphan) => orphan.digest)

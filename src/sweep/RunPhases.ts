@@ -1,0 +1,53 @@
+/** Runs phases one after the other. A phase that fails or defects is reported, and those behind it run. */
+import { Cause, Clock, Effect, Result } from "effect"
+import { emptyPhase, type PhaseReport, type SweepReport } from "../domain/SweepReport.ts"
+import type { Phase } from "./Phase.ts"
+import * as PhaseContext from "./PhaseContext.ts"
+import * as PhaseCounts from "./PhaseCounts.ts"
+
+/** The names of `phases` in the order in which they run, each once. */
+const namesOf = <R>(phases: ReadonlyArray<Phase<R>>): ReadonlyArray<string> => [
+  ...new Set(phases.map(({ name }) => name))
+]
+
+/** Runs all phases within the bounds of `sweep` and returns their reports by name. Passes interruption on. */
+export const run = Effect.fnUntraced(function* <R>(
+  phases: ReadonlyArray<Phase<R>>,
+  sweep: PhaseContext.SweepContext
+) {
+  const reports: Record<string, PhaseReport> = {}
+  for (const name of namesOf(phases)) {
+    const group = phases.filter((phase) => phase.name === name)
+    reports[name] = yield* runGroup(name, group, sweep).pipe(Effect.withSpan(`Sweep.${name}`))
+  }
+  return reports as SweepReport["phases"]
+})
+
+/** Runs the phases of one name into one report. */
+const runGroup = Effect.fnUntraced(function* <R>(
+  name: string,
+  phases: ReadonlyArray<Phase<R>>,
+  sweep: PhaseContext.SweepContext
+) {
+  const startedAt = yield* Clock.currentTimeMillis
+  const counts = yield* PhaseCounts.make(name, sweep.dryRun)
+  const timeShare = Math.max(...phases.map((phase) => phase.timeShare))
+  const context = yield* PhaseContext.make(sweep, counts).share(timeShare)
+  for (const phase of phases) {
+    const outcome = yield* Effect.result(Effect.sandbox(phase.run(context)))
+    if (Result.isSuccess(outcome)) continue
+    if (Cause.hasInterruptsOnly(outcome.failure))
+      return yield* Effect.failCause(outcome.failure as Cause.Cause<never>)
+    counts.endedBy(outcome.failure)
+  }
+  return counts.report((yield* Clock.currentTimeMillis) - startedAt)
+})
+
+/** Returns the reports of phases that a guard did not let run. */
+export const refused = <R>(phases: ReadonlyArray<Phase<R>>, error: NonNullable<PhaseReport["error"]>) =>
+  Object.fromEntries(
+    namesOf(phases).map((name): [string, PhaseReport] => [
+      name,
+      { ...emptyPhase, stoppedBy: "failure", error }
+    ])
+  ) as SweepReport["phases"]
