@@ -15,7 +15,7 @@ import { Schema } from "effect"
  * - `HiddenRows`: row-level security hides references from the collector's role
  * - `MissingPrivilege`: the role lacks a privilege
  * - `ReadOnly`: connected to a standby
- * - `ForeignWritersUnguarded`: the guard against foreign writers is installed in part only
+ * - `UnannouncedWritersUnguarded`: the guard against foreign writers is installed in part only
  */
 export const SchemaProblemKind = Schema.Literals([
   "MissingTable",
@@ -31,7 +31,7 @@ export const SchemaProblemKind = Schema.Literals([
   "HiddenRows",
   "MissingPrivilege",
   "ReadOnly",
-  "ForeignWritersUnguarded"
+  "UnannouncedWritersUnguarded"
 ])
 
 export const SchemaProblem = Schema.Struct({

@@ -218,7 +218,7 @@ export const migrationContract = (server: Databases.Server): void => {
         const before = yield* everything
         const refused = yield* Effect.flip(migrate(false, { ...existingNames, blobsTable: "layers" }))
         assert.strictEqual(refused._tag, "SchemaRefused")
-        assert.include(refused.message, "registry.layers: there is no such table to collect from")
+        assert.include(refused.message, "registry.layers: the table of blobs does not exist")
         assert.include(refused.message, "CATALOG_BLOBS_TABLE")
         assert.strictEqual(yield* everything, before)
       })

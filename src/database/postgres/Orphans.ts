@@ -22,7 +22,7 @@ import type {
 import { condemned, restore } from "./Condemned.ts"
 import { byIndex, given, instant, millis, quote, type Sql, verbs } from "./Sql.ts"
 import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
-import { lockDigests } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => {

@@ -163,9 +163,9 @@ const noticing = (server: Databases.Server): void => {
       Effect.map((found) => found.map(({ kind, table, fix }) => [kind, table, fix.split(" (")[0]]))
     )
   const says = (table: string) => [
-    "ForeignWritersUnguarded",
+    "UnannouncedWritersUnguarded",
     table,
-    "Run: artifact-gc migrate --guard-foreign-writers"
+    "Run: artifact-gc migrate --guard-unannounced-writers"
   ]
 
   it.live("a table that refers to blobs since must be guarded too, and then is", () =>

@@ -33,9 +33,9 @@ const hasty: Partial<SweepSettings> = { ...patient, grace: Duration.zero, quaran
 const once = { maxConnections: 1 }
 
 export const guard = (place: Databases.Place, names: CatalogNames = defaultNames) =>
-  Effect.provide(Postgres.guardForeignWriters(names), Databases.client(place, once))
+  Effect.provide(Postgres.guardUnannouncedWriters(names), Databases.client(place, once))
 export const unguard = (place: Databases.Place, names: CatalogNames = defaultNames) =>
-  Effect.provide(Postgres.unguardForeignWriters(names), Databases.client(place, once))
+  Effect.provide(Postgres.unguardUnannouncedWriters(names), Databases.client(place, once))
 
 export const stage = Effect.fnUntraced(function* (server: Databases.Server, guarded: boolean) {
   const arena = yield* ownArena(server)

@@ -4,8 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
-import { latestMigration } from "../../../src/database/postgres/schema/Migrations.ts"
-import { tableProblems } from "../../../src/database/postgres/schema/Problems.ts"
+import { tableProblems } from "../../../src/database/postgres/schema/BlobsTable.ts"
+import { latestMigration } from "../../../src/database/postgres/schema/MigrationList.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import { type Bench, bench, plain, problemsOf, refuses, repair } from "./bench.ts"
@@ -97,7 +97,7 @@ const privileges = (): void => {
       "blobs",
       "blobs",
       undefined,
-      "row-level security hides blobs from this role, so that what they own would look abandoned"
+      "row-level security hides blobs from this role, so their objects would look like leftovers"
     ]
   ] as const) {
     it.effect(`refuses row-level security that hides ${what}`, () =>
@@ -164,7 +164,7 @@ const collectorTables = (): void => {
     expected: [
       {
         ...migrations,
-        problem: `they are at version ${latestMigration - 1}, this program needs ${latestMigration}`,
+        problem: `the collector's tables are at version ${latestMigration - 1}, this program needs ${latestMigration}`,
         fix: "Run: artifact-gc migrate"
       }
     ],
@@ -175,15 +175,17 @@ const collectorTables = (): void => {
     expected: [
       {
         ...migrations,
-        problem: `they are at version 1000, newer than this program's ${latestMigration}`,
+        problem: `the collector's tables are at version 1000, newer than this program's ${latestMigration}`,
         fix: "Run the newer artifact-gc."
       }
     ],
     fixable: false
   })
-  refuses("tables of which one is gone", {
+  refuses("tables of which one is missing", {
     given: ["DROP TABLE $c.journal"],
-    expected: [{ kind: "MissingCollectorTables", table: "c.journal", problem: "it is gone" }],
+    expected: [
+      { kind: "MissingCollectorTables", table: "c.journal", problem: "the table does not exist any more" }
+    ],
     fixable: false
   })
 }
@@ -223,13 +225,13 @@ const together = (): void => {
     })
   )
 
-  it("refuses a standby, which may not know the newest references", () => {
+  it("refuses a standby, which may lack the newest references", () => {
     const found = { oid: "1", role: "r", standby: true, rows_hidden: false, inherited: false }
     assert.deepStrictEqual(tableProblems(defaultNames, found), [
       {
         kind: "ReadOnly",
         table: "public.blobs",
-        problem: "the server is a standby; it may not know the newest references",
+        problem: "the server is a standby, which may lack the newest references",
         fix: "Point DATABASE_URL at the primary."
       }
     ])

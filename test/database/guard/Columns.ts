@@ -39,7 +39,7 @@ const names = (): void => {
         {
           table,
           kind: "MissingColumn",
-          problem: `there is no column ${column}`,
+          problem: `column ${column} does not exist`,
           fix: `Set ${setting} to the column's name.`
         }
       ],

@@ -45,7 +45,11 @@ const destructive = (): void => {
 }
 
 const unenforced = (): void => {
-  const disabled = { ...key, kind: "UnenforcedForeignKey", problem: "its triggers are disabled" } as const
+  const disabled = {
+    ...key,
+    kind: "UnenforcedForeignKey",
+    problem: "the foreign key's triggers are disabled"
+  } as const
   refuses("a reference table whose triggers are disabled", {
     given: ["ALTER TABLE $s.layers DISABLE TRIGGER ALL"],
     expected: [disabled]
@@ -74,7 +78,7 @@ const unenforced = (): void => {
   })
   refuses("a key that is NOT ENFORCED", {
     given: redeclared("NOT ENFORCED"),
-    expected: [{ ...key, kind: "UnenforcedForeignKey", problem: "it is NOT ENFORCED" }]
+    expected: [{ ...key, kind: "UnenforcedForeignKey", problem: "the foreign key is NOT ENFORCED" }]
   })
 }
 
@@ -89,7 +93,7 @@ const unsupported = (): void => {
         table: "s.pairs",
         constraint: "pair",
         kind: "UnsupportedForeignKey",
-        problem: "it spans 2 columns",
+        problem: "the foreign key spans 2 columns",
         fix: `Reference "s"."blobs" by one column.`
       }
     ],
@@ -116,7 +120,7 @@ const unsupported = (): void => {
         table: "s.names",
         constraint: "names_digest_fkey",
         kind: "UnsupportedForeignKey",
-        problem: "column digest sorts under another collation than the column it refers to",
+        problem: "column digest has another collation than the column it refers to",
         fix: `ALTER TABLE "s"."names" ALTER COLUMN "digest" TYPE character varying(200) COLLATE pg_catalog."C";`
       }
     ]
@@ -171,7 +175,7 @@ export const keys = (): void => {
         {
           table: "s.blobs",
           kind: "NoReferences",
-          problem: "no table has a foreign key to it, so every blob would look like garbage",
+          problem: "no table has a foreign key to it, so every blob would be an orphan",
           fix: `ALTER TABLE your_references ADD FOREIGN KEY (digest) REFERENCES "s"."blobs";`
         }
       ],

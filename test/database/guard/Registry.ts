@@ -91,17 +91,17 @@ const accepted = (): void => {
         "INSERT INTO $s.blobs SELECT n::text, 'key ' || n, n, timestamptz 'epoch' FROM generate_series(1, 3) n"
       )
       const client = Effect.provide(Databases.client(b.place))
-      yield* Postgres.guardForeignWriters(b.names).pipe(client)
+      yield* Postgres.guardUnannouncedWriters(b.names).pipe(client)
       assert.deepStrictEqual(yield* b.problems, [])
       yield* Postgres.migrate(b.names, { createCatalog: false, registry: true }).pipe(client)
       assert.deepStrictEqual(
         (yield* b.problems).map((problem) => [problem.kind, plain(b, problem).table]),
         [
-          ["ForeignWritersUnguarded", "r.manifest_references"],
-          ["ForeignWritersUnguarded", "r.manifests"]
+          ["UnannouncedWritersUnguarded", "r.manifest_references"],
+          ["UnannouncedWritersUnguarded", "r.manifests"]
         ]
       )
-      yield* Postgres.guardForeignWriters(b.names).pipe(client)
+      yield* Postgres.guardUnannouncedWriters(b.names).pipe(client)
       assert.deepStrictEqual(yield* b.problems, [])
       yield* useAndExpire(b.database, [digestOf("1"), digestOf("2"), digestOf("3"), digestOf("4")])
     })
@@ -168,10 +168,16 @@ const versions = (): void => {
     expected: [{ table, fix: "Run the newer artifact-gc." }],
     fixable: false
   })
-  refuses("tables of which one is gone, because what it kept would look like garbage", {
+  refuses("tables of which one is missing, because the blobs it kept would be orphans", {
     options,
     given: ["DROP TABLE $r.manifest_references"],
-    expected: [{ table: "r.manifest_references", kind: "MissingCollectorTables", problem: "it is gone" }],
+    expected: [
+      {
+        table: "r.manifest_references",
+        kind: "MissingCollectorTables",
+        problem: "the table does not exist any more"
+      }
+    ],
     fixable: false
   })
 
