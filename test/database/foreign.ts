@@ -1,6 +1,6 @@
 /**
  * What holds when writers that know nothing of the protocol share the catalogue, on a PostgreSQL with several
- * connections: docs/design/foreign-writers.md. Each promise has a control that shows the loss without it.
+ * connections: docs/design/unannounced-writers.md. Each promise has a control that shows the loss without it.
  */
 import { describe } from "@effect/vitest"
 import type { Server } from "../fixtures/Databases.ts"

@@ -1,6 +1,6 @@
 /**
  * Blobs whose objects are in doubt: the collector's half of the guard against foreign writers
- * (docs/design/foreign-writers.md).
+ * (docs/design/unannounced-writers.md).
  *
  * A suspicion is of a digest at a key and ends by itself when no row has that key any more; it is forgotten later. Every
  * insert of a foreign writer adds one of its own in the same transaction, so none of those that can be seen is needed
