@@ -23,7 +23,6 @@ export const DatabaseFailure = Schema.Literals([
   "NotInstalled",
   "Unknown"
 ])
-/** Why a database transaction failed. */
 export type DatabaseFailure = typeof DatabaseFailure.Type
 
 const nextStep: Record<DatabaseFailure, string> = {

@@ -45,14 +45,14 @@ export interface Outcome {
 
 const supported = new Set(["linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"])
 /**
- * Owner of the cluster if this process is root. It is not the user `nobody`: other daemons run as that user,
- * and could open the socket and the files. Debian reserves 65000–65533 and never assigns them; containers map
- * uids below 65536.
+ * Owner of the cluster if this process is root. It is not 65534, which other daemons run as: they could open
+ * the socket and the files. Debian reserves 65000–65533 and never assigns them; containers map uids below
+ * 65536.
  */
 const ownUser: User = { uid: 65432, gid: 65432 }
 /**
- * User for initdb, which requires a user in /etc/passwd, unlike the server. On macOS `nobody` is no 16-bit
- * uid.
+ * User for initdb, which requires a user in /etc/passwd, unlike the server. On macOS the user that
+ * corresponds to 65534 is no 16-bit uid.
  */
 const listedUser: User = process.platform === "darwin" ? { uid: 1, gid: 1 } : { uid: 65534, gid: 65534 }
 const Package = Schema.Struct({ initdb: Schema.String, postgres: Schema.String })

@@ -29,7 +29,6 @@ export const EmbeddedPostgresFailure = Schema.Literals([
   "start-failed",
   "stopped"
 ])
-/** Why the embedded PostgreSQL is not available. */
 export type EmbeddedPostgresFailure = typeof EmbeddedPostgresFailure.Type
 
 const nextStep: Record<EmbeddedPostgresFailure, string> = {
