@@ -8,7 +8,14 @@ import { tableProblems } from "../../../src/database/postgres/schema/BlobsTable.
 import { latestMigration } from "../../../src/database/postgres/schema/MigrationList.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
 import * as Databases from "../../fixtures/Databases.ts"
-import { type Bench, bench, plain, problemsOf, refuses, repair } from "./bench.ts"
+import {
+  type Bench,
+  bench,
+  plain,
+  problemsOf,
+  refuses,
+  repair
+} from "../../fixtures/database/CatalogueBench.ts"
 
 /** The database service as a role without any privilege, dropped with the scope. */
 export const asNobody = Effect.fnUntraced(function* (b: Bench) {

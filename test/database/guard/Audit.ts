@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { type Bench, bench } from "./bench.ts"
+import { type Bench, bench } from "../../fixtures/database/CatalogueBench.ts"
 
 const table = (keyColumn: string, digest = "text", size = "bigint") => [
   `CREATE TABLE $s.blobs (digest ${digest} PRIMARY KEY, object_key ${keyColumn} NOT NULL UNIQUE, size_bytes ${size},

@@ -1,7 +1,7 @@
 /** What the guard holds against the table of blobs itself. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { accepts, bench, refuses, sound } from "./bench.ts"
+import { accepts, bench, refuses, sound } from "../../fixtures/database/CatalogueBench.ts"
 
 const table = "s.blobs"
 const retyped = (column: string, type: string, using = "NULL") =>

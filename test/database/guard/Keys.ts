@@ -1,7 +1,7 @@
 /** What the guard holds against foreign keys. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { accepts, bench, refuses, repair } from "./bench.ts"
+import { accepts, bench, refuses, repair } from "../../fixtures/database/CatalogueBench.ts"
 
 /** The sound catalogue's one foreign key, declared anew. */
 const redeclared = (rest: string) => [

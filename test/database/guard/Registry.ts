@@ -5,8 +5,8 @@ import type { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { Digest } from "../../../src/domain/Digest.ts"
 import * as Databases from "../../fixtures/Databases.ts"
+import { bench, plain, problemsOf, refuses, repair } from "../../fixtures/database/CatalogueBench.ts"
 import { asNobody, grants } from "./Access.ts"
-import { bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 
 const now = 1_000_000
 const ofNo = { repository: "app", mediaType: "m", sizeBytes: 1, artifactType: "t", annotations: null }
@@ -84,7 +84,7 @@ const accepted = (): void => {
     })
   )
 
-  it.effect("and they work under the guard against foreign writers, once it knows of the tables", () =>
+  it.effect("and they work under the triggers against unannounced writers, once those cover the tables", () =>
     Effect.gen(function* () {
       const b = yield* bench()
       yield* b.run(

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { ClaimedSlice, Database, PurgeCursor, ScanEnd } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
-import { type BenchOptions, bench } from "./bench.ts"
+import { type BenchOptions, bench } from "../../fixtures/database/CatalogueBench.ts"
 
 /** A whole sweep's statements, in slices and pages of two; digests and keys of what was purged. */
 const sweep = Effect.fnUntraced(function* ({ inspect, orphans, journal }: Database["Service"]) {
@@ -261,7 +261,7 @@ const references = (): void => {
 
 const own = Math.random().toString(36).slice(2)
 
-export const foreign = (): void => {
+export const catalogues = (): void => {
   describe("catalogues of other people", () => {
     digests()
     oddRows()
