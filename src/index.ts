@@ -1,15 +1,15 @@
 /**
  * artifact-gc as a library.
  *
- * Compose `Sweep.layer` with a `Database` and a `Storage` layer and run `Sweep.once`, or consume `Collector.reports`
- * for a schedule; `BlobStore.layer` is the writer that is safe beside them. `artifact-gc/testing` has what
- * time-travel tests need. The README shows each in a few lines.
+ * Compose `Sweep.layer` with a `Database` and a `Storage` layer and run `Sweep.once`, or consume
+ * `Collector.reports` for a schedule; `BlobStore.layer` is the writer that is safe beside them.
+ * `artifact-gc/testing` has what time-travel tests need. The README shows each in a few lines.
  */
 
 export * as Audit from "./audit/Audit.ts"
 export * as AuditProgress from "./audit/Progress.ts"
 export * as BlobStore from "./blobs/BlobStore.ts"
-export * as Live from "./cli/Services.ts"
+export * as Services from "./cli/Services.ts"
 export * as ArtifactGcConfig from "./config/Config.ts"
 export * as Database from "./database/Database.ts"
 export * as MemoryDatabase from "./database/Memory.ts"

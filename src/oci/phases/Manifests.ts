@@ -16,7 +16,7 @@ export const breaker: Breaker.CountingBreaker<Database> = {
   name: "manifests",
   describe: ({ blobs, totalBlobs }) =>
     `${Breaker.shareOf(blobs, totalBlobs)} manifests have been untagged for longer than GC_UNTAGGED_GRACE`,
-  look: "Were tags deleted by mistake? Then tag their manifests again, by digest; docs/operations.md says how to find them",
+  look: "If tags were deleted by mistake, tag their manifests again by digest; docs/operations.md says how to find them",
   exposure: Effect.fnUntraced(function* (settings, confirmedAt, at, unless) {
     const { manifests } = yield* Database
     const untaggedSince = cutoffOf(settings, at)

@@ -1,6 +1,6 @@
 /** Sweeps again and again in one process, as a service does; how long each took, and what it looked at. */
 import { ConfigProvider, Effect, ManagedRuntime } from "effect"
-import * as Live from "../../../src/cli/Services.ts"
+import * as Services from "../../../src/cli/Services.ts"
 import { load } from "../../../src/config/Config.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
@@ -34,7 +34,7 @@ await compete<SweepsTask, SweepsOutcome>(async ({ databaseUrl, s3, sweeps }) => 
   const configuration = await Effect.runPromise(
     Effect.provide(load, ConfigProvider.layer(ConfigProvider.fromEnvRecord(environment)))
   )
-  const runtime = ManagedRuntime.make(Live.layer(configuration))
+  const runtime = ManagedRuntime.make(Services.layer(configuration))
   const once = () => runtime.runPromise(Effect.flatMap(Sweep, (sweep) => sweep.once()))
   return {
     run: async () => {

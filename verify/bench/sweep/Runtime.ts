@@ -1,6 +1,6 @@
 /** The services of a collector that is measured, configured as the binary is: by an environment. */
 import { ConfigProvider, Effect, ManagedRuntime } from "effect"
-import * as Live from "../../../src/cli/Services.ts"
+import * as Services from "../../../src/cli/Services.ts"
 import { load } from "../../../src/config/Config.ts"
 import { Database } from "../../../src/database/Database.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -32,7 +32,7 @@ export const prepared = async (task: Task, more: Environment = {}) => {
   const configuration = await Effect.runPromise(
     Effect.provide(load, ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables)))
   )
-  const runtime = ManagedRuntime.make(Live.layer(configuration))
+  const runtime = ManagedRuntime.make(Services.layer(configuration))
   await runtime.runPromise(
     Effect.gen(function* () {
       yield* (yield* Storage).probe

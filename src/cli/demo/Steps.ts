@@ -1,4 +1,4 @@
-/** The demonstration, step by step. */
+/** The steps of the demonstration. */
 import { createHash } from "node:crypto"
 import { Clock, Console, Duration, Effect, Stream } from "effect"
 import { BlobStore } from "../../blobs/BlobStore.ts"
@@ -14,32 +14,32 @@ import type { TravelClock } from "./TravelClock.ts"
 import * as Tree from "./Tree.ts"
 import { type Findings, isGood, verify } from "./Verification.ts"
 
-/** Larger files (the binaries of other platforms) would only make it slower. */
+/** Maximum size of an imported file. Larger ones (binaries of other platforms) would only make it slower. */
 const fileBytesMax = 4 * 1024 * 1024
-/** Uploads a call: three transactions for all of them. */
+/** Uploads per call: three transactions for all of them. */
 const uploadsMax = 200
-/** One folder of the tree in three is dropped, by its name, so that each run tells the same story. */
+/** Selects one folder of the tree in three by its name, so that each run gives the same result. */
 const isDropped = (repository: string): boolean =>
   Buffer.from(repository).reduce((a, b) => a + b, 0) % 3 === 0
 
-/** Whatever is configured: with other waits and bounds it would be another story, of more sweeps or of fewer. */
+/** The defaults, whatever is configured: with other waits, the number of sweeps would differ. */
 const { grace, quarantine } = defaultSettings
 
-/** Tells it, and answers whether everything was as it should be. */
-export const tell = (config: Configuration, clock: TravelClock, tree: string, json: boolean) =>
+/** Runs the demonstration, and returns whether every check succeeded. */
+export const run = (config: Configuration, clock: TravelClock, tree: string, json: boolean) =>
   Effect.provide(
-    // The service that may follow has settings of its own, and would find this collector at work with others.
-    Effect.tap(told(config, clock, tree, json), () => Effect.flatMap(Sweep, (sweep) => sweep.leave)),
+    // The service that may follow has other settings, and would refuse beside a collector that is still at work.
+    Effect.tap(steps(config, clock, tree, json), () => Effect.flatMap(Sweep, (sweep) => sweep.leave)),
     Sweep.layer({
       ...defaultSettings,
       uploadPrefix: config.sweep.uploadPrefix,
       blobPrefix: config.blobPrefix,
-      // What it drops, a third of everything at once, is what the breaker is there to stop.
+      // It drops a third of everything at once, which would trip the breaker.
       breakerPercent: 100
     })
   )
 
-const told = Effect.fnUntraced(function* (
+const steps = Effect.fnUntraced(function* (
   config: Configuration,
   clock: TravelClock,
   tree: string,
@@ -48,9 +48,7 @@ const told = Effect.fnUntraced(function* (
   const say = (text: string) => (json ? Effect.void : Console.log(text))
   const { uploadPrefix } = config.sweep
   const staged = yield* stageUploads(uploadPrefix, "stale", 40)
-  yield* say(
-    `Yesterday: ${staged.size} chunks of pushes that were never finished are staged below ${uploadPrefix}.`
-  )
+  yield* say(`Yesterday: ${staged.size} chunks of unfinished pushes were staged below ${uploadPrefix}.`)
 
   clock.travel(Duration.hours(26))
   yield* say(`Importing ${tree} …`)
@@ -62,14 +60,14 @@ const told = Effect.fnUntraced(function* (
   const kept = new Set(dropped.remaining.map((reference) => reference.digest))
   const gone = new Set([...imported.digests].filter((digest) => !kept.has(digest)))
   yield* say(
-    `One folder in three is dropped: ${Text.count(dropped.removed)} references gone, ${Text.count(gone.size)} blobs without any. Equal files elsewhere keep the rest alive.`
+    `One folder in three is dropped: ${Text.count(dropped.removed)} references were deleted, and ${Text.count(gone.size)} blobs have none left. Equal files in other folders keep the other blobs.`
   )
 
-  yield* say("\nFirst sweep. What it sees unreferenced for the first time waits for its grace period:")
+  yield* say("\nFirst sweep. It finds the orphans for the first time, so they wait for their grace period:")
   yield* sweepOnce(say)
   clock.travel(Duration.sum(grace, Duration.minutes(1)))
   yield* say(
-    `\n${Text.span(Duration.toMillis(grace))} later the orphans are condemned; one reference would still save them:`
+    `\n${Text.span(Duration.toMillis(grace))} later the orphans are condemned. One reference would still save them:`
   )
   yield* sweepOnce(say)
   const saved = yield* saveOne(gone)
@@ -77,7 +75,7 @@ const told = Effect.fnUntraced(function* (
     gone.delete(saved)
     kept.add(saved)
     yield* say(
-      `\nSomebody pushes ${saved.slice(0, 19)}… again: its bytes are still there, so none are sent, and it is saved.`
+      `\nA client pushes ${saved.slice(0, 19)}… again. Its bytes still exist, so none are sent, and the blob is saved.`
     )
   }
   const fresh = yield* stageUploads(uploadPrefix, "fresh", 10)
@@ -106,14 +104,14 @@ const verdict = (f: Findings, good: boolean): string =>
   [
     "",
     "Everything read back:",
-    `  ${Text.count(f.readable)} blobs that must live are readable and hash to their digest, ${f.unreadable} are not`,
-    `  ${Text.count(f.goneRows)} orphans are gone from the catalogue, ${f.remainingRows} remain`,
-    `  ${Text.count(f.objects)} objects in the store, ${f.leakedObjects} of them owned by nobody`,
+    `  ${Text.count(f.readable)} blobs with references are readable and hash to their digest, ${f.unreadable} are not`,
+    `  ${Text.count(f.goneRows)} orphans are deleted from the catalogue, ${f.remainingRows} remain`,
+    `  ${Text.count(f.objects)} objects in the store, ${f.leakedObjects} of them without an owner`,
     `  ${f.stagedKept} fresh staged chunks kept, ${f.stagedWrong} wrongly kept or lost`,
-    good ? "All as it should be." : "THIS IS WRONG. Please report it with the output above."
+    good ? "Every check succeeded." : "A check FAILED. Please report it with the output above."
   ].join("\n")
 
-/** Chunks of four upload sessions. */
+/** Stages the chunks of four upload sessions. */
 const stageUploads = Effect.fnUntraced(function* (prefix: string, name: string, chunks: number) {
   const storage = yield* Storage
   const keys = Array.from({ length: chunks }, (_, i) =>
@@ -126,7 +124,9 @@ const stageUploads = Effect.fnUntraced(function* (prefix: string, name: string, 
   return new Set<string>(keys)
 })
 
-/** Every file as an artifact; one in seven as a local file too, so that two tables refer to one blob. */
+/**
+ * Refers to every file as an artifact, and to one in seven as a local file too: two tables refer to its blob.
+ */
 const referencesTo = (
   file: Tree.TreeFile,
   index: number
@@ -180,7 +180,7 @@ const sweepOnce = Effect.fnUntraced(function* (say: (text: string) => Effect.Eff
   return report
 })
 
-/** A reference to a condemned blob, as a push of the same bytes would make it. */
+/** Adopts a condemned blob, as a push of the same bytes does. */
 const saveOne = Effect.fnUntraced(function* (condemned: ReadonlySet<Digest>) {
   const { blobs } = yield* Database
   const [digest] = condemned
@@ -191,7 +191,7 @@ const saveOne = Effect.fnUntraced(function* (condemned: ReadonlySet<Digest>) {
   return digest
 })
 
-/** A blob that is stored and loses its reference at once. */
+/** Stores a blob that loses its reference at once. */
 const orphanBlob = Effect.fnUntraced(function* () {
   const store = yield* BlobStore
   const body = new TextEncoder().encode("young and unreferenced\n")
