@@ -15,7 +15,7 @@ import { Schema } from "effect"
  * - `HiddenRows`: row-level security hides references from the collector's role
  * - `MissingPrivilege`: the role lacks a privilege
  * - `ReadOnly`: connected to a standby
- * - `UnannouncedWritersUnguarded`: the guard against foreign writers is installed in part only
+ * - `UnannouncedWritersUnguarded`: the triggers against unannounced writers are installed in part
  */
 export const SchemaProblemKind = Schema.Literals([
   "MissingTable",

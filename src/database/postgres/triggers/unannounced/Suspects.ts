@@ -1,9 +1,9 @@
 /**
- * Blobs whose objects are in doubt: the collector's half of the guard against foreign writers
- * (docs/design/foreign-writers.md).
+ * Blobs whose objects are in doubt: the collector's half of the triggers against unannounced writers
+ * (docs/design/unannounced-writers.md).
  *
  * A suspicion is of a digest at a key and ends by itself when no row has that key any more; it is forgotten later. Every
- * insert of a foreign writer adds one of its own in the same transaction, so none of those that can be seen is needed
+ * insert of an unannounced writer adds one of its own in the same transaction, so none of those that can be seen is needed
  * by a row that cannot be seen yet.
  */
 import { Effect } from "effect"
