@@ -101,7 +101,8 @@ describe("SQL", () => {
 
   it("never asks the server for the time: callers pass instants", () => {
     // A trigger has no caller, and dates what it notes for people. The skew is a comparison of clocks, no decision.
-    const isExempt = (line: string) => /triggers\/unannounced\/|extract\(epoch FROM clock_timestamp/.test(line)
+    const isExempt = (line: string) =>
+      /triggers\/unannounced\/|extract\(epoch FROM clock_timestamp/.test(line)
     const asks = matches(
       sources.filter(({ path }) => isHome(path)),
       /^(?!\s*(\*|\/\/|\/\*)).*(\b(now|clock_timestamp|statement_timestamp)\(\)|\bcurrent_timestamp\b)/i

@@ -1,27 +1,22 @@
 /**
- * Every call that a repository makes, to the database and to the store, fails once, or fails and takes effect, or is the
- * last thing that its process does. Whoever was told of success finds what was promised; whoever was not can ask again
- * and then does; nothing else is lost; and when all is deleted and all waits are over, nothing is left.
- *
- * The calls are found by recording each story without faults, so that a new call is in the table by itself.
+ * The faults of a replica that serves repositories. A client that was told of success finds what it was
+ * promised. Any other client repeats its request, and then finds it. Nothing else is lost. Once all is
+ * deleted and all waits are over, nothing is left.
  */
-
-import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Layer, Option, Result } from "effect"
+import { assert } from "@effect/vitest"
+import { Effect, Layer, Option, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { Database } from "../../../src/database/Database.ts"
-import type { DatabaseFailure } from "../../../src/domain/DatabaseError.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
-import type { StorageFailure } from "../../../src/domain/StorageError.ts"
 import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
 import { Repositories } from "../../../src/oci/Repositories.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as Facts from "../../../src/testing/Facts.ts"
-import { type Fault, fails, hangsAfter, hangsBefore, lands } from "../../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
+import type { FaultStory, FaultTable } from "../../fixtures/FaultTable.ts"
 import {
   aboutOf,
   deleteManifest,
@@ -41,7 +36,7 @@ import { hour, killedWhen, settle, start } from "../../fixtures/World.ts"
 
 type Steps<A = unknown> = Effect.Effect<A, unknown, Repositories | BlobStore | Sweep>
 
-/** Lets so many times ten hours pass, and collectors sweep after each. */
+/** Lets ten hours pass `times` times, with a sweep after each. */
 const later = Effect.fnUntraced(function* (times: number) {
   for (let n = 0; n < times; n++) {
     yield* TestClock.adjust("10 hours")
@@ -50,17 +45,14 @@ const later = Effect.fnUntraced(function* (times: number) {
   }
 })
 
-interface Story {
-  readonly name: string
-  /** What was there before. */
+interface Story extends FaultStory {
+  /** What happens before. */
   readonly before: Steps
   readonly act: Steps
-  /** What whoever was told of success relies on. */
+  /** What a client that was told of success relies on. */
   readonly promise: Steps
-  /** How it may fail without faults, the first time or repeated. */
+  /** The error with which the request may fail without faults, the first time or repeated. */
   readonly mayFail?: string
-  /** Calls that the story must make, or it is not the story that it says. */
-  readonly calls: ReadonlyArray<string>
 }
 
 const repository = "library/one"
@@ -124,7 +116,7 @@ const stories: ReadonlyArray<Story> = [
     calls: ["blobs.publish", "manifests.put", "blobs.unpin"]
   },
   {
-    name: "the answer that a blob is there",
+    name: "the answer that a repository has a blob",
     before: Effect.andThen(pushed, later(3)),
     act: Effect.map(
       repositories((all) => all.blob(repository, digestOf("layer"))),
@@ -185,28 +177,7 @@ const stories: ReadonlyArray<Story> = [
   }
 ]
 
-type AnyFault = Fault<DatabaseFailure & StorageFailure>
-type Faults = Record<string, (died: Deferred.Deferred<void>) => AnyFault>
-
-/** What becomes of the struck call where its effect is what matters. `died` ends the process. */
-export const effectiveFaults: Faults = {
-  "times out and takes effect": () => lands("Unavailable"),
-  "takes effect, and its process dies": (died) =>
-    hangsAfter(Effect.andThen(Deferred.succeed(died, undefined), Effect.never))
-}
-
-/** For stores and databases on the virtual clock. */
-export const allFaults: Faults = {
-  ...effectiveFaults,
-  fails: () => fails("Unavailable"),
-  "times out and takes effect ten minutes later": () => lands("Unavailable", "10 minutes"),
-  "is not reached, because its process dies": (died) =>
-    hangsBefore(Effect.andThen(Deferred.succeed(died, undefined), Effect.never))
-}
-
-type Backend<E> = Layer.Layer<Database | Tables | Storage, E>
-
-/** Repositories whose calls suffer, and collectors whose calls do not. */
+/** Repositories whose calls are struck, and a collector whose calls are not. */
 const setUp = Effect.gen(function* () {
   const services = [Layer.succeed(Database, yield* Database), Layer.succeed(Storage, yield* Storage)] as const
   const scripts = { database: FaultyDatabase.script(), storage: FaultyStorage.script() }
@@ -224,10 +195,10 @@ const setUp = Effect.gen(function* () {
   return { scripts, registry: yield* Layer.build(Layer.merge(registry, nonces)) }
 })
 
-/** An image that nobody touches. */
+/** An image that no story touches. */
 const bystander = imageOf(["layer", "other"])
 
-/** Deletes every manifest that there is, indexes before what they list; then nothing must be left. */
+/** Deletes all manifests, indexes before their children, and asserts that nothing is left. */
 const deleteAll = Effect.gen(function* () {
   const all = [indexOf([image]), aboutOf(image, ["layer"]), image, foreign, bystander]
   for (const manifest of all) {
@@ -241,30 +212,20 @@ const deleteAll = Effect.gen(function* () {
   assert.deepStrictEqual(yield* Facts.objects(yield* Storage), [])
 })
 
-/** Plays `story` with a fault in its `index`-th call; the operations that were called. */
-const play = Effect.fnUntraced(function* (
-  story: Story,
-  index: number,
-  fault: (died: Deferred.Deferred<void>) => AnyFault
-) {
+const play: FaultTable<Story>["play"] = Effect.fnUntraced(function* (story, strike) {
   yield* TestClock.setTime(start)
   const { registry, scripts } = yield* setUp
-  const died = yield* Deferred.make<void>()
-  const calls: Array<string> = []
-  const rule = (call: { readonly operation: string }) => {
-    calls.push(call.operation)
-    return calls.length - 1 === index ? fault(died) : undefined
-  }
+  const rule = strike.rule()
   yield* Effect.gen(function* () {
     yield* pushImage("library/kept", "v1", ["layer", "other"])
     yield* story.before
     for (const script of Object.values(scripts)) script.always(rule)
-    const first = yield* Effect.result(killedWhen(story.act, Deferred.await(died)))
+    const first = yield* Effect.result(killedWhen(story.act, strike.died))
     for (const script of Object.values(scripts)) script.heal()
     const isTold = Result.isSuccess(first) && Result.isSuccess(first.success)
-    if (index < 0 && story.mayFail === undefined) assert.isTrue(isTold)
+    if (strike.isFaultless && story.mayFail === undefined) assert.isTrue(isTold)
     if (isTold) yield* story.promise
-    // Whatever was on its way has arrived when the client comes again, and when all is deleted.
+    // A request that takes effect later has done so before the client repeats its own.
     yield* TestClock.adjust("11 minutes")
     yield* settle
     if (!isTold) {
@@ -275,37 +236,12 @@ const play = Effect.fnUntraced(function* (
     assert.lengthOf(yield* pull("library/kept", "v1"), 4)
     yield* deleteAll
   }).pipe(Effect.provide(registry))
-  return calls
 })
 
-/** Registers the table for one backend. */
-export const faultTable = <E>(name: string, backend: Backend<E>, table: Faults, timeout = 60_000): void => {
-  describe(`on ${name}, a repository of which one call`, () => {
-    for (const [what, fault] of Object.entries(table)) {
-      for (const story of stories) {
-        it.effect(
-          `${what} keeps its promises and leaks nothing: ${story.name}`,
-          () =>
-            Effect.gen(function* () {
-              const played = (index: number) =>
-                play(story, index, fault).pipe(
-                  Effect.provide(backend),
-                  Effect.scoped,
-                  Effect.catchDefect((defect) =>
-                    Effect.die(new Error(`${story.name}, call ${index}`, { cause: defect }))
-                  )
-                )
-              const calls = yield* played(-1)
-              const left = [...calls]
-              for (const call of story.calls) {
-                assert.include(left, call)
-                left.splice(left.indexOf(call), 1)
-              }
-              for (let index = 0; index < calls.length; index++) yield* played(index)
-            }),
-          timeout
-        )
-      }
-    }
-  })
+/** The faults of a replica that serves repositories. */
+export const repositoryFaults: FaultTable<Story> = {
+  subject: "a repository",
+  promise: "keeps its promises and leaks nothing",
+  stories,
+  play
 }

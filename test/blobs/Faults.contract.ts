@@ -1,54 +1,43 @@
 /**
- * Every call that a writer makes, to the database and to the store, fails once, or fails and takes effect, or is the
- * last thing that its process does. After each, what is referenced is there; and when everybody has gone, and leases
- * and pins have ended, nothing is left.
- *
- * The calls are found by recording each story without faults, so that a new call is in the table by itself.
+ * The faults of a writer. After each, every referenced blob has its bytes. Once all clients have ended, and
+ * leases and pins too, nothing is left.
  */
-import { assert, describe, it } from "@effect/vitest"
-import { Clock, Context, Deferred, Effect, Exit, Layer, Option, Result, Stream } from "effect"
+import { assert } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Option, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Database } from "../../src/database/Database.ts"
 import { referenceId } from "../../src/database/Memory.ts"
-import type { DatabaseFailure } from "../../src/domain/DatabaseError.ts"
 import { KeyNonce } from "../../src/domain/ObjectKey.ts"
-import type { StorageFailure } from "../../src/domain/StorageError.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
-import { type Fault, fails, hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
 import { artifact, bytesOf, digestOf } from "../fixtures/BlobStores.ts"
+import { type FaultStory, type FaultTable, type Rule, reapsBefore } from "../fixtures/FaultTable.ts"
 import { Tables } from "../fixtures/Tables.ts"
 import { killedWhen, settle, start } from "../fixtures/World.ts"
 
-type AnyFault = Fault<DatabaseFailure & StorageFailure>
-type Rule = (call: { readonly operation: string }) => AnyFault | undefined
-
 /** What a story is played on. */
-export interface Stage {
-  /** The writer whose calls suffer. */
+interface Stage {
+  /** The writer whose calls are struck. */
   readonly blobs: BlobStore["Service"]
   /** The same catalogue and store without faults. */
   readonly database: Database["Service"]
   readonly store: Storage["Service"]
   readonly sweep: Effect.Effect<void>
-  /** From now on each call of the writer is asked about. */
+  /** Sets the rule for the writer's next calls. */
   readonly rule: (rule: Rule) => void
 }
 
-interface Story {
-  readonly name: string
-  /** What was there before. */
+interface Story extends FaultStory {
+  /** What happens before. */
   readonly before?: (stage: Stage) => Effect.Effect<unknown, unknown>
-  /** What happens to the writer by itself. */
+  /** What happens to the writer's calls without a fault of the table. */
   readonly own?: (stage: Stage) => Rule
   /** What the writer does. */
   readonly act: (stage: Stage) => Effect.Effect<unknown, unknown>
-  /** Calls that the story must make, or it is not the story that it says. */
-  readonly calls: ReadonlyArray<string>
 }
 
 const body = Stream.make(bytesOf("o"), bytesOf("ne"))
@@ -57,29 +46,14 @@ const one = { references: [artifact("one", "one")], sizeBytes: 3 }
 const store = (stage: Stage, content: string, millis: number) =>
   Effect.map(stage.blobs.put(Stream.make(bytesOf(content)), { pin: millis }), ({ pin }) => pin ?? "")
 
-/** Reaps whatever is announced when the writer first comes to publish; with its object, or before it is deleted. */
-const reapedOnce = (stage: Stage, how: "reaped" | "deleted"): Rule => {
-  let isFirst = true
-  const reap: Effect.Effect<void> = Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
-    yield* stage.database.journal.reapIntents(now + 365 * 86_400_000, now, 100)
-    if (how === "deleted") yield* stage.sweep
-  }).pipe(Effect.orDie)
-  return ({ operation }) => {
-    if (operation !== "blobs.publish" || !isFirst) return undefined
-    isFirst = false
-    return hangsBefore(reap)
-  }
-}
-
 const stories: ReadonlyArray<Story> = [
   {
-    name: "put of bytes whose digest nobody knows",
+    name: "put of bytes without a declared digest",
     act: ({ blobs }) => blobs.put(body, one),
     calls: ["blobs.intend", "put", "blobs.publish"]
   },
   {
-    name: "put of bytes that live already, whose digest nobody knows",
+    name: "put of bytes without a declared digest, whose blob is live",
     before: (stage) => store(stage, "one", 1000),
     act: ({ blobs }) => blobs.put(body, one),
     calls: ["blobs.intend", "put", "blobs.publish"]
@@ -90,7 +64,7 @@ const stories: ReadonlyArray<Story> = [
     calls: ["blobs.locate", "blobs.intend", "put", "blobs.publish"]
   },
   {
-    name: "put of a declared digest that lives and is condemned",
+    name: "put of a declared digest whose blob is condemned",
     before: Effect.fnUntraced(function* (stage) {
       yield* store(stage, "one", 1000)
       for (let n = 0; n < 2; n++) {
@@ -103,13 +77,13 @@ const stories: ReadonlyArray<Story> = [
   },
   {
     name: "put that is reaped before it is published",
-    own: (stage) => reapedOnce(stage, "reaped"),
+    own: (stage) => reapsBefore("blobs.publish", "reaped", stage),
     act: ({ blobs }) => blobs.put(body, one),
     calls: ["blobs.intend", "put", "blobs.publish", "blobs.locate", "copy", "leftovers.journal"]
   },
   {
     name: "put that is reaped and whose object is deleted before it is published",
-    own: (stage) => reapedOnce(stage, "deleted"),
+    own: (stage) => reapsBefore("blobs.publish", "deleted", stage),
     act: ({ blobs }) => blobs.put(body, { ...one, replayable: true }),
     calls: ["blobs.intend", "put", "blobs.publish", "blobs.locate", "copy"]
   },
@@ -150,28 +124,8 @@ const stories: ReadonlyArray<Story> = [
   }
 ]
 
-/** Pins that a story's beginning took. */
+/** Pins that were made before a story. */
 const pinsOf = new WeakMap<Stage, ReadonlyArray<string>>()
-
-type Faults = Record<string, (died: Deferred.Deferred<void>) => AnyFault>
-
-/** What becomes of the struck call where its effect is what matters. `died` ends the process. */
-export const effectiveFaults: Faults = {
-  "times out and takes effect": () => lands("Unavailable"),
-  "takes effect, and its process dies": (died) =>
-    hangsAfter(Effect.andThen(Deferred.succeed(died, undefined), Effect.never))
-}
-
-/** For stores and databases on the virtual clock. */
-export const allFaults: Faults = {
-  ...effectiveFaults,
-  fails: () => fails("Unavailable"),
-  "times out and takes effect ten minutes later": () => lands("Unavailable", "10 minutes"),
-  "is not reached, because its process dies": (died) =>
-    hangsBefore(Effect.andThen(Deferred.succeed(died, undefined), Effect.never))
-}
-
-type Backend<E> = Layer.Layer<Database | Tables | Storage, E>
 
 const setUp = Effect.gen(function* () {
   const [database, store, tables] = [yield* Database, yield* Storage, yield* Tables]
@@ -182,7 +136,7 @@ const setUp = Effect.gen(function* () {
   ).pipe(Layer.provide([Layer.succeed(Database, database), Layer.succeed(Storage, store)]))
   let nonce = 0
   const blobs = Context.get(yield* Layer.build(Layer.provide(BlobStore.layer(), faulty)), BlobStore)
-  // Two waits and no more, so that what is condemned in one sweep goes in the one after the next hour.
+  // Only two waits: a blob that one sweep condemns is deleted by a sweep an hour later.
   const sweeping = Context.get(
     yield* Layer.build(
       Layer.provide(Sweep.layer(), [Layer.succeed(Database, database), Layer.succeed(Storage, store)])
@@ -217,79 +171,50 @@ const setUp = Effect.gen(function* () {
   return { stage, tables, rows, sound, nonces }
 })
 
-/** Plays `story` with a fault in its `index`-th call; the operations that were called. */
-const play = Effect.fnUntraced(function* (
-  story: Story,
-  index: number,
-  fault: (died: Deferred.Deferred<void>) => AnyFault
-) {
+const play: FaultTable<Story>["play"] = Effect.fnUntraced(function* (story, strike) {
   yield* TestClock.setTime(start)
   const { stage, tables, rows, sound, nonces } = yield* setUp
-  const died = yield* Deferred.make<void>()
   yield* nonces(story.before?.(stage) ?? Effect.void)
-  const own = story.own?.(stage) ?? (() => undefined)
-  const calls: Array<string> = []
-  stage.rule((call) => {
-    calls.push(call.operation)
-    return calls.length - 1 === index ? fault(died) : own(call)
-  })
-  const exit = yield* Effect.exit(killedWhen(nonces(story.act(stage)), Deferred.await(died)))
+  stage.rule(strike.rule(story.own?.(stage)))
+  const exit = yield* Effect.exit(killedWhen(nonces(story.act(stage)), strike.died))
   stage.rule(() => undefined)
-  const label = `${story.name}, call ${index}: ${calls[index]}`
-  yield* Effect.gen(function* () {
-    yield* sound
-    const isDone = Exit.isSuccess(exit) && Result.isSuccess(exit.value)
-    if (index < 0) assert.isTrue(isDone, `without faults: ${exit}`)
+  yield* sound
+  const isDone = Exit.isSuccess(exit) && Result.isSuccess(exit.value)
+  if (strike.isFaultless) assert.isTrue(isDone, `without faults: ${exit}`)
+  yield* settle
+  for (let n = 0; n < 2; n++) {
+    yield* TestClock.adjust("25 hours")
     yield* settle
-    for (let n = 0; n < 2; n++) {
-      yield* TestClock.adjust("25 hours")
-      yield* settle
-      yield* stage.sweep
-      yield* sound
-    }
-    const { references } = yield* tables.rows
-    for (const { digest } of references) {
-      const chunks = yield* Stream.runCollect(stage.blobs.open(digest))
-      assert.isAbove(Buffer.concat(chunks).length, 0)
-    }
-    if (isDone && !story.name.startsWith("pin") && !story.name.includes("pinned")) {
-      assert.isAbove(references.length, 0, "what was acknowledged is there")
-    }
-    if (story.name.startsWith("reference")) assert.include([1, 3], references.length, "all or none")
-    yield* stage.blobs.unreference(references)
-    for (let n = 0; n < 4; n++) {
-      yield* TestClock.adjust("25 hours")
-      yield* stage.sweep
-    }
-    assert.deepStrictEqual(yield* Facts.objects(stage.store), [])
-    const left = yield* rows
-    assert.deepStrictEqual(
-      [left.blobs.size, left.references.size, left.journal.size, left.intents.size],
-      [0, 0, 0, 0]
-    )
-    assert.deepStrictEqual((yield* tables.rows).pins, [])
-  }).pipe(Effect.catchDefect((defect) => Effect.die(new Error(label, { cause: defect }))))
-  return calls
+    yield* stage.sweep
+    yield* sound
+  }
+  const { references } = yield* tables.rows
+  for (const { digest } of references) {
+    const chunks = yield* Stream.runCollect(stage.blobs.open(digest))
+    assert.isAbove(Buffer.concat(chunks).length, 0)
+  }
+  if (isDone && !story.name.startsWith("pin") && !story.name.includes("pinned")) {
+    assert.isAbove(references.length, 0, "an acknowledged reference exists")
+  }
+  if (story.name.startsWith("reference")) assert.include([1, 3], references.length, "all or none")
+  yield* stage.blobs.unreference(references)
+  for (let n = 0; n < 4; n++) {
+    yield* TestClock.adjust("25 hours")
+    yield* stage.sweep
+  }
+  assert.deepStrictEqual(yield* Facts.objects(stage.store), [])
+  const left = yield* rows
+  assert.deepStrictEqual(
+    [left.blobs.size, left.references.size, left.journal.size, left.intents.size],
+    [0, 0, 0, 0]
+  )
+  assert.deepStrictEqual((yield* tables.rows).pins, [])
 })
 
-/** Registers the table for one backend. */
-export const faultTable = <E>(name: string, backend: Backend<E>, table: Faults, timeout = 60_000): void => {
-  describe(`on ${name}, a writer of which one call`, () => {
-    for (const [what, fault] of Object.entries(table)) {
-      for (const story of stories) {
-        it.effect(
-          `${what} loses nothing and leaks nothing: ${story.name}`,
-          () =>
-            Effect.gen(function* () {
-              const played = (index: number) =>
-                play(story, index, fault).pipe(Effect.provide(backend), Effect.scoped)
-              const calls = yield* played(-1)
-              for (const call of story.calls) assert.include(calls, call)
-              for (let index = 0; index < calls.length; index++) yield* played(index)
-            }),
-          timeout
-        )
-      }
-    }
-  })
+/** The faults of a writer. */
+export const writerFaults: FaultTable<Story> = {
+  subject: "a writer",
+  promise: "loses nothing and leaks nothing",
+  stories,
+  play
 }
