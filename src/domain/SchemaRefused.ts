@@ -49,7 +49,10 @@ export const SchemaProblem = Schema.Struct({
 /** One problem of the catalogue, with what solves it. */
 export type SchemaProblem = typeof SchemaProblem.Type
 
-/** The collector refuses the catalogue. Holds every problem found. Nothing is condemned or purged while one remains. */
+/**
+ * The collector refuses the catalogue. Holds every problem found. Nothing is condemned or purged while one
+ * remains.
+ */
 export class SchemaRefused extends Schema.TaggedError<SchemaRefused>()("SchemaRefused", {
   problems: Schema.NonEmptyArray(SchemaProblem)
 }) {

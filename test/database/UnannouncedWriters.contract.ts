@@ -1,6 +1,6 @@
 /**
- * What holds when unannounced writers share the catalogue (docs/design/unannounced-writers.md), on a PostgreSQL with
- * several connections. Each promise has a control that shows the loss without it.
+ * What holds when unannounced writers share the catalogue (docs/design/unannounced-writers.md), on a
+ * PostgreSQL with several connections. Each promise has a control that shows the loss without it.
  */
 import { describe } from "@effect/vitest"
 import type { Server } from "../fixtures/Databases.ts"

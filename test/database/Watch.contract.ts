@@ -1,6 +1,7 @@
 /**
- * The triggers that note losses, on tables as other people have them: what they notice, what they cannot, and who is
- * held up by them. A catalogue with a foreign key by another column than the digest, with partitions and with cascades.
+ * The triggers that note losses, on tables as other people have them: what they notice, what they cannot, and
+ * who is held up by them. A catalogue with a foreign key by another column than the digest, with partitions
+ * and with cascades.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, type Scope } from "effect"

@@ -1,4 +1,7 @@
-/** What the guard makes of the registry's tables, and what the verbs of manifests say of a database without them. */
+/**
+ * What the guard makes of the registry's tables, and what the verbs of manifests say of a database without
+ * them.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { Database } from "../../../src/database/Database.ts"

@@ -1,4 +1,6 @@
-/** How unannounced writers lose bytes to a collector, step by step, and that the triggers prevent each loss. */
+/**
+ * How unannounced writers lose bytes to a collector, step by step, and that the triggers prevent each loss.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { fails } from "../../../src/testing/Faults.ts"
@@ -279,7 +281,9 @@ const native = (server: Server): void => {
 
 const chunkKey = key("chunk")
 
-/** Blob 1 was collected, and is uploaded again as the only chunk of session `s`, which is claimed as `mine`. */
+/**
+ * Blob 1 was collected, and is uploaded again as the only chunk of session `s`, which is claimed as `mine`.
+ */
 const collectedAndPushed = Effect.fnUntraced(function* (s: Stage) {
   yield* s.stores(1, "first")
   yield* s.purges

@@ -1,6 +1,6 @@
 /**
- * Unannounced writers, native writers and collectors with very short waits, all at once for a few seconds. Their store
- * loses answers and delays requests. The test checks what readers and operators would see.
+ * Unannounced writers, native writers and collectors with very short waits, all at once for a few seconds.
+ * Their store loses answers and delays requests. The test checks what readers and operators would see.
  */
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"

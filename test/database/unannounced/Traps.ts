@@ -1,6 +1,6 @@
 /**
- * The lines of the triggers that look superfluous. Each is removed from the installed functions, or avoided, while other
- * programs interfere between the steps of one statement.
+ * The lines of the triggers that look superfluous. Each is removed from the installed functions, or avoided,
+ * while other programs interfere between the steps of one statement.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
@@ -26,7 +26,9 @@ const collected = Effect.fnUntraced(function* (s: Stage) {
   assert.deepStrictEqual((yield* s.tables.rows).blobs, [])
 })
 
-/** Runs `happens` after the triggers looked at the row that `statement` inserts, and before it is inserted. */
+/**
+ * Runs `happens` after the triggers looked at the row that `statement` inserts, and before it is inserted.
+ */
 const meanwhile = Effect.fnUntraced(function* <A, E, R, B, E2, R2>(
   s: Stage,
   table: string,
@@ -42,7 +44,10 @@ const meanwhile = Effect.fnUntraced(function* <A, E, R, B, E2, R2>(
 })
 
 const lock = (server: Server): void => {
-  /** A writer saw a row and sent nothing. The blob is purged between the trigger's look for a tombstone and the insert. */
+  /**
+   * A writer saw a row and sent nothing. The blob is purged between the trigger's look for a tombstone and
+   * the insert.
+   */
   const purgedMeanwhile = Effect.fnUntraced(function* (s: Stage) {
     yield* s.stores(1, "first")
     const { happened } = yield* meanwhile(s, "blobs", inserts(yield* s.another, 1), s.purges)
@@ -134,7 +139,9 @@ const existing = (server: Server): void => {
 }
 
 const absent = (server: Server): void => {
-  /** A reference is inserted, and the suspect row it needs between the trigger's look and the foreign key's. */
+  /**
+   * A reference is inserted, and the suspect row it needs between the trigger's look and the foreign key's.
+   */
   const rowMeanwhile = Effect.fnUntraced(function* (s: Stage) {
     yield* collected(s)
     return yield* meanwhile(s, "artifacts", refers(yield* s.another, "tag", 1), inserts(s.session, 1))

@@ -59,7 +59,8 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
 
       yield* refused(missing, refers)
       yield* inserts
-      // While it is being inserted, the purge skips it: the lock does not depend on either session's settings.
+      // While it is being inserted, the purge skips it: the lock does not depend on either session's
+      // settings.
       yield* writer.unsafe("BEGIN")
       yield* inserts
       assert.lengthOf(yield* collect(database), 0)

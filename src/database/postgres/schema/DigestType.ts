@@ -7,7 +7,10 @@ import { qualified, type Sql } from "../Sql.ts"
 export interface DigestType {
   /** The type, as it follows `::`. */
   readonly type: string
-  /** ` COLLATE …` as it follows an expression, or empty. Without it parameters sort under the database's collation. */
+  /**
+   * ` COLLATE …` as it follows an expression, or empty. Without it parameters sort under the database's
+   * collation.
+   */
   readonly collate: string
 }
 

@@ -1,11 +1,13 @@
 /**
- * The queue of blobs that may have lost their last reference, and the sightings that result from it. The verbs are
- * documented in database/contract/Candidates.ts. The triggers that fill the queue are in Functions.ts.
+ * The queue of blobs that may have lost their last reference, and the sightings that result from it. The
+ * verbs are documented in database/contract/Candidates.ts. The triggers that fill the queue are in
+ * Functions.ts.
  *
- * Transactions that change references only insert rows into the queue, and reviews delete them by id. So neither waits
- * for the other, and a row that is committed during a review stays for the next one.
+ * Transactions that change references only insert rows into the queue, and reviews delete them by id. So
+ * neither waits for the other, and a row that is committed during a review stays for the next one.
  *
- * Locks: queue rows first, for which no other transaction waits, then sightings in digest order, as in every verb.
+ * Locks: queue rows first, for which no other transaction waits, then sightings in digest order, as in every
+ * verb.
  */
 import { Effect, Option } from "effect"
 import type { Statement } from "effect/sql"
@@ -17,7 +19,10 @@ import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
 import { byIndex, given, instant, on, type Sql, verbs } from "../../Sql.ts"
 import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
 
-/** Returns the verbs of candidates. `catalog` is what the schema guard found last, and fails before it has passed. */
+/**
+ * Returns the verbs of candidates. `catalog` is what the schema guard found last, and fails before it has
+ * passed.
+ */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {
   const plain = on(db)
   const known = given(db, catalog)
@@ -42,8 +47,8 @@ const review = (db: Sql, catalog: Catalog, now: number, limit: number) => {
         ORDER BY c.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
       if (page.length === 0) return { candidates: 0, orphans: 0 } satisfies Reviewed
       const digests = [...new Set(page.map((row) => row.digest))]
-      // A statement of its own: its snapshot shows what was committed with the candidates that were read. The waits of an
-      // older sighting begin again, because something kept the blob after it.
+      // A statement of its own: its snapshot shows what was committed with the candidates that were read. The
+      // waits of an older sighting begin again, because something kept the blob after it.
       const orphans = yield* sql`
         INSERT INTO ${id.orphans} AS o (digest, seen_at)
         SELECT b.${id.digest}, ${instant(now)}::timestamptz FROM unnest(${digests}::text[]::${type}[]) AS c (digest)
@@ -94,9 +99,9 @@ const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number)
 }
 
 /**
- * Locks the sightings in one statement and decides in the next, whose snapshot is newer. If a candidate was reviewed before
- * the lock was granted, that snapshot shows its lost reference. A later review waits for the lock, and then records a new
- * sighting.
+ * Locks the sightings in one statement and decides in the next, whose snapshot is newer. If a candidate was
+ * reviewed before the lock was granted, that snapshot shows its lost reference. A later review waits for the
+ * lock, and then records a new sighting.
  */
 const settle = (db: Sql, catalog: Catalog, marks: Parameters<Candidates["settle"]>[0]) => {
   const { sql, id, raw } = db
