@@ -1,6 +1,6 @@
 /**
- * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the two sets of
- * triggers: against unannounced writers, and watching references.
+ * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the
+ * two sets of triggers: against unannounced writers, and watching references.
  */
 import { Console, Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"

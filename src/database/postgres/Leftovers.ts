@@ -116,7 +116,7 @@ const begin = Effect.fnUntraced(function* (db: Sql, now: number, before: PassRow
 })
 
 /**
- * Where foreign writers are guarded against, the key may be one that they use again: it is buried with its locks held,
+ * Where unannounced writers are guarded against, the key may be one that they use again: it is buried with its locks held,
  * and one that somebody is inserting is left for the next search. The lock on blobs keeps the guard what it is.
  */
 const journalGuarded = (

@@ -28,19 +28,19 @@ export const watchedReferences: TriggerSet = {
 }
 
 /**
- * Installs the triggers, or completes them where tables were added or dropped. Idempotent. The next sweep scans the whole
- * catalogue once, for references that were deleted before.
+ * Installs the triggers, or completes them where tables were added or dropped. Idempotent. The next sweep
+ * scans the whole catalogue once, for references that were deleted before.
  *
- * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at most. Fails
- * with `SchemaRefused` if there is no catalogue.
+ * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at
+ * most. Fails with `SchemaRefused` if there is no catalogue.
  */
 export const watchReferences = Effect.fn("Watching.watch")((names: CatalogNames) =>
   install(watchedReferences, names, "migrate.watchReferences")
 )
 
 /**
- * Removes the triggers and empties the queue. Idempotent. From then on every sweep scans the whole catalogue. Fails with
- * `Contended`, having changed nothing, if a table is busy.
+ * Removes the triggers and empties the queue. Idempotent. From then on every sweep scans the whole catalogue.
+ * Fails with `Contended`, having changed nothing, if a table is busy.
  */
 export const unwatchReferences = Effect.fn("Watching.unwatch")((names: CatalogNames) =>
   remove(watchedReferences, names, "migrate.unwatchReferences")
