@@ -25,7 +25,6 @@ export const DatabaseFailure = Schema.Literals([
   "PoolTooSmall",
   "Unknown"
 ])
-/** Why a database transaction failed. */
 export type DatabaseFailure = typeof DatabaseFailure.Type
 
 const nextStep: Record<DatabaseFailure, string> = {
