@@ -12,6 +12,7 @@ import { Schema } from "effect"
  * - `SchemaChanged`: the catalogue's foreign keys changed since they were read; read them again
  * - `Denied`: authentication or privileges
  * - `NotInstalled`: tables are missing or have another version than this program; the detail says what to run
+ * - `PoolTooSmall`: the verb leaves the caller's open transaction, and the pool has no second connection for it
  * - `Unknown`: anything else; see `cause`
  */
 export const DatabaseFailure = Schema.Literals([
@@ -21,9 +22,9 @@ export const DatabaseFailure = Schema.Literals([
   "SchemaChanged",
   "Denied",
   "NotInstalled",
+  "PoolTooSmall",
   "Unknown"
 ])
-/** Why a database transaction failed. */
 export type DatabaseFailure = typeof DatabaseFailure.Type
 
 const nextStep: Record<DatabaseFailure, string> = {
@@ -34,6 +35,8 @@ const nextStep: Record<DatabaseFailure, string> = {
     "Nothing was deleted. A reference was added during the purge of the blob. The next sweep checks it again.",
   SchemaChanged: "Nothing was deleted. The next sweep reads the foreign keys again.",
   NotInstalled: "Nothing was deleted. Start again after that.",
+  PoolTooSmall:
+    "Nothing was done. Give the pool at least two connections, or call the verb outside the transaction.",
   Denied: "Grant the role the privileges that docs/operations.md lists.",
   Unknown:
     "The transaction had no effect. artifact-gc does not know this failure; the text is the server's own."

@@ -1,10 +1,10 @@
 /**
- * Installs and updates the collector's own tables and, where asked to, an empty catalogue and the registry's tables
- * (RegistryTables.ts).
+ * Installs and updates the collector's own tables and, on request, an empty catalogue and the registry's
+ * tables (RegistryTables.ts).
  *
- * All pending migrations run in one transaction behind an advisory lock, so replicas that start together wait for each
- * other. No migration changes a row, a column or a constraint of an existing catalogue. What the collector remembers
- * about a blob is in its own schema, which can be dropped without a trace.
+ * All pending migrations run in one transaction behind an advisory lock, so replicas that start together wait
+ * for each other. No migration changes a row, a column or a constraint of an existing catalogue. What the
+ * collector remembers about a blob is in its own schema, which can be dropped without a trace.
  */
 import { Effect } from "effect"
 import { Migrator, SqlClient, SqlError } from "effect/sql"
@@ -21,7 +21,7 @@ import { catalogMissing } from "./BlobsTable.ts"
 import { readDigestType } from "./DigestType.ts"
 import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
 
-/** One lock serves all installations in a database, because migrations are rare. The number has no meaning. */
+/** One lock serves all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
 
 /** A migration that was applied just now. */
@@ -38,15 +38,18 @@ export interface Applied {
 export interface MigrateOptions {
   /** Whether to create an empty catalogue where there is none. */
   readonly createCatalog: boolean
-  /** Whether to install the registry's tables where there are none. Default false. Installed ones are always updated. */
+  /**
+   * Whether to install the registry's tables where there are none. Default false. Installed ones are always
+   * updated.
+   */
   readonly registry?: boolean
 }
 
 /**
  * Updates the collector's tables to `latestMigration` and the registry's to theirs. Idempotent.
  *
- * Fails with `SchemaRefused` if the catalogue's table does not exist and `createCatalog` is false. Beside an empty
- * catalogue under a mistyped name, every object in the store would look like a leftover.
+ * Fails with `SchemaRefused` if the catalogue's table does not exist and `createCatalog` is false. Beside an
+ * empty catalogue under a mistyped name, every object in the store would look like a leftover.
  */
 export const migrate = Effect.fn("Migrations.migrate")(function* (
   names: CatalogNames,

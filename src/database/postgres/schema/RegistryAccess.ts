@@ -1,4 +1,7 @@
-/** What the schema guard reads of the registry's tables, where they are installed, and the problems it finds there. */
+/**
+ * What the schema guard reads of the registry's tables, where they are installed, and the problems it finds
+ * there.
+ */
 import { Effect } from "effect"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
 import {

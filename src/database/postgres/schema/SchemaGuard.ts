@@ -1,9 +1,10 @@
 /**
- * The schema guard: reads from PostgreSQL's own catalogue what keeps blobs alive, and refuses a catalogue that it cannot
- * be safe on. It reads without needing any privilege, so that a missing privilege is reported as a problem.
+ * The schema guard: reads from PostgreSQL's own catalogue what keeps blobs alive, and refuses a catalogue
+ * that it cannot be safe on. It reads without needing any privilege, so that a missing privilege is reported
+ * as a problem.
  *
- * The list of reference tables is never configured, and never cached beyond one sweep. A table that gains a foreign key to
- * blobs protects them from that moment on (docs/design/protocol.md, "References").
+ * The list of reference tables is never configured, and never cached beyond one sweep. A table that gains a
+ * foreign key to blobs protects them from that moment on (docs/design/protocol.md, "References").
  */
 import { Array as Arr, Effect } from "effect"
 import type { Statement } from "effect/sql"
@@ -11,7 +12,7 @@ import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused
 import type { ReferenceTable, Watch } from "../../Database.ts"
 import { qualified, quote, type Sql } from "../Sql.ts"
 import { fingerprint as fingerprintOf, readInstalled } from "../triggers/TriggerSet.ts"
-import { guardProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
+import { triggerProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
 import { watchedReferences, watchOf } from "../triggers/watch/Watching.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, tableProblems } from "./BlobsTable.ts"
 import type { DigestType } from "./DigestType.ts"
@@ -28,8 +29,8 @@ export interface Catalog {
   /** The foreign keys to blobs, those that partitions inherit apart. */
   readonly keys: ReadonlyArray<ForeignKey>
   /**
-   * Returns the condition that no reference to `b` and no pin on it exists. With a bound the sub-queries are joins over a
-   * slice. Without one they are looked up for each `b`.
+   * Returns the condition that no reference to `b` and no pin on it exists. With a bound the sub-queries are
+   * joins over a slice. Without one they are looked up for each `b`.
    */
   readonly referencePredicates: (
     bound?: (column: Statement.Fragment) => Statement.Fragment
@@ -37,10 +38,11 @@ export interface Catalog {
   /** Whether triggers note losses of references. */
   readonly watch: Watch
   /** Whether triggers act against unannounced writers. Then every purge leaves a tombstone. */
-  readonly guarded: boolean
+  readonly unannouncedWriters: boolean
   /**
-   * Changes when a foreign key to blobs is added, dropped, changes its action on delete or is no longer enforced. Changes
-   * also when a trigger against unannounced writers is created, dropped, enabled or disabled.
+   * Changes when a foreign key to blobs is added, dropped, changes its action on delete or is no longer
+   * enforced. Changes also when a trigger against unannounced writers is created, dropped, enabled or
+   * disabled.
    */
   readonly fingerprint: string
 }
@@ -66,7 +68,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql) {
     ...(yield* readRegistryProblems(db, table.role)),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
-    ...guardProblems(names, references, triggers)
+    ...triggerProblems(names, references, triggers)
   ]
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 
@@ -80,7 +82,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql) {
     digest,
     referencePredicates: (bound) => predicates(db, declared, bound),
     watch: watchOf(names, references, yield* readInstalled(db, watchedReferences)),
-    guarded: triggers.length > 0,
+    unannouncedWriters: triggers.length > 0,
     fingerprint
   } satisfies Catalog
 })
@@ -102,9 +104,10 @@ const readFingerprint = (db: Sql, oid: string) =>
 export const looksUp = "OFFSET 0"
 
 /**
- * Repeats the bound inside each sub-query, because the planner cannot push it through an anti-join by itself (19–23 s for
- * 10 million blobs in closed ranges, 85–144 s without; measured 2026-11-22). Looks up by index what has no bound, because
- * a join may read all of the table: few blobs, and keys that refer to another column than the digest.
+ * Repeats the bound inside each sub-query, because the planner cannot push it through an anti-join by itself
+ * (19–23 s for 10 million blobs in closed ranges, 85–144 s without; measured 2026-11-22). Looks up by index
+ * what has no bound, because a join may read all of the table: few blobs, and keys that refer to another
+ * column than the digest.
  */
 const predicates = (
   { sql, names, raw, id }: Sql,
