@@ -5,7 +5,7 @@
  * owns. What is reported was looked at twice, because writers and collectors go on working meanwhile: see SecondLook.
  */
 import { type Cause, Clock, Effect, Option, Stream } from "effect"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import type { AuditEvent, AuditSummary, Finding } from "../domain/AuditReport.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
@@ -38,11 +38,11 @@ const deepMax = 16
  */
 export const findings = (
   options: AuditOptions = {}
-): Stream.Stream<AuditEvent, AuditError, Database | Storage> =>
+): Stream.Stream<AuditEvent, AuditError, CollectorDatabase | Storage> =>
   Stream.unwrap(
     Effect.gen(function* () {
       const run = yield* begin(resolve(options))
-      const whole: Stream.Stream<AuditEvent, AuditError, Database | Storage> = Stream.concat(
+      const whole: Stream.Stream<AuditEvent, AuditError, CollectorDatabase | Storage> = Stream.concat(
         pass(run),
         Stream.unwrap(Effect.as(Effect.scoped(repair(run)), Stream.empty))
       )
@@ -70,7 +70,7 @@ interface Run {
 }
 
 const begin = Effect.fnUntraced(function* (options: Resolved) {
-  const { inspect, audit } = yield* Database
+  const { inspect, audit } = yield* CollectorDatabase
   yield* inspect
   if (options.repair) yield* Repair.requireClosed
   const index = yield* audit.missingIndex
@@ -96,7 +96,7 @@ const begin = Effect.fnUntraced(function* (options: Resolved) {
 /** Nobody knows how many rows a part of the keys has. */
 const expectation = Effect.fnUntraced(function* ({ prefix, after, settings }: Resolved) {
   if (after !== null || !settings.blobPrefix.startsWith(prefix)) return null
-  const rows = yield* (yield* Database).audit.estimate
+  const rows = yield* (yield* CollectorDatabase).audit.estimate
   return rows === 0 ? null : rows
 })
 
@@ -104,7 +104,7 @@ const expectation = Effect.fnUntraced(function* ({ prefix, after, settings }: Re
  * Judges window after window. What is dropped by a stop in the middle of one was not counted, and comes up again after
  * the last key.
  */
-const pass = (run: Run): Stream.Stream<Finding, DatabaseError | StorageError, Database | Storage> =>
+const pass = (run: Run): Stream.Stream<Finding, DatabaseError | StorageError, CollectorDatabase | Storage> =>
   Stream.paginate(undefined, () =>
     Effect.gen(function* () {
       const judged = yield* Effect.raceFirst(Effect.as(run.options.stop, "stopped" as const), judgeNext(run))

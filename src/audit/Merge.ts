@@ -5,7 +5,7 @@
  * shows on one side and not on the other, so a difference is a suspicion and nothing more.
  */
 import { Cause, Effect, Stream } from "effect"
-import { Database, type KnownKey } from "../database/Database.ts"
+import { CollectorDatabase, type KnownKey } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
@@ -69,7 +69,7 @@ const listing = Effect.fnUntraced(function* (prefix: string, after: ObjectKey | 
 })
 
 const pages = Effect.fnUntraced(function* (prefix: string, after: ObjectKey | null, limit: number) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   let position = after
   const side: Side<KnownKey> = {
     held: [],

@@ -6,7 +6,7 @@
  * everything was counted: a catalogue that belongs to another store makes all of it look ownerless.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import { RepairRefused } from "../domain/Refusals.ts"
 import type { StoredObject } from "../storage/Storage.ts"
 import * as Breaker from "../sweep/Breaker.ts"
@@ -42,7 +42,7 @@ export const run = Effect.fnUntraced(function* (
   isStopped: Effect.Effect<boolean>
 ) {
   const { settings } = options
-  const { leftovers } = yield* Database
+  const { leftovers } = yield* CollectorDatabase
   const progress = yield* AuditProgress
   yield* requireClosed
   yield* requirePlausible(settings, counts.owned, counts.repairable, counts.repairableBytes)

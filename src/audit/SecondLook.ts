@@ -10,7 +10,7 @@
  * - *Of another digest*: read twice, then still a blob's key.
  */
 import { Clock, Duration, Effect, Option, Result, Schema } from "effect"
-import { Database, type KnownKey } from "../database/Database.ts"
+import { CollectorDatabase, type KnownKey } from "../database/Database.ts"
 import type { Finding } from "../domain/AuditReport.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
@@ -40,13 +40,14 @@ const heads = Effect.fnUntraced(function* (keys: ReadonlyArray<ObjectKey>) {
 
 /** What owns these keys now, the blob first. */
 const owners = Effect.fnUntraced(function* (keys: ReadonlyArray<ObjectKey>) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   const found = new Map<ObjectKey, KnownKey>()
   for (const known of yield* audit.lookup(keys)) if (!found.has(known.key)) found.set(known.key, known)
   return found
 })
 
-const referrersOf = (digest: Digest) => Effect.flatMap(Database, ({ audit }) => audit.referrers(digest))
+const referrersOf = (digest: Digest) =>
+  Effect.flatMap(CollectorDatabase, ({ audit }) => audit.referrers(digest))
 
 /** Which of these objects nothing owns. */
 export const ownerless = Effect.fnUntraced(function* (

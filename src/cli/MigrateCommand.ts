@@ -8,12 +8,12 @@ import type { Configuration } from "../config/Config.ts"
 import {
   type GuardChange,
   guardForeignWriters,
-  migrate,
   unguardForeignWriters,
   unwatchReferences,
   type WatchChange,
   watchReferences
 } from "../database/Postgres.ts"
+import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -70,7 +70,7 @@ export const command = Command.make(
     const { applied, guarded, watched } = yield* Effect.provide(
       Effect.gen(function* () {
         return {
-          applied: yield* migrate(config.names, {
+          applied: yield* RegistryPostgres.migrate(config.names, {
             createCatalog: createCatalog || isOurs,
             registry: registry || isOurs
           }),
@@ -90,7 +90,7 @@ export const command = Command.make(
     )
     const namesIn = (wanted: boolean) =>
       applied
-        .filter(({ ofRegistry }) => ofRegistry === wanted)
+        .filter(({ set }) => (set === RegistryPostgres.registrySet) === wanted)
         .map(({ id, name }) => `${String(id).padStart(4, "0")}_${name}`)
     const [own, registrys] = [namesIn(false), namesIn(true)]
     yield* Console.log(

@@ -2,7 +2,7 @@
 import { Clock, Console, Cron, Duration, Effect, Stream } from "effect"
 import { Command } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -37,7 +37,7 @@ export const service = Effect.fnUntraced(function* (config: Configuration, json:
 
 /** Store and catalogue, found fit to be collected; in words. */
 export const inspected = Effect.gen(function* () {
-  const database = yield* Database
+  const database = yield* CollectorDatabase
   const storage = yield* Storage
   yield* storage.probe
   const references = yield* database.inspect

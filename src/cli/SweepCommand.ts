@@ -1,7 +1,7 @@
 /** `artifact-gc sweep`: one activation, and its report. */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -48,7 +48,7 @@ const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boo
   const sweep = yield* Sweep
   // What makes the whole sweep impossible is an error of its own, not three phases that failed.
   yield* (yield* Storage).probe
-  yield* (yield* Database).inspect
+  yield* (yield* CollectorDatabase).inspect
   let stopping = false
   yield* Effect.forkChild(
     Effect.andThen(

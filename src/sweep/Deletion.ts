@@ -8,7 +8,7 @@
  * the request is under way.
  */
 import { Clock, Duration, Effect, Random, Result } from "effect"
-import { Database, type JournalEntry, type Postponement } from "../database/Database.ts"
+import { CollectorDatabase, type JournalEntry, type Postponement } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
@@ -33,7 +33,7 @@ export interface Deletion {
 }
 
 export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: Pace) {
-  const { journal } = yield* Database
+  const { journal } = yield* CollectorDatabase
   const storage = yield* Storage
   let failuresInARow = 0
 

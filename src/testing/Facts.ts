@@ -14,8 +14,8 @@ export interface Rows {
   readonly references: ReadonlyMap<string, { readonly digest: Digest }>
   readonly journal: ReadonlyMap<ObjectKey, unknown>
   readonly intents: ReadonlyMap<ObjectKey, unknown>
-  /** Upload sessions by id, and what they have received. */
-  readonly sessions: ReadonlyMap<string, { readonly state: string; readonly receivedBytes: number }>
+  /** Upload sessions by id, and what they have received. Only a registry has any. */
+  readonly sessions?: ReadonlyMap<string, { readonly state: string; readonly receivedBytes: number }>
   readonly chunks: ReadonlyMap<
     ObjectKey,
     { readonly session: string; readonly startByte: number; readonly sizeBytes: number }
@@ -62,7 +62,7 @@ export const invariantsOf = (rows: Rows, present: { readonly has: (key: ObjectKe
 }
 
 const chunksOf = (
-  { sessions, chunks, intents }: Rows,
+  { sessions = new Map(), chunks, intents }: Rows,
   blobs: ReadonlyMap<ObjectKey, Digest>,
   present: { readonly has: (key: ObjectKey) => boolean }
 ): ReadonlyArray<string> => [

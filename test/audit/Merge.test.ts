@@ -1,9 +1,10 @@
 /** The merge of two sides: every key once, in order, whatever the pages; and never more than two pages in memory. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import { findings } from "../../src/audit/Audit.ts"
 import * as Merge from "../../src/audit/Merge.ts"
-import { Database, type KnownKey } from "../../src/database/Database.ts"
+import { CollectorDatabase, type KnownKey } from "../../src/database/Database.ts"
 import * as MemoryDatabase from "../../src/database/Memory.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
@@ -46,8 +47,8 @@ const sides = (
       }
     }),
     Layer.effect(
-      Database,
-      Effect.map(Database, (inner) => ({
+      CollectorDatabase,
+      Effect.map(CollectorDatabase, (inner) => ({
         ...inner,
         audit: {
           page: (prefix, after, limit) =>

@@ -5,11 +5,11 @@
  *
  * The calls are found by recording each story without faults, so that a new call is in the table by itself.
  */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Deferred, Effect, Exit, Layer, Option, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { Database } from "../../src/database/Database.ts"
 import { referenceId } from "../../src/database/Memory.ts"
 import type { DatabaseFailure } from "../../src/domain/DatabaseError.ts"
 import { KeyNonce } from "../../src/domain/ObjectKey.ts"
@@ -18,9 +18,10 @@ import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
 import { type Fault, fails, hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
-import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
 import { artifact, bytesOf, digestOf } from "../fixtures/BlobStores.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
+import { Database } from "../fixtures/Database.ts"
 import { Tables } from "../fixtures/Tables.ts"
 import { killedWhen, settle, start } from "../fixtures/World.ts"
 
@@ -105,7 +106,7 @@ const stories: ReadonlyArray<Story> = [
     name: "put that is reaped before it is published",
     own: (stage) => reapedOnce(stage, "reaped"),
     act: ({ blobs }) => blobs.put(body, one),
-    calls: ["blobs.intend", "put", "blobs.publish", "blobs.locate", "copy", "leftovers.journal"]
+    calls: ["blobs.intend", "put", "blobs.publish", "blobs.locate", "copy", "blobs.discard"]
   },
   {
     name: "put that is reaped and whose object is deleted before it is published",
@@ -171,21 +172,21 @@ export const allFaults: Faults = {
     hangsBefore(Effect.andThen(Deferred.succeed(died, undefined), Effect.never))
 }
 
-type Backend<E> = Layer.Layer<Database | Tables | Storage, E>
+type Backend<E> = Layer.Layer<Database | AllDatabases.Databases | Tables | Storage, E>
 
 const setUp = Effect.gen(function* () {
   const [database, store, tables] = [yield* Database, yield* Storage, yield* Tables]
-  const scripts = { database: FaultyDatabase.script(), storage: FaultyStorage.script() }
+  const scripts = { database: AllDatabases.script(), storage: FaultyStorage.script() }
   const faulty = Layer.merge(
-    FaultyDatabase.layer(scripts.database),
+    AllDatabases.faulty(scripts.database),
     FaultyStorage.layer(scripts.storage)
-  ).pipe(Layer.provide([Layer.succeed(Database, database), Layer.succeed(Storage, store)]))
+  ).pipe(Layer.provide([AllDatabases.all(database), Layer.succeed(Storage, store)]))
   let nonce = 0
   const blobs = Context.get(yield* Layer.build(Layer.provide(BlobStore.layer(), faulty)), BlobStore)
   // Two waits and no more, so that what is condemned in one sweep goes in the one after the next hour.
   const sweeping = Context.get(
     yield* Layer.build(
-      Layer.provide(Sweep.layer(), [Layer.succeed(Database, database), Layer.succeed(Storage, store)])
+      Layer.provide(Sweep.layer(), [AllDatabases.all(database), Layer.succeed(Storage, store)])
     ),
     Sweep
   )

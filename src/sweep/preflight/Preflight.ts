@@ -3,7 +3,7 @@
  * ends it, and nothing is deleted; a guard that gets no answer refuses too, because doubt keeps bytes.
  */
 import { Cause, Effect, Result } from "effect"
-import { Database } from "../../database/Database.ts"
+import { CollectorDatabase } from "../../database/Database.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
 import { Storage } from "../../storage/Storage.ts"
 import { describe } from "../PhaseCounts.ts"
@@ -22,7 +22,7 @@ export interface Verdict {
 
 /** Where some changes are noted and others are not, sweeps must look at everything, and somebody should know why. */
 const watchFindings = Effect.gen(function* () {
-  const { candidates } = yield* Database
+  const { candidates } = yield* CollectorDatabase
   const { unwatched } = yield* candidates.watch
   return unwatched.length === 0
     ? []
@@ -38,7 +38,7 @@ export const judge = Effect.fnUntraced(function* (
   now: number,
   dryRun: boolean
 ) {
-  const database = yield* Database
+  const database = yield* CollectorDatabase
   const storage = yield* Storage
   const findings: Array<GuardFinding> = []
   let store: StoreReport | null = null

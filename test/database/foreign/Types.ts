@@ -1,12 +1,14 @@
 /** The guard on catalogues that other people made in other ways: the same story on each. */
+
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
-import { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../../src/domain/CatalogNames.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import { guard, missing, refused, unverified } from "./stage.ts"
 
@@ -46,9 +48,9 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
       const foreign = Context.get(yield* connect, SqlClient.SqlClient)
       for (const statement of given.tables) yield* foreign.unsafe(statement)
       const client = yield* Layer.build(Databases.client(place))
-      yield* Postgres.migrate(names, { createCatalog: false }).pipe(Effect.provideContext(client))
+      yield* RegistryPostgres.migrate(names, { createCatalog: false }).pipe(Effect.provideContext(client))
       yield* guard(place, names)
-      const layer = Layer.provide(Postgres.layer(names), Layer.succeedContext(client))
+      const layer = Layer.provide(AllDatabases.onClient(names), Layer.succeedContext(client))
       const database = Context.get(yield* Layer.build(layer), Database)
       if (given.set !== undefined) yield* foreign.unsafe(given.set)
       const inserts = foreign.unsafe(

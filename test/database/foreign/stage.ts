@@ -3,10 +3,10 @@
  * one by one: it looks for a row, puts bytes under a key that is the blob's own, inserts the row where there is none,
  * and inserts a reference.
  */
+
 import { assert } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Stream } from "effect"
 import type { SqlError } from "effect/sql"
-import { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../../src/domain/CatalogNames.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -16,6 +16,7 @@ import type { SweepSettings } from "../../../src/sweep/Settings.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
 import { ownArena, type Session } from "../../fixtures/Arena.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import { artifact, digest, key } from "../../fixtures/samples.ts"
 
@@ -48,7 +49,7 @@ export const stage = Effect.fnUntraced(function* (server: Databases.Server, guar
   const faults = FaultyStorage.script()
   const plain = Context.get(yield* Layer.build(MemoryStorage.layerOf(objects)), Storage)
   const storage = FaultyStorage.layer(faults).pipe(Layer.provide(Layer.succeed(Storage, plain)))
-  const services = Layer.mergeAll(storage, Layer.succeed(Database, arena.database))
+  const services = Layer.mergeAll(storage, AllDatabases.all(arena.database))
   const sweeper = (settings: Partial<SweepSettings>) =>
     Effect.map(Layer.build(Layer.provide(Sweep.layer(settings), services)), (context) =>
       Context.get(context, Sweep)

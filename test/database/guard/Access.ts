@@ -1,12 +1,13 @@
 /** What the guard holds against the role it has, the collector's own tables, and everything at once. */
+
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import { latestMigration } from "../../../src/database/postgres/schema/Migrations.ts"
 import { tableProblems } from "../../../src/database/postgres/schema/Problems.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import { type Bench, bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 
@@ -17,7 +18,7 @@ export const asNobody = Effect.fnUntraced(function* (b: Bench) {
     b.run(`DROP OWNED BY ${role}`, `DROP ROLE ${role}`)
   )
   const client = Databases.client(Databases.as(b.place, role), { maxConnections: 2 })
-  const layer = Layer.provide(Postgres.layer(b.names), client)
+  const layer = Layer.provide(AllDatabases.onClient(b.names), client)
   return { role, database: Context.get(yield* Layer.build(layer), Database) }
 })
 

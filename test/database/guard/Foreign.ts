@@ -1,8 +1,9 @@
 /** Catalogues that other people made, in other ways: what nothing refers to goes, all else stays. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { ClaimedSlice, Database, PurgeCursor, ScanEnd } from "../../../src/database/Database.ts"
+import type { ClaimedSlice, PurgeCursor, ScanEnd } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import { type BenchOptions, bench } from "./bench.ts"
 
 /** A whole sweep's statements, in slices and pages of two; digests and keys of what was purged. */

@@ -1,13 +1,15 @@
 /** Other people's catalogues, each in schemas of its own in one database, with the collector's tables beside them. */
+
 import { randomUUID } from "node:crypto"
 import { assert, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { afterAll } from "vitest"
-import { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../../src/domain/CatalogNames.ts"
 import type { SchemaProblem, SchemaRefused } from "../../../src/domain/SchemaRefused.ts"
+import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 
 export interface Bench {
@@ -79,12 +81,12 @@ export const bench = Effect.fnUntraced(function* (options: BenchOptions = {}) {
       ),
       (all) => all.flat()
     ).pipe(Effect.orDie)
-  const layer = Layer.provide(Postgres.layer(names), Layer.succeedContext(client))
+  const layer = Layer.provide(AllDatabases.onClient(names), Layer.succeedContext(client))
   const database = Context.get(yield* Layer.build(layer), Database)
   yield* run("CREATE SCHEMA IF NOT EXISTS $s", ...(options.catalogue ?? sound))
   if (options.migrated ?? true) {
     const { registry = false } = options
-    yield* Postgres.migrate(names, { createCatalog: false, registry }).pipe(
+    yield* RegistryPostgres.migrate(names, { createCatalog: false, registry }).pipe(
       Effect.provideContext(client),
       Effect.orDie
     )

@@ -10,7 +10,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, Option, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import { Database } from "../../../src/database/Database.ts"
 import type { DatabaseFailure } from "../../../src/domain/DatabaseError.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
 import type { StorageFailure } from "../../../src/domain/StorageError.ts"
@@ -20,8 +19,9 @@ import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as Facts from "../../../src/testing/Facts.ts"
 import { type Fault, fails, hangsAfter, hangsBefore, lands } from "../../../src/testing/Faults.ts"
-import * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   aboutOf,
   deleteManifest,
@@ -204,14 +204,14 @@ export const allFaults: Faults = {
     hangsBefore(Effect.andThen(Deferred.succeed(died, undefined), Effect.never))
 }
 
-type Backend<E> = Layer.Layer<Database | Tables | Storage, E>
+type Backend<E> = Layer.Layer<Database | AllDatabases.Databases | Tables | Storage, E>
 
 /** Repositories whose calls suffer, and collectors whose calls do not. */
 const setUp = Effect.gen(function* () {
-  const services = [Layer.succeed(Database, yield* Database), Layer.succeed(Storage, yield* Storage)] as const
-  const scripts = { database: FaultyDatabase.script(), storage: FaultyStorage.script() }
+  const services = [AllDatabases.all(yield* Database), Layer.succeed(Storage, yield* Storage)] as const
+  const scripts = { database: AllDatabases.script(), storage: FaultyStorage.script() }
   const faulty = Layer.merge(
-    FaultyDatabase.layer(scripts.database),
+    AllDatabases.faulty(scripts.database),
     FaultyStorage.layer(scripts.storage)
   ).pipe(Layer.provide([...services]))
   const registry = Repositories.layer().pipe(

@@ -110,7 +110,7 @@ const stories: ReadonlyArray<Story> = [
     content: "hello world",
     own: reapedOnce("reaped"),
     act: pushes(["hello ", "world"]),
-    calls: ["sessions.complete", "copy", "leftovers.journal"]
+    calls: ["sessions.complete", "copy", "blobs.discard"]
   },
   {
     name: "several chunks whose blob is reaped and deleted before it is one",
@@ -124,7 +124,7 @@ const stories: ReadonlyArray<Story> = [
     content: "hello world",
     own: reapedOnce("reaped"),
     act: pushes(["hello "], "world"),
-    calls: ["sessions.complete", "copy", "leftovers.journal"]
+    calls: ["sessions.complete", "copy", "blobs.discard"]
   },
   {
     name: "a session that is cancelled",

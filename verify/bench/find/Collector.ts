@@ -1,6 +1,6 @@
 /** The collector's pass over the whole catalogue, slice by slice, with the layers and the heap that the binary has. */
 import { Effect } from "effect"
-import { Database, type Slice } from "../../../src/database/Database.ts"
+import { CollectorDatabase, type Slice } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { compete } from "../harness/Contender.ts"
@@ -10,7 +10,7 @@ import { type Pass, type Task, tally } from "./Task.ts"
 keepHeapSmall()
 
 const pass = Effect.fnUntraced(function* (scanPage: number) {
-  const { orphans } = yield* Database
+  const { orphans } = yield* CollectorDatabase
   const { add, took, found, slowestMillis } = tally()
   /** Each of the two verbs is one statement, and the settings before it. */
   const timed = Effect.fnUntraced(function* <A, E>(statement: Effect.Effect<A, E>) {

@@ -1,6 +1,6 @@
 /** The collector's review of what lost a reference, and its look at the sightings that come of it. */
 import { Clock, Effect } from "effect"
-import { Database, type Reviewed, type Sighted } from "../../../src/database/Database.ts"
+import { CollectorDatabase, type Reviewed, type Sighted } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { compete } from "../harness/Contender.ts"
@@ -10,7 +10,7 @@ import { type Review, type Task, tally } from "./Task.ts"
 keepHeapSmall()
 
 const review = Effect.fnUntraced(function* (scanPage: number) {
-  const { candidates } = yield* Database
+  const { candidates } = yield* CollectorDatabase
   const { add, found } = tally()
   let reviewed = 0
   let page: Reviewed

@@ -1,6 +1,5 @@
 /**
- * The collector's own tables; for whoever has no catalogue yet, a catalogue; and for whoever wants one, the tables of a
- * registry (RegistryTables.ts).
+ * Creates the collector's own tables, and a catalogue where there is none and one is wanted.
  *
  * All pending migrations run in one transaction behind an advisory lock, so replicas that start together wait for
  * one another. Nothing here touches a row, a column or a constraint of an existing catalogue: what the collector
@@ -14,13 +13,8 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
-import {
-  createManifests,
-  isInstalled,
-  registryMigrations
-} from "../../../oci/database/postgres/RegistryTables.ts"
 import { make, onProcessClock, qualified, quote, type Sql, translate } from "../Sql.ts"
-import { readDigestType } from "./DigestType.ts"
+import { type DigestType, readDigestType } from "./DigestType.ts"
 
 /** The version this program works with. */
 export const latestMigration = 7
@@ -30,28 +24,46 @@ const lockId = 5_821_309_417
 
 /** A migration that was applied just now. */
 export interface Applied {
-  /** Numbers of the registry's are their own. */
+  /** The number within its set. */
   readonly id: number
   readonly name: string
-  readonly ofRegistry: boolean
+  /** Whose tables: `collector`, or a {@link FurtherMigrations}'s. */
+  readonly set: string
 }
 
+/** What `migrate` may create beside the collector's tables. */
 export interface MigrateOptions {
   /** Whether to create an empty catalogue where there is none. */
   readonly createCatalog: boolean
-  /** Whether to make the registry's tables where there are none. Those that are there are brought up to date anyway. */
-  readonly registry?: boolean
+}
+
+/** Migrations of another part of the program, which run in the same transaction behind the collector's. */
+export interface FurtherMigrations {
+  /** Names them in {@link Applied}. */
+  readonly set: string
+  /** The schema of their tables, created where it is missing. */
+  readonly schema: string
+  /** The table that remembers which were applied. */
+  readonly table: string
+  /** Answers whether they run. */
+  readonly isWanted: (db: Sql) => Effect.Effect<boolean, SqlError.SqlError>
+  /** By number and name, as in `0001_manifests`. `type` is that of the catalogue's digests. */
+  readonly migrations: (
+    db: Sql,
+    type: DigestType
+  ) => Readonly<Record<string, Effect.Effect<void, SqlError.SqlError>>>
 }
 
 /**
- * Brings the collector's tables to {@link latestMigration}, and the registry's to theirs; idempotent.
+ * Brings the collector's tables to {@link latestMigration}, then runs `further`. Repeating it changes nothing.
  *
  * Fails with `SchemaRefused` when the catalogue's table does not exist and `createCatalog` is false: creating an
  * empty catalogue under a mistyped name would make every object in the store look like garbage.
  */
 export const migrate = Effect.fn("Migrations.migrate")(function* (
   names: CatalogNames,
-  options: MigrateOptions
+  options: MigrateOptions,
+  further: ReadonlyArray<FurtherMigrations> = []
 ) {
   const db = yield* make(names)
   const { sql } = db
@@ -63,7 +75,7 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     if (!options.createCatalog && !(yield* exists(db, names.schema, names.blobsTable))) {
       return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
     }
-    const collector = yield* apply(db, names.collectorSchema, "migrations", {
+    const applied = yield* apply(db, "collector", names.collectorSchema, "migrations", {
       "0001_catalogue": createCatalogue(db),
       "0002_collector": createCollector(db),
       "0003_writers_and_guards": createWritersAndGuards(db),
@@ -72,14 +84,15 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
       "0006_candidates": createCandidates(db),
       "0007_listing_ranges": createListingRanges(db)
     })
-    if (options.registry !== true && !(yield* isInstalled(db))) return collector
-    // A foreign key locks the table it refers to: it is not this that writers to blobs shall wait for.
-    yield* sql`SELECT set_config('lock_timeout', ${patience[0]?.before ?? "2s"}, true)`
-    const type = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
-    const registry = yield* apply(db, names.registrySchema, registryMigrations, {
-      "0001_manifests": createManifests(db, type)
-    })
-    return [...collector, ...registry]
+    const all = [...applied]
+    for (const { isWanted, migrations, schema, set, table } of further) {
+      if (!(yield* isWanted(db))) continue
+      // A foreign key locks the table it refers to. Writers to blobs do not wait for that longer than for a statement.
+      yield* sql`SELECT set_config('lock_timeout', ${patience[0]?.before ?? "2s"}, true)`
+      const type = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
+      all.push(...(yield* apply(db, set, schema, table, migrations(db, type))))
+    }
+    return all
   })
   return yield* db.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
     Effect.catchTags({
@@ -103,15 +116,16 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
 /** Runs those of `migrations` that `table` in `schema` does not name yet. */
 const apply = Effect.fnUntraced(function* (
   db: Sql,
+  set: string,
   schema: string,
   table: string,
-  migrations: Record<string, Effect.Effect<void, SqlError.SqlError>>
+  migrations: Readonly<Record<string, Effect.Effect<void, SqlError.SqlError>>>
 ) {
   yield* createSchema(db, schema)
   // So that the migrator need not name the schema: it takes a dot in a name for a separator.
   yield* db.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
   const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
-  return applied.map(([id, name]): Applied => ({ id, name, ofRegistry: table === registryMigrations }))
+  return applied.map(([id, name]): Applied => ({ id, name, set }))
 })
 
 /** The configured names lead nowhere. */

@@ -1,7 +1,6 @@
 /** What the schema guard holds against a catalogue, each with what puts it right. Pure: Guard has read everything. */
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
-import { registryMigrations, versionProblem } from "../../../oci/database/postgres/RegistryTables.ts"
 import { qualified, quote } from "../Sql.ts"
 import { latestMigration } from "./Migrations.ts"
 
@@ -127,29 +126,11 @@ export const accessProblems = (
   return [...problems, ...missingPrivileges(role, tables)]
 }
 
-/** Of the registry's tables, where they were ever made. `version` is null where it could not be read. */
-export const registryProblems = (
+/** Returns the privileges that the role lacks on tables that exist. */
+export const missingPrivileges = (
   role: string,
-  tables: ReadonlyArray<Access>,
-  version: number | null
-): ReadonlyArray<SchemaProblem> => {
-  const wrong = version === null ? null : versionProblem(version)
-  const gone = tables
-    .filter(({ present }) => !present)
-    .map(({ schema, table }) => ({
-      table: `${schema}.${table}`,
-      problem: "it is gone",
-      fix: "Restore it from a backup: artifact-gc migrate does not make it twice."
-    }))
-  const found =
-    wrong === null ? gone : [{ table: `${tables[0]?.schema}.${registryMigrations}`, ...wrong }, ...gone]
-  return [
-    ...found.map((problem): SchemaProblem => ({ kind: "MissingCollectorTables", ...problem })),
-    ...missingPrivileges(role, tables)
-  ]
-}
-
-const missingPrivileges = (role: string, tables: ReadonlyArray<Access>): ReadonlyArray<SchemaProblem> =>
+  tables: ReadonlyArray<Access>
+): ReadonlyArray<SchemaProblem> =>
   tables
     .filter(({ present }) => present)
     .flatMap(({ schema, table, reachable, missing }) =>

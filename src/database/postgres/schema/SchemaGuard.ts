@@ -8,11 +8,6 @@
 import { Array as Arr, Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
-import {
-  isInstalled,
-  readRegistryVersion,
-  registryMigrations
-} from "../../../oci/database/postgres/RegistryTables.ts"
 import type { ReferenceTable, Watch } from "../../Database.ts"
 import { qualified, quote, type Sql } from "../Sql.ts"
 import { guardFingerprint, guardProblems, readTriggers } from "../triggers/unannounced/Installed.ts"
@@ -20,12 +15,12 @@ import { readWatch, watchOf } from "../triggers/watch/Installed.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
 import { catalogMissing } from "./Migrations.ts"
 import {
+  type Access,
   accessProblems,
   type Column,
   columnProblems,
   type ForeignKey,
   keyProblems,
-  registryProblems,
   type Table,
   tableProblems
 } from "./Problems.ts"
@@ -54,8 +49,14 @@ export interface Catalog {
   readonly fingerprint: string
 }
 
+/** Tables that another part of the program keeps in this database, which the guard judges with the others. */
+export interface SchemaExtension {
+  /** Returns what is wrong with the tables, as far as they were ever made. `role` is quoted. */
+  readonly problems: (db: Sql, role: string) => Effect.Effect<ReadonlyArray<SchemaProblem>, SqlError.SqlError>
+}
+
 /** Reads and judges the catalogue. Every problem is reported, not only the first. */
-export const inspect = Effect.fnUntraced(function* (db: Sql) {
+export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: ReadonlyArray<SchemaExtension>) {
   const { names } = db
   const table = yield* readTable(db)
   if (table === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
@@ -69,7 +70,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql) {
   const problems: ReadonlyArray<SchemaProblem> = [
     ...tableProblems(names, table),
     ...accessProblems(names, table.role, yield* readAccess(db), yield* readVersion(db)),
-    ...(yield* readRegistryProblems(db, table.role)),
+    ...(yield* Effect.forEach(extensions, (extension) => extension.problems(db, table.role))).flat(),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
     ...guardProblems(names, declared, triggers)
@@ -229,32 +230,12 @@ const readAccess = (db: Sql) => {
   return readPrivileges(db, needs)
 }
 
-/** What it does to the registry's tables, where there are any. */
-const readRegistryProblems = Effect.fnUntraced(function* (db: Sql, role: string) {
-  if (!(yield* isInstalled(db))) return []
-  const own = db.names.registrySchema
-  const access = yield* readPrivileges(db, [
-    [own, registryMigrations, "SELECT"],
-    [own, "manifests", "SELECT, UPDATE, DELETE"],
-    [own, "manifest_references", "SELECT, DELETE"],
-    [own, "tags", "SELECT, DELETE"]
-  ])
-  const [versions] = access
-  const isReadable = versions?.reachable === true && versions.missing === null
-  return registryProblems(role, access, isReadable ? yield* readRegistryVersion(db) : null)
-})
-
-const readPrivileges = (
+/** Reads which of `needs` the role has. */
+export const readPrivileges = (
   { sql }: Sql,
   needs: ReadonlyArray<readonly [schema: string, table: string, privileges: string]>
 ) =>
-  sql<{
-    readonly schema: string
-    readonly table: string
-    readonly present: boolean
-    readonly reachable: boolean
-    readonly missing: string | null
-  }>`
+  sql<Access>`
     SELECT w.schema, w.name AS table, c.oid IS NOT NULL AS present,
       coalesce(has_schema_privilege(n.oid, 'USAGE'), true) AS reachable,
       (SELECT string_agg(p, ', ') FROM unnest(string_to_array(w.privileges, ', ')) p
