@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The binary. Results go to stdout, everything else to stderr. */
+/** The binary. It prints results on stdout and everything else on stderr. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
@@ -12,7 +12,7 @@ const logger = process.stderr.isTTY ? Logger.consolePretty() : Logger.withConsol
 
 const signalExit = { code: 130 }
 
-/** An expected error is its message; only a defect shows where it came from. */
+/** Logs the message of an expected error, and the whole cause of a defect. */
 const report = (cause: Cause.Cause<unknown>) => {
   const error = Cause.squash(cause)
   if (Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(error)) return Effect.void
@@ -20,7 +20,7 @@ const report = (cause: Cause.Cause<unknown>) => {
   return expected
     ? Effect.annotateLogs(Effect.logError(error.message), { error: error._tag })
     : Effect.logFatal(
-        "This is a defect of artifact-gc; nothing that is referenced was deleted. Please report it.",
+        "This is a defect of artifact-gc. Nothing that is referenced was deleted. Please report it.",
         cause
       )
 }

@@ -1,4 +1,4 @@
-/** The command line, put together. */
+/** The command line: all commands, and how help and usage errors are shown. */
 import { Console, Effect, type Layer } from "effect"
 import { CliOutput, Command } from "effect/cli"
 import * as Audit from "./AuditCommand.ts"
@@ -12,11 +12,13 @@ import * as Run from "./RunCommand.ts"
 import * as Serve from "./ServeCommand.ts"
 import * as Sweep from "./SweepCommand.ts"
 
+/** Version of the program, as in package.json. */
 export const version = "0.1.0"
 
+/** The program with all its commands. */
 export const app = Command.make("artifact-gc").pipe(
   Command.withDescription(
-    "An OCI registry that cleans itself, and the garbage collector for artifact stores: blobs that nothing refers to and uploads that nobody finished go. Settings come from flags, then the environment; without DATABASE_URL and a store it works on an embedded PostgreSQL and files. Secrets (DATABASE_URL, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN, REGISTRY_PASSWORD, REGISTRY_TOKEN) are read from the environment only."
+    "An OCI registry that cleans itself, and a garbage collector for artifact stores. It deletes blobs that nothing refers to, and uploads that were never finished. Settings are read from flags, then from the environment. Without DATABASE_URL and a store, it works on an embedded PostgreSQL and files. Secrets (DATABASE_URL, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN, REGISTRY_PASSWORD, REGISTRY_TOKEN) are read from the environment only."
   ),
   Command.withSubcommands([
     Serve.command,
@@ -33,8 +35,8 @@ export const app = Command.make("artifact-gc").pipe(
 )
 
 /**
- * Help that was asked for is a result. What is wrong with a command line is not, and says so alone: below sixty lines
- * of help nobody would find it, and in a pipe they would pass for the result.
+ * Prints requested help on stdout, and usage errors alone on stderr. The framework would print sixty lines of
+ * help with an error: they hide it, and in a pipe they pass for the result.
  */
 export const presenter: Layer.Layer<never> = CliOutput.layerPresenter({
   present: (event) =>

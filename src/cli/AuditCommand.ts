@@ -1,4 +1,4 @@
-/** `artifact-gc audit`: compares store and catalogue both ways. */
+/** `artifact-gc audit`: compares store and catalogue in both directions. */
 import { Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type AuditOptions, findings } from "../audit/Audit.ts"
@@ -13,25 +13,26 @@ import * as ProgressLine from "./ProgressLine.ts"
 import { graceful } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
+/** The command `artifact-gc audit`. */
 export const command = Command.make(
   "audit",
   {
     prefix: Flag.String("prefix").pipe(
-      Flag.withDescription("Only keys that start with it (default: all)"),
+      Flag.withDescription("Audit only keys that start with this (default: all)"),
       Flag.withDefault("")
     ),
     after: Flag.String("after").pipe(
       Flag.withSchema(ObjectKey),
-      Flag.withDescription("Go on after this key, where an earlier audit ended"),
+      Flag.withDescription("Continue after this key, at which an earlier audit ended"),
       Flag.optional
     ),
     deep: Flag.Boolean("deep").pipe(
-      Flag.withDescription("Read every object and compare its digest, too"),
+      Flag.withDescription("Also read every object and compare its digest"),
       Flag.withDefault(false)
     ),
     repair: Flag.Boolean("repair").pipe(
       Flag.withDescription(
-        "Journal objects below GC_BLOB_PREFIX that nothing owns, once all has been looked at; nothing else is changed"
+        "After the audit, journal objects below GC_BLOB_PREFIX that nothing owns, for deletion; change nothing else"
       ),
       Flag.withDefault(false)
     ),
@@ -53,13 +54,13 @@ export const command = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Compare the store with the catalogue, both ways: objects that nothing owns, blobs whose object is missing or differs"
+    "Compare the store with the catalogue: find objects that nothing owns, and blobs whose object is missing or differs. Without --repair it changes nothing"
   )
 )
 
-/** Prints what is found as it is found, and answers the summary. */
+/** Prints each finding when it is found, and returns the summary. */
 const run = Effect.fnUntraced(function* (options: AuditOptions, json: boolean) {
-  // A wrong bucket is an error of its own, and not one missing object a row.
+  // A wrong bucket must be reported as such, and not as one missing object per row.
   yield* (yield* Storage).probe
   let summary: AuditSummary | null = null
   yield* Stream.runForEach(findings(options), (event) => {
@@ -76,10 +77,10 @@ const toText = (event: AuditEvent, options: AuditOptions): string =>
 const toJson = (event: AuditEvent, options: AuditOptions): string =>
   JSON.stringify(event._tag === "AuditSummary" ? { ...event, goOn: goOnOf(event, options) } : event)
 
-/** The command that does the rest; null when there is none. */
+/** Returns the command that continues an audit that ended early; null after a complete one. */
 export const goOnOf = (summary: AuditSummary, { deep, repair }: AuditOptions): string | null => {
   if (summary.complete) return null
-  // What a repair weighs is the whole; one that was cut short begins again.
+  // A repair compares its size with the whole, so it must begin again.
   const after = repair ? summary.after : (summary.lastKey ?? summary.after)
   return [
     "artifact-gc audit",
@@ -90,7 +91,7 @@ export const goOnOf = (summary: AuditSummary, { deep, repair }: AuditOptions): s
   ].join(" ")
 }
 
-/** Worse findings first; what was repaired is none any more. */
+/** Returns the exit code of an audit: that of its worst finding. Repaired findings do not count. */
 export const codeOf = ({ findings, repaired }: AuditSummary): ExitCode => {
   const { missing, sizeMismatches, digestMismatches, ownerless } = findings
   if (missing.objects + sizeMismatches + digestMismatches > 0) return 8

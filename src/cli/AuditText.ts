@@ -1,8 +1,8 @@
-/** What an audit found, as a person reads it, and the command that goes on where it ended. */
+/** The text of an audit: its findings, its summary, and the command that continues it. */
 import type { AuditSummary, Finding } from "../domain/AuditReport.ts"
 import * as Text from "./Text.ts"
 
-/** One line. */
+/** Returns a finding as one line. */
 export const finding = (found: Finding): string => {
   switch (found._tag) {
     case "OwnerlessObject":
@@ -21,13 +21,13 @@ const blob = ({ digest, referrers }: Extract<Finding, { readonly digest: string 
     const names = sample.map((name) => JSON.stringify(name)).join(", ")
     return `${Text.many(rows, "row")} of ${table}.${column} (${names}${rows > sample.length ? ", …" : ""})`
   })
-  return `blob ${digest}, ${by.length === 0 ? "to which nothing refers" : `to which refer ${by.join(" and ")}`}`
+  return `blob ${digest}, ${by.length === 0 ? "not referenced" : `referenced by ${by.join(" and ")}`}`
 }
 
 const objects = ({ objects, bytes }: { readonly objects: number; readonly bytes: number }): string =>
   `${Text.count(objects)} (${Text.bytes(bytes)})`
 
-/** Several lines. */
+/** Returns the summary as several lines. `goOn` is the command that continues the audit, or null. */
 export const summary = (s: AuditSummary, goOn: string | null): string => {
   const { ownerless, missing, sizeMismatches, digestMismatches } = s.findings
   const range = `${s.prefix === "" ? "everything" : `keys below ${s.prefix}`}${s.after === null ? "" : ` after ${s.after}`}`
@@ -35,22 +35,22 @@ export const summary = (s: AuditSummary, goOn: string | null): string => {
     s.digests.verified + s.digests.unverifiable === 0
       ? []
       : [
-          `Digests: ${Text.count(s.digests.verified)} verified (${Text.bytes(s.digests.bytes)} read), ${Text.count(s.digests.unverifiable)} that cannot be computed`
+          `Digests: ${Text.count(s.digests.verified)} verified (${Text.bytes(s.digests.bytes)} read), ${Text.count(s.digests.unverifiable)} not computable`
         ]
   return [
-    `Audit of ${range}: ${s.complete ? "complete" : `ended early by a ${s.stoppedBy === "stopped" ? "signal" : "failure"}`}; took ${Text.span(s.durationMillis)}`,
-    `Looked at: ${objects(s.listed)} objects, ${objects(s.rows)} rows of blobs`,
-    `Right: ${Text.count(s.sound)} blobs; ${objects(s.awaitingDeletion)} awaiting deletion, ${objects(s.underWay)} under way, ${objects(s.staged)} staged, ${objects(s.young)} too young to tell, ${Text.count(s.settled)} right when looked at again`,
+    `Audit of ${range}: ${s.complete ? "complete" : `ended early after a ${s.stoppedBy === "stopped" ? "signal" : "failure"}`}; took ${Text.span(s.durationMillis)}`,
+    `Compared: ${objects(s.listed)} objects, ${objects(s.rows)} rows of blobs`,
+    `Sound: ${Text.count(s.sound)} blobs; ${objects(s.awaitingDeletion)} awaiting deletion, ${objects(s.underWay)} under way, ${objects(s.staged)} staged, ${objects(s.young)} too young to tell, ${Text.count(s.settled)} sound at the second look`,
     ...digests,
-    `Found: ${objects(ownerless)} ownerless, ${objects(missing)} missing, ${Text.count(sizeMismatches)} of another size, ${Text.count(digestMismatches)} of another digest`,
+    `Found: ${objects(ownerless)} ownerless, ${objects(missing)} missing, ${Text.count(sizeMismatches)} with another size, ${Text.count(digestMismatches)} with another digest`,
     ...(s.repaired === null
       ? []
-      : [`Journaled: ${objects(s.repaired)}, to be deleted from ${s.repaired.dueAt} on`]),
-    ...(goOn === null ? [] : [`It goes on with: ${goOn}`])
+      : [`Journaled: ${objects(s.repaired)}; sweeps delete them from ${s.repaired.dueAt} on`]),
+    ...(goOn === null ? [] : [`To continue: ${goOn}`])
   ].join("\n")
 }
 
-/** As a POSIX shell reads it; what is not printable in `$'…'`, which bash and zsh read. */
+/** Quotes a word for a POSIX shell. Unprintable characters need `$'…'`, which bash and zsh read. */
 export const quoted = (word: string): string => {
   if (/^[\w./:=@%+-]+$/.test(word)) return word
   if (!/[\p{Cc}\p{Cf}]/u.test(word)) return `'${word.replaceAll("'", "'\\''")}'`

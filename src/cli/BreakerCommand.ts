@@ -1,4 +1,4 @@
-/** `artifact-gc breaker`: what the breakers stopped, and a person's word that it may go. */
+/** `artifact-gc breaker`: shows what the breakers hold back, and confirms its deletion. */
 import { Clock, Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
@@ -14,11 +14,12 @@ import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
+/** The command `artifact-gc breaker`. */
 export const command = Command.make(
   "breaker",
   {
     confirm: Flag.Boolean("confirm").pipe(
-      Flag.withDescription("Close what is open: what stands condemned now may go"),
+      Flag.withDescription("Close the open breakers: what is condemned now may be deleted"),
       Flag.withDefault(false)
     ),
     json: jsonFlag,
@@ -30,7 +31,7 @@ export const command = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Show whether so much would go that a person must confirm; --confirm lets it go, artifact-gc restore takes it back"
+    "Show whether a sweep holds back deletions because there are too many. --confirm allows them; `artifact-gc restore` takes condemned blobs back"
   )
 )
 
@@ -41,8 +42,8 @@ const close = Effect.fnUntraced(function* (json: boolean) {
     json
       ? JSON.stringify({ confirmed })
       : confirmed.length === 0
-        ? "No breaker is open; there was nothing to confirm."
-        : `Confirmed: ${confirmed.join(" and ")}. The next sweep purges what has waited, of what stands condemned or untagged now.`
+        ? "No breaker is open. Nothing was changed."
+        : `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`
   )
 })
 
@@ -71,9 +72,9 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
         })
       : [
           ...lines(orphans),
-          `  ${shareOf(now)} stand condemned${sinceOf(orphans)}`,
+          `  ${shareOf(now)} condemned${sinceOf(orphans)}`,
           ...lines(leftovers),
-          // Whoever has no registry need not learn what untagged manifests are.
+          // Operators without a registry need not learn about untagged manifests.
           ...(untagged.totalBlobs === 0 && manifests.trippedAt === null
             ? []
             : [
@@ -96,14 +97,14 @@ const stateOf = (state: BreakerState) => ({
 
 const lines = (state: BreakerState): ReadonlyArray<string> => {
   const { confirmedAt, exposure, name, trippedAt } = state
-  if (trippedAt === null || exposure === null) return [`${name}: closed; it never opened`]
+  if (trippedAt === null || exposure === null) return [`${name}: closed; it has never tripped`]
   const opened = `${at(trippedAt)} over ${describe[name](exposure)}`
   return isOpen(state)
     ? [
         `${name}: OPEN since ${opened}`,
-        `  Look: ${look[name]}. If it is right that they go: artifact-gc breaker --confirm.`
+        `  To see them: ${look[name]}. To delete them: artifact-gc breaker --confirm.`
       ]
-    : [`${name}: closed; opened ${opened}, confirmed ${at(confirmedAt)}`]
+    : [`${name}: closed; tripped ${opened}, confirmed ${at(confirmedAt)}`]
 }
 
 const sinceOf = ({ confirmedAt }: BreakerState): string =>

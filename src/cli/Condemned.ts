@@ -1,12 +1,13 @@
-/** Condemned blobs, page by page, for the commands that list them and take them back. */
+/** Condemned blobs, page by page, for the commands that list and restore them. */
 import { Effect, Option, Stream } from "effect"
 import { CollectorDatabase, type CondemnedBlob, type CondemnedSelection } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 
+/** Maximum number of blobs in a page. */
 export const pageMax = 1000
 
-/** In digest order. What is restored behind the cursor does not come up again. */
+/** Lists the selected blobs in digest order. Each is listed once, even if it is restored meanwhile. */
 export const pages = (
   selection: CondemnedSelection
 ): Stream.Stream<ReadonlyArray<CondemnedBlob>, DatabaseError, CollectorDatabase> =>

@@ -1,4 +1,4 @@
-/** `artifact-gc condemned`: what will be purged when its quarantine is over. */
+/** `artifact-gc condemned`: lists the blobs that are purged after their quarantine. */
 import { Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { CollectorDatabase, type CondemnedBlob } from "../database/Database.ts"
@@ -7,11 +7,15 @@ import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
+/** The flag that selects what one sweep condemned. */
 export const sweepFlag = Flag.String("sweep").pipe(
-  Flag.withDescription("Only what this sweep condemned: its name, as its report and `condemned` say it"),
+  Flag.withDescription(
+    "Only blobs that this sweep condemned. Reports and `condemned` show the names of sweeps"
+  ),
   Flag.optional
 )
 
+/** The command `artifact-gc condemned`. */
 export const command = Command.make(
   "condemned",
   { sweep: sweepFlag, json: jsonFlag, ...placeFlags },
@@ -21,7 +25,7 @@ export const command = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "List condemned blobs, which are purged after their quarantine unless somebody refers to them; artifact-gc restore takes them back"
+    "List condemned blobs. They are purged after their quarantine, unless a reference appears before; `artifact-gc restore` takes them back"
   )
 )
 

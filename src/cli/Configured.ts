@@ -1,13 +1,13 @@
-/** Settings as flags: every one that is not a secret, read before the environment. */
+/** Settings as flags: all but the secrets. A flag has priority over the environment. */
 import { ConfigProvider, Effect, Option } from "effect"
 import { Flag } from "effect/cli"
 import { type ConfigInvalid, type Configuration, load } from "../config/Config.ts"
 import { sections, settings } from "../config/settings.ts"
-import * as Live from "./Services.ts"
+import * as Services from "./Services.ts"
 
 const nameOf = (env: string): string => env.toLowerCase().replaceAll("_", "-")
 
-/** Without its full stop; one within `e.g.` does not end it. */
+/** Returns the first sentence without its full stop. The full stops of `e.g.` do not end it. */
 const firstSentence = (text: string): string => text.split(/(?<!e\.g)\.(?:\s|$)/)[0] ?? text
 
 type Section = Readonly<Record<string, (typeof settings)[keyof typeof settings]>>
@@ -27,20 +27,20 @@ const flagsOf = (section: Section): Record<string, Flag.Flag<Option.Option<strin
       ])
   )
 
-/** For commands that need database and store, but decide nothing. */
+/** Flags of commands that need database and store, but no settings of the sweep. */
 export const placeFlags = { settings: { ...flagsOf(sections.Catalogue), ...flagsOf(sections.Store) } }
 
 const { Registry: _, ...withoutRegistry } = sections
 
-/** For commands that sweep. */
+/** Flags of commands that sweep. */
 export const sweepFlags = { settings: flagsOf(Object.assign({}, ...Object.values(withoutRegistry))) }
 
-/** For `serve`, which needs all there is. */
+/** Flags of `serve`, which needs all settings. */
 export const allFlags = { settings: flagsOf(settings) }
 
 type Given = { readonly settings: Readonly<Record<string, Option.Option<string>>> }
 
-/** The configuration from the flags given, then the environment, then `otherwise`, then the defaults. */
+/** Reads each setting from the flags, else the environment, else `otherwise`, else its default. */
 export const configuration = (
   given: Given,
   otherwise: Readonly<Record<string, string>> = {}
@@ -57,19 +57,22 @@ export const configuration = (
   return Effect.provide(load, ConfigProvider.layer(provider))
 }
 
-/** Whoever forgot to name a catalogue shall not take the embedded one for it. */
+/** Logs that the embedded database is used, for an operator who forgot to name a catalogue. */
 export const noticeOf = ({ place }: Configuration): Effect.Effect<void> =>
   place._tag === "Embedded"
     ? Effect.logInfo(
-        `Neither DATABASE_URL nor a store is configured: working on an embedded PostgreSQL and files below ${place.directory}. Set DATABASE_URL and S3_BUCKET to work on your own.`
+        `Neither DATABASE_URL nor a store is configured. An embedded PostgreSQL and files below ${place.directory} are used. To use your own, set DATABASE_URL and S3_BUCKET.`
       )
     : Effect.void
 
-/** Runs a command's work with the real services, and says where on. */
+/** Runs a command's work with the real services. Fails if the embedded PostgreSQL ends meanwhile. */
 export const withServices = <A, E>(
   config: Configuration,
-  work: Effect.Effect<A, E, Live.Services>
-): Effect.Effect<A, E | Live.LiveError> => {
-  const vital = Effect.flatMap(Live.Vital, ({ lost }) => lost)
-  return Effect.andThen(noticeOf(config), Effect.provide(Effect.raceFirst(work, vital), Live.layer(config)))
+  work: Effect.Effect<A, E, Services.Services>
+): Effect.Effect<A, E | Services.ServicesError> => {
+  const vital = Effect.flatMap(Services.Vital, ({ lost }) => lost)
+  return Effect.andThen(
+    noticeOf(config),
+    Effect.provide(Effect.raceFirst(work, vital), Services.layer(config))
+  )
 }

@@ -1,7 +1,8 @@
 /**
- * `artifact-gc demo`: a real directory tree becomes artifacts, some are dropped, time passes, and the collector runs;
- * then everything is read back. The clock is set forward between the sweeps, so hours take seconds; nothing else is
- * staged.
+ * `artifact-gc demo`: imports a directory tree as artifacts, drops some references, sweeps, and reads
+ * everything back.
+ *
+ * The clock is set forward between the sweeps, so that hours take seconds. Everything else is real.
  */
 import { mkdtemp, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
@@ -10,24 +11,25 @@ import { Command, Flag } from "effect/cli"
 import { ConfigInvalid, type Configuration } from "../config/Config.ts"
 import { makeDirectory } from "../platform/directories.ts"
 import { configuration, sweepFlags } from "./Configured.ts"
-import * as Story from "./demo/Story.ts"
+import * as Steps from "./demo/Steps.ts"
 import * as TravelClock from "./demo/TravelClock.ts"
 import * as Tree from "./demo/Tree.ts"
 import { Ended } from "./ExitCode.ts"
 import * as ProgressLine from "./ProgressLine.ts"
 import { service } from "./RunCommand.ts"
-import * as Live from "./Services.ts"
+import * as Services from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
+/** The command `artifact-gc demo`. */
 export const command = Command.make(
   "demo",
   {
     tree: Flag.String("tree").pipe(
-      Flag.withDescription("The directory to import (default: this program's own dependencies)"),
+      Flag.withDescription("Directory to import (default: this program's own dependencies)"),
       Flag.withDefault(Tree.defaultTree())
     ),
     keepRunning: Flag.Boolean("keep-running").pipe(
-      Flag.withDescription("Go on as the service afterwards, on the demonstration's data"),
+      Flag.withDescription("Continue as the service afterwards, on the demonstration's data"),
       Flag.withDefault(false)
     ),
     json: jsonFlag,
@@ -35,32 +37,32 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ tree, keepRunning, json, ...given }) {
     const config = yield* demoConfiguration(yield* configuration(given))
-    const vital = Effect.flatMap(Live.Vital, ({ lost }) => lost)
+    const vital = Effect.flatMap(Services.Vital, ({ lost }) => lost)
     const work = Effect.gen(function* () {
       const clock = TravelClock.make(Duration.hours(-30))
-      const good = yield* Story.tell(config, clock, resolve(tree), json).pipe(
+      const good = yield* Steps.run(config, clock, resolve(tree), json).pipe(
         Effect.provideService(Clock.Clock, clock),
         Effect.provide(ProgressLine.layer)
       )
       if (!good) return yield* new Ended({ code: 3 })
       if (keepRunning) yield* service(config, false)
     })
-    yield* Effect.provide(Effect.raceFirst(work, vital), Live.layer(config))
+    yield* Effect.provide(Effect.raceFirst(work, vital), Services.layer(config))
   }, Effect.scoped)
 ).pipe(
   Command.withDescription(
-    "Show a collection on real files, with the default waits: import, drop references, sweep, read everything back"
+    "Show a collection on real files with the default waits: import files, drop references, sweep, read everything back"
   )
 )
 
 /**
- * A place of its own for each run, removed at the end, so that nobody's data is near. What it holds can be made again,
- * so it does without waiting for the disk.
+ * Makes a directory for this run alone and removes it at the end, so that no other data is at risk. Its data
+ * can be made again, so it is not durable.
  */
 const demoConfiguration = Effect.fnUntraced(function* (config: Configuration) {
   if (config.place._tag === "External") {
     return yield* new ConfigInvalid({
-      problems: ["DATABASE_URL: the demonstration works on embedded defaults only; unset it"]
+      problems: ["DATABASE_URL: the demonstration works on the embedded database only; unset it"]
     })
   }
   const parent = config.place.directory

@@ -1,38 +1,43 @@
-/** What the process says to whatever started it. Documented in the README; a test keeps them equal. */
+/** The exit codes of the program. The README documents them, and a test keeps the two equal. */
 import { Runtime, Schema } from "effect"
 import { DatabaseError } from "../domain/DatabaseError.ts"
 
+/** Every exit code with its meaning. */
 export const exitCodes = [
   [
     0,
-    "Done: everything that was due is gone, or a bound ended the sweep; or a service that was asked to stop has."
+    "Done: everything due is deleted, or a bound ended the sweep. For a service: it stopped when it was asked to."
   ],
   [1, "A defect of this program."],
-  [2, "The command line or the configuration cannot be used; nothing was done."],
+  [2, "The command line or the configuration is invalid. Nothing was done."],
   [
     3,
-    "Done in part: something that should be gone is not. The report says what and why; the next sweep tries again."
+    "Partly done: something due was not deleted. The report says what and why. The next sweep tries again."
   ],
   [
     4,
-    "Refused: a guard found the catalogue, the clocks, the store or another collector's settings unsafe; nothing was deleted."
+    "Refused: a guard found the catalogue, the clocks, the store or another collector's settings unsafe. Nothing was deleted."
   ],
   [5, "The database or the store cannot be reached, or denies access."],
-  [6, "The breaker is open: more would go than a mistake may take. It waits for `breaker --confirm`."],
+  [
+    6,
+    "The breaker is open: a sweep would delete more than a mistake may take. It waits for `breaker --confirm`."
+  ],
   [
     7,
-    "The audit found objects that nothing owns, and nothing worse: they cost space. `audit --repair` journals those below the blob prefix."
+    "The audit found objects that nothing owns, and nothing worse. They only use space. `audit --repair` journals those below the blob prefix."
   ],
   [
     8,
-    "The audit found blobs whose object is missing or is not what the catalogue says: somebody cannot read what refers to them."
+    "The audit found blobs whose object is missing or differs from the catalogue. Clients cannot read what refers to them."
   ],
   [
     130,
-    "A command other than `run` and `serve` was interrupted; the batch in hand was finished. Or a second signal ended any command at once."
+    "A command other than `run` and `serve` was interrupted, after it finished the current batch. Or a second signal ended a command at once."
   ]
 ] as const
 
+/** One of the exit codes. */
 export type ExitCode = (typeof exitCodes)[number][0]
 
 const byTag: Readonly<Record<string, ExitCode>> = {
@@ -51,17 +56,17 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   EmbeddedPostgresError: 5
 }
 
-/** The exit code for the error a command ended with. */
+/** Returns the exit code for the error that ended a command. */
 export const codeOf = (error: unknown): number => {
   if (typeof error !== "object" || error === null) return 1
   if ("_tag" in error && error._tag === "ShowHelp") return Runtime.getErrorExitCode(error) === 0 ? 0 : 2
   if (error instanceof Ended) return error.code
-  // The database answers; it is not one that this program can work on.
+  // The database answers, but this program cannot work on it.
   if (error instanceof DatabaseError && error.reason === "NotInstalled") return 4
   return ("_tag" in error && typeof error._tag === "string" ? byTag[error._tag] : undefined) ?? 1
 }
 
-/** A command has said on stdout what there is to say, and only its exit code is left. */
+/** Ends a command with an exit code, after its result was printed on stdout. */
 export class Ended extends Schema.TaggedError<Ended>()("Ended", { code: Schema.Int }) {
   override readonly [Runtime.errorReported] = false
 }

@@ -1,4 +1,4 @@
-/** `artifact-gc journal`: keys that could not be deleted, and another chance for them. */
+/** `artifact-gc journal`: lists the keys that could not be deleted, and puts them back. */
 import { Clock, Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid } from "../config/Config.ts"
@@ -10,16 +10,17 @@ import * as Text from "./Text.ts"
 
 const pageMax = 1000
 
+/** The command `artifact-gc journal`. */
 export const command = Command.make(
   "journal",
   {
     retry: Flag.Boolean("retry").pipe(
-      Flag.withDescription("Put dead letters back, due at once: all of them, or the one named by --key"),
+      Flag.withDescription("Put all dead letters back, or the one named by --key. They are due at once"),
       Flag.withDefault(false)
     ),
     key: Flag.String("key").pipe(
       Flag.withSchema(ObjectKey),
-      Flag.withDescription("With --retry: the object key of one dead letter"),
+      Flag.withDescription("With --retry: object key of one dead letter"),
       Flag.optional
     ),
     json: jsonFlag,
@@ -27,14 +28,16 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* ({ retry, key, json, ...given }) {
     if (Option.isSome(key) && !retry) {
-      return yield* new ConfigInvalid({ problems: ["--key: goes with --retry, which puts that key back"] })
+      return yield* new ConfigInvalid({
+        problems: ["--key: only allowed with --retry, which puts that key back"]
+      })
     }
     const config = yield* configuration(given)
     yield* withServices(config, retry ? putBack(key, json) : show(json))
   })
 ).pipe(
   Command.withDescription(
-    "List dead letters: keys whose objects could not be deleted; --retry puts them back"
+    "List dead letters: keys whose objects could not be deleted. --retry puts them back"
   )
 )
 
@@ -46,8 +49,8 @@ const putBack = Effect.fnUntraced(function* (key: Option.Option<ObjectKey>, json
     json
       ? JSON.stringify({ retried })
       : retried === 0
-        ? "There was no dead letter to put back."
-        : `${Text.many(retried, "dead letter")} put back; the next sweep tries ${retried === 1 ? "it" : "them"}.`
+        ? "There is no dead letter to put back. Nothing was changed."
+        : `${Text.many(retried, "dead letter")} put back. The next sweep tries to delete ${retried === 1 ? "it" : "them"}.`
   )
 })
 

@@ -1,16 +1,15 @@
 /**
- * `artifact-gc migrate`: the collector's tables beside a catalogue, the registry's, and the triggers on it that guard against
- * foreign writers and note losses of references.
+ * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the
+ * two sets of triggers: against unannounced writers, and watching references.
  */
 import { Console, Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import {
-  type GuardChange,
-  guardForeignWriters,
-  unguardForeignWriters,
+  guardUnannouncedWriters,
+  type TriggerChange,
+  unguardUnannouncedWriters,
   unwatchReferences,
-  type WatchChange,
   watchReferences
 } from "../database/Postgres.ts"
 import * as RegistryPostgres from "../oci/database/Postgres.ts"
@@ -18,37 +17,43 @@ import { configuration, noticeOf, placeFlags } from "./Configured.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
+/** A flag's former name: accepted, and not shown in the help. */
+const formerName = (name: string) => Flag.Boolean(name).pipe(Flag.withDefault(false), Flag.withHidden)
+
+/** The command `artifact-gc migrate`. */
 export const command = Command.make(
   "migrate",
   {
     createCatalog: Flag.Boolean("create-catalog").pipe(
-      Flag.withDescription("Create an empty catalogue (blobs, artifacts, local_files) where there is none"),
+      Flag.withDescription("Create an empty catalogue (blobs, artifacts, local_files) if there is none"),
       Flag.withDefault(false)
     ),
     registry: Flag.Boolean("registry").pipe(
       Flag.withDescription(
-        "Install the tables of `artifact-gc serve` too, which refer to the catalogue (REGISTRY_SCHEMA); those that are there are updated anyway"
+        "Also install the tables of `artifact-gc serve`, which refer to the catalogue (REGISTRY_SCHEMA). Installed ones are updated without this flag"
       ),
       Flag.withDefault(false)
     ),
-    guardForeignWriters: Flag.Boolean("guard-foreign-writers").pipe(
+    guardUnannouncedWriters: Flag.Boolean("guard-unannounced-writers").pipe(
       Flag.withDescription(
-        "Put triggers on the catalogue's tables that guard against writers which use object keys twice (docs/design/foreign-writers.md)"
+        "Install triggers on the catalogue's tables against writers that do not announce their uploads and use object keys twice (docs/design/unannounced-writers.md)"
       ),
       Flag.withDefault(false)
     ),
-    unguardForeignWriters: Flag.Boolean("unguard-foreign-writers").pipe(
-      Flag.withDescription("Remove those triggers"),
+    unguardUnannouncedWriters: Flag.Boolean("unguard-unannounced-writers").pipe(
+      Flag.withDescription("Remove the triggers against unannounced writers"),
       Flag.withDefault(false)
     ),
+    guardForeignWriters: formerName("guard-foreign-writers"),
+    unguardForeignWriters: formerName("unguard-foreign-writers"),
     watchReferences: Flag.Boolean("watch-references").pipe(
       Flag.withDescription(
-        "Put triggers on the catalogue's tables that note which blobs lose references, so that sweeps look at what changed and not at everything (docs/design/finding.md)"
+        "Install triggers on the catalogue's tables that note which blobs lose references, so that sweeps review what changed and do not scan everything (docs/design/finding.md)"
       ),
       Flag.withDefault(false)
     ),
     unwatchReferences: Flag.Boolean("unwatch-references").pipe(
-      Flag.withDescription("Remove those"),
+      Flag.withDescription("Remove the triggers that watch references"),
       Flag.withDefault(false)
     ),
     json: jsonFlag,
@@ -57,13 +62,17 @@ export const command = Command.make(
   Effect.fnUntraced(function* ({
     createCatalog,
     registry,
-    guardForeignWriters: guard,
-    unguardForeignWriters: unguard,
+    guardUnannouncedWriters: isGuarding,
+    unguardUnannouncedWriters: isUnguarding,
+    guardForeignWriters,
+    unguardForeignWriters,
     watchReferences: watch,
     unwatchReferences: unwatch,
     json,
     ...given
   }) {
+    const guard = isGuarding || guardForeignWriters
+    const unguard = isUnguarding || unguardForeignWriters
     const config = yield* configuration(given)
     yield* noticeOf(config)
     const isOurs = config.place._tag === "Embedded"
@@ -75,9 +84,9 @@ export const command = Command.make(
             registry: registry || isOurs
           }),
           guarded: yield* guard
-            ? guardForeignWriters(config.names)
+            ? guardUnannouncedWriters(config.names)
             : unguard
-              ? unguardForeignWriters(config.names)
+              ? unguardUnannouncedWriters(config.names)
               : Effect.succeed(null),
           watched: yield* watch
             ? watchReferences(config.names)
@@ -110,18 +119,24 @@ export const command = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Install or update the collector's own tables, and the registry's where they are wanted; an existing catalogue is not touched, unless triggers are asked for"
+    "Install or update the collector's own tables, and on request the registry's tables and triggers. Tables of an existing catalogue are not changed, except that triggers are added on request"
   ),
   Command.validate((given) => {
     const pairs = [
-      [given.guardForeignWriters && given.unguardForeignWriters, "guard-foreign-writers"],
+      [
+        (given.guardUnannouncedWriters || given.guardForeignWriters) &&
+          (given.unguardUnannouncedWriters || given.unguardForeignWriters),
+        "guard-unannounced-writers"
+      ],
       [given.watchReferences && given.unwatchReferences, "watch-references"]
     ] as const
     const both = pairs.find(([isBoth]) => isBoth)
     return both === undefined
       ? Effect.void
       : Effect.fail(
-          new CliError.ValidationError({ message: `--${both[1]} and --un${both[1]} exclude each other` })
+          new CliError.ValidationError({
+            message: `--${both[1]} and --un${both[1]} exclude each other; nothing was changed`
+          })
         )
   })
 )
@@ -138,25 +153,25 @@ const migrationText = (
   return lines.length > 0 ? lines.join("\n") : "Nothing to do: the tables are up to date."
 }
 
-/** How one speaks of triggers: of doing something on tables, and of its being done. */
+/** How messages name a set of triggers. */
 interface TriggerWords {
   readonly doing: string
   readonly done: (on: boolean) => string
 }
 
 const guardWords: TriggerWords = {
-  doing: "guarding against foreign writers",
-  done: (on) => `foreign writers are ${on ? "" : "not "}guarded against`
+  doing: "guarding against unannounced writers",
+  done: (on) => `the triggers against unannounced writers are ${on ? "" : "not "}installed`
 }
 const watchWords: TriggerWords = {
   doing: "watching references",
-  done: (on) => `references are ${on ? "" : "not "}watched`
+  done: (on) => `the triggers that watch references are ${on ? "" : "not "}installed`
 }
 
 const triggerText = (
   { doing, done }: TriggerWords,
   on: boolean,
-  { created, dropped }: GuardChange | WatchChange
+  { created, dropped }: TriggerChange
 ): string => {
   const lines = [
     ...(created.length === 0 ? [] : [`Now ${doing} on ${created.join(", ")}.`]),

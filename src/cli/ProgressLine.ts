@@ -1,4 +1,7 @@
-/** One line on a terminal that says how far a sweep or an audit has come: rate, and the time left where the end is known. */
+/**
+ * One line on a terminal with the progress of a sweep or an audit: rate, and the time left if the end is
+ * known.
+ */
 import { Clock, Effect, Layer } from "effect"
 import { AuditProgress, type AuditProgressEvent } from "../audit/Progress.ts"
 import { Progress, type ProgressEvent } from "../sweep/Progress.ts"
@@ -6,12 +9,12 @@ import * as Text from "./Text.ts"
 
 const erase = "\r\u001b[2K"
 
-/** Makes room for a result on the same terminal; the line comes back by itself. */
+/** Erases the line before a result is printed on the same terminal. The next progress shows it again. */
 export const clear: Effect.Effect<void> = Effect.sync(() => {
   if (process.stderr.isTTY) process.stderr.write(erase)
 })
 
-/** Often enough to look alive, rarely enough to cost nothing. */
+/** Minimum time between two updates: often enough to look alive, rarely enough to cost nothing. */
 const everyMillis = 100
 
 const line = (event: ProgressEvent, elapsedMillis: number): string => {
@@ -33,7 +36,7 @@ const auditLine = (event: AuditProgressEvent, elapsedMillis: number): string => 
   return `${event.phase}: ${Text.many(event.objects, "object")} · ${Text.many(event.rows, "row")}${of} · ${found}${read} · ${Text.count(Math.round(per(Math.max(event.rows, event.objects))))}/s${eta}`
 }
 
-/** Nobody watches where stderr is no terminal. */
+/** Watches progress only if stderr is a terminal. */
 const onTerminal = <Event extends { readonly phase: string }>(
   line: (event: Event, elapsedMillis: number) => string,
   watching: (report: (event: Event) => Effect.Effect<void>) => Layer.Layer<never>
@@ -56,12 +59,12 @@ const onTerminal = <Event extends { readonly phase: string }>(
     })
   )
 
-/** Shows how far a sweep has come, on stderr. */
+/** Shows the progress of a sweep on stderr. */
 export const layer: Layer.Layer<never> = onTerminal(line, (report) =>
   Layer.succeed(Progress, { watched: true, report })
 )
 
-/** The same of an audit. */
+/** Shows the progress of an audit on stderr. */
 export const auditLayer: Layer.Layer<never> = onTerminal(auditLine, (report) =>
   Layer.succeed(AuditProgress, { watched: true, report })
 )

@@ -1,4 +1,4 @@
-/** `artifact-gc restore`: condemned blobs taken back, and held until somebody can refer to them again. */
+/** `artifact-gc restore`: takes condemned blobs back, and pins them until references are put back. */
 import { Clock, Console, Duration, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid } from "../config/Config.ts"
@@ -13,17 +13,18 @@ import * as Text from "./Text.ts"
 
 const holdMax = Duration.weeks(520)
 
+/** The command `artifact-gc restore`. */
 export const command = Command.make(
   "restore",
   {
     digest: Flag.String("digest").pipe(
       Flag.withSchema(Digest),
-      Flag.withDescription("This blob; may be given again and again"),
+      Flag.withDescription("Restore this blob; may be given several times"),
       Flag.atLeast(0)
     ),
     sweep: sweepFlag,
     all: Flag.Boolean("all").pipe(
-      Flag.withDescription("Everything that stands condemned"),
+      Flag.withDescription("Restore everything that is condemned"),
       Flag.withDefault(false)
     ),
     hold: Flag.String("hold").pipe(
@@ -37,7 +38,7 @@ export const command = Command.make(
         )
       ),
       Flag.withDescription(
-        "How long they are held without a reference (default 7 days: time to put references back); then they wait for grace and quarantine like any orphan"
+        "Time for which they are kept without a reference (default 7 days: time to put references back). After it they wait for GC_GRACE and GC_QUARANTINE like any orphan"
       ),
       Flag.withDefault(Duration.days(7))
     ),
@@ -53,7 +54,7 @@ export const command = Command.make(
     const [selection] = chosen
     if (selection === undefined || chosen.length > 1) {
       return yield* new ConfigInvalid({
-        problems: ["--digest, --sweep, --all: give exactly one of them, to say what to restore"]
+        problems: ["--digest, --sweep, --all: give exactly one of them to select what to restore"]
       })
     }
     const config = yield* configuration(given)
@@ -69,7 +70,7 @@ export const command = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Take back condemned blobs, by digest, by sweep or all, and hold them so that references can be put back"
+    "Take back condemned blobs, by digest, by sweep or all, and keep them until references are put back"
   )
 )
 
@@ -97,7 +98,9 @@ const restoreMany = Effect.fnUntraced(function* (
   yield* tell(restored, heldUntil, [], json)
 })
 
-/** What a person names by mistake must not be held: only what is condemned is restored, and the rest is named. */
+/**
+ * Restores only the blobs that are condemned, and reports the others. A blob named by mistake is not pinned.
+ */
 const restoreNamed = Effect.fnUntraced(function* (
   digests: ReadonlyArray<Digest>,
   hold: Duration.Duration,
@@ -132,8 +135,8 @@ const restoreNamed = Effect.fnUntraced(function* (
 })
 
 const reasons = {
-  "not condemned": "is not condemned; it lives, and nothing was done",
-  gone: "is gone, or was never there; upload it again"
+  "not condemned": "is not condemned; nothing was changed",
+  gone: "is not in the catalogue; upload it again"
 } as const
 
 const tell = (
@@ -149,7 +152,7 @@ const tell = (
       : [
           restored === 0
             ? "Nothing was restored."
-            : `${Text.many(restored, "blob")} restored and held until ${until}. Put references back before that; without one they wait for grace and quarantine again, and go.`,
+            : `${Text.many(restored, "blob")} restored and kept until ${until}. Put references back before that. Without a reference they are deleted after GC_GRACE and GC_QUARANTINE.`,
           ...others.map(({ digest, why }) => `${digest} ${reasons[why]}.`)
         ].join("\n")
   )

@@ -1,4 +1,4 @@
-/** `artifact-gc run`: the service. */
+/** `artifact-gc run`: the service that sweeps on a schedule. */
 import { Clock, Console, Cron, Duration, Effect, Stream } from "effect"
 import { Command } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
@@ -13,6 +13,7 @@ import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
+/** The command `artifact-gc run`. */
 export const command = Command.make(
   "run",
   { json: jsonFlag, ...sweepFlags },
@@ -23,11 +24,13 @@ export const command = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Collect garbage on a schedule until stopped; SIGTERM finishes the batch in hand and exits 0"
+    "Collect garbage on a schedule until stopped. SIGTERM finishes the current batch and exits 0"
   )
 )
 
-/** Sweeps until a signal comes. Refuses to start on a store or a catalogue it cannot work with. */
+/**
+ * Sweeps on the schedule until a signal. Refuses to start on a store or a catalogue that it cannot work with.
+ */
 export const service = Effect.fnUntraced(function* (config: Configuration, json: boolean) {
   const exit = yield* SignalExit
   exit.code = 0
@@ -35,26 +38,26 @@ export const service = Effect.fnUntraced(function* (config: Configuration, json:
   yield* graceful(config.shutdownDeadline, (stop) => collecting(config, stop, { json }))
 })
 
-/** Store and catalogue, found fit to be collected; in words. */
+/** Checks store and catalogue, and returns in words what is collected. Fails if they cannot be collected. */
 export const inspected = Effect.gen(function* () {
   const database = yield* CollectorDatabase
   const storage = yield* Storage
   yield* storage.probe
   const references = yield* database.inspect
-  return `Collecting from ${database.description} and ${storage.description}. Blobs are kept by ${references.map((r) => `${r.table}.${r.column}`).join(", ")}.`
+  return `Collecting from ${database.description} and ${storage.description}. Blobs referenced by these columns are kept: ${references.map((r) => `${r.table}.${r.column}`).join(", ")}.`
 })
 
-interface Saying {
+interface LogOptions {
   readonly json: boolean
-  /** Whether a sweep that found nothing to do, and the time of the next, go unsaid. */
+  /** Whether to omit sweeps that found nothing to do, and the time of the next sweep. */
   readonly quiet?: boolean
 }
 
-/** Sweeps on the schedule until `stop` completes and the batch in hand is finished. */
+/** Sweeps on the schedule until `stop` completes and the current batch is finished. */
 export const collecting = Effect.fnUntraced(function* (
   { when, jitter, window }: Configuration,
   stop: Effect.Effect<void>,
-  { json, quiet = false }: Saying
+  { json, quiet = false }: LogOptions
 ) {
   const now = yield* Clock.currentTimeMillis
   const isShut = window !== undefined && Window.opensIn(window, now) > 0
@@ -74,7 +77,7 @@ export const collecting = Effect.fnUntraced(function* (
 const hasNews = (report: SweepReport): boolean =>
   report.outcome !== "complete" || report.totals.eligible > 0 || Text.findingsOf(report).length > 0
 
-/** One line a sweep; the whole report in its annotations, where machines look. */
+/** Logs one line per sweep. Its annotations hold the whole report, for machines. */
 const log = (report: SweepReport) => {
   const { totals, outcome } = report
   const text = `Sweep ${outcome}: ${Text.many(totals.deleted, "object")} deleted, ${Text.bytes(totals.bytes)}, ${Text.count(totals.failed)} failed, in ${Text.span(report.durationMillis)}`

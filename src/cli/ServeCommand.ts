@@ -1,4 +1,4 @@
-/** `artifact-gc serve`: the registry, and the collector beside it in the same process. */
+/** `artifact-gc serve`: the registry, and the collector in the same process. */
 import { Array, Console, Deferred, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpServer } from "effect/http"
@@ -14,18 +14,19 @@ import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Try from "./serve/Try.ts"
 
+/** The command `artifact-gc serve`. */
 export const command = Command.make(
   "serve",
   {
     collect: Flag.Boolean("collect").pipe(
       Flag.withDescription(
-        "Collect garbage in this process too; --no-collect leaves it to `artifact-gc run`"
+        "Collect garbage in this process too. --no-collect leaves it to `artifact-gc run`"
       ),
       Flag.withDefault(true)
     ),
     trying: Flag.Boolean("try").pipe(
       Flag.withDescription(
-        "On embedded defaults, with waits of seconds, so that one can watch a collection; not for images that matter"
+        "Use the embedded database and waits of seconds, so that a collection can be watched. Not for images that matter"
       ),
       Flag.withDefault(false)
     ),
@@ -36,7 +37,7 @@ export const command = Command.make(
     const config = yield* configuration(given, trying ? Try.shortWaits : {})
     const problems = [
       ...(trying && config.place._tag === "External"
-        ? ["DATABASE_URL: --try works on embedded defaults only; unset it, or leave out --try"]
+        ? ["DATABASE_URL: --try works on the embedded database only; unset it, or leave out --try"]
         : []),
       ...serveProblems(config.serve, config.sweep.uploadGrace)
     ]
@@ -45,21 +46,21 @@ export const command = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Serve an OCI registry, to which docker and others push, and collect its garbage, until stopped; SIGTERM lets requests and the batch in hand end and exits 0"
+    "Serve an OCI registry for docker and other clients, and collect its garbage, until stopped. SIGTERM finishes requests and the current batch, and exits 0"
   )
 )
 
-interface Manner {
+interface ServeOptions {
   readonly collect: boolean
   readonly trying: boolean
   readonly json: boolean
 }
 
 /**
- * Serves until a signal comes. Refuses to start on a store or a catalogue it cannot work with, and on an address that
- * another process has, before anything is collected.
+ * Serves until a signal. Refuses to start on a store or a catalogue that it cannot work with, and on an
+ * address that another process uses. In both cases it collects nothing.
  */
-const serve = Effect.fnUntraced(function* (config: Configuration, manner: Manner) {
+const serve = Effect.fnUntraced(function* (config: Configuration, options: ServeOptions) {
   const exit = yield* SignalExit
   exit.code = 0
   const collected = yield* inspected
@@ -70,17 +71,17 @@ const serve = Effect.fnUntraced(function* (config: Configuration, manner: Manner
     (stop) => {
       const collector = Effect.andThen(
         Deferred.await(listening),
-        collecting(config, stop, { json: manner.json, quiet: manner.trying })
+        collecting(config, stop, { json: options.json, quiet: options.trying })
       )
       const server = Effect.gen(function* () {
         const { address } = yield* HttpServer.HttpServer
-        yield* announce(config, manner, HttpServer.formatAddress(address), collected)
+        yield* announce(config, options, HttpServer.formatAddress(address), collected)
         yield* Deferred.succeed(listening, undefined)
         yield* stop
       }).pipe(Effect.provide(serverLayer(config)))
-      return Effect.all(manner.collect ? [server, collector] : [server], { concurrency: 2, discard: true })
+      return Effect.all(options.collect ? [server, collector] : [server], { concurrency: 2, discard: true })
     },
-    manner.collect ? "requests under way and the batch in hand" : "requests under way"
+    options.collect ? "requests under way and the current batch" : "requests under way"
   )
 })
 
@@ -95,18 +96,20 @@ const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
 
 const announce = Effect.fnUntraced(function* (
   config: Configuration,
-  { collect, trying, json }: Manner,
+  { collect, trying, json }: ServeOptions,
   url: string,
   collected: string
 ) {
   for (const warning of serveWarnings(config.serve)) yield* Effect.logWarning(warning)
   yield* Effect.logInfo(`Serving an OCI registry at ${url}.`)
   yield* Effect.logInfo(
-    collect ? collected : "Not collecting: run `artifact-gc run` beside it, or garbage stays for ever."
+    collect
+      ? collected
+      : "This process does not collect garbage. Without `artifact-gc run` beside it, garbage is never deleted."
   )
   if (trying) {
     yield* Effect.logWarning(
-      "--try: the waits are seconds. What is not tagged soon goes soon; a sweep that finds nothing to do goes unsaid."
+      "--try: the waits are seconds. Images that are not tagged soon are deleted soon. Sweeps that find nothing to do are not logged."
     )
   }
   if (!json && (trying || process.stdout.isTTY)) yield* Console.log(Try.commands(config, url, collect))

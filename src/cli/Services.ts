@@ -1,4 +1,4 @@
-/** The real services, chosen by the configuration. The one place where backends are put together. */
+/** The real services, chosen by the configuration. Backends are put together here alone. */
 import { join } from "node:path"
 import { Context, Effect, Layer, Redacted } from "effect"
 import type { SqlClient } from "effect/sql"
@@ -20,6 +20,7 @@ import * as S3 from "../storage/S3.ts"
 import type { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
 
+/** The services that commands use. */
 export type Services =
   | BlobDatabase
   | CollectorDatabase
@@ -31,10 +32,14 @@ export type Services =
   | Repositories
   | Vital
   | SqlClient.SqlClient
-export type LiveError = EmbeddedPostgresError | DatabaseError | SchemaRefused | StorageError
+/** The errors that building the services may end with. */
+export type ServicesError = EmbeddedPostgresError | DatabaseError | SchemaRefused | StorageError
 
-/** Everything the commands need. Building it starts an embedded PostgreSQL where the configuration says so. */
-export const layer = (configuration: Configuration): Layer.Layer<Services, LiveError> => {
+/**
+ * Provides all services of the commands. Starts an embedded PostgreSQL if the configuration names no
+ * database.
+ */
+export const layer = (configuration: Configuration): Layer.Layer<Services, ServicesError> => {
   const { blobPrefix, serve, sweep } = configuration
   const { hold, uploadLease } = serve
   return Layer.mergeAll(
@@ -48,15 +53,15 @@ export const layer = (configuration: Configuration): Layer.Layer<Services, LiveE
 }
 
 /**
- * What the process cannot live without: fails when the embedded PostgreSQL ends by itself, so that whoever supervises
- * us starts both again. Never completes otherwise.
+ * The child process that this process depends on. `lost` fails when the embedded PostgreSQL ends by itself,
+ * so that the supervisor restarts both. Otherwise it never completes.
  */
 export class Vital extends Context.Service<
   Vital,
   { readonly lost: Effect.Effect<never, EmbeddedPostgresError> }
 >()("artifact-gc/cli/Services/Vital") {}
 
-/** A connection to the database alone, for `migrate`. */
+/** Provides a connection to the database alone, for `migrate`. */
 export const clientLayer = (
   configuration: Configuration
 ): Layer.Layer<SqlClient.SqlClient | Vital, EmbeddedPostgresError> => {
@@ -90,7 +95,7 @@ const databaseLayer = (configuration: Configuration) => {
     }),
     RegistryPostgres.layer(names)
   )
-  // The embedded database is ours from the first start on, so nobody need be asked to migrate it.
+  // The embedded database belongs to this program alone, so no operator has to be asked to migrate it.
   const ready =
     place._tag === "External"
       ? database
@@ -104,7 +109,7 @@ const databaseLayer = (configuration: Configuration) => {
 const describe = (place: Place): string =>
   place._tag === "Embedded" ? `embedded postgres below ${place.directory}` : describeUrl(place.databaseUrl)
 
-/** Host and database, and neither user nor password. */
+/** Returns host and database, without user and password. */
 const describeUrl = (redacted: Redacted.Redacted): string => {
   const text = Redacted.value(redacted)
   if (!URL.canParse(text)) return "postgres"

@@ -1,24 +1,29 @@
-/** What a signal does: work ends after the batch in hand, within a deadline; a second signal ends at once. */
+/**
+ * Signals: the first lets the current batch finish within a deadline, the second ends the process at once.
+ */
 import { Context, Deferred, Duration, Effect, Fiber } from "effect"
 import * as Text from "./Text.ts"
 
-/** The exit code after a graceful end by a signal. A cell, because the command that knows it is not who exits. */
+/**
+ * Exit code after a graceful end by a signal. It is a mutable cell: the command sets it, and src/main.ts
+ * exits.
+ */
 export class SignalExit extends Context.Reference<{ code: number }>("artifact-gc/cli/SignalExit", {
   defaultValue: () => ({ code: 130 })
 }) {}
 
-/** After the deadline, what cannot be interrupted gets this long before the process ends regardless. */
+/** Time after the deadline for work that cannot be interrupted. Then the process exits regardless. */
 const lastResortMillis = 2000
 
 /**
- * Runs `work(stop)` in a fibre of its own. When the caller is interrupted, which is what the runtime makes of SIGINT
- * and SIGTERM, `stop` completes; `work` has until `deadline` to end by itself and is interrupted then. `inHand` says what
- * it is that ends.
+ * Runs `work(stop)` in a fibre of its own. SIGINT and SIGTERM interrupt the caller, and `stop` completes.
+ * `work` has until `deadline` to end by itself, and is interrupted then. `underWay` names the work in log
+ * messages.
  */
 export const graceful = <A, E, R>(
   deadline: Duration.Duration,
   work: (stop: Effect.Effect<void>) => Effect.Effect<A, E, R>,
-  inHand = "the batch in hand"
+  underWay = "the current batch"
 ): Effect.Effect<A, E, R> =>
   Effect.gen(function* () {
     const stop = yield* Deferred.make<void>()
@@ -28,13 +33,13 @@ export const graceful = <A, E, R>(
         endAtOnceOn(["SIGINT", "SIGTERM"], Duration.toMillis(deadline) + lastResortMillis)
       )
       yield* Effect.logInfo(
-        `Stopping: finishing ${inHand}, within ${Text.span(Duration.toMillis(deadline))}. A second signal ends at once.`
+        `Stopping: finishing ${underWay} within ${Text.span(Duration.toMillis(deadline))}. A second signal ends the process at once.`
       )
       yield* Deferred.succeed(stop, undefined)
       const ended = yield* Effect.timeoutOption(Fiber.await(fiber), deadline)
       if (ended._tag === "Some") return yield* Effect.logInfo("Stopped.")
       yield* Effect.logWarning(
-        `The deadline is over: cutting off ${inHand}. Keys being deleted wait for their lease to end.`
+        `The deadline has passed: interrupting ${underWay}. Keys that were being deleted are retried after their lease ends.`
       )
       yield* Fiber.interrupt(fiber)
     })

@@ -1,4 +1,4 @@
-/** `artifact-gc sweep`: one activation, and its report. */
+/** `artifact-gc sweep`: sweeps once and prints the report. */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { CollectorDatabase } from "../database/Database.ts"
@@ -12,16 +12,18 @@ import * as ProgressLine from "./ProgressLine.ts"
 import { graceful } from "./Shutdown.ts"
 import * as Text from "./Text.ts"
 
+/** The flag that chooses JSON for the result. */
 export const jsonFlag = Flag.Boolean("json").pipe(
   Flag.withDescription("Print JSON on stdout instead of text"),
   Flag.withDefault(false)
 )
 
+/** The command `artifact-gc sweep`. */
 export const command = Command.make(
   "sweep",
   {
     dryRun: Flag.Boolean("dry-run").pipe(
-      Flag.withDescription("Print what a sweep would delete now, by the same query, and delete nothing"),
+      Flag.withDescription("Print what a sweep would delete now, by the same query. Delete nothing"),
       Flag.withDefault(false)
     ),
     json: jsonFlag,
@@ -33,7 +35,7 @@ export const command = Command.make(
     const report = yield* withServices(
       config,
       graceful(config.shutdownDeadline, (stop) =>
-        // Printed by the work itself, so that one who interrupts it sees how far it came.
+        // Printed inside the work, so that an interrupted sweep shows its progress too.
         Effect.tap(once(stop, dryRun), (report) =>
           Console.log(json ? JSON.stringify(report) : Text.report(report))
         )
@@ -46,7 +48,7 @@ export const command = Command.make(
 
 const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boolean) {
   const sweep = yield* Sweep
-  // What makes the whole sweep impossible is an error of its own, not three phases that failed.
+  // A store or catalogue that makes every phase impossible must be one error, not one per phase.
   yield* (yield* Storage).probe
   yield* (yield* CollectorDatabase).inspect
   let stopping = false
@@ -64,13 +66,13 @@ const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boo
   ).pipe(Effect.tap(sweep.leave))
 })
 
-/** What a report means for the exit code. */
+/** Returns the exit code of a sweep with this report. */
 export const codeOf = (report: SweepReport): ExitCode => {
   switch (report.outcome) {
     case "refused":
       return Object.values(report.phases).some(({ error }) => error?.tag === "BreakerOpen") ? 6 : 4
     case "failed":
-      // A guard that got no answer: nothing was begun, so nothing was done in part.
+      // A guard got no answer: no phase began, so nothing was partly done.
       return report.guards.some(({ decision, guard }) => decision === "refused" && guard !== "breaker")
         ? 5
         : 3

@@ -1,16 +1,17 @@
-/** Numbers and reports as a person reads them. */
+/** Numbers and reports as text for operators. */
 import { Duration } from "effect"
 import type { PhaseReport, StoppedBy, SweepReport } from "../domain/SweepReport.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
 
+/** Returns a number with its thousands grouped. */
 export const count = (n: number): string => n.toLocaleString("en-US")
 
-/** A number of things whose plural ends in s. */
+/** Returns a number of things. The plural must end in s. */
 export const many = (n: number, thing: string): string => `${count(n)} ${thing}${n === 1 ? "" : "s"}`
 
 const units = ["B", "KB", "MB", "GB", "TB", "PB"] as const
 
-/** Decimal units, as stores bill them. */
+/** Returns a size in decimal units, as stores bill it. */
 export const bytes = (n: number): string => {
   let value = n
   let unit = 0
@@ -21,7 +22,7 @@ export const bytes = (n: number): string => {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
 }
 
-/** To a tenth of a second below a minute, in two units above. */
+/** Returns a time span: below a minute to a tenth of a second, above in two units. */
 export const span = (millis: number): string => {
   if (millis < 59_950) return `${(millis / 1000).toFixed(1)} s`
   const parts = Duration.parts(Duration.millis(Math.round(millis / 1000) * 1000))
@@ -45,7 +46,7 @@ const reasons = (counts: Readonly<Record<string, number>>): string =>
     .map(([reason, n]) => `${count(n)} ${reason}`)
     .join(", ")
 
-/** Columns padded to their widest cell; numbers to the right. */
+/** Pads columns to their widest cell. Numbers are aligned to the right. */
 const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows.map((row) =>
@@ -71,7 +72,7 @@ const outcomeText = ({ guards, outcome, phases }: SweepReport): string => {
       return "complete"
     case "bounded": {
       const by = new Set(Object.values(phases).flatMap(({ stoppedBy }) => stoppedBy ?? []))
-      return `ended early by ${[...by].map((why) => bounds[why]).join(" and ")}; the next sweep goes on from here`
+      return `ended early by ${[...by].map((why) => bounds[why]).join(" and ")}; the next sweep continues from here`
     }
     case "failed":
       return "incomplete, see below"
@@ -84,13 +85,13 @@ const outcomeText = ({ guards, outcome, phases }: SweepReport): string => {
   }
 }
 
-/** Most catalogues have no unannounced writers, and many no registry: phases without work for them are left out. */
+/** Phases that are hidden without work: most catalogues have no unannounced writers, and many have no registry. */
 const quiet = new Set(registryPhases.filter(({ isQuiet }) => isQuiet).map(({ name }) => name))
 
 const isShown = ([name, { error, seen }]: readonly [string, PhaseReport]): boolean =>
   !quiet.has(name) || seen > 0 || error !== null
 
-/** A report as a table, with what failed and what is left below it. */
+/** Returns a report as a table, followed by failures and what is left to do. */
 export const report = (sweep: SweepReport): string => {
   const phase = (
     name: string,
@@ -135,7 +136,7 @@ export const report = (sweep: SweepReport): string => {
   ].join("\n")
 }
 
-/** What the guards said, and each other error once with the phases that it ended. */
+/** Returns the findings of the guards, and each other error once with the phases that it ended. */
 export const findingsOf = ({ guards, phases }: SweepReport) => {
   const said = new Set(guards.map(({ message }) => message))
   const byMessage = new Map<string, Array<string>>()
@@ -150,12 +151,12 @@ export const findingsOf = ({ guards, phases }: SweepReport) => {
   ]
 }
 
-/** Whoever reads a size takes it for space that came back. */
+/** Says which part of the size was not reclaimed: readers take a size for freed space. */
 const hiddenText = ({ dryRun, totals }: SweepReport): ReadonlyArray<string> => {
   const hidden = totals.bytes - totals.reclaimedBytes
   if (hidden === 0) return []
   return [
-    `${bytes(hidden)} ${dryRun ? "would be" : "are"} hidden behind delete markers, not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers.`
+    `${bytes(hidden)} ${dryRun ? "would be" : "are"} hidden behind delete markers and not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers.`
   ]
 }
 

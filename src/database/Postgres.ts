@@ -19,20 +19,20 @@ import { type Catalog, inspect, type SchemaExtension } from "./postgres/schema/S
 import * as Suspects from "./postgres/triggers/unannounced/Suspects.ts"
 import * as Candidates from "./postgres/triggers/watch/Candidates.ts"
 
+export { latestMigration } from "./postgres/schema/MigrationList.ts"
 export {
   type Applied,
   type FurtherMigrations,
-  latestMigration,
   type MigrateOptions,
   migrate
 } from "./postgres/schema/Migrations.ts"
 export type { SchemaExtension } from "./postgres/schema/SchemaGuard.ts"
+export type { TriggerChange } from "./postgres/triggers/TriggerSet.ts"
 export {
-  type GuardChange,
-  guardForeignWriters,
-  unguardForeignWriters
+  guardUnannouncedWriters,
+  unguardUnannouncedWriters
 } from "./postgres/triggers/unannounced/UnannouncedWriters.ts"
-export { unwatchReferences, type WatchChange, watchReferences } from "./postgres/triggers/watch/Watching.ts"
+export { unwatchReferences, watchReferences } from "./postgres/triggers/watch/Watching.ts"
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */

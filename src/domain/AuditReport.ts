@@ -1,4 +1,4 @@
-/** What an audit found: plain, encodable data. Each finding held when it was looked at a second time. */
+/** The result of an audit: plain, encodable data. Each finding was confirmed by a second look. */
 import { Schema } from "effect"
 
 const Count = Schema.Int
@@ -15,91 +15,105 @@ const Referrer = Schema.Struct({
 const blob = {
   key: Schema.String,
   digest: Schema.String,
-  /** Who is affected; empty when nothing refers to the blob. */
+  /** Rows that refer to the blob; empty without any. */
   referrers: Schema.Array(Referrer)
 }
 
-/** An object that neither row nor upload nor journal names, older than the leftover grace. It costs space. */
+/** An object that no row, upload or journal entry owns, older than the leftover grace. It only uses space. */
 export const OwnerlessObject = Schema.TaggedStruct("OwnerlessObject", {
+  /** Key of the object. */
   key: Schema.String,
+  /** Size of the object. */
   sizeBytes: Schema.Finite,
-  /** By the store's clock, ISO 8601. */
+  /** When it was written, by the store's clock, ISO 8601. */
   modifiedAt: Schema.String
 })
 
-/** A blob's row whose object is not there: whoever refers to it cannot read it. */
+/** A blob's row without an object. Clients cannot read what refers to it. */
 export const MissingObject = Schema.TaggedStruct("MissingObject", {
   ...blob,
+  /** Size by the row; null if the row has none. */
   sizeBytes: Schema.NullOr(Schema.Finite)
 })
 
-/** A blob's row and its object tell different sizes. */
+/** A blob whose row and object have different sizes. */
 export const SizeMismatch = Schema.TaggedStruct("SizeMismatch", {
   ...blob,
+  /** Size by the row. */
   rowBytes: Schema.Finite,
+  /** Size of the object. */
   objectBytes: Schema.Finite
 })
 
-/** The object's bytes do not hash to the blob's digest. */
+/** A blob whose object's bytes do not hash to its digest. */
 export const DigestMismatch = Schema.TaggedStruct("DigestMismatch", {
   ...blob,
+  /** Digest of the bytes. */
   actual: Schema.String,
+  /** Size of the object. */
   sizeBytes: Schema.Finite
 })
 
+/** One finding of an audit. */
 export const Finding = Schema.Union([OwnerlessObject, MissingObject, SizeMismatch, DigestMismatch])
 export type Finding = typeof Finding.Type
 
-/** Counts of one run; one that went on from a key counts from there. */
+/** Counts of one run. A run that continued after a key counts from there. */
 export const AuditSummary = Schema.TaggedStruct("AuditSummary", {
-  /** Everything after `after` was looked at, and what was to be repaired is journaled. */
+  /** Whether everything after `after` was compared, and everything to be repaired is journaled. */
   complete: Schema.Boolean,
-  /** Why it is not complete. */
+  /** Why it is not complete; null if it is. */
   stoppedBy: Schema.NullOr(Schema.Literals(["stopped", "failure"])),
+  /** Prefix of the keys that were compared. */
   prefix: Schema.String,
+  /** Key after which the run began; null from the first. */
   after: Schema.NullOr(Schema.String),
   /**
-   * Up to here both sides have been compared; another audit can go on after it. Null when it did not come to
-   * one.
+   * Key up to which both sides were compared. Another audit can continue after it. Null if no key was
+   * compared.
    */
   lastKey: Schema.NullOr(Schema.String),
+  /** Beginning of the run, ISO 8601. */
   startedAt: Schema.String,
+  /** Duration of the run. */
   durationMillis: Schema.Finite,
-  /** Listed in the store. */
+  /** Objects listed in the store. */
   listed: Amount,
-  /** Rows of blobs, with the sizes that they tell. */
+  /** Rows of blobs, with the sizes by the rows. */
   rows: Amount,
-  /** Blobs whose object is there, with the right size where the row tells one. */
+  /** Blobs whose object exists, with the right size if the row has one. */
   sound: Count,
   /**
-   * Of those, read and found to be what their digest says; and those whose digest is not one we can compute.
+   * Of the sound blobs: those whose bytes were read and have the right digest, and those whose digest cannot
+   * be computed.
    */
   digests: Schema.Struct({ verified: Count, bytes: Schema.Finite, unverifiable: Count }),
-  /** Objects of uploads that have been announced and not finished. */
+  /** Objects of uploads that are announced and not finished. */
   underWay: Amount,
   /** Objects whose keys are journaled. */
   awaitingDeletion: Amount,
   /**
-   * Staged uploads: chunks of upload sessions, and what is below the upload prefix, which the sweep judges by
-   * session.
+   * Staged uploads: chunks of upload sessions, and objects below the upload prefix, whose age the sweep
+   * checks per upload.
    */
   staged: Amount,
-  /** Owned by nothing and younger than the leftover grace. */
+  /** Objects without an owner that are younger than the leftover grace. */
   young: Amount,
-  /** What looked wrong at first and was right, or gone, when it was looked at again. */
+  /** Suspicions that the second look did not confirm: sound by then, or deleted. */
   settled: Count,
+  /** Findings by kind. */
   findings: Schema.Struct({
     ownerless: Amount,
     missing: Amount,
     sizeMismatches: Count,
     digestMismatches: Count
   }),
-  /** What --repair has journaled, and when it is due, ISO 8601; null when nothing was to be repaired. */
+  /** What `--repair` journaled, and when it is due, ISO 8601; null if it journaled nothing. */
   repaired: Schema.NullOr(Schema.Struct({ ...Amount.fields, dueAt: Schema.String }))
 })
 export type AuditSummary = typeof AuditSummary.Type
 
-/** What an audit tells: findings in key order, then one summary. */
+/** An event of an audit: findings in key order, then one summary. */
 export const AuditEvent = Schema.Union([
   OwnerlessObject,
   MissingObject,

@@ -1,29 +1,31 @@
-/** What an existing catalogue calls the things the collector needs. */
+/** The names of schemas, tables and columns in a catalogue. */
 
-/** Names are taken as they are (case included) and quoted wherever they are used. */
+/** The names that the collector uses. They are case-sensitive, and quoted in every statement. */
 export interface CatalogNames {
+  /** Schema of the catalogue. */
   readonly schema: string
+  /** Table with one row per blob. */
   readonly blobsTable: string
   /**
-   * Identity of a blob, unique. Text, or any type that PostgreSQL converts from and to text (`bytea`,
-   * `uuid`).
+   * Column that identifies a blob, unique. Text, or any type that PostgreSQL converts from and to text
+   * (`bytea`, `uuid`).
    */
   readonly digestColumn: string
-  /** Name of the blob's object in the store: text, unique, not null. */
+  /** Column with the name of the blob's object in the store: text, unique, not null. */
   readonly keyColumn: string
-  /** Bytes. */
+  /** Column with the size in bytes. */
   readonly sizeColumn: string
-  /** Timestamp, not null. */
+  /** Column with the time of creation: timestamp, not null. */
   readonly createdAtColumn: string
-  /** Timestamp of the last upload or dedup hit; null where the catalogue keeps none. */
+  /** Column with the time of the last upload or dedup hit; null if the catalogue has none. */
   readonly lastUsedAtColumn: string | null
-  /** The schema of the collector's own tables. */
+  /** Schema of the collector's own tables. */
   readonly collectorSchema: string
-  /** The schema of the OCI registry's manifests and tags, where there is one. */
+  /** Schema of the OCI registry's manifests and tags, if there is a registry. */
   readonly registrySchema: string
 }
 
-/** The names `artifact-gc migrate` gives to a catalogue that it creates. */
+/** The names in a catalogue that `artifact-gc migrate` creates. */
 export const defaultNames: CatalogNames = {
   schema: "public",
   blobsTable: "blobs",

@@ -1,16 +1,18 @@
-/** What can go wrong between us and the catalogue; translation from the driver lives in database/postgres. */
+/** The error of a database transaction. src/database/postgres translates the driver's errors to it. */
 import { Schema } from "effect"
 
 /**
- * Why a database transaction failed. Nothing of a failed transaction took effect, with one exception:
- * `Unavailable` during COMMIT leaves the outcome unknown, which every caller treats as "try again from the start".
+ * Why a database transaction failed. A failed transaction has no effect, with one exception: `Unavailable`
+ * during COMMIT leaves the outcome unknown. Every caller therefore tries again from the start.
  *
  * - `Unavailable`: no connection, shutting down, too many clients
- * - `Contended`: lock or statement time-out, deadlock, serialization failure: the foreground won
+ * - `Contended`: lock or statement time-out, deadlock, serialization failure; a foreground transaction had
+ *   priority
  * - `StillReferenced`: a foreign key refused a delete (SQLSTATE 23503); the row is kept
  * - `SchemaChanged`: the catalogue's foreign keys changed since they were read; read them again
  * - `Denied`: authentication or privileges
- * - `NotInstalled`: tables are missing, or of another version than this program's; the detail says what to run
+ * - `NotInstalled`: tables are missing or have another version than this program; the detail says what to run
+ * - `PoolTooSmall`: the verb leaves the caller's open transaction, and the pool has no second connection for it
  * - `Unknown`: anything else; see `cause`
  */
 export const DatabaseFailure = Schema.Literals([
@@ -20,34 +22,40 @@ export const DatabaseFailure = Schema.Literals([
   "SchemaChanged",
   "Denied",
   "NotInstalled",
+  "PoolTooSmall",
   "Unknown"
 ])
 export type DatabaseFailure = typeof DatabaseFailure.Type
 
 const nextStep: Record<DatabaseFailure, string> = {
   Unavailable:
-    "Check DATABASE_URL and that PostgreSQL accepts connections; a collector that is running tries again at its next sweep.",
-  Contended: "Nothing to do: the collector gave way to other transactions and tries again.",
+    "Check DATABASE_URL and that PostgreSQL accepts connections. A running collector tries again at its next sweep.",
+  Contended: "The collector gave way to other transactions and tries again. There is nothing to do.",
   StillReferenced:
-    "Nothing was deleted. A reference arrived while the blob was being purged; the next sweep looks again.",
+    "Nothing was deleted. A reference was added during the purge of the blob. The next sweep checks it again.",
   SchemaChanged: "Nothing was deleted. The next sweep reads the foreign keys again.",
-  NotInstalled: "Once that is done, start again.",
-  Denied: "Grant the role the privileges listed in docs/operations.md.",
-  Unknown: "This failure is not one we know; the words are the server's own."
+  NotInstalled: "Nothing was deleted. Start again after that.",
+  PoolTooSmall:
+    "Nothing was done. Give the pool at least two connections, or call the verb outside the transaction.",
+  Denied: "Grant the role the privileges that docs/operations.md lists.",
+  Unknown:
+    "The transaction had no effect. artifact-gc does not know this failure; the text is the server's own."
 }
 
-/** A database transaction failed and was rolled back. */
+/** Says that a database transaction failed and was rolled back. */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
-  /** The verb that failed, e.g. `orphans.purge`. */
+  /** Verb that failed, e.g. `orphans.purge`. */
   operation: Schema.String,
+  /** Why it failed. */
   reason: DatabaseFailure,
-  /** The server's own words, without credentials or parameters. */
+  /** Text of the server, without credentials and parameters. */
   detail: Schema.String,
   cause: Schema.optional(Schema.Defect())
 }) {
   override get message(): string {
     return `Database ${this.operation} failed (${this.reason}): ${this.detail}. ${nextStep[this.reason]}`
   }
+  /** Whether the same call may succeed later. */
   get isRetryable(): boolean {
     return this.reason === "Unavailable" || this.reason === "Contended"
   }

@@ -1,8 +1,8 @@
 /**
  * Names of objects in the store.
  *
- * The invariant this file keeps: a blob's key serves one upload attempt, ever. It ends in a random nonce, so a
- * DELETE that arrives late, twice or from a paused process can never meet bytes that were uploaded later
+ * Invariant: a blob's key serves one upload attempt, ever. It ends in a random nonce. A DELETE that arrives
+ * late, twice or from a paused process therefore cannot delete bytes that were uploaded later
  * (docs/design/protocol.md, "Fresh keys").
  */
 import { randomUUID } from "node:crypto"
@@ -10,8 +10,8 @@ import { Context, Effect, Schema } from "effect"
 import type { Digest } from "./Digest.ts"
 
 /**
- * S3 allows 1024 bytes of UTF-8. U+0000 has no representation in XML, in PostgreSQL text or in a file name, and half a
- * surrogate pair has none in UTF-8.
+ * S3 allows 1024 bytes of UTF-8. U+0000 cannot be written in XML, in PostgreSQL text or in a file name. Half
+ * of a surrogate pair cannot be written in UTF-8.
  */
 const isObjectKey = Schema.makeFilter<string>((key) =>
   key.length === 0
@@ -23,22 +23,23 @@ const isObjectKey = Schema.makeFilter<string>((key) =>
         : undefined
 )
 
-/** The name of an object: 1 to 1024 bytes of UTF-8. */
+/** Checks the name of an object: 1 to 1024 bytes of UTF-8, without U+0000. */
 export const ObjectKey = Schema.String.check(isObjectKey).pipe(Schema.brand("ObjectKey"))
+/** The name of an object. */
 export type ObjectKey = typeof ObjectKey.Type
 
 /**
- * Where nonces come from. The default is the operating system's random source, because two processes that
- * never met must not draw the same one; a simulation provides a seeded source instead.
+ * Provides the function that makes nonces. The default is the operating system's random source, so that two
+ * processes that share nothing never make the same nonce. A simulation provides a seeded source.
  */
 export class KeyNonce extends Context.Reference<() => string>("artifact-gc/domain/KeyNonce", {
   defaultValue: () => randomUUID
 }) {}
 
 /**
- * A key that was never used before, for one upload attempt of the blob `digest`:
+ * Returns a key that was never used before, for one upload attempt of the blob `digest`:
  * `<prefix><algorithm>/<first two hex>/<hex>/<nonce>`. The two-character level spreads keys over prefixes,
- * since S3 accounts request rates per prefix.
+ * because S3 accounts request rates per prefix.
  */
 export const fresh = Effect.fnUntraced(function* (prefix: string, digest: Digest) {
   const nonce = yield* KeyNonce
@@ -49,8 +50,9 @@ export const fresh = Effect.fnUntraced(function* (prefix: string, digest: Digest
 })
 
 /**
- * The same for bytes whose digest will be known after the last one: `<prefix>new/<two characters>/<nonce>`. The blob
- * keeps that key, because a key with the digest in it would cost a copy of every such blob and say no more than its row.
+ * Returns a key that was never used before, for bytes whose digest is known only after the last one:
+ * `<prefix>new/<two characters>/<nonce>`. The blob keeps this key. A key with the digest in it would cost a
+ * copy of every such blob and add nothing to the blob's row.
  */
 export const freshUnnamed = Effect.fnUntraced(function* (prefix: string) {
   const nonce = (yield* KeyNonce)()

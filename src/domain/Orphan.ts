@@ -1,32 +1,38 @@
 /**
- * When a blob that nothing refers to may go. Pure: the same rule serves the sweep, its dry run and the tests.
+ * When an orphan may be purged. The rule is pure: the sweep, its dry run and the tests share it.
  *
- * An orphan waits twice. The *grace period* protects what is about to be referenced: it runs from the later of the
- * blob's last use and the moment a sweep first saw it unreferenced. Age since creation alone would give a blob that
- * dedup has just found again no protection at all. The *quarantine* is the undo window: the orphan is condemned, and
- * one reference clears it.
+ * An orphan waits twice. The *grace period* protects blobs that are about to be referenced. It counts from
+ * the later of the blob's last use and its first sighting. Age since creation alone would not protect an old
+ * blob that dedup has just found again. The *quarantine* is the undo window: the orphan is condemned, and one
+ * reference saves it.
  */
 import type { Digest } from "./Digest.ts"
 
-/** A blob without references, with what is known of its age. Instants are milliseconds since the epoch. */
+/** A blob without references, and its age. Instants are milliseconds since the epoch. */
 export interface Orphan {
+  /** Digest of the blob. */
   readonly digest: Digest
+  /** Size of the blob. */
   readonly sizeBytes: number
-  /** Created, uploaded again, or found again by dedup: the last of these. */
+  /** Last time that the blob was created, uploaded again, or found again by dedup. */
   readonly usedAt: number
-  /** When a sweep first saw it unreferenced; null before that. */
+  /** First sighting: when a sweep first found it unreferenced; null before that. */
   readonly seenAt: number | null
-  /** When its quarantine began; null before that. */
+  /** Beginning of its quarantine; null before that. */
   readonly condemnedAt: number | null
 }
 
 /** How long orphans wait, in milliseconds. */
 export interface Waits {
+  /** Grace period. */
   readonly graceMillis: number
+  /** Quarantine. */
   readonly quarantineMillis: number
 }
 
 /**
+ * The state of an orphan.
+ *
  * - `waiting`: within the grace period
  * - `condemnable`: the grace period is over, the quarantine begins now
  * - `quarantined`: condemned, the undo window is open
@@ -34,7 +40,7 @@ export interface Waits {
  */
 export type OrphanState = "waiting" | "condemnable" | "quarantined" | "purgeable"
 
-/** The state of an orphan at `now`. A wait of n ms is over when n ms have passed: n itself counts. */
+/** Returns the state of an orphan at `now`. A wait of n ms is over when exactly n ms have passed. */
 export const stateAt = (orphan: Orphan, now: number, waits: Waits): OrphanState => {
   const graceFrom = Math.max(orphan.usedAt, orphan.seenAt ?? now)
   if (graceFrom > now - waits.graceMillis) return "waiting"

@@ -1,21 +1,22 @@
 /**
- * Why a guard lets no sweep begin, or no blob go. Each says what was found, where, and what a person can do; nothing is
- * deleted while it stands. The schema guard's own is SchemaRefused.
+ * The errors by which guards refuse a sweep or a deletion. Each says what was found, where, and what an
+ * operator can do. Nothing is deleted while the cause persists. The schema guard fails with SchemaRefused.
  */
 import { Schema } from "effect"
 
 const seconds = (millis: number): string => `${(Math.abs(millis) / 1000).toFixed(1)} s`
 
-/** Clocks disagree: waits would end too early or too late, and nobody could tell from a report. */
+/** Says that clocks disagree. Waits would end too early or too late, and no report would show it. */
 export class ClockRefused extends Schema.TaggedError<ClockRefused>()("ClockRefused", {
   /**
-   * The clock that is off, by two against one; `undecided` when only two were compared or all three differ.
+   * The clock that differs from the two others; `undecided` if only two were compared or all three differ.
    */
   culprit: Schema.Literals(["host", "database", "store", "undecided"]),
   /** Milliseconds by which the database's and the store's clocks are ahead of this host's. */
   databaseSkewMillis: Schema.Finite,
-  /** Null where the store has no clock of its own. */
+  /** Null if the store has no clock of its own. */
   storeSkewMillis: Schema.NullOr(Schema.Finite),
+  /** GC_CLOCK_TOLERANCE, in milliseconds. */
   toleranceMillis: Schema.Finite
 }) {
   override get message(): string {
@@ -27,30 +28,35 @@ export class ClockRefused extends Schema.TaggedError<ClockRefused>()("ClockRefus
     ].join(", ")
     const who =
       this.culprit === "undecided"
-        ? "Which one is wrong cannot be told"
-        : `It is the ${this.culprit}'s clock that is off`
-    return `Clocks disagree by more than ${seconds(this.toleranceMillis)}: ${found}. ${who}; nothing was deleted. Set the clock right (NTP), or raise GC_CLOCK_TOLERANCE.`
+        ? "It is unknown which one is wrong"
+        : `The ${this.culprit}'s clock is wrong`
+    return `Clocks disagree by more than ${seconds(this.toleranceMillis)}: ${found}. ${who}. Nothing was deleted. Correct the clock (NTP), or raise GC_CLOCK_TOLERANCE.`
   }
 }
 
-/** Another collector works on the same catalogue with other settings: the shorter wait would win. */
+/**
+ * Says that another collector works on the same catalogue with other settings. The shorter wait would apply.
+ */
 export class SettingsRefused extends Schema.TaggedError<SettingsRefused>()("SettingsRefused", {
-  /** The other collector's id. */
+  /** Id of the other collector. */
   peer: Schema.String,
-  /** When it last began a sweep, ISO 8601. */
+  /** Beginning of its last sweep, ISO 8601. */
   seenAt: Schema.String,
-  /** One line for each setting in which they differ: `NAME: ours here, theirs there`. */
+  /** One line for each setting in which they differ: `NAME: <own value> here, <other value> there`. */
   differences: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `Collector ${this.peer} (last sweep ${this.seenAt}) works on this catalogue with other settings:\n${this.differences.map((line) => `  ${line}`).join("\n")}\nNothing was deleted. Give both the same settings, or stop one; if it is gone already, it is forgotten GC_PRESENCE after its last sweep. GC_MIXED_SETTINGS=allow lets them differ.`
+    return `Collector ${this.peer} (last sweep ${this.seenAt}) works on this catalogue with other settings:\n${this.differences.map((line) => `  ${line}`).join("\n")}\nNothing was deleted. Give both the same settings, or stop one. A collector that was killed is forgotten GC_PRESENCE after its last sweep. GC_MIXED_SETTINGS=allow lets them differ.`
   }
 }
 
-/** Deleting would not do what one expects of it in this store. */
+/** Says that a delete in this store would not do what an operator expects. */
 export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefused", {
+  /** Description of the store. */
   store: Schema.String,
+  /** What deletes do there. */
   problem: Schema.String,
+  /** What to do next. */
   fix: Schema.String
 }) {
   override get message(): string {
@@ -58,43 +64,50 @@ export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefus
   }
 }
 
-/** More would go than a mistake may take. Stays until a person confirms. */
+/** Says that a sweep would delete more than a mistake may take. Persists until an operator confirms. */
 export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen", {
+  /** Which breaker is open. */
   breaker: Schema.String,
-  /** ISO 8601. */
+  /** When it tripped, ISO 8601. */
   trippedAt: Schema.String,
-  /** It is not open; a sweep would have opened it now. For dry runs. */
+  /** True in a dry run: the breaker is not open, but a sweep would trip it now. */
   foreseen: Schema.optionalKey(Schema.Boolean),
-  /** How much of what, in words. */
+  /** What is held back, with its amount. */
   found: Schema.String,
-  /** Where a person looks before confirming. */
+  /** Where an operator looks before confirming. */
   look: Schema.String,
+  /** Blobs, manifests or objects held back. */
   blobs: Schema.Int,
+  /** Their size. */
   bytes: Schema.Finite,
+  /** All blobs, manifests or objects. */
   totalBlobs: Schema.Int,
+  /** Their size. */
   totalBytes: Schema.Finite
 }) {
   override get message(): string {
     const state =
       this.foreseen === true
-        ? "A sweep would open the breaker"
+        ? "A sweep would trip the breaker"
         : `The breaker is open since ${this.trippedAt}`
-    return `${state}: ${this.found}. None of them was deleted. ${this.look}. If it is right that they go: artifact-gc breaker --confirm.`
+    return `${state}: ${this.found}. None of them was deleted. ${this.look}. To allow their deletion: artifact-gc breaker --confirm.`
   }
 }
 
 /**
- * An audit found more to repair than a mistake would leave. One of its own, because nothing of it outlasts
- * the run.
+ * Says that an audit found more to repair than a mistake may take. It is no `BreakerOpen`, because it does
+ * not outlast the run.
  */
 export class RepairRefused extends Schema.TaggedError<RepairRefused>()("RepairRefused", {
+  /** Objects below the blob prefix that nothing owns. */
   ownerless: Schema.Int,
+  /** Their size. */
   bytes: Schema.Finite,
-  /** Objects below the blob prefix that something or nothing owns. */
+  /** All objects below the blob prefix. */
   listed: Schema.Int
 }) {
   override get message(): string {
     const percent = ((100 * this.ownerless) / Math.max(1, this.listed)).toFixed(1)
-    return `${this.ownerless} of ${this.listed} objects (${percent} %, ${this.bytes} bytes) belong to nothing in this catalogue, more than GC_BREAKER_BLOBS and GC_BREAKER_PERCENT allow. None of them was deleted. Is this the right database for this store, and does every writer name its keys in it? If it is right that they go, run it once more with GC_BREAKER_PERCENT=100.`
+    return `Nothing in this catalogue owns ${this.ownerless} of ${this.listed} objects (${percent} %, ${this.bytes} bytes), more than GC_BREAKER_BLOBS and GC_BREAKER_PERCENT allow. None of them was deleted. Check that this is the right database for this store, and that every writer records its keys in it. To delete them, run the command again with GC_BREAKER_PERCENT=100.`
   }
 }

@@ -1,8 +1,8 @@
 /**
  * One setting: how it is read, its default, and what an operator must know to choose its value.
  *
- * Owns the forms that a value may have (text, whole number, duration, word). It knows no setting by name: the sweep's
- * settings are listed in src/sweep/settingsTable.ts, all others in src/config/.
+ * Owns the forms that a value may have (text, whole number, duration, word). It knows no setting by name: the
+ * sweep's settings are listed in src/sweep/settingsTable.ts, all others in src/config/.
  */
 import { Config, Duration, type Redacted, Schema } from "effect"
 
@@ -125,8 +125,8 @@ export const duration = (
 ): Setting<Duration.Duration> => withDefault(env, durationForm, atLeast(least), value, texts)
 
 /**
- * Makes a duration that other settings decide when it is not given; absent is null. `follows` says how they decide.
- * `fallback` is their decision when all of them have their defaults.
+ * Makes a duration that other settings decide when it is not given; absent is null. `follows` says how they
+ * decide. `fallback` is their decision when all of them have their defaults.
  */
 export const followingDuration = (
   env: string,

@@ -1,19 +1,18 @@
 /**
- * What can go wrong between us and the object store, in the caller's terms; translation lives in each
- * backend.
+ * How a request to the object store fails, in the caller's terms. Each backend translates its store's errors.
  */
 import { Schema } from "effect"
 
 /**
  * Why a request to the store failed.
  *
- * - `Unavailable`: no connection, 5xx, a disk that answers EIO
- * - `Throttled`: 503 SlowDown, 429
+ * - `Unavailable`: no connection, an HTTP 5xx, or a disk that answers EIO
+ * - `Throttled`: 503 SlowDown or 429
  * - `TimedOut`: no answer in time; the request may still take effect later
- * - `AccessDenied`: credentials or policy forbid it
- * - `NotFound`: the bucket (or, for reads, the object) does not exist
- * - `Rejected`: the store understood and refused (bad key, malformed request, precondition)
- * - `Truncated`: a body ended before, or went on past, its declared size; nothing was stored
+ * - `AccessDenied`: credentials or a policy forbid it
+ * - `NotFound`: the bucket does not exist, or, for reads, the object
+ * - `Rejected`: the store understood and refused (bad key, malformed request, failed precondition)
+ * - `Truncated`: a body was shorter or longer than its declared size; nothing was stored
  * - `Unknown`: anything else; see `cause`
  */
 export const StorageFailure = Schema.Literals([
@@ -26,35 +25,40 @@ export const StorageFailure = Schema.Literals([
   "Truncated",
   "Unknown"
 ])
+/** Why a request to the store failed. */
 export type StorageFailure = typeof StorageFailure.Type
 
 const nextStep: Record<StorageFailure, string> = {
-  Unavailable:
-    "Check that the store is up and reachable; a collector that is running tries again at its next sweep.",
-  Throttled: "Lower GC_DELETE_CONCURRENCY, or raise the store's limits; the collector backs off by itself.",
+  Unavailable: "Check that the store is up and reachable; a running collector tries again in its next sweep.",
+  Throttled:
+    "Lower GC_DELETE_CONCURRENCY or raise the store's limits; the collector sends fewer requests by itself.",
   TimedOut: "Check the store's latency, or raise S3_REQUEST_TIMEOUT.",
   AccessDenied:
-    "Check that the credentials are those of this store (S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY), and grant them s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and the others of docs/operations.md.",
+    "Check that S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong to this store, and grant them s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and the other permissions of docs/operations.md.",
   NotFound: "Check S3_BUCKET and S3_ENDPOINT (or FILES_DIRECTORY).",
-  Rejected:
-    "The store understood the request and refused it, for the reason it gives; the object is left alone.",
+  Rejected: "The store refused the request for the reason above; the object was not changed.",
   Truncated: "Send the body again; nothing was stored.",
-  Unknown: "This failure is not one we know; the words are the store's own."
+  Unknown: "artifact-gc does not know this failure; the text above is the store's own."
 }
 
-/** A request to the store failed. `isRetryable` says whether the same request may succeed later. */
+/** The failure of a request to the store. */
 export class StorageError extends Schema.TaggedError<StorageError>()("StorageError", {
+  /** The operation that failed. `probe` includes the checks of the clock and of the bucket's settings. */
   operation: Schema.Literals(["list", "delete", "put", "copy", "get", "head", "abort", "probe"]),
   /** The object, prefix or bucket concerned. */
   subject: Schema.String,
+  /** The reason, in the same terms for every backend. */
   reason: StorageFailure,
-  /** The store's own words, without credentials. */
+  /** The store's own text, without credentials. */
   detail: Schema.String,
+  /** The backend's own error, without credentials. */
   cause: Schema.optional(Schema.Defect())
 }) {
+  /** Says what failed, why, and what to do next. */
   override get message(): string {
     return `Storage ${this.operation} of "${this.subject}" failed (${this.reason}): ${this.detail}. ${nextStep[this.reason]}`
   }
+  /** Returns whether the same request may succeed later: for `Unavailable`, `Throttled` and `TimedOut`. */
   get isRetryable(): boolean {
     return this.reason === "Unavailable" || this.reason === "Throttled" || this.reason === "TimedOut"
   }

@@ -1,11 +1,11 @@
-/** What a sweep did: plain, encodable data. Failures are part of it, because a sweep itself never fails. */
+/** The report of a sweep: plain, encodable data. It includes failures, because a sweep itself never fails. */
 import { Schema } from "effect"
 
 const Count = Schema.Int
 const Counts = Schema.Record(Schema.String, Count)
 
 /**
- * Why a phase ended before its work did.
+ * Why a phase ended before its work was done.
  *
  * - `count`, `time`: the sweep's own bounds (GC_SWEEP_MAX_DELETES; GC_SWEEP_MAX_DURATION and GC_WINDOW)
  * - `stopped`: the process was asked to stop
@@ -14,97 +14,110 @@ const Counts = Schema.Record(Schema.String, Count)
 export const StoppedBy = Schema.Literals(["count", "time", "stopped", "failure"])
 export type StoppedBy = typeof StoppedBy.Type
 
-/** One phase of a sweep. `eligible` of a dry run is what a sweep would have tried to delete. */
+/** One phase of a sweep. In a dry run, `eligible` counts what a sweep would try to delete. */
 export const PhaseReport = Schema.Struct({
   /**
-   * Examined: chunks of idle upload sessions, staged objects, uploads in parts and objects listed, untagged manifests whose
-   * grace is over, blobs scanned, journal rows claimed.
+   * Items examined: chunks of idle upload sessions, staged objects, uploads in parts and objects listed,
+   * untagged manifests whose grace is over, blobs scanned, journal rows claimed.
    */
   seen: Count,
   /**
-   * Found to be garbage whose waits are over; of leftovers, those journaled, which go when their quarantine is over; of
-   * manifests, those whose rows are gone: an orphans' phase finds their blobs.
+   * Garbage whose waits are over. Of leftovers: the journaled ones, which are deleted after their quarantine.
+   * Of manifests: those whose rows were deleted; an orphans' phase finds their blobs.
    */
   eligible: Count,
-  /** Objects, and uploads in parts, that the store confirmed gone. */
+  /** Objects and uploads in parts whose deletion the store confirmed. */
   deleted: Count,
-  /** Their recorded size, absent ones included; in a dry run, the size of what is eligible. */
+  /** Recorded size of the deleted objects, absent ones included. In a dry run: of the eligible ones. */
   bytes: Schema.Finite,
   /**
-   * Examined and kept, by reason, e.g. `grace`, `quarantine`, `referenced`, `in use`; `dropped`: only the row
-   * is gone.
+   * Items examined and kept, by reason: `grace`, `quarantine`, `referenced`, `in use` and others. `dropped`:
+   * only the row was deleted.
    */
   kept: Counts,
-  /** Not deleted although eligible, by the store's code or the error's reason. */
+  /** Eligible items that were not deleted, by the store's code or the error's reason. */
   failed: Counts,
+  /** Why the phase ended early; null if it did not. */
   stoppedBy: Schema.NullOr(StoppedBy),
-  /** The error that ended the phase. The other phases ran all the same. */
+  /** Error that ended the phase; null without one. The other phases still ran. */
   error: Schema.NullOr(Schema.Struct({ tag: Schema.String, message: Schema.String })),
-  /** A dry run's first few candidates: keys or digests. */
+  /** In a dry run: a few keys or digests that would be deleted. */
   sample: Schema.Array(Schema.String),
+  /** Duration of the phase. */
   durationMillis: Schema.Finite
 })
 export type PhaseReport = typeof PhaseReport.Type
 
-/** What waits for a later sweep. */
+/** Work that waits for a later sweep. */
 export const Left = Schema.Struct({
   /** Orphans within their grace period. */
   waiting: Count,
-  /** Condemned, within quarantine. */
+  /** Condemned blobs, within their quarantine. */
   condemned: Count,
+  /** Size of the condemned blobs. */
   condemnedBytes: Schema.Finite,
-  /** Journal rows still to be deleted. */
+  /** Journaled keys that are not deleted yet. */
   journaled: Count,
-  /** Uploads announced and not finished. */
+  /** Uploads that are announced and not finished. */
   intents: Count,
   /** Upload sessions that are open or being finished. */
   sessions: Count,
-  /** Pins on blobs: answers "it exists" whose references are still to come, and restored blobs. */
+  /** Pins: of blobs that a client was told exist and does not refer to yet, and of restored blobs. */
   pins: Count,
-  /** Journal rows given up on; `artifact-gc journal --retry` puts them back. */
+  /** Dead letters; `artifact-gc journal --retry` puts them back. */
   deadLetters: Count,
   /**
-   * When the next thing that is known to wait becomes due, ISO 8601. Untagged manifests are not looked at for
-   * it.
+   * When the next waiting item becomes due, ISO 8601; null if nothing waits. It does not consider untagged
+   * manifests.
    */
   nextDueAt: Schema.NullOr(Schema.String)
 })
 export type Left = typeof Left.Type
 
-/** What a guard found. `allowed`: a setting lets it pass. */
+/** The finding of a guard. `allowed`: a setting permits it. */
 export const GuardFinding = Schema.Struct({
+  /** Which guard. */
   guard: Schema.Literals(["schema", "clock", "settings", "store", "breaker"]),
+  /** Whether the guard refused. */
   decision: Schema.Literals(["refused", "allowed"]),
+  /** What it found, and what to do. */
   message: Schema.String
 })
 export type GuardFinding = typeof GuardFinding.Type
 
-/** What deleting does in this store; `markers` frees no byte. See `StoreTraits`. */
+/** What a delete does in this store; `markers` frees no byte. See `StoreTraits`. */
 export const StoreReport = Schema.Struct({
+  /** Whether the bucket keeps versions. */
   versioning: Schema.Literals(["off", "on", "suspended"]),
+  /** Whether objects may be locked against deletion. */
   objectLock: Schema.Boolean,
+  /** What a delete removes. */
   deletes: Schema.Literals(["objects", "markers", "versions"])
 })
 export type StoreReport = typeof StoreReport.Type
 
 /** The outcome of one activation. */
 export const SweepReport = Schema.Struct({
-  /** Names this sweep, e.g. to restore what it condemned. Sorts as sweeps began. */
+  /** Name of this sweep, e.g. to restore what it condemned. Names sort in the order in which sweeps began. */
   sweep: Schema.String,
-  /** ISO 8601, by the collector's clock. */
+  /** Beginning of the sweep by the collector's clock, ISO 8601. */
   startedAt: Schema.String,
+  /** Duration of the sweep. */
   durationMillis: Schema.Finite,
+  /** Whether it only planned, and deleted nothing. */
   dryRun: Schema.Boolean,
   /**
-   * - `complete`: everything that was due is gone
-   * - `bounded`: a bound or a stop ended it early; the next sweep goes on where this one ended
-   * - `failed`: something that should be gone is not; see `failed` and `error` of the phases
-   * - `refused`: a guard allowed no collecting, or no purging; see `guards`
+   * How the sweep ended.
+   *
+   * - `complete`: everything due is deleted
+   * - `bounded`: a bound or a stop ended it early; the next sweep continues
+   * - `failed`: something due was not deleted; see `failed` and `error` of the phases
+   * - `refused`: a guard refused the sweep or its purges; see `guards`
    */
   outcome: Schema.Literals(["complete", "bounded", "failed", "refused"]),
-  /** Empty when no guard had anything to say. */
+  /** Findings of the guards; empty without any. */
   guards: Schema.Array(GuardFinding),
-  /** Null when the store could not say. */
+  /** What a delete does in this store; null if the store did not answer. */
   store: Schema.NullOr(StoreReport),
   /** By name, in the order in which they ran. Beside a registry `manifests` is among them. */
   phases: Schema.StructWithRest(
@@ -118,20 +131,21 @@ export const SweepReport = Schema.Struct({
     }),
     [Schema.Record(Schema.String, PhaseReport)]
   ),
+  /** The sums of all phases. */
   totals: Schema.Struct({
     eligible: Count,
     deleted: Count,
     bytes: Schema.Finite,
-    /** Of `bytes`, what the store gave back: none where deleting leaves markers. */
+    /** The part of `bytes` that the store freed: none where a delete leaves markers. */
     reclaimedBytes: Schema.Finite,
     failed: Count
   }),
-  /** Null when the database could not say. */
+  /** Work for later sweeps; null if the database did not answer. */
   left: Schema.NullOr(Left)
 })
 export type SweepReport = typeof SweepReport.Type
 
-/** A phase that has done nothing yet. */
+/** The report of a phase that has done nothing yet. */
 export const emptyPhase: PhaseReport = {
   seen: 0,
   eligible: 0,
@@ -148,7 +162,7 @@ export const emptyPhase: PhaseReport = {
 const sum = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((a, b) => a + b, 0)
 
-/** The phases' sums. */
+/** Returns the sums of all phases. */
 export const totalsOf = (phases: SweepReport["phases"], store: StoreReport | null): SweepReport["totals"] => {
   const all = Object.values(phases)
   const total = (of: (phase: PhaseReport) => number) => all.reduce((n, phase) => n + of(phase), 0)
@@ -170,7 +184,7 @@ const refusals: ReadonlySet<string> = new Set([
   "BreakerOpen"
 ])
 
-/** The worst of what the phases say. */
+/** Returns the worst outcome of the phases. */
 export const outcomeOf = (phases: SweepReport["phases"]): SweepReport["outcome"] => {
   const all = Object.values(phases)
   if (all.some((p) => p.error !== null && refusals.has(p.error.tag))) return "refused"

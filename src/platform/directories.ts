@@ -1,13 +1,13 @@
-/** Making directories, without the surprises of node's own way. */
+/** Creates directories without the faults of Node's recursive mkdir. */
 import { mkdir } from "node:fs/promises"
 import { dirname } from "node:path"
 
 /**
- * Makes `path` and its parents; succeeds when they are there. Rejects with the file system's error.
+ * Creates `path` and its parents, and succeeds if they exist. Rejects with the file system's error.
  *
- * Not node's own `recursive` (seen with Node 20.20, 2026-11-23): on a file system that answers ENOENT for a child of an
- * existing directory (/proc), it tries again for ever at full speed; and it answers ENOTDIR when somebody removes a
- * parent meanwhile, where this rejects with ENOENT.
+ * Node's own `recursive` has two faults (seen with Node 20.20, 2026-11-23). On a file system that answers
+ * ENOENT for a child of an existing directory (/proc), it retries for ever at full speed. If another process
+ * removes a parent meanwhile, it answers ENOTDIR, where this function rejects with ENOENT.
  */
 export const makeDirectory = async (path: string): Promise<void> => {
   const attempt = () =>

@@ -1,11 +1,11 @@
-/** What this process is called among those of other hosts. */
+/** The name of this process among those of all hosts. */
 import { hostname } from "node:os"
 
 let drawn = 0
 
 /**
- * Host name and process; from the second on in one process with a number, so that each is another. The same again
- * after a restart where process numbers are the same, as in containers.
+ * Returns host name and process id. From the second call in one process on, it adds a number, so that each
+ * name is unique. A restarted process gets the same name if it has the same process id, as in containers.
  */
 export const drawProcessName = (): string => {
   drawn += 1

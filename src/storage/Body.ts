@@ -1,11 +1,11 @@
-/** What all backends do to a body on its way in. */
+/** The check of a body's length, which all backends share. */
 import { Effect, Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 
 /**
- * `body`, failing with `Truncated` unless it is exactly `sizeBytes` long. A body that is too long fails at the
- * first byte too many, so that an endless one costs nothing. With `null` any length is right.
+ * Returns `body`, which then fails with `Truncated` unless it is exactly `sizeBytes` long. A body that is too
+ * long fails at the first byte too many, so that an endless body costs nothing. `null` allows every length.
  */
 export const exactly = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
@@ -20,18 +20,18 @@ export const exactly = <E, R>(
         operation: "put",
         subject: key,
         reason: "Truncated",
-        detail: `${what}, declared were ${sizeBytes} bytes`
+        detail: `${what}, but ${sizeBytes} bytes were declared`
       })
     return body.pipe(
       Stream.mapEffect((chunk) => {
         seen += chunk.length
         return seen > sizeBytes
-          ? Effect.fail(mismatch(`the body goes on past byte ${seen}`))
+          ? Effect.fail(mismatch(`the body has at least ${seen} bytes`))
           : Effect.succeed(chunk)
       }),
       Stream.concat(
         Stream.suspend(() =>
-          seen < sizeBytes ? Stream.fail(mismatch(`the body ended at byte ${seen}`)) : Stream.empty
+          seen < sizeBytes ? Stream.fail(mismatch(`the body ended after ${seen} bytes`)) : Stream.empty
         )
       )
     )

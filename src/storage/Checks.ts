@@ -1,14 +1,14 @@
 /**
- * What every backend refuses before it asks its store, so that they all refuse it alike.
+ * The requests that every backend refuses before it asks its store, so that all refuse them alike.
  *
- * What only a store can know (is there such a bucket, may we) is not here.
+ * Checks that need the store (does the bucket exist, do the credentials suffice) are not here.
  */
 import { Effect } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 import { type ByteRange, deleteBatchMax } from "./Storage.ts"
 
-/** Fails with `Rejected` when a delete names more than {@link deleteBatchMax} keys. */
+/** Fails with `Rejected` if a delete names more than {@link deleteBatchMax} keys. */
 export const checkBatch = (keys: ReadonlyArray<ObjectKey>): Effect.Effect<void, StorageError> =>
   keys.length <= deleteBatchMax
     ? Effect.void
@@ -17,11 +17,11 @@ export const checkBatch = (keys: ReadonlyArray<ObjectKey>): Effect.Effect<void, 
           operation: "delete",
           subject: `${keys.length} keys`,
           reason: "Rejected",
-          detail: `a delete names at most ${deleteBatchMax} keys`
+          detail: `a delete may name at most ${deleteBatchMax} keys`
         })
       )
 
-/** Fails with `Rejected` when an object is to be copied onto itself, which S3 refuses. */
+/** Fails with `Rejected` if source and target are the same key, which S3 refuses. */
 export const checkCopy = (from: ObjectKey, to: ObjectKey): Effect.Effect<void, StorageError> =>
   from !== to
     ? Effect.void
@@ -35,8 +35,8 @@ export const checkCopy = (from: ObjectKey, to: ObjectKey): Effect.Effect<void, S
       )
 
 /**
- * Fails with `Rejected` for a range that RFC 9110 §14.1.2 calls invalid. S3 ignores such a range and sends the
- * whole object, which is not what anybody asked for.
+ * Fails with `Rejected` for a range that RFC 9110 §14.1.2 calls invalid. S3 would ignore the range and send
+ * the whole object, which the caller did not ask for.
  */
 export const checkRange = (
   key: ObjectKey,
@@ -52,8 +52,9 @@ export const checkRange = (
 }
 
 /**
- * The first byte and the one past the last that a checked `range` means in an object of `sizeBytes`. Fails with
- * `Rejected` when it starts past the last byte, as S3 does (416 InvalidRange); in an empty object every range does.
+ * Returns the first byte of a checked `range` and the one after its last, in an object of `sizeBytes` bytes.
+ * Fails with `Rejected` if the range starts after the last byte, as S3 does (416 InvalidRange). In an empty
+ * object every range does.
  */
 export const resolveRange = (
   key: ObjectKey,
@@ -62,12 +63,12 @@ export const resolveRange = (
 ): Effect.Effect<{ readonly start: number; readonly stop: number }, StorageError> => {
   if (range === undefined) return Effect.succeed({ start: 0, stop: sizeBytes })
   if (range.start >= sizeBytes) {
-    return Effect.fail(unsatisfiable(key, range, `past the end of an object of ${sizeBytes} bytes`))
+    return Effect.fail(unsatisfiable(key, range, `after the end of an object of ${sizeBytes} bytes`))
   }
   return Effect.succeed({ start: range.start, stop: Math.min(range.end ?? Infinity, sizeBytes - 1) + 1 })
 }
 
-/** The failure of a `get`, or of a copy's source, that does not exist. */
+/** Returns the failure of a `get` or a copy whose object does not exist. */
 export const noSuchObject = (key: ObjectKey, operation: "get" | "copy" = "get"): StorageError =>
   new StorageError({ operation, subject: key, reason: "NotFound", detail: "no such object" })
 

@@ -1,23 +1,24 @@
-/** What ends a sweep early: its bounds in count and time, and a request to stop. Asked between batches. */
+/** What ends a sweep early: its bounds in count and time, and a request to stop. Phases ask between batches. */
 import { Clock, Duration, Effect } from "effect"
 import type { StoppedBy } from "../domain/SweepReport.ts"
 import type { SweepSettings } from "./Settings.ts"
 
+/** How much a sweep, or a phase of it, may still do. */
 export interface Bounds {
-  /** Why no further batch may begin, or null when one may. */
+  /** Answers why no further batch may begin, or null when one may. */
   readonly exceeded: Effect.Effect<StoppedBy | null>
-  /** Takes up to `wanted` deletions from what is left of the count and answers how many were granted. */
+  /** Takes up to `wanted` deletions from what is left of the count, and returns how many it granted. */
   readonly grant: (wanted: number) => number
-  /** Gives back deletions that were granted and did not happen. */
+  /** Returns deletions to the count that were granted and did not happen. */
   readonly giveBack: (unused: number) => void
   /**
-   * The same bounds with only this share of the time that is left, for work that would otherwise use all of it in
-   * every sweep and let nothing behind it come to pass.
+   * Returns the same bounds with this share of the time that is left. Work that could fill every sweep takes a share, so
+   * that the work behind it runs.
    */
   readonly share: (fraction: number) => Effect.Effect<Bounds>
 }
 
-/** Bounds of a sweep that begins now, is over at `until` at the latest, and is asked to stop when `stopping` says so. */
+/** Returns the bounds of a sweep that begins now and ends at `until` at the latest, or when `stopping` answers true. */
 export const make = Effect.fnUntraced(function* (
   settings: SweepSettings,
   stopping: Effect.Effect<boolean>,

@@ -22,7 +22,7 @@ import type { SweepSettings } from "./Settings.ts"
 /** What a breaker judges, and how people are told of it. */
 export interface Breaker<R = never> {
   readonly name: BreakerName
-  /** Says in words how much would be deleted, e.g. `5 of 9 blobs stand condemned`. */
+  /** Says in words how much would be deleted, e.g. `5 of 9 blobs are condemned`. */
   readonly describe: (exposure: Exposure) => string
   /** Where a person looks before confirming: a sentence. */
   readonly look: string

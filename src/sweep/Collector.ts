@@ -8,26 +8,28 @@ import * as Window from "./Window.ts"
  * When to sweep.
  *
  * - `interval`: at once, then this long after the previous sweep ended
- * - `cron`: at the times of the expression, in its time zone; what falls into a running sweep is passed over
+ * - `cron`: at the times of the expression, in its time zone. Times that fall inside a running sweep are skipped.
  */
 export type When =
   | { readonly _tag: "interval"; readonly interval: Duration.Duration }
   | { readonly _tag: "cron"; readonly cron: Cron.Cron }
 
+/** How a collector sweeps. */
 export interface CollectorOptions {
+  /** When sweeps are due. */
   readonly when: When
-  /** Up to this long is added to each wait, at random, so that replicas started together drift apart. */
+  /** Each wait is longer by a random time up to this, so that replicas started together drift apart. */
   readonly jitter: Duration.Duration
-  /** A sweep that is due outside of it waits until it opens, and one that is under way ends when it closes. Default: always. */
+  /** Sweeps that are due outside of it wait until it opens. A running sweep ends when it closes. Default: always open. */
   readonly window?: Window.Window | undefined
   /**
-   * Completes when the collector shall stop: the batch in hand is finished, no other begins, the stream ends.
+   * Completes when the collector is to stop: the batch in hand is finished, no other begins, and the stream ends.
    * Default: never.
    */
   readonly stop?: Effect.Effect<void>
 }
 
-/** An element whenever a sweep is due, after its wait. A pre-parsed cron expression cannot fail to parse. */
+/** Emits whenever a sweep is due, after its wait. A parsed cron expression cannot fail to parse. */
 const ticks = ({ when, jitter, window }: CollectorOptions): Stream.Stream<unknown> => {
   const opening =
     window === undefined
@@ -47,7 +49,7 @@ const ticks = ({ when, jitter, window }: CollectorOptions): Stream.Stream<unknow
   return Stream.mapEffect(due, () => opening)
 }
 
-/** A sweep, which is over when the window closes. */
+/** Runs a sweep, which ends when the window closes. */
 const onceWithin = (
   sweep: Sweep["Service"],
   window: Window.Window | undefined,
@@ -56,13 +58,13 @@ const onceWithin = (
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     window === undefined
       ? sweep.once({ stopping })
-      : // One that closed in the instant in which the sweep was due leaves it no time, and it says so.
+      : // A window that closed in this instant leaves the sweep no time, and its report says so.
         sweep.once({ stopping, until: Window.closesAt(window, now) ?? now })
   )
 
 /**
- * The reports of the sweeps, as they end. Sweeps of one collector never overlap, and none ends the stream; only
- * `stop` does, after which the other collectors know that this one is gone. Consume it slowly and the sweeps wait.
+ * Emits the reports of the sweeps as they end. Sweeps of one collector never overlap, and no failed sweep ends the stream.
+ * Only `stop` does, and the collector then tells the others that it has left. A slow consumer makes the sweeps wait.
  */
 export const reports = (options: CollectorOptions): Stream.Stream<SweepReport, never, Sweep> =>
   Stream.unwrap(
@@ -73,8 +75,8 @@ export const reports = (options: CollectorOptions): Stream.Stream<SweepReport, n
       yield* Effect.forkScoped(watch, { startImmediately: true })
       const ended = Effect.flatMap(Deferred.await(stopped), () => Cause.done())
       const once = onceWithin(sweep, options.window, Deferred.isDone(stopped))
-      // Only the waits are cut short; a sweep under way comes to its own end. `Stream.interruptWhen` would not do: it
-      // pulls ahead, so that the next wait would begin together with the sweep.
+      // Cuts waits short and lets a running sweep finish. `Stream.interruptWhen` pulls ahead, so that the next wait would
+      // begin together with the sweep.
       const due = Stream.transformPull(ticks(options), (wait) =>
         Effect.succeed(Effect.raceFirst(ended, wait))
       )

@@ -1,11 +1,10 @@
 /**
- * Deleting the objects of journaled keys: one request, then the journal row by row: gone or put off.
+ * Deletes the objects of journaled keys: one request, then the journal row by row, confirmed or postponed.
  *
- * An upload in parts that was begun for a key is aborted before its object is deleted: until then it could still be
- * completed, and the object come after the delete.
+ * An upload in parts that was begun for a key is aborted before its object is deleted: until then a client could complete
+ * it, and the object would appear after the delete.
  *
- * A key is only ever deleted after the transaction that killed it has committed, and no transaction is open while
- * the request is under way.
+ * A key is deleted only after the transaction that journaled it has committed. No transaction is open during the request.
  */
 import { Clock, Duration, Effect, Random, Result } from "effect"
 import { CollectorDatabase, type JournalEntry, type Postponement } from "../database/Database.ts"
@@ -13,25 +12,34 @@ import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 import { isStoreTrouble } from "../storage/DeleteFailure.ts"
-import { type DeleteFailure, Storage } from "../storage/Storage.ts"
+import { type DeleteFailure, type DeleteOutcome, Storage } from "../storage/Storage.ts"
 import type { Pace } from "./Pace.ts"
 import type { PhaseCounts } from "./PhaseCounts.ts"
 import type { SweepSettings } from "./Settings.ts"
 
-/**
- * After this many requests in a row that failed as a whole, the store is down, not the keys: going on would only
- * add load to its recovery.
- */
+/** After this many failed requests in a row the store is down, not the keys, and more load delays its recovery. */
 const consecutiveFailuresMax = 3
 
+/** Deletes objects whose keys are in the journal. One value serves all phases of a sweep. */
 export interface Deletion {
-  /** Deletes the objects of `entries`, which this collector has leased, and settles their rows. */
+  /**
+   * Deletes the objects of `entries`, which this collector has leased, and settles their rows. Keys that fail are
+   * postponed. Fails after three failed requests in a row.
+   */
   readonly delete: (
     entries: ReadonlyArray<JournalEntry>,
     counts: PhaseCounts
   ) => Effect.Effect<void, DatabaseError | StorageError>
 }
 
+/** Why one key is still there. */
+interface KeyFailure {
+  readonly error: string
+  /** Whether it counts as an attempt at this key. */
+  readonly counts: boolean
+}
+
+/** Returns a deletion at the given pace. */
 export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: Pace) {
   const { journal } = yield* CollectorDatabase
   const storage = yield* Storage
@@ -43,48 +51,50 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
     return failuresInARow >= consecutiveFailuresMax ? Effect.fail(error) : Effect.void
   }
 
-  /** Aborts the uploads in parts of `entries`; why not, by key, where one may still be under way. */
-  const abortUploads = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>) {
-    const failures = new Map<ObjectKey, StorageError>()
-    let outage: StorageError | null = null
-    yield* Effect.forEach(
-      entries,
-      Effect.fnUntraced(function* ({ key, uploadId }) {
-        if (uploadId === null) return
-        // Each would wait for the same time-outs.
-        const aborting =
-          outage === null
-            ? Effect.andThen(pace.asking, storage.abortMultipart({ key, uploadId }))
-            : Effect.fail(outage)
-        const outcome = yield* Effect.result(aborting)
-        if (Result.isSuccess(outcome)) return
-        failures.set(key, outcome.failure)
-        if (outcome.failure.isRetryable) outage = outcome.failure
-      }),
-      { concurrency: settings.deleteConcurrency, discard: true }
-    )
-    return failures
-  })
-
-  /** Puts off the entries whose upload could not be aborted, and answers the others. */
-  const aborted = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>, counts: PhaseCounts) {
-    const failures = yield* abortUploads(entries)
-    if (failures.size === 0) return entries
+  /** Postpones those of `entries` that failed. */
+  const postpone = Effect.fnUntraced(function* (
+    entries: ReadonlyArray<JournalEntry>,
+    failures: ReadonlyMap<ObjectKey, KeyFailure>
+  ) {
     const now = yield* Clock.currentTimeMillis
     const random = yield* Random.next
     yield* journal.postpone(
       entries.flatMap((entry) => {
         const failure = failures.get(entry.key)
-        if (failure === undefined) return []
-        counts.failed(failure.reason, 1)
-        const words = `${failure.reason}: ${failure.detail}`
-        return [putOff(settings, entry, words, !failure.isRetryable, now, random)]
+        return failure === undefined ? [] : [postponementOf(settings, entry, failure, now, random)]
       })
     )
+  })
+
+  /** Aborts the uploads in parts of `entries`. Postpones what could not be aborted, and returns the others. */
+  const aborted = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>, counts: PhaseCounts) {
+    const failures = yield* abortUploads(settings, pace, storage, entries)
+    if (failures.size === 0) return entries
+    for (const { reason } of failures.values()) counts.failed(reason, 1)
+    yield* postpone(entries, mapValues(failures, failureOfAbort))
     const others = entries.filter((entry) => !failures.has(entry.key))
     const outage = [...failures.values()].find((failure) => failure.isRetryable)
     if (others.length === 0 && outage !== undefined) yield* requestFailed(outage)
     return others
+  })
+
+  /** Confirms and postpones what one answered request did. */
+  const settle = Effect.fnUntraced(function* (
+    entries: ReadonlyArray<JournalEntry>,
+    { deleted, failed }: DeleteOutcome,
+    counts: PhaseCounts
+  ) {
+    const gone = new Set(deleted)
+    const bytes = entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
+    counts.deleted(gone.size, bytes)
+    yield* journal.confirm(deleted)
+    for (const { code } of failed) counts.failed(code, 1)
+    yield* postpone(entries, new Map(failed.map((failure) => [failure.key, failureOfKey(failure)])))
+    // Stores without batch deletes answer an outage key by key.
+    if (deleted.length === 0 && failed.every(({ reason }) => isStoreTrouble(reason))) {
+      return yield* requestFailed(outageOf(failed))
+    }
+    failuresInARow = 0
   })
 
   const deletion: Deletion = {
@@ -93,49 +103,63 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
       if (entries.length === 0) return
       const keys = entries.map((entry) => entry.key)
       const outcome = yield* Effect.result(pace.deleting(keys.length, storage.delete(keys)))
-      const now = yield* Clock.currentTimeMillis
-      const random = yield* Random.next
-      if (Result.isFailure(outcome)) {
-        const { reason, detail } = outcome.failure
-        counts.failed(reason, entries.length)
-        yield* journal.postpone(entries.map((entry) => putOff(settings, entry, detail, false, now, random)))
-        return yield* requestFailed(outcome.failure)
-      }
-      const { deleted, failed } = outcome.success
-      const gone = new Set(deleted)
-      counts.deleted(
-        gone.size,
-        entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
-      )
-      yield* journal.confirm(deleted)
-      const byKey = new Map(entries.map((entry) => [entry.key, entry]))
-      yield* journal.postpone(
-        failed.flatMap(({ key, reason, code, detail }) => {
-          const entry = byKey.get(key)
-          counts.failed(code, 1)
-          // An hour of throttling must not leave dead letters.
-          const isOwn = !isStoreTrouble(reason)
-          return entry === undefined
-            ? []
-            : [putOff(settings, entry, `${code}: ${detail}`, isOwn, now, random)]
-        })
-      )
-      // Stores without batch deletes answer an outage key by key.
-      if (deleted.length === 0 && failed.every(({ reason }) => isStoreTrouble(reason))) {
-        return yield* requestFailed(outage(failed))
-      }
-      failuresInARow = 0
+      if (Result.isSuccess(outcome)) return yield* settle(entries, outcome.success, counts)
+      const { detail, reason } = outcome.failure
+      counts.failed(reason, entries.length)
+      yield* postpone(entries, new Map(keys.map((key) => [key, { error: detail, counts: false }])))
+      yield* requestFailed(outcome.failure)
     })
   }
   return deletion
 })
 
-/** The row of a key whose object is still there. Only a failure of its own `counts` against it. */
-const putOff = (
+/** Aborts the uploads in parts of `entries`. Returns why not, by key, where an upload may still be under way. */
+const abortUploads = Effect.fnUntraced(function* (
+  settings: SweepSettings,
+  pace: Pace,
+  storage: Storage["Service"],
+  entries: ReadonlyArray<JournalEntry>
+) {
+  const failures = new Map<ObjectKey, StorageError>()
+  let outage: StorageError | null = null
+  yield* Effect.forEach(
+    entries,
+    Effect.fnUntraced(function* ({ key, uploadId }) {
+      if (uploadId === null) return
+      // Each would wait for the same time-outs.
+      const aborting =
+        outage === null
+          ? Effect.andThen(pace.asking, storage.abortMultipart({ key, uploadId }))
+          : Effect.fail(outage)
+      const outcome = yield* Effect.result(aborting)
+      if (Result.isSuccess(outcome)) return
+      failures.set(key, outcome.failure)
+      if (outcome.failure.isRetryable) outage = outcome.failure
+    }),
+    { concurrency: settings.deleteConcurrency, discard: true }
+  )
+  return failures
+})
+
+const mapValues = <K, A, B>(map: ReadonlyMap<K, A>, to: (value: A) => B): ReadonlyMap<K, B> =>
+  new Map([...map].map(([key, value]) => [key, to(value)]))
+
+const failureOfAbort = ({ detail, isRetryable, reason }: StorageError): KeyFailure => ({
+  error: `${reason}: ${detail}`,
+  counts: !isRetryable
+})
+
+/** An hour of throttling must not leave dead letters: trouble of the store does not count against a key. */
+const failureOfKey = ({ code, detail, reason }: DeleteFailure): KeyFailure => ({
+  error: `${code}: ${detail}`,
+  counts: !isStoreTrouble(reason)
+})
+
+/** Returns the row of a key whose object is still there: tried again later, or a dead letter. */
+const postponementOf = (
   settings: SweepSettings,
   entry: JournalEntry,
-  error: string,
-  counts: boolean,
+  { counts, error }: KeyFailure,
   now: number,
   random: number
 ): Postponement => {
@@ -149,7 +173,7 @@ const putOff = (
   }
 }
 
-const outage = (failed: ReadonlyArray<DeleteFailure>): StorageError =>
+const outageOf = (failed: ReadonlyArray<DeleteFailure>): StorageError =>
   new StorageError({
     operation: "delete",
     subject: `${failed.length} keys`,
@@ -157,7 +181,7 @@ const outage = (failed: ReadonlyArray<DeleteFailure>): StorageError =>
     detail: `every key was answered with ${[...new Set(failed.map(({ code }) => code))].join(", ")}`
   })
 
-/** Capped exponential back-off with ±20 % jitter; `random` is in [0, 1). */
+/** Returns capped exponential back-off with ±20 % jitter, in milliseconds. `random` is in [0, 1). */
 export const backoffMillis = (settings: SweepSettings, attempts: number, random: number): number => {
   const base = Duration.toMillis(settings.backoffBase) * 2 ** (attempts - 1)
   return Math.round(Math.min(base, Duration.toMillis(settings.backoffCap)) * (0.8 + 0.4 * random))

@@ -1,12 +1,11 @@
 /**
- * How fast a sweep asks the store to delete: as fast as it takes it, and never faster than the ceilings.
+ * The pace of a sweep: as many delete requests as the store takes, and never more than the ceilings.
  *
- * The number of requests in flight is found as TCP finds its window: it grows with every answer, is halved when the store
- * says that it is too much (SlowDown, 503, or single keys that are put off), and grows slowly from then on. What
- * is halved counts once for all requests that were under way when the store said so. When one request at a time is still
- * too much, there is a wait between them, longer each time.
+ * The number of requests in flight is found as TCP finds its window. It grows with every answer. It is halved when the
+ * store asks to slow down, for a request or for single keys, and then grows slowly. One halving counts for all requests
+ * that were in flight at that time. When one request at a time is still too many, requests wait, longer each time.
  *
- * It holds nothing across sweeps: what a store had to bear in the night says nothing of the day.
+ * A pace lasts one sweep: the load that a store bore at night says nothing of the day.
  */
 import { Clock, Duration, Effect, Result, Semaphore } from "effect"
 import type { StorageError } from "../domain/StorageError.ts"
@@ -14,31 +13,34 @@ import { isStoreTrouble } from "../storage/DeleteFailure.ts"
 import type { DeleteOutcome } from "../storage/Storage.ts"
 import type { SweepSettings } from "./Settings.ts"
 
+/** Delays requests to the store. */
 export interface Pace {
-  /** Runs a request that deletes `keys` keys, when it is its turn. */
+  /** Runs a request that deletes `keys` keys, when a place and the ceilings allow. */
   readonly deleting: (
     keys: number,
     request: Effect.Effect<DeleteOutcome, StorageError>
   ) => Effect.Effect<DeleteOutcome, StorageError>
-  /** Waits until another request that deletes nothing may be sent. */
+  /** Waits until another request that deletes nothing, such as a listing, may be sent. */
   readonly asking: Effect.Effect<void>
 }
 
+/** The settings that a pace reads. */
 export type PaceSettings = Pick<
   SweepSettings,
   "deleteConcurrency" | "keysPerSecondMax" | "requestsPerSecondMax"
 >
 
-/** In flight at first; doubled with every round of answers until the store has had enough once. */
+/** Requests in flight at first. Doubled with every round of answers until the store asks to slow down once. */
 const windowAtFirst = 2
 
-/** Rounds of answers before one more is tried, once the store has had enough: about a tenth is then refused. */
+/** Rounds of answers before one more request is tried after a halving: the store then refuses about a tenth. */
 const patience = 4
 
-/** The wait when even one request was too much for the first time, and the longest. */
+/** The wait after even one request was too many: the first, and the longest. */
 const pauseMin = Duration.millis(500)
 const pauseMax = Duration.seconds(30)
 
+/** Returns the pace of a sweep that begins now. */
 export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
   const { deleteConcurrency, keysPerSecondMax, requestsPerSecondMax } = settings
   let window = Math.min(windowAtFirst, deleteConcurrency)
@@ -48,7 +50,7 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
   /** Answers since the window last grew, once it has been too wide. */
   let hasBeenTooWide = false
   let answers = 0
-  /** Halvings so far: what a request that began before the last one says of the store is known. */
+  /** Halvings so far. A request that began before the last halving says nothing new. */
   let halvings = 0
   let pauseMillis = 0
   let pausedUntil = 0
@@ -67,7 +69,7 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
     return resize(window + 1)
   })
 
-  /** After a request that achieved nothing there is no wait: three in a row end the phase. */
+  /** A request that deleted nothing causes no wait: three in a row end the phase. */
   const narrower = Effect.fnUntraced(function* (begunAt: number, mayPause: boolean) {
     if (begunAt < halvings) return
     halvings += 1
@@ -115,7 +117,7 @@ const isEnough = (outcome: Result.Result<DeleteOutcome, StorageError>): boolean 
     : (outcome.success.throttled ?? 0) > 0 ||
       outcome.success.failed.some(({ reason }) => isStoreTrouble(reason))
 
-/** Takes `count` from so many a second, and waits for them; from without end where there is no ceiling. */
+/** Waits until `count` more are within so many a second. Never waits where there is no ceiling. */
 const rate = (perSecondMax: number | null) =>
   Effect.sync(() => {
     let freeAt = Number.NEGATIVE_INFINITY

@@ -1,6 +1,6 @@
 /**
  * A phase of a sweep is a value: a name, a share of the time, perhaps a breaker, and what it does with a context. Adding
- * one is a file and a line in a list (src/sweep/phases.ts, src/oci/phases.ts). The report, its text and the refusal of a
+ * one is a file and a line in a list (src/sweep/CollectorPhases.ts, src/oci/RegistryPhases.ts). The report, its text and the refusal of a
  * whole sweep are built from the list.
  *
  * A phase finds garbage page by page and hands it on for deletion. A dry run prints the same plan instead of carrying it

@@ -1,9 +1,11 @@
-/** What a sweep tells a watching person while it works. Nobody watches by default. */
+/** How a sweep reports its progress. By default it reports to no watcher. */
 import { Context, Effect } from "effect"
 
+/** How far a phase is. */
 export interface ProgressEvent {
+  /** The name of the phase. */
   readonly phase: string
-  /** Of the phase so far. */
+  /** Examined by the phase so far. */
   readonly seen: number
   readonly deleted: number
   readonly bytes: number
@@ -11,6 +13,7 @@ export interface ProgressEvent {
   readonly expected: number | null
 }
 
+/** Receives the progress of the sweeps that run in its scope. */
 export class Progress extends Context.Reference<{
   /** Whether expectations are worth a query. */
   readonly watched: boolean

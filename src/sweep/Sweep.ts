@@ -20,32 +20,42 @@ import * as Preflight from "./preflight/Preflight.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
 
+/** How one sweep differs from the default. */
 export interface SweepOptions {
-  /** Reads and reports what a sweep would delete now, and changes nothing. Default false. */
+  /** Reports what a sweep would delete now, and changes nothing. Default false. */
   readonly dryRun?: boolean
-  /** Asked between batches; when it says true the sweep ends after the batch in hand. Default: never. */
+  /** Asked between batches. Once it answers true, the sweep ends after the batch in hand. Default: never. */
   readonly stopping?: Effect.Effect<boolean>
-  /** No batch begins at or after this instant, as if the sweep had lasted its longest. Default: none such. */
+  /** Milliseconds since the epoch. No batch begins at or after this instant. Default: no limit. */
   readonly until?: number
 }
 
+/**
+ * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default, `registryPhases`
+ * beside a registry. `once` runs one sweep, `Collector.reports` runs them on a schedule.
+ */
 export class Sweep extends Context.Service<
   Sweep,
   {
+    /** The settings in force, with defaults filled in. */
     readonly settings: SweepSettings
     /**
-     * Runs one sweep. Safe to run on any number of replicas at once, to interrupt at any point, and to repeat.
+     * Runs one sweep and returns its report, which holds every failure. Safe to run on any number of replicas at once, to
+     * interrupt at any point, and to repeat. Leaves a transaction that the caller has open on the same client.
      */
     readonly once: (options?: SweepOptions) => Effect.Effect<SweepReport>
     /**
-     * Tells the other collectors of this catalogue that this one sweeps no more, so that they need not agree with its
-     * settings any longer. What never says so is forgotten `presence` after its last sweep. Takes a few seconds at the
-     * most, and never fails.
+     * Tells the other collectors of this catalogue that this one has stopped, so that they need not agree with its
+     * settings. A collector that never says so is forgotten `presence` after its last sweep. Takes 3 seconds at most, and
+     * never fails.
      */
     readonly leave: Effect.Effect<void>
   }
 >()("artifact-gc/sweep/Sweep") {
-  /** A sweep over the given services. Unnamed settings take {@link defaultSettings}. */
+  /**
+   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. `phases` default
+   * to those of a collector without a registry.
+   */
   static readonly layer: {
     (settings?: Partial<SweepSettings>): Layer.Layer<Sweep, never, BlobDatabase | CollectorDatabase | Storage>
     <R>(
@@ -78,13 +88,13 @@ export class Sweep extends Context.Service<
     )
 }
 
-/** Requests into which a second's keys are divided where there is a ceiling. */
+/** Into how many requests a second's keys are divided where there is a ceiling. */
 const batchesPerSecond = 10
 
 /**
- * Below a ceiling of keys a second, a batch is no more than a tenth of a second's: else the ceiling would be kept in bursts,
- * in the database even more than in the store, since as many pages as may be in flight are purged ahead. Where the
- * requests have a ceiling too, it is as much more.
+ * Limits a batch to a tenth of a second's keys where there is a ceiling. Larger batches would keep the ceiling in bursts,
+ * in the database even more than in the store, because pages are purged ahead. Where requests have a ceiling too, batches
+ * are larger accordingly.
  */
 const withSmallBatches = (settings: SweepSettings): SweepSettings => {
   const { batchMax, keysPerSecondMax, requestsPerSecondMax } = settings
@@ -93,7 +103,7 @@ const withSmallBatches = (settings: SweepSettings): SweepSettings => {
   return { ...settings, batchMax: Math.min(batchMax, Math.max(1, Math.floor(perBatch))) }
 }
 
-/** This collector among others. `swept`: they may know of it. */
+/** This collector among others. `swept`: the others may know of it. */
 interface Self {
   readonly id: string
   swept: boolean
@@ -137,7 +147,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   return report
 })
 
-/** Longest that a database in trouble may hold up the end of a process. */
+/** The longest that a database in trouble may delay the end of a process. */
 const leaveWithin = Duration.seconds(3)
 
 const leave = (self: Self) =>
@@ -148,13 +158,13 @@ const leave = (self: Self) =>
       Effect.timeout(leaveWithin),
       Effect.catchCause((cause) =>
         Effect.logWarning(
-          `Collector ${self.id} has stopped and could not say so (${describe(cause).message}); others with other settings refuse until it is forgotten, GC_PRESENCE after its last sweep.`
+          `Collector ${self.id} has stopped and could not tell the others (${describe(cause).message}). Nothing more is deleted by it. Collectors with other settings refuse until it is forgotten, GC_PRESENCE after its last sweep.`
         )
       )
     )
   })
 
-/** Begins with the time, and is not drawn twice within a millisecond but by chance. */
+/** Names sort as sweeps began. Two of one millisecond differ by a random part. */
 const nameOf = (startedAt: number) =>
   Effect.map(Random.nextIntBetween(0, 0x10000), (random) => {
     const time = new Date(startedAt).toISOString().replaceAll(/[-:]/g, "")

@@ -1,9 +1,9 @@
-/** The hours of the day in which sweeps may run, so that busy hours are spared. */
+/** The hours of the day in which sweeps may run. */
 import { Cron } from "effect"
 
 /**
- * From one time of the day to another, by two daily cron expressions, which know what the clocks of a time zone do; over
- * midnight when it closes earlier than it opens.
+ * From one time of the day to another, as two daily cron expressions, which follow the clocks of a time zone. Passes
+ * midnight if it closes earlier than it opens.
  */
 export interface Window {
   readonly opens: Cron.Cron
@@ -12,12 +12,12 @@ export interface Window {
 
 const nextAt = (cron: Cron.Cron, now: number): number => Cron.next(cron, new Date(now)).getTime()
 
-/** When it closes, if it is open at `now`; null when it is shut. Shut is the instant at which it closes. */
+/** Returns when it closes, if it is open at `now`, or null. It is shut at the instant at which it closes. */
 export const closesAt = ({ opens, closes }: Window, now: number): number | null => {
   const closing = nextAt(closes, now)
   return closing <= nextAt(opens, now) ? closing : null
 }
 
-/** How many milliseconds after `now` it opens; 0 when it is open. */
+/** Returns how many milliseconds after `now` it opens: 0 if it is open. */
 export const opensIn = (window: Window, now: number): number =>
   closesAt(window, now) === null ? nextAt(window.opens, now) - now : 0

@@ -1,12 +1,12 @@
 /**
- * A store with scripted faults around any other store.
+ * A store that adds scripted faults to another store.
  *
  * ```ts
  * const script = FaultyStorage.script()
  * const store = FaultyStorage.layer(script).pipe(Layer.provide(MemoryStorage.layer))
- * script.next("delete", lands("TimedOut", "10 seconds")) // no answer, and yet deleted ten seconds later
- * script.next("list", fails("Unavailable"), Infinity) // an outage, until script.heal()
- * script.refused.set(key, "AccessDenied") // this key's part of every delete fails
+ * script.next("delete", lands("TimedOut", "10 seconds")) // no answer, but deleted ten seconds later
+ * script.next("list", fails("Unavailable"), Infinity) // an outage until script.heal()
+ * script.refused.set(key, "AccessDenied") // every delete fails for this key
  * ```
  */
 import { Effect, Layer, Stream } from "effect"
@@ -16,30 +16,34 @@ import { type DeleteFailure, Storage } from "../storage/Storage.ts"
 import { keyReason } from "../storage/s3/Failure.ts"
 import { type Fault, make, type Script } from "./Faults.ts"
 
-/** A verb by its name; `abort` is `abortMultipart`. */
+/** Names a method of `Storage`. `abort` is `abortMultipart`. */
 export type Operation = StorageError["operation"] | "multiparts" | "skew" | "traits"
+/** A scripted fault of a store. */
 export type StorageFault = Fault<StorageFailure>
 
-/** A listing (also of `multiparts`) is one call a page; the arguments of a `put` leave out its body and options. */
+/**
+ * Scripts the faults of a store. Each page of `list` and `multiparts` is a call of its own. The recorded
+ * arguments of a `put` are the key and the size.
+ */
 export interface StorageScript extends Script<Operation, StorageFailure> {
   /**
-   * Keys that every delete fails to delete, with the error code of the scripted store. The failure's reason is the
-   * one that the S3 backend derives from that code. Remove a key, and it can be deleted again.
+   * Keys that cannot be deleted, each with the store's error code. The failure's reason is the one that the
+   * S3 backend derives from that code. Remove a key to make its deletes succeed again.
    */
   readonly refused: Map<ObjectKey, string>
 }
 
-/** A script without faults. */
+/** Returns a script without faults. */
 export const script = (): StorageScript => ({ ...make<Operation, StorageFailure>(), refused: new Map() })
 
-/** The store below, as the script has it. */
+/** Provides the store below with the script's faults. */
 export const layer = (script: StorageScript): Layer.Layer<Storage, never, Storage> =>
   Layer.effect(
     Storage,
     Effect.map(Storage, (inner) => wrap(inner, script))
   )
 
-/** {@link layer}, of a service one has already. */
+/** Returns the service `inner` with the script's faults. */
 export const wrap = (inner: Storage["Service"], script: StorageScript): Storage["Service"] => {
   const run = <A, R, E>(
     operation: Operation,
@@ -47,7 +51,7 @@ export const wrap = (inner: Storage["Service"], script: StorageScript): Storage[
     effect: Effect.Effect<A, StorageError | E, R>
   ) => script.run(operation, args, effect, (reason) => scripted(operation, args, reason))
 
-  /** One call a page: the first also begins the listing. */
+  /** Each page is a call. The first one also begins the listing. */
   const runPaged = <A>(
     operation: "list" | "multiparts",
     args: ReadonlyArray<unknown>,
@@ -103,7 +107,7 @@ const scripted = (operation: Operation, args: ReadonlyArray<unknown>, reason: St
     detail: "scripted fault"
   })
 
-/** What the error of a verb calls it. */
+/** Returns the operation that an error of the method names. */
 const operationOf = (operation: Operation): StorageError["operation"] => {
   if (operation === "multiparts") return "list"
   return operation === "skew" || operation === "traits" ? "probe" : operation

@@ -175,7 +175,7 @@ describe("a repair of too much", () => {
       assert.deepStrictEqual(yield* journaled, [])
       const error = failureOf(exit)
       assert.deepInclude(error, { _tag: "RepairRefused", ownerless: 4, bytes: 8, listed: 9 })
-      assert.match(String(error), /4 of 9 objects \(44\.4 %, 8 bytes\) .*GC_BREAKER_PERCENT=100/)
+      assert.match(String(error), /4 of 9 objects \(44\.4 %, 8 bytes\), .*GC_BREAKER_PERCENT=100/)
     }).pipe(Effect.provide(world()))
   )
 

@@ -28,7 +28,7 @@ import {
 } from "../fixtures/World.ts"
 
 describe("storing a blob", () => {
-  it.effect("sends its bytes to a key of its own below the prefix, and refers to it", () =>
+  it.effect("sends its bytes to a fresh key below the prefix and adds the reference", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* put(upload("a", "one")), ["uploaded"])
       const { blobs, references, intents } = yield* state
@@ -41,7 +41,7 @@ describe("storing a blob", () => {
     }).pipe(Effect.provide(registry({ prefix: "layers/" })))
   )
 
-  it.effect("that is there already sends nothing", () =>
+  it.effect("that is live sends nothing", () =>
     Effect.gen(function* () {
       yield* put(upload("a", "one"))
       const unread = Stream.die("the body was read")
@@ -75,7 +75,7 @@ describe("storing a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("of which there is none asks nobody", () =>
+  it.effect("without uploads makes no call", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* put(), [])
       const { database, storage } = yield* World
@@ -87,7 +87,7 @@ describe("storing a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("that is condemned saves it", () =>
+  it.effect("that is condemned keeps it from deletion", () =>
     Effect.gen(function* () {
       const store = yield* BlobStore
       yield* put(upload("a", "one"))
@@ -102,7 +102,7 @@ describe("storing a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("that was collected uploads it again, to another key", () =>
+  it.effect("that was deleted sends its bytes again, to another key", () =>
     Effect.gen(function* () {
       const store = yield* BlobStore
       yield* put(upload("a", "one"))
@@ -115,41 +115,39 @@ describe("storing a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect(
-    "at the same time as somebody else leaves one blob, and the other's bytes to the next sweep",
-    () =>
-      Effect.gen(function* () {
-        const both = yield* Deferred.make<void>()
-        let arrived = 0
-        const meeting = Effect.suspend(() => {
-          arrived += 1
-          return arrived === 2 ? Deferred.succeed(both, undefined) : Deferred.await(both)
-        })
-        const body = Stream.concat(Stream.drain(Stream.fromEffect(meeting)), Stream.make(bytesOf("one")))
-        const outcomes = yield* Effect.all(
-          [put(upload("a", "one", { body })), put(upload("b", "one", { body }))],
-          { concurrency: "unbounded" }
-        )
-        assert.sameDeepMembers(outcomes, [["uploaded"], ["deduplicated"]])
-        assert.strictEqual((yield* state).references.size, 2)
-        assert.lengthOf(yield* objects, 2)
-        const [loser] = yield* journaled
-        assert.deepInclude((yield* state).journal.values().next().value, {
-          reason: "duplicate",
-          sizeBytes: 3
-        })
-        yield* sound
+  it.effect("at the same time as another writer leaves one blob, and the other bytes to the next sweep", () =>
+    Effect.gen(function* () {
+      const both = yield* Deferred.make<void>()
+      let arrived = 0
+      const meeting = Effect.suspend(() => {
+        arrived += 1
+        return arrived === 2 ? Deferred.succeed(both, undefined) : Deferred.await(both)
+      })
+      const body = Stream.concat(Stream.drain(Stream.fromEffect(meeting)), Stream.make(bytesOf("one")))
+      const outcomes = yield* Effect.all(
+        [put(upload("a", "one", { body })), put(upload("b", "one", { body }))],
+        { concurrency: "unbounded" }
+      )
+      assert.sameDeepMembers(outcomes, [["uploaded"], ["deduplicated"]])
+      assert.strictEqual((yield* state).references.size, 2)
+      assert.lengthOf(yield* objects, 2)
+      const [loser] = yield* journaled
+      assert.deepInclude((yield* state).journal.values().next().value, {
+        reason: "duplicate",
+        sizeBytes: 3
+      })
+      yield* sound
 
-        assert.deepInclude(counts(yield* sweep(), "journal"), { seen: 1, deleted: 1, bytes: 3 })
-        assert.notInclude(yield* objects, loser)
-        assert.strictEqual(yield* read("one"), "one")
-        yield* clean
-      }).pipe(Effect.provide(registry()))
+      assert.deepInclude(counts(yield* sweep(), "journal"), { seen: 1, deleted: 1, bytes: 3 })
+      assert.notInclude(yield* objects, loser)
+      assert.strictEqual(yield* read("one"), "one")
+      yield* clean
+    }).pipe(Effect.provide(registry()))
   )
 })
 
 describe("reading a blob", () => {
-  it.effect("gives all of it, or the range that was asked for", () =>
+  it.effect("returns all bytes, or those of a range", () =>
     Effect.gen(function* () {
       yield* put(upload("a", "0123456789"))
       assert.strictEqual(yield* read("0123456789"), "0123456789")
@@ -158,7 +156,7 @@ describe("reading a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("that was never stored is an error that names it", () =>
+  it.effect("that was never stored fails with an error that names it", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(read("one"))
       assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("one")] })

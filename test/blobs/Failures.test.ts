@@ -22,7 +22,7 @@ import { hour, journaled, objects, settle, sweepAfter, World } from "../fixtures
 describe("an upload that fails", () => {
   const lies: ReadonlyArray<readonly [title: string, lie: Partial<Upload<never, never>>, error: object]> = [
     [
-      "because other bytes came",
+      "because other bytes arrived",
       { body: Stream.make(bytesOf("owe")) },
       { _tag: "DigestMismatch", declared: digestOf("one"), actual: digestOf("owe") }
     ],
@@ -32,14 +32,14 @@ describe("an upload that fails", () => {
       { _tag: "SizeMismatch", declared: 3, actual: 2 }
     ],
     [
-      "because more bytes came than were announced",
+      "because more bytes arrived than were declared",
       { body: Stream.make(bytesOf("one"), bytesOf("more")) },
       { _tag: "SizeMismatch", declared: 3, actual: 7 }
     ],
     ["because the size was wrong", { sizeBytes: 4 }, { _tag: "SizeMismatch", declared: 4, actual: 3 }]
   ]
   for (const [title, lie, expected] of lies) {
-    it.effect(`${title} leaves nothing to see, and an announcement that is reaped after its lease`, () =>
+    it.effect(`${title} leaves nothing visible, and an intent that is reaped after its lease`, () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(put(upload("a", "one", lie)))
         assert.deepInclude(error, expected)
@@ -58,7 +58,7 @@ describe("an upload that fails", () => {
     )
   }
 
-  it.effect("by itself says so in its own words", () =>
+  it.effect("by the body's own error fails with that error", () =>
     Effect.gen(function* () {
       const body = Stream.concat(Stream.make(bytesOf("o")), Stream.fail("the client went away" as const))
       assert.strictEqual(yield* Effect.flip(put(upload("a", "one", { body }))), "the client went away")
@@ -67,7 +67,7 @@ describe("an upload that fails", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("takes those of its call with it, but not what was there already", () =>
+  it.effect("fails the other uploads of its call, and keeps blobs that existed", () =>
     Effect.gen(function* () {
       yield* put(upload("a", "old"))
       const wrong = upload("c", "wrong", { body: Stream.make(bytesOf("other")) })
@@ -82,7 +82,7 @@ describe("an upload that fails", () => {
     }).pipe(Effect.provide(registry({ concurrency: 1 })))
   )
 
-  it.effect("before its announcement is committed has sent nothing", () =>
+  it.effect("before its intent is committed has sent nothing", () =>
     Effect.gen(function* () {
       const { database } = yield* World
       database.next("blobs.intend", fails("Unavailable"), Infinity)
@@ -91,7 +91,7 @@ describe("an upload that fails", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("between its bytes and its row leaves an object that goes with the announcement", () =>
+  it.effect("between its bytes and its row leaves an object that is deleted with the intent", () =>
     Effect.gen(function* () {
       const { database } = yield* World
       database.next("blobs.publish", fails("Unavailable"))
@@ -114,7 +114,7 @@ describe("an upload that fails", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("because its writer was killed leaves nothing that stays", () =>
+  it.effect("because its writer was killed leaves nothing after the next sweeps", () =>
     Effect.gen(function* () {
       const body = Stream.concat(Stream.make(bytesOf("o")), Stream.never)
       const writer = yield* Effect.forkChild(put(upload("a", "one", { body })))
@@ -128,7 +128,7 @@ describe("an upload that fails", () => {
 })
 
 describe("an upload that outlasts its lease", () => {
-  /** Its first `times` attempts stand still for so long that a sweep reaps them. */
+  /** A body whose first `times` runs stall for so long that a sweep reaps them. */
   const slow = (name: string, content: string, times: number) => {
     let attempts = 0
     const late = Effect.suspend(() => {
@@ -139,7 +139,7 @@ describe("an upload that outlasts its lease", () => {
     return upload(name, content, { body })
   }
 
-  it.effect("and is reaped goes to another key, and the first object is collected", () =>
+  it.effect("and is reaped is sent to another key, and the first object is deleted", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* put(slow("a", "one", 1)), ["uploaded"])
       assert.deepStrictEqual(yield* objects, [keyOf("one", 1), keyOf("one", 2)])
@@ -151,7 +151,7 @@ describe("an upload that outlasts its lease", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("takes the others of its call with it, whose announcements are as old, and all arrive", () =>
+  it.effect("costs the others of its call their intents too, and all are stored", () =>
     Effect.gen(function* () {
       const { storage } = yield* World
       const outcomes = yield* put(slow("a", "one", 1), upload("b", "one"), upload("c", "two"))
@@ -162,7 +162,7 @@ describe("an upload that outlasts its lease", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("and that nobody reaped is as good as any", () =>
+  it.effect("and was not reaped succeeds", () =>
     Effect.gen(function* () {
       const body = Stream.concat(
         Stream.drain(Stream.fromEffect(TestClock.adjust("3 days"))),
@@ -173,7 +173,7 @@ describe("an upload that outlasts its lease", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("two times gets a third chance, and three times is an error", () =>
+  it.effect("twice is tried a third time, and three times fails", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* put(slow("a", "one", 2)), ["uploaded"])
       const error = yield* Effect.flip(put(slow("b", "two", 3)))

@@ -1,6 +1,4 @@
-import { Layer } from "effect"
-import * as MemoryStorage from "../../src/storage/Memory.ts"
-import * as Databases from "../fixtures/Databases.ts"
-import { allFaults, faultTable } from "./faults.ts"
+import { allFaults, memory, registerFaultTable } from "../fixtures/FaultTable.ts"
+import { writerFaults } from "./Faults.contract.ts"
 
-faultTable("memory", Layer.merge(Databases.memory, MemoryStorage.layer), allFaults)
+await registerFaultTable(writerFaults, { name: "memory", backend: memory, faults: allFaults })

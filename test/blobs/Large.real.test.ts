@@ -1,4 +1,4 @@
-/** Bodies that go in parts, on PostgreSQL and a real S3 server. */
+/** Multipart bodies on PostgreSQL and a real S3 server. */
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Stream } from "effect"
@@ -15,7 +15,7 @@ import { untilTrue } from "../fixtures/Until.ts"
 
 const mebibyte = 1024 * 1024
 
-/** Bytes that are nowhere alike. */
+/** Bytes without repetition. */
 const chunk = (n: number) =>
   new Uint8Array(mebibyte).map((_, index) => (index * 31 + n * 7 + (index >> 8)) % 251)
 
@@ -36,7 +36,7 @@ const backend = BlobStore.layer().pipe(
 )
 
 const inParts = () => {
-  it.effect("whose length nobody knows arrives whole, and its upload is on record meanwhile", () =>
+  it.effect("of unknown length is stored whole, and its multipart upload is recorded meanwhile", () =>
     Effect.gen(function* () {
       const [blobs, tables] = [yield* BlobStore, yield* Tables]
       let recorded: ReadonlyArray<string | null> = []
@@ -66,7 +66,7 @@ const inParts = () => {
     }).pipe(Effect.provide(backend), Effect.scoped)
   )
 
-  it.effect("whose writer stands still is aborted by the sweep that reaps it, and nothing is left", () =>
+  it.effect("whose writer stalls is aborted by the sweep that reaps it, and nothing is left", () =>
     Effect.gen(function* () {
       const script = FaultyStorage.script()
       const watched = FaultyStorage.layer(script).pipe(Layer.provide(Layer.succeed(Storage, yield* Storage)))
@@ -75,18 +75,18 @@ const inParts = () => {
       const writer = yield* Effect.forkChild(blobs.put(Stream.concat(body(30), Stream.never)))
       const recorded = Effect.map(tables.rows, ({ intents }) => intents[0]?.uploadId ?? null)
       yield* untilTrue(
-        "the intent names the upload in parts",
+        "the intent names the multipart upload",
         Effect.map(recorded, (found) => found !== null)
       )
       const uploadId = yield* recorded
-      // Reaped by one sweep, due at the next.
+      // One sweep reaps the intent, and the next deletes the object.
       for (let n = 0; n < 2; n++) {
         yield* TestClock.adjust("3 hours")
         assert.strictEqual((yield* sweep.once()).outcome, "complete")
       }
       const aborts = script.calls.filter(({ operation }) => operation === "abort")
       assert.deepInclude(aborts[0]?.args[0], { uploadId })
-      // Parts that were on their way may have come after the abort; the writer that goes aborts as well.
+      // Parts may arrive after the abort. The writer that is interrupted also aborts.
       yield* Fiber.interrupt(writer)
       assert.deepStrictEqual((yield* Stream.runCollect(storage.multiparts(""))).flat(), [])
       assert.deepStrictEqual((yield* Stream.runCollect(storage.list(""))).flat(), [])
@@ -96,7 +96,7 @@ const inParts = () => {
   )
 }
 
-describe("a body in parts, on PostgreSQL and S3,", () => {
+describe("a multipart body on PostgreSQL and S3", () => {
   if (Databases.hasReal && hasStore) inParts()
   else {
     it.skip("needs REAL_DATABASE_URL and REAL_S3_ENDPOINT; npm run test:real starts both", () => undefined)

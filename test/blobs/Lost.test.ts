@@ -1,4 +1,4 @@
-/** Uploads that collectors take away while they are under way, bodies that can be had once, and blobs that move. */
+/** Uploads that collectors reap while they are sent, bodies that run once, and blobs that move. */
 
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
@@ -37,7 +37,7 @@ import {
   World
 } from "../fixtures/World.ts"
 
-/** A body that can be run once, like a socket. */
+/** A body that runs once, like a socket. */
 const socket = <E>(body: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> => {
   let runs = 0
   return Stream.suspend(() => (runs++ === 0 ? body : Stream.die("a socket was read twice")))
@@ -46,13 +46,13 @@ const socket = <E>(body: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array
 const store = <E>(body: Stream.Stream<Uint8Array, E>, options: PutOptions = {}) =>
   Effect.flatMap(BlobStore, (blobs) => blobs.put(body, { references: [artifact("a", "")], ...options }))
 
-/** As `keyOf`, by digest. */
+/** Returns the key of a digest, as `keyOf` does for a content. */
 const keyFor = (digest: string, nonce: number) => {
   const hex = digest.slice("sha256:".length)
   return `blobs/sha256/${hex.slice(0, 2)}/${hex}/${nonce}`
 }
 
-/** Reaps all announcements; deletes what they held, if asked to. */
+/** Reaps all intents, and deletes their objects if asked to. */
 const reap = Effect.fnUntraced(function* (how: "reaped" | "deleted") {
   const { rows } = yield* World
   const now = yield* Clock.currentTimeMillis
@@ -60,14 +60,14 @@ const reap = Effect.fnUntraced(function* (how: "reaped" | "deleted") {
   if (how === "deleted") yield* sweep()
 }, Effect.orDie)
 
-/** Lets `effect` happen when the writer next comes to publish. */
+/** Runs `effect` right before the writer's next publish. */
 const beforePublish = Effect.fnUntraced(function* <R>(effect: Effect.Effect<unknown, never, R>, times = 1) {
   const { database } = yield* World
   const context = yield* Effect.context<R>()
   database.next("blobs.publish", hangsBefore(Effect.provide(effect, context)), times)
 })
 
-/** Five hours of bytes, a chunk each ten minutes, and a sweep after each. */
+/** Five hours of bytes: a chunk every ten minutes, and a sweep after each. */
 const slowly = Effect.fnUntraced(function* (options: PutOptions = {}) {
   const body = Stream.range(1, 30).pipe(
     Stream.mapEffect((n) => Effect.as(Effect.sleep("10 minutes"), bytesOf(`${n} `)))
@@ -81,7 +81,7 @@ const slowly = Effect.fnUntraced(function* (options: PutOptions = {}) {
 })
 
 describe("an upload that takes longer than its lease", () => {
-  it.effect("survives, because it is renewed while bytes come", () =>
+  it.effect("survives, because its intent is renewed while bytes arrive", () =>
     Effect.gen(function* () {
       const stored = yield* slowly()
       assert.strictEqual(stored.outcome, "uploaded")
@@ -93,7 +93,7 @@ describe("an upload that takes longer than its lease", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("control: without renewal it is reaped, and its bytes have to be saved from a dead key", () =>
+  it.effect("control: without renewal it is reaped, and its bytes are copied from a dead key", () =>
     Effect.gen(function* () {
       const { database, storage } = yield* World
       database.always(({ operation }) => (operation === "blobs.renew" ? fails("Unavailable") : undefined))
@@ -108,7 +108,7 @@ describe("an upload that takes longer than its lease", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("is not renewed while its body stands still, so that a client that went away does not leak", () =>
+  it.effect("is not renewed while its body stalls, so that a disconnected client does not leak", () =>
     Effect.gen(function* () {
       const body = Stream.concat(Stream.make(bytesOf("o")), Stream.never)
       const writer = yield* Effect.forkChild(store(body))
@@ -134,9 +134,9 @@ describe("an upload that takes longer than its lease", () => {
   )
 })
 
-describe("an upload that the store refuses to go on with", () => {
+describe("an upload that the store refuses to continue", () => {
   const refused = Effect.map(World, ({ storage }) => storage.next("put", fails("Rejected")))
-  /** Reaped, and what it had sent in parts aborted. */
+  /** Reaps the intent and aborts its multipart upload. */
   const aborted = Effect.gen(function* () {
     const { database } = yield* World
     const now = Effect.provideContext(reap("reaped"), yield* Effect.context<World | Sweep>())
@@ -144,7 +144,7 @@ describe("an upload that the store refuses to go on with", () => {
     yield* refused
   })
 
-  it.effect("because a collector took it away is sent again when it can be", () =>
+  it.effect("because a collector aborted it is sent again if its body is replayable", () =>
     Effect.gen(function* () {
       yield* aborted
       const stored = yield* store(Stream.make(bytesOf("one")), { replayable: true })
@@ -155,7 +155,7 @@ describe("an upload that the store refuses to go on with", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("because a collector took it away must be sent again by its caller when it cannot", () =>
+  it.effect("because a collector aborted it fails with `UploadExpired` if its body is not replayable", () =>
     Effect.gen(function* () {
       yield* aborted
       const error = yield* Effect.flip(store(socket(Stream.make(bytesOf("one")))))
@@ -165,7 +165,7 @@ describe("an upload that the store refuses to go on with", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("for a reason of its own fails for that reason", () =>
+  it.effect("for another reason fails for that reason", () =>
     Effect.gen(function* () {
       yield* refused
       const error = yield* Effect.flip(store(Stream.make(bytesOf("one")), { replayable: true }))
@@ -177,7 +177,7 @@ describe("an upload that the store refuses to go on with", () => {
 })
 
 describe("an upload that is reaped before it is published", () => {
-  it.effect("is copied by the store to another key, and a socket is not asked again", () =>
+  it.effect("is copied by the store to another key, and its body is not run again", () =>
     Effect.gen(function* () {
       yield* beforePublish(reap("reaped"))
       const stored = yield* store(socket(Stream.make(bytesOf("one"))))
@@ -190,7 +190,7 @@ describe("an upload that is reaped before it is published", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("and whose object is gone as well is sent again when it can be", () =>
+  it.effect("and whose object is deleted too is sent again if its body is replayable", () =>
     Effect.gen(function* () {
       yield* beforePublish(reap("deleted"))
       const stored = yield* store(Stream.make(bytesOf("one")), { replayable: true })
@@ -201,7 +201,7 @@ describe("an upload that is reaped before it is published", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("and whose object is gone as well must be sent again by its caller when it cannot", () =>
+  it.effect("and whose object is deleted too fails with `UploadExpired` if its body is not replayable", () =>
     Effect.gen(function* () {
       yield* beforePublish(reap("deleted"))
       const error = yield* Effect.flip(store(socket(Stream.make(bytesOf("one")))))
@@ -212,7 +212,7 @@ describe("an upload that is reaped before it is published", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("three times is an error", () =>
+  it.effect("three times fails with `UploadExpired`", () =>
     Effect.gen(function* () {
       yield* beforePublish(reap("reaped"), 3)
       const error = yield* Effect.flip(store(Stream.make(bytesOf("one")), { replayable: true }))
@@ -222,7 +222,7 @@ describe("an upload that is reaped before it is published", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("is found when somebody else has stored the same meanwhile", () =>
+  it.effect("is adopted if another writer has stored the same bytes meanwhile", () =>
     Effect.gen(function* () {
       const theirs = Effect.andThen(reap("deleted"), Effect.orDie(put(upload("b", "one"))))
       yield* beforePublish(theirs)
@@ -235,7 +235,7 @@ describe("an upload that is reaped before it is published", () => {
   )
 })
 
-/** The upload is reaped and struck off the journal while its body comes; its object arrives after that. */
+/** The upload is reaped and struck off the journal while its body arrives. Its object arrives after that. */
 const arrivesLate = Effect.fnUntraced(function* () {
   const context = yield* Effect.context<World | Effect.Services<ReturnType<typeof sweep>>>()
   const taken = Effect.provide(reap("deleted"), context)
@@ -244,7 +244,7 @@ const arrivesLate = Effect.fnUntraced(function* () {
 })
 
 describe("an object that arrives after its key was struck off the journal", () => {
-  it.effect("is journaled again when it has been copied", () =>
+  it.effect("is journaled again after it was copied", () =>
     Effect.gen(function* () {
       yield* arrivesLate()
       yield* clean
@@ -254,7 +254,7 @@ describe("an object that arrives after its key was struck off the journal", () =
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("control: otherwise nothing knows of it but a search of the whole store", () =>
+  it.effect("control: otherwise only a search of the whole store finds it", () =>
     Effect.gen(function* () {
       const { database, state, store: bucket } = yield* World
       database.next("blobs.discard", fails("Unavailable"))
@@ -265,7 +265,10 @@ describe("an object that arrives after its key was struck off the journal", () =
   )
 })
 
-/** What PostgreSQL's answer is when the commit's was lost and the verb was repeated: expired, although published. */
+/**
+ * PostgreSQL's answer after a commit's answer was lost and the verb was repeated: expired, although
+ * published.
+ */
 const answerLost = Effect.gen(function* () {
   const { database, rows } = yield* World
   let isFirst = true
@@ -279,7 +282,7 @@ const answerLost = Effect.gen(function* () {
 })
 
 describe("an upload that was published and whose answer was lost", () => {
-  it.effect("is told apart from one that was reaped", () =>
+  it.effect("is distinguished from one that was reaped", () =>
     Effect.gen(function* () {
       yield* answerLost
       const stored = yield* store(socket(Stream.make(bytesOf("one"))))
@@ -290,21 +293,23 @@ describe("an upload that was published and whose answer was lost", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("control: a writer that tidies up after `expired` deletes the bytes of a live blob", () =>
-    Effect.gen(function* () {
-      const { rows, state, store: bucket } = yield* World
-      const now = yield* Clock.currentTimeMillis
-      const key = keyOf("one", 1)
-      const publication = { key, digest: digestOf("one"), sizeBytes: 3, references: [artifact("a", "one")] }
-      yield* rows.blobs.intend([{ key, digest: digestOf("one"), expiresAt: now + hour }])
-      yield* bucket.put(key, Stream.make(bytesOf("one")), 3)
-      yield* rows.blobs.publish(now, [publication])
-      assert.deepStrictEqual(yield* rows.blobs.publish(now, [publication]), ["expired"])
-      yield* bucket.delete([key])
-      assert.deepStrictEqual(yield* Facts.invariants(state, bucket), [
-        `blob ${digestOf("one")} has no object at ${key}`
-      ])
-    }).pipe(Effect.provide(registry()))
+  it.effect(
+    "control: a writer that deletes its object after `expired` deletes the bytes of a live blob",
+    () =>
+      Effect.gen(function* () {
+        const { rows, state, store: bucket } = yield* World
+        const now = yield* Clock.currentTimeMillis
+        const key = keyOf("one", 1)
+        const publication = { key, digest: digestOf("one"), sizeBytes: 3, references: [artifact("a", "one")] }
+        yield* rows.blobs.intend([{ key, digest: digestOf("one"), expiresAt: now + hour }])
+        yield* bucket.put(key, Stream.make(bytesOf("one")), 3)
+        yield* rows.blobs.publish(now, [publication])
+        assert.deepStrictEqual(yield* rows.blobs.publish(now, [publication]), ["expired"])
+        yield* bucket.delete([key])
+        assert.deepStrictEqual(yield* Facts.invariants(state, bucket), [
+          `blob ${digestOf("one")} has no object at ${key}`
+        ])
+      }).pipe(Effect.provide(registry()))
   )
 })
 
@@ -321,9 +326,9 @@ const purgedBefore = Effect.fnUntraced(function* (
   database.next(operation, hangsBefore(Effect.provide(Effect.orDie(sweepAfter(hour)), context)))
 })
 
-describe("a purge that is faster", () => {
+describe("a faster purge", () => {
   for (const operation of ["blobs.locate", "blobs.adopt"] as const) {
-    it.effect(`than ${operation} makes put send the bytes, to another key`, () =>
+    it.effect(`than ${operation} makes put send the bytes to another key`, () =>
       Effect.gen(function* () {
         yield* purgedBefore(operation)
         const stored = yield* store(Stream.make(bytesOf("one")), { digest: digestOf("one") })
@@ -336,7 +341,7 @@ describe("a purge that is faster", () => {
     )
   }
 
-  it.effect("than reference is said, and nothing refers to what is gone", () =>
+  it.effect("than reference fails it with `BlobUnknown`, and adds no reference", () =>
     Effect.gen(function* () {
       const blobs = yield* BlobStore
       yield* put(upload("b", "two"))
@@ -350,7 +355,7 @@ describe("a purge that is faster", () => {
 })
 
 describe("open", () => {
-  /** The blob is collected and stored again, under another key, between the row and the object. */
+  /** Deletes the blob and stores it again under another key, between the reads of row and object. */
   const moved = Effect.gen(function* () {
     yield* put(upload("a", "one"))
     const { storage } = yield* World
@@ -374,7 +379,7 @@ describe("open", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("says which object is missing when the row still names it", () =>
+  it.effect("fails with the key of the missing object if the row still names it", () =>
     Effect.gen(function* () {
       yield* put(upload("a", "one"))
       const { store: bucket } = yield* World
@@ -385,7 +390,7 @@ describe("open", () => {
   )
 })
 
-/** A blob store over this world, whose store is `change` of the world's. */
+/** A blob store over this world, with a changed store. */
 const over = Effect.fnUntraced(function* (change: (inner: Storage["Service"]) => Storage["Service"]) {
   const { rows, store: bucket } = yield* World
   const layer = BlobStore.layer().pipe(
@@ -395,7 +400,7 @@ const over = Effect.fnUntraced(function* (change: (inner: Storage["Service"]) =>
 })
 
 describe("a body", () => {
-  it.effect("comes when the store asks for it, and none of it is kept", () =>
+  it.effect("is read when the store asks for it, and is not kept in memory", () =>
     Effect.gen(function* () {
       let [made, taken, most] = [0, 0, 0]
       const body = Stream.range(1, 200).pipe(
@@ -424,7 +429,7 @@ describe("a body", () => {
     }).pipe(Effect.scoped, Effect.provide(registry()))
   )
 
-  it.effect("that goes in parts has the upload's id on record before its first part", () =>
+  it.effect("sent as a multipart upload has its upload id recorded before its first part", () =>
     Effect.gen(function* () {
       const { state } = yield* World
       let noted: ReadonlyArray<string | null> = []
@@ -445,7 +450,7 @@ describe("a body", () => {
     }).pipe(Effect.scoped, Effect.provide(registry()))
   )
 
-  it.effect("that is too long fails at the first byte too many, whatever comes after", () =>
+  it.effect("that is too long fails at the first byte too many", () =>
     Effect.gen(function* () {
       const endless = Stream.concat(Stream.make(bytesOf("one"), bytesOf("more")), Stream.never)
       const error = yield* Effect.flip(store(endless, { sizeBytes: 3 }))
@@ -455,7 +460,7 @@ describe("a body", () => {
     }).pipe(Effect.provide(registry({ uploadLease: Duration.hours(1) })))
   )
 
-  it.effect("whose writer dies in the middle leaves an announcement that is reaped", () =>
+  it.effect("whose writer dies midway leaves an intent that is reaped", () =>
     Effect.gen(function* () {
       const writer = yield* Effect.forkChild(store(Stream.concat(Stream.make(bytesOf("o")), Stream.never)))
       yield* settle

@@ -30,7 +30,7 @@ const unread = Stream.die("the body was read")
 const pins = Effect.map(state, (rows) => [...rows.pins.values()])
 
 describe("put", () => {
-  it.effect("tells the digest and the length of what came, at a key that names neither", () =>
+  it.effect("returns the digest and the length of the bytes, at a key that names neither", () =>
     Effect.gen(function* () {
       const body = Stream.make(bytesOf("on"), new Uint8Array(0), bytesOf("e"))
       const stored = yield* store("one", { references: [artifact("a", "")] }, body)
@@ -48,7 +48,7 @@ describe("put", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("goes to a key that names the digest where it was declared, also a sha512", () =>
+  it.effect("uses a key that names the declared digest, also a sha512", () =>
     Effect.gen(function* () {
       const hex = createHash("sha512").update("one").digest("hex")
       const digest = Digest.make(`sha512:${hex}`)
@@ -58,7 +58,7 @@ describe("put", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("of a declared digest that lives reads no byte and sends none", () =>
+  it.effect("of a declared digest that is live reads no byte and sends none", () =>
     Effect.gen(function* () {
       yield* put(upload("a", "one"))
       const stored = yield* store(
@@ -77,7 +77,7 @@ describe("put", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("of bytes that live, and whose digest nobody declared, keeps those that were there", () =>
+  it.effect("of live bytes without a declared digest keeps the first object", () =>
     Effect.gen(function* () {
       yield* put(upload("a", "one"))
       const stored = yield* store("one", { references: [artifact("b", "one")] })
@@ -88,7 +88,7 @@ describe("put", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("without references pins the blob, so that it outlasts a collector without patience", () =>
+  it.effect("without references pins the blob, which a collector without waits then keeps", () =>
     Effect.gen(function* () {
       const { pin } = yield* store("one")
       assert.isNotNull(pin)
@@ -101,7 +101,7 @@ describe("put", () => {
     }).pipe(Effect.provide(registry({}, { grace: Duration.zero, quarantine: Duration.zero })))
   )
 
-  it.effect("pins for as long as it is asked to, also beside references", () =>
+  it.effect("pins for the duration that was asked for, also beside references", () =>
     Effect.gen(function* () {
       const blobs = yield* BlobStore
       const given = { references: [artifact("a", "one")], pin: "2 days" as const }
@@ -122,7 +122,7 @@ describe("put", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("refuses a digest that it cannot check, before anything is asked or read", () =>
+  it.effect("refuses a digest that it cannot check, before it calls database or store", () =>
     Effect.gen(function* () {
       const { database } = yield* World
       for (const text of ["one", "sha256:abc", "md5:1234", `sha256:${"A".repeat(64)}`]) {
@@ -134,7 +134,7 @@ describe("put", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("of a blob that lives and is not as long as declared changes nothing", () =>
+  it.effect("of a live blob of another length than declared changes nothing", () =>
     Effect.gen(function* () {
       yield* put(upload("a", "one"))
       const options = { digest: digestOf("one"), sizeBytes: 4, references: [artifact("b", "one")] }
@@ -158,19 +158,26 @@ describe("reference", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("of blobs of which some do not live names those, adds none and releases none", () =>
-    Effect.gen(function* () {
-      const blobs = yield* BlobStore
-      const { pin } = yield* store("one")
-      const wanted = [artifact("a", "one"), artifact("b", "two"), artifact("c", "six"), artifact("d", "two")]
-      const error = yield* Effect.flip(blobs.reference(wanted, { release: [pin ?? ""] }))
-      assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("two"), digestOf("six")] })
-      assert.strictEqual((yield* state).references.size, 0)
-      assert.lengthOf(yield* pins, 1)
-    }).pipe(Effect.provide(registry()))
+  it.effect(
+    "of blobs of which some are not live fails with their digests, and adds and releases nothing",
+    () =>
+      Effect.gen(function* () {
+        const blobs = yield* BlobStore
+        const { pin } = yield* store("one")
+        const wanted = [
+          artifact("a", "one"),
+          artifact("b", "two"),
+          artifact("c", "six"),
+          artifact("d", "two")
+        ]
+        const error = yield* Effect.flip(blobs.reference(wanted, { release: [pin ?? ""] }))
+        assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("two"), digestOf("six")] })
+        assert.strictEqual((yield* state).references.size, 0)
+        assert.lengthOf(yield* pins, 1)
+      }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("saves a blob that is condemned", () =>
+  it.effect("keeps a condemned blob from deletion", () =>
     Effect.gen(function* () {
       const blobs = yield* BlobStore
       yield* store("one", { pin: "1 millis" })
@@ -185,7 +192,7 @@ describe("reference", () => {
 })
 
 describe("pin", () => {
-  it.effect("says whether the blob lives, and keeps it until it is released", () =>
+  it.effect("returns whether the blob is live, and keeps it until it is released", () =>
     Effect.gen(function* () {
       const blobs = yield* BlobStore
       assert.deepStrictEqual(yield* blobs.pin(digestOf("one"), "1 hour"), Option.none())
@@ -204,7 +211,7 @@ describe("pin", () => {
 })
 
 describe("stat", () => {
-  it.effect("says how long a blob is and where it is", () =>
+  it.effect("returns the length of a blob and its key", () =>
     Effect.gen(function* () {
       const blobs = yield* BlobStore
       assert.deepStrictEqual(yield* blobs.stat(digestOf("one")), Option.none())

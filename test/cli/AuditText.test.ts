@@ -67,17 +67,17 @@ describe("a finding", () => {
       ],
       [
         "ownerless  blobs/1  2.0 KB, written 2026-11-24T00:00:00.000Z",
-        'missing    blobs/2  3 B, blob sha256:2, to which refer 4 rows of public.artifacts.digest ("app v1", "app v2", "app \\"x\\"", …) and 1 row of public.local_files.digest ("/a")',
-        "missing    blobs/3  blob sha256:3, to which nothing refers",
-        "size       blobs/4  5 bytes, not 1,234, blob sha256:4, to which nothing refers",
-        "digest     blobs/5  sha256:6, blob sha256:5, to which nothing refers"
+        'missing    blobs/2  3 B, blob sha256:2, referenced by 4 rows of public.artifacts.digest ("app v1", "app v2", "app \\"x\\"", …) and 1 row of public.local_files.digest ("/a")',
+        "missing    blobs/3  blob sha256:3, not referenced",
+        "size       blobs/4  5 bytes, not 1,234, blob sha256:4, not referenced",
+        "digest     blobs/5  sha256:6, blob sha256:5, not referenced"
       ]
     )
   })
 })
 
 describe("a summary", () => {
-  it("says what was looked at, what is right and what was found", () => {
+  it("says what was compared, what is sound and what was found", () => {
     assert.strictEqual(
       AuditText.summary(
         summary(
@@ -92,25 +92,28 @@ describe("a summary", () => {
         null
       ),
       `Audit of everything: complete; took 1.5 s
-Looked at: 1,234 (5.0 MB) objects, 1,200 (4.0 MB) rows of blobs
-Right: 1,199 blobs; 2 (20 B) awaiting deletion, 0 (0 B) under way, 0 (0 B) staged, 1 (5 B) too young to tell, 3 right when looked at again
-Digests: 5 verified (10 B read), 1 that cannot be computed
-Found: 2 (24 B) ownerless, 1 (7 B) missing, 0 of another size, 0 of another digest
-Journaled: 2 (24 B), to be deleted from 2026-11-24T03:00:00.000Z on`
+Compared: 1,234 (5.0 MB) objects, 1,200 (4.0 MB) rows of blobs
+Sound: 1,199 blobs; 2 (20 B) awaiting deletion, 0 (0 B) under way, 0 (0 B) staged, 1 (5 B) too young to tell, 3 sound at the second look
+Digests: 5 verified (10 B read), 1 not computable
+Found: 2 (24 B) ownerless, 1 (7 B) missing, 0 with another size, 0 with another digest
+Journaled: 2 (24 B); sweeps delete them from 2026-11-24T03:00:00.000Z on`
     )
   })
 
-  it("says how to go on when it ended early", () => {
+  it("names the command that continues an audit that ended early", () => {
     const early = summary({}, { complete: false, stoppedBy: "stopped", prefix: "blobs/", after: "blobs/a" })
     const text = AuditText.summary(early, goOnOf(early, { deep: true }))
-    assert.match(text, /^Audit of keys below blobs\/ after blobs\/a: ended early by a signal; took 1\.5 s\n/)
-    assert.match(text, /\nIt goes on with: artifact-gc audit --prefix=blobs\/ --after=blobs\/z --deep$/)
+    assert.match(
+      text,
+      /^Audit of keys below blobs\/ after blobs\/a: ended early after a signal; took 1\.5 s\n/
+    )
+    assert.match(text, /\nTo continue: artifact-gc audit --prefix=blobs\/ --after=blobs\/z --deep$/)
   })
 })
 
-describe("the command that goes on", () => {
+describe("the command that continues", () => {
   const early = { complete: false, stoppedBy: "failure" } as const
-  it("does not exist when all is done", () => assert.isNull(goOnOf(summary(), { deep: true })))
+  it("does not exist after a complete audit", () => assert.isNull(goOnOf(summary(), { deep: true })))
 
   it("begins where the audit ended, or where it began", () => {
     assert.strictEqual(goOnOf(summary({}, early), {}), "artifact-gc audit --after=blobs/z")
@@ -119,14 +122,14 @@ describe("the command that goes on", () => {
     assert.strictEqual(goOnOf({ ...none, after: null }, {}), "artifact-gc audit")
   })
 
-  it("begins a repair anew, because it weighs the whole", () => {
+  it("begins a repair again, because it compares its size with the whole", () => {
     assert.strictEqual(
       goOnOf(summary({}, { ...early, after: "blobs/a" }), { repair: true }),
       "artifact-gc audit --after=blobs/a --repair"
     )
   })
 
-  it("quotes what a shell would take apart", () => {
+  it("quotes words that a shell would split", () => {
     assert.deepStrictEqual(
       ["blobs/a-1:@%+=._", "a b", "it's", "ü$(rm)", "line\nbreak's\\", "\u200b"].map(AuditText.quoted),
       [
@@ -143,7 +146,7 @@ describe("the command that goes on", () => {
 
 describe("the exit code of an audit", () => {
   const repaired = { objects: 2, bytes: 0, dueAt: "2026-11-24T03:00:00.000Z" }
-  it("is 0 when nothing is wrong, 7 when space is wasted, 8 when data is missing or differs", () => {
+  it("is 0 without findings, 7 when space is wasted, 8 when data is missing or differs", () => {
     const codes = [
       summary({ young: 5, staged: 5, settled: 5, awaitingDeletion: 5, unverifiable: 5 }),
       summary({ ownerless: 1 }),

@@ -62,7 +62,7 @@ const stored = () =>
 const postmaster = () =>
   Number(readFileSync(join(home, ".artifact-gc/postgres/data/postmaster.pid"), "utf8").split("\n")[0])
 
-/** Signals can be told from one another only while it runs; so sweeps come as often as they may. */
+/** Sweeps as often as allowed, because signals can be told apart only during a sweep. */
 const often = { GC_INTERVAL: "1 second", GC_JITTER: "0 seconds" }
 
 describe("the program", { timeout: 60_000 }, () => {
@@ -73,13 +73,13 @@ describe("the program", { timeout: 60_000 }, () => {
     assert.deepStrictEqual(await finished(["--version"]), { code: 0, out: "artifact-gc v0.1.0\n", err: "" })
   })
 
-  it("says on stderr what is wrong with a command line, and exits 2", async () => {
+  it("reports a wrong command line on stderr, and exits with 2", async () => {
     const { code, out, err } = await finished(["sweep", "--bogus"])
     assert.include(err, "Unrecognized flag: --bogus in command artifact-gc sweep")
     assert.deepInclude({ code, out }, { code: 2, out: "" })
   })
 
-  it("lists everything that is wrong with its settings, exits 2, and has touched nothing", async () => {
+  it("lists every problem of its settings, exits with 2, and touches nothing", async () => {
     const cwd = program.directory("untouched")
     const { code, out, err } = await finished(["run", "--gc-batch", "0"], {
       cwd,
@@ -95,7 +95,7 @@ describe("the program", { timeout: 60_000 }, () => {
     assert.deepStrictEqual(readdirSync(cwd), [])
   })
 
-  it("says that the database is out of reach, exits 5, and never shows its password", async () => {
+  it("reports an unreachable database, exits with 5, and never shows its password", async () => {
     const { code, out, err } = await finished(["sweep", "--log-level", "all", "--files-directory", "files"], {
       cwd: program.directory("unreachable"),
       env: { DATABASE_URL: "postgres://u:SECRET@127.0.0.1:1/x" }
@@ -109,8 +109,8 @@ describe("the program", { timeout: 60_000 }, () => {
   })
 })
 
-describe("the program on its embedded defaults", { timeout: 60_000 }, () => {
-  it("migrates what needs it, says where, and finds nothing to do the second time", async () => {
+describe("the program on its embedded database", { timeout: 60_000 }, () => {
+  it("migrates, names the schemas, and does nothing the second time", async () => {
     const first = await finished(["migrate"])
     assert.match(
       first.out,
@@ -133,7 +133,7 @@ describe("the program on its embedded defaults", { timeout: 60_000 }, () => {
     assert.deepStrictEqual(program.processesIn(home), [])
   })
 
-  it("plans with --dry-run and deletes nothing, then deletes what it said", async () => {
+  it("plans with --dry-run and deletes nothing, then deletes what it planned", async () => {
     const keys = await stage("stale", 3)
     const planned = await finished(["sweep", "--dry-run"])
     assert.match(planned.out, /^Dry run of .*\n.*\nuploads +3 +3 +0 +3\.0 KB\n/)
@@ -162,27 +162,27 @@ describe("the program on its embedded defaults", { timeout: 60_000 }, () => {
     assert.deepInclude(await finished(["journal", "--key", "blobs/x"]), { code: 2, out: "" })
   })
 
-  it("refuses a catalogue that is not there with exit code 4, naming the fix", async () => {
+  it("refuses a missing catalogue with exit code 4, and names the fix", async () => {
     const { code, out, err } = await finished(["sweep", "--catalog-blobs-table", "nope"])
     assert.match(logLines(err).at(-1)?.message ?? "", /public\.nope: .*\n {4}fix: .*CATALOG_BLOBS_TABLE/)
     assert.deepInclude({ code, out }, { code: 4, out: "" })
   })
 
   const script = process.platform === "linux" && existsSync("/usr/bin/script")
-  it.skipIf(!script)("shows progress on a terminal, and still only the result on stdout", async () => {
+  it.skipIf(!script)("shows progress on a terminal, and prints only the result on stdout", async () => {
     await stage("watched", 2)
     const command = `'${process.execPath}' '${program.path}' sweep > result`
     const run = start("script", ["-qec", command, "/dev/null"], { cwd: home })
     assert.strictEqual(await run.ended, 0)
     assert.include(run.out(), "\r\u001b[2Kuploads: 2 seen · 2 deleted · 2.0 KB")
-    assert.isTrue(run.out().endsWith("\r\u001b[2K"), "the line is cleared in the end")
+    assert.isTrue(run.out().endsWith("\r\u001b[2K"), "the line is cleared at the end")
     assert.match(readFileSync(join(home, "result"), "utf8"), /^Sweep of .*: complete/)
     assert.notInclude(readFileSync(join(home, "result"), "utf8"), "\u001b")
   })
 })
 
 describe("the service", { timeout: 60_000 }, () => {
-  it("sweeps again and again, one report a line, until SIGTERM; then it exits 0 and PostgreSQL is gone", async () => {
+  it("sweeps until SIGTERM, one report per line, then exits with 0 and ends PostgreSQL", async () => {
     const run = artifactGc(["run", "--json"], { env: often })
     await run.says(/Sweep complete: 0 objects deleted/, 3)
     const pid = postmaster()
@@ -203,7 +203,7 @@ describe("the service", { timeout: 60_000 }, () => {
     assert.deepStrictEqual(program.processesIn(home), [])
   })
 
-  it("leaves nothing running when it is killed, and the next one starts at once and stops on SIGINT", async () => {
+  it("leaves nothing running when it is killed, and the next process starts at once and stops on SIGINT", async () => {
     const killed = artifactGc(["run"], { env: often })
     await killed.says(/Sweep complete/)
     const pid = postmaster()
@@ -217,7 +217,7 @@ describe("the service", { timeout: 60_000 }, () => {
     assert.deepStrictEqual(program.processesIn(home), [])
   })
 
-  it("ends with exit code 5 when its PostgreSQL dies, so that whoever supervises it starts both again", async () => {
+  it("ends with exit code 5 when its PostgreSQL dies, so that the supervisor restarts both", async () => {
     const run = artifactGc(["run"], { env: { GC_INTERVAL: "1 hour" } })
     await run.says(/Next sweep/)
     const pid = postmaster()
@@ -239,7 +239,7 @@ describe("the demonstration", { timeout: 60_000 }, () => {
     return cwd
   }
 
-  it("collects a tree's garbage, reads everything back, and leaves nothing behind, whatever is configured", async () => {
+  it("collects a tree's garbage, reads everything back, and leaves nothing behind, with any settings", async () => {
     const cwd = tree()
     const env = {
       GC_QUARANTINE: "7 days",
@@ -249,7 +249,7 @@ describe("the demonstration", { timeout: 60_000 }, () => {
     }
     const { code, out, err } = await finished(["demo", "--tree", "tree"], { cwd, env })
     assert.include(out, "\n40 files are 25 different blobs, ")
-    assert.match(out, /\nAll as it should be\.\n$/)
+    assert.match(out, /\nEvery check succeeded\.\n$/)
     assert.deepStrictEqual({ code, err }, { code: 0, err: "" })
 
     const json = await finished(["demo", "--tree", "tree", "--json"], { cwd })
@@ -269,12 +269,12 @@ describe("the demonstration", { timeout: 60_000 }, () => {
     assert.deepStrictEqual(program.processesIn(cwd), [])
   })
 
-  it("does not work on somebody's own catalogue", async () => {
+  it("refuses an external catalogue", async () => {
     const env = { DATABASE_URL: "postgres://u:SECRET@h/d", S3_BUCKET: "b" }
     const { code, err } = await finished(["demo"], { env })
     assert.match(
       logLines(err)[0]?.message ?? "",
-      /DATABASE_URL: the demonstration works on embedded defaults only/
+      /DATABASE_URL: the demonstration works on the embedded database only/
     )
     assert.strictEqual(code, 2)
     assert.notInclude(err, "SECRET")

@@ -40,9 +40,9 @@ const help = (errors: ReadonlyArray<CliError.NonShowHelpErrors>) =>
 describe("the exit code", () => {
   const unknown = new CliError.UnrecognizedOption({ option: "--x", suggestions: [] })
   const cases: ReadonlyArray<readonly [title: string, error: unknown, code: number]> = [
-    ["of help that was asked for is 0", help([]), 0],
-    ["of a command line that cannot be used is 2", help([unknown]), 2],
-    ["of a configuration that cannot be used is 2", new ConfigInvalid({ problems: ["X: y"] }), 2],
+    ["of requested help is 0", help([]), 0],
+    ["of a wrong command line is 2", help([unknown]), 2],
+    ["of an invalid configuration is 2", new ConfigInvalid({ problems: ["X: y"] }), 2],
     ["of a tree that cannot be read is 2", new TreeUnreadable({ path: "/x", cause: new Error("ENOENT") }), 2],
     [
       "of an address that cannot be listened on is 2",
@@ -74,22 +74,22 @@ describe("the exit code", () => {
       new EmbeddedPostgresError({ reason: "in-use", dataDirectory: "/d", detail: "x" }),
       5
     ],
-    ["of a command that has said it itself is what it said", new Ended({ code: 3 }), 3],
+    ["of a command that chose its code is that code", new Ended({ code: 3 }), 3],
     ["of a defect is 1", new TypeError("x is not a function"), 1],
     ["of an error without a class is 1", "boom", 1],
     ["of nothing is 1", null, 1]
   ]
   for (const [title, error, code] of cases) it(title, () => assert.strictEqual(codeOf(error), code))
 
-  it("of a sweep is 3 when something that should be gone is not, and 4 when it was refused", () => {
+  it("of a sweep is 3 when something due was not deleted, and 4 when it was refused", () => {
     assert.deepStrictEqual(
       (["complete", "bounded", "failed", "refused"] as const).map((outcome) => codeOfReport(report(outcome))),
       [0, 0, 3, 4]
     )
   })
 
-  it("of every error of this program has been thought of", () => {
-    /** They reach only who calls the blob store or the registry, or end a phase and stand in its report. */
+  it("exists for every error that ends a command", () => {
+    /** Errors that only callers of the blob store or the registry see, or that end a phase and appear in its report. */
     const elsewhere = [
       "DigestMismatch",
       "SizeMismatch",
@@ -119,7 +119,7 @@ describe("the exit code", () => {
     )
   })
 
-  it("is one of those that are documented", () => {
+  it("is documented", () => {
     assert.deepStrictEqual(
       exitCodes.map(([code]) => code),
       [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]

@@ -79,7 +79,7 @@ const holdJournal = async () => {
 }
 
 /** Completes when a process waits for the journal. */
-const batchInHand = () =>
+const batchUnderWay = () =>
   sql.runPromise(
     Effect.gen(function* () {
       const client = yield* SqlClient.SqlClient
@@ -93,8 +93,8 @@ const batchInHand = () =>
     })
   )
 
-describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, () => {
-  it("refuses to work before there is one, and creates one only when asked to", async () => {
+describe("the program on an external catalogue", { timeout: 60_000 }, () => {
+  it("refuses to work without a catalogue, and creates one only on request", async () => {
     const sweep = await finished(["sweep"])
     assert.match(
       logLines(sweep.err)[0]?.message ?? "",
@@ -115,22 +115,34 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")
   })
 
-  it("guards against foreign writers when asked to, says where, and stops when asked to", async () => {
+  it("guards against unannounced writers when asked to, says where, and stops when asked to", async () => {
     const tables = ["public.blobs", "public.artifacts", "public.local_files"]
-    const guarded = await finished(["migrate", "--guard-foreign-writers"])
+    const guarded = await finished(["migrate", "--guard-unannounced-writers"])
     assert.deepStrictEqual(guarded, {
       code: 0,
-      out: `Nothing to do: the tables are up to date.\nNow guarding against foreign writers on ${tables.join(", ")}.\n`,
+      out: `Nothing to do: the tables are up to date.\nNow guarding against unannounced writers on ${tables.join(", ")}.\n`,
       err: ""
     })
-    const again = await finished(["migrate", "--guard-foreign-writers"])
-    assert.match(again.out, /\nNothing to do: foreign writers are guarded against\.\n$/)
-    const removed = await finished(["migrate", "--unguard-foreign-writers", "--json"])
+    const again = await finished(["migrate", "--guard-unannounced-writers"])
+    assert.match(again.out, /\nNothing to do: the triggers against unannounced writers are installed\.\n$/)
+    const removed = await finished(["migrate", "--unguard-unannounced-writers", "--json"])
     assert.deepStrictEqual(JSON.parse(removed.out), {
       applied: [],
       foreignWriters: { created: [], dropped: tables }
     })
     assert.strictEqual(removed.code, 0)
+  })
+
+  it("accepts the former names of these flags", async () => {
+    const tables = ["public.blobs", "public.artifacts", "public.local_files"]
+    const guarded = await finished(["migrate", "--guard-foreign-writers", "--json"])
+    assert.deepStrictEqual(JSON.parse(guarded.out), {
+      applied: [],
+      foreignWriters: { created: tables, dropped: [] }
+    })
+    const removed = await finished(["migrate", "--unguard-foreign-writers"])
+    assert.include(removed.out, `\nNo longer guarding against unannounced writers on ${tables.join(", ")}.\n`)
+    assert.deepInclude(removed, { code: 0, err: "" })
   })
 
   it("watches references when asked to, sweeps on, and stops when asked to", async () => {
@@ -145,13 +157,13 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     })
     assert.deepInclude(await finished(["sweep"]), { code: 0 })
     const again = await finished(["migrate", "--watch-references"])
-    assert.match(again.out, /\nNothing to do: references are watched\.\n$/)
+    assert.match(again.out, /\nNothing to do: the triggers that watch references are installed\.\n$/)
     const removed = await finished(["migrate", "--unwatch-references"])
     assert.match(removed.out, /\nNo longer watching references on .*public\.blobs/)
     assert.deepInclude(removed, { code: 0, err: "" })
   })
 
-  it("makes the tables of a registry when asked to, says where, and does so once; without them none is served", async () => {
+  it("creates the tables of a registry once and on request, and serves none without them", async () => {
     const without = await finished(["serve", "--serve-port", "0"])
     assert.match(logLines(without.err).at(-1)?.message ?? "", /run: artifact-gc migrate --registry/)
     assert.deepInclude(without, { code: 4, out: "" })
@@ -165,7 +177,7 @@ describe("the program on a catalogue of somebody's own", { timeout: 60_000 }, ()
     assert.match((await finished(["migrate"])).out, /^Nothing to do: the tables are up to date\.\n$/)
   })
 
-  it("lists dead letters, one a line, and puts back the one that is named", async () => {
+  it("lists dead letters, one per line, and puts back the named one", async () => {
     await sql.runPromise(
       Effect.flatMap(
         SqlClient.SqlClient,
@@ -185,14 +197,14 @@ blobs/2  2.0 KB  purged, 12 attempts until 1970-01-02T00:00:00.000Z: AccessDenie
     )
     assert.deepStrictEqual({ code, err }, { code: 0, err: "" })
     const retried = await finished(["journal", "--retry", "--key", "blobs/2"])
-    assert.strictEqual(retried.out, "1 dead letter put back; the next sweep tries it.\n")
+    assert.strictEqual(retried.out, "1 dead letter put back. The next sweep tries to delete it.\n")
     const left = (await finished(["journal", "--json"])).out.trim()
     assert.deepInclude(JSON.parse(left), { key: "blobs/1", sizeBytes: 2000, reason: "purged", attempts: 12 })
   })
 })
 
 describe("an audit by the program", { timeout: 60_000 }, () => {
-  /** In a directory of its own: `rows` blobs at `audit/…`, of which the first has its object, and one of nobody. */
+  /** In a directory of its own: `rows` blobs at `audit/…`, of which the first has its object, and one object without an owner. */
   let arranged = 0
   const arrange = async (rows: number) => {
     const files = program.directory(`audit-${++arranged}`)
@@ -226,12 +238,12 @@ describe("an audit by the program", { timeout: 60_000 }, () => {
       .split("\n")
       .map((line) => JSON.parse(line))
 
-  it("prints each finding and a summary; the exit code says which is worst, and repair leaves nothing", async () => {
+  it("prints each finding and a summary, exits with the code of the worst, and repairs what it can", async () => {
     const audit = await arrange(2)
     const { code, out, err } = await toEnd(audit([]))
     assert.match(
       out,
-      /^missing {4}audit\/000001 {2}3 B, blob sha256:1, to which nothing refers\nownerless {2}blobs\/nobody\/1 {2}3 B, written .*\nAudit of everything: complete; took /
+      /^missing {4}audit\/000001 {2}3 B, blob sha256:1, not referenced\nownerless {2}blobs\/nobody\/1 {2}3 B, written .*\nAudit of everything: complete; took /
     )
     assert.deepStrictEqual([code, err], [8, ""])
     const json = await toEnd(audit(["--json", "--prefix", "blobs/"]))
@@ -244,11 +256,11 @@ describe("an audit by the program", { timeout: 60_000 }, () => {
     assert.strictEqual((await toEnd(audit(["--after=audit/000001", "--json"]))).code, 0)
   })
 
-  it("that is interrupted prints how far it came and the command that goes on; the exit code is 130", async () => {
+  it("that is interrupted prints its progress and the command that continues, and exits with 130", async () => {
     const audit = await arrange(3000)
     const held = await holdJournal()
     const run = audit(["--json", "--prefix", "audit/"])
-    await batchInHand()
+    await batchUnderWay()
     run.child.kill("SIGINT")
     await run.says(/Stopping/)
     assert.strictEqual(await run.ended, 130)
@@ -264,12 +276,12 @@ describe("an audit by the program", { timeout: 60_000 }, () => {
 })
 
 describe("a signal", { timeout: 60_000 }, () => {
-  it("to the service lets the batch in hand finish, and no other begins", async () => {
+  it("to the service lets the current batch finish, and no other begins", async () => {
     const held = await holdJournal()
     const run = artifactGc(["run"], { GC_INTERVAL: "1 second", GC_JITTER: "0 seconds" })
-    await batchInHand()
+    await batchUnderWay()
     run.child.kill("SIGTERM")
-    await run.says(/Stopping: finishing the batch in hand, within 25\.0 s/)
+    await run.says(/Stopping: finishing the current batch within 25\.0 s/)
     assert.isNull(run.child.exitCode)
     await held.release()
     assert.strictEqual(await run.ended, 0)
@@ -282,32 +294,32 @@ describe("a signal", { timeout: 60_000 }, () => {
     )
   })
 
-  it("that comes twice ends the service at once, whatever is in hand", async () => {
+  it("that is sent twice ends the service at once, even within a batch", async () => {
     const held = await holdJournal()
     const run = artifactGc(["run"])
-    await batchInHand()
+    await batchUnderWay()
     run.child.kill("SIGTERM")
-    await run.says(/A second signal ends at once/)
+    await run.says(/A second signal ends the process at once/)
     run.child.kill("SIGTERM")
     assert.strictEqual(await run.ended, 130)
     assert.notInclude(messages(run), "Stopped.")
     await held.release()
   })
 
-  it("is not waited for beyond the deadline", async () => {
+  it("interrupts the batch after the deadline", async () => {
     const held = await holdJournal()
     const run = artifactGc(["run"], { GC_SHUTDOWN_DEADLINE: "1 second" })
-    await batchInHand()
+    await batchUnderWay()
     run.child.kill("SIGINT")
-    await run.says(/The deadline is over: cutting off the batch in hand/)
+    await run.says(/The deadline has passed: interrupting the current batch/)
     assert.strictEqual(await run.ended, 0)
     await held.release()
   })
 
-  it("to a sweep lets the batch in hand finish and prints how far it came; the exit code is 130", async () => {
+  it("to a sweep lets the current batch finish, prints its progress, and exits with 130", async () => {
     const held = await holdJournal()
     const run = artifactGc(["sweep", "--json"])
-    await batchInHand()
+    await batchUnderWay()
     run.child.kill("SIGINT")
     await run.says(/Stopping/)
     await held.release()

@@ -76,7 +76,7 @@ const digests = async () =>
   (await query("SELECT digest FROM public.blobs ORDER BY digest")).map((row) => String(row.digest))
 
 describe("the undo window", { timeout: 120_000 }, () => {
-  it("lists what is condemned, takes it back by digest, by sweep and all, and says what it could not", async () => {
+  it("lists condemned blobs, restores them by digest, by sweep and all, and names those that it could not restore", async () => {
     await orphans("a", 4)
     const { report } = await swept(patient)
     assert.strictEqual(report.left?.condemned, 4)
@@ -111,13 +111,10 @@ describe("the undo window", { timeout: 120_000 }, () => {
     assert.deepInclude(JSON.parse(some.out), { restored: 1, others: [{ digest: "never", why: "gone" }] })
     assert.strictEqual(some.code, 3)
     const again = await finished(["restore", "--digest", "a1"])
-    assert.strictEqual(
-      again.out,
-      "Nothing was restored.\na1 is not condemned; it lives, and nothing was done.\n"
-    )
+    assert.strictEqual(again.out, "Nothing was restored.\na1 is not condemned; nothing was changed.\n")
     assert.strictEqual(again.code, 3)
     const bySweep = await finished(["restore", "--sweep", second.report.sweep, "--hold", "2 days"])
-    assert.match(bySweep.out, /^1 blob restored and held until \d{4}-.*Z\. Put references back before that/)
+    assert.match(bySweep.out, /^1 blob restored and kept until \d{4}-.*Z\. Put references back before that/)
     assert.strictEqual(bySweep.code, 0)
     const all = await finished(["restore", "--all", "--json"])
     assert.deepInclude(JSON.parse(all.out), { restored: 3, others: [] })
@@ -133,7 +130,7 @@ describe("the undo window", { timeout: 120_000 }, () => {
     assert.strictEqual((await finished(["restore", "--all"])).out, "Nothing was restored.\n")
   })
 
-  it("must be told exactly what to take back", async () => {
+  it("needs exactly one selection of what to restore", async () => {
     for (const args of [[], ["--all", "--sweep", "x"], ["--all", "--digest", "a1"]]) {
       const { code, err, out } = await finished(["restore", ...args])
       assert.include(logLines(err)[0]?.message, "give exactly one of them")
@@ -144,16 +141,19 @@ describe("the undo window", { timeout: 120_000 }, () => {
 })
 
 describe("the breaker", { timeout: 120_000 }, () => {
-  it("stops a sweep with exit code 6, says so when asked, and lets go what a person confirms", async () => {
+  it("stops a sweep with exit code 6, shows why, and allows the deletion after a confirmation", async () => {
     const hurried = { GC_GRACE: "0 seconds", GC_QUARANTINE: "0 seconds", GC_BREAKER_BLOBS: "2" }
-    assert.strictEqual((await finished(["breaker"])).out.split("\n")[0], "orphans: closed; it never opened")
+    assert.strictEqual(
+      (await finished(["breaker"])).out.split("\n")[0],
+      "orphans: closed; it has never tripped"
+    )
     assert.strictEqual(
       (await finished(["breaker", "--confirm"])).out,
-      "No breaker is open; there was nothing to confirm.\n"
+      "No breaker is open. Nothing was changed.\n"
     )
     await orphans("c", 5)
     const planned = await finished(["sweep", "--dry-run"], hurried)
-    assert.include(planned.out, "breaker: A sweep would open the breaker: 5 (50.0 % of 10) blobs")
+    assert.include(planned.out, "breaker: A sweep would trip the breaker: 5 (50.0 % of 10) blobs")
     assert.strictEqual(planned.code, 6)
     const stopped = await finished(["sweep"], hurried)
     assert.match(stopped.out, /^Sweep of .*: the breaker holds back orphans, see below; took/)
@@ -164,7 +164,7 @@ describe("the breaker", { timeout: 120_000 }, () => {
     const shown = await finished(["breaker"])
     assert.match(
       shown.out,
-      /^orphans: OPEN since .* over 5 of 10 blobs \(50\.0 %\), 5\.0 KB of 10\.0 KB \(50\.0 %\)\n {2}Look: artifact-gc condemned\. .*\n {2}5 of 10 blobs .* stand condemned\nleftovers: closed; it never opened\n$/
+      /^orphans: OPEN since .* over 5 of 10 blobs \(50\.0 %\), 5\.0 KB of 10\.0 KB \(50\.0 %\)\n {2}To see them: artifact-gc condemned\. .*\n {2}5 of 10 blobs .* condemned\nleftovers: closed; it has never tripped\n$/
     )
     const json = JSON.parse((await finished(["breaker", "--json"])).out)
     assert.deepInclude(json.orphans, {
@@ -176,14 +176,14 @@ describe("the breaker", { timeout: 120_000 }, () => {
 
     assert.match(
       (await finished(["breaker", "--confirm"])).out,
-      /^Confirmed: orphans\. The next sweep purges/
+      /^Confirmed: orphans\. Nothing was deleted yet\. The next sweep deletes/
     )
     const { code, report } = await swept(hurried)
     assert.deepInclude(report.totals, { deleted: 5, failed: 0 })
     assert.strictEqual(code, 0)
     assert.match(
       (await finished(["breaker"])).out,
-      /^orphans: closed; opened .* over 5 of 10 blobs.*, confirmed /
+      /^orphans: closed; tripped .* over 5 of 10 blobs.*, confirmed /
     )
     assert.lengthOf(await digests(), 5)
   })
@@ -224,7 +224,7 @@ describe("two collectors with different settings", { timeout: 120_000 }, () => {
     assert.deepStrictEqual(await query("SELECT id FROM artifact_gc.collectors"), [])
   })
 
-  it("go on beside each other where that is allowed, and say so", async () => {
+  it("continue beside each other if that is allowed, and report it", async () => {
     const first = artifactGc(["run"], { GC_GRACE: "2 hours" })
     await first.says(/Sweep complete/)
     const { code, report } = await swept({ GC_GRACE: "3 hours", GC_MIXED_SETTINGS: "allow" })

@@ -56,7 +56,7 @@ describe("help", () => {
     )
   }
 
-  it.effect("is what one gets without a command, and no error", () =>
+  it.effect("is printed without a command, and is no error", () =>
     Effect.gen(function* () {
       const { out, code } = yield* run()
       expect(out).toContain("SUBCOMMANDS")
@@ -65,30 +65,31 @@ describe("help", () => {
   )
 })
 
-describe("a command line that cannot be used", () => {
+describe("a command line", () => {
   const cases: ReadonlyArray<readonly [title: string, args: ReadonlyArray<string>, says: string]> = [
-    ["has a flag nobody knows", ["sweep", "--bogus"], "Unrecognized flag: --bogus"],
-    ["has a command nobody knows", ["swep"], "Did you mean this?\n    sweep"],
-    ["lacks a value", ["sweep", "--gc-grace"], "Missing value for flag --gc-grace"],
-    ["has an argument too many", ["sweep", "now"], 'Unexpected positional argument: "now"'],
+    ["with an unknown flag", ["sweep", "--bogus"], "Unrecognized flag: --bogus"],
+    ["with an unknown command", ["swep"], "Did you mean this?\n    sweep"],
+    ["without a value", ["sweep", "--gc-grace"], "Missing value for flag --gc-grace"],
+    ["with too many arguments", ["sweep", "now"], 'Unexpected positional argument: "now"'],
     [
-      "asks for a thing and its opposite",
-      ["migrate", "--guard-foreign-writers", "--unguard-foreign-writers"],
-      "--guard-foreign-writers and --unguard-foreign-writers exclude each other"
+      "that guards and unguards",
+      ["migrate", "--guard-unannounced-writers", "--unguard-unannounced-writers"],
+      "--guard-unannounced-writers and --unguard-unannounced-writers exclude each other; nothing was changed"
     ],
     [
-      "asks for another thing and its opposite",
+      "that guards and unguards by a former name",
+      ["migrate", "--guard-unannounced-writers", "--unguard-foreign-writers"],
+      "--guard-unannounced-writers and --unguard-unannounced-writers exclude each other; nothing was changed"
+    ],
+    [
+      "that watches and unwatches",
       ["migrate", "--watch-references", "--unwatch-references"],
       "--watch-references and --unwatch-references exclude each other"
     ],
-    [
-      "offers a secret",
-      ["sweep", "--database-url", "postgres://u:p@h/d"],
-      "Unrecognized flag: --database-url"
-    ]
+    ["with a secret", ["sweep", "--database-url", "postgres://u:p@h/d"], "Unrecognized flag: --database-url"]
   ]
   for (const [title, args, says] of cases) {
-    it.effect(`${title} is told so on stderr alone, and where help is; the exit code is 2`, () =>
+    it.effect(`${title} is reported on stderr alone with a pointer to help, and exits with 2`, () =>
       Effect.gen(function* () {
         const { out, err, code } = yield* run(...args)
         expect(out).toBe("")

@@ -1,4 +1,4 @@
-/** `artifact-gc serve` on its embedded defaults, from outside: the first minute of the README, and how it ends. */
+/** `artifact-gc serve` on its embedded database, as a process: the first minute of the README, and how it ends. */
 import { type ClientRequest, request } from "node:http"
 import { join } from "node:path"
 import { Effect, Stream } from "effect"
@@ -58,7 +58,7 @@ const shortWaits = {
 }
 
 describe("the registry", { timeout: 90_000 }, () => {
-  it("takes an image, gives it back after a restart, and frees its space when its tag is gone", async () => {
+  it("accepts an image, serves it after a restart, and frees its space after its tag is deleted", async () => {
     const cwd = program.directory("first-minute")
     const pushed = image("hello")
     const first = serve(cwd, ["--try"], shortWaits)
@@ -81,7 +81,7 @@ describe("the registry", { timeout: 90_000 }, () => {
     assert.deepStrictEqual(program.processesIn(cwd), [])
   })
 
-  it("keeps what is tagged, however short the waits, and leaves all of it with --no-collect", async () => {
+  it("keeps tagged images even with short waits, and deletes nothing with --no-collect", async () => {
     const cwd = program.directory("no-collect")
     const [kept, dropped] = [image("kept"), image("dropped")]
     const passive = serve(cwd, ["--no-collect"], shortWaits)
@@ -93,7 +93,9 @@ describe("the registry", { timeout: 90_000 }, () => {
     // As long as all waits together; the next process shows that they were over.
     await new Promise((resolve) => setTimeout(resolve, 8000))
     assert.deepStrictEqual(await objectsBelow(cwd), before)
-    assert.isTrue(messages(passive).some((message) => message.startsWith("Not collecting:")))
+    assert.isTrue(
+      messages(passive).some((message) => message.startsWith("This process does not collect garbage."))
+    )
     await stop(passive)
 
     const collecting = serve(cwd, ["--json"], shortWaits)
@@ -122,7 +124,7 @@ describe("the registry", { timeout: 90_000 }, () => {
       })
     })
 
-  it("lets the request under way end when it is told to stop, and takes no other", async () => {
+  it("lets the request under way end when it is asked to stop, and accepts no other", async () => {
     const run = serve(program.directory("draining"))
     const url = await listening(run)
     const { location } = await client(url, "r").begin()
@@ -132,7 +134,7 @@ describe("the registry", { timeout: 90_000 }, () => {
     assert.strictEqual(messages(run).at(-1), "Stopped.")
   })
 
-  it("cuts off a request that does not end; its upload is as it was, and goes on with the next process", async () => {
+  it("interrupts a request that does not end, and the next process continues its upload", async () => {
     const cwd = program.directory("cut")
     const run = serve(cwd, [], { GC_SHUTDOWN_DEADLINE: "1 second" })
     const url = await listening(run)
@@ -147,7 +149,7 @@ describe("the registry", { timeout: 90_000 }, () => {
     await stop(next)
   })
 
-  it("asks for credentials when there are some, and its probes ask for none", async () => {
+  it("asks for credentials if they are set, except for its probes", async () => {
     const run = serve(program.directory("secret"), [], {
       REGISTRY_USERNAME: "ci",
       REGISTRY_PASSWORD: "SECRET1",
@@ -168,7 +170,7 @@ describe("the registry", { timeout: 90_000 }, () => {
     assert.notInclude(run.err() + run.out(), "SECRET")
   })
 
-  it("says on stdout what to type, with --try alone", async () => {
+  it("prints the commands to type on stdout with --try", async () => {
     const run = serve(program.directory("told"), ["--try", "--no-collect"])
     const address = new URL(await listening(run)).host
     await stop(run)
@@ -176,8 +178,8 @@ describe("the registry", { timeout: 90_000 }, () => {
   })
 })
 
-describe("a registry that cannot be", { timeout: 60_000 }, () => {
-  it("has an address that another process has: it exits with 2, and has collected nothing", async () => {
+describe("a registry that cannot serve", { timeout: 60_000 }, () => {
+  it("because another process has its address exits with 2, and collects nothing", async () => {
     const first = serve(program.directory("first"))
     const url = await listening(first)
     const port = new URL(url).port
@@ -190,13 +192,13 @@ describe("a registry that cannot be", { timeout: 60_000 }, () => {
     await stop(first)
   })
 
-  it("is to be tried on a catalogue of somebody's own", async () => {
+  it("because --try is used with an external catalogue exits with 2", async () => {
     const run = serve(program.directory("own"), ["--try"], {
       DATABASE_URL: "postgres://u:SECRET@h/d",
       S3_BUCKET: "b"
     })
     assert.strictEqual(await run.ended, 2)
-    assert.match(messages(run)[0] ?? "", /DATABASE_URL: --try works on embedded defaults only/)
+    assert.match(messages(run)[0] ?? "", /DATABASE_URL: --try works on the embedded database only/)
     assert.notInclude(run.err(), "SECRET")
   })
 })

@@ -136,7 +136,7 @@ describe("a report", () => {
     `)
   })
 
-  it("lines its columns up, however large the numbers", () => {
+  it("aligns its columns, even for large numbers", () => {
     const report = reportOf(
       {
         uploads: { seen: 12, eligible: 4, deleted: 4, bytes: 4_000_000, kept: { grace: 8 } },
@@ -176,7 +176,7 @@ describe("a report", () => {
     `)
   })
 
-  it("of a sweep that failed says what, how often and why, and each reason once with the phases it ended", () => {
+  it("of a failed sweep counts failures by reason, and names each error once with the phases it ended", () => {
     const error = { tag: "StorageError", message: 'Storage delete of "b" failed (Unavailable): refused.' }
     const report = reportOf({
       uploads: { seen: 3, eligible: 3, stoppedBy: "failure", error },
@@ -203,7 +203,7 @@ describe("a report", () => {
     `)
   })
 
-  it("of a sweep that was refused says what is wrong and that nothing was deleted", () => {
+  it("of a refused sweep says what is wrong, and that nothing was deleted", () => {
     const message =
       "The collector refuses to work on this catalogue:\n  public.tags (constraint tags_fk): ON DELETE CASCADE\n    fix: ALTER TABLE …"
     const phase = { stoppedBy: "failure", error: { tag: "SchemaRefused", message } } as const
@@ -223,10 +223,10 @@ describe("a report", () => {
     `)
   })
 
-  it("of a sweep that a bound ended says that the next one goes on", () => {
+  it("of a sweep that a bound ended says that the next sweep continues", () => {
     const report = reportOf({ orphans: { seen: 10, eligible: 10, deleted: 10, stoppedBy: "count" } })
     expect(Text.report(report)).toMatchInlineSnapshot(`
-      "Sweep of 2026-11-22T02:30:00.000Z: ended early by GC_SWEEP_MAX_DELETES; the next sweep goes on from here; took 12.3 s
+      "Sweep of 2026-11-22T02:30:00.000Z: ended early by GC_SWEEP_MAX_DELETES; the next sweep continues from here; took 12.3 s
                   seen  eligible  deleted  size  failed  kept
       uploads        0         0        0   0 B
       multiparts     0         0        0   0 B
@@ -270,7 +270,7 @@ describe("a report", () => {
     expect(Text.report(report)).not.toContain("in all")
   })
 
-  it("says what its guards said, once, and which of them refused", () => {
+  it("shows the finding of each guard once, and which guard refused", () => {
     const message = "Clocks disagree by more than 60.0 s: …"
     const phase = { stoppedBy: "failure", error: { tag: "ClockRefused", message } } as const
     const all = Object.fromEntries(phaseNames.map((name) => [name, phase]))
@@ -283,7 +283,7 @@ describe("a report", () => {
     expect(text.match(/Clocks disagree/g)).toHaveLength(1)
   })
 
-  it("says what the breaker holds back while the rest goes on, and what is let pass", () => {
+  it("says what the breaker holds back while other phases delete, and what is allowed", () => {
     const message = "The breaker is open since …"
     const report = reportOf(
       {
@@ -312,26 +312,26 @@ describe("a report", () => {
     `)
   })
 
-  it("says that markers free nothing", () => {
+  it("says that delete markers free no space", () => {
     const store = { versioning: "on", objectLock: false, deletes: "markers" } as const
     const phases = { journal: { seen: 1, eligible: 1, deleted: 1, bytes: 5000 } }
     const lines = (rest: Partial<SweepReport>) => Text.report(reportOf(phases, rest)).split("\n")
     expect(lines({ store }).at(-2)).toMatchInlineSnapshot(
-      `"5.0 KB are hidden behind delete markers, not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers."`
+      `"5.0 KB are hidden behind delete markers and not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers."`
     )
     expect(lines({ store, dryRun: true }).at(-2)).toContain("5.0 KB would be hidden behind delete markers")
     for (const deletes of ["objects", "versions"] as const)
       expect(lines({ store: { ...store, deletes } }).join()).not.toContain("markers")
   })
 
-  it("counts uploads announced, upload sessions and pins only where there are any", () => {
+  it("counts announced uploads, upload sessions and pins only if they exist", () => {
     const left = { ...nothingLeft, intents: 1, sessions: 2, pins: 2 }
     expect(Text.report(reportOf({}, { left })).split("\n").at(-1)).toMatchInlineSnapshot(
       `"Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled, 1 upload announced, 2 upload sessions open, 2 pins"`
     )
   })
 
-  it("points to the dead letters when there are any", () => {
+  it("points to dead letters if they exist", () => {
     const left = { ...nothingLeft, waiting: 1, journaled: 3, deadLetters: 2 }
     expect(Text.report(reportOf({}, { left })).split("\n").at(-1)).toMatchInlineSnapshot(
       `"Left: 1 orphan within grace, 0 condemned (0 B), 3 journaled, 2 dead letters (see: artifact-gc journal)"`

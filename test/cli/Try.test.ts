@@ -7,7 +7,7 @@ const said = (environment: Environment, url = "http://127.0.0.1:5000", isCollect
   Effect.map(read(environment), (config) => commands(config, url, isCollecting))
 
 describe("the commands to try", () => {
-  it.effect("push an image, pull it, delete its tag, and say when its space is back", () =>
+  it.effect("push an image, pull it, delete its tag, and say when its space is free", () =>
     Effect.gen(function* () {
       assert.include(
         yield* said(shortWaits),
@@ -16,14 +16,14 @@ describe("the commands to try", () => {
   docker tag hello-world 127.0.0.1:5000/hello:1
   docker push 127.0.0.1:5000/hello:1
   docker pull 127.0.0.1:5000/hello:1
-  curl -X DELETE http://127.0.0.1:5000/v2/hello/manifests/1   # its space is back within 1 min 23 s
+  curl -X DELETE http://127.0.0.1:5000/v2/hello/manifests/1   # its space is free within 1 min 23 s
   du -sh .artifact-gc/objects
 `
       )
     })
   )
 
-  it.effect("name an address that one can reach, whichever it listens on", () =>
+  it.effect("name an address that clients can reach, even if the server listens on all", () =>
     Effect.gen(function* () {
       assert.include(yield* said({}, "http://0.0.0.0:80"), "docker push 127.0.0.1/hello:1")
       assert.include(yield* said({}, "http://[::]:8080"), "docker push 127.0.0.1:8080/hello:1")
@@ -31,7 +31,7 @@ describe("the commands to try", () => {
     })
   )
 
-  it.effect("ask who one is where that is asked, and never show a secret", () =>
+  it.effect("log in if the registry asks for credentials, and never show a secret", () =>
     Effect.gen(function* () {
       const named = yield* said({ REGISTRY_USERNAME: "ci", REGISTRY_PASSWORD: "SECRET" })
       assert.include(named, "docker login 127.0.0.1:5000\n")
@@ -43,9 +43,9 @@ describe("the commands to try", () => {
     })
   )
 
-  it.effect("promise no space where none comes back by itself", () =>
+  it.effect("promise no free space if none is freed automatically", () =>
     Effect.gen(function* () {
-      assert.notInclude(yield* said(shortWaits, "http://127.0.0.1:5000", false), "its space is back")
+      assert.notInclude(yield* said(shortWaits, "http://127.0.0.1:5000", false), "its space is free")
       assert.include(yield* said({ GC_UNTAGGED_GRACE: "none" }), "when the manifest is deleted too")
       assert.include(yield* said({ GC_CRON: "0 2 * * *" }), "after sweeps at the times of GC_CRON")
       assert.notInclude(yield* said(own), "du -sh")

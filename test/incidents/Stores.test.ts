@@ -26,7 +26,7 @@ describe("keiretsu-labs/kubernetes-manifests#2746: the clock guard was tripped b
       state.date = new Date(Date.now() - 10 * 60_000).toUTCString()
       const report = yield* sweep.once()
       assert.strictEqual(report.outcome, "refused")
-      assert.include(report.guards[0]?.message, "It is the store's clock that is off")
+      assert.include(report.guards[0]?.message, "The store's clock is wrong")
       assert.strictEqual(state.objects.size, 3)
       state.date = null
       assert.strictEqual((yield* sweep.once()).totals.deleted, 3)

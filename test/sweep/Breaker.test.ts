@@ -65,7 +65,7 @@ describe("the breaker", () => {
       ])
       assert.include(
         report.guards[0]?.message,
-        "5 (25.0 % of 20) blobs, 50 (25.0 % of 200) bytes, stand condemned"
+        "5 (25.0 % of 20) blobs, 50 (25.0 % of 200) bytes, are condemned"
       )
       assert.include(report.guards[0]?.message, "artifact-gc breaker --confirm")
       assert.strictEqual((yield* sweepAfter(7 * day)).totals.deleted, 0)
@@ -214,7 +214,7 @@ describe("the breaker", () => {
       const plan = yield* sweep({ dryRun: true })
       assert.deepStrictEqual(yield* snapshot, before)
       assert.strictEqual(plan.outcome, "refused")
-      assert.include(plan.guards[0]?.message, "A sweep would open the breaker: 10 (50.0 % of 20) blobs")
+      assert.include(plan.guards[0]?.message, "A sweep would trip the breaker: 10 (50.0 % of 20) blobs")
       assert.deepInclude(plan.phases.orphans, { eligible: 10, deleted: 0 })
       assert.strictEqual((yield* sweep()).outcome, "refused")
       assert.match((yield* sweep({ dryRun: true })).guards[0]?.message ?? "", /^The breaker is open since/)

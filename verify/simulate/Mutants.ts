@@ -1,6 +1,6 @@
 /**
- * Mutants: the code without one of its protections each. A simulation that does not notice a mutant proves nothing. So
- * the tests run every mutant until it fails, on seeds that the unchanged code passes.
+ * Mutants: the code without one of its protections each. A simulation that does not notice a mutant proves
+ * nothing. So the tests run every mutant until it fails, on seeds that the unchanged code passes.
  */
 import { Duration, Effect, Stream } from "effect"
 import type { Reference } from "../../src/database/Database.ts"

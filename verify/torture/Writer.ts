@@ -1,6 +1,6 @@
 /**
- * A process that pushes, refers, removes references and reads at random until it is killed. It prints a line of JSON for
- * each operation. A line with `lost` reports a referenced blob that cannot be read.
+ * A process that pushes, refers, removes references and reads at random until it is killed. It prints a line
+ * of JSON for each operation. A line with `lost` reports a referenced blob that cannot be read.
  *
  *   node Writer.js NAME SEED
  */
@@ -85,8 +85,8 @@ const removing = Effect.gen(function* () {
 })
 
 /**
- * Reads a referenced blob. A read that fails between two looks at the reference shows a loss, unless the reference was
- * removed and written again in between. Three such reads in a row are reported.
+ * Reads a referenced blob. A read that fails between two looks at the reference shows a loss, unless the
+ * reference was removed and written again in between. Three such reads in a row are reported.
  */
 const reading = Effect.gen(function* () {
   const all = yield* storedReferences

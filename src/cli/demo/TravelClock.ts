@@ -1,12 +1,15 @@
-/** A clock that a demonstration can set: the process's own, displaced. Waiting still takes its real time. */
+/**
+ * A clock that the demonstration sets forward: the process's own, with an offset. Sleeping takes real time.
+ */
 import { Clock, Duration, Effect } from "effect"
 
+/** A clock whose time can be moved. */
 export interface TravelClock extends Clock.Clock {
-  /** Displaces the clock by `duration` from where it stands. */
+  /** Moves the clock forward by `duration`. */
   readonly travel: (duration: Duration.Duration) => void
 }
 
-/** Begins `offset` away from the present. */
+/** Returns a clock that is `offset` away from the present. */
 export const make = (offset: Duration.Duration): TravelClock => {
   const real: Clock.Clock = Clock.Clock.defaultValue()
   let offsetMillis = Duration.toMillis(offset)

@@ -1,4 +1,4 @@
-/** A directory tree on this machine, as artifacts: what the demonstration imports. */
+/** The directory tree that the demonstration imports as artifacts. */
 import { createHash } from "node:crypto"
 import { createReadStream, existsSync } from "node:fs"
 import { opendir, stat } from "node:fs/promises"
@@ -10,28 +10,31 @@ import type { Upload } from "../../blobs/BlobStore.ts"
 import type { Reference } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 
-/** The tree cannot be read. */
+/** Says that the tree cannot be read. */
 export class TreeUnreadable extends Schema.TaggedError<TreeUnreadable>()("TreeUnreadable", {
   path: Schema.String,
   cause: Schema.Defect()
 }) {
   override get message(): string {
-    return `Cannot read ${this.path}: ${this.cause instanceof Error ? this.cause.message : this.cause}. Name a readable directory with --tree.`
+    return `Cannot read ${this.path}: ${this.cause instanceof Error ? this.cause.message : this.cause}. Nothing was deleted. Name a readable directory with --tree.`
   }
 }
 
 /** A file of the tree, hashed. */
 export interface TreeFile {
+  /** Path on this machine. */
   readonly path: string
-  /** Below the tree's root, with slashes. */
+  /** Path below the tree's root, with slashes. */
   readonly name: string
-  /** The first folder of its name, two for scoped packages: the artifact repository it goes to. */
+  /** Its artifact repository: the first folder of its name, or the first two for scoped packages. */
   readonly repository: string
+  /** Digest of its bytes. */
   readonly digest: Digest
+  /** Size in bytes. */
   readonly sizeBytes: number
 }
 
-/** The dependencies this program was installed with: thousands of small files, many of them equal. */
+/** Returns the directory of this program's dependencies: thousands of small files, many of them equal. */
 export const defaultTree = (): string => {
   let directory = dirname(fileURLToPath(import.meta.url))
   while (directory !== dirname(directory)) {
@@ -42,7 +45,7 @@ export const defaultTree = (): string => {
   return process.cwd()
 }
 
-/** The regular files of the tree up to `maxBytes` each; links are not followed. */
+/** Lists and hashes the regular files of the tree up to `maxBytes` each. Links are not followed. */
 export const files = (root: string, maxBytes: number): Stream.Stream<TreeFile, TreeUnreadable> =>
   Stream.fromAsyncIterable(walk(root), (cause) => new TreeUnreadable({ path: root, cause })).pipe(
     Stream.mapEffect((path) => hashed(root, path), { concurrency: 8 }),
@@ -75,7 +78,7 @@ const hashed = (root: string, path: string) =>
     catch: (cause) => new TreeUnreadable({ path, cause })
   })
 
-/** The file as an upload that `references` refer to. */
+/** Returns the file as an upload that `references` refer to. */
 export const upload = (
   file: TreeFile,
   references: readonly [Reference, ...ReadonlyArray<Reference>]

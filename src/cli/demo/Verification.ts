@@ -1,4 +1,4 @@
-/** Looks with its own eyes whether a sweep did what it should: reads every blob back and lists the whole store. */
+/** Checks independently what a sweep did: reads every blob back and lists the whole store. */
 import { createHash } from "node:crypto"
 import { Effect, Option, Result, Stream } from "effect"
 import { BlobStore } from "../../blobs/BlobStore.ts"
@@ -6,29 +6,41 @@ import { BlobDatabase } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 import { Storage } from "../../storage/Storage.ts"
 
+/** What must be true after the sweeps. */
 export interface Expectation {
-  /** Must be readable and hash to their digest. */
+  /** Blobs that must be readable and hash to their digest. */
   readonly kept: ReadonlySet<Digest>
-  /** Must be gone from the table. */
+  /** Blobs that must have no row. */
   readonly gone: ReadonlySet<Digest>
-  /** Staged objects that must still be there, and no others. */
+  /** Staged objects that must exist, and no others. */
   readonly staged: ReadonlySet<string>
+  /** Prefix of staged uploads. */
   readonly uploadPrefix: string
+  /** Prefix of blobs. */
   readonly blobPrefix: string
 }
 
+/** What is true after the sweeps. */
 export interface Findings {
+  /** Blobs that were read back, and hash to their digest. */
   readonly readable: number
+  /** Blobs that must be readable and are not. */
   readonly unreadable: number
+  /** Orphans without a row. */
   readonly goneRows: number
+  /** Orphans that still have a row. */
   readonly remainingRows: number
+  /** Objects below the blob prefix. */
   readonly objects: number
   /** Objects below the blob prefix that no blob owns. */
   readonly leakedObjects: number
+  /** Fresh staged chunks that still exist. */
   readonly stagedKept: number
+  /** Staged chunks that are wrongly kept or lost. */
   readonly stagedWrong: number
 }
 
+/** Reads every kept blob, looks up every deleted one, and lists the store. */
 export const verify = Effect.fnUntraced(function* (expected: Expectation) {
   const blobs = yield* BlobDatabase
   const storage = yield* Storage
@@ -60,6 +72,7 @@ export const verify = Effect.fnUntraced(function* (expected: Expectation) {
   return findings
 })
 
+/** Returns whether nothing is wrong. */
 export const isGood = (findings: Findings): boolean =>
   findings.unreadable + findings.remainingRows + findings.leakedObjects + findings.stagedWrong === 0
 

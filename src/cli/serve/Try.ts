@@ -1,16 +1,16 @@
 /**
- * What makes `serve` a thing to try: waits so short that one can watch a collection, and the commands to type.
+ * `serve --try`: waits so short that a collection can be watched, and the commands to type.
  *
- * The waits fit together: a push from its first layer to its manifest may take REGISTRY_HOLD and GC_GRACE and
- * GC_QUARANTINE together, and an image that was pushed and deleted at once is gone a little after that. Within
- * GC_UNTAGGED_GRACE the index must follow its first child.
+ * The waits fit together. A push may take REGISTRY_HOLD, GC_GRACE and GC_QUARANTINE together from its first
+ * layer to its manifest. An image that is deleted right after its push is collected a little after that. An
+ * index must follow its first child within GC_UNTAGGED_GRACE.
  */
 import { join } from "node:path"
 import { Duration } from "effect"
 import type { Configuration } from "../../config/Config.ts"
 import * as Text from "../Text.ts"
 
-/** Read after flags and environment, so whatever is set there wins. */
+/** The short waits. Flags and environment have priority over them. */
 export const shortWaits: Readonly<Record<string, string>> = {
   GC_INTERVAL: "2 seconds",
   GC_JITTER: "0 seconds",
@@ -24,14 +24,14 @@ export const shortWaits: Readonly<Record<string, string>> = {
   REGISTRY_UPLOAD_LEASE: "2 minutes"
 }
 
-/** The commands of the first minute, on a server at `url`. */
+/** Returns the commands of the first minute, for a server at `url`. */
 export const commands = (config: Configuration, url: string, isCollecting: boolean): string => {
   const { place, serve } = config
   const base = reachable(url)
   const address = new URL(base).host
   const image = `${address}/hello:1`
   const { login, who } = authenticated(serve, address)
-  const back = isCollecting ? `   # its space is back ${within(config)}` : ""
+  const back = isCollecting ? `   # its space is free ${within(config)}` : ""
   const look = place._tag === "Embedded" ? [`du -sh ${join(place.directory, "objects")}`] : []
   return [
     `Serving a registry at ${address}. To try it, in another terminal:`,
@@ -46,7 +46,7 @@ export const commands = (config: Configuration, url: string, isCollecting: boole
       ...look
     ]),
     "",
-    "Or without docker's daemon, from where the image is:",
+    "Or without docker's daemon:",
     "",
     ...indented([
       `skopeo copy --dest-tls-verify=false docker://hello-world docker://${image}`,
@@ -56,7 +56,7 @@ export const commands = (config: Configuration, url: string, isCollecting: boole
   ].join("\n")
 }
 
-/** How one says who one is: to docker, and to curl. */
+/** Returns how docker and curl authenticate. */
 const authenticated = ({ credentials, token }: Configuration["serve"], address: string) => {
   if (credentials !== undefined) {
     return { login: [`docker login ${address}`], who: ` -u '${credentials.username}'` }
@@ -70,14 +70,14 @@ const authenticated = ({ credentials, token }: Configuration["serve"], address: 
 
 const indented = (lines: ReadonlyArray<string>) => lines.map((line) => `  ${line}`)
 
-/** Every address is none to type. */
+/** Returns an address that a client can use: 0.0.0.0 and :: are none. */
 const reachable = (url: string): string => {
   const at = new URL(url)
   if (at.hostname === "0.0.0.0" || at.hostname === "[::]") at.hostname = "127.0.0.1"
   return at.origin
 }
 
-/** From the end of all holds, at the latest; each step waits for the sweep that sees it. */
+/** Returns the maximum time until the space is free. Each step waits for the sweep that notices it. */
 const within = ({ serve, sweep, when }: Configuration): string => {
   if (sweep.untaggedGrace === null) return "when the manifest is deleted too, by its digest"
   if (when._tag === "cron") return "after sweeps at the times of GC_CRON"

@@ -1,4 +1,4 @@
-/** The tables of the memory backend. Tests may read them, and write what a foreign program would. */
+/** The tables of the memory backend. Tests may read them, and write what an unannounced writer would. */
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type {

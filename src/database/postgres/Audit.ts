@@ -7,7 +7,7 @@ import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Referrer } from "../Database.ts"
 import { estimate } from "./Breakers.ts"
 import { given, on, qualified, quote, type Sql, verbs } from "./Sql.ts"
-import type { ForeignKey } from "./schema/Problems.ts"
+import type { ForeignKey } from "./schema/ForeignKeys.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 
 /** How many rows of a table are named that refer to a blob. */

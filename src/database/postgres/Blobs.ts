@@ -87,7 +87,7 @@ const adopt = (
  * Within a transaction: ends the sightings of those of `digests` that live and are not suspect, locks them, so that a
  * purge waits for what comes next and then notices it, and marks them used; answers them.
  *
- * Sightings first, here and in the other files: a purge holds them when it comes to the blobs, and so does a foreign
+ * Sightings first, here and in the other files: a purge holds them when it comes to the blobs, and so does an unannounced
  * writer that inserts a blob. Whoever held the blob and then asked for its sighting would wait for them in a circle.
  */
 export const lockLive = Effect.fnUntraced(function* (
@@ -193,7 +193,7 @@ export const publish = Effect.fnUntraced(function* (
   const lives = (p: Publication) => owners.get(p.digest) === p.key
   const copies = valid.filter((p) => !lives(p))
   for (const { digest, key } of yield* replaceSuspects(db, type, now, copies)) owners.set(digest, key)
-  // Only now: the guard against foreign writers knows a fresh key by its intent.
+  // Only now: the triggers against unannounced writers know a fresh key by its intent.
   yield* sql`DELETE FROM ${id.intents} WHERE object_key = ANY(${taken.map((row) => row.object_key)}::text[])`
   yield* journalDuplicates(
     db,

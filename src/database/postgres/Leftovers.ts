@@ -11,8 +11,8 @@ import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
 import { estimate } from "./Breakers.ts"
 import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
-import { readTriggers } from "./triggers/unannounced/Installed.ts"
-import { lockKeys } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
+import { areGuarded } from "./triggers/unannounced/UnannouncedWriters.ts"
 
 export const make = (db: Sql): Leftovers => {
   const plain = on(db)
@@ -116,7 +116,7 @@ const begin = Effect.fnUntraced(function* (db: Sql, now: number, before: PassRow
 })
 
 /**
- * Where foreign writers are guarded against, the key may be one that they use again: it is buried with its locks held,
+ * Where unannounced writers are guarded against, the key may be one that they use again: it is buried with its locks held,
  * and one that somebody is inserting is left for the next search. The lock on blobs keeps the guard what it is.
  */
 export const journalUnowned = (
@@ -131,7 +131,7 @@ export const journalUnowned = (
     Effect.gen(function* () {
       if (scan !== undefined && !(yield* isLeased(db, scan, "KEY SHARE"))) return []
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
-      if ((yield* readTriggers(db)).length === 0) return yield* journal(db, now, objects, notBefore)
+      if (!(yield* areGuarded(db))) return yield* journal(db, now, objects, notBefore)
       const free = new Set(
         yield* lockKeys(
           db,

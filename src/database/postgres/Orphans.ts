@@ -22,7 +22,7 @@ import type {
 import { condemned, restore } from "./Condemned.ts"
 import { byIndex, given, instant, millis, quote, type Sql, verbs } from "./Sql.ts"
 import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
-import { lockDigests } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
 
 /** `catalog` is what the guard found last; it fails before the guard has passed. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => {
@@ -240,7 +240,7 @@ const schemaChanged = new DatabaseError({
   operation: "orphans.purge",
   reason: "SchemaChanged",
   detail:
-    "a foreign key to blobs, or the guard against foreign writers, was added, dropped or altered since the sweep began"
+    "a foreign key to blobs, or a trigger against unannounced writers, was added, dropped or altered since the sweep began"
 })
 
 const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: Statement.Fragment) => {
@@ -268,7 +268,7 @@ const deleteAndJournal = (
 ) => {
   const { sql, id, raw } = db
   const lease = request.leaseUntil === null ? null : instant(request.leaseUntil)
-  // Of every blob, whatever its key: a foreign writer may have seen the row and so sent nothing to its own key.
+  // Of every blob, whatever its key: an unannounced writer may have seen the row and so sent nothing to its own key.
   const buried = sql`
       buried AS (
         INSERT INTO ${id.tombstones} (digest, since)

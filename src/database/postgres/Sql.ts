@@ -3,7 +3,7 @@
  *
  * Every verb but one is a transaction that may be repeated, so the retry lives here and nowhere above.
  */
-import { Cause, Clock, Context, Effect, Option, Schedule } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Option, Schedule } from "effect"
 import { SqlClient, SqlError, type Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
@@ -119,13 +119,14 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
     verb: (operation, effect) =>
       leavesTransaction(
         sql,
+        operation,
         Effect.retry(translated(operation, effect), {
           while: (error) => error instanceof DatabaseError && error.isRetryable,
           schedule: policy
         })
       ).pipe(onProcessClock, Effect.withSpan(`Database.${operation}`)),
     once: (operation, effect) =>
-      leavesTransaction(sql, translated(operation, effect)).pipe(
+      leavesTransaction(sql, operation, translated(operation, effect)).pipe(
         onProcessClock,
         Effect.withSpan(`Database.${operation}`)
       ),
@@ -217,11 +218,40 @@ export const given =
   (...args: Args): Effect.Effect<A, E | E1> =>
     Effect.flatMap(read, (found) => run(db, found, ...args))
 
-/** Drops the caller's open transaction from the fiber's context. */
-const leavesTransaction = <A, E>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E>) =>
-  Effect.updateContext(effect, (context: Context.Context<never>) =>
-    Context.omit(sql.transactionService)(context)
-  )
+/**
+ * Runs a verb outside a transaction that the caller has open: drops it from the fiber's context. The verb needs another
+ * connection than the caller's, and a pool of one would make it wait for ever, so it first waits for a free connection
+ * and gives up after a while.
+ */
+const leavesTransaction = <A, E>(
+  sql: SqlClient.SqlClient,
+  operation: string,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E | DatabaseError> =>
+  Effect.flatMap(Effect.serviceOption(sql.transactionService), (open) => {
+    if (Option.isNone(open)) return effect
+    const second = Effect.scoped(sql.reserve).pipe(
+      Effect.mapError((error) => translate(operation, error)),
+      Effect.timeoutOrElse({
+        duration: secondConnectionWithin,
+        orElse: () => Effect.fail(noSecondConnection(operation))
+      })
+    )
+    return Effect.andThen(second, effect).pipe(
+      Effect.updateContext((context: Context.Context<never>) => Context.omit(sql.transactionService)(context))
+    )
+  })
+
+/** Longer than a busy pool of several connections makes a verb wait. */
+const secondConnectionWithin = Duration.seconds(10)
+
+const noSecondConnection = (operation: string): DatabaseError =>
+  new DatabaseError({
+    operation,
+    reason: "PoolTooSmall",
+    detail:
+      "the verb leaves the transaction that the caller has open, and the connection pool had no second connection for it within 10 s"
+  })
 
 /**
  * A purge that a crash undoes after its object was deleted leaves a row without bytes, and a host's client, role or

@@ -11,7 +11,8 @@ import { registrySql } from "./postgres/RegistrySql.ts"
 import { furtherMigrations } from "./postgres/RegistryTables.ts"
 import * as UploadSessions from "./postgres/UploadSessions.ts"
 
-export { latestRegistryMigration, registrySchema, registrySet } from "./postgres/RegistryTables.ts"
+export { registrySchema } from "./postgres/RegistryAccess.ts"
+export { latestRegistryMigration, registrySet } from "./postgres/RegistryTables.ts"
 
 /** The registry's database on a client that the caller provides. It asks nothing until the first verb. */
 export const layer = (

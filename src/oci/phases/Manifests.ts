@@ -17,7 +17,7 @@ export const breaker: Breaker.CountingBreaker<RegistryDatabase> = {
   name: "manifests",
   describe: ({ blobs, totalBlobs }) =>
     `${Breaker.shareOf(blobs, totalBlobs)} manifests have been untagged for longer than GC_UNTAGGED_GRACE`,
-  look: "Were tags deleted by mistake? Then tag their manifests again, by digest; docs/operations.md says how to find them",
+  look: "If tags were deleted by mistake, tag their manifests again by digest; docs/operations.md says how to find them",
   exposure: Effect.fnUntraced(function* (settings, confirmedAt, at, unless) {
     const { manifests } = yield* RegistryDatabase
     const untaggedSince = cutoffOf(settings, at)

@@ -1,6 +1,5 @@
-/** The one place where an error of the file system becomes a `StorageError`. */
-import type { StorageFailure } from "../../domain/StorageError.ts"
-import { StorageError } from "../../domain/StorageError.ts"
+/** The translation of file system errors into failures of the store. */
+import { StorageError, type StorageFailure } from "../../domain/StorageError.ts"
 import { type DeleteFailureReason, fromFailure } from "../DeleteFailure.ts"
 
 const reasons: Record<string, StorageFailure> = {
@@ -28,16 +27,16 @@ const reasons: Record<string, StorageFailure> = {
   EXDEV: "Rejected"
 }
 
-/** The `code` of an error of node:fs, such as `ENOENT`. */
+/** Returns the `code` of an error of node:fs, such as `ENOENT`, or `Unknown`. */
 export const codeOf = (cause: unknown): string => {
   const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined
   return typeof code === "string" ? code : "Unknown"
 }
 
-/** Whether the error says that there is no such file. ENOTDIR: a file is where one of its directories would be. */
+/** Returns whether the file does not exist. ENOTDIR: a file has the name of one of its directories. */
 export const isAbsent = (cause: unknown): boolean => codeOf(cause) === "ENOENT" || codeOf(cause) === "ENOTDIR"
 
-/** What an error of node:fs means to a caller of the store. */
+/** Returns the failure that an error of node:fs means to a caller of the store. */
 export const fromFileSystem = (
   operation: StorageError["operation"],
   subject: string,
@@ -51,9 +50,9 @@ export const fromFileSystem = (
     cause
   })
 
-/** Errors that a single file may have for ever, on a disk that works: see `isStoreTrouble`. */
+/** Errors that a single file may give for ever on a disk that works otherwise: see `isStoreTrouble`. */
 const ofOneFile = new Set(["EBUSY", "EIO"])
 
-/** Returns why one file could not be removed. */
+/** Returns the reason why one file could not be deleted. */
 export const keyReason = (code: string): DeleteFailureReason =>
   ofOneFile.has(code) ? "internal" : fromFailure(reasons[code] ?? "Unknown")

@@ -1,31 +1,34 @@
 /**
- * Where a key lives under a directory: an encoding that is injective, stays inside the directory whatever the key
- * contains, and can be walked in key order.
+ * The path of a key under a directory. The encoding is injective, never leaves the directory, and can be
+ * walked in key order.
  *
- * A key is split at "/". The last segment names a file, the others directories:
- * - bytes outside `A-Z a-z 0-9 _ . -`, and a "." at the beginning, become `%XX`. So no name is `.` or `..`, none
- *   contains a separator or starts with a dot (those are ours, see Files.ts), and all are plain ASCII;
- * - a directory's name ends in `+`, so that the objects `a` and `a/b` can both exist;
- * - an empty last segment (the key ends in "/") is the file `%`;
- * - a segment of {@link splitBytes} bytes or more starts with a directory of its first {@link splitBytes} bytes,
- *   whose name ends in `~`, and goes on inside it, because a file name has at most 255 bytes. *Every* such segment
- *   does, so that all keys that start with these bytes are in one place and the walk meets them in order.
+ * A key is split at "/". The last segment names a file, the others name directories:
+ * - Bytes outside `A-Z a-z 0-9 _ . -`, and a "." at the beginning, become `%XX`. So no name is `.` or `..`.
+ *   None contains a separator, none starts with a dot (Files.ts uses such names), and all are plain ASCII.
+ * - A directory's name ends in `+`, so that the objects `a` and `a/b` can both exist.
+ * - An empty last segment (the key ends in "/") is the file `%`.
+ * - A segment of {@link splitBytes} bytes or more is split, because a file name has at most 255 bytes. Its
+ *   first {@link splitBytes} bytes name a directory that ends in `~`, and the rest is inside it. *Every* such
+ *   segment is split, so that all keys that start with these bytes are in one directory and the walk finds
+ *   them in order.
  *
- * Inside this folder a key is a string of its UTF-8 bytes, one character a byte: there, `<` is the order of keys
- * and a segment may be cut anywhere.
+ * Inside this folder a key is a string of its UTF-8 bytes, one character a byte. There `<` is the order of
+ * keys, and a segment may be cut anywhere.
  *
- * Not for file systems that ignore case (the default on macOS and Windows): keys that differ only in case would
- * share a file.
+ * File systems that ignore case (the default on macOS and Windows) do not work: keys that differ only in case
+ * would share a file.
  */
 import { isUtf8 } from "node:buffer"
 
-/** A key, or the beginning of one, as one character (U+0000–U+00FF) a byte of UTF-8. */
+/** A key, or its beginning, with one character (U+0000–U+00FF) for each byte of UTF-8. */
 export type KeyBytes = string
 
-/** 84 bytes are at most 252 characters when every one is escaped; with the suffix that stays within NAME_MAX, 255. */
+/**
+ * The length at which a segment is split. 84 escaped bytes and a suffix fit NAME_MAX: 253 of 255 characters.
+ */
 export const splitBytes = 84
 
-/** Throws (EINVAL) for a string with an unpaired surrogate: it has no UTF-8, and Node would write U+FFFD instead. */
+/** Returns the bytes of a key. Throws EINVAL for an unpaired surrogate, which Node would write as U+FFFD. */
 export const toBytes = (key: string): KeyBytes => {
   if (/\p{Surrogate}/u.test(key)) {
     throw Object.assign(new Error("EINVAL: the key has an unpaired surrogate"), { code: "EINVAL" })
@@ -33,20 +36,20 @@ export const toBytes = (key: string): KeyBytes => {
   return Buffer.from(key, "utf8").toString("latin1")
 }
 
-/** The key of these bytes, or nothing when no object can have that key. */
+/** Returns the key of these bytes, or undefined if no object can have that key. */
 export const fromBytes = (bytes: KeyBytes): string | undefined => {
   if (bytes.length === 0 || bytes.length > 1024 || bytes.includes("\0")) return undefined
   const buffer = Buffer.from(bytes, "latin1")
   return isUtf8(buffer) ? buffer.toString("utf8") : undefined
 }
 
-/** The file of a key, relative to the store's directory. */
+/** Returns the path of a key's file, relative to the store's directory. */
 export const filePath = (bytes: KeyBytes): string => {
   const cut = bytes.lastIndexOf("/") + 1
   return directoryPath(bytes.slice(0, cut)) + segmentPath(bytes.slice(cut), "")
 }
 
-/** The directory of all keys that start with `prefix`, which is empty or ends in "/"; empty or ends in "/" itself. */
+/** Returns the directory of all keys that start with `prefix`. Prefix and result are empty or end in "/". */
 export const directoryPath = (prefix: KeyBytes): string =>
   prefix
     .split("/")
@@ -54,15 +57,17 @@ export const directoryPath = (prefix: KeyBytes): string =>
     .map((segment) => `${segmentPath(segment, "+")}/`)
     .join("")
 
-/** What a name in a directory stands for. */
+/** Holds the meaning of a name in a directory. */
 export interface Name {
-  /** Whether it is a directory: everything below it has a key that starts with `bytes`. */
+  /** Whether the name is a directory. Every key below it continues with `bytes`. */
   readonly isDirectory: boolean
-  /** What it adds to the key of the directory it is in. */
+  /** The bytes that the name adds to the key bytes of its directory. */
   readonly bytes: KeyBytes
 }
 
-/** The meaning of a name, or nothing when this encoding never makes that name: such a file is not ours. */
+/**
+ * Returns the meaning of a name, or undefined if the encoding never makes it and the file is not the store's.
+ */
 export const parseName = (name: string): Name | undefined => {
   if (name === "%") return { isDirectory: false, bytes: "" }
   const suffix = name.at(-1)

@@ -1,26 +1,28 @@
 /**
  * The depth-first walk behind `list`: keys in order, without a listing of the whole tree.
  *
- * It holds the sorted names of the directories on the path from the root to where it is, and nothing else: memory
- * grows with the widest directories of one path, not with the number of objects. Directories that cannot hold a
- * key that is asked for are not read. What vanishes on the way is passed over.
+ * It keeps only the sorted names of the directories on the path from the root to the current one. Memory
+ * grows with the widest directories of one path, not with the number of objects. A directory that cannot
+ * contain a wanted key is not read. A name that disappears meanwhile is skipped.
  *
- * It looks at names only; sizes and times are the caller's business.
+ * It reads names only. The caller reads sizes and times.
  */
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { directoryPath, fromBytes, type KeyBytes, parseName, toBytes } from "./KeyPath.ts"
 
-/** A name that stands for an object; whether it is a regular file is not known yet. */
+/** Names the file of an object. It may turn out not to be a regular file. */
 export interface Found {
+  /** The object's key. */
   readonly key: string
+  /** The absolute path of the file. */
   readonly path: string
 }
 
 interface Entry {
   readonly name: string
   readonly isDirectory: boolean
-  /** The object's key, or what all keys below the directory start with. */
+  /** The object's key, or the beginning of every key below the directory. */
   readonly bytes: KeyBytes
 }
 
@@ -30,7 +32,9 @@ interface Frame {
   next: number
 }
 
-/** The walk over all keys that start with `prefix` and sort after `after`; each call gives the next ones. */
+/**
+ * Walks the keys that start with `prefix` and sort after `after`. Each call returns up to `limit` next keys.
+ */
 export const walk = (
   root: string,
   prefix: string,
@@ -42,7 +46,7 @@ export const walk = (
   return async (limit) => {
     if (wanted === undefined) {
       wanted = between(toBytes(prefix), after === undefined ? undefined : toBytes(after))
-      // All keys with this prefix are below one directory, so the ones above it need not be read.
+      // All keys with this prefix are below one directory, so its parents need not be read.
       const start = toBytes(prefix.slice(0, prefix.lastIndexOf("/") + 1))
       path.push(await read(join(root, directoryPath(start)), start, wanted))
     }
@@ -64,7 +68,7 @@ export const walk = (
   }
 }
 
-/** Whether an entry is, or may hold, a key that is asked for. */
+/** Returns a test whether an entry is a wanted key or may contain one. */
 const between = (prefix: KeyBytes, after: KeyBytes | undefined) => (entry: Entry) =>
   entry.isDirectory
     ? (entry.bytes.startsWith(prefix) || prefix.startsWith(entry.bytes)) &&
@@ -83,7 +87,7 @@ const read = async (directory: string, base: KeyBytes, wanted: (entry: Entry) =>
   return { directory, entries, next: 0 }
 }
 
-/** A directory that is gone, or that is a file, holds nothing. */
+/** Returns the names in a directory: none if it is missing or a file. */
 const names = (directory: string): Promise<ReadonlyArray<string>> =>
   readdir(directory).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return []

@@ -1,16 +1,20 @@
-/** How a body is cut for S3, and how we know who is to blame when it does not move. */
+/** Cutting a body into parts for S3, and telling a slow body from a slow store. */
 import { Effect, Stream } from "effect"
 
-/** S3 takes at most this many parts (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html). */
+/**
+ * The most parts of one upload that S3 takes
+ * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
+ */
 const partsMax = 10_000
 
 const leastPartBytes = 8 * 1024 * 1024
 
-/** How long each part of an upload is, by its index from 0; the last one may be shorter. */
+/** Returns the length of a part of an upload in bytes, by its index from 0. The last part may be shorter. */
 export type PartSizes = (index: number) => number
 
 /**
- * All parts alike, at least `least` long: 8 MiB, more only where there would be too many (objects above 78 GiB).
+ * Returns sizes that are all equal: `least` bytes, or more if there would be too many parts. Default 8 MiB,
+ * which suffices up to objects of 78 GiB.
  */
 export const evenParts = (sizeBytes: number, least = leastPartBytes): PartSizes => {
   const size = Math.max(least, Math.ceil(sizeBytes / partsMax))
@@ -18,24 +22,26 @@ export const evenParts = (sizeBytes: number, least = leastPartBytes): PartSizes 
 }
 
 /**
- * For a body whose length is not known: 8 MiB as well, and each thousand parts twice as long as the thousand before.
- * 10,000 parts are then 8 TiB, and a part is at most a five-hundredth of what was sent before it.
+ * Returns the sizes for a body of unknown length: 8 MiB, and doubled after each thousand parts. 10,000 parts
+ * then hold 8 TiB, and a part is at most a five-hundredth of the bytes sent before it.
  */
 export const growingParts: PartSizes = (index) => leastPartBytes * 2 ** Math.floor(index / 1000)
 
 /**
- * The same bytes, the last chunk only when the body is known to have ended there. A store that has received the
- * declared number of bytes makes the object visible, and only then may the body turn out to be too long.
+ * Returns the same bytes, but delays the last chunk until the body has ended. A store makes the object
+ * visible once it has the declared number of bytes. Before that the body must be known not to be too long.
  */
-export const holdingBack = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
+export const delayingLast = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
   Stream.mapAccum(
     body,
     (): Uint8Array | undefined => undefined,
-    (held, chunk) => (chunk.length === 0 ? [held, []] : [chunk, held === undefined ? [] : [held]]),
-    { onHalt: (held) => (held === undefined ? [] : [held]) }
+    (last, chunk) => (chunk.length === 0 ? [last, []] : [chunk, last === undefined ? [] : [last]]),
+    { onHalt: (last) => (last === undefined ? [] : [last]) }
   )
 
-/** The same bytes in pieces of exactly these sizes, the last one shorter; no bytes, no pieces. */
+/**
+ * Returns the same bytes in pieces of these sizes. The last one may be shorter, and an empty body has none.
+ */
 export const inParts = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
   sizes: PartSizes
@@ -44,7 +50,7 @@ export const inParts = <E, R>(
     onHalt: ({ part, filled }) => (part === undefined || filled === 0 ? [] : [part.subarray(0, filled)])
   })
 
-/** The part that is being filled. Changed in place: one copy of each byte, whatever the size of the chunks. */
+/** The part that is being filled. It is changed in place, so that each byte is copied only once. */
 interface Filling {
   index: number
   part: Buffer | undefined
@@ -73,13 +79,18 @@ const cutInto =
     return [state, full]
   }
 
-/** How far a body is: the store is stuck when nothing moves although we are not waiting for the body's owner. */
+/**
+ * Holds a body's progress. The store has stalled if `chunks` stays the same while the store is not waiting
+ * for the body.
+ */
 export interface Progress {
+  /** How many chunks were sent. */
   chunks: number
+  /** Whether the next chunk has been requested from the body and has not arrived. */
   isWaitingForBody: boolean
 }
 
-/** The same body, keeping `progress`. */
+/** Returns the same body, which updates `progress`. */
 export const tracking = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
   progress: Progress

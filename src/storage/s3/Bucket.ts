@@ -1,7 +1,7 @@
 /**
- * A bucket as the verbs see it: the calls of the protocol, without the SDK that makes them, and how to make them.
+ * A bucket as the S3 backend's verbs see it: the calls of the protocol without the SDK, and how to send them.
  *
- * S3.ts fills it in. What is typed here is what we read and write of S3's messages; there is more.
+ * The types hold the parts of S3's messages that this code reads and writes. S3's messages have more.
  */
 import type { Readable } from "node:stream"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
@@ -9,45 +9,57 @@ import type { StorageError } from "../../domain/StorageError.ts"
 import type { ByteRange } from "../Storage.ts"
 import type { Requests } from "./Requests.ts"
 
+/** Holds all that a verb of the S3 backend needs. */
 export interface Bucket {
+  /** The bucket's name. */
   readonly name: string
+  /** The calls of the protocol. */
   readonly calls: Calls
+  /** Sends calls, within the limits of time, connections and repeats. */
   readonly requests: Requests
-  /** What a rejection of a call means. */
+  /** Translates the rejection of a call. */
   readonly failed: (operation: StorageError["operation"], subject: string, cause: unknown) => StorageError
 }
 
-/** Each call is one HTTP request, which the signal aborts. It rejects with the SDK's error. */
+/**
+ * Makes the calls of the protocol, one HTTP request each. The signal aborts it. Rejects with the SDK's error.
+ */
 export interface Calls {
-  /** ListObjectsV2 with `encoding-type=url`. */
+  /** Sends ListObjectsV2 with `encoding-type=url`. */
   readonly list: (prefix: string, from: Cursor, limit: number, signal: AbortSignal) => Promise<Listing>
-  /** ListObjectVersions with `encoding-type=url`. */
+  /** Sends ListObjectVersions with `encoding-type=url`. */
   readonly listVersions: (prefix: string, from: Marker, signal: AbortSignal) => Promise<VersionListing>
-  /** ListMultipartUploads with `encoding-type=url`. */
+  /** Sends ListMultipartUploads with `encoding-type=url`. */
   readonly listUploads: (prefix: string, from: Marker, signal: AbortSignal) => Promise<UploadListing>
+  /** Sends ListParts, for the parts after the number `after`. */
   readonly listParts: (upload: Upload, after: string | undefined, signal: AbortSignal) => Promise<PartListing>
-  /** DeleteObjects, not quiet; with a Content-MD5 in place of the SDK's checksum, if asked for. */
+  /** Sends DeleteObjects, not quiet. `withMd5` replaces the SDK's checksum by a Content-MD5. */
   readonly deleteBatch: (
     targets: ReadonlyArray<Target>,
     withMd5: boolean,
     signal: AbortSignal
   ) => Promise<BatchAnswer>
+  /** Sends DeleteObject. */
   readonly deleteOne: (target: Target, signal: AbortSignal) => Promise<unknown>
+  /** Sends PutObject. */
   readonly put: (
     key: ObjectKey,
     body: Uint8Array | Readable,
     sizeBytes: number,
     signal: AbortSignal
   ) => Promise<unknown>
+  /** Sends CopyObject. */
   readonly copy: (from: ObjectKey, to: ObjectKey, signal: AbortSignal) => Promise<unknown>
+  /** Sends CreateMultipartUpload and returns the upload's id. */
   readonly createUpload: (key: ObjectKey, signal: AbortSignal) => Promise<string | undefined>
+  /** Sends UploadPart. Part numbers start at 1. */
   readonly uploadPart: (
     upload: Upload,
     number: number,
     body: Uint8Array,
     signal: AbortSignal
   ) => Promise<Part>
-  /** UploadPartCopy, as long as the source still has that ETag. */
+  /** Sends UploadPartCopy, on the condition that the source still has that ETag. */
   readonly copyPart: (
     upload: Upload,
     number: number,
@@ -55,34 +67,46 @@ export interface Calls {
     range: ByteRange,
     signal: AbortSignal
   ) => Promise<Part>
+  /** Sends CompleteMultipartUpload. */
   readonly completeUpload: (
     upload: Upload,
     parts: ReadonlyArray<Part>,
     signal: AbortSignal
   ) => Promise<unknown>
+  /** Sends AbortMultipartUpload. */
   readonly abortUpload: (upload: Upload, signal: AbortSignal) => Promise<unknown>
+  /** Sends GetObject. */
   readonly get: (key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal) => Promise<Content>
+  /** Sends HeadObject. */
   readonly head: (key: ObjectKey, signal: AbortSignal) => Promise<Described>
-  /** The `Status` of GetBucketVersioning. */
+  /** Sends GetBucketVersioning and returns its `Status`. */
   readonly versioning: (signal: AbortSignal) => Promise<string | undefined>
-  /** The `ObjectLockEnabled` of GetObjectLockConfiguration. */
+  /** Sends GetObjectLockConfiguration and returns its `ObjectLockEnabled`. */
   readonly objectLock: (signal: AbortSignal) => Promise<string | undefined>
-  /** HeadBucket, for its `Date` header; `now` is asked right before the request and right after its answer. */
+  /**
+   * Sends HeadBucket and returns its `Date` header. Calls `now` right before the request and after its
+   * answer.
+   */
   readonly date: (now: () => number, signal: AbortSignal) => Promise<Dated>
 }
 
-/** Where a listing goes on: at the store's token if it gave one, else after the last key. */
+/** Says where a listing continues: at the store's token if there is one, else after the last key. */
 export interface Cursor {
+  /** The last key that was listed. */
   readonly after: string | undefined
+  /** The store's continuation token. */
   readonly token: string | undefined
 }
 
-/** Where a listing of versions or uploads goes on: after this version or upload of this key, as the store said it. */
+/** Says where a listing of versions or uploads continues: after this version or upload of this key. */
 export interface Marker {
+  /** The key, in the store's spelling. */
   readonly key: string | undefined
+  /** The version's or the upload's id. */
   readonly id: string | undefined
 }
 
+/** Holds a page of ListObjectsV2. */
 export interface Listing {
   readonly Contents?:
     | ReadonlyArray<{
@@ -96,6 +120,7 @@ export interface Listing {
   readonly NextContinuationToken?: string | undefined
 }
 
+/** Holds a page of ListObjectVersions. */
 export interface VersionListing {
   readonly Versions?: ReadonlyArray<NamedVersion> | undefined
   readonly DeleteMarkers?: ReadonlyArray<NamedVersion> | undefined
@@ -105,12 +130,14 @@ export interface VersionListing {
   readonly NextVersionIdMarker?: string | undefined
 }
 
+/** Names a version of a key. */
 export interface NamedVersion {
   readonly Key?: string | undefined
-  /** `null`, as a word, for what was written while versioning was off or suspended. */
+  /** The string `null` for a version that was written while versioning was off or suspended. */
   readonly VersionId?: string | undefined
 }
 
+/** Holds a page of ListMultipartUploads. */
 export interface UploadListing {
   readonly Uploads?:
     | ReadonlyArray<{
@@ -125,18 +152,21 @@ export interface UploadListing {
   readonly NextUploadIdMarker?: string | undefined
 }
 
+/** Holds a page of ListParts. */
 export interface PartListing {
   readonly Parts?: ReadonlyArray<{ readonly LastModified?: Date | undefined }> | undefined
   readonly IsTruncated?: boolean | undefined
   readonly NextPartNumberMarker?: string | undefined
 }
 
-/** What a delete names: a key, or one version of it. */
+/** Names the object of a delete: a key, or one version of it. */
 export interface Target {
   readonly key: ObjectKey
+  /** The version to delete. Absent: the key, which in a bucket with versions adds a delete marker. */
   readonly versionId?: string | undefined
 }
 
+/** Holds the answer to DeleteObjects. */
 export interface BatchAnswer {
   readonly Deleted?: ReadonlyArray<NamedVersion> | undefined
   readonly Errors?:
@@ -146,31 +176,39 @@ export interface BatchAnswer {
     | undefined
 }
 
+/** Names a multipart upload, in the spelling of the SDK's commands. */
 export interface Upload {
   readonly Key: ObjectKey
   readonly UploadId: string
 }
 
+/** Names a part of an upload. */
 export interface Part {
   readonly ETag: string | undefined
   readonly PartNumber: number
 }
 
+/** Holds the answer to GetObject. */
 export interface Content {
-  /** Nothing when the client returned something other than a Node stream. */
+  /** The bytes. Undefined if the client returned something other than a Node stream. */
   readonly body: Readable | undefined
+  /** The HTTP status: 206 for a range. */
   readonly status: number | undefined
 }
 
+/** Holds the answer to HeadObject. */
 export interface Described {
   readonly ContentLength?: number | undefined
   readonly LastModified?: Date | undefined
   readonly ETag?: string | undefined
 }
 
+/** Holds the date of an answer and the process's times around it. */
 export interface Dated {
-  /** As the header has it; nothing when there is none. */
+  /** The `Date` header, or undefined if there is none. */
   readonly date: string | undefined
+  /** The process's time before the request, in milliseconds since the epoch. */
   readonly sentAt: number
+  /** The process's time after the answer, in milliseconds since the epoch. */
   readonly answeredAt: number
 }

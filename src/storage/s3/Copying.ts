@@ -1,4 +1,4 @@
-/** Copies that the store makes by itself: no byte comes through this process. */
+/** Copies made by the store itself: no byte passes through this process. */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
@@ -8,18 +8,18 @@ import type { Bucket } from "./Bucket.ts"
 import { misbehaved } from "./Failure.ts"
 import { inOneUpload } from "./Multipart.ts"
 
-/** The largest object that CopyObject takes. */
+/** The largest object, in bytes, that CopyObject takes. */
 export const copyMaxBytes = 5 * 1024 ** 3
 
-/** Large, because each is a request and none passes through memory. */
+/** Large, because each part is a request and no part passes through memory. */
 const partBytes = 512 * 1024 * 1024
 
-/** The store reads and writes gigabytes before it answers. */
+/** The factor of the time limit: the store reads and writes gigabytes before it answers. */
 const patience = 10
 
 const partsAtOnce = 4
 
-/** `Storage.copy` for a bucket; objects above `inPartsAboveBytes` are copied in parts. */
+/** Implements `Storage.copy` for a bucket. Copies an object longer than `inPartsAboveBytes` in parts. */
 export const copyObject = Effect.fn("S3.copy")(function* (
   bucket: Bucket,
   inPartsAboveBytes: number,
@@ -44,11 +44,11 @@ const describe = ({ calls, requests }: Bucket, key: ObjectKey) =>
   requests.repeated({ operation: "copy", subject: key, send: (signal) => calls.head(key, signal) })
 
 /**
- * Whoever asked takes `NotFound` for "there is no such object". Some stores say it of one that they show (radosgw 16 of
- * a key with "%" that is copied in parts), and then it must not be passed on.
+ * The caller reads `NotFound` as "the object does not exist". Some stores answer it for an object that they
+ * show, as radosgw 16 does for a key with "%" that is copied in parts. The caller must see another failure.
  */
 const doubted = ({ detail, subject }: StorageError): StorageError =>
-  misbehaved("copy", subject, `the store does not find what it shows: ${detail}`)
+  misbehaved("copy", subject, `the store does not find an object that it shows: ${detail}`)
 
 const copyWhole = ({ calls, requests }: Bucket, from: ObjectKey, to: ObjectKey) =>
   Effect.asVoid(

@@ -1,8 +1,8 @@
 /**
- * Deletes in batches where the store and the keys allow it, else one by one.
+ * Deletes in batches if the store and the keys allow it, and otherwise one by one.
  *
- * A key counts as deleted when the store confirms it, in the store's dialect, and for no other reason. What a batch leaves
- * open is in the outcome as a failure; whoever asked keeps the key and asks again.
+ * Invariant: a key counts as deleted only if the store confirms it, in the store's dialect. A key that a
+ * batch does not settle is a failure in the outcome. The caller keeps the key and tries again later.
  */
 import { Effect, Ref, Result } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
@@ -14,13 +14,15 @@ import type { BatchAnswer, Bucket, Target } from "./Bucket.ts"
 import { type Dialect, type DialectRef, learn } from "./Dialect.ts"
 import { keyReason, RequestFailed } from "./Failure.ts"
 
-/** Single deletes on their way at once. */
+/** The most single deletes at once. */
 const singlesAtOnce = 16
 
-/** Keys that are looked for to learn whether a store that names nothing has deleted all the same. */
+/** How many keys are looked up to learn whether a store that names no deleted key has deleted them. */
 const lookedFor = 3
 
-/** `Storage.delete` for a bucket. In a versioned bucket the store only hides the objects: versions.ts. */
+/**
+ * Implements `Storage.delete` for a bucket. With versions, the store only hides the objects: see Versions.ts.
+ */
 export const deleteObjects = Effect.fn("S3.delete")(function* (
   bucket: Bucket,
   dialect: DialectRef,
@@ -32,13 +34,13 @@ export const deleteObjects = Effect.fn("S3.delete")(function* (
   return outcome(keys, yield* deleteTargets(bucket, dialect, heard, targets), heard)
 })
 
-/** What the store said on the way. */
+/** Collects what the store says besides its answers. */
 export interface Heard {
-  /** How often it asked to slow down. */
+  /** How often it asked for fewer requests. */
   throttled: number
 }
 
-/** What became of `keys`, of which these were not deleted. */
+/** Returns the outcome of deleting `keys` with these failures. */
 export const outcome = (
   keys: ReadonlyArray<ObjectKey>,
   failed: ReadonlyArray<DeleteFailure>,
@@ -49,7 +51,7 @@ export const outcome = (
   return throttled === 0 ? { deleted, failed } : { deleted, failed, throttled }
 }
 
-/** Deletes at most 1000 objects or versions; the answer is what is not deleted. Names versions of all or of none. */
+/** Deletes at most 1000 objects or versions and returns the failures. All targets name a version, or none. */
 export const deleteTargets = Effect.fnUntraced(function* (
   bucket: Bucket,
   dialect: DialectRef,
@@ -96,7 +98,7 @@ const deleteTogether = (
     return yield* deleteAlone(bucket, heard, targets)
   })
 
-/** What is not deleted, by an answer that may be in a dialect nobody has heard yet. */
+/** Returns the failures that an answer to a batch contains. The answer may show a new dialect. */
 const settle = Effect.fnUntraced(function* (
   bucket: Bucket,
   dialect: DialectRef,
@@ -105,14 +107,14 @@ const settle = Effect.fnUntraced(function* (
   answer: BatchAnswer
 ) {
   const isSilent = (answer.Deleted ?? []).length === 0 && (answer.Errors ?? []).length === 0
-  // A version that is gone cannot be told from one that never was by looking for its key.
+  // Looking up a key says nothing about one of its versions.
   const isPlain = targets.every(({ versionId }) => versionId === undefined)
   if (isSilent && isPlain && (yield* Ref.get(dialect)).names === "each") {
     const sample = targets.slice(0, lookedFor)
     if (yield* areGone(bucket, sample)) {
-      yield* learn(dialect, "names", "failures", `looked for ${sample.map(({ key }) => key).join(", ")}`)
+      yield* learn(dialect, "names", "failures", `looked up ${sample.map(({ key }) => key).join(", ")}`)
     } else {
-      yield* learn(dialect, "batches", "none", "it answered with nothing and deleted nothing")
+      yield* learn(dialect, "batches", "none", "its answer was empty, and it deleted nothing")
       return yield* deleteAlone(bucket, heard, targets)
     }
   }
@@ -132,7 +134,10 @@ const areGone = (bucket: Bucket, targets: ReadonlyArray<Target>) =>
       )
   ).pipe(Effect.map((gone) => gone.every((isGone) => isGone)))
 
-/** One request each, once: a key's failure is in the outcome, and a store that is down is not asked 1000 times. */
+/**
+ * Sends one request for each target and returns the failures. After a time-out or a throttled request it
+ * sends no more, so that a struggling store does not get 1000 requests.
+ */
 const deleteAlone = Effect.fnUntraced(function* (
   bucket: Bucket,
   heard: Heard,
@@ -157,7 +162,9 @@ const deleteAlone = Effect.fnUntraced(function* (
               return Effect.succeed(readSingle(target, error))
             })
           )
-      : Effect.succeed([failedAs(target.key, gaveUp.reason, `not tried: ${gaveUp.detail}`)])
+      : Effect.succeed([
+          failedAs(target.key, gaveUp.reason, `not sent, because another delete failed: ${gaveUp.detail}`)
+        ])
   const failures = yield* Effect.forEach(targets, (target) => Effect.suspend(() => deleteOne(target)), {
     concurrency: singlesAtOnce
   })
@@ -165,21 +172,22 @@ const deleteAlone = Effect.fnUntraced(function* (
 })
 
 /**
- * Whether a batch can name the key: XML 1.0 has no way to write most control characters nor U+FFFE and U+FFFF
- * (https://www.w3.org/TR/xml/#charsets), and parsers may change the others on the way back (§2.11).
+ * Whether a batch can name the key. XML 1.0 cannot represent most control characters, U+FFFE and U+FFFF
+ * (https://www.w3.org/TR/xml/#charsets). Parsers may change the other control characters (§2.11).
  */
 const isBatchable = ({ key }: Target): boolean => !/[\p{Cc}\ufffe\uffff]/u.test(key)
 
 /**
- * What is not deleted. Only what the store confirms is, or, where it names failures only, what it does not name in an
- * answer that names nothing as deleted; what is absent is as good as deleted.
+ * Returns the failures of a batch. A target is deleted if the store confirms it or says that it is absent. A
+ * store that names only failures confirms every key that it does not name, provided its answer names no
+ * deleted key.
  */
 const readBatch = (
   targets: ReadonlyArray<Target>,
   answer: BatchAnswer,
   names: Dialect["names"]
 ): ReadonlyArray<DeleteFailure> => {
-  // A delete without a version is confirmed by its key, whatever version the store made of it.
+  // The answer to a delete without a version may name the new delete marker's version. The key confirms it.
   const withVersions = targets.some(({ versionId }) => versionId !== undefined)
   const nameOf = (key: string | undefined, versionId: string | undefined) =>
     withVersions ? `${versionId} of ${key}` : key
@@ -191,7 +199,7 @@ const readBatch = (
     const error = errors.get(name)
     if (error === undefined && (confirmed.has(name) || (isUnsaid && versionId === undefined))) return []
     if (error === undefined) {
-      const detail = "the store's answer is silent about this key"
+      const detail = "the store's answer does not mention this key"
       return [{ key, reason: "unconfirmed", code: "Unconfirmed", detail }]
     }
     if (isAbsent(error.Code)) return []
@@ -203,21 +211,21 @@ const readBatch = (
 const isAbsent = (code: string | undefined) => code === "NoSuchKey" || code === "NoSuchVersion"
 
 /**
- * What a refused batch says of the next one. `unsupported`: this store has no DeleteObjects that we can speak, so
- * do not ask again. `wants md5`: it insists on Content-MD5. `unreadable`: it did not understand this one, perhaps for a
- * key in it. Otherwise the refusal stands.
+ * Returns what a refused batch means for the next one. `unsupported`: the store does not support
+ * DeleteObjects, so no batch is sent again. `wants md5`: it requires a Content-MD5. `unreadable`: it did not
+ * understand this batch, perhaps because of a key in it. `final`: the failure stands.
  */
 const readRefusal = (error: StorageError): "unsupported" | "wants md5" | "unreadable" | "final" => {
   if (!(error.cause instanceof RequestFailed)) return "final"
   const { code, message, status } = error.cause
   if (status === 501 || status === 405 || code === "NotImplemented" || code === "MethodNotAllowed")
     return "unsupported"
-  // Some say it with a code of their own, some only in words.
+  // Some stores have a code for it, others only a text.
   if (code === "MissingContentMD5" || (status === 400 && /content-?md5/i.test(message))) return "wants md5"
   return ["MalformedXML", "InvalidRequest", "InvalidArgument"].includes(code) ? "unreadable" : "final"
 }
 
-/** The failure of what was deleted alone; none when it did not exist. */
+/** Returns the failure of a single delete, or none if the object did not exist. */
 const readSingle = ({ key }: Target, error: StorageError): ReadonlyArray<DeleteFailure> => {
   if (!(error.cause instanceof RequestFailed)) return [failedAs(key, error.reason, error.detail)]
   const { code, status } = error.cause
@@ -225,7 +233,7 @@ const readSingle = ({ key }: Target, error: StorageError): ReadonlyArray<DeleteF
   return [{ key, reason: keyReason(code, error.detail, status), code, detail: error.detail }]
 }
 
-/** The failure of a key without an answer of the store's; its code is our own word for it. */
+/** Returns the failure of a key for which the store gave no code. The failure's name is the code. */
 export const failedAs = (key: ObjectKey, failure: StorageFailure, detail: string): DeleteFailure => ({
   key,
   reason: fromFailure(failure),

@@ -1,36 +1,39 @@
 /**
- * How a store differs from AWS in deleting, as far as it has shown. Found out by what it answers, kept for as long as
- * the process lives, and said once in the log, so that whoever wonders about the requests finds the reason.
+ * How a store's deletes differ from AWS. The differences are learned from its answers and kept while the
+ * process lives. Each is logged once, to explain unusual requests to an operator.
  */
 import { Effect, Ref } from "effect"
 
+/** Holds the known differences of a store. */
 export interface Dialect {
   /**
-   * How DeleteObjects is sent: `plain`, as the SDK does; `md5`, with the Content-MD5 that older stores insist on and the
-   * SDK no longer sends; `none`, where the store has no DeleteObjects that we can speak, and objects go one by one.
+   * How DeleteObjects is sent. `plain`: as the SDK does. `md5`: with the Content-MD5 that older stores
+   * require and the SDK no longer sends. `none`: not at all, because the store does not support it. Objects
+   * are deleted one by one.
    */
   readonly batches: "plain" | "md5" | "none"
   /** Whether the answer names `each` key that was deleted, or only the `failures`. */
   readonly names: "each" | "failures"
 }
 
-/** Of a store that has not shown anything yet. */
+/** The dialect that is assumed until the store shows a difference. */
 export const aws: Dialect = { batches: "plain", names: "each" }
 
+/** Holds the dialect of one store. */
 export type DialectRef = Ref.Ref<Dialect>
 
 const words: { readonly [K in keyof Dialect]: Partial<Record<Dialect[K], string>> } = {
   batches: {
-    md5: "The store wants a Content-MD5 with a batch of deletes; all carry one from now on",
-    none: "The store does not take batches of deletes; objects are deleted one by one from now on"
+    md5: "The store requires a Content-MD5 with a batch of deletes; from now on every batch has one",
+    none: "The store does not support batches of deletes; from now on objects are deleted one by one"
   },
   names: {
     failures:
-      "The store answers a batch of deletes without naming what it deleted, and what it was asked to delete is gone; from now on only what it names as failed counts as failed"
+      "The store answers a batch of deletes without naming the deleted keys, although they are deleted; from now on only the keys that it names as failed count as failed"
   }
 }
 
-/** Notes what the store has shown. */
+/** Records a difference that the store has shown, and logs it the first time. `detail` is the evidence. */
 export const learn = Effect.fnUntraced(function* <K extends keyof Dialect>(
   dialect: DialectRef,
   what: K,

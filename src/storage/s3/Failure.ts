@@ -1,15 +1,17 @@
 /**
- * The one place where an error of the S3 client becomes a `StorageError`.
+ * The translation of the S3 client's errors into failures of the store.
  *
- * The client's own error object is not passed on: a SignatureDoesNotMatch carries the whole canonical request, with
- * a session token in it, and whoever logs a cause would log that.
+ * The client's own error object is not passed on. A SignatureDoesNotMatch contains the whole canonical
+ * request with its session token, and a program that logs a cause would log the token.
  */
 import { StorageError, type StorageFailure } from "../../domain/StorageError.ts"
 import { type DeleteFailureReason, fromFailure } from "../DeleteFailure.ts"
 
-/** What is kept of the client's error: the store's code (or the socket's), the HTTP status if there was an answer. */
+/** Holds the safe parts of the client's error. */
 export class RequestFailed extends Error {
+  /** The store's error code, or the socket's. */
   readonly code: string
+  /** The HTTP status, or undefined if there was no answer. */
   readonly status: number | undefined
   constructor(code: string, status: number | undefined, message: string) {
     super(message)
@@ -19,7 +21,7 @@ export class RequestFailed extends Error {
   }
 }
 
-/** Codes whose HTTP status says something else than they do, and errors that never had a status. */
+/** Codes whose HTTP status would mislead, and errors without a status. */
 const reasons: Record<string, StorageFailure> = {
   // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
   SlowDown: "Throttled",
@@ -32,9 +34,9 @@ const reasons: Record<string, StorageFailure> = {
   InvalidToken: "AccessDenied",
   TokenRefreshRequired: "AccessDenied",
   CredentialsProviderError: "AccessDenied",
-  // 404 like an absent object, but it only means that somebody else ended the upload.
+  // Its status is 404, as for an absent object, but it means that another client ended the upload.
   NoSuchUpload: "Rejected",
-  // The client has corrected its clock by the answer's Date when this arrives, so the next attempt is good.
+  // By now the client has corrected its clock by the answer's Date, so the next attempt succeeds.
   RequestTimeTooSkewed: "Unavailable",
   EAI_AGAIN: "Unavailable",
   ECONNABORTED: "Unavailable",
@@ -45,12 +47,12 @@ const reasons: Record<string, StorageFailure> = {
   ENOTFOUND: "Unavailable",
   EPIPE: "Unavailable",
   ERR_STREAM_PREMATURE_CLOSE: "Unavailable",
-  // Only connecting is timed by the client; answers are timed by us (S3.ts).
+  // The client limits only the time to connect. Requests.ts limits the time to answer.
   ETIMEDOUT: "Unavailable",
   TimeoutError: "Unavailable"
 }
 
-/** What an error of the S3 client means to a caller of the store. `scrub` takes credentials out of a text. */
+/** Returns the failure that an error of the S3 client means. `scrub` removes credentials from a text. */
 export const fromClient = (
   operation: StorageError["operation"],
   subject: string,
@@ -68,7 +70,7 @@ export const fromClient = (
   })
 }
 
-/** Codes of a single key's failure, which has no HTTP status when a batch reports it. */
+/** Codes of a single key's failure. An answer to a batch has no HTTP status for a key. */
 const keyReasons: Record<string, DeleteFailureReason> = {
   ServiceUnavailable: "unavailable",
   // A single key's 500 may be permanent: see `isStoreTrouble`.
@@ -89,7 +91,7 @@ const keyReasons: Record<string, DeleteFailureReason> = {
   PreconditionFailed: "rejected"
 }
 
-/** Returns why one key of a delete failed. `status` is that of its own request; a batch has none for a key. */
+/** Returns the reason why a key was not deleted. `status` is the HTTP status of its own request, if any. */
 export const keyReason = (code: string, detail: string, status?: number): DeleteFailureReason => {
   if (isLocked(code, detail)) return "locked"
   const known = keyReasons[code]
@@ -100,28 +102,30 @@ export const keyReason = (code: string, detail: string, status?: number): Delete
 }
 
 /**
- * Whether an object lock is the reason. No store has a code for it; the texts are AWS's "Access Denied because object
- * protected by object lock", Ceph's "forbidden by object lock" (both AccessDenied) and MinIO's "Object is WORM
- * protected and cannot be overwritten" (InvalidRequest). A missing permission names its action, which may have
- * "Retention" or "LegalHold" in it.
+ * Whether an object lock is the reason. The stores have no code for it, only a text:
+ * - AWS, AccessDenied: "Access Denied because object protected by object lock."
+ * - Ceph, AccessDenied: "forbidden by object lock"
+ * - MinIO, InvalidRequest: "Object is WORM protected and cannot be overwritten"
+ *
+ * The text of a missing permission may mention locks too, and means `denied`.
  */
 const isLocked = (code: string, detail: string): boolean =>
   (code === "AccessDenied" || code === "InvalidRequest") &&
   /object[ -]lock|\bworm\b|\bretention\b|\blegal hold\b/i.test(detail) &&
   !/not authorized to perform/i.test(detail)
 
-/** The store did not answer in time. */
+/** Returns the failure of a request that got no answer in time. */
 export const timedOut = (operation: StorageError["operation"], subject: string, what: string): StorageError =>
   new StorageError({ operation, subject, reason: "TimedOut", detail: what })
 
-/** The store answered something that its protocol does not have. */
+/** Returns the failure of a request whose answer violates the protocol. */
 export const misbehaved = (
   operation: StorageError["operation"],
   subject: string,
   what: string
 ): StorageError => new StorageError({ operation, subject, reason: "Unknown", detail: what })
 
-/** Hides each secret that is at least a few characters long; shorter ones would shred the text and hide nothing. */
+/** Returns a function that hides the secrets in a text. Secrets of fewer than 4 characters are skipped. */
 export const scrubber = (secrets: ReadonlyArray<string>) => {
   const hidden = secrets.filter((secret) => secret.length >= 4)
   return (text: string): string =>
@@ -138,12 +142,12 @@ const byStatus = (status: number | undefined): StorageFailure => {
   return status >= 500 ? "Unavailable" : status >= 300 ? "Rejected" : "Unknown"
 }
 
-/** The parts of the client's error that are known to be harmless. Its shape is not typed, so nothing is assumed. */
+/** Returns the safe parts of the client's error. The error is untyped, so each part is checked. */
 const inspect = (cause: unknown, scrub: (text: string) => string): RequestFailed => {
   if (!(cause instanceof Error)) return new RequestFailed("Unknown", undefined, scrub(String(cause)))
   const { code, $metadata } = cause as { code?: unknown; $metadata?: { httpStatusCode?: unknown } }
   const status = typeof $metadata?.httpStatusCode === "number" ? $metadata.httpStatusCode : undefined
-  // A socket's error is renamed by the client (ECONNRESET is a "TimeoutError" to it); its code tells the truth.
+  // The client renames a socket's error (ECONNRESET becomes "TimeoutError"), but keeps the code.
   const name = status === undefined && typeof code === "string" ? code : cause.name
   const failed = new RequestFailed(scrub(name), status, scrub(cause.message))
   if (cause.stack !== undefined) failed.stack = scrub(cause.stack)

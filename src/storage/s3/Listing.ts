@@ -1,8 +1,8 @@
 /**
- * Reads a page of ListObjectsV2: names decoded, order checked.
+ * Listing objects: names decoded, order checked.
  *
- * Whoever compares a listing with the catalogue relies on its order, and whoever deletes by it on its names. So an
- * answer that breaks either is an error, not a page.
+ * The audit compares a listing with the catalogue and relies on its order. The sweep deletes by its names. An
+ * answer with a wrong order or unreadable entries is therefore a failure and not a page.
  */
 import { Effect, Option, Stream } from "effect"
 import type { StorageError } from "../../domain/StorageError.ts"
@@ -12,14 +12,14 @@ import type { Bucket, Cursor, Listing } from "./Bucket.ts"
 import { misbehaved } from "./Failure.ts"
 import { readKey, warnOfIllegal } from "./Names.ts"
 
-/** A page is the largest S3 gives. */
+/** The largest page that S3 returns. */
 const pageMax = 1000
 
-/** The listing, page by page as they come. */
+/** Implements `Storage.list` for a bucket. */
 export const list = (bucket: Bucket, prefix: string, after: string | undefined) =>
   Stream.paginate({ after, token: undefined }, (cursor: Cursor) => listPage(bucket, prefix, cursor))
 
-/** Succeeds when the bucket exists and may be listed. */
+/** Implements `Storage.probe` for a bucket. */
 export const probe = ({ calls, name, requests }: Bucket): Effect.Effect<void, StorageError> =>
   Effect.asVoid(
     requests.repeated({
@@ -47,12 +47,12 @@ const listPage = Effect.fn("S3.list")(function* (
 
 interface Page {
   readonly objects: ReadonlyArray<StoredObject>
-  /** How many keys are not legal here (U+0000, broken UTF-8): they cannot be named, so they are left alone. */
+  /** How many keys are not valid (U+0000, broken UTF-8). No method can name them, so they are skipped. */
   readonly illegal: number
   readonly next: Cursor | undefined
 }
 
-/** The page, or a failure (`Unknown`) when the store listed out of order, without times, or without a way on. */
+/** Returns the page. Fails with `Unknown` if its order, a size, a time or the way to continue is wrong. */
 const readPage = Effect.fnUntraced(function* (
   subject: string,
   cursor: Cursor,
@@ -75,7 +75,7 @@ const readPage = Effect.fnUntraced(function* (
       return yield* misbehaved(
         "list",
         subject,
-        `the store does not list in key order: "${key}" came after "${last}"`
+        `the store does not list in key order: "${key}" follows "${last}"`
       )
     }
     last = key
@@ -84,7 +84,7 @@ const readPage = Effect.fnUntraced(function* (
   if (listing.IsTruncated !== true) return { objects, illegal, next: undefined }
   const token = listing.NextContinuationToken
   if (token === undefined && last === cursor.after) {
-    return yield* misbehaved("list", subject, "the store says that there is more and not where")
+    return yield* misbehaved("list", subject, "the store says that there is more, but not where")
   }
   return { objects, illegal, next: { after: last, token } }
 })

@@ -1,8 +1,9 @@
 /**
- * Uploads in parts: one of our own, from its beginning to its end, and those that somebody left in the bucket.
+ * Multipart uploads: running one from start to end, and listing and aborting unfinished ones.
  *
- * An upload of ours ends with us, completed or aborted. When we die it stays, costs space, and appears in no listing
- * of objects; it is found here, or by the bucket's lifecycle rule AbortIncompleteMultipartUpload.
+ * An upload of this process is completed or aborted. If the process dies, the upload stays, takes space, and
+ * appears in no listing of objects. `listUploads` finds it, or the bucket's lifecycle rule
+ * AbortIncompleteMultipartUpload does.
  */
 import { Effect, Exit, Option, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
@@ -12,13 +13,15 @@ import type { Bucket, Marker, Part, Upload, UploadListing } from "./Bucket.ts"
 import { misbehaved, RequestFailed } from "./Failure.ts"
 import { possibleKeys, readKey, warnOfIllegal } from "./Names.ts"
 
-/** S3 may take minutes to assemble an object of many parts, and says so in the documentation of the request. */
+/**
+ * The factor of the time limit: S3 documents that it may take minutes to assemble an object of many parts.
+ */
 const completePatience = 10
 
-/** Uploads of a page whose parts are looked at at once. */
+/** How many uploads of a page have their parts listed at once. */
 const lookingAtOnce = 8
 
-/** Begins an upload, completes it with the parts that `send` has sent, and aborts it if anything fails on the way. */
+/** Begins an upload, completes it with the parts that `send` returns, and aborts it if a step fails. */
 export const inOneUpload = <E, R>(
   bucket: Bucket,
   operation: "put" | "copy",
@@ -56,13 +59,13 @@ const begin = Effect.fnUntraced(function* (
 const giveUp = (bucket: Bucket, { Key, UploadId }: Upload) =>
   abortUpload(bucket, { key: Key, uploadId: UploadId }).pipe(
     Effect.catch((error) =>
-      Effect.logWarning("An unfinished upload stays in the bucket", error).pipe(
+      Effect.logWarning("An unfinished upload could not be aborted and stays in the bucket", error).pipe(
         Effect.annotateLogs({ bucket: bucket.name, key: Key, uploadId: UploadId })
       )
     )
   )
 
-/** `Storage.abortMultipart` for a bucket. */
+/** Implements `Storage.abortMultipart` for a bucket. */
 export const abortUpload = (
   { calls, requests }: Bucket,
   { key, uploadId }: Pick<MultipartUpload, "key" | "uploadId">
@@ -78,11 +81,11 @@ export const abortUpload = (
       Effect.catchIf(isOver, () => Effect.void)
     )
 
-/** Whether the store says that the upload has been completed or aborted, or never was. radosgw: `NoSuchKey`. */
+/** Whether the store says that the upload is completed, aborted or unknown. radosgw says `NoSuchKey`. */
 const isOver = ({ cause }: StorageError): boolean =>
   cause instanceof RequestFailed && (cause.code === "NoSuchUpload" || cause.code === "NoSuchKey")
 
-/** `Storage.multiparts` for a bucket. */
+/** Implements `Storage.multiparts` for a bucket. */
 export const listUploads = (bucket: Bucket, prefix: string) =>
   Stream.paginate({ key: undefined, id: undefined }, (from: Marker) => listPage(bucket, prefix, from))
 
@@ -105,13 +108,15 @@ const listPage = Effect.fn("S3.multiparts")(function* (bucket: Bucket, prefix: s
 
 /** An upload as a page names it. */
 interface Begun {
-  /** What its key may be; mostly there is no doubt. */
+  /** The keys that it may have. Usually there is one. */
   readonly keys: ReadonlyArray<ObjectKey>
   readonly uploadId: string
   readonly begunAt: number
 }
 
-/** What the page names. An upload without an id or a time is none that can be judged, so the page is an error. */
+/**
+ * Returns the uploads of a page. Fails with `Unknown` for an upload without id or time, whose age is unknown.
+ */
 const readPage = Effect.fnUntraced(function* (subject: string, listing: UploadListing) {
   const begun: Array<Begun> = []
   let illegal = 0
@@ -131,9 +136,9 @@ const readPage = Effect.fnUntraced(function* (subject: string, listing: UploadLi
 })
 
 /**
- * Where the listing goes on: behind its last upload. The store's own marker is that of an encoded listing encoded, and
- * of one that does not say so not (radosgw), so it is taken only there. A store that answers with where we have been
- * would keep us for ever.
+ * Returns where the listing continues: after its last upload. The store's own marker is encoded if the
+ * listing says that it is encoded. In a listing that does not say so (radosgw) the marker is plain, and only
+ * there it is used. A store that repeats a marker would cause an endless loop, so that is a failure.
  */
 const readMarker = Effect.fnUntraced(function* (
   subject: string,
@@ -145,12 +150,12 @@ const readMarker = Effect.fnUntraced(function* (
   const key = listing.EncodingType === "url" ? readKey(last?.Key, listing) : listing.NextKeyMarker
   const id = listing.NextUploadIdMarker ?? last?.UploadId
   if (key === undefined || (key === from.key && id === from.id)) {
-    return yield* misbehaved("list", subject, "the store says that there is more and not where")
+    return yield* misbehaved("list", subject, "the store says that there is more, but not where")
   }
   return Option.some({ key, id })
 })
 
-/** The upload with the time of its newest part; none when it ended since it was listed. */
+/** Returns the upload with the time of its newest part, or none if it ended after it was listed. */
 const lastActivity = Effect.fnUntraced(function* (bucket: Bucket, { begunAt, keys, uploadId }: Begun) {
   for (const key of keys) {
     const newest = yield* newestPart(bucket, { Key: key, UploadId: uploadId })
@@ -160,7 +165,7 @@ const lastActivity = Effect.fnUntraced(function* (bucket: Bucket, { begunAt, key
   return Option.none<MultipartUpload>()
 })
 
-/** When the newest part was written, 0 if there is none; nothing when there is no such upload. */
+/** Returns the time of the newest part, 0 if there is no part, or none if the upload does not exist. */
 const newestPart = (
   { calls, requests }: Bucket,
   upload: Upload

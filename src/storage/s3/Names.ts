@@ -1,4 +1,4 @@
-/** Keys as a listing writes them. */
+/** Reading the keys of a listing. */
 import { Effect, Schema } from "effect"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
 
@@ -6,15 +6,16 @@ interface Encoded {
   readonly EncodingType?: string | undefined
 }
 
-/** The key that a listing names; nothing when it is not legal here (U+0000, broken UTF-8). */
+/** Returns the key that a listing names, or undefined if it is not valid (U+0000, broken UTF-8). */
 export const readKey = (text: string | undefined, { EncodingType }: Encoded): ObjectKey | undefined => {
   const key = EncodingType === "url" ? decoded(text) : text
   return isObjectKey(key) ? key : undefined
 }
 
 /**
- * The keys that a name may be in a listing that was asked to encode names and does not say whether it has: radosgw
- * does so to uploads, while others that do not say so do not. One, mostly; none when it is not legal here.
+ * Returns the keys that a name may mean. Listings are requested with encoded names, but some answers do not
+ * say whether they are encoded. radosgw encodes the uploads in such an answer, and other stores do not.
+ * Usually the result is one key. It is empty if the name is not valid.
  */
 export const possibleKeys = (
   text: string | undefined,
@@ -24,7 +25,9 @@ export const possibleKeys = (
   return [...new Set(readings)].filter((key) => isObjectKey(key))
 }
 
-/** The encoding of HTML forms undone, where a space may be "+"; nothing where it is broken. */
+/**
+ * Decodes the encoding of HTML forms, in which "+" is a space. Returns undefined if the text is malformed.
+ */
 const decoded = (text: string | undefined): string | undefined => {
   try {
     return text === undefined ? undefined : decodeURIComponent(text.replaceAll("+", " "))
@@ -35,7 +38,9 @@ const decoded = (text: string | undefined): string | undefined => {
 
 const isObjectKey = Schema.is(ObjectKey)
 
-/** Says that there are `count` things which no verb can name, and which therefore stay for ever. */
+/**
+ * Logs that `count` objects or uploads have invalid keys. No method can name them, so they are never deleted.
+ */
 export const warnOfIllegal = (
   what: "Objects" | "Unfinished uploads",
   count: number,
@@ -44,6 +49,6 @@ export const warnOfIllegal = (
 ): Effect.Effect<void> =>
   count === 0
     ? Effect.void
-    : Effect.logWarning(`${what} were left alone because their keys are not legal here`).pipe(
+    : Effect.logWarning(`${what} were skipped because their keys are not valid; they are never deleted`).pipe(
         Effect.annotateLogs({ count, bucket, prefix })
       )

@@ -1,4 +1,4 @@
-/** Objects on their way out, and what is known of one. */
+/** Reading objects: their bytes, their size and their time. */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Duration, Effect, Option, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
@@ -7,7 +7,7 @@ import type { ByteRange } from "../Storage.ts"
 import type { Bucket } from "./Bucket.ts"
 import { misbehaved, timedOut } from "./Failure.ts"
 
-/** The bytes of `Storage.get`; no more than `patience` passes between two of them. */
+/** Opens an object for `Storage.get`. The stream fails with `TimedOut` if no bytes arrive for `patience`. */
 export const openObject = Effect.fn("S3.get")(function* (
   { calls, failed, requests }: Bucket,
   patience: Duration.Duration,
@@ -15,13 +15,13 @@ export const openObject = Effect.fn("S3.get")(function* (
   range: ByteRange | undefined
 ) {
   yield* checkRange(key, range)
-  const { body, status } = yield* requests.held(
+  const { body, status } = yield* requests.lasting(
     { operation: "get", subject: key, send: (signal) => calls.get(key, range, signal) },
     ({ body }) => body?.destroy()
   )
   if (body === undefined) return yield* misbehaved("get", key, "the answer has no body")
   if (range !== undefined && status !== 206) {
-    return yield* misbehaved("get", key, "the store ignored the range and sent everything")
+    return yield* misbehaved("get", key, "the store ignored the range and sent the whole object")
   }
   const silence = timedOut("get", key, `no bytes for ${Duration.format(patience)}`)
   return NodeStream.fromReadable({
@@ -30,7 +30,7 @@ export const openObject = Effect.fn("S3.get")(function* (
   }).pipe(Stream.timeoutOrElse({ duration: patience, orElse: () => Stream.fail(silence) }))
 })
 
-/** `Storage.head` for a bucket. */
+/** Implements `Storage.head` for a bucket. */
 export const headObject = Effect.fn("S3.head")(function* ({ calls, requests }: Bucket, key: ObjectKey) {
   const found = yield* requests
     .repeated({ operation: "head", subject: key, send: (signal) => calls.head(key, signal) })

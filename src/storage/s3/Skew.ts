@@ -1,4 +1,4 @@
-/** How far the store's clock is from ours. */
+/** The difference between the store's clock and this process's clock. */
 import { Clock, Effect, Option } from "effect"
 import type { StorageError } from "../../domain/StorageError.ts"
 import type { Bucket } from "./Bucket.ts"
@@ -6,7 +6,7 @@ import { misbehaved } from "./Failure.ts"
 
 const second = 1000
 
-/** `Storage.skew` for a bucket. */
+/** Implements `Storage.skew` for a bucket. */
 export const skew = Effect.fn("S3.skew")(function* ({
   calls,
   name,
@@ -19,16 +19,16 @@ export const skew = Effect.fn("S3.skew")(function* ({
     send: (signal) => calls.date(now, signal)
   })
   const toldAt = Date.parse(date ?? "")
-  if (Number.isNaN(toldAt)) return yield* misbehaved("probe", name, "the answer has no date that can be read")
+  if (Number.isNaN(toldAt)) return yield* misbehaved("probe", name, "the answer has no readable date")
   return Option.some(ahead(toldAt, (sentAt + answeredAt) / 2))
 })
 
-/** The store's clock is real, so it is compared with the real one, also where `TestClock` governs decisions. */
+/** The store's clock is real, so it is compared with the real clock even if `TestClock` governs decisions. */
 const processClock = Clock.Clock.defaultValue()
 
 /**
- * How far a clock that shows the whole second `toldAt` is ahead of one that shows `at`: the least that it can be,
- * since the fraction is cut off, and 0 below a second.
+ * Returns how far a clock that shows the whole second `toldAt` is ahead of a clock that shows `at`. The
+ * fraction of `toldAt` is unknown, so this is the least possible difference. Less than a second is 0.
  */
 const ahead = (toldAt: number, at: number): number => {
   const least = at < toldAt ? toldAt - at : at >= toldAt + second ? toldAt + second - at : 0

@@ -1,14 +1,14 @@
-/** What the bucket does with what is deleted. */
+/** What happens to deleted objects in a bucket. */
 import { Effect } from "effect"
 import { StorageError } from "../../domain/StorageError.ts"
 import type { StoreTraits } from "../Storage.ts"
 import type { Bucket } from "./Bucket.ts"
 import { misbehaved, RequestFailed } from "./Failure.ts"
 
-/** What to do on a versioned bucket. */
+/** What a delete does in a bucket with versions: add delete markers, or delete all versions. */
 export type VersionedDelete = "markers" | "versions"
 
-/** `Storage.traits` for a bucket. */
+/** Implements `Storage.traits` for a bucket. */
 export const traits = Effect.fn("S3.traits")(function* (
   bucket: Bucket,
   versionedDelete: VersionedDelete | undefined
@@ -28,7 +28,7 @@ export const traits = Effect.fn("S3.traits")(function* (
 const readStatus = (status: string | undefined): StoreTraits["versioning"] | undefined =>
   (({ none: "off", Enabled: "on", Suspended: "suspended" }) as const)[status ?? "none"]
 
-/** The store's answer; none where it has no such thing. */
+/** Returns the store's answer, or undefined if the store or the bucket does not have the feature. */
 const ask = (
   { name, requests }: Bucket,
   permission: string,
@@ -39,7 +39,7 @@ const ask = (
     Effect.mapError((error) => (error.reason === "AccessDenied" ? missing(error, permission) : error))
   )
 
-/** Whether the store says that the bucket has no lock, or that it knows neither locks nor versions at all. */
+/** Whether the store says that the bucket has no lock, or that it supports neither locks nor versions. */
 const isWithout = ({ cause }: StorageError): boolean =>
   cause instanceof RequestFailed &&
   (cause.code === "ObjectLockConfigurationNotFoundError" ||
@@ -52,6 +52,6 @@ const missing = ({ cause, detail, operation, reason, subject }: StorageError, pe
     operation,
     subject,
     reason,
-    detail: `${detail}; the credentials need ${permission} on the bucket, to tell whether deletes free anything`,
+    detail: `${detail}; grant ${permission} on the bucket, which shows whether deletes free space`,
     cause
   })

@@ -1,9 +1,9 @@
 /**
- * Three ways to put a body, by its size: from memory, as a stream, in parts. A body whose size is not known goes from
- * memory if it ends within a part, and in parts if it does not.
+ * Three ways to put a body, by its size: from memory, as a stream, in parts. A body of unknown size is sent
+ * from memory if it ends within one part, and in parts otherwise.
  *
- * All of them run the body once, fail with its own error when it fails, and leave nothing visible then. Bodies must
- * have been through `exactly` (../body.ts): they end where they were declared to end, or fail.
+ * Each way runs the body once. If the body fails, the put fails with the body's error and nothing becomes
+ * visible. `exactly` (../Body.ts) must have checked the body's length.
  */
 import type { Readable } from "node:stream"
 import * as NodeStream from "@effect/platform-node/NodeStream"
@@ -11,24 +11,24 @@ import { Deferred, Effect, Sink, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import type { PutOptions } from "../Storage.ts"
-import { evenParts, growingParts, holdingBack, inParts, type Progress, tracking } from "./Body.ts"
+import { delayingLast, evenParts, growingParts, inParts, type Progress, tracking } from "./Body.ts"
 import type { Bucket } from "./Bucket.ts"
 import { inOneUpload } from "./Multipart.ts"
 
 /**
- * Bodies up to this size are read into memory before they are sent, so that sending them can be repeated. From
- * 2 MiB on the SDK asks first (`Expect: 100-continue`, on a connection of its own), so streaming is safe there: no
- * stale connection fails it, and a refusal arrives before the body is read.
+ * Bodies up to this size are read into memory before they are sent, so that the request can be repeated. From
+ * 2 MiB on the SDK sends `Expect: 100-continue` on a new connection, so streaming is safe. No stale
+ * connection breaks it, and a refusal arrives before the body is read.
  */
 const bufferedBytes = 2 * 1024 * 1024 - 1
 
 /**
- * Parts of one upload on their way at once: one travels while the next is read. Three parts in memory at most, and
- * two more of a body of unknown size.
+ * The most parts of one upload in flight: one is sent while the next is read. At most three parts are in
+ * memory, and two more for a body of unknown size.
  */
 const partsAtOnce = 2
 
-/** `Storage.put` for a bucket, once the body is checked. */
+/** Implements `Storage.put` for a bucket, for a body whose length is checked. */
 export const upload = <E, R, E2>(
   bucket: Bucket,
   multipartAboveBytes: number,
@@ -46,7 +46,7 @@ export const upload = <E, R, E2>(
     : putBuffered(bucket, key, body)
 }
 
-/** The body is read before the request is made, so that a failed request can be repeated with it. */
+/** Reads the body before it sends the request, so that a failed request can be repeated. */
 const putBuffered = Effect.fnUntraced(function* <E, R>(
   { calls, requests }: Bucket,
   key: ObjectKey,
@@ -70,8 +70,9 @@ const putStreamed = <E, R>(
   Effect.gen(function* () {
     const progress: Progress = { chunks: 0, isWaitingForBody: false }
     const broken = yield* Deferred.make<never, E>()
-    // The SDK pipes the body and would not notice its failure. So it never fails for the SDK, it only never ends.
-    const endless = tracking(holdingBack(body), progress).pipe(
+    // The SDK pipes the body and ignores its failure. So a failed body does not end for the SDK, and `broken`
+    // ends the put.
+    const endless = tracking(delayingLast(body), progress).pipe(
       Stream.catchCause((cause) =>
         Stream.fromEffectDrain(Deferred.failCause(broken, cause)).pipe(Stream.concat(Stream.never))
       )
@@ -84,10 +85,10 @@ const putStreamed = <E, R>(
     )
   }).pipe(Effect.scoped)
 
-/** Destroying it is an error to Node, and an error that nobody listens to ends the process. */
+/** Destroying the stream emits an error, and Node ends the process for an error without a listener. */
 const quiet = (readable: Readable): Readable => readable.on("error", () => undefined)
 
-/** Succeeds when the body's finalizers have run. */
+/** Destroys the stream and succeeds after the body's finalizers have run. */
 const destroy = (readable: Readable): Effect.Effect<void> =>
   Effect.callback((resume) => {
     if (readable.closed) return resume(Effect.void)
@@ -95,7 +96,7 @@ const destroy = (readable: Readable): Effect.Effect<void> =>
     readable.destroy()
   })
 
-/** Two parts are read before the first request: only then is it known that one would not have done. */
+/** Reads two parts before the first request: a body that ends within one needs no multipart upload. */
 const putToItsEnd = <E, R, E2>(
   bucket: Bucket,
   key: ObjectKey,

@@ -1,8 +1,9 @@
 /**
  * Deletes keys with all their versions, for buckets that would otherwise only hide them.
  *
- * A key counts as deleted when all its versions are. Its delete markers go last, and only when nothing else of it is
- * left: otherwise a version that cannot be deleted (a lock) would come to light again.
+ * Invariant: a key counts as deleted only if all its versions are. Its delete markers are deleted last, and
+ * only if no other version remains. Otherwise a version that cannot be deleted (a lock) would be visible
+ * again.
  */
 import { Effect, Result } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
@@ -15,7 +16,7 @@ import type { DialectRef } from "./Dialect.ts"
 import { misbehaved } from "./Failure.ts"
 import { possibleKeys } from "./Names.ts"
 
-/** Keys whose versions are listed at once. */
+/** How many keys have their versions listed at once. */
 const listingAtOnce = 16
 
 interface Versions {
@@ -23,7 +24,10 @@ interface Versions {
   readonly markers: ReadonlyArray<Target>
 }
 
-/** `Storage.delete` for a bucket with versions. The outcome has the first reason why something of a key is left. */
+/**
+ * Implements `Storage.delete` for a bucket with versions. A remaining key has its first failure in the
+ * outcome.
+ */
 export const deleteVersions = Effect.fn("S3.delete")(function* (
   bucket: Bucket,
   dialect: DialectRef,
@@ -56,7 +60,9 @@ export const deleteVersions = Effect.fn("S3.delete")(function* (
   return outcome(keys, [...failures.values()], heard)
 })
 
-/** What the store will not list of this key alone is this key's failure, so that it does not hold up the others. */
+/**
+ * Returns the versions of a key. A refusal to list it is this key's own failure and does not stop the others.
+ */
 const listedOrFailed = (
   bucket: Bucket,
   key: ObjectKey
@@ -88,18 +94,18 @@ const versionsOf = Effect.fnUntraced(function* (
     const target = ({ VersionId }: NamedVersion): Target => ({ key, versionId: VersionId })
     objects.push(...Versions.filter(isOurs).map(target))
     markers.push(...DeleteMarkers.filter(isOurs).map(target))
-    // In key order, the key itself is the first of those that start with it: behind another there is no more of it.
+    // In key order the key precedes all longer keys, so after another key no more of its versions follow.
     const isAll = listing.IsTruncated !== true || ![...Versions, ...DeleteMarkers].every(isOurs)
     from = isAll ? undefined : yield* readMarker(key, marker, listing)
   }
   const nameless = [...objects, ...markers].some(({ versionId }) => versionId === undefined)
-  // Without a version a delete would only add a marker, and be taken for done.
+  // A delete without a version would only add a marker, but would count as done.
   if (nameless) return yield* misbehaved("delete", key, "the store listed a version without an id")
   if (objects.length + markers.length === 0) yield* checkAbsent(bucket, key)
   return { objects, markers }
 })
 
-/** No versions, no object. A store that lists none of objects it has would otherwise have them all taken for deleted. */
+/** Fails if the object is visible although no version was listed. Otherwise it would count as deleted. */
 const checkAbsent = Effect.fnUntraced(function* ({ calls, requests }: Bucket, key: ObjectKey) {
   const isThere = yield* requests
     .repeated({ operation: "delete", subject: key, send: (signal) => calls.head(key, signal) })
@@ -110,18 +116,19 @@ const checkAbsent = Effect.fnUntraced(function* ({ calls, requests }: Bucket, ke
         () => Effect.succeed(false)
       )
     )
-  if (isThere)
-    return yield* misbehaved("delete", key, "the store lists no version of an object that is there")
+  if (isThere) return yield* misbehaved("delete", key, "the store lists no version of an object that exists")
 })
 
-/** Where a listing goes on that has shown versions of `key` only. A store that answers with where we have been is stuck. */
+/**
+ * Returns where a listing continues. Fails if the store repeats a marker, which would cause an endless loop.
+ */
 const readMarker = Effect.fnUntraced(function* (
   key: ObjectKey,
   from: Marker,
   { NextVersionIdMarker: id }: VersionListing
 ): Effect.fn.Return<Marker, StorageError> {
   if (id === undefined || id === from.id) {
-    return yield* misbehaved("delete", key, "the store says that there are more versions and not where")
+    return yield* misbehaved("delete", key, "the store says that there are more versions, but not where")
   }
   return { key, id }
 })

@@ -37,8 +37,8 @@ const rangesAtOnce = 4
 export const breaker: Breaker.Breaker = {
   name: "leftovers",
   describe: ({ blobs, totalBlobs }) =>
-    `${Breaker.shareOf(blobs, totalBlobs)} of the objects listed belong to nothing in this catalogue`,
-  look: "Is this the right database for this store? Look with: artifact-gc audit"
+    `nothing in this catalogue owns ${Breaker.shareOf(blobs, totalBlobs)} of the listed objects`,
+  look: "Check that this is the right database for this store. To see them: artifact-gc audit"
 }
 
 /** Takes half of the time: a listing may take longer than a sweep, in every sweep, and the journal runs behind it. */

@@ -18,8 +18,8 @@ const findShare = 1 / 2
 export const breaker: Breaker.CountingBreaker<CollectorDatabase> = {
   name: "orphans",
   describe: ({ blobs, bytes, totalBlobs, totalBytes }) =>
-    `${Breaker.shareOf(blobs, totalBlobs)} blobs, ${Breaker.shareOf(bytes, totalBytes)} bytes, stand condemned`,
-  look: "Look at them with: artifact-gc condemned; take them back with: artifact-gc restore",
+    `${Breaker.shareOf(blobs, totalBlobs)} blobs, ${Breaker.shareOf(bytes, totalBytes)} bytes, are condemned`,
+  look: "To see them: artifact-gc condemned. To take them back: artifact-gc restore",
   exposure: (_settings, confirmedAt, _at, unless) =>
     Effect.flatMap(CollectorDatabase, ({ breakers }) => breakers.exposure(confirmedAt, unless))
 }

@@ -1,8 +1,8 @@
 /**
- * The clock guard: host, database and store must agree on what time it is, or waits would end too early or too late.
+ * The clock guard. Host, database and store must agree on the time, or waits would end too early or too late.
  *
- * The store's time is what it says now, in answer to a request. When objects were last written says nothing of it: a
- * store that has stood still, or was restored from a backup, has old objects and a clock that is right.
+ * The store's time is what it answers to a request now. The ages of objects say nothing of its clock: a store that was
+ * idle, or restored from a backup, has old objects and a right clock.
  */
 import { Duration, Effect, Option } from "effect"
 import { CollectorDatabase } from "../../database/Database.ts"
@@ -20,7 +20,7 @@ export const clockGuard = Effect.fnUntraced(function* (settings: SweepSettings) 
   return yield* new ClockRefused({ culprit, databaseSkewMillis, storeSkewMillis, toleranceMillis })
 })
 
-/** The clock that is off, given how far the others are ahead of the host's; null when all agree. */
+/** Returns the clock that is wrong, given how far the others are ahead of the host's, or null if all agree. */
 export const culpritOf = (
   database: number,
   store: number | null,

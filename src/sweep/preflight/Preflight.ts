@@ -1,6 +1,6 @@
 /**
- * What is asked before every sweep: schema, clocks, other collectors, store, in this order. The first that refuses
- * ends it, and nothing is deleted; a guard that gets no answer refuses too, because doubt keeps bytes.
+ * Asks the guards before every sweep: schema, clocks, other collectors, store, in this order. The first that refuses ends
+ * the sweep, and nothing is deleted. A guard that gets no answer refuses, too: doubt keeps bytes.
  */
 import { Cause, Effect, Result } from "effect"
 import { CollectorDatabase } from "../../database/Database.ts"
@@ -12,15 +12,16 @@ import { clockGuard } from "./ClockGuard.ts"
 import { settingsGuard } from "./SettingsGuard.ts"
 import { storeGuard } from "./StoreGuard.ts"
 
+/** What the guards said. */
 export interface Verdict {
   readonly findings: ReadonlyArray<GuardFinding>
-  /** Null when the store was not asked, or could not say. */
+  /** Null if the store was not asked, or did not answer. */
   readonly store: StoreReport | null
-  /** Why no sweep may begin; null when it may. */
+  /** Why no sweep may begin; null if it may. */
   readonly error: PhaseReport["error"]
 }
 
-/** Where some changes are noted and others are not, sweeps must look at everything, and somebody should know why. */
+/** Where triggers note some changes and not others, every sweep scans the whole catalogue, and the operator is told why. */
 const watchFindings = Effect.gen(function* () {
   const { candidates } = yield* CollectorDatabase
   const { unwatched } = yield* candidates.watch
@@ -31,7 +32,7 @@ const watchFindings = Effect.gen(function* () {
       ]
 })
 
-/** Asks all guards until one refuses. `id` is this collector's name; a dry run leaves no trace of it. */
+/** Asks the guards until one refuses. `id` is this collector's name. A dry run leaves no trace of it. */
 export const judge = Effect.fnUntraced(function* (
   settings: SweepSettings,
   id: string,
@@ -73,7 +74,7 @@ export const judge = Effect.fnUntraced(function* (
   return { findings, store, error } satisfies Verdict as Verdict
 })
 
-/** What the breakers had to say, which are asked within the phases. */
+/** Returns the findings of breakers, which the phases ask. */
 export const breakerFindings = (phases: SweepReport["phases"]): ReadonlyArray<GuardFinding> =>
   Object.values(phases).flatMap(({ error }) => {
     return error?.tag === "BreakerOpen"

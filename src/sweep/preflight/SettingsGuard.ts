@@ -1,6 +1,6 @@
 /**
- * The settings guard: all collectors of one catalogue must mean the same by garbage. Where their waits differ the
- * shortest is in force, whatever the others say; where their stores differ, one deletes rows and finds no objects.
+ * The settings guard. All collectors of one catalogue must mean the same by garbage. Where their waits differ, the shortest
+ * is in force. Where their stores differ, one deletes rows and finds no objects.
  */
 import { Duration, Effect } from "effect"
 import { CollectorDatabase, type Peer } from "../../database/Database.ts"
@@ -9,8 +9,8 @@ import { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
 
 /**
- * Notes that collector `id` is at work and looks who else is; a dry run only looks. Fails with `SettingsRefused`
- * for the first that has other settings, or, where they may differ, says of each in what.
+ * Registers collector `id` and reads the others. A dry run only reads. Fails with `SettingsRefused` for the first that has
+ * other settings. Where settings may differ, returns a finding for each that does.
  */
 export const settingsGuard = Effect.fnUntraced(function* (
   settings: SweepSettings,
@@ -38,7 +38,7 @@ export const settingsGuard = Effect.fnUntraced(function* (
   )
 })
 
-/** What all collectors of a catalogue must say alike, by the name of the setting. */
+/** Returns the settings in which all collectors of a catalogue must agree, by name. */
 export const sharedSettings = (settings: SweepSettings, store: string): Peer["settings"] => ({
   GC_GRACE: Duration.format(settings.grace),
   GC_QUARANTINE: Duration.format(settings.quarantine),
@@ -51,7 +51,7 @@ export const sharedSettings = (settings: SweepSettings, store: string): Peer["se
   "S3_BUCKET or FILES_DIRECTORY": store
 })
 
-/** Only of what both know: a newer version may have settings that an older one cannot speak of. */
+/** Compares only what both know: a newer version may have settings that an older one lacks. */
 const differencesOf = (ours: Peer["settings"], { settings: theirs }: Peer): ReadonlyArray<string> =>
   Object.entries(ours).flatMap(([name, value]) => {
     const other = theirs[name]

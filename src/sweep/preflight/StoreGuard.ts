@@ -1,6 +1,6 @@
 /**
- * The store guard: a bucket that keeps versions frees nothing when an object is deleted, and somebody must have said
- * whether that is meant. A collector that nobody told would report bytes it never gave back, and the bucket would grow.
+ * The store guard. A bucket that keeps versions frees nothing when an object is deleted, so an operator must choose what a
+ * delete does. Without that choice a collector would report bytes that it never freed, and the bucket would grow.
  */
 import { Effect } from "effect"
 import { StoreRefused } from "../../domain/Refusals.ts"
@@ -12,7 +12,10 @@ const kept = {
     "the bucket's versioning is suspended, so a plain delete leaves its older versions and frees only what was written since"
 } as const
 
-/** Fails with `StoreRefused` where versions are kept and nobody chose what a delete does; says when objects may be locked. */
+/**
+ * Fails with `StoreRefused` where the store keeps versions and no operator chose what a delete does. Returns a finding
+ * where objects may be locked.
+ */
 export const storeGuard = Effect.fnUntraced(function* ({ chosen, objectLock, versioning }: StoreTraits) {
   const { description } = yield* Storage
   if (versioning !== "off" && !chosen) {
@@ -24,7 +27,7 @@ export const storeGuard = Effect.fnUntraced(function* ({ chosen, objectLock, ver
   }
   return objectLock
     ? [
-        "Objects may be locked against deletion here (object lock). A locked one fails alone: its key is reported and tried again, and is a dead letter in the end (artifact-gc journal)."
+        "Objects may be locked against deletion here (object lock). A locked object fails alone: its key is reported, tried again, and finally becomes a dead letter (artifact-gc journal)."
       ]
     : []
 })

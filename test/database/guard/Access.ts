@@ -1,15 +1,22 @@
-/** What the guard holds against the role it has, the collector's own tables, and everything at once. */
+/** The problems of the collector's role and of its own tables, and the report of all problems at once. */
 
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { latestMigration } from "../../../src/database/postgres/schema/Migrations.ts"
-import { tableProblems } from "../../../src/database/postgres/schema/Problems.ts"
+import { tableProblems } from "../../../src/database/postgres/schema/BlobsTable.ts"
+import { latestMigration } from "../../../src/database/postgres/schema/MigrationList.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
 import * as AllDatabases from "../../fixtures/Database.ts"
 import { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
-import { type Bench, bench, plain, problemsOf, refuses, repair } from "./bench.ts"
+import {
+  type Bench,
+  bench,
+  plain,
+  problemsOf,
+  refuses,
+  repair
+} from "../../fixtures/database/CatalogueBench.ts"
 
 /** The database service as a role without any privilege, dropped with the scope. */
 export const asNobody = Effect.fnUntraced(function* (b: Bench) {
@@ -98,7 +105,7 @@ const privileges = (): void => {
       "blobs",
       "blobs",
       undefined,
-      "row-level security hides blobs from this role, so that what they own would look abandoned"
+      "row-level security hides blobs from this role, so their objects would look like leftovers"
     ]
   ] as const) {
     it.effect(`refuses row-level security that hides ${what}`, () =>
@@ -128,7 +135,7 @@ const privileges = (): void => {
   }
 }
 
-/** Condemns and purges whatever nothing refers to; the digests. */
+/** Condemns and purges every orphan, and returns the digests. */
 const sweep = Effect.fnUntraced(function* ({ orphans }: Database["Service"]) {
   const slice = yield* orphans.readSlice(null, 100)
   const seen = (yield* orphans.find(slice)).map((orphan) => orphan.digest)
@@ -165,7 +172,7 @@ const collectorTables = (): void => {
     expected: [
       {
         ...migrations,
-        problem: `they are at version ${latestMigration - 1}, this program needs ${latestMigration}`,
+        problem: `the collector's tables are at version ${latestMigration - 1}, this program needs ${latestMigration}`,
         fix: "Run: artifact-gc migrate"
       }
     ],
@@ -176,21 +183,23 @@ const collectorTables = (): void => {
     expected: [
       {
         ...migrations,
-        problem: `they are at version 1000, newer than this program's ${latestMigration}`,
+        problem: `the collector's tables are at version 1000, newer than this program's ${latestMigration}`,
         fix: "Run the newer artifact-gc."
       }
     ],
     fixable: false
   })
-  refuses("tables of which one is gone", {
+  refuses("tables of which one is missing", {
     given: ["DROP TABLE $c.journal"],
-    expected: [{ kind: "MissingCollectorTables", table: "c.journal", problem: "it is gone" }],
+    expected: [
+      { kind: "MissingCollectorTables", table: "c.journal", problem: "the table does not exist any more" }
+    ],
     fixable: false
   })
 }
 
 const together = (): void => {
-  it.effect("reports every problem at once, in one message that names table, constraint and remedy", () =>
+  it.effect("reports every problem at once, in one message that names table, constraint and fix", () =>
     Effect.gen(function* () {
       const b = yield* bench({ migrated: false })
       yield* b.run(
@@ -224,19 +233,19 @@ const together = (): void => {
     })
   )
 
-  it("refuses a standby, which may not know the newest references", () => {
+  it("refuses a standby, which may lack the newest references", () => {
     const found = { oid: "1", role: "r", standby: true, rows_hidden: false, inherited: false }
     assert.deepStrictEqual(tableProblems(defaultNames, found), [
       {
         kind: "ReadOnly",
         table: "public.blobs",
-        problem: "the server is a standby; it may not know the newest references",
+        problem: "the server is a standby, which may lack the newest references",
         fix: "Point DATABASE_URL at the primary."
       }
     ])
   })
 
-  it.effect("answers a question about a table that came later without being asked to look for it", () =>
+  it.effect("finds a reference table that was created after the last inspection", () =>
     Effect.gen(function* () {
       const b = yield* bench()
       yield* b.run(

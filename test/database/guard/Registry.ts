@@ -1,4 +1,4 @@
-/** What the guard makes of the registry's tables, and what the verbs of manifests say of a database without them. */
+/** The registry's tables under the schema guard, and the verbs of manifests in a database without them. */
 
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
@@ -7,14 +7,14 @@ import { Digest } from "../../../src/domain/Digest.ts"
 import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
 import type { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
+import { bench, plain, problemsOf, refuses, repair } from "../../fixtures/database/CatalogueBench.ts"
 import { asNobody, grants } from "./Access.ts"
-import { bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 
 const now = 1_000_000
 const ofNo = { repository: "app", mediaType: "m", sizeBytes: 1, artifactType: "t", annotations: null }
 const digestOf = (text: string) => Digest.make(text)
 
-/** Puts an index of one child with a layer; then all of it expires. */
+/** Puts an index of one child with a layer, and then expires all of them. */
 const useAndExpire = Effect.fnUntraced(function* (
   { manifests }: Database["Service"],
   [index, child, layer, elsewhere]: readonly [Digest, Digest, Digest, Digest]
@@ -44,7 +44,7 @@ const useAndExpire = Effect.fnUntraced(function* (
 })
 
 const accepted = (): void => {
-  it.effect("finds what manifests are and what they refer to, and tags keep no blob by themselves", () =>
+  it.effect("refer to blobs by manifests and what these refer to, and not by tags", () =>
     Effect.gen(function* () {
       const b = yield* bench({ registry: true })
       const references = yield* b.database.inspect
@@ -62,7 +62,7 @@ const accepted = (): void => {
     })
   )
 
-  it.effect("and its verbs work where digests are bytes and everything has another name", () =>
+  it.effect("work where digests are bytes and every table and column has another name", () =>
     Effect.gen(function* () {
       const b = yield* bench({
         registry: true,
@@ -86,24 +86,24 @@ const accepted = (): void => {
     })
   )
 
-  it.effect("and they work under the guard against foreign writers, once it knows of the tables", () =>
+  it.effect("work under the triggers against unannounced writers, once those cover the tables", () =>
     Effect.gen(function* () {
       const b = yield* bench()
       yield* b.run(
         "INSERT INTO $s.blobs SELECT n::text, 'key ' || n, n, timestamptz 'epoch' FROM generate_series(1, 3) n"
       )
       const client = Effect.provide(Databases.client(b.place))
-      yield* Postgres.guardForeignWriters(b.names).pipe(client)
+      yield* Postgres.guardUnannouncedWriters(b.names).pipe(client)
       assert.deepStrictEqual(yield* b.problems, [])
       yield* RegistryPostgres.migrate(b.names, { createCatalog: false, registry: true }).pipe(client)
       assert.deepStrictEqual(
         (yield* b.problems).map((problem) => [problem.kind, plain(b, problem).table]),
         [
-          ["ForeignWritersUnguarded", "r.manifest_references"],
-          ["ForeignWritersUnguarded", "r.manifests"]
+          ["UnannouncedWritersUnguarded", "r.manifest_references"],
+          ["UnannouncedWritersUnguarded", "r.manifests"]
         ]
       )
-      yield* Postgres.guardForeignWriters(b.names).pipe(client)
+      yield* Postgres.guardUnannouncedWriters(b.names).pipe(client)
       assert.deepStrictEqual(yield* b.problems, [])
       yield* useAndExpire(b.database, [digestOf("1"), digestOf("2"), digestOf("3"), digestOf("4")])
     })
@@ -170,14 +170,20 @@ const versions = (): void => {
     expected: [{ table, fix: "Run the newer artifact-gc." }],
     fixable: false
   })
-  refuses("tables of which one is gone, because what it kept would look like garbage", {
+  refuses("tables of which one is missing, because the blobs it kept would be orphans", {
     options,
     given: ["DROP TABLE $r.manifest_references"],
-    expected: [{ table: "r.manifest_references", kind: "MissingCollectorTables", problem: "it is gone" }],
+    expected: [
+      {
+        table: "r.manifest_references",
+        kind: "MissingCollectorTables",
+        problem: "the table does not exist any more"
+      }
+    ],
     fixable: false
   })
 
-  it.effect("are what a registry asks for before it begins", () =>
+  it.effect("are required by a registry before it starts", () =>
     Effect.gen(function* () {
       const b = yield* bench(options)
       yield* b.database.manifests.probe
@@ -193,7 +199,7 @@ const versions = (): void => {
 }
 
 const absent = (): void => {
-  it.effect("are no problem for a collector, and there is nothing of theirs to collect", () =>
+  it.effect("are not required by a collector, which then expires no manifest", () =>
     Effect.gen(function* () {
       const { database, problems } = yield* bench()
       assert.deepStrictEqual(yield* problems, [])
@@ -203,7 +209,7 @@ const absent = (): void => {
     })
   )
 
-  it.effect("are what every other verb says to install", () =>
+  it.effect("are named by every other verb, with the command that installs them", () =>
     Effect.gen(function* () {
       const { database, run } = yield* bench()
       yield* run("INSERT INTO $s.blobs VALUES ('1', 'key 1', 1, timestamptz 'epoch')")
@@ -235,6 +241,6 @@ const absent = (): void => {
 export const registry = (): void => {
   describe("a registry's tables", () => accepted())
   describe("the collector's role in a registry", () => privileges())
-  describe("of the registry's tables, the guard", () => versions())
-  describe("a registry's tables that are not there", () => absent())
+  describe("the guard of the registry's tables", () => versions())
+  describe("a registry's tables that are not installed", () => absent())
 }

@@ -198,6 +198,34 @@ const transactions = (server: Databases.Server): void => {
   )
 }
 
+const onePool = (server: Databases.Server): void => {
+  it.live(
+    "a verb that must leave it says that the pool is too small, and does nothing",
+    () =>
+      Effect.gen(function* () {
+        const { place } = yield* Databases.leasedDatabase(server)
+        const host = yield* appOn(Databases.client(place, { maxConnections: 1 }))
+        const error = yield* Effect.flip(host.sql.withTransaction(host.store.put(body, { pin: "1 hour" })))
+        assert.include(error.message, "no second connection")
+        assert.include(error.message, "at least two connections")
+        assert.strictEqual(yield* host.objects, 0)
+        const { blobs, intents } = yield* host.tables.rows
+        assert.deepStrictEqual([blobs, intents], [[], []])
+      }),
+    30_000
+  )
+
+  it.live("a verb that joins it needs no other connection", () =>
+    Effect.gen(function* () {
+      const { place } = yield* Databases.leasedDatabase(server)
+      const host = yield* appOn(Databases.client(place, { maxConnections: 1 }))
+      const digest = yield* orphan(host)
+      yield* host.sql.withTransaction(host.store.reference([{ _tag: "LocalFile", path: "a", digest }]))
+      assert.strictEqual((yield* host.tables.rows).references.length, 1)
+    })
+  )
+}
+
 /** Notes what `synchronous_commit` is whenever a row of these tables is written. */
 const witness = `
   CREATE TABLE public.commits (verb text, setting text);
@@ -246,5 +274,6 @@ const durability = (server: Databases.Server): void => {
 
 export const hostTransactions = (server: Databases.Server): void => {
   describe("inside an open transaction of the app", () => transactions(server))
+  describe("inside the transaction of an app with one connection", () => onePool(server))
   describe("on a client that does not wait for the disk", () => durability(server))
 }

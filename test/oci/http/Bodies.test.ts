@@ -1,4 +1,4 @@
-/** Bodies of requests: how many, how slow, how large, and how they are framed. */
+/** Bodies of requests: how many, how slow, how large, and their framing. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import * as Bodies from "../../../src/oci/http/Bodies.ts"
@@ -8,7 +8,7 @@ import { ask, codesOf, line, site } from "../../fixtures/oci/Site.ts"
 import { begin, digestOf, registry, Stored, services, withDigest } from "../../fixtures/oci/Stored.ts"
 import { untilTrue } from "../../fixtures/Until.ts"
 
-/** A body of declared length that has begun and does not end by itself. */
+/** Starts a body of declared length that does not end by itself. */
 const stuck = (location: string, method = "PATCH") =>
   Effect.gen(function* () {
     const client = yield* line()
@@ -18,7 +18,7 @@ const stuck = (location: string, method = "PATCH") =>
 
 const openChunks = Effect.map(Stored, ({ state }) => state.intents.size)
 
-/** Completes when as many bodies are being received. */
+/** Completes once `count` bodies are being received. */
 const receiving = (count: number) =>
   untilTrue(
     `${count} bodies are being received`,
@@ -26,14 +26,14 @@ const receiving = (count: number) =>
     { everyMillis: 2 }
   )
 
-describe("a registry that receives as many bodies as it may", () => {
-  it.live("lets a chunk wait for its place, and takes it then", () =>
+describe("a registry at its limit of bodies", () => {
+  it.live("lets a chunk wait for a place, and receives it then", () =>
     Effect.gen(function* () {
       const first = yield* stuck(yield* begin("a"))
       yield* receiving(1)
       const second = yield* stuck(yield* begin("b"))
       yield* second.send("lo")
-      // The whole of it is here, and nothing of it was read.
+      // The whole body has arrived, and no byte of it was read.
       const third = yield* ask("/v2/")
       assert.deepStrictEqual([third.status, yield* openChunks], [200, 1])
       yield* first.send("lo")
@@ -42,7 +42,7 @@ describe("a registry that receives as many bodies as it may", () => {
     }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
   )
 
-  it.live("and has as many waiting puts off who would begin another upload, and nobody else", () =>
+  it.live("with as many waiting refuses new uploads, and no other request", () =>
     Effect.gen(function* () {
       const one = yield* begin("a")
       const two = yield* begin("b")
@@ -61,7 +61,7 @@ describe("a registry that receives as many bodies as it may", () => {
           assert.match(answer.headers.get("retry-after") ?? "", /^\d+$/)
         }
       }).pipe(Effect.retry({ times: 500, while: (error) => error === "not crowded yet" }))
-      // Sessions that have begun go on: their status, their end, and their chunks, which wait.
+      // Existing sessions continue: their status, their end, and their chunks, which wait.
       assert.strictEqual((yield* ask(three)).status, 204)
       assert.strictEqual((yield* ask(withDigest(three, digestOf("")), { method: "PUT" })).status, 201)
       yield* first.send("lo")
@@ -69,7 +69,7 @@ describe("a registry that receives as many bodies as it may", () => {
     }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
   )
 
-  it.live("gives the place of a client that is gone to the next", () =>
+  it.live("gives the place of a disconnected client to the next", () =>
     Effect.gen(function* () {
       const first = yield* stuck(yield* begin("a"))
       yield* receiving(1)
@@ -78,7 +78,7 @@ describe("a registry that receives as many bodies as it may", () => {
     }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
   )
 
-  it.effect("never receives more, and is crowded when as many wait", () =>
+  it.effect("receives no more, and is crowded when as many wait", () =>
     Effect.gen(function* () {
       const bodies = yield* Bodies.make(2)
       let inside = 0
@@ -110,10 +110,10 @@ describe("a registry that receives as many bodies as it may", () => {
   )
 })
 
-describe("a body that stands still", () => {
+describe("a body that stalls", () => {
   const impatient = { idleTimeout: Duration.millis(400) }
 
-  it.live.each(["PATCH", "PUT", "POST"])("is given up, and a %s has changed nothing", (method) =>
+  it.live.each(["PATCH", "PUT", "POST"])("is given up, and the %s has changed nothing", (method) =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       const digest = digestOf("hello")
@@ -133,7 +133,7 @@ describe("a body that stands still", () => {
     }).pipe(Effect.scoped, Effect.provide(registry(impatient)))
   )
 
-  it.live("is not one that is slow, however long it takes in all", () =>
+  it.live("is distinguished from a slow body, however long that takes", () =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       const client = yield* line()
@@ -146,8 +146,8 @@ describe("a body that stands still", () => {
     }).pipe(Effect.scoped, Effect.provide(registry({ idleTimeout: Duration.seconds(1) })))
   )
 
-  it.live("is not one that the store is slow to take", () => {
-    // Reads a chunk, and is busy for longer than a body may stand still.
+  it.live("is distinguished from a body that the store takes slowly", () => {
+    // Reads a chunk, and is then busy for longer than a body may stall.
     const slow = Layer.mock(Uploads)({
       append: (repository, id, body) =>
         Effect.as(
@@ -164,7 +164,7 @@ describe("a body that stands still", () => {
 })
 
 describe("a body", () => {
-  it.live("whose client waits to be asked for it is asked for when it is wanted", () =>
+  it.live("whose client waits for permission gets it when the body is needed", () =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       const client = yield* line()
@@ -175,12 +175,12 @@ describe("a body", () => {
       assert.match(yield* client.until(/HTTP\/1.1 202 .*\r\n\r\n/s), /range: 0-4/i)
       const other = yield* line()
       yield* other.send(`PATCH ${location} ${head}`)
-      // It begins where the session does not end any more, which is known without it.
+      // The chunk does not begin at the session's end, which is known without reading it.
       assert.match(yield* other.closed, /^HTTP\/1.1 416 /)
     }).pipe(Effect.scoped, Effect.provide(registry()))
   )
 
-  it.live("of many bytes for which there is no use is not read to its end", () =>
+  it.live("of many bytes that are not needed is not read to its end", () =>
     Effect.gen(function* () {
       const client = yield* line()
       yield* client.send(
@@ -193,11 +193,11 @@ describe("a body", () => {
   )
 
   it.live.each([
-    ["of two lengths", "Content-Length: 5\r\nContent-Length: 6"],
-    ["of a length and in chunks", "Content-Length: 5\r\nTransfer-Encoding: chunked"],
-    ["of a length that is no number", "Content-Length: five"],
-    ["of a negative length", "Content-Length: -5"]
-  ])("%s is no request", ([, headers]) =>
+    ["with two lengths", "Content-Length: 5\r\nContent-Length: 6"],
+    ["with a length and in chunks", "Content-Length: 5\r\nTransfer-Encoding: chunked"],
+    ["with a malformed length", "Content-Length: five"],
+    ["with a negative length", "Content-Length: -5"]
+  ])("%s is refused", ([, headers]) =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       const client = yield* line()
@@ -236,7 +236,7 @@ describe("a body", () => {
           sent += block.length
         }
       })
-      // As much as sockets hold, and then no more.
+      // The client sends as much as the sockets buffer, and then no more.
       const early = yield* Effect.timeoutOption(sending, "300 millis")
       assert.strictEqual(early._tag, "None")
       assert.isBelow(sent, size / 2)

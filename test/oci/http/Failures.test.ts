@@ -1,4 +1,4 @@
-/** What a client is told, and what the log, of everything that may go wrong behind the routes. */
+/** Every failure behind the routes: the response that a client gets, and the line in the log. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import {
@@ -31,35 +31,35 @@ const storage = (reason: StorageFailure) =>
   new StorageError({ operation: "put", subject: "SECRET/key", reason, detail: "SECRET host is down" })
 
 const failures: ReadonlyArray<readonly [string, Failure, number, string]> = [
-  ["a session that is unknown", new UploadUnknown({ repository: "a", id: "x" }), 404, "BLOB_UPLOAD_UNKNOWN"],
+  ["an unknown session", new UploadUnknown({ repository: "a", id: "x" }), 404, "BLOB_UPLOAD_UNKNOWN"],
   ["an upload that was reaped", new UploadExpired({ digest, attempts: 1 }), 404, "BLOB_UPLOAD_UNKNOWN"],
   ["a session that is being finished", new UploadBusy({ id: "x" }), 503, "UNAVAILABLE"],
   [
-    "an offset that does not fit",
+    "an offset mismatch",
     new OffsetMismatch({ id: "x", startByte: 5, receivedBytes: 7 }),
     416,
     "BLOB_UPLOAD_INVALID"
   ],
-  ["other bytes", new DigestMismatch({ declared: digest, actual: digestOf("y") }), 400, "DIGEST_INVALID"],
-  ["a digest of another kind", new DigestUnsupported({ digest }), 400, "DIGEST_INVALID"],
-  ["another length", new SizeMismatch({ declared: 1, actual: 2 }), 400, "SIZE_INVALID"],
-  ["a blob that is unknown", new BlobUnknown({ digests: [digest] }), 404, "BLOB_UNKNOWN"],
-  ["a blob that is needed", new BlobNeeded({ repository: "a", digest }), 405, "UNSUPPORTED"],
-  ["a manifest that is wrong", new ManifestInvalid({ problem: "no" }), 400, "MANIFEST_INVALID"],
+  [
+    "a digest mismatch",
+    new DigestMismatch({ declared: digest, actual: digestOf("y") }),
+    400,
+    "DIGEST_INVALID"
+  ],
+  ["an unsupported digest", new DigestUnsupported({ digest }), 400, "DIGEST_INVALID"],
+  ["a size mismatch", new SizeMismatch({ declared: 1, actual: 2 }), 400, "SIZE_INVALID"],
+  ["an unknown blob", new BlobUnknown({ digests: [digest] }), 404, "BLOB_UNKNOWN"],
+  ["a needed blob", new BlobNeeded({ repository: "a", digest }), 405, "UNSUPPORTED"],
+  ["an invalid manifest", new ManifestInvalid({ problem: "no" }), 400, "MANIFEST_INVALID"],
   [
     "a manifest without its blobs",
     new ManifestMissingBlobs({ digests: [digest] }),
     404,
     "MANIFEST_BLOB_UNKNOWN"
   ],
-  [
-    "a manifest that is unknown",
-    new ManifestUnknown({ repository: "a", reference: "v1" }),
-    404,
-    "MANIFEST_UNKNOWN"
-  ],
-  ["a manifest that is needed", new ManifestNeeded({ repository: "a", digest }), 405, "UNSUPPORTED"],
-  ["a repository that is unknown", new RepositoryUnknown({ repository: "a" }), 404, "NAME_UNKNOWN"],
+  ["an unknown manifest", new ManifestUnknown({ repository: "a", reference: "v1" }), 404, "MANIFEST_UNKNOWN"],
+  ["a needed manifest", new ManifestNeeded({ repository: "a", digest }), 405, "UNSUPPORTED"],
+  ["an unknown repository", new RepositoryUnknown({ repository: "a" }), 404, "NAME_UNKNOWN"],
   ["a database that cannot be reached", database("Unavailable"), 503, "UNAVAILABLE"],
   ["a database that is busy", database("Contended"), 503, "UNAVAILABLE"],
   ["a database that refuses", database("Denied"), 500, "UNKNOWN"],
@@ -72,7 +72,7 @@ const failures: ReadonlyArray<readonly [string, Failure, number, string]> = [
   ["a body of another length than the store was told", storage("Truncated"), 400, "SIZE_INVALID"]
 ]
 
-/** Any failure, wherever it may come from: of the closing request, which has the most. */
+/** Lets the closing request fail, which has the most errors. */
 const failing = (failure: Effect.Effect<never, unknown>, lines: Array<string>) => {
   const finish = () => failure as Effect.Effect<never, UploadBusy>
   const log = Logger.map(Logger.formatJson, (text) => {
@@ -87,7 +87,7 @@ const failing = (failure: Effect.Effect<never, unknown>, lines: Array<string>) =
 const close = ask(`/v2/a/blobs/uploads/x?_o=0&digest=${digest}`, { method: "PUT" })
 
 describe("a failure", () => {
-  it.live.each(failures)("by %s", ([, failure, status, code]) => {
+  it.live.each(failures)("of %s gets its status and code", ([, failure, status, code]) => {
     const lines: Array<string> = []
     return Effect.gen(function* () {
       const answer = yield* close
@@ -106,7 +106,7 @@ describe("a failure", () => {
     }).pipe(Effect.provide(failing(Effect.fail(failure), lines)))
   })
 
-  it.live("that nobody thought of is 500, and the log has where it came from", () => {
+  it.live("that is a defect is 500, and the log has its origin", () => {
     const lines: Array<string> = []
     return Effect.gen(function* () {
       const answer = yield* close
@@ -118,9 +118,9 @@ describe("a failure", () => {
     }).pipe(Effect.provide(failing(Effect.die(new Error("SECRET defect")), lines)))
   })
 
-  it("of every kind of database and store is among these", () => {
+  it("of every kind of database and store is in this table", () => {
     const told = failures.flatMap(([, failure]) => ("reason" in failure ? [failure.reason] : []))
-    // Those of verbs that no route uses.
+    // Failures of verbs that no route uses.
     const elsewhere = ["StillReferenced", "SchemaChanged", "Rejected", "Unknown"]
     assert.sameMembers(
       [...new Set([...told, ...elsewhere])],

@@ -19,16 +19,16 @@ const asked = (ready: Effect.Effect<void, { readonly message: string }>) => {
 }
 
 describe("a probe", () => {
-  it("of life is answered whatever database and store do", async () => {
+  it("of liveness succeeds whatever database and store do", async () => {
     const get = asked(Effect.never)
     assert.deepStrictEqual(await get("/healthz"), { status: 200, text: "alive\n" })
   })
 
-  it("of readiness is answered by what database and store say", async () => {
+  it("of readiness depends on database and store", async () => {
     assert.deepStrictEqual(await asked(Effect.void)("/readyz"), { status: 200, text: "ready\n" })
   })
 
-  it("of readiness never tells a stranger what is wrong, and asks no more than once a second", async () => {
+  it("of readiness gives no reason, and checks at most once a second", async () => {
     let questions = 0
     const get = asked(
       Effect.suspend(() => {

@@ -1,4 +1,4 @@
-/** The routes in somebody else's server, beside others. */
+/** The routes in another app's server, beside its own. */
 import { createServer } from "node:http"
 import { assert, it } from "@effect/vitest"
 import { type Context, Effect, Layer } from "effect"
@@ -7,7 +7,7 @@ import { OciRoutes, type Repositories, type Uploads } from "../../../src/index.t
 import { ask, mounted } from "../../fixtures/oci/Site.ts"
 import { digestOf, pushBlob, services } from "../../fixtures/oci/Stored.ts"
 
-/** The registry beside routes of the app's own. */
+/** The registry beside the app's own routes. */
 const listening = Layer.unwrap(
   Effect.contextWith((context: Context.Context<Uploads.Uploads | Repositories.Repositories>) =>
     Effect.succeed(

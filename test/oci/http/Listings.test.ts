@@ -11,13 +11,13 @@ import {
   registry
 } from "../../fixtures/oci/Stored.ts"
 
-/** Where an answer says that it goes on. */
+/** Returns the address of the next page. */
 const nextOf = ({ headers }: Answer): string | null => {
   const [, path = null] = /^<([^>]+)>; rel="next"$/.exec(headers.get("link") ?? "") ?? []
   return path
 }
 
-/** Every page from `path` on. */
+/** Returns every page from `path` on. */
 const pages = Effect.fnUntraced(function* (path: string) {
   const answers: Array<Answer> = []
   for (let next: string | null = path; next !== null; next = nextOf(answers.at(-1) as Answer)) {
@@ -44,7 +44,7 @@ describe("tags", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("come in pages that name the next", () =>
+  it.live("are listed in pages that link to the next", () =>
     Effect.gen(function* () {
       yield* tagged
       assert.deepStrictEqual(
@@ -52,12 +52,12 @@ describe("tags", () => {
         [["10", "9"], ["B", "a"], ["b"]]
       )
       assert.deepStrictEqual(names(yield* ask("/v2/a/b/tags/list?last=9")).tags, ["B", "a", "b"])
-      // It need not be one of them.
+      // `last` need not be an existing tag.
       assert.deepStrictEqual(names(yield* ask("/v2/a/b/tags/list?last=C&n=1")).tags, ["a"])
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("of which none are wanted are none, and nothing follows", () =>
+  it.live("are an empty last page if a client asks for none", () =>
     Effect.gen(function* () {
       yield* tagged
       const none = yield* ask("/v2/a/b/tags/list?n=0")
@@ -82,7 +82,7 @@ describe("tags", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("of which more are wanted than a page has come all the same", () =>
+  it.live("are listed up to the longest page if a client asks for more", () =>
     Effect.gen(function* () {
       yield* tagged
       assert.lengthOf(names(yield* ask(`/v2/a/b/tags/list?n=${"9".repeat(30)}`)).tags, 5)
@@ -90,7 +90,7 @@ describe("tags", () => {
   )
 })
 
-it.live("repositories are listed in pages, when they have a manifest", () =>
+it.live("repositories with a manifest are listed in pages", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual(jsonOf(yield* ask("/v2/_catalog")), { repositories: [] })
     yield* image("empty", "layer")
@@ -114,7 +114,7 @@ describe("referrers", () => {
   const manifestsOf = (answer: Answer) =>
     (jsonOf(answer) as { manifests: ReadonlyArray<Readonly<Record<string, unknown>>> }).manifests
 
-  it.live("of what nobody refers to are an empty index, in a repository that does not exist too", () =>
+  it.live("of an unreferenced digest are an empty index, also in a repository that does not exist", () =>
     Effect.gen(function* () {
       const listed = yield* list()
       assert.deepStrictEqual([listed.status, listed.headers.get("content-type")], [200, indexType])
@@ -122,7 +122,7 @@ describe("referrers", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("are described, and filtered by their type where that is asked for", () =>
+  it.live("are described, and filtered by type on request", () =>
     Effect.gen(function* () {
       const sbom = yield* about("application/sbom+x", "one")
       const plain = yield* about(undefined, "two")
@@ -159,7 +159,7 @@ describe("referrers", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("come in pages that keep the filter", () =>
+  it.live("are listed in pages that keep the filter", () =>
     Effect.gen(function* () {
       for (const note of ["1", "2", "3"]) yield* putManifest("a", note, yield* about("x+y", note))
       yield* putManifest("a", "4", yield* about("other", "4"))
@@ -175,7 +175,7 @@ describe("referrers", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("of what is no digest are 400", () =>
+  it.live("of a malformed digest are 400", () =>
     Effect.gen(function* () {
       const answer = yield* ask("/v2/a/referrers/latest")
       assert.deepStrictEqual([answer.status, ...codesOf(answer)], [400, "DIGEST_INVALID"])

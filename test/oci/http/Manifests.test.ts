@@ -38,7 +38,7 @@ describe("a manifest that is pushed", () => {
     }).pipe(Effect.provide(registry({}, 2)))
   )
 
-  it.live("by digest with tags has them, and says so", () =>
+  it.live("by digest with tags gets them, and the response names them", () =>
     Effect.gen(function* () {
       const manifest = yield* image("a", "layer")
       const put = yield* putManifest("a", `${digestOf(manifest)}?tag=1.2&tag=1&tag=latest`, manifest)
@@ -49,7 +49,7 @@ describe("a manifest that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("by a digest of SHA-512 is there under that one", () =>
+  it.live("by a SHA-512 digest is stored under it", () =>
     Effect.gen(function* () {
       const manifest = yield* image("a", "layer")
       const digest = digestOf(manifest, "sha512")
@@ -59,7 +59,7 @@ describe("a manifest that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("with a type that has parameters, or without a type, is of its own", () =>
+  it.live("with a type with parameters, or without a type, keeps its own", () =>
     Effect.gen(function* () {
       const manifest = yield* image("a", "layer")
       const put = yield* putManifest("a", "v1", manifest, `${imageType}; charset=utf-8`)
@@ -75,7 +75,7 @@ describe("a manifest that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("about another names it in its answer, whether or not that exists", () =>
+  it.live("with a subject has it in the response, whether or not the subject exists", () =>
     Effect.gen(function* () {
       const subject = digestOf("a manifest that comes later")
       const put = yield* putManifest(
@@ -89,7 +89,7 @@ describe("a manifest that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("without what it refers to is refused, and each blob that is missing named", () =>
+  it.live("without its blobs is refused, and the response names each", () =>
     Effect.gen(function* () {
       const manifest = yield* image("a", "layer")
       const other = manifest
@@ -107,13 +107,13 @@ describe("a manifest that is pushed", () => {
   )
 
   it.live.each([
-    ["that is no JSON", "v1", "{", imageType, 400, "MANIFEST_INVALID"],
+    ["that is not JSON", "v1", "{", imageType, 400, "MANIFEST_INVALID"],
     ["that is empty", "v1", "", imageType, 400, "MANIFEST_INVALID"],
-    ["of a type that is not known", "v1", "{}", "text/plain", 400, "MANIFEST_INVALID"],
-    ["under what can be no tag", ".v1", "{}", imageType, 400, "MANIFEST_INVALID"],
-    ["with a tag that can be none", "v1?tag=%20", "{}", imageType, 400, "MANIFEST_INVALID"],
+    ["of an unknown type", "v1", "{}", "text/plain", 400, "MANIFEST_INVALID"],
+    ["under a malformed tag", ".v1", "{}", imageType, 400, "MANIFEST_INVALID"],
+    ["with a malformed tag", "v1?tag=%20", "{}", imageType, 400, "MANIFEST_INVALID"],
     ["under another digest than its own", digestOf("other"), "{}", imageType, 400, "DIGEST_INVALID"],
-    ["under what is no digest", "sha256:baddigeststring", "{}", imageType, 400, "DIGEST_INVALID"],
+    ["under a malformed digest", "sha256:baddigeststring", "{}", imageType, 400, "DIGEST_INVALID"],
     ["that is too long", "v1", " ".repeat(101), imageType, 413, "SIZE_INVALID"]
   ] as const)("%s is refused", ([, reference, bytes, type, status, code]) =>
     Effect.gen(function* () {
@@ -122,22 +122,22 @@ describe("a manifest that is pushed", () => {
     }).pipe(Effect.provide(registry({ manifestMaxBytes: 100 })))
   )
 
-  it.live("and is too long is refused as soon as it is, whatever length was declared", () =>
+  it.live("and exceeds the limit is refused at once, whatever length was declared", () =>
     Effect.gen(function* () {
       const client = yield* line()
       yield* client.send(
         `PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n${" ".repeat(101)}\r\n`
       )
-      // Its end never comes.
+      // The body never ends.
       assert.match(yield* client.until(/SIZE_INVALID/), /^HTTP\/1.1 413 /)
     }).pipe(Effect.provide(registry({ manifestMaxBytes: 100 })))
   )
 })
 
-describe("a manifest that is there", () => {
+describe("an existing manifest", () => {
   const change = (init: RequestInit) => ask("/v2/a/manifests/v1", init)
 
-  it.live("is not sent to who has it, nor to who wants another", () =>
+  it.live("is not sent to a client that has it, nor to one that wants another", () =>
     Effect.gen(function* () {
       const manifest = yield* image("a", "layer")
       yield* putManifest("a", "v1", manifest)
@@ -148,7 +148,7 @@ describe("a manifest that is there", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("is replaced and deleted by who knows it, and by nobody who takes it for another", () =>
+  it.live("is replaced and deleted by a client that knows its digest, and by no other", () =>
     Effect.gen(function* () {
       const one = yield* image("a", "one")
       const two = yield* image("a", "two")
@@ -169,7 +169,7 @@ describe("a manifest that is there", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("loses a tag, and stays under its digest until that is deleted", () =>
+  it.live("loses a tag, and stays under its digest until it is deleted", () =>
     Effect.gen(function* () {
       const manifest = yield* image("a", "layer")
       const path = `/v2/a/manifests/${digestOf(manifest)}`
@@ -204,7 +204,7 @@ describe("a manifest that is there", () => {
   )
 })
 
-it.live("a manifest of another repository, or of none, is not there", () =>
+it.live("a manifest of another repository, or of none, is not found", () =>
   Effect.gen(function* () {
     yield* putManifest("a", "v1", yield* image("a", "layer"))
     for (const path of [

@@ -13,8 +13,8 @@ const tag = `"${digest}"`
 const path = `/v2/a/blobs/${digest}`
 const pushed = pushBlob("a", content)
 
-describe("a blob that is there", () => {
-  it.live("is answered to GET and HEAD with the same headers, to HEAD without a body", () =>
+describe("an existing blob", () => {
+  it.live("gets the same headers with GET and HEAD, and no body with HEAD", () =>
     Effect.gen(function* () {
       yield* pushed
       const got = yield* ask(path)
@@ -38,11 +38,11 @@ describe("a blob that is there", () => {
     ["the first bytes", { range: "bytes=0-3" }, 206, "0123", "bytes 0-3/10"],
     ["bytes to the end", { range: "bytes=7-" }, 206, "789", "bytes 7-9/10"],
     ["the last bytes", { range: "bytes=-2" }, 206, "89", "bytes 8-9/10"],
-    ["more than there are", { range: "bytes=8-99" }, 206, "89", "bytes 8-9/10"],
+    ["more bytes than exist", { range: "bytes=8-99" }, 206, "89", "bytes 8-9/10"],
     ["several ranges", { range: "bytes=0-1,4-5" }, 200, content, null],
     ["another unit", { range: "lines=0-1" }, 200, content, null],
     ["a range of what it has parts of", { range: "bytes=0-3", "if-range": tag }, 206, "0123", "bytes 0-3/10"],
-    ["a range of something else", { range: "bytes=0-3", "if-range": '"x"' }, 200, content, null],
+    ["a range of other content", { range: "bytes=0-3", "if-range": '"x"' }, 200, content, null],
     [
       "a range since a date",
       { range: "bytes=0-3", "if-range": "Sat, 01 Jan 2022 00:00:00 GMT" },
@@ -50,14 +50,14 @@ describe("a blob that is there", () => {
       content,
       null
     ],
-    ["nothing that it has", { "if-none-match": tag }, 304, "", null],
-    ["nothing that it has, without quotes", { "if-none-match": digest }, 304, "", null],
-    ["nothing of several", { "if-none-match": `"x", W/${tag}` }, 304, "", null],
-    ["nothing at all", { "if-none-match": "*" }, 304, "", null],
-    ["anything else", { "if-none-match": '"x"' }, 200, content, null],
-    ["this one", { "if-match": tag }, 200, content, null],
-    ["whatever is there", { "if-match": "*" }, 200, content, null]
-  ] as const)("gives a client that wants %s just that", ([, headers, status, body, range]) =>
+    ["other content than it has", { "if-none-match": tag }, 304, "", null],
+    ["other content than it has, without quotes", { "if-none-match": digest }, 304, "", null],
+    ["none of several", { "if-none-match": `"x", W/${tag}` }, 304, "", null],
+    ["content that does not exist yet", { "if-none-match": "*" }, 304, "", null],
+    ["content other than another digest", { "if-none-match": '"x"' }, 200, content, null],
+    ["this digest", { "if-match": tag }, 200, content, null],
+    ["any existing content", { "if-match": "*" }, 200, content, null]
+  ] as const)("serves a client that wants %s", ([, headers, status, body, range]) =>
     Effect.gen(function* () {
       yield* pushed
       const got = yield* ask(path, { headers })
@@ -69,9 +69,9 @@ describe("a blob that is there", () => {
   )
 
   it.live.each([
-    ["a range behind its end", { range: "bytes=10-" }, 416],
+    ["a range after its end", { range: "bytes=10-" }, 416],
     ["a range that ends before it begins", { range: "bytes=5-0" }, 416],
-    ["something else", { "if-match": '"x"' }, 412]
+    ["other content", { "if-match": '"x"' }, 412]
   ] as const)("is not given to a client that wants %s", ([, headers, status]) =>
     Effect.gen(function* () {
       yield* pushed
@@ -82,7 +82,7 @@ describe("a blob that is there", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("is held for a client that is told so, and for none that reads it", () =>
+  it.live("is held for a client that asks for it, and not for one that reads it", () =>
     Effect.gen(function* () {
       yield* putManifest("a", "v1", yield* image("a", content))
       const { state } = yield* Stored
@@ -94,7 +94,7 @@ describe("a blob that is there", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("and is deleted is not there any more, and another repository keeps it", () =>
+  it.live("and is deleted is not found any more, and another repository keeps it", () =>
     Effect.gen(function* () {
       yield* pushed
       yield* pushBlob("b", content)
@@ -107,7 +107,7 @@ describe("a blob that is there", () => {
   )
 })
 
-it.live("a blob that is not there is 404 BLOB_UNKNOWN, and HEAD has no body", () =>
+it.live("a blob that does not exist is 404 BLOB_UNKNOWN, and HEAD has no body", () =>
   Effect.gen(function* () {
     const got = yield* ask(path)
     assert.deepStrictEqual([got.status, ...codesOf(got)], [404, "BLOB_UNKNOWN"])
@@ -121,7 +121,7 @@ it.live("a blob that is not there is 404 BLOB_UNKNOWN, and HEAD has no body", ()
 
 const chunk = new Uint8Array(64 * 1024)
 
-/** A repository whose blob is what `read` streams, and said to be of `sizeBytes`. */
+/** A repository whose blob has the bytes of `read` and a declared length of `sizeBytes`. */
 const reading = (sizeBytes: number, read: Stream.Stream<Uint8Array, StorageError>) =>
   Layer.merge(
     Layer.mock(Uploads)({}),
@@ -137,8 +137,8 @@ const unreachable = new StorageError({
   detail: "connect ECONNREFUSED 10.0.0.1"
 })
 
-describe("a blob that is being sent", () => {
-  it.live("by a store that cannot be reached is 503, and says nothing of the store", () =>
+describe("a blob that is sent", () => {
+  it.live("by a store that cannot be reached is 503, without details of the store", () =>
     Effect.gen(function* () {
       const got = yield* ask(path)
       assert.deepStrictEqual([got.status, ...codesOf(got)], [503, "UNAVAILABLE"])
@@ -166,29 +166,32 @@ describe("a blob that is being sent", () => {
     )
   })
 
-  it.live("to a client that reads nothing is read no further, and let go when it stays so", () => {
-    let sent = 0
-    const ended = Deferred.makeUnsafe<void>()
-    const endless = Stream.forever(Stream.make(chunk)).pipe(
-      Stream.map((bytes) => {
-        sent += 1
-        return bytes
-      }),
-      Stream.ensuring(Deferred.succeed(ended, undefined))
-    )
-    return Effect.gen(function* () {
-      const client = yield* line()
-      client.socket.pause()
-      yield* client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
-      yield* Deferred.await(ended)
-      // What sockets buffer, and not what there is.
-      assert.isBelow(sent * chunk.length, 64 * 1024 * 1024)
-    }).pipe(
-      Effect.provide(Layer.provide(site({ idleTimeout: Duration.millis(200) }), reading(2 ** 40, endless)))
-    )
-  })
+  it.live(
+    "to a client that reads nothing is read no further, and is released after the idle time-out",
+    () => {
+      let sent = 0
+      const ended = Deferred.makeUnsafe<void>()
+      const endless = Stream.forever(Stream.make(chunk)).pipe(
+        Stream.map((bytes) => {
+          sent += 1
+          return bytes
+        }),
+        Stream.ensuring(Deferred.succeed(ended, undefined))
+      )
+      return Effect.gen(function* () {
+        const client = yield* line()
+        client.socket.pause()
+        yield* client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+        yield* Deferred.await(ended)
+        // The store was read as far as sockets buffer, not to its end.
+        assert.isBelow(sent * chunk.length, 64 * 1024 * 1024)
+      }).pipe(
+        Effect.provide(Layer.provide(site({ idleTimeout: Duration.millis(200) }), reading(2 ** 40, endless)))
+      )
+    }
+  )
 
-  it.live("to a client that goes away lets go of the store", () => {
+  it.live("to a client that disconnects releases the store", () => {
     const ended = Deferred.makeUnsafe<void>()
     const endless = Stream.ensuring(Stream.forever(Stream.make(chunk)), Deferred.succeed(ended, undefined))
     return Effect.gen(function* () {

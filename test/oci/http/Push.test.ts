@@ -6,7 +6,7 @@ import { begin, digestOf, pushBlob, registry, Stored, withDigest } from "../../f
 const said = ({ status, headers }: Answer) => [status, headers.get("range")]
 const octets = { "content-type": "application/octet-stream" }
 
-/** What is left of sessions, whoever they were. */
+/** Returns all sessions and chunks that are left. */
 const sessions = Effect.map(Stored, ({ state }) =>
   [...state.sessions.values()].map((session) => session.state)
 )
@@ -48,7 +48,7 @@ describe("a blob that is pushed", () => {
     }).pipe(Effect.provide(registry({}, 2)))
   )
 
-  it.live("as Docker does, in one PATCH of unknown length, moves no byte again", () =>
+  it.live("as Docker does, in one PATCH of unknown length, moves each byte once", () =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       const client = yield* line()
@@ -70,7 +70,7 @@ describe("a blob that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("as containerd does, in the closing request, is there", () =>
+  it.live("as containerd does, in the closing request, is stored", () =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       const digest = digestOf("hello")
@@ -80,7 +80,7 @@ describe("a blob that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("in chunks of which the last comes with the closing request is there", () =>
+  it.live("in chunks of which the last is in the closing request is stored", () =>
     Effect.gen(function* () {
       const digest = digestOf("hello world")
       const patched = yield* ask(yield* begin("a"), {
@@ -98,7 +98,7 @@ describe("a blob that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("whole in one request is there, and of no bytes too", () =>
+  it.live("whole in one request is stored, also without bytes", () =>
     Effect.gen(function* () {
       for (const bytes of ["hello", ""]) {
         const digest = digestOf(bytes)
@@ -114,7 +114,7 @@ describe("a blob that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("of no bytes in a session, with and without an empty chunk, is there", () =>
+  it.live("of no bytes in a session, with and without an empty chunk, is stored", () =>
     Effect.gen(function* () {
       const digest = digestOf("")
       const bare = yield* ask(withDigest(yield* begin("a"), digest), { method: "PUT" })
@@ -126,7 +126,7 @@ describe("a blob that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("under a digest by SHA-512 is there under that one", () =>
+  it.live("under a SHA-512 digest is stored under it", () =>
     Effect.gen(function* () {
       const digest = digestOf("hello", "sha512")
       const begun = yield* ask("/v2/a/blobs/uploads/?digest-algorithm=sha512", { method: "POST" })
@@ -139,7 +139,7 @@ describe("a blob that is pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("a second time, by the same closing request, is answered as the first time", () =>
+  it.live("by a repeated closing request gets the same response", () =>
     Effect.gen(function* () {
       const location = withDigest(yield* begin("a"), digestOf("hello"))
       yield* ask(location, { method: "PATCH", body: "hello" })
@@ -165,7 +165,7 @@ describe("an upload", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("of one repository is none of another's", () =>
+  it.live("of one repository does not exist in another", () =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       const answer = yield* ask(location.replace("/v2/a/", "/v2/b/"), { method: "PATCH", body: "x" })
@@ -173,7 +173,7 @@ describe("an upload", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("takes no chunk twice: not by range, and not by the address it was sent to before", () =>
+  it.live("refuses a chunk twice, by range and by the address of the first", () =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       yield* ask(location, { method: "PATCH", body: "hello" })
@@ -198,7 +198,7 @@ describe("an upload", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("goes on where it stands when a chunk says nothing of its offset", () =>
+  it.live("continues at its end if a chunk names no offset", () =>
     Effect.gen(function* () {
       const [path = ""] = (yield* begin("a")).split("?")
       yield* ask(path, { method: "PATCH", body: "hello " })
@@ -220,7 +220,7 @@ describe("an upload", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("takes no chunk of unknown length that is not as long as its Content-Range", () =>
+  it.live("refuses a chunk of unknown length that does not have the length of its Content-Range", () =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       for (const range of ["0-3", "0-5"]) {
@@ -234,7 +234,7 @@ describe("an upload", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("that is closed with a wrong digest, with none, or with one that is none, stays open", () =>
+  it.live("that is closed with a wrong, missing or malformed digest stays open", () =>
     Effect.gen(function* () {
       const location = yield* begin("a")
       yield* ask(location, { method: "PATCH", body: "hello" })
@@ -252,7 +252,7 @@ describe("an upload", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("whole with a wrong digest stores nothing that can be found", () =>
+  it.live("whole with a wrong digest stores nothing visible", () =>
     Effect.gen(function* () {
       const posted = yield* ask(`/v2/a/blobs/uploads/?digest=${digestOf("other")}`, {
         method: "POST",
@@ -263,7 +263,7 @@ describe("an upload", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("by an algorithm that is not known is refused", () =>
+  it.live("by an unknown algorithm is refused", () =>
     Effect.gen(function* () {
       const begun = yield* ask("/v2/a/blobs/uploads/?digest-algorithm=md5", { method: "POST" })
       assert.deepStrictEqual([begun.status, ...codesOf(begun)], [400, "DIGEST_INVALID"])
@@ -278,7 +278,7 @@ describe("a blob that is mounted", () => {
   it.live.each([
     ["from a repository that has it", (digest: string) => `mount=${digest}&from=from/it`],
     ["from any repository", (digest: string) => `mount=${digest}`]
-  ] as const)("%s is there", ([, query]) =>
+  ] as const)("%s is found", ([, query]) =>
     Effect.gen(function* () {
       const digest = yield* pushBlob("from/it", "hello")
       assert.strictEqual((yield* ask(`/v2/to/blobs/${digest}`)).status, 404)
@@ -293,10 +293,10 @@ describe("a blob that is mounted", () => {
   )
 
   it.live.each([
-    ["that nobody has", `mount=${digestOf("nothing")}&from=from`],
-    ["from a repository that has another", `mount=${digestOf("hello")}&from=elsewhere`],
-    ["from what cannot be a repository", `mount=${digestOf("hello")}&from=../from`]
-  ] as const)("%s is not, and an upload begins in its place", ([, query]) =>
+    ["that no repository has", `mount=${digestOf("nothing")}&from=from`],
+    ["from a repository without it", `mount=${digestOf("hello")}&from=elsewhere`],
+    ["from a malformed name", `mount=${digestOf("hello")}&from=../from`]
+  ] as const)("%s is not, and an upload begins instead", ([, query]) =>
     Effect.gen(function* () {
       yield* pushBlob("from", "hello")
       const begun = yield* mount(query)
@@ -309,7 +309,7 @@ describe("a blob that is mounted", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.live("by what is no digest is refused", () =>
+  it.live("by a malformed digest is refused", () =>
     Effect.gen(function* () {
       const refused = yield* mount("mount=sha256:abc&from=from")
       assert.deepStrictEqual([refused.status, ...codesOf(refused)], [400, "DIGEST_INVALID"])

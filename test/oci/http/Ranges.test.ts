@@ -1,7 +1,7 @@
 import { assert, describe, it } from "vitest"
 import { chunkRange, requestedRange } from "../../../src/oci/http/Ranges.ts"
 
-describe("the range that is asked for", () => {
+describe("the requested range", () => {
   it.each<[string | undefined, ReturnType<typeof requestedRange>]>([
     [undefined, null],
     ["", null],

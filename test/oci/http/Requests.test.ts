@@ -1,4 +1,4 @@
-/** Requests that are no use of the API, and what every answer has. */
+/** Requests outside the API, and the headers of every response. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { ask, codesOf, line, site, untouched } from "../../fixtures/oci/Site.ts"
@@ -7,7 +7,7 @@ import { digestOf, jsonOf } from "../../fixtures/oci/Stored.ts"
 const digest = digestOf("x")
 const alone = Layer.provide(site(), untouched)
 
-it.live("the API says that it is there, with and without a slash", () =>
+it.live("the API answers at its base, with and without a slash", () =>
   Effect.gen(function* () {
     for (const path of ["/v2/", "/v2", "/v2/?x=y"]) {
       const answer = yield* ask(path)
@@ -41,7 +41,7 @@ describe("a method that an address does not have", () => {
   )
 })
 
-describe("an address that is sent as no client would", () => {
+describe("an address that no client sends", () => {
   it.live.each([
     ["/v2/a/../b/tags/list", 400, "NAME_INVALID"],
     ["/v2/..%2F..%2Fetc/tags/list", 400, "NAME_INVALID"],
@@ -62,7 +62,7 @@ describe("an address that is sent as no client would", () => {
   )
 
   it.live.each(["/v2/%/tags/list", "/v2/%zz/tags/list", "/v2/a;b/tags/list", "/v3/", "/", "/v2a/"])(
-    "is nobody's: %s",
+    "is not served: %s",
     (path) =>
       Effect.gen(function* () {
         const client = yield* line()

@@ -1,4 +1,4 @@
-/** The server with routes of the test's own: how it begins and how it ends. */
+/** The server with routes of the test: how it starts and how it stops. */
 import { Agent, type IncomingMessage, request } from "node:http"
 import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
@@ -8,7 +8,7 @@ import { type ListenOptions, ListenRefused, serving } from "../../../src/oci/htt
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 afterEach(() => agent.destroy())
 
-/** A request on the test's one connection; resolves when the answer has been read. */
+/** Sends a request on the test's only connection. Resolves once the response has been read. */
 const get = (url: string, headers: Readonly<Record<string, string>> = {}) =>
   new Promise<{ readonly status: number; readonly connection: string | undefined }>((resolve, reject) => {
     const answered = (response: IncomingMessage) =>
@@ -21,14 +21,14 @@ const get = (url: string, headers: Readonly<Record<string, string>> = {}) =>
     request(url, { agent, headers }, answered).once("error", reject).end()
   })
 
-/** Why another connection is not to be had. */
+/** Returns why another connection is refused. */
 const refused = (url: string): Promise<string> =>
   fetch(`${url}/fast`).then(
     () => assert.fail("it was answered"),
     (error) => error.cause.code
   )
 
-/** A server whose `/slow` is answered when the test says so. */
+/** A server whose `/slow` responds once the test releases it. */
 const start = async (options: Partial<ListenOptions> = {}) => {
   const arrived = Deferred.makeUnsafe<void>()
   const released = Deferred.makeUnsafe<void>()
@@ -71,8 +71,8 @@ describe("the server", () => {
   })
 
   for (const [which, headers] of [
-    ["the request under way", {}],
-    ["a request that waits to be asked for its body", { expect: "100-continue" }]
+    ["the current request", {}],
+    ["a request that waits for permission to send its body", { expect: "100-continue" }]
   ] as const) {
     it(`that ends answers ${which}, as its connection's last, and takes no other`, async () => {
       const server = await start()

@@ -24,11 +24,11 @@ const targets: ReadonlyArray<readonly [string, Target]> = [
   ["/v2/a/blobs/uploads/f-0", { _tag: "Upload", name: "a", id: "f-0" }],
   ["/v2/a/manifests/latest", { _tag: "Manifest", name: "a", reference: "latest" }],
   [`/v2/a/manifests/${digest}`, { _tag: "Manifest", name: "a", reference: digest }],
-  // Names may have components that the API has too.
+  // Names may have components that are also parts of the API's addresses.
   ["/v2/a/manifests/tags/list", { _tag: "Tags", name: "a/manifests" }],
   ["/v2/blobs/uploads/manifests/v1", { _tag: "Manifest", name: "blobs/uploads", reference: "v1" }],
   [`/v2/a/blobs/blobs/${digest}`, { _tag: "Blob", name: "a/blobs", digest }],
-  // What is no tag is looked up, and not found: the conformance suite of v1.0 asks for this one.
+  // A malformed tag is looked up and not found: the conformance suite of v1.0 asks for this one.
   [
     "/v2/a/manifests/.INVALID_MANIFEST_NAME",
     { _tag: "Manifest", name: "a", reference: ".INVALID_MANIFEST_NAME" }

@@ -1,6 +1,6 @@
 /**
- * A client that vanishes in the middle of a body must not have stored what came of it. Two things see to it: the request
- * is interrupted, and its body fails; here each of them is shown to be enough.
+ * A client that disconnects in the middle of a body must not have stored a part of it. Two mechanisms prevent
+ * that: the request is interrupted, and its body fails. These tests show that each of them suffices.
  */
 import { constants, createServer as createHttp2Server } from "node:http2"
 import { assert, describe, it } from "@effect/vitest"
@@ -16,7 +16,9 @@ interface Watched {
   readonly ended: Deferred.Deferred<Exit.Exit<unknown, unknown>>
 }
 
-/** The first body that is read, and what became of the request; `shielded` ones cannot be interrupted. */
+/**
+ * Watches the first body that is read and the end of its request. A `shielded` request cannot be interrupted.
+ */
 const watching = (watched: Watched, isShielded: boolean) => {
   const shield = isShielded ? Effect.uninterruptible : <A>(effect: A) => effect
   const seen = <E, R>(body: Stream.Stream<Uint8Array, E, R>) =>
@@ -44,7 +46,7 @@ const watching = (watched: Watched, isShielded: boolean) => {
   )
 }
 
-/** Begins a body as `method` at `path`, is gone when some of it was read, and tells what became of the request. */
+/** Starts a body, disconnects once a part of it was read, and returns how the request ended. */
 const torn = (
   request: (location: string) => readonly [method: string, path: string],
   framing: (typeof framings)[number],
@@ -72,7 +74,7 @@ const torn = (
         [...state.sessions.values()].map((session) => session.state),
         ["open"]
       )
-      // The session takes the whole body afterwards.
+      // The session accepts the whole body afterwards.
       const patch = yield* ask(location, { method: "PATCH", body: "hello" })
       assert.deepStrictEqual([patch.status, patch.headers.get("range")], [202, "0-4"])
     }).pipe(
@@ -107,7 +109,7 @@ const frame = (type: number, flags: number, stream: number, payload: Buffer): Bu
   return Buffer.concat([header, payload])
 }
 
-/** RFC 7541, section 6.2.2: a header that no table knows. */
+/** RFC 7541, section 6.2.2: a header that is in no table. */
 const literal = ([name, value]: readonly [string, string]): Buffer =>
   Buffer.concat([
     Buffer.from([0, name.length]),
@@ -126,7 +128,7 @@ const ways: ReadonlyArray<readonly [string, (line: Line) => void]> = [
   ["resets its connection", ({ socket }) => socket.resetAndDestroy()],
   ["closes its connection", ({ socket }) => socket.destroy()],
   ["ends its side of the connection", ({ socket }) => socket.end()],
-  ["sends what is no HTTP", ({ socket }) => socket.write("\r\nzzz\r\n\u0000\r\n".repeat(200))]
+  ["sends malformed HTTP", ({ socket }) => socket.write("\r\nzzz\r\n\u0000\r\n".repeat(200))]
 ]
 
 const requests: ReadonlyArray<readonly [string, (location: string) => readonly [string, string]]> = [
@@ -139,8 +141,8 @@ describe("a body that is not sent to its end", () => {
   for (const [method, request] of requests) {
     for (const framing of framings) {
       for (const [way, leave] of ways) {
-        // What follows the bytes of a body of declared length is still the body.
-        if (way === "sends what is no HTTP" && framing.name !== "in whole chunks without the last") continue
+        // Bytes that follow within a declared length are still the body.
+        if (way === "sends malformed HTTP" && framing.name !== "in whole chunks without the last") continue
         for (const isShielded of [false, true]) {
           const whose = isShielded
             ? "even if the request cannot be interrupted"
@@ -186,7 +188,7 @@ describe("a body that is not sent to its end", () => {
     })
   }
 
-  it.live("and that ended without an error would be stored (control)", () =>
+  it.live("control: a body that ended without an error would be stored", () =>
     Effect.gen(function* () {
       const { id } = yield* (yield* Uploads).start("a/b")
       const quiet = Stream.catch(

@@ -410,7 +410,7 @@ describe("the breaker of manifests", () => {
       assert.deepInclude(counts(plan, "manifests"), { eligible: 4 })
       assert.include(
         plan.phases.manifests?.error?.message,
-        "A sweep would open the breaker: 4 (40.0 % of 10)"
+        "A sweep would trip the breaker: 4 (40.0 % of 10)"
       )
       assert.isNull((yield* rows.breakers.read("manifests")).trippedAt)
       assert.strictEqual((yield* sweepAfter(minute)).outcome, "refused")

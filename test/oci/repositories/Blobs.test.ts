@@ -33,7 +33,7 @@ const deleteBlob = (repository: string, content: string) =>
 
 const isThere = <A, E, R>(found: Effect.Effect<Option.Option<A>, E, R>) => Effect.map(found, Option.isSome)
 
-/** Pins that were written while `effect` ran. */
+/** Returns the pins that were written while `effect` ran. */
 const writes = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
   const { database } = yield* World
   const before = database.count("blobs.adopt")
@@ -62,7 +62,7 @@ describe("a repository has a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("no more when its hold has ended, whether or not a sweep came by", () =>
+  it.effect("not after its hold has ended, whether or not a sweep has run", () =>
     Effect.gen(function* () {
       yield* pushBlob("library/one", "layer")
       yield* TestClock.adjust(day - 1)
@@ -75,7 +75,7 @@ describe("a repository has a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("to which a manifest of it refers, or that is one of its manifests, also without a hold", () =>
+  it.effect("to which one of its manifests refers, or that is one of them, also without a hold", () =>
     Effect.gen(function* () {
       const manifest = yield* pushImage("library/one", "v1", ["layer"])
       yield* hours(30)
@@ -88,8 +88,8 @@ describe("a repository has a blob", () => {
   )
 })
 
-describe("the answer that a blob is there", () => {
-  it.effect("begins the hold of a blob to which a manifest refers, and tells its end by the clock", () =>
+describe("the answer that a repository has a blob", () => {
+  it.effect("begins a hold on a blob to which a manifest refers, with an end by the clock", () =>
     Effect.gen(function* () {
       yield* pushImage("library/one", "v1", ["layer"])
       yield* hours(30)
@@ -114,7 +114,7 @@ describe("the answer that a blob is there", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("is not given of a blob that is collected while it is asked for", () =>
+  it.effect("is not given for a blob that is deleted meanwhile", () =>
     Effect.gen(function* () {
       const { database, state } = yield* World
       yield* pushBlob("library/one", "layer")
@@ -128,7 +128,7 @@ describe("the answer that a blob is there", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("is not given when the hold could not be written", () =>
+  it.effect("is not given if the hold could not be written", () =>
     Effect.gen(function* () {
       const { database } = yield* World
       yield* pushBlob("library/one", "layer")
@@ -138,7 +138,7 @@ describe("the answer that a blob is there", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("holds for as long as the layer is told to, and never shortens what another replica gave", () =>
+  it.effect("holds for the configured time, and never shortens the hold of another replica", () =>
     Effect.gen(function* () {
       yield* pushBlob("library/one", "layer")
       const given = yield* expiryOf("library/one", "layer")
@@ -157,7 +157,7 @@ describe("the answer that a blob is there", () => {
 const replica = (options: RepositoriesOptions) =>
   Effect.map(Layer.build(Repositories.layer(options)), Context.get(Repositories))
 
-/** A client is told that the layer is there; then the last manifest that refers to it is deleted, and time passes. */
+/** Tells a client that the layer exists, deletes the last manifest that refers to it, and lets time pass. */
 const betrayed = Effect.fnUntraced(function* (asks: typeof blob | typeof peek) {
   yield* pushImage("library/one", "v1", ["layer"])
   yield* hours(30)
@@ -171,15 +171,15 @@ const betrayed = Effect.fnUntraced(function* (asks: typeof blob | typeof peek) {
   )
 })
 
-describe("a client that was told that a layer is there", () => {
-  it.effect("can refer to it hours later, though the last manifest that did is deleted meanwhile", () =>
+describe("a client that was told that a layer exists", () => {
+  it.effect("can refer to it hours later, although the last manifest that did is deleted meanwhile", () =>
     Effect.gen(function* () {
       const result = yield* betrayed(blob)
       assert.strictEqual(result._tag, "Success")
     }).pipe(Effect.provide(registry(impatient)))
   )
 
-  it.effect("control: without the hold it is betrayed", () =>
+  it.effect("control: without the hold its push fails", () =>
     Effect.gen(function* () {
       const result = yield* betrayed(peek)
       assert.deepInclude(result, { _tag: "Failure" })
@@ -189,7 +189,7 @@ describe("a client that was told that a layer is there", () => {
 })
 
 describe("reading a blob", () => {
-  it.effect("asks the database once and the store once, for all of it or a range", () =>
+  it.effect("calls database and store once each, for all bytes or a range", () =>
     Effect.gen(function* () {
       const { database, storage } = yield* World
       yield* pushBlob("library/one", "0123456789")
@@ -206,7 +206,7 @@ describe("reading a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("follows a blob that was collected and pushed again since it was found", () =>
+  it.effect("follows a blob that was deleted and pushed again since it was found", () =>
     Effect.gen(function* () {
       const store = yield* BlobStore
       const repositories = yield* Repositories
@@ -225,7 +225,7 @@ describe("reading a blob", () => {
 })
 
 describe("mounting a blob", () => {
-  it.effect("gives it to the repository, from one that has it", () =>
+  it.effect("gives it to the repository, from a repository that has it", () =>
     Effect.gen(function* () {
       yield* pushBlob("library/one", "layer")
       assert.isFalse(yield* mount("library/two", "layer", "library/three"))
@@ -236,7 +236,7 @@ describe("mounting a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("from nowhere in particular gives what lives anywhere", () =>
+  it.effect("without a source gives a blob that is live anywhere", () =>
     Effect.gen(function* () {
       yield* pushBlob("library/one", "layer")
       assert.isFalse(yield* mount("library/two", "other", null))
@@ -247,7 +247,7 @@ describe("mounting a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("does not give what a repository had until its hold ended", () =>
+  it.effect("does not give a blob that the source had until its hold ended", () =>
     Effect.gen(function* () {
       yield* pushBlob("library/one", "layer")
       yield* TestClock.adjust(day)
@@ -255,7 +255,7 @@ describe("mounting a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("keeps it for a hold, whatever becomes of it where it came from", () =>
+  it.effect("keeps it for a hold, whatever the source does with it", () =>
     Effect.gen(function* () {
       yield* pushImage("library/one", "v1", ["layer"])
       yield* hours(30)
@@ -270,7 +270,7 @@ describe("mounting a blob", () => {
     }).pipe(Effect.provide(registry(impatient)))
   )
 
-  it.effect("saves it from a collector that has condemned it", () =>
+  it.effect("keeps it from deletion after a collector has condemned it", () =>
     Effect.gen(function* () {
       yield* pushBlob("library/one", "layer")
       yield* deleteBlob("library/one", "layer")
@@ -299,7 +299,7 @@ describe("deleting a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("frees its space when nobody else has it", () =>
+  it.effect("frees its space if no other repository has it", () =>
     Effect.gen(function* () {
       yield* pushBlob("library/one", "layer")
       yield* deleteBlob("library/one", "layer")
@@ -308,7 +308,7 @@ describe("deleting a blob", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("is refused while a manifest of the repository needs it, or is it, and says what to do", () =>
+  it.effect("is refused while a manifest of the repository refers to it or is it, and says what to do", () =>
     Effect.gen(function* () {
       const manifest = yield* pushImage("library/one", "v1", ["layer"])
       for (const content of ["config", "layer", manifest]) {

@@ -29,7 +29,7 @@ const tags = (after?: string, limit = 100) =>
   Effect.flatMap(Repositories, (repositories) => repositories.tags(repository, { after, limit }))
 
 describe("reading a manifest", () => {
-  it.effect("asks the database once and the store once", () =>
+  it.effect("calls database and store once each", () =>
     Effect.gen(function* () {
       const { database, storage } = yield* World
       const manifest = yield* pushImage(repository, "v1", ["layer"])
@@ -50,7 +50,7 @@ describe("reading a manifest", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("of which there is none, or whose name is none, is an error that says which", () =>
+  it.effect("that does not exist, or whose name is not valid, fails with an error that names it", () =>
     Effect.gen(function* () {
       yield* pushImage(repository, "v1", ["layer"])
       for (const reference of [
@@ -77,8 +77,10 @@ describe("reading a manifest", () => {
   )
 })
 
-describe("being given a manifest that no tag names", () => {
-  /** It was pushed by digest, and `given` or not 20 hours later; then its index comes, after another 20 hours. */
+describe("reading a manifest without a tag", () => {
+  /**
+   * Pushes a manifest by digest, reads it or not 20 hours later, and pushes its index after another 20 hours.
+   */
   const listed = Effect.fnUntraced(function* (given: boolean) {
     const child = yield* pushImage(repository, null, ["layer"])
     yield* hours(20)
@@ -95,7 +97,7 @@ describe("being given a manifest that no tag names", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("control: nobody who was not given it can list it then", () =>
+  it.effect("control: without the read it cannot be listed then", () =>
     Effect.gen(function* () {
       const result = yield* listed(false)
       assert.include(JSON.stringify(result), "ManifestMissingBlobs")
@@ -104,7 +106,7 @@ describe("being given a manifest that no tag names", () => {
 
   const touches = Effect.map(World, ({ database }) => database.count("manifests.touch"))
 
-  it.effect("writes once in 15 minutes, and nothing while a tag names it", () =>
+  it.effect("writes once in 15 minutes, and nothing while it has a tag", () =>
     Effect.gen(function* () {
       const manifest = yield* pushImage(repository, null, ["layer"])
       for (const [later, expected] of [
@@ -127,7 +129,7 @@ describe("being given a manifest that no tag names", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("does not happen when it expires meanwhile", () =>
+  it.effect("fails if it expires meanwhile", () =>
     Effect.gen(function* () {
       const { database, rows } = yield* World
       const manifest = yield* pushImage(repository, null, ["layer"])
@@ -139,7 +141,7 @@ describe("being given a manifest that no tag names", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("does not depend on a database that can be written", () =>
+  it.effect("works while the database is read-only", () =>
     Effect.gen(function* () {
       const { database } = yield* World
       const manifest = yield* pushImage(repository, null, ["layer"])
@@ -246,7 +248,7 @@ describe("referrers", () => {
     return pages
   })
 
-  it.effect("come in pages, each once, however many they are", () =>
+  it.effect("are listed in pages, each once, however many exist", () =>
     Effect.gen(function* () {
       const digests: Array<string> = []
       for (let n = 0; n < 40; n++) {
@@ -262,7 +264,7 @@ describe("referrers", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("with long annotations make short pages, which no client finds too long", () =>
+  it.effect("with long annotations make short pages, which every client can read", () =>
     Effect.gen(function* () {
       const { database } = yield* World
       const digests: Array<string> = []

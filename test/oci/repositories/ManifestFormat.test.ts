@@ -45,9 +45,9 @@ const problem = (document: unknown, mediaType: string | null = ociImage): string
     onFailure: (error) => error.problem
   })
 
-describe("a manifest that is read", () => {
+describe("a parsed manifest", () => {
   for (const mediaType of [ociImage, dockerImage]) {
-    it(`says its config and its layers, each once: ${mediaType}`, () => {
+    it(`has its config and its layers, each once: ${mediaType}`, () => {
       const layers = [layer, descriptor(sha512("2")), layer]
       assert.deepStrictEqual(contents(image({ mediaType, layers }), mediaType), {
         mediaType,
@@ -65,7 +65,7 @@ describe("a manifest that is read", () => {
   }
 
   for (const mediaType of [ociIndex, dockerList]) {
-    it(`says its children: ${mediaType}`, () => {
+    it(`has its children: ${mediaType}`, () => {
       const manifests = [ociImage, ociIndex, dockerImage, dockerList].map((type, n) =>
         descriptor(sha256(String(n)), type, { platform: { architecture: "amd64", os: "linux" } })
       )
@@ -80,7 +80,7 @@ describe("a manifest that is read", () => {
     })
   }
 
-  it("may list in an index what is no manifest, as BuildKit's cache does: that is a blob", () => {
+  it("may be an index that lists blobs, as BuildKit's cache does", () => {
     const manifests = [layer, descriptor(sha256("2"), "application/vnd.buildkit.cacheconfig.v0")]
     assert.deepStrictEqual(contents(index({ manifests }), ociIndex).references, [
       { digest: sha256("1"), kind: "layer" },
@@ -88,7 +88,7 @@ describe("a manifest that is read", () => {
     ])
   })
 
-  it("says what it is about, what it is called, and its annotations", () => {
+  it("has its subject, its artifact type, and its annotations", () => {
     const annotations = { "org.example": "one", "": "", ORG: "two", org: "three" }
     const found = contents(
       image({ artifactType: "application/example", subject: child, annotations, config })
@@ -101,7 +101,7 @@ describe("a manifest that is read", () => {
     assert.strictEqual(contents(index({ artifactType: "" }), ociIndex).artifactType, null)
   })
 
-  it("keeps an annotation of whatever name", () => {
+  it("keeps an annotation of any name", () => {
     const text = `{"schemaVersion":2,"manifests":[],"annotations":{"__proto__":"a","constructor":"b"}}`
     const { annotations } = contents(text, ociIndex)
     assert.deepStrictEqual(Object.entries(annotations ?? {}), [
@@ -110,7 +110,7 @@ describe("a manifest that is read", () => {
     ])
   })
 
-  it("can do without layers that clients find elsewhere, but not when it needs them for something else", () => {
+  it("can be stored without layers that clients find elsewhere, unless it also needs them otherwise", () => {
     const urls = ["https://example.com/layer"]
     const elsewhere = descriptor(sha256("e"), layerType, { urls })
     const found = contents(image({ layers: [layer, elsewhere] }))
@@ -128,7 +128,7 @@ describe("a manifest that is read", () => {
     assert.strictEqual(contents(index({ manifests: [{ ...child, urls }] }), ociIndex).dispensable.size, 0)
   })
 
-  it("may have nothing, in all ways in which programs write that", () => {
+  it("may have no parts, in all ways in which programs write that", () => {
     assert.lengthOf(contents(image({ layers: [] })).references, 1)
     assert.lengthOf(contents(image({ layers: null })).references, 1)
     assert.lengthOf(contents(index({ manifests: [] }), ociIndex).references, 0)
@@ -137,12 +137,12 @@ describe("a manifest that is read", () => {
     assert.deepInclude(contents(image(nulls)), { subject: null, annotations: null, artifactType: configType })
   })
 
-  it("may have fields that nobody here knows", () => {
+  it("may have unknown fields", () => {
     const strange = { "org.example": [1, { digest: 7 }], layers: [{ ...layer, data: "AAA=", other: null }] }
     assert.lengthOf(contents(image(strange)).references, 2)
   })
 
-  it("is of the type that it was sent as, that it names itself, or both", () => {
+  it("has the media type of the request, its own, or both", () => {
     for (const [declared, own] of [
       [ociImage, undefined],
       [ociImage, ociImage],
@@ -155,7 +155,7 @@ describe("a manifest that is read", () => {
     }
   })
 
-  it("may have as many descriptors as there is room for, and no more", () => {
+  it("may have at most the maximum of descriptors", () => {
     const layers = (count: number) =>
       Array.from({ length: count }, (_, n) =>
         descriptor(Digest.make(`sha256:${n.toString(16).padStart(64, "0")}`))
@@ -170,7 +170,7 @@ describe("a manifest is refused", () => {
     readonly [what: string, document: unknown, expected: string, mediaType?: string | null]
   > = [
     ["that is empty", "", "not JSON"],
-    ["that is no JSON", "{", "not JSON"],
+    ["that is not JSON", "{", "not JSON"],
     ["that is two documents", "{}{}", "not JSON"],
     ["that begins with a byte order mark", `\ufeff${JSON.stringify(image())}`, "not JSON"],
     ["that is not UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "not UTF-8"],
@@ -187,7 +187,7 @@ describe("a manifest is refused", () => {
     ["whose own type is no text", image({ mediaType: 7 }), "mediaType: must be a string"],
     ["sent as another type", image({ mediaType: dockerImage }), `sent as ${ociImage}, but its mediaType is`],
     ["sent as JSON", image({ mediaType: ociImage }), "sent as application/json", "application/json"],
-    ["of a type that is not known", image(), "would delete its blobs", "application/vnd.example+json"],
+    ["of an unknown type", image(), "would delete its blobs", "application/vnd.example+json"],
     [
       "of an artifact manifest",
       image(),
@@ -210,10 +210,10 @@ describe("a manifest is refused", () => {
     ["that is image and schema 1", image({ fsLayers: [] }), "image and has fsLayers"],
     ["that is index and has layers", index({ layers: [] }), "index and has layers", ociIndex],
     ["that is index and has a config", index({ config }), "index and has config", ociIndex],
-    ["with a key in other case", image({ Layers: [] }), `"Layers" differs from a known key only in case`],
+    ["with a key in another case", image({ Layers: [] }), `"Layers" differs from a known key only in case`],
     ["with a key in Kelvin", image({ "\u017fubject": child }), "differs from a known key only in case"],
     [
-      "with a descriptor's key in other case",
+      "with a descriptor's key in another case",
       image({ layers: [{ ...layer, Digest: sha256("2") }] }),
       `"Digest" differs from a known key only in case`
     ],
@@ -279,12 +279,12 @@ describe("a manifest is refused", () => {
     ["whose subject's digest is nonsense", image({ subject: { ...child, digest: "x" } }), "subject.digest: "],
     ["whose artifact type is a number", image({ artifactType: 1 }), "artifactType: "],
     [
-      "whose artifact type cannot be kept",
+      "whose artifact type cannot be stored",
       image({ artifactType: "a\0b" }),
       "artifactType: must contain neither"
     ],
     [
-      "whose config's type cannot be kept",
+      "whose config's type cannot be stored",
       image({ config: { ...config, mediaType: "\ud800" } }),
       "config.mediaType"
     ],
@@ -301,12 +301,12 @@ describe("a manifest is refused", () => {
       "annotations.a: must be a string"
     ],
     [
-      "with an annotation that cannot be kept",
+      "with an annotation that cannot be stored",
       image({ annotations: { a: "\ud800" } }),
       "annotations.a: must contain"
     ],
     [
-      "with an annotation whose name cannot be kept",
+      "with an annotation whose name cannot be stored",
       image({ annotations: { "\0": "" } }),
       "must contain neither"
     ]
@@ -328,7 +328,7 @@ describe("a manifest is refused", () => {
 
 // -- properties
 
-/** `document` with what is at `path` replaced; a path leads as far as there is something. */
+/** Returns `document` with the value at `path` replaced. A path ends early where the document does. */
 const replaced = (document: unknown, path: ReadonlyArray<number>, value: unknown): unknown => {
   const [step, ...rest] = path
   if (step === undefined || typeof document !== "object" || document === null) return value
@@ -343,7 +343,7 @@ const replaced = (document: unknown, path: ReadonlyArray<number>, value: unknown
   return copy
 }
 
-/** Every digest in what clients download. */
+/** Returns every digest that clients download. */
 const digestsOf = (document: unknown): ReadonlyArray<unknown> => {
   const { config, layers, manifests } = document as Record<string, unknown>
   return [config, layers, manifests]
@@ -352,7 +352,10 @@ const digestsOf = (document: unknown): ReadonlyArray<unknown> => {
     .map((one) => (one as { readonly digest: unknown }).digest)
 }
 
-/** Refused, or all that it refers to is known, by digests that can be checked. */
+/**
+ * Asserts that the document is refused, or that all its references were parsed, with digests that can be
+ * checked.
+ */
 const isSafe = (document: unknown, mediaType: string): void => {
   const parsed = parseManifest(encode(document), mediaType)
   if (Result.isFailure(parsed)) {
@@ -372,16 +375,16 @@ const samples = [
 ]
 const values = [sha256("f"), -1, 2, null, "", [], {}, [layer], layer, ociIndex, { mediaType: ociIndex }]
 
-describe("whatever comes", () => {
+describe("any input", () => {
   it.prop(
-    "as JSON is refused, or read in full",
+    "that is JSON is refused or parsed in full",
     { document: Schema.Json, type: Schema.Literals([ociImage, ociIndex]) },
     ({ document, type }) => isSafe(document, type),
     { arbitrary: { runs: 500 } }
   )
 
   it.prop(
-    "in place of a part of a good manifest is refused, or read in full",
+    "that replaces a part of a valid manifest is refused or parsed in full",
     {
       sample: Schema.Literals([0, 1]),
       path: Schema.Array(Schema.Literals([0, 1, 2, 3, 4, 5])),
@@ -396,12 +399,12 @@ describe("whatever comes", () => {
     { arbitrary: { runs: 3000 } }
   )
 
-  it.prop("as bytes is refused, and nothing dies of it", { bytes: Schema.Uint8Array }, ({ bytes }) => {
+  it.prop("of bytes is refused without a defect", { bytes: Schema.Uint8Array }, ({ bytes }) => {
     assert.isTrue(Result.isFailure(parseManifest(bytes, ociImage)))
   })
 
   it.prop(
-    "is cut off, and is refused",
+    "that is cut off is refused",
     { at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 300 })) },
     ({ at }) => {
       const whole = encode(image())

@@ -36,7 +36,7 @@ const found = (reference: string) =>
 const tags = (after?: string, limit = 100) =>
   Effect.flatMap(Repositories, (repositories) => repositories.tags(repository, { after, limit }))
 
-/** Repositories with tags, and pins that are no holds. */
+/** Returns repositories with tags, and pins that are not holds. */
 const left = Effect.gen(function* () {
   const { rows, state } = yield* World
   const found = yield* rows.manifests.repositories(null, 100)
@@ -47,7 +47,7 @@ const left = Effect.gen(function* () {
 })
 
 describe("pushing a manifest", () => {
-  it.effect("by tag makes it found by tag and by digest, byte for byte", () =>
+  it.effect("by tag stores it under the tag and the digest, byte for byte", () =>
     Effect.gen(function* () {
       const manifest = `${imageOf(["layer"])}\n \t`
       yield* pushBlob(repository, "config")
@@ -62,7 +62,7 @@ describe("pushing a manifest", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("by digest tags nothing but what was asked for besides", () =>
+  it.effect("by digest sets only the tags that were asked for", () =>
     Effect.gen(function* () {
       const manifest = yield* pushImage(repository, null, ["layer"])
       assert.deepStrictEqual(yield* tags(), { items: [], hasMore: false })
@@ -73,7 +73,7 @@ describe("pushing a manifest", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("by a sha512 names it so, and its parts may be named by either", () =>
+  it.effect("by a sha512 stores it under that digest, and its parts may be named by either", () =>
     Effect.gen(function* () {
       const repositories = yield* Repositories
       yield* pushBlob(repository, "config")
@@ -106,7 +106,7 @@ describe("pushing a manifest", () => {
   )
 
   it.effect(
-    "is tried three times where the database gives way or does not answer, and not where it refuses",
+    "is tried three times if the database is contended or does not answer, and once if it refuses",
     () =>
       Effect.gen(function* () {
         const { database } = yield* World
@@ -140,7 +140,7 @@ describe("pushing a manifest", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("about a subject says so, whether or not the subject is there", () =>
+  it.effect("with a subject returns it, whether or not the subject exists", () =>
     Effect.gen(function* () {
       const image = imageOf(["layer"])
       yield* pushImage(repository, null, ["signature"], aboutOf(image, ["signature"]))
@@ -165,7 +165,7 @@ describe("pushing a manifest", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("does without layers that clients find elsewhere, and keeps those of them that are here", () =>
+  it.effect("succeeds without layers that clients find elsewhere, and keeps those that exist here", () =>
     Effect.gen(function* () {
       const urls = ["https://example.com/layer"]
       const layers = ["here", "there"].map((content) => descriptorOf(content, layerType, { urls }))
@@ -183,7 +183,7 @@ describe("pushing a manifest", () => {
 })
 
 describe("a manifest that cannot be pushed", () => {
-  it.effect("because something is missing names what, and leaves nothing", () =>
+  it.effect("because blobs are missing names them, and leaves nothing", () =>
     Effect.gen(function* () {
       yield* pushBlob(repository, "config")
       yield* pushBlob(repository, "layer")
@@ -203,7 +203,7 @@ describe("a manifest that cannot be pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("because very much is missing does not say all of it to people", () =>
+  it.effect("because very many blobs are missing does not name all of them in its message", () =>
     Effect.gen(function* () {
       const layers = Array.from({ length: 2000 }, (_, n) => `layer ${n}`)
       const error = yield* Effect.flip(putManifest(repository, "v1", imageOf(layers)))
@@ -214,7 +214,7 @@ describe("a manifest that cannot be pushed", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("because an index lists what is a manifest elsewhere only, or a blob only", () =>
+  it.effect("because an index lists a manifest of another repository only, or a blob", () =>
     Effect.gen(function* () {
       const elsewhere = yield* pushImage("library/two", "v1", ["layer"])
       const blob = imageOf(["blob"])
@@ -241,7 +241,7 @@ describe("a manifest that cannot be pushed", () => {
       { _tag: "DigestMismatch", declared: digestOf("other"), actual: digestOf(manifest) }
     ],
     [
-      "nobody can compute its digest",
+      "its digest cannot be computed",
       manifest,
       "sha256:bad",
       [],
@@ -255,7 +255,7 @@ describe("a manifest that cannot be pushed", () => {
     ["one of more tags is a digest", manifest, "v1", [digestOf(manifest)], { _tag: "ManifestInvalid" }]
   ]
   for (const [why, bytes, reference, more, expected] of refused) {
-    it.effect(`because ${why} is refused before anything is asked or sent`, () =>
+    it.effect(`because ${why} is refused before any call to database or store`, () =>
       Effect.gen(function* () {
         const { database, storage } = yield* World
         yield* pushBlob(repository, "config")
@@ -272,7 +272,7 @@ describe("a manifest that cannot be pushed", () => {
     )
   }
 
-  it.effect("because its own bytes were collected just before its row came is stored again", () =>
+  it.effect("because its own bytes were deleted just before its row was inserted is stored again", () =>
     Effect.gen(function* () {
       const { database, state, storage } = yield* World
       const collected = yield* collector
@@ -298,7 +298,7 @@ describe("a manifest that cannot be pushed", () => {
 })
 
 describe("deleting a manifest", () => {
-  it.effect("by tag takes the tag away and leaves the manifest", () =>
+  it.effect("by tag deletes the tag and keeps the manifest", () =>
     Effect.gen(function* () {
       const manifest = yield* pushImage(repository, "v1", ["layer"])
       yield* putManifest(repository, "v2", manifest)
@@ -311,7 +311,7 @@ describe("deleting a manifest", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("by digest takes all its tags with it", () =>
+  it.effect("by digest deletes all its tags too", () =>
     Effect.gen(function* () {
       const manifest = yield* pushImage(repository, "v1", ["layer"])
       yield* putManifest(repository, "v2", manifest)
@@ -324,19 +324,21 @@ describe("deleting a manifest", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("that an index lists is refused, and says what to do; with the index gone it goes", () =>
-    Effect.gen(function* () {
-      const child = yield* pushImage(repository, "v1", ["layer"])
-      const index = indexOf([child])
-      yield* putManifest(repository, "all", index)
-      const error = yield* Effect.flip(deleteManifest(repository, digestOf(child)))
-      assert.deepInclude(error, { _tag: "ManifestNeeded", repository, digest: digestOf(child) })
-      assert.include(error.message, "delete the index first")
-      assert.lengthOf(yield* pull(repository, "all"), 4)
-      assert.lengthOf(yield* pull(repository, "v1"), 3)
-      yield* deleteManifest(repository, digestOf(index))
-      yield* deleteManifest(repository, digestOf(child))
-      assert.deepStrictEqual(yield* left, [])
-    }).pipe(Effect.provide(registry()))
+  it.effect(
+    "that an index lists is refused and says what to do, and succeeds after the index is deleted",
+    () =>
+      Effect.gen(function* () {
+        const child = yield* pushImage(repository, "v1", ["layer"])
+        const index = indexOf([child])
+        yield* putManifest(repository, "all", index)
+        const error = yield* Effect.flip(deleteManifest(repository, digestOf(child)))
+        assert.deepInclude(error, { _tag: "ManifestNeeded", repository, digest: digestOf(child) })
+        assert.include(error.message, "delete the index first")
+        assert.lengthOf(yield* pull(repository, "all"), 4)
+        assert.lengthOf(yield* pull(repository, "v1"), 3)
+        yield* deleteManifest(repository, digestOf(index))
+        yield* deleteManifest(repository, digestOf(child))
+        assert.deepStrictEqual(yield* left, [])
+      }).pipe(Effect.provide(registry()))
   )
 })

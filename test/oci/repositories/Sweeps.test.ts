@@ -1,4 +1,4 @@
-/** What collectors leave of a registry, and that no push fails on their account. */
+/** What collectors keep of a registry, and that no push fails because of them. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
@@ -26,7 +26,7 @@ import { clean, minute, World } from "../../fixtures/World.ts"
 
 const repository = "library/one"
 
-/** Whether the manifest is there, without giving it to anybody: that would put off its expiry. */
+/** Returns whether the manifest exists, without reading it: a read would put off its expiry. */
 const isThere = (reference: string) =>
   Effect.gen(function* () {
     const { rows } = yield* World
@@ -34,7 +34,7 @@ const isThere = (reference: string) =>
   })
 
 describe("collectors leave", () => {
-  it.effect("what tags lead to, and nothing else, of two images, an index and a signature", () =>
+  it.effect("the content of all tags, and nothing else, of two images, an index and a signature", () =>
     Effect.gen(function* () {
       const amd = yield* pushImage(repository, null, ["base", "amd"])
       const arm = yield* pushImage(repository, null, ["base", "arm"])
@@ -67,7 +67,7 @@ describe("collectors leave", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("an untagged manifest for a day: time for its index, its tag, or second thoughts", () =>
+  it.effect("an untagged manifest for a day, so that its index or tag can follow", () =>
     Effect.gen(function* () {
       const child = yield* pushImage(repository, null, ["layer"])
       const moved = yield* pushImage(repository, "latest", ["old"])
@@ -91,7 +91,7 @@ describe("collectors leave", () => {
   )
 
   it.effect(
-    "a referrer for as long as its subject, and a day more; and not a subject for its referrers",
+    "a referrer for as long as its subject and a day longer, but not a subject for its referrers",
     () =>
       Effect.gen(function* () {
         const image = yield* pushImage(repository, "v1", ["layer"])
@@ -109,7 +109,7 @@ describe("collectors leave", () => {
       }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("a referrer that came before its subject, if that comes within a day", () =>
+  it.effect("a referrer that was pushed before its subject, if that is pushed within a day", () =>
     Effect.gen(function* () {
       const image = imageOf(["layer"])
       const early = yield* pushImage(repository, null, ["signed"], aboutOf(image, ["signed"]))
@@ -122,7 +122,7 @@ describe("collectors leave", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("in each repository what that one needs", () =>
+  it.effect("in each repository what it needs", () =>
     Effect.gen(function* () {
       const image = yield* pushImage(repository, "v1", ["layer", "own"])
       yield* pushImage("library/two", "v1", ["layer"])
@@ -133,7 +133,7 @@ describe("collectors leave", () => {
     }).pipe(Effect.provide(registry()))
   )
 
-  it.effect("nothing of a push that was given up: neither its blobs nor a manifest without its index", () =>
+  it.effect("nothing of an abandoned push: neither its blobs nor a manifest without its index", () =>
     Effect.gen(function* () {
       yield* pushBlob(repository, "layer")
       yield* hours(23)
@@ -146,7 +146,7 @@ describe("collectors leave", () => {
 })
 
 describe("a push", () => {
-  it.effect("that takes 23 hours finds its first layer still there", () =>
+  it.effect("that takes 23 hours finds its first layer at the end", () =>
     Effect.gen(function* () {
       yield* pushBlob(repository, "layer")
       yield* hours(23)
@@ -158,7 +158,7 @@ describe("a push", () => {
   )
 
   it.effect(
-    "succeeds, and can be pulled, though a collector without patience sweeps before each of its steps",
+    "succeeds and can be pulled, although a collector without waits sweeps before each of its steps",
     () =>
       Effect.gen(function* () {
         const { database, storage } = yield* World
@@ -192,7 +192,7 @@ describe("a push", () => {
       }).pipe(Effect.scoped, Effect.provide(registry()))
   )
 
-  it.effect("control: without holds the same collector lets it fail", () =>
+  it.effect("control: without holds the same collector makes it fail", () =>
     Effect.gen(function* () {
       const { state } = yield* World
       const collect = yield* collector

@@ -1,8 +1,9 @@
-/** Closing requests whose answer was lost, and repeated ones: what may be answered, and to whom. */
+/** Closing requests whose answer was lost, and repeated ones: which answers they get. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { fails, lands } from "../../../src/testing/Faults.ts"
+import { memory } from "../../fixtures/FaultTable.ts"
 import {
   body,
   cleansUp,
@@ -10,7 +11,6 @@ import {
   counted,
   digestOf,
   isThere,
-  memory,
   pushed,
   refusal,
   repository,
@@ -31,7 +31,7 @@ const finish = Effect.fnUntraced(function* (session: { readonly id: string }, co
 
 describe("a closing request", () => {
   for (const chunks of [["hello"], ["hel", "lo"]]) {
-    it.effect(`is answered although the database's answer was lost, ${chunks.length} chunks`, () =>
+    it.effect(`of ${chunks.length} chunks succeeds although the database's answer was lost`, () =>
       play(
         Effect.gen(function* () {
           const { scripts } = yield* Stage
@@ -46,7 +46,7 @@ describe("a closing request", () => {
       )
     )
 
-    it.effect(`fails as the database does, and may be repeated at once, ${chunks.length} chunks`, () =>
+    it.effect(`of ${chunks.length} chunks fails with the database's error, and may be repeated at once`, () =>
       play(
         Effect.gen(function* () {
           const { scripts } = yield* Stage
@@ -58,7 +58,7 @@ describe("a closing request", () => {
           }
           scripts[0].database.next("sessions.claim", lands("Unavailable"))
           assert.strictEqual(yield* refusal(finish(session, "hello")), "DatabaseError")
-          // No time has passed: what it may have claimed was given back.
+          // No time has passed, so the lease that it may have taken was released.
           yield* close(session, "hello")
           yield* cleansUp("hello")
         })
@@ -66,7 +66,7 @@ describe("a closing request", () => {
     )
   }
 
-  it.effect("fails as the store does, and may be repeated at once", () =>
+  it.effect("fails with the store's error, and may be repeated at once", () =>
     play(
       Effect.gen(function* () {
         const { replicas, scripts } = yield* Stage
@@ -87,7 +87,7 @@ describe("a closing request", () => {
   )
 
   it.effect(
-    "that is repeated with another digest gives no hold on that blob, which may be somebody's secret",
+    "that is repeated with another digest gives no hold on that blob, which may be another client's secret",
     () =>
       play(
         Effect.gen(function* () {
@@ -101,7 +101,7 @@ describe("a closing request", () => {
       )
   )
 
-  it.effect("that is repeated when the blob was collected since is told to begin again", () =>
+  it.effect("that is repeated after the blob was deleted fails with `UploadUnknown`", () =>
     play(
       Effect.gen(function* () {
         const { database } = yield* Stage

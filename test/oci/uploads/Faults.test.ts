@@ -1,4 +1,4 @@
-import { memory } from "../../fixtures/oci/UploadStage.ts"
-import { allFaults, faultTable } from "./faults.ts"
+import { allFaults, memory, registerFaultTable } from "../../fixtures/FaultTable.ts"
+import { replicaFaults } from "./Faults.contract.ts"
 
-faultTable("memory", memory, { faults: allFaults })
+await registerFaultTable(replicaFaults(), { name: "memory", backend: memory, faults: allFaults })

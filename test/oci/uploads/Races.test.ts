@@ -1,13 +1,14 @@
 /**
- * Two requests of one session, on two replicas. The one is stopped before or after each of its calls to database and
- * store in turn, with all that its process does, until the other has got its answer; so every interleaving of a whole
- * request with a part of another is played.
+ * Two requests of one session, on two replicas. The first is stopped before or after each of its calls to
+ * database and store in turn, together with its process, until the second is answered. So every interleaving
+ * of a whole request with a part of another is played.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import type { UploadStatus, Uploads } from "../../../src/oci/Uploads.ts"
 import { hangsAfter, hangsBefore } from "../../../src/testing/Faults.ts"
+import { memory } from "../../fixtures/FaultTable.ts"
 import {
   body,
   cleansUp,
@@ -16,7 +17,6 @@ import {
   digestOf,
   hoursPass,
   isThere,
-  memory,
   pulled,
   pushed,
   repository,
@@ -48,27 +48,27 @@ const finishes =
 
 const cancels: Request = (replica, { id }) => replica.cancel(repository, id)
 
-/** A day and more, with a sweep each hour. */
+/** Lets more than a day pass, with a sweep each hour. */
 const sweeps: Request = () => Effect.orDie(hoursPass(26))
 
 interface Race {
   readonly name: string
-  /** What the session has before. */
+  /** The session's chunks before the race. */
   readonly chunks: ReadonlyArray<string>
-  /** Is stopped on its way. */
+  /** The request that is stopped. */
   readonly stopped: Request
-  /** Runs meanwhile. */
+  /** The request that runs meanwhile. */
   readonly meanwhile: Request
-  /** Every pair of answers that may come of it, as `stopped, meanwhile`. All of them must occur. */
+  /** Every possible pair of answers, as `stopped, meanwhile`. All of them must occur. */
   readonly answers: ReadonlyArray<string>
-  /** The blobs that there must be. */
+  /** The blobs that must exist afterwards. */
   readonly leaves: (
     answers: string,
     session: UploadStatus
   ) => Effect.Effect<ReadonlyArray<string>, unknown, Stage>
 }
 
-/** What the session becomes that goes on after the race. */
+/** Continues the session after the race, and returns its content. */
 const closedAs = Effect.fnUntraced(function* (session: UploadStatus, ...candidates: ReadonlyArray<string>) {
   for (const content of candidates) {
     if ((yield* verdict(close(session, content))) === "ok") return [content]
@@ -78,7 +78,7 @@ const closedAs = Effect.fnUntraced(function* (session: UploadStatus, ...candidat
 
 const races: ReadonlyArray<Race> = [
   {
-    name: "two chunks for the same place",
+    name: "two chunks for one offset",
     chunks: [],
     stopped: appends("hello"),
     meanwhile: appends("HELLO!"),
@@ -86,7 +86,7 @@ const races: ReadonlyArray<Race> = [
     leaves: (answers, session) => closedAs(session, answers.startsWith("ok") ? "hello" : "HELLO!")
   },
   {
-    name: "two chunks for the same place behind another",
+    name: "two chunks for one offset after another chunk",
     chunks: ["hello "],
     stopped: appends("world"),
     meanwhile: appends("WORLD!"),
@@ -127,7 +127,7 @@ const races: ReadonlyArray<Race> = [
         chunks,
         stopped: finishes("hello"),
         meanwhile: finishes("hello"),
-        // Whoever is stopped loses its claim to the other.
+        // The request that is stopped loses its lease to the other.
         answers: ["ok, ok"],
         leaves: () => Effect.succeed(["hello"])
       },
@@ -178,13 +178,13 @@ const races: ReadonlyArray<Race> = [
         stopped: finishes("hello"),
         meanwhile: sweeps,
         answers: ["UploadUnknown, ok", "ok, ok"],
-        // An answer that comes a day late may be of a blob that nobody referred to.
+        // A blob that is answered a day late may have been deleted, because nothing referred to it.
         leaves: () => Effect.succeed([])
       }
     ]
   ),
   {
-    name: "a chunk, and the end of the session",
+    name: "a chunk, and the cancellation of the session",
     chunks: ["hello"],
     stopped: appends(" world"),
     meanwhile: cancels,
@@ -209,7 +209,9 @@ const inTime = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E,
   return yield* Fiber.join(fiber)
 })
 
-/** Plays the race with the first request stopped at its `index`-th call; its answers, or null when it makes fewer calls. */
+/**
+ * Plays the race with the first request stopped at its `index`-th call. Returns null if it makes fewer calls.
+ */
 const play = Effect.fnUntraced(function* (race: Race, index: number, when: "before" | "after") {
   const { replicas, scripts } = yield* Stage
   const session = yield* pushed(...race.chunks)
@@ -218,7 +220,7 @@ const play = Effect.fnUntraced(function* (race: Race, index: number, when: "befo
   scripts[0].rule(() => {
     calls += 1
     if (calls <= index) return undefined
-    // The whole process stands still, its renewals as well.
+    // The whole process is stopped, its renewals as well.
     const still = Effect.andThen(Deferred.succeed(isStopped, undefined), Deferred.await(goesOn))
     return when === "before" || calls > index + 1 ? hangsBefore(still) : hangsAfter(still)
   })

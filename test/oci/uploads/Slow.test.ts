@@ -1,8 +1,9 @@
-/** Pushes that take longer than any lease or grace, and those that stand still. */
+/** Pushes that take longer than any lease or grace, and pushes that stall. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
+import { memory } from "../../fixtures/FaultTable.ts"
 import {
   body,
   bytesOf,
@@ -11,7 +12,6 @@ import {
   counted,
   digestOf,
   hoursPass,
-  memory,
   objects,
   open,
   pulled,
@@ -31,7 +31,7 @@ import { settle } from "../../fixtures/World.ts"
 const play = <A, E>(test: Effect.Effect<A, E, Stage>, options: StageOptions = {}) =>
   test.pipe(Effect.provide(Layer.merge(stage(memory, options), counted())), Effect.scoped)
 
-/** `content`, a byte every `pause`. */
+/** Streams `content`, a byte every `pause`. */
 const slowly = (content: string, pause: Duration.Input) =>
   Stream.fromIterable(content).pipe(
     Stream.rechunk(1),
@@ -49,7 +49,7 @@ const forHours = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, 
 
 const two = "hello world, slowly, for days and days"
 
-describe("a chunk that comes for days", () => {
+describe("a chunk that takes days", () => {
   const sends = Effect.gen(function* () {
     const { replicas } = yield* Stage
     const session = yield* pushed("one ")
@@ -57,7 +57,7 @@ describe("a chunk that comes for days", () => {
     return { session, ...(yield* forHours(verdict(append))) }
   })
 
-  it.effect("is taken, because its session and its announcement are kept alive while bytes come", () =>
+  it.effect("is accepted, because its session and its intent are renewed while bytes arrive", () =>
     play(
       Effect.gen(function* () {
         const { answer, hours, session } = yield* sends
@@ -67,12 +67,12 @@ describe("a chunk that comes for days", () => {
         assert.strictEqual(yield* pulled(`one ${two}`), `one ${two}`)
         yield* cleansUp(`one ${two}`)
       }),
-      // The body stands still for less than a third of the lease.
+      // The body stalls for less than a third of the lease.
       { uploads: { uploadLease: Duration.hours(3) } }
     )
   )
 
-  it.effect("control: without a note of its activity the session is ended under it, cleanly", () =>
+  it.effect("control: without recorded activity its session is expired, and the request fails", () =>
     play(
       Effect.gen(function* () {
         const { scripts } = yield* Stage
@@ -88,7 +88,7 @@ describe("a chunk that comes for days", () => {
     )
   )
 
-  it.effect("control: without renewals its announcement is reaped, and it must come again", () =>
+  it.effect("control: without renewals its intent is reaped, and it must be sent again", () =>
     play(
       Effect.gen(function* () {
         const { scripts } = yield* Stage
@@ -105,7 +105,7 @@ describe("a chunk that comes for days", () => {
 })
 
 describe("a session's activity", () => {
-  it.effect("is noted once a minute at most, however fast bytes come", () =>
+  it.effect("is recorded at most once a minute, however fast bytes arrive", () =>
     play(
       Effect.gen(function* () {
         const { replicas, scripts } = yield* Stage
@@ -125,7 +125,7 @@ describe("a session's activity", () => {
     )
   )
 
-  it.effect("is noted while the store is busy with the last bytes", () =>
+  it.effect("is recorded while the store is busy with the last bytes", () =>
     play(
       Effect.gen(function* () {
         const { replicas, scripts } = yield* Stage
@@ -139,7 +139,7 @@ describe("a session's activity", () => {
     )
   )
 
-  it.effect("is noted before a chunk that begins late is read", () =>
+  it.effect("is recorded before a chunk that begins late is read", () =>
     play(
       Effect.gen(function* () {
         const { replicas } = yield* Stage
@@ -155,7 +155,7 @@ describe("a session's activity", () => {
     )
   )
 
-  it.effect("is not noted while a body stands still, so that a client that went away does not leak", () =>
+  it.effect("is not recorded while a body stalls, so that a disconnected client does not leak", () =>
     play(
       Effect.gen(function* () {
         const { replicas } = yield* Stage
@@ -175,7 +175,7 @@ describe("a session's activity", () => {
     )
   )
 
-  it.effect("that is gone ends the request whose body still comes", () =>
+  it.effect("that has ended ends the request whose body still arrives", () =>
     play(
       Effect.gen(function* () {
         const { replicas } = yield* Stage
@@ -210,7 +210,7 @@ describe("a closing request that takes days", () => {
     uploads: { uploadLease: Duration.hours(3), finishLease: Duration.hours(3) }
   }
 
-  it.effect("is answered, because its claim is renewed while bytes come", () =>
+  it.effect("succeeds, because its lease is renewed while bytes arrive", () =>
     play(
       Effect.gen(function* () {
         const { answer, content, hours } = yield* finishes
@@ -222,7 +222,7 @@ describe("a closing request that takes days", () => {
     )
   )
 
-  it.effect("control: without renewals the session is ended under it, cleanly", () =>
+  it.effect("control: without renewals its session is expired, and the request fails", () =>
     play(
       Effect.gen(function* () {
         const { scripts } = yield* Stage
@@ -238,7 +238,7 @@ describe("a closing request that takes days", () => {
     )
   )
 
-  it.effect("loses its claim when its body stands still, and the work is stopped when that is seen", () =>
+  it.effect("loses its lease when its body stalls, and stops its work when it notices", () =>
     play(
       Effect.gen(function* () {
         const { replicas, store } = yield* Stage
@@ -260,7 +260,7 @@ describe("a closing request that takes days", () => {
         yield* replicas[1].finish(repository, session.id, { digest: digestOf(content) })
         yield* Deferred.succeed(resumes, undefined)
         yield* TestClock.adjust("10 seconds")
-        // The body would have died at its end.
+        // The body would have failed at its end.
         assert.strictEqual(yield* Fiber.join(first), "UploadUnknown")
         assert.isAbove((yield* Stream.runCollect(store.list("blobs/"))).flat().length, 0)
         yield* cleansUp(content)
@@ -269,8 +269,8 @@ describe("a closing request that takes days", () => {
   )
 })
 
-describe("whoever closes a session that another replica is closing", () => {
-  /** The other one stands still, with its claim, until it is told to go on. */
+describe("a client that closes a session that another replica is closing", () => {
+  /** The other request is stopped, with its lease, until the test lets it continue. */
   const closing = Effect.gen(function* () {
     const { replicas, scripts } = yield* Stage
     const session = yield* pushed("hello")
@@ -287,7 +287,7 @@ describe("whoever closes a session that another replica is closing", () => {
     return { session, first, second, goesOn }
   })
 
-  it.effect("waits for its answer", () =>
+  it.effect("waits for the other replica's answer", () =>
     play(
       Effect.gen(function* () {
         const { first, goesOn, second } = yield* closing
@@ -301,7 +301,7 @@ describe("whoever closes a session that another replica is closing", () => {
     )
   )
 
-  it.effect("is told that it is busy when that takes too long, and may come again", () =>
+  it.effect("gets `UploadBusy` if that takes too long, and may repeat the request", () =>
     play(
       Effect.gen(function* () {
         const { first, goesOn, second, session } = yield* closing
@@ -315,12 +315,12 @@ describe("whoever closes a session that another replica is closing", () => {
     )
   )
 
-  it.effect("takes over within its wait when the other one is dead", () =>
+  it.effect("takes over within its wait if the other replica is dead", () =>
     play(
       Effect.gen(function* () {
         const { scripts } = yield* Stage
         const { first, second } = yield* closing
-        // Its process is killed: nothing gives the claim back.
+        // Its process is killed, so nothing releases the lease.
         scripts[0].rule(() => hangsBefore(Effect.never))
         yield* TestClock.adjust("19 seconds")
         assert.isUndefined(second.pollUnsafe())
@@ -333,7 +333,7 @@ describe("whoever closes a session that another replica is closing", () => {
     )
   )
 
-  it.effect("gets the session at once when the other one is interrupted, because that gives it back", () =>
+  it.effect("gets the session at once if the other request is interrupted, which releases the lease", () =>
     play(
       Effect.gen(function* () {
         const { first, second } = yield* closing

@@ -1,10 +1,10 @@
-/** What an upload session promises, on any database and store; every request goes to the other replica. */
+/** The contract of upload sessions, on any database and store. Every request is sent to the other replica. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { Digest } from "../../../src/domain/Digest.ts"
 import { holdId } from "../../../src/oci/Names.ts"
+import type { Backend } from "../../fixtures/FaultTable.ts"
 import {
-  type Backend,
   body,
   bytesOf,
   cancel,
@@ -49,7 +49,7 @@ export const uploadsContract = <E>(name: string, backend: Layer.Layer<Backend, E
 type Play = <A, E>(test: Effect.Effect<A, E, Stage>) => Effect.Effect<A, unknown>
 
 const appending = (play: Play) => {
-  it.effect("takes a chunk from any replica, and says where the next one begins", () =>
+  it.effect("accepts a chunk at any replica, and returns where the next one begins", () =>
     play(
       Effect.gen(function* () {
         const session = yield* open()
@@ -64,7 +64,7 @@ const appending = (play: Play) => {
     )
   )
 
-  it.effect("keeps its first chunk below the blobs and the others below its own folder", () =>
+  it.effect("stores its first chunk below the blobs and the others below its own folder", () =>
     play(
       Effect.gen(function* () {
         const { id } = yield* pushed("one", "two", "three")
@@ -82,7 +82,7 @@ const appending = (play: Play) => {
     )
   )
 
-  it.effect("refuses a chunk that does not begin where it ends, without reading it", () =>
+  it.effect("refuses a chunk that does not begin at its end, without reading it", () =>
     play(
       Effect.gen(function* () {
         const { either } = yield* Stage
@@ -96,7 +96,7 @@ const appending = (play: Play) => {
     )
   )
 
-  it.effect("is not there for another repository, nor is one that was never begun", () =>
+  it.effect("does not exist for another repository, and neither does a session that was never started", () =>
     play(
       Effect.gen(function* () {
         const { either } = yield* Stage
@@ -124,7 +124,7 @@ const appending = (play: Play) => {
     )
   )
 
-  it.effect("takes no notice of a chunk without bytes, however it comes", () =>
+  it.effect("ignores a chunk without bytes, however it is sent", () =>
     play(
       Effect.gen(function* () {
         const { either, traffic } = yield* Stage
@@ -147,7 +147,7 @@ const appending = (play: Play) => {
     )
   )
 
-  it.effect("stays as it was when a body ends early, goes on too long, or fails", () =>
+  it.effect("is unchanged after a body that ends early, is too long, or fails", () =>
     play(
       Effect.gen(function* () {
         const { either } = yield* Stage
@@ -178,8 +178,8 @@ const appending = (play: Play) => {
 }
 
 /**
- * What a push moves. One chunk is written, once, and that is all; several are written, read, and written once more; the
- * bytes of a closing request are written once.
+ * The traffic of a push. An only chunk is written once. Several chunks are written, read, and written once
+ * more. The bytes of a closing request are written once.
  */
 const trafficOf = (chunks: ReadonlyArray<string>, last: string): Traffic => {
   const staged = chunks.join("").length
@@ -227,7 +227,7 @@ const finishing = (play: Play) => {
         )
       )
 
-      it.effect(`is open as before when the bytes are not those of the digest: ${name}, ${isSized}`, () =>
+      it.effect(`is open as before if the bytes have another digest: ${name}, ${isSized}`, () =>
         play(
           Effect.gen(function* () {
             const session = yield* pushed(...chunks)
@@ -250,7 +250,7 @@ const finishing = (play: Play) => {
     }
   }
 
-  it.effect("is open as before when the last body ends early, goes on too long, or fails", () =>
+  it.effect("is open as before after a last body that ends early, is too long, or fails", () =>
     play(
       Effect.gen(function* () {
         const session = yield* pushed("hello")
@@ -274,7 +274,7 @@ const finishing = (play: Play) => {
     )
   )
 
-  it.effect("refuses a last body that does not begin where it ends, without reading it", () =>
+  it.effect("refuses a last body that does not begin at its end, without reading it", () =>
     play(
       Effect.gen(function* () {
         const session = yield* pushed("hello")
@@ -288,7 +288,7 @@ const finishing = (play: Play) => {
   )
 
   for (const digest of ["md5:abc", "sha256:ABC", "sha256:", "abc"]) {
-    it.effect(`refuses a digest that nobody can check, without reading: ${digest}`, () =>
+    it.effect(`refuses a digest that cannot be checked, without reading: ${digest}`, () =>
       play(
         Effect.gen(function* () {
           const session = yield* pushed("hello")
@@ -321,7 +321,7 @@ const finishing = (play: Play) => {
     )
   }
 
-  it.effect("gives its answer again to whoever repeats the closing request, without reading", () =>
+  it.effect("answers a repeated closing request again, without reading", () =>
     play(
       Effect.gen(function* () {
         for (const chunks of [["hello world"], ["hello ", "world"]]) {
@@ -339,7 +339,7 @@ const finishing = (play: Play) => {
     )
   )
 
-  it.effect("holds the blob again for whoever repeats the closing request", () =>
+  it.effect("renews the hold for a repeated closing request", () =>
     play(
       Effect.gen(function* () {
         const { database } = yield* Stage
@@ -353,7 +353,7 @@ const finishing = (play: Play) => {
     )
   )
 
-  it.effect("takes no more chunks when it is done, and cannot be cancelled", () =>
+  it.effect("accepts no more chunks once it is done, and cannot be cancelled", () =>
     play(
       Effect.gen(function* () {
         const { either } = yield* Stage
@@ -367,7 +367,7 @@ const finishing = (play: Play) => {
     )
   )
 
-  it.effect("is verified although a blob of the digest lives, and adds no second object", () =>
+  it.effect("is verified although a blob of the digest is live, and adds no second object", () =>
     play(
       Effect.gen(function* () {
         yield* close(yield* pushed("hello world"), "hello world")
@@ -389,7 +389,7 @@ const finishing = (play: Play) => {
 }
 
 const ending = (play: Play) => {
-  it.effect("that is cancelled is gone, and its bytes are collected", () =>
+  it.effect("that is cancelled no longer exists, and its bytes are deleted", () =>
     play(
       Effect.gen(function* () {
         const session = yield* pushed("one", "two", "three")
@@ -404,7 +404,7 @@ const ending = (play: Play) => {
     )
   )
 
-  it.effect("that nobody touches for a day is ended, and its bytes are collected", () =>
+  it.effect("that is idle for a day is expired, and its bytes are deleted", () =>
     play(
       Effect.gen(function* () {
         const { either } = yield* Stage
@@ -440,7 +440,7 @@ const inOneRequest = (play: Play) => {
     )
   )
 
-  it.effect("does not let a whole blob be claimed by whoever only knows its digest", () =>
+  it.effect("gives no access to a whole blob to a client that only knows its digest", () =>
     play(
       Effect.gen(function* () {
         const { either } = yield* Stage

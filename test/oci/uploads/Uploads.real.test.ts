@@ -1,9 +1,12 @@
-/** Upload sessions on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers sets them). */
+/**
+ * Upload sessions on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers sets them).
+ */
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { fromSha256Hex } from "../../../src/domain/Digest.ts"
 import * as Databases from "../../fixtures/Databases.ts"
+import { effectiveFaults, registerFaultTable } from "../../fixtures/FaultTable.ts"
 import {
   cleansUp,
   counted,
@@ -16,7 +19,7 @@ import {
   stage
 } from "../../fixtures/oci/UploadStage.ts"
 import { hasStore, ownStore } from "../../fixtures/RealStore.ts"
-import { effectiveFaults, faultTable } from "./faults.ts"
+import { replicaFaults } from "./Faults.contract.ts"
 import { uploadsContract } from "./Uploads.contract.ts"
 
 const mebibyte = 1024 * 1024
@@ -24,7 +27,7 @@ const timeout = 300_000
 
 const backend = Layer.merge(Databases.postgres(Databases.real), ownStore)
 
-/** `sizeBytes` bytes from the `from`-th on of a file that is nowhere alike, in pieces as a socket brings them. */
+/** Returns `sizeBytes` bytes from offset `from` of a file without repetition, in pieces as from a socket. */
 const piece = (from: number, sizeBytes: number) =>
   Uint8Array.from({ length: sizeBytes }, (_, index) => {
     const at = from + index
@@ -43,7 +46,7 @@ const digestOfBytes = (sizeBytes: number) =>
     return fromSha256Hex(hash.digest("hex"))
   })
 
-/** Pushes chunks of these sizes, each to the other replica, and compares what is pulled. */
+/** Pushes chunks of these sizes, each to the other replica, and compares the pulled bytes. */
 const pushes = Effect.fnUntraced(function* (sizes: ReadonlyArray<number>, isSized: boolean) {
   const { blobs, either } = yield* Stage
   const { id } = yield* either.start(repository)
@@ -74,7 +77,7 @@ const large = () => {
 
   for (const isSized of [true, false]) {
     it.effect(
-      `of one chunk of many parts is adopted: 40 MiB of ${isSized ? "known" : "unknown"} length`,
+      `of one chunk of many parts becomes the blob in place: 40 MiB of ${isSized ? "known" : "unknown"} length`,
       () =>
         play(
           Effect.gen(function* () {
@@ -125,11 +128,11 @@ const large = () => {
 if (Databases.hasReal && hasStore) {
   uploadsContract("PostgreSQL and S3", backend)
   describe("an upload session on PostgreSQL and S3", large)
-  // Of everything else the twin in memory is enough: here it is the transactions that are asked.
-  faultTable("PostgreSQL and S3", backend, {
+  // One story, because the transactions are under test here. The twin in memory has all stories.
+  await registerFaultTable(replicaFaults(["a chunk and a last body"], ["continues at the other replica"]), {
+    name: "PostgreSQL and S3",
+    backend,
     faults: effectiveFaults,
-    stories: ["a chunk and a last body"],
-    clients: ["goes on"],
     timeout
   })
 } else {

@@ -1,4 +1,4 @@
-import { memory } from "../../fixtures/oci/UploadStage.ts"
+import { memory } from "../../fixtures/FaultTable.ts"
 import { uploadsContract } from "./Uploads.contract.ts"
 
 uploadsContract("memory", memory)

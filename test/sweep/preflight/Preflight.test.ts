@@ -73,7 +73,7 @@ describe("the clock guard", () => {
         const message = refusedBy(report, "clock", "ClockRefused")
         assert.include(
           message,
-          culprit === "undecided" ? "cannot be told" : `It is the ${culprit}'s clock that is off`
+          culprit === "undecided" ? "It is unknown which one is wrong" : `The ${culprit}'s clock is wrong`
         )
         assert.include(message, "600.0 s")
       }

@@ -1,6 +1,6 @@
 /**
- * The second part of a simulation: faults end, late requests arrive, days pass, and a collector sweeps. Then no garbage
- * may be left, and every referenced blob must read back.
+ * The second part of a simulation: faults end, late requests arrive, days pass, and a collector sweeps. Then
+ * no garbage may be left, and every referenced blob must read back.
  */
 import { Clock, Effect, Exit, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
@@ -13,8 +13,8 @@ import * as Trace from "./Trace.ts"
 import type { World } from "./World.ts"
 
 /**
- * After this many sweeps, one a day, no garbage may be left. The first sees an orphan, the second condemns it, the third
- * purges and deletes it. A key that was found or postponed during these takes two more.
+ * After this many sweeps, one a day, no garbage may be left. The first sees an orphan, the second condemns
+ * it, the third purges and deletes it. A key that was found or postponed during these takes two more.
  */
 const sweepsMax = 6
 

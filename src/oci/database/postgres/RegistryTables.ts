@@ -11,17 +11,14 @@ import { Effect } from "effect"
 import { qualified, quote, type Sql } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { FurtherMigrations } from "../../../database/postgres/schema/Migrations.ts"
-import { type Access, missingPrivileges } from "../../../database/postgres/schema/Problems.ts"
-import { readPrivileges, type SchemaExtension } from "../../../database/postgres/schema/SchemaGuard.ts"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
-import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
 
 /** The version this program works with. */
 export const latestRegistryMigration = 1
 
 /** Not `migrations`, so that the tables may stand in any schema, the collector's included. */
-const registryMigrations = "registry_migrations"
+export const registryMigrations = "registry_migrations"
 
 /** Names the registry's migrations among those that were applied. */
 export const registrySet = "registry"
@@ -130,42 +127,3 @@ export const furtherMigrations = (names: CatalogNames, isWanted: boolean): Furth
   isWanted: (db) => (isWanted ? Effect.succeed(true) : isInstalled(db)),
   migrations: (db, type) => ({ "0001_manifests": createManifests(db, type) })
 })
-
-/** What the schema guard holds against the registry's tables, where they were ever made. */
-export const registrySchema: SchemaExtension = {
-  problems: Effect.fnUntraced(function* (db, role) {
-    if (!(yield* isInstalled(db))) return []
-    const own = db.names.registrySchema
-    const access = yield* readPrivileges(db, [
-      [own, registryMigrations, "SELECT"],
-      [own, "manifests", "SELECT, UPDATE, DELETE"],
-      [own, "manifest_references", "SELECT, DELETE"],
-      [own, "tags", "SELECT, DELETE"]
-    ])
-    const [versions] = access
-    const isReadable = versions?.reachable === true && versions.missing === null
-    return problemsOf(role, access, isReadable ? yield* readRegistryVersion(db) : null)
-  })
-}
-
-/** `version` is null where it could not be read. */
-const problemsOf = (
-  role: string,
-  tables: ReadonlyArray<Access>,
-  version: number | null
-): ReadonlyArray<SchemaProblem> => {
-  const wrong = version === null ? null : versionProblem(version)
-  const gone = tables
-    .filter(({ present }) => !present)
-    .map(({ schema, table }) => ({
-      table: `${schema}.${table}`,
-      problem: "it is gone",
-      fix: "Restore it from a backup: artifact-gc migrate does not make it twice."
-    }))
-  const found =
-    wrong === null ? gone : [{ table: `${tables[0]?.schema}.${registryMigrations}`, ...wrong }, ...gone]
-  return [
-    ...found.map((problem): SchemaProblem => ({ kind: "MissingCollectorTables", ...problem })),
-    ...missingPrivileges(role, tables)
-  ]
-}

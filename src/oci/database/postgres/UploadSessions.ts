@@ -255,7 +255,7 @@ const complete = Effect.fnUntraced(function* (
     yield* discard(db, now, publication)
     return "lost"
   }
-  // An announcement again, by which `publish` and the guard against foreign writers know a fresh key.
+  // An announcement again, by which `publish` and the triggers against unannounced writers know a fresh key.
   yield* sql`
     WITH taken AS (
       DELETE FROM ${id.uploadChunks} WHERE object_key = ${publication.key} AND session_id = ${ref.id}

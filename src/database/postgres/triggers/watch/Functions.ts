@@ -1,108 +1,98 @@
 /**
- * The triggers by which changes are noted, as text.
+ * The triggers that note losses of references, as text.
  *
- * They fire once a statement and read its rows from a transition table, so that deleting a million references costs one
- * insert of as many rows; to make them unique would cost a single row more than noting it (measured 2026-11-25: 9 of
- * 26 µs). They only add rows to a table that nobody updates: whoever changes something never waits for a
- * collector, nor for another who changes something about the same blob.
+ * They fire once a statement and read its rows from a transition table, so deleting a million references
+ * costs one insert of a million rows. Making the rows unique would cost a single row more than noting it
+ * (measured 2026-11-25: 9 of 26 µs). The triggers only insert rows, into a table whose rows are never
+ * updated. So a writer that changes a reference never waits for a collector, nor for another writer that
+ * changes a reference to the same blob.
  */
 import { createHash } from "node:crypto"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
 import { qualified, quote } from "../../Sql.ts"
+import type { References, TriggerKey, WantedTrigger } from "../TriggerSet.ts"
 
-/** A foreign key to blobs, as far as its triggers must know it. */
-export interface WatchedKey {
-  readonly schema: string
-  readonly table: string
-  readonly column: string
-  readonly referenced_column: string
-}
-
-/** A trigger with its function, which may serve several tables. */
-export interface WatchTrigger {
-  readonly schema: string
-  readonly table: string
-  /** Unquoted, in the collector's schema. */
-  readonly function: string
-  readonly body: string
-  /** Unquoted. */
-  readonly name: string
-  /** From `AFTER` to before `FOR EACH STATEMENT`. */
-  readonly event: "DELETE" | "UPDATE" | "INSERT" | "TRUNCATE"
-  /** Whether its function uses operators, which are looked up by the search path. EXCEPT compares as the type does. */
-  readonly usesOperators: boolean
-}
-
-/** What the names of these functions, and of nothing else in the collector's schema, begin with. */
+/** Begins the names of these functions, and of no other function in the collector's schema. */
 export const functionPrefix = "watch_"
 
-/** Transition tables, by event: TRUNCATE has none. */
-export const referencing: Record<WatchTrigger["event"], string> = {
+/** Transition tables, by event. TRUNCATE has none. */
+const transitionTables = {
   DELETE: "REFERENCING OLD TABLE AS gone",
   UPDATE: "REFERENCING OLD TABLE AS gone NEW TABLE AS come",
   INSERT: "REFERENCING NEW TABLE AS come",
   TRUNCATE: ""
 }
 
-/** Every trigger that watching consists of. A partition has its own, for statements that name it. */
+/**
+ * Returns every trigger that watches references. A partition has triggers of its own, for statements that
+ * name it.
+ */
 export const watchTriggers = (
   names: CatalogNames,
-  keys: ReadonlyArray<WatchedKey>
-): ReadonlyArray<WatchTrigger> => {
-  const candidates = qualified(names.collectorSchema, "candidates")
-  const note = (query: string) => `INSERT INTO ${candidates} (digest) ${query};`
-  const trigger = (
-    schema: string,
-    table: string,
-    event: WatchTrigger["event"],
+  { keys, partitions }: References
+): ReadonlyArray<WantedTrigger> => {
+  const note = noteIn(names)
+  const trigger = triggerOf(names)
+  const pins = [names.collectorSchema, "pins"] as const
+  return [
+    trigger(
+      [names.schema, names.blobsTable],
+      "INSERT",
+      note(`SELECT ${quote(names.digestColumn)} FROM come`)
+    ),
+    trigger(pins, "DELETE", note("SELECT digest FROM gone")),
+    // A writer that adopts a blob ends its sighting, and may then refer to something else.
+    trigger([names.collectorSchema, "orphans"], "DELETE", note("SELECT digest FROM gone")),
+    trigger(pins, "UPDATE", note("SELECT digest FROM gone EXCEPT SELECT digest FROM come")),
+    ...[...keys, ...partitions].flatMap((key) => referenceTriggers(names, key))
+  ]
+}
+
+const referenceTriggers = (
+  names: CatalogNames,
+  { schema, table, column, referenced_column }: TriggerKey
+): ReadonlyArray<WantedTrigger> => {
+  const note = noteIn(names)
+  const trigger = triggerOf(names)
+  const of = (transition: string) =>
+    `SELECT ${quote(column)} FROM ${transition} WHERE ${quote(column)} IS NOT NULL`
+  // EXCEPT compares as the type does. Only this look-up uses an operator, which is found by the search path.
+  const looksUp = referenced_column !== names.digestColumn
+  const toDigests = (query: string) =>
+    looksUp
+      ? `SELECT b.${quote(names.digestColumn)} FROM ${qualified(names.schema, names.blobsTable)} b WHERE b.${quote(referenced_column)} IN (${query})`
+      : query
+  const scans = qualified(names.collectorSchema, "scans")
+  const at = [schema, table] as const
+  return [
+    trigger(at, "DELETE", note(toDigests(of("gone"))), looksUp),
+    trigger(at, "UPDATE", note(toDigests(`${of("gone")} EXCEPT ${of("come")}`)), looksUp),
+    // TRUNCATE does not say which rows it removed, so a scan of everything is made due.
+    trigger(at, "TRUNCATE", `UPDATE ${scans} SET wanted = wanted + 1 WHERE name = 'orphans';`, true)
+  ]
+}
+
+const noteIn = (names: CatalogNames) => (query: string) =>
+  `INSERT INTO ${qualified(names.collectorSchema, "candidates")} (digest) ${query};`
+
+const triggerOf =
+  (names: CatalogNames) =>
+  (
+    [schema, table]: readonly [schema: string, table: string],
+    event: keyof typeof transitionTables,
     body: string,
-    usesOperators = false
-  ): WatchTrigger => {
+    usesSearchPath = false
+  ): WantedTrigger => {
     const identity = createHash("sha256").update(body).digest("hex").slice(0, 12)
     const name = `${functionPrefix}${event.toLowerCase()}_${identity}`
     return {
       schema,
       table,
-      event,
-      usesOperators,
       function: name,
       body: `\nBEGIN\n  ${body}\n  RETURN NULL;\nEND`,
-      name: `zz_${name}_${names.collectorSchema}`
+      usesSearchPath,
+      name: `zz_${name}_${names.collectorSchema}`,
+      event: `AFTER ${event}`,
+      level: `${transitionTables[event]} FOR EACH STATEMENT`
     }
   }
-  const digest = quote(names.digestColumn)
-  return [
-    trigger(names.schema, names.blobsTable, "INSERT", note(`SELECT ${digest} FROM come`)),
-    trigger(names.collectorSchema, "pins", "DELETE", note("SELECT digest FROM gone")),
-    // Whoever holds a blob ends its sighting, and may in the end refer to something else.
-    trigger(names.collectorSchema, "orphans", "DELETE", note("SELECT digest FROM gone")),
-    trigger(
-      names.collectorSchema,
-      "pins",
-      "UPDATE",
-      note("SELECT digest FROM gone EXCEPT SELECT digest FROM come")
-    ),
-    ...keys.flatMap(({ schema, table, column, referenced_column }) => {
-      const of = (transition: string) =>
-        `SELECT ${quote(column)} FROM ${transition} WHERE ${quote(column)} IS NOT NULL`
-      const isForeign = referenced_column !== names.digestColumn
-      const toDigests = (query: string) =>
-        !isForeign
-          ? query
-          : `SELECT b.${digest} FROM ${qualified(names.schema, names.blobsTable)} b WHERE b.${quote(referenced_column)} IN (${query})`
-      const lost = `${of("gone")} EXCEPT ${of("come")}`
-      return [
-        trigger(schema, table, "DELETE", note(toDigests(of("gone"))), isForeign),
-        trigger(schema, table, "UPDATE", note(toDigests(lost)), isForeign),
-        // What was in it nobody can tell any more: everything is looked at once.
-        trigger(
-          schema,
-          table,
-          "TRUNCATE",
-          `UPDATE ${qualified(names.collectorSchema, "scans")} SET wanted = wanted + 1 WHERE name = 'orphans';`,
-          true
-        )
-      ]
-    })
-  ]
-}

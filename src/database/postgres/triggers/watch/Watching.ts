@@ -1,91 +1,58 @@
 /**
- * Installing and removing the triggers that note losses of references, on tables that belong to their owners, so that
- * this happens only when asked for (`artifact-gc migrate --watch-references`).
+ * The triggers that note losses of references (docs/design/finding.md), installed by
+ * `artifact-gc migrate --watch-references`.
  */
 import { Effect } from "effect"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
-import { SchemaRefused } from "../../../../domain/SchemaRefused.ts"
-import { make, qualified, quote, type Sql } from "../../Sql.ts"
-import { catalogMissing } from "../../schema/Migrations.ts"
-import { readReferences } from "../../schema/SchemaGuard.ts"
+import type { Watch } from "../../../contract/Candidates.ts"
 import {
-  createFunction,
-  dropFunction,
-  giveWay,
-  readFunctions,
-  readSearchPath,
-  tablesOf,
-  uniqueBy
-} from "../Triggers.ts"
-import { functionPrefix, referencing, type WatchTrigger, watchTriggers } from "./Functions.ts"
-import { isSame, readWatch } from "./Installed.ts"
+  difference,
+  type InstalledTrigger,
+  install,
+  type References,
+  remove,
+  type TriggerSet,
+  tablesOf
+} from "../TriggerSet.ts"
+import { functionPrefix, watchTriggers } from "./Functions.ts"
 
-/** What there was to do: `schema.table` of the triggers that were created and dropped. */
-export interface WatchChange {
-  readonly created: ReadonlyArray<string>
-  readonly dropped: ReadonlyArray<string>
+/** Declares the set. */
+export const watchedReferences: TriggerSet = {
+  functionPrefix,
+  wanted: watchTriggers,
+  // What was lost before a trigger existed is in no queue, so a scan of everything is made due.
+  installed: ({ sql, id }, _references, created) =>
+    created === 0 ? Effect.void : sql`UPDATE ${id.scans} SET wanted = wanted + 1 WHERE name = 'orphans'`,
+  // Without triggers the queue would grow stale, and be wrong when they are installed again.
+  removed: ({ sql, id }) => sql`DELETE FROM ${id.candidates}`
 }
 
 /**
- * Installs the triggers, or completes them where tables have come or gone; idempotent. The next sweep scans everything
- * once, for what was lost before. Fails with `Contended`, and has changed nothing, when a table is busy: its writers wait
- * for us for half a second at most.
+ * Installs the triggers, or completes them where tables were added or dropped. Idempotent. The next sweep
+ * scans the whole catalogue once, for references that were deleted before.
+ *
+ * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at
+ * most. Fails with `SchemaRefused` if there is no catalogue.
  */
-export const watchReferences = Effect.fn("Watching.watch")(function* (names: CatalogNames) {
-  const db = yield* make(names)
-  return yield* db.verb("migrate.watchReferences", db.transaction(Effect.andThen(giveWay(db), install(db))))
-})
+export const watchReferences = Effect.fn("Watching.watch")((names: CatalogNames) =>
+  install(watchedReferences, names, "migrate.watchReferences")
+)
 
-/** Removes them; idempotent. Sweeps scan everything again. */
-export const unwatchReferences = Effect.fn("Watching.unwatch")(function* (names: CatalogNames) {
-  const db = yield* make(names)
-  return yield* db.verb(
-    "migrate.unwatchReferences",
-    db.transaction(
-      Effect.gen(function* () {
-        yield* giveWay(db)
-        const installed = yield* readWatch(db)
-        for (const name of yield* readFunctions(db, functionPrefix)) yield* dropFunction(db, name)
-        // Without its triggers the queue would grow old and lie when they come back.
-        yield* db.sql`DELETE FROM ${db.id.candidates}`
-        return { created: [], dropped: tablesOf(installed) } satisfies WatchChange
-      })
-    )
-  )
-})
+/**
+ * Removes the triggers and empties the queue. Idempotent. From then on every sweep scans the whole catalogue.
+ * Fails with `Contended`, having changed nothing, if a table is busy.
+ */
+export const unwatchReferences = Effect.fn("Watching.unwatch")((names: CatalogNames) =>
+  remove(watchedReferences, names, "migrate.unwatchReferences")
+)
 
-const install = Effect.fnUntraced(function* (db: Sql) {
-  const { sql, id, names } = db
-  const found = yield* readReferences(db)
-  if (found === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
-  const wanted = watchTriggers(names, [...found.keys, ...found.partitions])
-  const searchPath = yield* readSearchPath(db, found.keys)
-  for (const trigger of uniqueBy(wanted, (one) => one.function)) {
-    yield* createFunction(db, trigger.function, trigger.body, trigger.usesOperators ? searchPath : null)
-  }
-  const installed = yield* readWatch(db)
-  const created: Array<WatchTrigger> = []
-  for (const trigger of uniqueBy(wanted, (one) => JSON.stringify([one.schema, one.table, one.function]))) {
-    if (installed.some((one) => one.enabled && isSame(trigger, one))) continue
-    yield* createTrigger(db, trigger)
-    created.push(trigger)
-  }
-  const stale = installed.filter((one) => !wanted.some((trigger) => isSame(trigger, one)))
-  for (const { schema, table, name } of stale) {
-    yield* sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
-  }
-  for (const name of yield* readFunctions(db, functionPrefix)) {
-    if (!wanted.some((one) => one.function === name)) yield* dropFunction(db, name)
-  }
-  // What was lost before a trigger was there is in no queue.
-  if (created.length > 0) yield* sql`UPDATE ${id.scans} SET wanted = wanted + 1 WHERE name = 'orphans'`
-  return { created: tablesOf(created), dropped: tablesOf(stale) } satisfies WatchChange
-})
-
-/** REPLACE, because one that is disabled is there and must be enabled again. */
-const createTrigger = ({ sql, names }: Sql, { schema, table, name, event, ...trigger }: WatchTrigger) =>
-  sql.unsafe(
-    `CREATE OR REPLACE TRIGGER ${quote(name)} AFTER ${event} ON ${qualified(schema, table)}
-       ${referencing[event]} FOR EACH STATEMENT
-       EXECUTE FUNCTION ${qualified(names.collectorSchema, trigger.function)}()`
-  )
+/** Returns whether references are watched, and the tables without a trigger if they are watched in part. */
+export const watchOf = (
+  names: CatalogNames,
+  references: References,
+  installed: ReadonlyArray<InstalledTrigger>
+): Watch => {
+  if (installed.length === 0) return { isOn: false, unwatched: [] }
+  const { inactive } = difference(watchTriggers(names, references), installed)
+  return { isOn: inactive.length === 0, unwatched: tablesOf(inactive) }
+}

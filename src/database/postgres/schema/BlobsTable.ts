@@ -1,0 +1,227 @@
+/** The catalogue's table of blobs: what the schema guard reads of it, and the problems it finds there. */
+import { Effect } from "effect"
+import type { SqlError } from "effect/sql"
+import type { CatalogNames } from "../../../domain/CatalogNames.ts"
+import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
+import { qualified, quote, type Sql } from "../Sql.ts"
+
+/** The table of blobs, and the server and role that read it. */
+export interface BlobsTable {
+  readonly oid: string
+  /** The current role, quoted. */
+  readonly role: string
+  /** The server is a standby. */
+  readonly standby: boolean
+  /** Row-level security is active for the current role. */
+  readonly rows_hidden: boolean
+  /** Other tables inherit from it (partitions aside). */
+  readonly inherited: boolean
+}
+
+/** A column of the table of blobs. */
+export interface Column {
+  readonly name: string
+  readonly type: string
+  /** ` COLLATE …`, or empty. */
+  readonly collate: string
+  readonly not_null: boolean
+  /** A unique index covers this column alone. */
+  readonly unique: boolean
+  /** The table is partitioned. */
+  readonly partitioned: boolean
+}
+
+/**
+ * Returns the table, or null if there is none. Uses no `to_regclass`, which fails for a role without USAGE.
+ */
+export const readBlobsTable = ({ sql, names }: Sql): Effect.Effect<BlobsTable | null, SqlError.SqlError> =>
+  Effect.map(
+    sql<BlobsTable>`
+      SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
+        row_security_active(t.oid) AS rows_hidden,
+        EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+          WHERE i.inhparent = t.oid AND NOT c.relispartition) AS inherited
+      FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+      WHERE n.nspname = ${names.schema} AND t.relname = ${names.blobsTable} AND t.relkind IN ('r', 'p')`,
+    (rows) => rows[0] ?? null
+  )
+
+/** Returns every column of the table with this oid. */
+export const readColumns = (
+  { sql }: Sql,
+  oid: string
+): Effect.Effect<ReadonlyArray<Column>, SqlError.SqlError> =>
+  sql<Column>`
+    SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
+      coalesce(' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(c.collname), '') AS collate,
+      EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
+        AND i.indimmediate AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS unique,
+      t.relkind = 'p' AS partitioned
+    FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid
+    LEFT JOIN pg_collation c ON c.oid = a.attcollation
+    LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
+    WHERE a.attrelid = ${oid}::text::oid AND a.attnum > 0 AND NOT a.attisdropped`
+
+/** Returns the quoted name of the table of blobs. */
+export const quotedBlobs = (names: CatalogNames): string => qualified(names.schema, names.blobsTable)
+
+/** Returns the problem of a catalogue whose table of blobs does not exist. */
+export const catalogMissing = (names: CatalogNames): SchemaProblem => ({
+  kind: "MissingTable",
+  table: `${names.schema}.${names.blobsTable}`,
+  problem: "the table of blobs does not exist",
+  fix: "Set CATALOG_SCHEMA and CATALOG_BLOBS_TABLE to the catalogue's names. To create an empty catalogue, run: artifact-gc migrate --create-catalog"
+})
+
+/** Returns the problems of the table as a whole. */
+export const tableProblems = (names: CatalogNames, found: BlobsTable): ReadonlyArray<SchemaProblem> => {
+  const table = `${names.schema}.${names.blobsTable}`
+  const problems: Array<SchemaProblem> = []
+  if (found.standby) {
+    problems.push({
+      kind: "ReadOnly",
+      table,
+      problem: "the server is a standby, which may lack the newest references",
+      fix: "Point DATABASE_URL at the primary."
+    })
+  }
+  if (found.rows_hidden) {
+    problems.push({
+      kind: "HiddenRows",
+      table,
+      problem: "row-level security hides blobs from this role, so their objects would look like leftovers",
+      fix: `ALTER ROLE ${found.role} BYPASSRLS;`
+    })
+  }
+  if (found.inherited) {
+    problems.push({
+      kind: "KeyNotUnique",
+      table,
+      problem: "tables inherit from it, and no unique index or foreign key covers their rows",
+      fix: `ALTER TABLE the_inheriting_table NO INHERIT ${quotedBlobs(names)};`
+    })
+  }
+  return problems
+}
+
+const timestamps = new Set(["timestamp with time zone", "timestamp without time zone"])
+const isTimestamp = (type: string) => timestamps.has(type.replace(/\(\d\)/, ""))
+const isText = (type: string) => type === "text" || type.startsWith("character varying")
+const isWhole = (type: string) => ["bigint", "integer"].includes(type) || type.startsWith("numeric")
+
+/** A column that the collector needs. */
+interface NeededColumn {
+  readonly name: string
+  /** The setting that names it. */
+  readonly setting: string
+  readonly accepts: (type: string) => boolean
+  /** The accepted types in words. */
+  readonly wanted: string
+  readonly nullable?: boolean
+  /** Why two rows must not share a value. Absent where they may. */
+  readonly uniqueBecause?: string
+}
+
+const neededColumns = (names: CatalogNames): ReadonlyArray<NeededColumn> => [
+  {
+    name: names.digestColumn,
+    setting: "CATALOG_DIGEST_COLUMN",
+    accepts: () => true,
+    wanted: "any type",
+    uniqueBecause: "a digest must name one blob"
+  },
+  {
+    name: names.keyColumn,
+    setting: "CATALOG_KEY_COLUMN",
+    accepts: isText,
+    wanted: "text",
+    uniqueBecause: "two blobs could own one object, and purging one would delete the other's bytes"
+  },
+  {
+    name: names.sizeColumn,
+    setting: "CATALOG_SIZE_COLUMN",
+    accepts: isWhole,
+    wanted: "a whole number",
+    nullable: true
+  },
+  {
+    name: names.createdAtColumn,
+    setting: "CATALOG_CREATED_AT_COLUMN",
+    accepts: isTimestamp,
+    wanted: "a timestamp"
+  },
+  ...(names.lastUsedAtColumn === null
+    ? []
+    : [
+        {
+          name: names.lastUsedAtColumn,
+          setting: "CATALOG_LAST_USED_AT_COLUMN",
+          accepts: isTimestamp,
+          wanted: "a timestamp",
+          nullable: true
+        }
+      ])
+]
+
+/**
+ * Returns the problems of the columns that the settings name: absent, of another type, nullable, not unique.
+ */
+export const columnProblems = (
+  names: CatalogNames,
+  columns: ReadonlyArray<Column>
+): ReadonlyArray<SchemaProblem> => {
+  const needed = neededColumns(names).map((need) => ({
+    need,
+    column: columns.find(({ name }) => name === need.name)
+  }))
+  return [
+    ...needed.flatMap(({ need, column }) => typeProblems(names, need, column)),
+    ...needed.flatMap(({ need, column }) => uniqueProblems(names, need, column))
+  ]
+}
+
+const typeProblems = (
+  names: CatalogNames,
+  { name, setting, accepts, wanted, nullable = false }: NeededColumn,
+  column: Column | undefined
+): ReadonlyArray<SchemaProblem> => {
+  const problem = (kind: SchemaProblem["kind"], what: string, fix: string): SchemaProblem => ({
+    kind,
+    table: `${names.schema}.${names.blobsTable}`,
+    problem: `column ${name} ${what}`,
+    fix
+  })
+  if (column === undefined) {
+    return [problem("MissingColumn", "does not exist", `Set ${setting} to the column's name.`)]
+  }
+  const setNotNull = `ALTER TABLE ${quotedBlobs(names)} ALTER COLUMN ${quote(name)} SET NOT NULL;`
+  return [
+    ...(accepts(column.type)
+      ? []
+      : [
+          problem("WrongType", `is ${column.type}, not ${wanted}`, `Set ${setting} to a column of that type.`)
+        ]),
+    ...(nullable || column.not_null ? [] : [problem("WrongType", "allows NULL", setNotNull)])
+  ]
+}
+
+const uniqueProblems = (
+  names: CatalogNames,
+  { name, uniqueBecause }: NeededColumn,
+  column: Column | undefined
+): ReadonlyArray<SchemaProblem> =>
+  uniqueBecause === undefined || column === undefined || column.unique
+    ? []
+    : [
+        {
+          kind: "KeyNotUnique",
+          table: `${names.schema}.${names.blobsTable}`,
+          problem: `column ${name} is not unique: ${uniqueBecause}`,
+          fix: column.partitioned
+            ? partitionedFix
+            : `CREATE UNIQUE INDEX CONCURRENTLY ON ${quotedBlobs(names)} (${quote(name)});`
+        }
+      ]
+
+const partitionedFix =
+  "Keep the blobs in one table, and partition the tables that refer to it. A unique index on a partitioned table must contain the partition columns, so digest and key cannot both be unique."

@@ -1,0 +1,206 @@
+/** The calls of Bucket.ts as commands of the SDK. */
+import { createHash } from "node:crypto"
+import { Readable } from "node:stream"
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  GetBucketVersioningCommand,
+  GetObjectCommand,
+  GetObjectLockConfigurationCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  ListObjectVersionsCommand,
+  ListPartsCommand,
+  PutObjectCommand,
+  type S3Client,
+  UploadPartCommand,
+  UploadPartCopyCommand
+} from "@aws-sdk/client-s3"
+import type { Calls, Dated, Listing } from "./Bucket.ts"
+import { readListing } from "./ListingText.ts"
+
+/** Returns the calls to one bucket. */
+export const callsOf = (client: S3Client, bucket: string): Calls => ({
+  ...listCalls(client, bucket),
+  ...deleteCalls(client, bucket),
+  ...objectCalls(client, bucket),
+  ...uploadCalls(client, bucket),
+  ...bucketCalls(client, bucket)
+})
+
+const listCalls = (
+  client: S3Client,
+  Bucket: string
+): Pick<Calls, "list" | "listVersions" | "listUploads" | "listParts"> => ({
+  list: (Prefix, { after, token }, MaxKeys, abortSignal) => {
+    const from = token === undefined ? { StartAfter: after } : { ContinuationToken: token }
+    // XML cannot represent every key that S3 accepts, so listings ask for encoded names.
+    const command = new ListObjectsV2Command({ Bucket, Prefix, MaxKeys, EncodingType: "url", ...from })
+    return sendList(client, command, abortSignal)
+  },
+  listVersions: (Prefix, { id: VersionIdMarker, key: KeyMarker }, abortSignal) => {
+    const from = { KeyMarker, VersionIdMarker }
+    const command = new ListObjectVersionsCommand({ Bucket, Prefix, EncodingType: "url", ...from })
+    return client.send(command, { abortSignal })
+  },
+  listUploads: (Prefix, { id: UploadIdMarker, key: KeyMarker }, abortSignal) => {
+    const from = { KeyMarker, UploadIdMarker }
+    const command = new ListMultipartUploadsCommand({ Bucket, Prefix, EncodingType: "url", ...from })
+    return client.send(command, { abortSignal })
+  },
+  listParts: (upload, PartNumberMarker, abortSignal) =>
+    client.send(new ListPartsCommand({ Bucket, ...upload, PartNumberMarker }), { abortSignal })
+})
+
+/**
+ * Sends a listing and reads its document before the SDK's parser, which would take most of the time. The SDK
+ * still signs, sends and reads errors. It also parses a document whose form `readListing` does not know.
+ */
+const sendList = async (
+  client: S3Client,
+  command: ListObjectsV2Command,
+  abortSignal: AbortSignal
+): Promise<Listing> => {
+  let listing: Listing | undefined
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      const response = result.response as { readonly statusCode?: number; body?: unknown }
+      if (response.statusCode !== 200 || !(response.body instanceof Readable)) return result
+      const bytes = Buffer.concat(await response.body.toArray())
+      listing = readListing(bytes.toString("utf8"))
+      response.body = listing === undefined ? bytes : emptyListing
+      return result
+    },
+    // The last step before the network and the first one after it.
+    { step: "deserialize", name: "listing" }
+  )
+  const answer = await client.send(command, { abortSignal })
+  return listing ?? answer
+}
+
+const emptyListing = Buffer.from("<ListBucketResult/>")
+
+const deleteCalls = (client: S3Client, Bucket: string): Pick<Calls, "deleteBatch" | "deleteOne"> => ({
+  deleteBatch: (targets, withMd5, abortSignal) => {
+    const Objects = targets.map(({ key, versionId }) => ({ Key: key, VersionId: versionId }))
+    const command = new DeleteObjectsCommand({ Bucket, Delete: { Objects } })
+    if (withMd5) {
+      command.middlewareStack.add(
+        (next) => (args) => {
+          addMd5(args.request)
+          return next(args)
+        },
+        // After the SDK's checksum, and before signing, which must cover the header.
+        { step: "build", name: "md5", priority: "low" }
+      )
+    }
+    return client.send(command, { abortSignal })
+  },
+  deleteOne: ({ key, versionId }, abortSignal) =>
+    client.send(new DeleteObjectCommand({ Bucket, Key: key, VersionId: versionId }), { abortSignal })
+})
+
+/** Replaces the SDK's checksum by the Content-MD5 that the SDK no longer sends. */
+const addMd5 = (request: unknown): void => {
+  const { headers, body } = request as { readonly headers: Record<string, string>; readonly body?: unknown }
+  for (const name of Object.keys(headers)) if (/^x-amz-(sdk-)?checksum-/i.test(name)) delete headers[name]
+  headers["content-md5"] = createHash("md5").update(String(body)).digest("base64")
+}
+
+const objectCalls = (client: S3Client, Bucket: string): Pick<Calls, "put" | "copy" | "get" | "head"> => ({
+  put: (Key, Body, ContentLength, abortSignal) =>
+    client.send(new PutObjectCommand({ Bucket, Key, Body, ContentLength }), { abortSignal }),
+  copy: (from, Key, abortSignal) =>
+    client.send(new CopyObjectCommand({ Bucket, Key, CopySource: copySource(Bucket, from) }), {
+      abortSignal
+    }),
+  get: async (Key, range, abortSignal) => {
+    const Range = range === undefined ? undefined : `bytes=${range.start}-${range.end ?? ""}`
+    const { Body, $metadata } = await client.send(new GetObjectCommand({ Bucket, Key, Range }), {
+      abortSignal
+    })
+    return { body: Body instanceof Readable ? Body : undefined, status: $metadata.httpStatusCode }
+  },
+  head: (Key, abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
+})
+
+/** Returns the name of a copy's source. It is a path, so the key's slashes are not encoded. */
+const copySource = (bucket: string, key: string): string =>
+  `${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`
+
+const uploadCalls = (
+  client: S3Client,
+  Bucket: string
+): Pick<Calls, "createUpload" | "uploadPart" | "copyPart" | "completeUpload" | "abortUpload"> => ({
+  createUpload: async (Key, abortSignal) => {
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key }), { abortSignal })
+    return UploadId
+  },
+  uploadPart: async (upload, PartNumber, Body, abortSignal) => {
+    const command = new UploadPartCommand({ Bucket, ...upload, PartNumber, Body })
+    const { ETag } = await client.send(command, { abortSignal })
+    return { ETag, PartNumber }
+  },
+  copyPart: async (upload, PartNumber, { etag, key }, { end, start }, abortSignal) => {
+    const command = new UploadPartCopyCommand({
+      Bucket,
+      ...upload,
+      PartNumber,
+      CopySource: copySource(Bucket, key),
+      CopySourceIfMatch: etag,
+      CopySourceRange: `bytes=${start}-${end}`
+    })
+    const { CopyPartResult } = await client.send(command, { abortSignal })
+    return { ETag: CopyPartResult?.ETag, PartNumber }
+  },
+  completeUpload: (upload, parts, abortSignal) =>
+    client.send(
+      new CompleteMultipartUploadCommand({ Bucket, ...upload, MultipartUpload: { Parts: [...parts] } }),
+      { abortSignal }
+    ),
+  abortUpload: (upload, abortSignal) =>
+    client.send(new AbortMultipartUploadCommand({ Bucket, ...upload }), { abortSignal })
+})
+
+const bucketCalls = (
+  client: S3Client,
+  Bucket: string
+): Pick<Calls, "versioning" | "objectLock" | "date"> => ({
+  versioning: async (abortSignal) => {
+    const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket }), { abortSignal })
+    return Status
+  },
+  objectLock: async (abortSignal) => {
+    const command = new GetObjectLockConfigurationCommand({ Bucket })
+    const { ObjectLockConfiguration } = await client.send(command, { abortSignal })
+    return ObjectLockConfiguration?.ObjectLockEnabled
+  },
+  date: async (now, abortSignal) => {
+    const command = new HeadBucketCommand({ Bucket })
+    let dated: Dated | undefined
+    // The client exposes no headers. This step is the last before the network and the first one after it.
+    command.middlewareStack.add(
+      (next) => async (args) => {
+        const sentAt = now()
+        const result = await next(args)
+        dated = { date: dateOf(result.response), sentAt, answeredAt: now() }
+        return result
+      },
+      { step: "deserialize", name: "date" }
+    )
+    await client.send(command, { abortSignal })
+    return dated ?? { date: undefined, sentAt: 0, answeredAt: 0 }
+  }
+})
+
+const dateOf = (response: unknown): string | undefined => {
+  const { headers } = response as { readonly headers?: Readonly<Record<string, string>> }
+  return headers?.date
+}

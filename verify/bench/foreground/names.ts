@@ -1,4 +1,0 @@
-/** Where the load puts what it makes. */
-export const referenceRepository = "foreground"
-export const warmUpRepository = "warm-up"
-export const pushRepository = "bench/foreground"
