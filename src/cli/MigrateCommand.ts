@@ -101,17 +101,18 @@ export const command = Command.make(
       applied
         .filter(({ set }) => (set === RegistryPostgres.registrySet) === wanted)
         .map(({ id, name }) => `${String(id).padStart(4, "0")}_${name}`)
-    const [own, registrys] = [namesIn(false), namesIn(true)]
+    const [ofCollector, ofRegistry] = [namesIn(false), namesIn(true)]
     yield* Console.log(
       json
         ? JSON.stringify({
-            applied: own,
-            ...(registry || registrys.length > 0 ? { registry: registrys } : {}),
+            applied: ofCollector,
+            ...(registry || ofRegistry.length > 0 ? { registry: ofRegistry } : {}),
+            // Part of the output's format, so it keeps the former name.
             ...(guarded === null ? {} : { foreignWriters: guarded }),
             ...(watched === null ? {} : { references: watched })
           })
         : [
-            migrationText(config, own, registrys),
+            migrationText(config, ofCollector, ofRegistry),
             ...(guarded === null ? [] : [triggerText(guardWords, guard, guarded)]),
             ...(watched === null ? [] : [triggerText(watchWords, watch, watched)])
           ].join("\n")
@@ -143,12 +144,16 @@ export const command = Command.make(
 
 const migrationText = (
   { names }: Configuration,
-  own: ReadonlyArray<string>,
-  registrys: ReadonlyArray<string>
+  ofCollector: ReadonlyArray<string>,
+  ofRegistry: ReadonlyArray<string>
 ): string => {
   const lines = [
-    ...(own.length === 0 ? [] : [`Applied ${own.join(", ")} in schema ${names.collectorSchema}.`]),
-    ...(registrys.length === 0 ? [] : [`Applied ${registrys.join(", ")} in schema ${names.registrySchema}.`])
+    ...(ofCollector.length === 0
+      ? []
+      : [`Applied ${ofCollector.join(", ")} in schema ${names.collectorSchema}.`]),
+    ...(ofRegistry.length === 0
+      ? []
+      : [`Applied ${ofRegistry.join(", ")} in schema ${names.registrySchema}.`])
   ]
   return lines.length > 0 ? lines.join("\n") : "Nothing to do: the tables are up to date."
 }

@@ -11,12 +11,12 @@ import * as Facts from "../../src/testing/Facts.ts"
 import { fails, hangsAfter, hangsBefore } from "../../src/testing/Faults.ts"
 import {
   artifact,
+  blobStore,
   bytesOf,
   digestOf,
   keyOf,
   put,
   read,
-  registry,
   sent,
   settled,
   state,
@@ -90,7 +90,7 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual(storage.count("copy"), 0)
       assert.isAbove(database.count("blobs.renew"), 10)
       yield* clean
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("control: without renewal it is reaped, and its bytes are copied from a dead key", () =>
@@ -105,7 +105,7 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual(blobs.get(stored.digest)?.key, keyFor(stored.digest, 2))
       yield* settled
       assert.deepStrictEqual(yield* objects, [keyFor(stored.digest, 2)])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("is not renewed while its body stalls, so that a disconnected client does not leak", () =>
@@ -117,7 +117,7 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual((yield* state).intents.size, 0)
       yield* Fiber.interrupt(writer)
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("is renewed while the store completes it, however long that takes", () =>
@@ -130,7 +130,7 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual((yield* Fiber.join(writer)).outcome, "uploaded")
       assert.strictEqual(storage.count("copy"), 0)
       yield* clean
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -152,7 +152,7 @@ describe("an upload that the store refuses to continue", () => {
       assert.strictEqual(yield* sent, 2)
       assert.strictEqual(yield* read("one"), "one")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("because a collector aborted it fails with `UploadExpired` if its body is not replayable", () =>
@@ -162,7 +162,7 @@ describe("an upload that the store refuses to continue", () => {
       assert.deepInclude(error, { _tag: "UploadExpired", digest: null, attempts: 1 })
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("for another reason fails for that reason", () =>
@@ -172,7 +172,7 @@ describe("an upload that the store refuses to continue", () => {
       assert.deepInclude(error, { _tag: "StorageError", reason: "Rejected" })
       assert.strictEqual(yield* sent, 1)
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -187,7 +187,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.strictEqual(yield* read("one"), "one")
       yield* settled
       assert.deepStrictEqual(yield* objects, [keyOf("one", 2)])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("and whose object is deleted too is sent again if its body is replayable", () =>
@@ -198,7 +198,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.strictEqual(yield* sent, 2)
       assert.strictEqual(yield* read("one"), "one")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("and whose object is deleted too fails with `UploadExpired` if its body is not replayable", () =>
@@ -209,7 +209,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.strictEqual((yield* state).references.size, 0)
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("three times fails with `UploadExpired`", () =>
@@ -219,7 +219,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.deepInclude(error, { _tag: "UploadExpired", attempts: 3 })
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("is adopted if another writer has stored the same bytes meanwhile", () =>
@@ -231,7 +231,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.strictEqual((yield* state).references.size, 2)
       yield* settled
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -251,7 +251,7 @@ describe("an object that arrives after its key was struck off the journal", () =
       yield* sweep()
       assert.deepStrictEqual(yield* objects, [keyOf("one", 2)])
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("control: otherwise only a search of the whole store finds it", () =>
@@ -261,7 +261,7 @@ describe("an object that arrives after its key was struck off the journal", () =
       yield* arrivesLate()
       assert.deepStrictEqual(yield* Facts.leaks(state, bucket), ["blobs/new/1/1"])
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -290,7 +290,7 @@ describe("an upload that was published and whose answer was lost", () => {
       assert.deepStrictEqual(yield* objects, ["blobs/new/1/1"])
       yield* settled
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect(
@@ -309,7 +309,7 @@ describe("an upload that was published and whose answer was lost", () => {
         assert.deepStrictEqual(yield* Facts.invariants(state, bucket), [
           `blob ${digestOf("one")} has no object at ${key}`
         ])
-      }).pipe(Effect.provide(registry()))
+      }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -337,7 +337,7 @@ describe("a faster purge", () => {
         yield* sound
         yield* settled
         assert.strictEqual(yield* read("one"), "one")
-      }).pipe(Effect.provide(registry()))
+      }).pipe(Effect.provide(blobStore()))
     )
   }
 
@@ -350,7 +350,7 @@ describe("a faster purge", () => {
       assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("one")] })
       assert.deepStrictEqual([...(yield* state).references.values()], [artifact("b", "two")])
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -376,7 +376,7 @@ describe("open", () => {
       const { storage } = yield* World
       const keys = storage.calls.filter(({ operation }) => operation === "get").map(({ args }) => args[0])
       assert.deepStrictEqual(keys, [keyOf("one", 1), keyOf("one", 2)])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("fails with the key of the missing object if the row still names it", () =>
@@ -386,7 +386,7 @@ describe("open", () => {
       yield* bucket.delete([keyOf("one", 1)])
       const error = yield* Effect.flip(read("one"))
       assert.deepInclude(error, { _tag: "StorageError", reason: "NotFound", subject: keyOf("one", 1) })
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -426,7 +426,7 @@ describe("a body", () => {
       const { sizeBytes } = yield* blobs.put(body)
       assert.strictEqual(sizeBytes, 200 * 1024)
       assert.isAtMost(most, 1, "chunks that were made and not yet taken")
-    }).pipe(Effect.scoped, Effect.provide(registry()))
+    }).pipe(Effect.scoped, Effect.provide(blobStore()))
   )
 
   it.effect("sent as a multipart upload has its upload id recorded before its first part", () =>
@@ -447,7 +447,7 @@ describe("a body", () => {
       }))
       yield* blobs.put(Stream.make(bytesOf("one")))
       assert.deepStrictEqual(noted, ["upload 7"])
-    }).pipe(Effect.scoped, Effect.provide(registry()))
+    }).pipe(Effect.scoped, Effect.provide(blobStore()))
   )
 
   it.effect("that is too long fails at the first byte too many", () =>
@@ -457,7 +457,7 @@ describe("a body", () => {
       assert.deepInclude(error, { _tag: "SizeMismatch", declared: 3, actual: 7 })
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry({ uploadLease: Duration.hours(1) })))
+    }).pipe(Effect.provide(blobStore({ uploadLease: Duration.hours(1) })))
   )
 
   it.effect("whose writer dies midway leaves an intent that is reaped", () =>
@@ -468,6 +468,6 @@ describe("a body", () => {
       assert.strictEqual((yield* state).intents.size, 1)
       yield* TestClock.adjust("1 hour")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })

@@ -12,7 +12,7 @@ import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../D
 import { estimate } from "./Breakers.ts"
 import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
-import { areGuarded } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { areInstalled } from "./triggers/unannounced/UnannouncedWriters.ts"
 
 export const make = (db: Sql): Leftovers => {
   const plain = on(db)
@@ -131,7 +131,7 @@ export const journalUnowned = (
     Effect.gen(function* () {
       if (scan !== undefined && !(yield* isLeased(db, scan, "KEY SHARE"))) return []
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
-      if (!(yield* areGuarded(db))) return yield* journal(db, now, objects, notBefore)
+      if (!(yield* areInstalled(db))) return yield* journal(db, now, objects, notBefore)
       const free = new Set(
         yield* lockKeys(
           db,

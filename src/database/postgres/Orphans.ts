@@ -218,7 +218,7 @@ const purge = (db: Sql, catalog: Catalog, request: PurgeRequest) => {
         WHERE ${id.digest} = ANY(${claimed}::text[]::${type}[]) ORDER BY ${id.digest} FOR UPDATE SKIP LOCKED`).map(
         (row) => row.digest
       )
-      const free = catalog.guarded ? yield* lockDigests(db, catalog.digest, locked) : locked
+      const free = catalog.unannouncedWriters ? yield* lockDigests(db, catalog.digest, locked) : locked
       const purged = yield* deleteAndJournal(db, catalog, request, free)
       const busy = yield* stillThere(db, type, claimed, new Set(free))
       const settled = claimed.filter((digest) => !busy.has(digest))
@@ -283,7 +283,7 @@ const deleteAndJournal = (
           AND ${catalog.referencePredicates(() => raw(""))}
           -- What can name no object cannot be deleted either, and would hold up the keys beside it.
           AND octet_length(b.${id.key}) BETWEEN 1 AND 1024
-        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),${catalog.guarded ? buried : raw("")}
+        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
       journaled AS (
         INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
         SELECT object_key, digest, size_bytes, 'purged', ${instant(request.now)}::timestamptz,

@@ -18,6 +18,7 @@ import {
   unannouncedKey
 } from "../../fixtures/database/WriterStage.ts"
 import { artifact, digest, key } from "../../fixtures/samples.ts"
+import { isolation } from "./Isolation.ts"
 
 /** A tombstone of blob 1, and nothing else. */
 const collected = Effect.fnUntraced(function* (s: Stage) {
@@ -237,48 +238,6 @@ const twice = (server: Server): void => {
   )
 }
 
-const snapshots = (server: Server): void => {
-  for (const isolation of ["REPEATABLE READ", "SERIALIZABLE"]) {
-    /** A writer whose whole transaction sees the catalogue as it was before the purge. */
-    const oldSnapshot = Effect.fnUntraced(function* (s: Stage) {
-      yield* s.stores(1, "first")
-      const writer = yield* s.another
-      yield* writer(`BEGIN ISOLATION LEVEL ${isolation}`)
-      assert.lengthOf(yield* writer("SELECT FROM blobs"), 1)
-      yield* s.purges
-      return writer
-    })
-
-    it.live(`a ${isolation} transaction that cannot see the tombstone is refused`, () =>
-      Effect.gen(function* () {
-        const s = yield* stage(server, true)
-        const writer = yield* oldSnapshot(s)
-        yield* refused("could not serialize access", inserts(writer, 1))
-        yield* writer("ROLLBACK")
-        yield* writer(`BEGIN ISOLATION LEVEL ${isolation}`)
-        yield* inserts(writer, 1)
-        yield* inserts(writer, 2)
-        yield* writer("COMMIT")
-        assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: unannouncedKey(1) }])
-        assert.lengthOf(yield* s.session("SELECT FROM artifact_gc.tombstones"), 1, "and leaves none")
-        assert.lengthOf(yield* s.session("SELECT FROM artifact_gc.buried_keys"), 0)
-      })
-    )
-
-    it.live(`control: a ${isolation} transaction that looks as others do inserts a row without bytes`, () =>
-      Effect.gen(function* () {
-        const s = yield* stage(server, true)
-        yield* mutate(s.session, "guard_blobs", "NOT IN ('read committed', 'read uncommitted')", "= ''")
-        const writer = yield* oldSnapshot(s)
-        yield* inserts(writer, 1)
-        yield* writer("COMMIT")
-        yield* refers(s.session, "later", 1)
-        assert.deepInclude(yield* s.lost, "later")
-      })
-    )
-  }
-}
-
 const together = (server: Server): void => {
   it.live("a row and its reference in one statement, or in one transaction, are refused together", () =>
     Effect.gen(function* () {
@@ -359,7 +318,7 @@ export const traps = (server: Server): void => {
     existing(server)
     absent(server)
     twice(server)
-    snapshots(server)
+    isolation(server)
     together(server)
   })
 }

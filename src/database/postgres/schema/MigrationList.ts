@@ -1,5 +1,6 @@
 /**
- * The migrations of the collector's own tables, in order; and an empty catalogue.
+ * The migrations of the collector's own tables, in order. The first also creates an empty catalogue, if the
+ * configured one does not exist.
  *
  * Rules for a new one: append it, never edit an old one, and use the next number. The migrator skips every
  * number at or below the newest one applied. Each statement is a call of its own.
@@ -30,10 +31,7 @@ export const tableExists = ({ sql }: Sql, schema: string, table: string) =>
     (rows) => rows[0]?.present === true
   )
 
-/**
- * Creates the schema if there is none. Looks first, because even IF NOT EXISTS needs the privilege to create
- * one.
- */
+/** Creates the schema if there is none. Looks first, because even IF NOT EXISTS needs the privilege CREATE. */
 export const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Sql, name: string) {
   const found = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${name}`
   if (found.length === 0) yield* sql`CREATE SCHEMA IF NOT EXISTS ${raw(quote(name))}`
@@ -115,10 +113,7 @@ const createCollector = Effect.fnUntraced(function* (db: Sql) {
   )
 })
 
-/**
- * Pins, uploads in parts and leftovers, which writers need; and the tables of the breakers and the settings
- * guard.
- */
+/** Adds pins, uploads in parts and leftovers for writers, and the tables of breakers and settings guard. */
 const createWritersAndGuards = Effect.fnUntraced(function* (db: Sql) {
   const own = (table: string) => qualified(db.names.collectorSchema, table)
   const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
@@ -185,7 +180,7 @@ const createUnannouncedWriters = Effect.fnUntraced(function* (db: Sql) {
 })
 
 /**
- * The foreign key keeps a session while chunks belong to it; without it, chunks of a deleted session would
+ * The foreign key keeps a session while chunks belong to it. Without it, chunks of a deleted session would
  * have no owner. It must not cascade, because the chunks' keys have to be journaled.
  */
 const createUploadSessions = Effect.fnUntraced(function* (db: Sql) {
@@ -236,10 +231,7 @@ const createCandidates = Effect.fnUntraced(function* (db: Sql) {
   )
 })
 
-/**
- * The progress of a listing, by ranges that collectors share. A pass that has not ended continues as one
- * range.
- */
+/** The progress of a listing, by ranges that collectors share. An unfinished pass continues as one range. */
 const createListingRanges = Effect.fnUntraced(function* (db: Sql) {
   const own = (table: string) => qualified(db.names.collectorSchema, table)
   yield* statements(

@@ -1,5 +1,5 @@
 /**
- * Installs and updates the collector's own tables and, where asked to, an empty catalogue.
+ * Installs and updates the collector's own tables and, on request, an empty catalogue.
  *
  * All pending migrations run in one transaction behind an advisory lock, so replicas that start together wait
  * for each other. No migration changes a row, a column or a constraint of an existing catalogue. What the
@@ -15,9 +15,7 @@ import { catalogMissing } from "./BlobsTable.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
 import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
 
-/**
- * One lock serves all installations in a database, because migrations are rare. The number has no meaning.
- */
+/** One lock serves all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
 
 /** A migration that was applied just now. */

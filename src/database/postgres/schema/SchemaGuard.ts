@@ -12,7 +12,7 @@ import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused
 import type { ReferenceTable, Watch } from "../../Database.ts"
 import { qualified, quote, type Sql } from "../Sql.ts"
 import { fingerprint as fingerprintOf, readInstalled } from "../triggers/TriggerSet.ts"
-import { guardProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
+import { triggerProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
 import { watchedReferences, watchOf } from "../triggers/watch/Watching.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, tableProblems } from "./BlobsTable.ts"
 import type { DigestType } from "./DigestType.ts"
@@ -37,7 +37,7 @@ export interface Catalog {
   /** Whether triggers note losses of references. */
   readonly watch: Watch
   /** Whether triggers act against unannounced writers. Then every purge leaves a tombstone. */
-  readonly guarded: boolean
+  readonly unannouncedWriters: boolean
   /**
    * Changes when a foreign key to blobs is added, dropped, changes its action on delete or is no longer
    * enforced. Changes also when a trigger against unannounced writers is created, dropped, enabled or
@@ -73,7 +73,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     ...(yield* Effect.forEach(extensions, ({ problems }) => problems(db, table.role))).flat(),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
-    ...guardProblems(names, references, triggers)
+    ...triggerProblems(names, references, triggers)
   ]
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 
@@ -87,7 +87,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     digest,
     referencePredicates: (bound) => predicates(db, declared, bound),
     watch: watchOf(names, references, yield* readInstalled(db, watchedReferences)),
-    guarded: triggers.length > 0,
+    unannouncedWriters: triggers.length > 0,
     fingerprint
   } satisfies Catalog
 })

@@ -19,8 +19,9 @@ export type TriggerKey = Pick<ForeignKey, "schema" | "table" | "column" | "refer
 
 /** The catalogue, as far as triggers depend on it. */
 export interface References {
+  /** The type of a digest. */
   readonly digest: DigestType
-  /** The foreign keys to blobs. */
+  /** The foreign keys to blobs, those that partitions inherit apart. */
   readonly keys: ReadonlyArray<TriggerKey>
   /** The foreign keys that partitions inherit. */
   readonly partitions: ReadonlyArray<TriggerKey>
@@ -65,16 +66,16 @@ export interface TriggerSet {
   /** Returns the triggers that the set consists of. */
   readonly wanted: (names: CatalogNames, references: References) => ReadonlyArray<WantedTrigger>
   /**
-   * Runs at the end of the transaction that installs the set. `created` counts the triggers created by it.
+   * Runs at the end of the transaction that installs the set. `created` counts the triggers it created.
    */
-  readonly installed: (
+  readonly afterInstall: (
     db: Sql,
     references: References,
     created: number,
     now: number
   ) => Effect.Effect<void, SqlError.SqlError>
   /** Runs at the end of the transaction that removes the set. */
-  readonly removed: (db: Sql) => Effect.Effect<void, SqlError.SqlError>
+  readonly afterRemoval: (db: Sql) => Effect.Effect<void, SqlError.SqlError>
 }
 
 /** What an installation or a removal changed. */
@@ -175,14 +176,14 @@ const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: n
   for (const name of yield* readFunctions(db, set)) {
     if (!wanted.some((one) => one.function === name)) yield* dropFunction(db, name)
   }
-  yield* set.installed(db, references, inactive.length, now)
+  yield* set.afterInstall(db, references, inactive.length, now)
   return { created: tablesOf(inactive), dropped: tablesOf(stale) } satisfies TriggerChange
 })
 
 const removing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet) {
   const installed = (yield* readInstalled(db, set)).filter(({ inherited }) => !inherited)
   for (const name of yield* readFunctions(db, set)) yield* dropFunction(db, name)
-  yield* set.removed(db)
+  yield* set.afterRemoval(db)
   return { created: [], dropped: tablesOf(installed) } satisfies TriggerChange
 })
 

@@ -16,10 +16,7 @@ import { given, instant, type Sql, verbs } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
 
-/**
- * Returns the verbs of suspects. `catalog` is what the schema guard found last, and fails before it has
- * passed.
- */
+/** Returns the verbs of suspects. `catalog` is what the schema guard found last. It fails before that. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Suspects => {
   const known = given(db, catalog)
   return verbs<Suspects>(db, "suspects", {

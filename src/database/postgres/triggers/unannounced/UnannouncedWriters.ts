@@ -1,6 +1,6 @@
 /**
- * The triggers against unannounced writers (docs/design/unannounced-writers.md), installed by `artifact-gc
- * migrate --guard-unannounced-writers`.
+ * The triggers against unannounced writers (docs/design/unannounced-writers.md), installed by
+ * `artifact-gc migrate --guard-unannounced-writers`.
  *
  * Installing and removing takes a lock that inserts and purges wait for. A purge reads under that lock
  * whether the triggers are installed, by the schema guard's fingerprint. So no purge that began without them
@@ -22,13 +22,13 @@ import {
 } from "../TriggerSet.ts"
 import { functionPrefix, unannouncedTriggers } from "./Functions.ts"
 
-/** Declares the set. */
+/** Declares the triggers against unannounced writers. */
 export const unannouncedWriters: TriggerSet = {
   functionPrefix,
   wanted: unannouncedTriggers,
-  installed: (db, { digest }, _created, now) => buryJournaled(db, digest, now),
+  afterInstall: (db, { digest }, _created, now) => buryJournaled(db, digest, now),
   // Tombstones and suspicions stay, so that the triggers can be installed again.
-  removed: () => Effect.void
+  afterRemoval: () => Effect.void
 }
 
 /**
@@ -50,14 +50,14 @@ export const unguardUnannouncedWriters = Effect.fn("UnannouncedWriters.unguard")
 )
 
 /** Returns whether any of the triggers is installed. */
-export const areGuarded = (db: Sql) =>
+export const areInstalled = (db: Sql) =>
   Effect.map(readInstalled(db, unannouncedWriters), (installed) => installed.length > 0)
 
 /**
  * Returns the problems of triggers that are installed in part: a table that gained a foreign key later, a
  * trigger that was dropped or disabled. Returns none where no trigger is installed.
  */
-export const guardProblems = (
+export const triggerProblems = (
   names: CatalogNames,
   references: References,
   installed: ReadonlyArray<InstalledTrigger>

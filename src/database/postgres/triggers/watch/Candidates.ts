@@ -19,10 +19,7 @@ import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
 import { byIndex, given, instant, on, type Sql, verbs } from "../../Sql.ts"
 import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
 
-/**
- * Returns the verbs of candidates. `catalog` is what the schema guard found last, and fails before it has
- * passed.
- */
+/** Returns the verbs of candidates. `catalog` is what the schema guard found last. It fails before that. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {
   const plain = on(db)
   const known = given(db, catalog)

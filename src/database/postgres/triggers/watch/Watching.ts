@@ -16,15 +16,15 @@ import {
 } from "../TriggerSet.ts"
 import { functionPrefix, watchTriggers } from "./Functions.ts"
 
-/** Declares the set. */
+/** Declares the triggers that watch references. */
 export const watchedReferences: TriggerSet = {
   functionPrefix,
   wanted: watchTriggers,
   // What was lost before a trigger existed is in no queue, so a scan of everything is made due.
-  installed: ({ sql, id }, _references, created) =>
+  afterInstall: ({ sql, id }, _references, created) =>
     created === 0 ? Effect.void : sql`UPDATE ${id.scans} SET wanted = wanted + 1 WHERE name = 'orphans'`,
   // Without triggers the queue would grow stale, and be wrong when they are installed again.
-  removed: ({ sql, id }) => sql`DELETE FROM ${id.candidates}`
+  afterRemoval: ({ sql, id }) => sql`DELETE FROM ${id.candidates}`
 }
 
 /**
