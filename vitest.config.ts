@@ -29,7 +29,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { ...unit, name: "fast", exclude: [real, "test/**/*.postgres.test.ts"] }
+        test: { ...unit, name: "fast", exclude: [real, "test/**/*.postgres.test.ts", "test/**/{Crash,Faults,Mutants}.test.ts"] }
       },
       {
         extends: true,

@@ -12,6 +12,7 @@ import { Schema } from "effect"
  * - `SchemaChanged`: the catalogue's foreign keys changed since they were read; read them again
  * - `Denied`: authentication or privileges
  * - `NotInstalled`: tables are missing or have another version than this program; the detail says what to run
+ * - `PoolTooSmall`: the verb leaves the caller's open transaction, and the pool has no second connection for it
  * - `Unknown`: anything else; see `cause`
  */
 export const DatabaseFailure = Schema.Literals([
@@ -21,19 +22,22 @@ export const DatabaseFailure = Schema.Literals([
   "SchemaChanged",
   "Denied",
   "NotInstalled",
+  "PoolTooSmall",
   "Unknown"
 ])
-/** Why a database transaction failed. */
 export type DatabaseFailure = typeof DatabaseFailure.Type
 
 const nextStep: Record<DatabaseFailure, string> = {
   Unavailable:
     "Check DATABASE_URL and that PostgreSQL accepts connections. A running collector tries again at its next sweep.",
-  Contended: "The collector gave way to other transactions and tries again. There is nothing to do.",
+  Contended:
+    "The transaction gave way to others and changed nothing. A running collector tries again; run a command again.",
   StillReferenced:
     "Nothing was deleted. A reference was added during the purge of the blob. The next sweep checks it again.",
   SchemaChanged: "Nothing was deleted. The next sweep reads the foreign keys again.",
   NotInstalled: "Nothing was deleted. Start again after that.",
+  PoolTooSmall:
+    "Nothing was done. Give the pool at least two connections, or call the verb outside the transaction.",
   Denied: "Grant the role the privileges that docs/operations.md lists.",
   Unknown:
     "The transaction had no effect. artifact-gc does not know this failure; the text is the server's own."

@@ -22,7 +22,7 @@ it.effect("dates objects by the Clock", () =>
 const [a, b] = [ObjectKey.make("p/a"), ObjectKey.make("q/b")]
 const bytes = Buffer.from("bytes")
 
-/** A store and what it holds, to be changed beforehand. */
+/** Runs `play` with a store whose state has these changes. */
 const stage = <A, E>(
   change: Partial<State>,
   play: (storage: Storage["Service"], state: State) => Effect.Effect<A, E>
@@ -32,7 +32,7 @@ const stage = <A, E>(
 }
 
 describe("the state", () => {
-  it.effect("is the store: of one bucket there may be several", () =>
+  it.effect("is the bucket, which several stores may share", () =>
     Effect.gen(function* () {
       const state = emptyState()
       const put = Effect.flatMap(Storage, (storage) => storage.put(a, Stream.make(bytes), null))
@@ -44,7 +44,7 @@ describe("the state", () => {
     })
   )
 
-  it.effect("keeps what a bucket with versions hides, and lets go of it when versions are deleted", () =>
+  it.effect("keeps the versions that a bucket hides, until all versions are deleted", () =>
     Effect.gen(function* () {
       const versioned = (deletes: "markers" | "versions") =>
         stage({ traits: { versioning: "on", objectLock: false, deletes, chosen: true } }, (storage, state) =>
@@ -62,7 +62,7 @@ describe("the state", () => {
         [b, 1]
       ])
       assert.deepStrictEqual<unknown>(yield* versioned("versions"), [[b, 1]])
-      // The control: without versions nothing is kept.
+      // Control: without versions nothing is kept.
       const hidden = yield* stage({}, (storage, state) =>
         Effect.gen(function* () {
           for (const key of [a, a]) yield* storage.put(key, Stream.make(bytes), bytes.length)
@@ -74,7 +74,7 @@ describe("the state", () => {
     })
   )
 
-  it.effect("may hold uploads in parts, which are listed by prefix and end one by one", () =>
+  it.effect("may contain multipart uploads, which are listed by prefix and aborted one by one", () =>
     stage(
       {
         multiparts: new Map([
@@ -94,7 +94,7 @@ describe("the state", () => {
           assert.deepStrictEqual<unknown>(yield* Stream.runCollect(storage.list("")), [])
           yield* storage.abortMultipart({ key: a, uploadId: "U2" })
           yield* storage.abortMultipart({ key: a, uploadId: "U2" })
-          // An id goes with its key.
+          // An id without its key aborts nothing.
           yield* storage.abortMultipart({ key: a, uploadId: "U3" })
           assert.deepStrictEqual([...state.multiparts.keys()], ["U1", "U3"])
         })
@@ -102,7 +102,7 @@ describe("the state", () => {
   )
 
   it.effect(
-    "may hold locked versions, which a delete of all versions keeps and one that hides does not",
+    "may contain locked versions: a delete of all versions fails for them, and a delete that hides succeeds",
     () =>
       Effect.gen(function* () {
         const locked = (deletes: "markers" | "versions") =>
@@ -135,7 +135,7 @@ describe("the state", () => {
       })
   )
 
-  it.effect("may give it a clock of its own", () =>
+  it.effect("may have a clock of its own", () =>
     stage({}, (storage, state) =>
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* storage.skew, Option.none())

@@ -1,4 +1,4 @@
-/** The contract against a real server, and what goes wrong with one. See fixtures/s3/RealServer.ts. */
+/** The contract on a real server, and its failures. See fixtures/s3/RealServer.ts. */
 import { randomUUID } from "node:crypto"
 import { ListMultipartUploadsCommand } from "@aws-sdk/client-s3"
 import { assert, describe, it } from "@effect/vitest"
@@ -15,7 +15,7 @@ onRealS3("Storage", (name) => {
   describe(`S3 (${name})`, () => {
     const unfinished = Effect.fnUntraced(function* (key: ObjectKey) {
       const client = yield* sdk
-      // The whole key, because MinIO knows no shorter prefix here.
+      // The whole key, because MinIO lists uploads under no shorter prefix.
       const command = new ListMultipartUploadsCommand({ Bucket: options.bucket, Prefix: key })
       return (yield* Effect.promise(() => client.send(command))).Uploads ?? []
     })
@@ -39,7 +39,7 @@ onRealS3("Storage", (name) => {
           )
           const fiber = yield* Effect.forkChild(storage.put(b, hanging, 20_000_000))
           yield* Deferred.await(reached)
-          assert.strictEqual((yield* unfinished(b)).length, 1, "the control: there was an upload")
+          assert.strictEqual((yield* unfinished(b)).length, 1, "control: the upload existed")
           yield* Fiber.interrupt(fiber)
 
           assert.deepStrictEqual([...(yield* unfinished(a)), ...(yield* unfinished(b))], [])
@@ -49,7 +49,7 @@ onRealS3("Storage", (name) => {
     )
 
     it.live(
-      "tells wrong credentials from a bucket that is not there",
+      "distinguishes wrong credentials from a bucket that does not exist",
       () =>
         Effect.gen(function* () {
           const { credentials } = options

@@ -19,7 +19,7 @@ import { until } from "../fixtures/Until.ts"
 describe("errors of S3", () => {
   const cases: ReadonlyArray<readonly [string, Answer, StorageError["reason"]]> = [
     ["503 SlowDown", slowDown, "Throttled"],
-    ["503 without a word", reply(503), "Unavailable"],
+    ["503 without a document", reply(503), "Unavailable"],
     ["500 InternalError", reply(500, errorXml("InternalError")), "Unavailable"],
     ["429", reply(429), "Throttled"],
     ["502 with a proxy's page", reply(502, "<html>Bad Gateway</html>"), "Unavailable"],
@@ -50,7 +50,7 @@ describe("errors of S3", () => {
     )
   }
 
-  it.live("nobody listening is Unavailable", () =>
+  it.live("a closed port is Unavailable", () =>
     Effect.gen(function* () {
       const { endpoint } = yield* Effect.scoped(stubServer(slowDown))
       const { storage } = yield* storeThat([slowDown], { endpoint })
@@ -86,7 +86,7 @@ describe("errors of S3", () => {
 })
 
 describe("repeating requests", () => {
-  it.effect("repeats what may be repeated, on the Clock", () =>
+  it.effect("repeats a request that may be repeated, on the Clock", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat(
         [slowDown, reply(500), reply(200, listXml([{ key: "a" }]))],
@@ -132,7 +132,7 @@ describe("repeating requests", () => {
     })
   )
 
-  it.effect("does not repeat what would fail again", () =>
+  it.effect("does not repeat a request that would fail again", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat([reply(403, errorXml("AccessDenied"))], { retries: 3 })
       yield* whileTimePasses(Effect.flip(storage.probe))
@@ -140,7 +140,7 @@ describe("repeating requests", () => {
     })
   )
 
-  it.effect("repeats a request that was refused for the clock, with the store's time", () =>
+  it.effect("repeats a request that was refused because of the clock, with the store's time", () =>
     Effect.gen(function* () {
       const skewed = reply(403, errorXml("RequestTimeTooSkewed"), { date: "Fri, 01 Jan 2049 00:00:00 GMT" })
       const { asked, storage } = yield* storeThat([skewed, reply(200, listXml([]))], { retries: 1 })
@@ -197,7 +197,7 @@ describe("get and head", () => {
     })
   )
 
-  it.live("tells an absent object from one it may not see", () =>
+  it.live("distinguishes an absent object from a forbidden one", () =>
     Effect.gen(function* () {
       const found = reply(200, "", {
         "content-length": "5",

@@ -16,7 +16,7 @@ storageContract("memory, with a script that has no faults", faulty(FaultyStorage
 
 const [a, b] = [ObjectKey.make("a"), ObjectKey.make("b")]
 
-/** A store with the objects a and b, and the script of its faults. */
+/** Runs `play` with a store that contains a and b, and with its script. */
 const stage = <A, E>(
   play: (script: FaultyStorage.StorageScript, storage: Storage["Service"]) => Effect.Effect<A, E>
 ) =>
@@ -35,24 +35,22 @@ const reasonOf = <A, E extends { readonly reason: string }>(effect: Effect.Effec
   Effect.map(Effect.flip(effect), (error) => error.reason)
 
 describe("a store with a script", () => {
-  it.effect(
-    "fails the next calls of an operation, as often as said and in the order said, and no others",
-    () =>
-      stage((script, storage) =>
-        Effect.gen(function* () {
-          script.next("delete", fails("Throttled"), 2)
-          script.next("delete", fails("AccessDenied"))
-          assert.isTrue(yield* isThere(storage, a))
-          const remove = reasonOf(storage.delete([a]))
-          assert.deepStrictEqual(
-            [yield* remove, yield* remove, yield* remove],
-            ["Throttled", "Throttled", "AccessDenied"]
-          )
-          assert.isTrue(yield* isThere(storage, a))
-          assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
-          assert.isFalse(yield* isThere(storage, a))
-        })
-      )
+  it.effect("fails the next calls of an operation, as often and in the order scripted, and no others", () =>
+    stage((script, storage) =>
+      Effect.gen(function* () {
+        script.next("delete", fails("Throttled"), 2)
+        script.next("delete", fails("AccessDenied"))
+        assert.isTrue(yield* isThere(storage, a))
+        const remove = reasonOf(storage.delete([a]))
+        assert.deepStrictEqual(
+          [yield* remove, yield* remove, yield* remove],
+          ["Throttled", "Throttled", "AccessDenied"]
+        )
+        assert.isTrue(yield* isThere(storage, a))
+        assert.deepStrictEqual(yield* storage.delete([a]), { deleted: [a], failed: [] })
+        assert.isFalse(yield* isThere(storage, a))
+      })
+    )
   )
 
   it.effect("can be down until it is healed", () =>
@@ -66,7 +64,7 @@ describe("a store with a script", () => {
     )
   )
 
-  it.effect("times out and takes effect at once, or a while later although the caller has been killed", () =>
+  it.effect("times out and takes effect at once, or later although the caller was killed", () =>
     stage((script, storage) =>
       Effect.gen(function* () {
         script.next("delete", lands("TimedOut"))
@@ -143,7 +141,7 @@ describe("a store with a script", () => {
     )
   )
 
-  it.effect("fails copies, uploads left behind and what the store tells of itself", () =>
+  it.effect("fails copies, unfinished uploads and what the store reports about itself", () =>
     stage((script, storage) =>
       Effect.gen(function* () {
         const c = ObjectKey.make("c")
@@ -171,7 +169,7 @@ describe("a store with a script", () => {
     )
   )
 
-  it.effect("passes on what a put is told, and what it tells", () =>
+  it.effect("passes on the options of a put, and its calls", () =>
     Effect.gen(function* () {
       const script = FaultyStorage.script()
       const told: Array<string> = []
@@ -197,7 +195,7 @@ describe("a store with a script", () => {
     })
   )
 
-  it.effect("throws, asks its rule first, and remembers every call", () =>
+  it.effect("throws, applies its rule first, and records every call", () =>
     stage((script, storage) =>
       Effect.gen(function* () {
         script.calls.length = 0

@@ -1,31 +1,33 @@
 /**
- * What do others notice of a sweep? The same load in windows of equal length, in turns: with nothing else going on, beside
- * a sweep of default settings, and beside one with a ceiling.
+ * How much does a sweep slow down other work? The same load runs in windows of equal length: alone, beside a
+ * sweep with default settings, and beside a sweep with a ceiling. The order of the windows rotates.
  *
- * The load arrives at a fixed rate whatever becomes of it, and its latency counts from when it was to arrive. The store is
- * a stand-in that answers at once, so that the sweep is as fast as database and processors allow.
+ * The load arrives at a fixed rate, and latency counts from the intended arrival. A fake store answers at
+ * once, so that the sweep is as fast as the database and the processors allow.
  */
-import { quantile } from "./foreground/Arrivals.ts"
-import { type Beside, type Load, measureWindow, type Window } from "./foreground/Window.ts"
+import { quantile } from "./foreground/OpenLoop.ts"
+import { type Condition, type Load, measureWindow, type Window } from "./foreground/Window.ts"
 import { load } from "./harness/Dataset.ts"
-import { type Answer, type Figure, insist, type Question } from "./harness/Question.ts"
-import { defaults } from "./sweep/Contest.ts"
+import { type Answer, ensure, type Figure, type Question } from "./harness/Question.ts"
+import { rotated } from "./harness/Rotation.ts"
+import { defaults } from "./sweep/Variants.ts"
 
-/** What a sweep may do to the slowest hundredth, beside what they are without. */
+/** Maximum ratio of the 99th percentile with a sweep to the one without. */
 const slowestTimesMax = 1.5
 
 const insertsDefault = 200
 const pushesDefault = 20
 const ceilingDefault = 2000
 
-/** More than a sweep has ever purged here. */
+/** More than the fastest sweep measured here purges in a second. */
 const orphansPerSecond = 20_000
 
-type Who = "alone" | "sweep" | "ceiling"
+type ConditionName = "alone" | "sweep" | "ceiling"
 
+/** The question. */
 export const question: Question = {
   name: "foreground",
-  asks: "references and pushes beside a sweep, with and without a ceiling, and with nothing else going on",
+  asks: "references and pushes beside a sweep, with and without a ceiling, and without a sweep",
   options: {
     seconds: { about: "length of a window, default 20" },
     rounds: { about: "windows of each kind, default 3" },
@@ -44,10 +46,10 @@ export const question: Question = {
     const ceiling = given.ceiling ?? ceilingDefault
     const batch = given.batch ?? defaults.batch
     const orphans = given.orphans ?? orphansPerSecond * seconds
-    insist(seconds > 0 && rounds > 0, "no time measures nothing")
-    insist(rate > 0 && pushes > 0 && ceiling > 0, "a rate of zero measures nothing")
-    const what: Load = { seed: bench.seed, seconds, referencesPerSecond: rate, pushesPerSecond: pushes }
-    const kinds: Readonly<Record<Who, Beside>> = {
+    ensure(seconds > 0 && rounds > 0, "--seconds and --rounds must be above 0")
+    ensure(rate > 0 && pushes > 0 && ceiling > 0, "--rate, --pushes and --ceiling must be above 0")
+    const work: Load = { seed: bench.seed, seconds, referencesPerSecond: rate, pushesPerSecond: pushes }
+    const conditions: Readonly<Record<ConditionName, Condition>> = {
       alone: { sweeps: false, keysPerSecond: null, batch },
       sweep: { sweeps: true, keysPerSecond: null, batch },
       ceiling: { sweeps: true, keysPerSecond: ceiling, batch }
@@ -55,17 +57,17 @@ export const question: Question = {
     const shape = { seed: bench.seed, blobs: orphans + Math.ceil(orphans / 4), orphans }
     const dataset = await load(bench.servers, shape, log)
     try {
-      const windows: Record<Who, Array<Window>> = { alone: [], sweep: [], ceiling: [] }
+      const windows: Record<ConditionName, Array<Window>> = { alone: [], sweep: [], ceiling: [] }
       for (let round = 1; round <= rounds; round++) {
-        for (const who of inTurn(round)) {
+        for (const name of rotated(round, conditionNames)) {
           const window = await measureWindow(
             bench,
             dataset,
-            { ...what, seed: bench.seed + round },
-            kinds[who]
+            { ...work, seed: bench.seed + round },
+            conditions[name]
           )
-          windows[who].push(window)
-          log(`round ${round}: ${who}: ${describe(window)}`)
+          windows[name].push(window)
+          log(`round ${round}: ${name}: ${describe(window)}`)
         }
       }
       return answer({ seconds, rounds, rate, pushes, ceiling, batch, orphans, seed: bench.seed }, windows)
@@ -75,12 +77,7 @@ export const question: Question = {
   }
 }
 
-/** In each round another one is first. */
-const inTurn = (round: number): ReadonlyArray<Who> => {
-  const all: ReadonlyArray<Who> = ["alone", "sweep", "ceiling"]
-  const first = (round - 1) % all.length
-  return [...all.slice(first), ...all.slice(0, first)]
-}
+const conditionNames: ReadonlyArray<ConditionName> = ["alone", "sweep", "ceiling"]
 
 const describe = ({ references, pushes, busy, sweep }: Window): string => {
   const slowest = (millis: ReadonlyArray<number>) => quantile(millis, 0.99).toFixed(1)
@@ -103,55 +100,55 @@ const beside = { sweep: "beside a sweep", ceiling: "beside one with a ceiling" }
 
 const answer = (
   parameters: Answer["parameters"],
-  windows: Readonly<Record<Who, ReadonlyArray<Window>>>
+  windows: Readonly<Record<ConditionName, ReadonlyArray<Window>>>
 ): Answer => {
-  /** A round has few pushes: its slowest hundredth is a handful. So ratios are those of all rounds together. */
-  const slowestOfAll = (who: Who, kind: Kind) =>
+  // The slowest hundredth of one round is only a few pushes. So ratios are those of all rounds together.
+  const slowestOfAll = (name: ConditionName, kind: Kind) =>
     quantile(
-      windows[who].flatMap((window) => window[kind]),
+      windows[name].flatMap((window) => window[kind]),
       0.99
     )
   const figures: Array<Figure> = []
   for (const kind of ["references", "pushes"] as const) {
-    for (const who of ["sweep", "ceiling"] as const) {
+    for (const condition of ["sweep", "ceiling"] as const) {
       for (const { name, share } of quantiles) {
-        const of = (whose: Who) => windows[whose].map((window) => quantile(window[kind], share))
+        const of = (whose: ConditionName) => windows[whose].map((window) => quantile(window[kind], share))
         figures.push({
-          name: `${kind}, ${name}, ${beside[who]}`,
+          name: `${kind}, ${name}, ${beside[condition]}`,
           unit: "ms",
-          measured: of(who),
+          measured: of(condition),
           floor: of("alone")
         })
       }
       figures.push({
-        name: `${kind}, p99 of all rounds, ${beside[who]}`,
+        name: `${kind}, p99 of all rounds, ${beside[condition]}`,
         unit: "times without",
-        measured: [slowestOfAll(who, kind) / slowestOfAll("alone", kind)],
-        ...(who === "ceiling" ? { limit: slowestTimesMax } : {})
+        measured: [slowestOfAll(condition, kind) / slowestOfAll("alone", kind)],
+        ...(condition === "ceiling" ? { limit: slowestTimesMax } : {})
       })
     }
   }
-  const ofSweep = (who: Who, value: (sweep: NonNullable<Window["sweep"]>) => number) =>
-    windows[who].map(({ sweep }) => {
-      insist(sweep !== null, `${who} had no sweep`)
+  const ofSweep = (name: ConditionName, value: (sweep: NonNullable<Window["sweep"]>) => number) =>
+    windows[name].map(({ sweep }) => {
+      ensure(sweep !== null, `${name} had no sweep`)
       return value(sweep)
     })
-  for (const who of ["sweep", "ceiling"] as const) {
+  for (const condition of ["sweep", "ceiling"] as const) {
     figures.push(
       {
-        name: `deleted meanwhile, ${beside[who]}`,
+        name: `deleted meanwhile, ${beside[condition]}`,
         unit: "keys/s",
-        measured: ofSweep(who, ({ keysPerSecond }) => keysPerSecond)
+        measured: ofSweep(condition, ({ keysPerSecond }) => keysPerSecond)
       },
       {
-        name: `the sweep's own process, ${beside[who]}`,
+        name: `the sweep's own process, ${beside[condition]}`,
         unit: "cores",
-        measured: ofSweep(who, ({ cores }) => cores)
+        measured: ofSweep(condition, ({ cores }) => cores)
       },
       {
-        name: `processors in use, ${beside[who]}`,
+        name: `processors in use, ${beside[condition]}`,
         unit: "%",
-        measured: windows[who].map(({ busy }) => 100 * busy),
+        measured: windows[condition].map(({ busy }) => 100 * busy),
         floor: windows.alone.map(({ busy }) => 100 * busy)
       }
     )
@@ -160,8 +157,8 @@ const answer = (
     parameters,
     figures,
     verified: [
-      "After each window every reference that was inserted was there with its blob, and every blob that was pushed could be pulled and had its digest.",
-      "Each sweep deleted in both halves of its window and had orphans left at its end; what it deleted were orphans, each once, exactly their rows were gone, and nothing was left in the journal. While nobody swept, nothing was deleted."
+      "After each window every inserted reference existed with its blob, and every pushed blob could be pulled and had its digest.",
+      "Each sweep deleted in both halves of its window and had orphans left at its end. It deleted only orphans, each once. Exactly their rows were gone, and the journal was empty. Without a sweep, nothing was deleted."
     ]
   }
 }

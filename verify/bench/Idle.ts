@@ -1,27 +1,30 @@
 /**
- * What does a sweep cost that finds nothing new, where references are watched? Beside a small catalogue, since it should
- * not depend on the size, and beside scanning everything. And what does watching cost those who change references?
+ * How long does a sweep take that finds nothing new, where references are watched? The floor is the same
+ * sweep of a small catalogue, since the size should not matter. The baseline is a scan. And what does
+ * watching add to changes of references?
  */
 import { randomBytes } from "node:crypto"
 import { create, watch } from "./harness/BigCatalogue.ts"
-import { measure } from "./harness/Contender.ts"
+import * as FakeStore from "./harness/FakeStore.ts"
 import { type Connection, withConnection } from "./harness/Postgres.ts"
-import { type Answer, type Bench, insist, type Question } from "./harness/Question.ts"
-import * as StandIn from "./harness/StandIn.ts"
+import { type Answer, type Bench, ensure, type Question } from "./harness/Question.ts"
+import { measure } from "./harness/Variant.ts"
 import type { SweepsOutcome, SweepsTask } from "./idle/Sweeps.ts"
 
-/** Nobody notices so little, and it may be done every minute. */
+/** Short enough for a sweep every minute. */
 const idleMillisMax = 50
-/** What watching may add to a reference that is deleted by itself, as a share, and among many, in microseconds. */
+/** Maximum ratio of deleting a single reference with and without watching. */
 const singleMax = 1.2
+/** Maximum that watching adds to a reference that is deleted among many, in microseconds. */
 const bulkMicrosMax = 15
 
 const smallBlobs = 1000
 const sweeps = 9
 
+/** The question. */
 export const question: Question = {
   name: "idle",
-  asks: "a sweep that finds nothing new, beside one of a small catalogue and a scan; and what watching costs writers",
+  asks: "a sweep that finds nothing new, beside one of a small catalogue and a scan; and the cost of watching for writers",
   options: {
     blobs: { about: "blobs in the catalogue, default 10,000,000" },
     single: { about: "references deleted one by one, default 2,000" },
@@ -33,22 +36,22 @@ export const question: Question = {
     const single = bench.given.single ?? 2000
     const bulk = bench.given.bulk ?? 100_000
     const runs = bench.given.runs ?? 4
-    insist(single > 0 && bulk > 0 && runs > 0, "nothing deleted measures nothing")
-    insist(blobs >= 20 * runs * (single + bulk), "there are too few blobs for so many deletions")
+    ensure(single > 0 && bulk > 0 && runs > 0, "--single, --bulk and --runs must be above 0")
+    ensure(blobs >= 20 * runs * (single + bulk), "--blobs is too small for so many deletions")
     const id = randomBytes(4).toString("hex")
     const names = { big: `artifact_gc_idle_${id}`, small: `artifact_gc_idle_small_${id}` }
     const shape = (count: number) => ({ seed: bench.seed, blobs: count, orphanEvery: null })
-    const store = await StandIn.start(bench.servers.s3)
+    const store = await FakeStore.start(bench.servers.s3)
     try {
       bench.log(`writing ${blobs} blobs and as many references`)
       const big = await create(bench.servers.databaseUrl, names.big, shape(blobs))
       const small = await create(bench.servers.databaseUrl, names.small, shape(smallBlobs))
       const scanned = await sweeping(bench, big, store, 1)
-      insist(scanned.seen[0] === blobs, `a scan saw ${scanned.seen[0]} of ${blobs} blobs`)
+      ensure(scanned.seen[0] === blobs, `a scan saw ${scanned.seen[0]} of ${blobs} blobs`)
       bench.log(`a scan took ${((scanned.millis[0] ?? 0) / 1000).toFixed(1)} s`)
       const idle = await idling(bench, big, store)
       const idleSmall = await idling(bench, small, store)
-      bench.log(`nothing new took ${idle.map((millis) => millis.toFixed(1)).join(", ")} ms`)
+      bench.log(`sweeps that found nothing new took ${idle.map((millis) => millis.toFixed(1)).join(", ")} ms`)
       const deletions = await withConnection(big, (connection) =>
         deleting(bench, connection, big, { single, bulk, runs })
       )
@@ -64,20 +67,24 @@ export const question: Question = {
   }
 }
 
-const sweeping = async (bench: Bench, databaseUrl: string, store: StandIn.StandIn, count: number) => {
-  const task: SweepsTask = { databaseUrl, s3: store.place, sweeps: count }
+const sweeping = async (bench: Bench, databaseUrl: string, store: FakeStore.FakeStore, count: number) => {
+  const task: SweepsTask = { databaseUrl, s3: store.s3, sweeps: count }
   const file = new URL("./idle/Sweeps.js", import.meta.url)
   return (await measure<SweepsOutcome>(file, task, bench.nodeOptions)).outcome
 }
 
-/** The first sweep of a process opens connections and, here, scans once; neither is asked about. */
-const idling = async (bench: Bench, url: string, store: StandIn.StandIn): Promise<ReadonlyArray<number>> => {
+/** Measures sweeps that find nothing new. Skips the first two, which open connections and scan once. */
+const idling = async (
+  bench: Bench,
+  url: string,
+  store: FakeStore.FakeStore
+): Promise<ReadonlyArray<number>> => {
   await watch(url, true)
   const { millis, seen } = await sweeping(bench, url, store, sweeps + 2)
-  insist((seen[0] ?? 0) > 0, "the scan that is due at first saw nothing")
-  insist(
+  ensure((seen[0] ?? 0) > 0, "the first scan saw no blob")
+  ensure(
     seen.slice(1).every((count) => count === 0),
-    `there was something new: ${seen.join(", ")}`
+    `later sweeps saw blobs: ${seen.join(", ")}`
   )
   return millis.slice(2)
 }
@@ -88,7 +95,7 @@ interface Deletions {
   readonly bulk: { readonly plain: ReadonlyArray<number>; readonly watched: ReadonlyArray<number> }
 }
 
-/** In turns, with and without the triggers; each round takes references that no round before had. */
+/** Deletes references with and without the triggers, alternately. Each round deletes other references. */
 const deleting = async (
   bench: Bench,
   connection: Connection,
@@ -100,8 +107,8 @@ const deleting = async (
   }
   let next = 1
   for (let run = 1; run <= counts.runs; run++) {
-    for (const how of run % 2 === 0 ? (["plain", "watched"] as const) : (["watched", "plain"] as const)) {
-      await watch(url, how === "watched")
+    for (const mode of run % 2 === 0 ? (["plain", "watched"] as const) : (["watched", "plain"] as const)) {
+      await watch(url, mode === "watched")
       const queued = async () =>
         Number((await connection.query("SELECT count(*)::int AS n FROM artifact_gc.candidates"))[0]?.n)
       const before = await queued()
@@ -119,11 +126,11 @@ const deleting = async (
         )
       )
       next += counts.bulk
-      const noted = (await queued()) - before
-      const expected = how === "watched" ? counts.single + counts.bulk : 0
-      insist(noted === expected, `${noted} losses were noted of ${expected}`)
-      deletions.single[how].push(one)
-      deletions.bulk[how].push(many)
+      const recorded = (await queued()) - before
+      const expected = mode === "watched" ? counts.single + counts.bulk : 0
+      ensure(recorded === expected, `${recorded} losses were recorded of ${expected}`)
+      deletions.single[mode].push(one)
+      deletions.bulk[mode].push(many)
     }
     bench.log(`run ${run} of deletions`)
   }
@@ -191,8 +198,8 @@ const answer = (parameters: Answer["parameters"], { scanned, idle, idleSmall, de
       }
     ],
     verified: [
-      `The scan saw every blob; each of ${sweeps} sweeps behind it saw none, and so did those of a catalogue of ${smallBlobs} blobs, which is the floor of the first figure. Its baseline is the scan.`,
-      "Watched deletions put as many blobs into the queue as references went, unwatched ones none."
+      `The scan saw every blob. Each of the ${sweeps} sweeps after it saw none, and neither did those of a catalogue of ${smallBlobs} blobs, which is the floor of the first figure. Its baseline is the scan.`,
+      "With watching, each deleted reference added one candidate. Without watching, none did."
     ]
   }
 }

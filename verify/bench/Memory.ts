@@ -1,21 +1,24 @@
 /**
- * Does a sweep's memory grow with what there is to sweep? Two data sets, one many times the other, beside a store that
- * answers at once; and the bare loop on both, whose memory is what Node, the SDK and a page of rows take.
+ * Does a sweep's memory grow with the amount of garbage? It sweeps two data sets of different sizes with a
+ * fake store that answers at once. The floor is the loop, whose memory is that of Node, the SDK and a page of
+ * rows.
  */
-import type { Effort } from "./harness/Contender.ts"
-import { load } from "./harness/Dataset.ts"
-import { type Answer, type Bench, insist, type Question, type Series } from "./harness/Question.ts"
-import { besideStandIn, type Pair, perform, settingsFor } from "./sweep/Contest.ts"
-import type { Outcome } from "./sweep/Task.ts"
 
-/** What a container of 256 MB has room for. */
+import { load } from "./harness/Dataset.ts"
+import { type Answer, type Bench, ensure, type Question, type Series } from "./harness/Question.ts"
+import type { Measurement } from "./harness/Variant.ts"
+import type { Outcome } from "./sweep/Task.ts"
+import { measureVariant, onFakeStore, type Pair, settingsFor } from "./sweep/Variants.ts"
+
+/** The memory that a container of 256 MB can give to a process. */
 const rssMegabytesMax = 200
-/** A tenth more for ten times the work would be noise; growth would be tenfold. */
+/** A tenth more memory for ten times the work is noise. Proportional growth would be tenfold. */
 const growthMax = 1.1
 
+/** The question. */
 export const question: Question = {
   name: "memory",
-  asks: "a sweep's memory at two sizes, beside the same SQL and DeleteObjects in a bare loop",
+  asks: "a sweep's memory at two sizes, beside the same SQL and DeleteObjects in a loop",
   options: {
     small: { about: "orphans in the smaller data set, among twice as many blobs, default 100,000" },
     large: { about: "orphans in the larger one, default 1,000,000" },
@@ -28,8 +31,8 @@ export const question: Question = {
     const large = given.large ?? 1_000_000
     const blobs = given.blobs ?? 2 * large
     const runs = given.runs ?? 1
-    insist(runs > 0, "no runs measure nothing")
-    insist(small > 0 && large >= 2 * small, "the larger data set is at least twice the smaller one")
+    ensure(runs > 0, "--runs must be above 0")
+    ensure(small > 0 && large >= 2 * small, "--large must be at least twice --small")
     const ofSmall = await rounds(bench, 2 * small, small, runs)
     const ofLarge = await rounds(bench, blobs, large, runs)
     return answer({ small, large, blobs, runs, seed: bench.seed }, ofSmall, ofLarge)
@@ -44,17 +47,18 @@ const rounds = async (
 ): Promise<ReadonlyArray<Pair>> => {
   const dataset = await load(bench.servers, { seed: bench.seed, blobs, orphans }, bench.log)
   const settings = settingsFor(dataset)
-  const one = async (who: keyof Pair) => {
-    const effort = await perform(bench, dataset, who, settings, besideStandIn(0))
-    const { rssPeakBytes, millis } = effort
+  const measureOne = async (variant: keyof Pair) => {
+    const measurement = await measureVariant(bench, dataset, variant, settings, onFakeStore(0))
+    const { rssPeakBytes, millis } = measurement
     bench.log(
-      `${who} of ${orphans}: peak ${megabytes(rssPeakBytes).toFixed(0)} MB in ${(millis / 1000).toFixed(1)} s`
+      `${variant} of ${orphans}: peak ${megabytes(rssPeakBytes).toFixed(0)} MB in ${(millis / 1000).toFixed(1)} s`
     )
-    return effort
+    return measurement
   }
   try {
     const pairs: Array<Pair> = []
-    for (let run = 0; run < runs; run++) pairs.push({ floor: await one("floor"), sweep: await one("sweep") })
+    for (let run = 0; run < runs; run++)
+      pairs.push({ floor: await measureOne("floor"), sweep: await measureOne("sweep") })
     return pairs
   } finally {
     await dataset.drop()
@@ -64,7 +68,7 @@ const rounds = async (
 const megabytes = (bytes: number) => bytes / 1e6
 
 const peaks = (pairs: ReadonlyArray<Pair>) => {
-  const of = (who: keyof Pair) => pairs.map((pair) => megabytes(pair[who].rssPeakBytes))
+  const of = (variant: keyof Pair) => pairs.map((pair) => megabytes(pair[variant].rssPeakBytes))
   return { measured: of("sweep"), floor: of("floor") }
 }
 
@@ -74,8 +78,8 @@ const answer = (
   ofLarge: ReadonlyArray<Pair>
 ): Answer => {
   const [small, large] = [peaks(ofSmall), peaks(ofLarge)]
-  const growth = (whose: "measured" | "floor") =>
-    large[whose].map((peak, run) => peak / (small[whose][run] ?? Number.NaN))
+  const growth = (variant: "measured" | "floor") =>
+    large[variant].map((peak, run) => peak / (small[variant][run] ?? Number.NaN))
   return {
     parameters,
     figures: [
@@ -94,24 +98,24 @@ const answer = (
       ...overTime(`${parameters.large} orphans`, ofLarge)
     ],
     verified: [
-      `After each, exactly the orphans (${parameters.small}, ${parameters.large}) had lost their row, and the store had been told to delete exactly their objects.`,
+      `After each, exactly the orphans (${parameters.small}, ${parameters.large}) had lost their row, and the fake store had received deletes of exactly their objects.`,
       "Peaks are the kernel's high-water marks of the process, from its first instruction on."
     ]
   }
 }
 
 const overTime = (of: string, pairs: ReadonlyArray<Pair>): ReadonlyArray<Series> =>
-  (["sweep", "floor"] as const).flatMap((who) => {
-    const effort: Effort<Outcome> | undefined = pairs[0]?.[who]
-    return effort === undefined
+  (["sweep", "floor"] as const).flatMap((variant) => {
+    const measurement: Measurement<Outcome> | undefined = pairs[0]?.[variant]
+    return measurement === undefined
       ? []
       : [
           {
-            name: `${who}, ${of}`,
+            name: `${variant}, ${of}`,
             x: "share of its time",
             y: "RSS, MB",
-            points: effort.rssOverTime.map(
-              ({ millis, bytes }) => [millis / effort.millis, megabytes(bytes)] as const
+            points: measurement.rssOverTime.map(
+              ({ millis, bytes }) => [millis / measurement.millis, megabytes(bytes)] as const
             )
           }
         ]

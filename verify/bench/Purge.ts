@@ -1,22 +1,35 @@
 /**
- * How many condemned rows a second can be purged, and what does each cost, with no store at all? Beside the same
- * statements without a collector around them, and beside deleting one row at a time.
+ * How many condemned rows a second can be purged, and what does each cost, without a store? The floor is the
+ * same statements in a loop. The baseline deletes one row at a time.
  */
-import { insistNoticed } from "./harness/Control.ts"
 import { type Dataset, load } from "./harness/Dataset.ts"
-import { type Answer, type Bench, type Figure, insist, type Question } from "./harness/Question.ts"
-import { insistSame } from "./harness/Recorder.ts"
-import { inTurns } from "./harness/Turns.ts"
-import { type Contender, contenders, type Performance, perform, type Settings } from "./purge/Contest.ts"
-import { defaults } from "./sweep/Contest.ts"
+import {
+  type Answer,
+  type Bench,
+  ensure,
+  ensureDetected,
+  type Figure,
+  type Question
+} from "./harness/Question.ts"
+import { ensureSame } from "./harness/Recorder.ts"
+import { inRotation } from "./harness/Rotation.ts"
+import {
+  measureVariant,
+  type PurgeMeasurement,
+  type Settings,
+  type Variant,
+  variants
+} from "./purge/Variants.ts"
+import { defaults } from "./sweep/Variants.ts"
 
+/** The question. */
 export const question: Question = {
   name: "purge",
-  asks: "purging condemned rows without a store, beside the same SQL in a bare loop, and one row at a time",
+  asks: "purging condemned rows without a store, beside the same SQL in a loop, and one row at a time",
   options: {
     blobs: { about: "blobs in the catalogue, default twice the orphans" },
-    orphans: { about: "those that are condemned, default 100,000" },
-    runs: { about: "runs of each contender, default 3" },
+    orphans: { about: "condemned blobs, default 100,000" },
+    runs: { about: "runs of each variant, default 3" },
     sample: { about: "rows the baseline deletes before it stops, default 2,000" }
   },
   ask: async (bench) => {
@@ -25,8 +38,8 @@ export const question: Question = {
     const blobs = given.blobs ?? 2 * orphans
     const runs = given.runs ?? 3
     const sample = Math.min(given.sample ?? 2000, orphans)
-    insist(runs > 0, "no runs measure nothing")
-    insist(sample > 0, "a sample of nothing measures nothing")
+    ensure(runs > 0, "--runs must be above 0")
+    ensure(sample > 0, "--sample must be above 0")
     const executions = await rehearse(bench)
     const dataset = await load(bench.servers, { seed, blobs, orphans }, log)
     try {
@@ -39,7 +52,7 @@ export const question: Question = {
   }
 }
 
-type Round = Record<Contender, Performance>
+type Round = Record<Variant, PurgeMeasurement>
 
 const settingsFor = (sample: number): Settings => {
   const { batch, concurrency } = defaults
@@ -47,16 +60,16 @@ const settingsFor = (sample: number): Settings => {
 }
 
 const round = (bench: Bench, dataset: Dataset, run: number, sample: number): Promise<Round> =>
-  inTurns(run, contenders, async (who) => {
-    const performance = await perform(bench, dataset, who, settingsFor(sample))
-    const { millis, outcome } = performance.effort
-    bench.log(`run ${run}: ${who} purged ${outcome.purged} rows in ${(millis / 1000).toFixed(2)} s`)
-    return performance
+  inRotation(run, variants, async (variant) => {
+    const purge = await measureVariant(bench, dataset, variant, settingsFor(sample))
+    const { millis, outcome } = purge.measurement
+    bench.log(`run ${run}: ${variant} purged ${outcome.purged} rows in ${(millis / 1000).toFixed(2)} s`)
+    return purge
   })
 
 /**
- * On a few small pages: that the verification notices a purge that did not happen, that all contenders work, and that
- * the floor issues the collector's statements. Answers how many statements were compared.
+ * Checks on a few small pages that the verification detects a purge that did not happen, that all variants
+ * work, and that the floor executes the collector's statements. Returns how many statements were compared.
  */
 const rehearse = async (bench: Bench): Promise<number> => {
   bench.log("rehearsal")
@@ -65,12 +78,16 @@ const rehearse = async (bench: Bench): Promise<number> => {
   const settings = { ...settingsFor(10), batch: 250, records: true }
   try {
     await dataset.freshRows()
-    await insistNoticed("that no row had been purged", () => dataset.verifyRows("nobody"))
-    await insistNoticed("that nothing had been settled", () => dataset.verifySettled("nobody"))
-    const { floor, purge } = await inTurns(1, contenders, (who) => perform(silent, dataset, who, settings))
-    return insistSame("purge", "verify/bench/sweep/Statements.ts", {
-      floor: floor.effort.outcome.statements,
-      measured: purge.effort.outcome.statements
+    await ensureDetected("that no row was purged", () => dataset.verifyRows("no variant"))
+    await ensureDetected("that the collector's tables are not empty", () =>
+      dataset.verifySettled("no variant")
+    )
+    const { floor, purge } = await inRotation(1, variants, (variant) =>
+      measureVariant(silent, dataset, variant, settings)
+    )
+    return ensureSame("purge", "verify/bench/sweep/Statements.ts", {
+      floor: floor.measurement.outcome.statements,
+      measured: purge.measurement.outcome.statements
     })
   } finally {
     await dataset.drop()
@@ -83,7 +100,7 @@ const answer = (
   executions: number
 ): Answer => {
   const { orphans = 0, sample = 0 } = parameters
-  const each = (value: (performance: Performance) => number) => ({
+  const each = (value: (purge: PurgeMeasurement) => number) => ({
     measured: rounds.map(({ purge }) => value(purge)),
     floor: rounds.map(({ floor }) => value(floor)),
     baseline: rounds.map(({ baseline }) => value(baseline))
@@ -92,12 +109,12 @@ const answer = (
     {
       name: "rate",
       unit: "rows/s",
-      ...each(({ effort: { millis, outcome } }) => (outcome.purged * 1000) / millis)
+      ...each(({ measurement: { millis, outcome } }) => (outcome.purged * 1000) / millis)
     },
     {
       name: "CPU of the process",
       unit: "ms/1000 rows",
-      ...each(({ effort: { cpuMillis, outcome } }) => (cpuMillis * 1000) / outcome.purged)
+      ...each(({ measurement: { cpuMillis, outcome } }) => (cpuMillis * 1000) / outcome.purged)
     },
     {
       name: "write-ahead log",
@@ -110,8 +127,8 @@ const answer = (
     figures,
     verified: [
       `After each purge and each floor, exactly the ${orphans} orphans had lost their rows, and the collector's tables were empty.`,
-      `After each baseline, exactly its ${sample} rows were gone, from which its rate and its CPU are; then the rest went the same way, unmeasured but for their log, and exactly the orphans' rows were gone.`,
-      `In a rehearsal, floor and purge executed the same ${executions} statements, as often; and verifying what nobody had purged failed.`
+      `After each baseline, exactly its ${sample} rows were deleted. Its rate and CPU are those of this sample. Then the rest was deleted in the same way, measuring only the log, and exactly the orphans' rows were gone.`,
+      `In a rehearsal, floor and purge executed the same ${executions} statements, equally often. Verifying rows that no variant had purged failed.`
     ]
   }
 }

@@ -1,28 +1,29 @@
 /**
  * How much faster are two and four collectors than one, on the same garbage?
  *
- * Each sweeps once in a process of its own, all begun at one instant, beside one stand-in for the store that answers each
- * request a while later. Where the store deletes one object a request, the waiting is what bounds a collector, and more of
- * them should help as much; where it deletes a thousand, database and processors do.
+ * Each sweeps once in its own process, and all begin at one instant. They share a fake store that delays each
+ * answer. If the store deletes one object a request, waiting limits a collector, and more collectors should
+ * help proportionally. If it deletes a thousand, the database and the processors are the limit.
  */
-import { type Effort, measureTogether } from "./harness/Contender.ts"
+
 import { type Dataset, load } from "./harness/Dataset.ts"
-import { type Answer, type Bench, type Figure, insist, type Question } from "./harness/Question.ts"
-import * as StandIn from "./harness/StandIn.ts"
-import { defaults, settingsFor } from "./sweep/Contest.ts"
+import * as FakeStore from "./harness/FakeStore.ts"
+import { type Answer, type Bench, ensure, type Figure, type Question } from "./harness/Question.ts"
+import { type Measurement, measureTogether } from "./harness/Variant.ts"
 import type { Outcome, Task } from "./sweep/Task.ts"
+import { defaults, settingsFor } from "./sweep/Variants.ts"
 
 const counts = [1, 2, 4] as const
 
 /**
- * A single delete is a millisecond of one core, nearly all of it the SDK's, and a collector has fifty of them in flight.
- * So long, the four that share two cores still have time to wait for the store; with a store that answers in 20 ms one
- * collector alone takes a core, and what is measured is the machine.
+ * A single delete takes a millisecond of one core, mostly in the SDK, and a collector has fifty of them in
+ * flight. With this latency, four collectors on two cores still wait for the store. With 20 ms, one collector
+ * would use a whole core, and the bench would measure the machine.
  */
 const singleLatencyMillis = 200
 const batchLatencyMillis = 20
 
-/** What four have to be where waiting for the store is what bounds one. */
+/** Minimum speed of four collectors, in times of one, where waiting for the store is the limit. */
 const timesOneMin = 3
 
 interface Scenario {
@@ -33,14 +34,17 @@ interface Scenario {
   readonly batch: number
 }
 
+/** The question. */
 export const question: Question = {
   name: "replicas",
-  asks: "two and four collectors on the same garbage, beside one; store answers late, by objects or by thousands",
+  asks: "two and four collectors on the same garbage, beside one; the store answers late, and deletes 1 or 1000 objects",
   options: {
-    single: { about: "orphans where the store deletes one object a request, default 40,000; 0: not at all" },
-    orphans: { about: "orphans where it deletes 1000, default 100,000; 0: not at all" },
+    single: {
+      about: "orphans where the store deletes one object a request, default 40,000; 0: skip this part"
+    },
+    orphans: { about: "orphans where it deletes 1000, default 100,000; 0: skip this part" },
     latency: { about: "milliseconds until the store answers, default 200 where it deletes one, else 20" },
-    batch: { about: "GC_BATCH where it deletes one, default 1000 as the collector's" },
+    batch: { about: "GC_BATCH where it deletes one, default 1000, the collector's default" },
     runs: { about: "runs of each number of collectors, default 1" }
   },
   ask: async (bench) => {
@@ -60,7 +64,7 @@ export const question: Question = {
       orphans: given.orphans ?? 100_000,
       batch: defaults.batch
     }
-    insist(runs > 0, "no runs measure nothing")
+    ensure(runs > 0, "--runs must be above 0")
     const figures: Array<Figure> = []
     for (const scenario of [single, batches]) {
       if (scenario.orphans === 0) continue
@@ -79,16 +83,16 @@ export const question: Question = {
   }
 }
 
-/** What so many collectors did together. */
-interface Together {
-  readonly efforts: ReadonlyArray<Effort<Outcome>>
-  /** From the common beginning to when the last had ended. */
+/** The sweeps of several collectors that began at one instant. */
+interface JointSweep {
+  readonly measurements: ReadonlyArray<Measurement<Outcome>>
+  /** Duration from the common beginning to the end of the last. */
   readonly millis: number
-  /** From when the first had ended to when the last had. */
+  /** Duration from the end of the first to the end of the last. */
   readonly apartMillis: number
 }
 
-type Round = ReadonlyMap<number, Together>
+type Round = ReadonlyMap<number, JointSweep>
 
 const measureScenario = async (
   bench: Bench,
@@ -100,7 +104,7 @@ const measureScenario = async (
   try {
     const rounds: Array<Round> = []
     for (let run = 1; run <= runs; run++) {
-      const round = new Map<number, Together>()
+      const round = new Map<number, JointSweep>()
       for (const count of run % 2 === 1 ? counts : counts.toReversed()) {
         round.set(count, await sweepTogether(bench, dataset, scenario, count))
       }
@@ -117,66 +121,66 @@ const sweepTogether = async (
   dataset: Dataset,
   { name, latencyMillis, oneByOne, batch }: Scenario,
   count: number
-): Promise<Together> => {
-  const standIn = await StandIn.start(bench.servers.s3, { latencyMillis, oneByOne })
+): Promise<JointSweep> => {
+  const store = await FakeStore.start(bench.servers.s3, { latencyMillis, oneByOne })
   try {
     const task: Task = {
       ...settingsFor(dataset),
       batch,
       databaseUrl: await dataset.freshRows(),
-      s3: standIn.place,
+      s3: store.s3,
       prefix: dataset.prefix
     }
     const file = new URL("./sweep/Collector.js", import.meta.url)
-    const entrants = Array.from({ length: count }, () => ({ file, task }))
-    const efforts = await measureTogether<Outcome>(entrants, bench.nodeOptions)
-    await verify(dataset, standIn, efforts)
-    const ends = efforts.map(({ endedAt }) => endedAt)
-    const millis = Math.max(...ends) - Math.min(...efforts.map(({ beganAt }) => beganAt))
-    const cpu = efforts.map(({ cpuMillis }) => `${Math.round(cpuMillis / 1000)} s`).join(", ")
+    const variants = Array.from({ length: count }, () => ({ file, task }))
+    const measurements = await measureTogether<Outcome>(variants, bench.nodeOptions)
+    await verify(dataset, store, measurements)
+    const ends = measurements.map(({ endedAt }) => endedAt)
+    const millis = Math.max(...ends) - Math.min(...measurements.map(({ beganAt }) => beganAt))
+    const cpu = measurements.map(({ cpuMillis }) => `${Math.round(cpuMillis / 1000)} s`).join(", ")
     bench.log(
-      `${name}: ${count} deleted ${dataset.shape.orphans} in ${(millis / 1000).toFixed(1)} s (shares ${efforts
+      `${name}: ${count} deleted ${dataset.shape.orphans} in ${(millis / 1000).toFixed(1)} s (shares ${measurements
         .map(({ outcome }) => outcome.deleted)
         .join(
           ", "
-        )}; ended after ${efforts.map((effort) => (effort.millis / 1000).toFixed(1)).join(", ")} s; CPU ${cpu})`
+        )}; ended after ${measurements.map((measurement) => (measurement.millis / 1000).toFixed(1)).join(", ")} s; CPU ${cpu})`
     )
-    return { efforts, millis, apartMillis: Math.max(...ends) - Math.min(...ends) }
+    return { measurements, millis, apartMillis: Math.max(...ends) - Math.min(...ends) }
   } finally {
-    standIn.close()
+    store.close()
   }
 }
 
-/** That they shared the work: every orphan went, once, and each collector had some. */
+/** Verifies that they shared the work: every orphan was deleted once, and each collector deleted some. */
 const verify = async (
   dataset: Dataset,
-  standIn: StandIn.StandIn,
-  efforts: ReadonlyArray<Effort<Outcome>>
+  store: FakeStore.FakeStore,
+  measurements: ReadonlyArray<Measurement<Outcome>>
 ): Promise<void> => {
   const { orphans } = dataset.shape
-  const who = `${efforts.length} collectors together`
-  const shares = efforts.map(({ outcome }) => outcome.deleted)
+  const name = `${measurements.length} collectors together`
+  const shares = measurements.map(({ outcome }) => outcome.deleted)
   const sum = shares.reduce((total, share) => total + share, 0)
-  insist(sum === orphans, `${who} say they deleted ${sum} of ${orphans} orphans`)
-  await dataset.verifyBeside(who, standIn.deleted)
-  const asked = standIn.keysDeleted()
-  insist(asked === orphans, `${who} asked the store for ${asked} keys, not once for each of ${orphans}`)
-  insist(
+  ensure(sum === orphans, `${name} report that they deleted ${sum} of ${orphans} orphans`)
+  await dataset.verifyOnFakeStore(name, store.deleted)
+  const asked = store.keysDeleted()
+  ensure(asked === orphans, `${name} requested the delete of ${asked} keys, not once for each of ${orphans}`)
+  ensure(
     shares.every((share) => share > 0),
-    `of ${who}, one had nothing to do: ${shares.join(", ")}`
+    `of ${name}, one deleted nothing: ${shares.join(", ")}`
   )
 }
 
 const figuresOf = ({ name, oneByOne, orphans }: Scenario, rounds: ReadonlyArray<Round>) => {
-  const of = (count: number, value: (together: Together) => number) =>
+  const of = (count: number, value: (together: JointSweep) => number) =>
     rounds.map((round) => {
       const together = round.get(count)
-      insist(together !== undefined, `${count} collectors were not measured`)
+      ensure(together !== undefined, `${count} collectors were not measured`)
       return value(together)
     })
-  const rate = ({ millis }: Together) => (orphans * 1000) / millis
-  const cpu = ({ efforts }: Together) =>
-    efforts.reduce((sum, { cpuMillis }) => sum + cpuMillis, 0) / (orphans / 1000)
+  const rate = ({ millis }: JointSweep) => (orphans * 1000) / millis
+  const cpu = ({ measurements }: JointSweep) =>
+    measurements.reduce((sum, { cpuMillis }) => sum + cpuMillis, 0) / (orphans / 1000)
   const one = of(1, rate)
   const ratio = (count: number) => of(count, rate).map((value, run) => value / (one[run] ?? Number.NaN))
   const last = counts.at(-1) ?? 1
@@ -195,8 +199,8 @@ const figuresOf = ({ name, oneByOne, orphans }: Scenario, rounds: ReadonlyArray<
     {
       name: `${name}: smallest share, of ${last}`,
       unit: "% of an equal one",
-      measured: of(last, ({ efforts }) => {
-        const least = Math.min(...efforts.map(({ outcome }) => outcome.deleted))
+      measured: of(last, ({ measurements }) => {
+        const least = Math.min(...measurements.map(({ outcome }) => outcome.deleted))
         return (100 * last * least) / orphans
       })
     },
@@ -218,7 +222,7 @@ const answer = (parameters: Answer["parameters"], figures: ReadonlyArray<Figure>
   parameters,
   figures,
   verified: [
-    "After each, the collectors had together deleted exactly the orphans: their rows were gone, the store had been asked for each of their keys exactly once and for no other, and every referenced blob still had its row.",
-    "Each collector had deleted some, their own counts added up to all, and the collector's tables were empty."
+    "After each, the collectors had together deleted exactly the orphans. Their rows were gone, the fake store had received exactly one delete of each of their keys and of no other key, and every referenced blob still had its row.",
+    "Each collector had deleted some, their counts added up to all, and the collector's tables were empty."
   ]
 })

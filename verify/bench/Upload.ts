@@ -1,12 +1,13 @@
 /**
- * How fast is a push to the registry, beside the SDK alone uploading the same bytes to the same store? How much memory does
- * a replica take for it, and how often does a byte pass through it?
+ * How fast is a push to the registry, beside the SDK alone uploading the same bytes to the same store? How
+ * much memory does a replica take for it, and how often does a byte pass through it?
  *
- * The replica is the binary in a process of its own, without its collector; the client is this process. What is
- * pushed is pulled again and compared.
+ * The replica is the binary in its own process, without its collector. The client is this process. Each
+ * pushed blob is pulled again and compared.
  */
-import { measure } from "./harness/Contender.ts"
-import { type Answer, type Bench, type Figure, insist, type Question } from "./harness/Question.ts"
+
+import { type Answer, type Bench, ensure, type Figure, type Question } from "./harness/Question.ts"
+import { measure } from "./harness/Variant.ts"
 import { digestOf } from "./upload/Body.ts"
 import { pull, push } from "./upload/Client.ts"
 import * as Meter from "./upload/Meter.ts"
@@ -15,26 +16,30 @@ import type { SdkTask } from "./upload/Sdk.ts"
 
 const mebibyte = 1024 * 1024
 
-/** Chunks of a push that docker does not make, but others do. */
+/** Number of chunks of a push in several chunks. docker sends one chunk, other clients send several. */
 const severalChunks = 8
 
-/** One body's three parts in memory and Node itself; what is to be had for sixteen bodies is in docs/operations.md. */
+/** Node itself and three parts of one body. docs/operations.md has the memory for sixteen bodies. */
 const rssMegabytesMax = 250
 
+/** The question. */
 export const question: Question = {
   name: "upload",
   asks: "a push to the registry, beside the SDK alone uploading the same bytes",
   options: {
     mebibytes: { about: "size of the blob, default 1024" },
     runs: {
-      about: "runs of each contender, default 1; the S3 server that the bench starts has memory for two"
+      about: "runs of each variant, default 1; the S3 server that the bench starts has memory for two runs"
     }
   },
   ask: async (bench) => {
     const sizeBytes = (bench.given.mebibytes ?? 1024) * mebibyte
     const runs = bench.given.runs ?? 1
-    insist(runs > 0, "no runs measure nothing")
-    insist(sizeBytes > 0 && sizeBytes % (severalChunks * mebibyte) === 0, "--mebibytes is a multiple of 8")
+    ensure(runs > 0, "--runs must be above 0")
+    ensure(
+      sizeBytes > 0 && sizeBytes % (severalChunks * mebibyte) === 0,
+      "--mebibytes must be a multiple of 8"
+    )
     const digest = digestOf(sizeBytes)
     const rounds: Array<Round> = []
     for (let run = 1; run <= runs; run++) rounds.push(await round(bench, run, digest, sizeBytes))
@@ -42,17 +47,18 @@ export const question: Question = {
   }
 }
 
-interface Pushed {
+/** What one push took. */
+interface PushMeasurement {
   readonly millis: number
   readonly peakBytes: number
-  /** Bytes to and from the store, without those to and from the client. */
+  /** Bytes to and from the store. Bytes to and from the client are not included. */
   readonly moved: number
 }
 
 interface Round {
   readonly floorMillis: number
-  readonly one: Pushed
-  readonly several: Pushed
+  readonly one: PushMeasurement
+  readonly several: PushMeasurement
 }
 
 const round = async (bench: Bench, run: number, digest: string, sizeBytes: number): Promise<Round> => {
@@ -60,20 +66,20 @@ const round = async (bench: Bench, run: number, digest: string, sizeBytes: numbe
   const task: SdkTask = { s3: servers.s3, key: `artifact-gc-bench/upload-${run}`, sizeBytes }
   const floor = await measure<number>(new URL("./upload/Sdk.js", import.meta.url), task, nodeOptions)
   log(`run ${run}: the SDK alone took ${(floor.millis / 1000).toFixed(1)} s`)
-  const one = await pushed(bench, digest, sizeBytes, 1)
+  const one = await measurePush(bench, digest, sizeBytes, 1)
   log(`run ${run}: a push in one chunk took ${(one.millis / 1000).toFixed(1)} s`)
-  const several = await pushed(bench, digest, sizeBytes, severalChunks)
+  const several = await measurePush(bench, digest, sizeBytes, severalChunks)
   log(`run ${run}: a push in ${severalChunks} chunks took ${(several.millis / 1000).toFixed(1)} s`)
   return { floorMillis: floor.millis, one, several }
 }
 
-/** Through a metered wire, whose cost both the push and its rival on the same machine bear. */
-const pushed = async (
+/** Measures a push through a meter. The meter and the floor run on the same machine as the push. */
+const measurePush = async (
   { servers }: Bench,
   digest: string,
   sizeBytes: number,
   chunks: number
-): Promise<Pushed> => {
+): Promise<PushMeasurement> => {
   const meter = await Meter.start(servers.s3.endpoint)
   const databaseUrl = await Replica.freshDatabase(servers)
   const replica = await Replica.start(databaseUrl, { ...servers.s3, endpoint: meter.url })
@@ -100,8 +106,8 @@ const answer = (
   const rate = (millis: number) => (parameters.mebibytes * 1000) / millis
   const floor = rounds.map(({ floorMillis }) => rate(floorMillis))
   const of = (value: (round: Round) => number) => rounds.map(value)
-  // Each byte comes from the client once, whatever becomes of it then.
-  const passes = ({ moved }: Pushed) => 1 + moved / sizeBytes
+  // Each byte is received from the client once, and then moves to or from the store.
+  const passes = ({ moved }: PushMeasurement) => 1 + moved / sizeBytes
   const figures: ReadonlyArray<Figure> = [
     {
       name: "push in one chunk, as docker",
@@ -143,6 +149,6 @@ const answer = (
   return {
     parameters,
     figures,
-    verified: ["Every blob that was pushed was pulled again and had the digest of what was sent."]
+    verified: ["Every pushed blob was pulled again and had the digest of the bytes that were sent."]
   }
 }

@@ -1,16 +1,17 @@
 /**
- * `npm run bench -- <question> [options]`: asks one question and prints its figures, or nothing and exit code 1 when
- * it could not be answered.
+ * `npm run bench -- <question> [options]`: measures the answer to one question and prints its figures. It
+ * prints no figures, and the exit code is 1, if a verification fails.
  *
- * The servers come from tools/servers, unless REAL_DATABASE_URL and REAL_S3_… name others.
+ * It starts the servers itself, unless REAL_DATABASE_URL and REAL_S3_… name others.
  */
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { runWithServers } from "../../tools/servers/Servers.ts"
 import { question as find } from "./Find.ts"
 import { question as foreground } from "./Foreground.ts"
-import { check, Insufficient, type Question } from "./harness/Question.ts"
+import { check, NoFigures, type Question } from "./harness/Question.ts"
 import * as Report from "./harness/Report.ts"
+import * as Result from "./harness/Result.ts"
 import * as Results from "./harness/Results.ts"
 import * as Servers from "./harness/Servers.ts"
 import { question as idle } from "./Idle.ts"
@@ -21,7 +22,7 @@ import { question as replicas } from "./Replicas.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 
-/** One file a question; its name is its command. */
+/** All questions. The name of a question is its command. */
 const questions: ReadonlyArray<Question> = [
   sweep,
   memory,
@@ -43,10 +44,10 @@ const usage = () =>
       ...Object.entries(question.options).map(([name, { about }]) => `      --${name} N   ${about}`)
     ]),
     "",
-    "  --seed N      what the data set is made from, default 1",
+    "  --seed N      seed of the data set, default 1",
     "  --json        print JSON instead of a table",
-    "  --keep NAME   keep the result as verify/bench/results/NAME.json, and draw the report of all that were kept anew",
-    "  --profile     write CPU profiles to verify/bench/results/local/; the figures are then not worth keeping",
+    "  --keep NAME   keep the result as verify/bench/results/NAME.json, and draw the report of all kept results again",
+    "  --profile     write CPU profiles to verify/bench/results/local/; profiling distorts the figures",
     ""
   ].join("\n")
 
@@ -61,7 +62,7 @@ const wholeNumber = (name: string, text: string): number => {
 const keepName = (name: unknown): string | null => {
   if (typeof name !== "string") return null
   if (!/^[a-z0-9-]+$/.test(name))
-    throw new Usage(`--keep ${name}: small letters, digits and dashes make a name`)
+    throw new Usage(`--keep ${name}: a name consists of small letters, digits and dashes`)
   return name
 }
 
@@ -86,7 +87,7 @@ const read = (args: ReadonlyArray<string>) => {
   return { question, given, json: on("json"), keep: keepName(values.keep), profile: on("profile") }
 }
 
-/** Starts the servers and this program again beside them. */
+/** Starts the servers, and this program again with their addresses. */
 const withServers = (args: ReadonlyArray<string>): Promise<number> =>
   runWithServers(process.execPath, [fileURLToPath(import.meta.url), ...args], { env: Servers.throwAway })
 
@@ -103,7 +104,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
     process.stderr.write(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} s  ${text}\n`)
   const machine = await Results.machine(servers)
   if (machine.loadBefore > 1) {
-    log(`the machine is busy (load ${machine.loadBefore.toFixed(1)}): look at ratios, not at figures`)
+    log(`the machine is busy (load ${machine.loadBefore.toFixed(1)}): compare ratios, not figures`)
   }
   const answer = await question.ask({
     servers,
@@ -113,10 +114,10 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
     nodeOptions: profile ? ["--cpu-prof", `--cpu-prof-dir=${fileURLToPath(Results.local)}`] : []
   })
   check(answer)
-  const result = Results.of(question, answer, machine, args)
+  const result = Result.of(question, answer, machine, args)
   const kept = Results.keep(result, keep)
   process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : Report.text(result))
-  log(`kept as ${kept}`)
+  log(`written to ${kept}`)
   for (const sentence of result.overLimit) process.stderr.write(`${sentence}\n`)
   return result.overLimit.length === 0 ? 0 : 1
 }
@@ -128,7 +129,7 @@ main(process.argv.slice(2)).then(
       process.stderr.write(`${(error as Error).message}\n${usage()}`)
       process.exit(2)
     }
-    const text = error instanceof Insufficient ? error.message : error instanceof Error ? error.stack : error
+    const text = error instanceof NoFigures ? error.message : error instanceof Error ? error.stack : error
     process.stderr.write(`No figures: ${text}\n`)
     process.exit(1)
   }

@@ -1,6 +1,6 @@
 /**
- * `npm run simulate -- [options]`: plays many seeds, or one and prints each of its steps. The exit code is 1 if an
- * invariant broke, and 2 if an option is wrong.
+ * `npm run simulate -- [options]`: plays many seeds, or one and prints each of its steps. The exit code is 1
+ * if an invariant broke, and 2 if an option is wrong.
  */
 import { appendFileSync } from "node:fs"
 import { availableParallelism } from "node:os"

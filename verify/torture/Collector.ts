@@ -1,6 +1,6 @@
 /**
- * A process that sweeps again and again until it is killed, with waits of fractions of a second. It prints a line of
- * JSON for each sweep.
+ * A process that sweeps again and again until it is killed, with waits of fractions of a second. It prints a
+ * line of JSON for each sweep.
  */
 
 import { Duration, Effect, Layer, Logger, Stream } from "effect"

@@ -8,7 +8,10 @@ export interface Content {
   readonly bytes: Uint8Array
 }
 
-/** Returns the n-th content. One in twenty is large enough for an upload in parts, some have at most two bytes. */
+/**
+ * Returns the n-th content. One in twenty is large enough for an upload in parts, some have at most two
+ * bytes.
+ */
 export const content = (n: number): Content => {
   const sizeBytes = n % 20 === 7 ? 6 * 1024 * 1024 : n % 20 === 3 ? n % 3 : 500 + ((n * 7919) % 60_000)
   const bytes = new Uint8Array(sizeBytes)

@@ -1,7 +1,7 @@
 /**
- * The fault table: each scenario, with each of its steps, under each fault. The process is killed before or after the
- * step, the step fails, its answer is lost, or its effect is late. A step is a statement that reaches PostgreSQL or a
- * request that reaches the store.
+ * The fault table: each scenario, with each of its steps, under each fault. The process is killed before or
+ * after the step, the step fails, its answer is lost, or its effect is late. A step is a statement that
+ * reaches PostgreSQL or a request that reaches the store.
  */
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
@@ -144,7 +144,8 @@ const outcomeOf = (cases: number, rows: ReadonlyArray<Row>): Outcome => {
   return {
     passed: struck.filter(({ problems }) => problems.length === 0).length,
     failed: bad.length,
-    // Concurrent requests and statements sometimes come in another order or number. Such a case shows nothing.
+    // Concurrent requests and statements sometimes come in another order or number. Such a case shows
+    // nothing.
     skipped: rows.filter(({ hasStruck, problems }) => !hasStruck && problems.length === 0).length,
     result: { cases, played: rows.length, struck: struck.length, bad },
     text: [
@@ -162,7 +163,9 @@ const outcomeOf = (cases: number, rows: ReadonlyArray<Row>): Outcome => {
 const matches = (state: TableState, side: Side, step: number): Case | null =>
   !state.hasStruck && state.current?.side === side && state.current.step === step ? state.current : null
 
-/** Returns the fault that the proxy applies. A kill breaks the connection too, so that the step does not pass. */
+/**
+ * Returns the fault that the proxy applies. A kill breaks the connection too, so that the step does not pass.
+ */
 const apply = (state: TableState, side: Side, step: number): string | null => {
   const one = matches(state, side, step)
   if (one === null || one.fault === "killed after") return null
@@ -271,7 +274,10 @@ const isReferenced = (servers: Servers, name: string): Promise<boolean> =>
     }).pipe(Effect.provide(layers(servers)))
   )
 
-/** Removes every reference and collects everything. Rows and objects that are left are a defect of the case before. */
+/**
+ * Removes every reference and collects everything. Rows and objects that are left are a defect of the case
+ * before.
+ */
 const clear = async (servers: Servers) => {
   await withConnection(servers.databaseUrl, async ({ query }) => {
     await query("DELETE FROM artifacts")

@@ -1,6 +1,6 @@
 /**
- * The final state of the servers: no referenced blob is lost, and no garbage is left. It is read from the real servers
- * by statements and listings of this file, and not by the code under torture.
+ * The final state of the servers: no referenced blob is lost, and no garbage is left. It is read from the
+ * real servers by statements and listings of this file, and not by the code under torture.
  */
 
 import { createHash } from "node:crypto"

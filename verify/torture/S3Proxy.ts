@@ -1,6 +1,6 @@
 /**
- * A proxy in front of a real S3 server that lets requests fail. It forwards a request, refuses it, loses its answer,
- * answers SlowDown, or forwards it long after its sender timed out or died.
+ * A proxy in front of a real S3 server that lets requests fail. It forwards a request, refuses it, loses its
+ * answer, answers SlowDown, or forwards it long after its sender timed out or died.
  */
 import { Agent, createServer, request as forward, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -42,8 +42,8 @@ const slowDown = `<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`
 
 /**
- * Starts a proxy in front of an S3 server. `holdMillis` returns how long a held request is delayed. Without it, held
- * requests wait for `release`.
+ * Starts a proxy in front of an S3 server. `holdMillis` returns how long a held request is delayed. Without
+ * it, held requests wait for `release`.
  */
 export const start = async (
   upstream: string,

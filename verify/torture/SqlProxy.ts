@@ -1,6 +1,6 @@
 /**
- * A proxy between a client and PostgreSQL that breaks connections: before the server has a statement, or before the
- * client has its answer. It forwards bytes and reads only the type of each message.
+ * A proxy between a client and PostgreSQL that breaks connections: before the server has a statement, or
+ * before the client has its answer. It forwards bytes and reads only the type of each message.
  */
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 
@@ -27,7 +27,10 @@ export interface SqlProxy {
   readonly close: () => Promise<void>
 }
 
-/** Types of the messages that contain a statement: Query, Parse, Bind, Execute (protocol 3.0, "Message Formats"). */
+/**
+ * Types of the messages that contain a statement: Query, Parse, Bind, Execute (protocol 3.0, "Message
+ * Formats").
+ */
 const statements = new Set(["Q", "P", "B", "E"].map((type) => type.charCodeAt(0)))
 
 /** Starts a proxy in front of a database. */

@@ -1,6 +1,6 @@
 /**
- * A process that pushes, refers, removes references and reads at random until it is killed. It prints a line of JSON for
- * each operation. A line with `lost` reports a referenced blob that cannot be read.
+ * A process that pushes, refers, removes references and reads at random until it is killed. It prints a line
+ * of JSON for each operation. A line with `lost` reports a referenced blob that cannot be read.
  *
  *   node Writer.js NAME SEED
  */
@@ -8,7 +8,7 @@ import { createHash } from "node:crypto"
 import { Cause, Duration, Effect, Exit, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { Database, type Reference } from "../../src/database/Database.ts"
+import { CollectorDatabase, type Reference } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import * as Servers from "../bench/harness/Servers.ts"
 import { content } from "./Contents.ts"
@@ -85,8 +85,8 @@ const removing = Effect.gen(function* () {
 })
 
 /**
- * Reads a referenced blob. A read that fails between two looks at the reference shows a loss, unless the reference was
- * removed and written again in between. Three such reads in a row are reported.
+ * Reads a referenced blob. A read that fails between two looks at the reference shows a loss, unless the
+ * reference was removed and written again in between. Three such reads in a row are reported.
  */
 const reading = Effect.gen(function* () {
   const all = yield* storedReferences
@@ -155,4 +155,6 @@ const main = Effect.forever(once).pipe(
   )
 )
 
-await Effect.runPromise(Effect.andThen(Effect.asVoid(Database), main).pipe(Effect.provide(layers(servers))))
+await Effect.runPromise(
+  Effect.andThen(Effect.asVoid(CollectorDatabase), main).pipe(Effect.provide(layers(servers)))
+)

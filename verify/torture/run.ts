@@ -1,9 +1,9 @@
 /**
- * `npm run torture -- [options]`: runs writers and collectors as processes on real servers, kills them again and again,
- * and lets their connections break. Then it reads everything back.
+ * `npm run torture -- [options]`: runs writers and collectors as processes on real servers, kills them again and
+ * again, and lets their connections break. Then it reads everything back.
  *
- * It starts the servers itself, unless REAL_DATABASE_URL and REAL_S3_… name others. Everything in that bucket is
- * deleted. The exit code is 1 if a blob was lost, garbage was left, or no work was done.
+ * It starts the servers itself, unless REAL_DATABASE_URL and REAL_S3_… name others. Everything in that bucket
+ * is deleted. The exit code is 1 if a blob was lost, garbage was left, or no work was done.
  */
 import { appendFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"

@@ -3,7 +3,7 @@
  *
  * Every verb but one is a transaction that may be repeated, so the retry lives here and nowhere above.
  */
-import { Cause, Clock, Context, Effect, Option, Schedule } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Option, Schedule } from "effect"
 import { SqlClient, SqlError, type Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
@@ -65,11 +65,11 @@ export interface Identifiers {
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
   readonly candidates: Statement.Fragment
-  readonly uploadSessions: Statement.Fragment
+  /**
+   * Chunks of upload sessions. The registry writes them, and they stay in the core as the fourth owner of keys. The proof
+   * that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
+   */
   readonly uploadChunks: Statement.Fragment
-  readonly manifests: Statement.Fragment
-  readonly manifestReferences: Statement.Fragment
-  readonly tags: Statement.Fragment
 }
 
 /**
@@ -91,7 +91,6 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
   const sql = yield* SqlClient.SqlClient
   const raw = (text: string) => sql.literal(text)
   const own = (table: string) => raw(qualified(names.collectorSchema, table))
-  const registry = (table: string) => raw(qualified(names.registrySchema, table))
   const db: Sql = {
     sql,
     names,
@@ -115,22 +114,19 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
-      uploadSessions: own("upload_sessions"),
-      uploadChunks: own("upload_chunks"),
-      manifests: registry("manifests"),
-      manifestReferences: registry("manifest_references"),
-      tags: registry("tags")
+      uploadChunks: own("upload_chunks")
     },
     verb: (operation, effect) =>
       leavesTransaction(
         sql,
+        operation,
         Effect.retry(translated(operation, effect), {
           while: (error) => error instanceof DatabaseError && error.isRetryable,
           schedule: policy
         })
       ).pipe(onProcessClock, Effect.withSpan(`Database.${operation}`)),
     once: (operation, effect) =>
-      leavesTransaction(sql, translated(operation, effect)).pipe(
+      leavesTransaction(sql, operation, translated(operation, effect)).pipe(
         onProcessClock,
         Effect.withSpan(`Database.${operation}`)
       ),
@@ -208,25 +204,54 @@ export const verbs = <Group extends object>(
 
 /** Gives the first argument of a verb. */
 export const on =
-  (db: Sql) =>
-  <Args extends ReadonlyArray<unknown>, A>(run: (db: Sql, ...args: Args) => A) =>
+  <Db extends Sql>(db: Db) =>
+  <Args extends ReadonlyArray<unknown>, A>(run: (db: Db, ...args: Args) => A) =>
   (...args: Args): A =>
     run(db, ...args)
 
 /** Gives the first two arguments of a verb. The second is read anew for each call. */
 export const given =
-  <Read, E1>(db: Sql, read: Effect.Effect<Read, E1>) =>
+  <Db extends Sql, Read, E1>(db: Db, read: Effect.Effect<Read, E1>) =>
   <Args extends ReadonlyArray<unknown>, A, E>(
-    run: (db: Sql, read: Read, ...args: Args) => Effect.Effect<A, E>
+    run: (db: Db, read: Read, ...args: Args) => Effect.Effect<A, E>
   ) =>
   (...args: Args): Effect.Effect<A, E | E1> =>
     Effect.flatMap(read, (found) => run(db, found, ...args))
 
-/** Drops the caller's open transaction from the fiber's context. */
-const leavesTransaction = <A, E>(sql: SqlClient.SqlClient, effect: Effect.Effect<A, E>) =>
-  Effect.updateContext(effect, (context: Context.Context<never>) =>
-    Context.omit(sql.transactionService)(context)
-  )
+/**
+ * Runs a verb outside a transaction that the caller has open: drops it from the fiber's context. The verb needs another
+ * connection than the caller's, and a pool of one would make it wait for ever, so it first waits for a free connection
+ * and gives up after a while.
+ */
+const leavesTransaction = <A, E>(
+  sql: SqlClient.SqlClient,
+  operation: string,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E | DatabaseError> =>
+  Effect.flatMap(Effect.serviceOption(sql.transactionService), (open) => {
+    if (Option.isNone(open)) return effect
+    const second = Effect.scoped(sql.reserve).pipe(
+      Effect.mapError((error) => translate(operation, error)),
+      Effect.timeoutOrElse({
+        duration: secondConnectionWithin,
+        orElse: () => Effect.fail(noSecondConnection(operation))
+      })
+    )
+    return Effect.andThen(second, effect).pipe(
+      Effect.updateContext((context: Context.Context<never>) => Context.omit(sql.transactionService)(context))
+    )
+  })
+
+/** Longer than a busy pool of several connections makes a verb wait. */
+const secondConnectionWithin = Duration.seconds(10)
+
+const noSecondConnection = (operation: string): DatabaseError =>
+  new DatabaseError({
+    operation,
+    reason: "PoolTooSmall",
+    detail:
+      "the verb leaves the transaction that the caller has open, and the connection pool had no second connection for it within 10 s"
+  })
 
 /**
  * A purge that a crash undoes after its object was deleted leaves a row without bytes, and a host's client, role or

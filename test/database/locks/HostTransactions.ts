@@ -2,16 +2,17 @@
  * The collector and the blob store on the client of an app that has a transaction of its own open, and whose connections
  * do not wait for the disk. Each promise has a control that shows the loss.
  */
+
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import type { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
+import type { Database } from "../../fixtures/Database.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import { inPostgres, Tables } from "../../fixtures/Tables.ts"
 
@@ -44,7 +45,7 @@ const appOn = (
   Effect.gen(function* () {
     const host = yield* Layer.build(client)
     const sql = Context.get(host, SqlClient.SqlClient)
-    const database: Layer.Layer<Database> = Postgres.layer().pipe(
+    const database: Layer.Layer<Database | AllDatabases.Databases> = AllDatabases.onClient().pipe(
       Layer.provide(Layer.succeed(SqlClient.SqlClient, collectorsClient(sql)))
     )
     const all = yield* Layer.build(
@@ -197,6 +198,34 @@ const transactions = (server: Databases.Server): void => {
   )
 }
 
+const onePool = (server: Databases.Server): void => {
+  it.live(
+    "a verb that must leave it says that the pool is too small, and does nothing",
+    () =>
+      Effect.gen(function* () {
+        const { place } = yield* Databases.leasedDatabase(server)
+        const host = yield* appOn(Databases.client(place, { maxConnections: 1 }))
+        const error = yield* Effect.flip(host.sql.withTransaction(host.store.put(body, { pin: "1 hour" })))
+        assert.include(error.message, "no second connection")
+        assert.include(error.message, "at least two connections")
+        assert.strictEqual(yield* host.objects, 0)
+        const { blobs, intents } = yield* host.tables.rows
+        assert.deepStrictEqual([blobs, intents], [[], []])
+      }),
+    30_000
+  )
+
+  it.live("a verb that joins it needs no other connection", () =>
+    Effect.gen(function* () {
+      const { place } = yield* Databases.leasedDatabase(server)
+      const host = yield* appOn(Databases.client(place, { maxConnections: 1 }))
+      const digest = yield* orphan(host)
+      yield* host.sql.withTransaction(host.store.reference([{ _tag: "LocalFile", path: "a", digest }]))
+      assert.strictEqual((yield* host.tables.rows).references.length, 1)
+    })
+  )
+}
+
 /** Notes what `synchronous_commit` is whenever a row of these tables is written. */
 const witness = `
   CREATE TABLE public.commits (verb text, setting text);
@@ -245,5 +274,6 @@ const durability = (server: Databases.Server): void => {
 
 export const hostTransactions = (server: Databases.Server): void => {
   describe("inside an open transaction of the app", () => transactions(server))
+  describe("inside the transaction of an app with one connection", () => onePool(server))
   describe("on a client that does not wait for the disk", () => durability(server))
 }

@@ -1,6 +1,6 @@
 /**
- * A client that vanishes in the middle of a body must not have stored what came of it. Two things see to it:
- * the request is interrupted, and its body fails; here each of them is shown to be enough.
+ * A client that disconnects in the middle of a body must not have stored a part of it. Two mechanisms prevent
+ * that: the request is interrupted, and its body fails. These tests show that each of them suffices.
  */
 import { constants, createServer as createHttp2Server } from "node:http2"
 import { assert, describe, it } from "@effect/vitest"

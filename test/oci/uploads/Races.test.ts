@@ -1,7 +1,7 @@
 /**
- * Two requests of one session, on two replicas. The one is stopped before or after each of its calls to
- * database and store in turn, with all that its process does, until the other has got its answer; so every
- * interleaving of a whole request with a part of another is played.
+ * Two requests of one session, on two replicas. The first is stopped before or after each of its calls to
+ * database and store in turn, together with its process, until the second is answered. So every interleaving
+ * of a whole request with a part of another is played.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"

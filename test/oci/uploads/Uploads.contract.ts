@@ -178,8 +178,8 @@ const appending = (play: Play) => {
 }
 
 /**
- * What a push moves. One chunk is written, once, and that is all; several are written, read, and written once
- * more; the bytes of a closing request are written once.
+ * The traffic of a push. An only chunk is written once. Several chunks are written, read, and written once
+ * more. The bytes of a closing request are written once.
  */
 const trafficOf = (chunks: ReadonlyArray<string>, last: string): Traffic => {
   const staged = chunks.join("").length

@@ -1,4 +1,4 @@
-/** What `Storage.copy` promises. */
+/** The contract of `Storage.copy`. */
 import { randomBytes } from "node:crypto"
 import { assert } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
@@ -7,7 +7,7 @@ import { fill, key, listed, read, type Suite, workspace } from "../../fixtures/s
 
 export const copying = ({ accepted, promise }: Suite): void => {
   promise(
-    "copies an object whole, and each is then on its own",
+    "copies an object whole, and the two are then independent",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const [from, to] = [key(prefix, "from"), key(prefix, "below/to")]
@@ -15,7 +15,7 @@ export const copying = ({ accepted, promise }: Suite): void => {
         const content = randomBytes(size)
         yield* storage.put(from, Stream.make(content), size)
         yield* storage.copy(from, to)
-        // Repeating it is harmless, and it replaces what is there.
+        // The second copy replaces the first.
         yield* storage.copy(from, to)
         yield* storage.put(from, Stream.make(Buffer.from("other")), 5)
         assert.isTrue((yield* read(to)).equals(content), `${size} bytes`)
@@ -50,7 +50,7 @@ export const copying = ({ accepted, promise }: Suite): void => {
   )
 
   promise(
-    "does not copy what is not there, and leaves the target as it was",
+    "does not copy an absent object, and leaves the target as it was",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const [from, to] = [key(prefix, "absent"), key(prefix, "to")]

@@ -1,3 +1,4 @@
+/** The contract of `Storage.delete`. */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { deleteBatchMax } from "../../../src/storage/Storage.ts"
@@ -5,7 +6,7 @@ import { fill, key, listed, numbered, type Suite, workspace } from "../../fixtur
 
 export const deleting = ({ promise }: Suite): void => {
   promise(
-    "deletes absent keys successfully, twice, and beside others",
+    "deletes absent keys successfully, repeatedly, and together with others",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const [a, b, absent] = [key(prefix, "a"), key(prefix, "b"), key(prefix, "absent/one")]

@@ -1,4 +1,4 @@
-/** What a store tells of itself, and of uploads that nobody finished. */
+/** The contract of `multiparts`, `abortMultipart`, `traits` and `skew`. */
 import { assert } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -6,7 +6,7 @@ import { fill, key, read, type Suite, workspace } from "../../fixtures/storage/W
 
 export const knowing = ({ promise }: Suite): void => {
   promise(
-    "has no upload in parts left of puts that are over, well or badly",
+    "leaves no multipart upload of a put that succeeded or failed",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const body = Stream.make(Buffer.alloc(12_000_000))
@@ -14,7 +14,7 @@ export const knowing = ({ promise }: Suite): void => {
       yield* storage.put(good, body, 12_000_000)
       yield* Effect.exit(storage.put(short, body, 12_000_001))
       yield* Effect.exit(storage.put(broken, Stream.concat(body, Stream.fail("broken")), null))
-      // Each by its whole key, since some stores find uploads by nothing less.
+      // Each by its whole key, because some stores find uploads only by that.
       for (const k of [good, short, broken, prefix]) {
         assert.deepStrictEqual(yield* Stream.runCollect(storage.multiparts(k)), [], k)
       }
@@ -22,7 +22,7 @@ export const knowing = ({ promise }: Suite): void => {
   )
 
   promise(
-    "ends an upload that is not there successfully, and leaves objects alone",
+    "aborts an absent upload successfully, and leaves objects alone",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const [a, absent] = [key(prefix, "a"), key(prefix, "absent")]
@@ -34,13 +34,13 @@ export const knowing = ({ promise }: Suite): void => {
   )
 
   promise(
-    "tells what deletes do, and how far its clock is off",
+    "reports what deletes do, and how far its clock is off",
     Effect.gen(function* () {
       const storage = yield* Storage
       const { chosen, deletes, versioning } = yield* storage.traits
       if (versioning === "off")
         assert.deepStrictEqual({ chosen, deletes }, { chosen: true, deletes: "objects" })
-      // The tests and the store run on one machine, or on machines whose clocks are kept.
+      // The tests and the store run on one machine, or on machines with synchronised clocks.
       const skew = Option.getOrElse(yield* storage.skew, () => 0)
       assert.isBelow(Math.abs(skew), 60_000)
     })

@@ -1,3 +1,4 @@
+/** The contract of `Storage.list`, and of deletes of listed keys. */
 import { assert } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -16,7 +17,7 @@ export const listing = ({ accepted, hidesNested, promise, refused }: Suite): voi
   )
 
   promise(
-    "lists odd keys by their UTF-8 bytes and keeps each apart",
+    "lists odd keys by their UTF-8 bytes and keeps them apart",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const keys = accepted.map((odd) => prefix + odd)
@@ -52,7 +53,11 @@ export const listing = ({ accepted, hidesNested, promise, refused }: Suite): voi
         { concurrency: 8 }
       )
       assert.deepStrictEqual(yield* listed(prefix, "\u0021"), keys, "after a key before the prefix")
-      assert.deepStrictEqual(yield* listed(prefix, "\u{10ffff}"), [], "after a key behind the prefix")
+      assert.deepStrictEqual(
+        yield* listed(prefix, "\u{10ffff}"),
+        [],
+        "after a key that sorts after the prefix"
+      )
     })
   )
 
@@ -110,7 +115,7 @@ export const listing = ({ accepted, hidesNested, promise, refused }: Suite): voi
       assert.deepStrictEqual(yield* listed(prefix, keys[1233]), keys.slice(1234))
       assert.deepStrictEqual(yield* listed(`${prefix}01`), keys.slice(1000, 2000), "exactly one full page")
 
-      // While the listing is under way, what it has shown is deleted.
+      // A page's objects are deleted before the next page is listed.
       const seen = yield* storage.list(prefix).pipe(
         Stream.tap((page) => storage.delete(page.map((object) => object.key))),
         Stream.runCollect
@@ -119,7 +124,11 @@ export const listing = ({ accepted, hidesNested, promise, refused }: Suite): voi
         seen.flat().map((object) => object.key),
         keys
       )
-      assert.deepStrictEqual(yield* Stream.runCollect(storage.list(prefix)), [], "no pages, not an empty one")
+      assert.deepStrictEqual(
+        yield* Stream.runCollect(storage.list(prefix)),
+        [],
+        "no page at all, rather than an empty one"
+      )
     }),
     4
   )

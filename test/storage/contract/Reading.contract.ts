@@ -1,3 +1,4 @@
+/** The contract of `Storage.get` and `Storage.head`. */
 import { assert } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -6,7 +7,7 @@ import { fill, key, read, type Suite, workspace } from "../../fixtures/storage/W
 
 export const reading = ({ promise }: Suite): void => {
   promise(
-    "says that there is no such object",
+    "reports that an object does not exist",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       yield* fill([`${prefix}a`, `${prefix}b/c`])
@@ -21,7 +22,7 @@ export const reading = ({ promise }: Suite): void => {
   )
 
   promise(
-    "returns the bytes of a range and refuses one that has none",
+    "returns the bytes of a range and refuses an invalid one",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const [k, empty] = [key(prefix, "ten"), key(prefix, "empty")]
@@ -59,12 +60,12 @@ export const reading = ({ promise }: Suite): void => {
   )
 
   promise(
-    "lets go of an object that is read in part only",
+    "releases the connection of an object that is read only in part",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const k = key(prefix, "large")
       yield* storage.put(k, Stream.make(Buffer.alloc(4_000_000)), 4_000_000)
-      // More than a backend has connections: any that is not let go of is missing in the end.
+      // More reads than a backend has connections: a connection that is not released would be missing.
       for (let i = 0; i < 100; i++) {
         const first = yield* Stream.runCollect(Stream.take(storage.get(k), 1))
         assert.strictEqual(first.length, 1)

@@ -1,9 +1,9 @@
 /**
- * What every backend of `Storage` promises, as one suite. A backend that cannot keep a promise says so in its
- * options, with a reason, and is held to failing in the documented way instead.
+ * The contract of `Storage` as one suite, for every backend. A backend that cannot keep a promise says so in
+ * its options, with the reason. The suite then expects it to fail in the documented way.
  *
- * It runs with live services: real stores answer in their own time. What a `TestClock` governs is in each
- * backend's own tests.
+ * The suite runs with live services, because real stores answer in their own time. Each backend's own tests
+ * cover what `TestClock` governs.
  */
 import { layer as sharing } from "@effect/vitest"
 import type { Layer } from "effect"
@@ -18,14 +18,17 @@ import { reading } from "./Reading.contract.ts"
 import { unknownLength } from "./UnknownLength.contract.ts"
 import { writing } from "./Writing.contract.ts"
 
+/** The exceptions of a backend. */
 export interface ContractOptions {
+  /** Keys that it refuses. Default: none. */
   readonly refused?: ReadonlyArray<RefusedKeys>
-  /** Why a listing leaves out `a/b` while there is an object `a`; the contract then expects just that. */
+  /** Why a listing omits `a/b` while an object `a` exists. If set, the suite expects that. */
   readonly hidesNested?: string
-  /** How long one test may take, in milliseconds; default 15,000, ten times what memory and files need. */
+  /** The time limit of one test in milliseconds. Default 15,000, ten times what memory and files need. */
   readonly timeout?: number
 }
 
+/** Declares the contract's tests for one backend. */
 export const storageContract = <E>(
   name: string,
   layer: Layer.Layer<Storage, E>,

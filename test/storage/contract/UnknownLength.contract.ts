@@ -1,4 +1,4 @@
-/** What `Storage.put` promises of a body whose length nobody knows beforehand. */
+/** The contract of `Storage.put` for a body of unknown length. */
 import { randomBytes } from "node:crypto"
 import { assert } from "@effect/vitest"
 import { Cause, Effect, Exit, Option, Stream } from "effect"
@@ -28,7 +28,7 @@ export const unknownLength = ({ promise }: Suite): void => {
   )
 
   promise(
-    "fails with the error of a body of unknown length, and keeps what was there",
+    "fails with the error of a body of unknown length, and keeps the old object",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const old = key(prefix, "old")

@@ -1,4 +1,4 @@
-/** What `Storage.put` promises. */
+/** The contract of `Storage.put`. */
 import { createHash, randomBytes } from "node:crypto"
 import { assert } from "@effect/vitest"
 import { Cause, Data, Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
@@ -9,7 +9,7 @@ class BodyFailed extends Data.TaggedError("BodyFailed")<{ readonly line: number 
 
 export const writing = ({ promise }: Suite): void => {
   promise(
-    "stores bodies whole, whatever their chunks, and replaces what was there",
+    "stores bodies whole, whatever their chunks, and replaces the old object",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const k = key(prefix, "a")
@@ -29,7 +29,7 @@ export const writing = ({ promise }: Suite): void => {
         assert.isTrue(content.equals(Buffer.from(whole)), `${chunks.length} chunks of ${whole.length} bytes`)
         const head = Option.getOrThrow(yield* storage.head(k))
         assert.strictEqual(head.sizeBytes, whole.length)
-        // Stores that keep whole seconds may show the second before.
+        // A store of whole seconds may show the second before.
         assert.isAbove(head.modifiedAt, before - 120_000)
         assert.isBelow(head.modifiedAt, before + 120_000)
         const [listed] = (yield* Stream.runCollect(storage.list(prefix))).flat()
@@ -66,7 +66,7 @@ export const writing = ({ promise }: Suite): void => {
   )
 
   promise(
-    "leaves nothing of a body of the wrong length, and keeps what was there",
+    "leaves nothing of a body of the wrong length, and keeps the old object",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const old = key(prefix, "old")
@@ -148,14 +148,14 @@ export const writing = ({ promise }: Suite): void => {
       const kept = numbered(`${prefix}d/`, 40)
       yield* Effect.forEach(
         kept,
-        Effect.fnUntraced(function* (keeper, i) {
+        Effect.fnUntraced(function* (last, i) {
           // Six directories that are filled and emptied by forty workers.
           const passing = ObjectKey.make(`${prefix}${i % 6}/e/${i}`)
           for (let round = 0; round < 10; round++) {
             yield* storage.put(passing, Stream.make(Buffer.from("x")), 1)
             assert.deepStrictEqual((yield* storage.delete([passing])).failed, [])
           }
-          yield* storage.put(keeper, Stream.make(Buffer.from("x")), 1)
+          yield* storage.put(last, Stream.make(Buffer.from("x")), 1)
         }),
         { concurrency: 20, discard: true }
       )
@@ -165,7 +165,7 @@ export const writing = ({ promise }: Suite): void => {
   )
 
   promise(
-    "takes bodies that are its own objects, more at once than it may have connections",
+    "accepts its own objects as bodies, more at once than it may have connections",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const source = key(prefix, "source")

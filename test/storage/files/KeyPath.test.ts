@@ -1,4 +1,4 @@
-/** Where keys live in the directory: inside it, each in its own place, in order. */
+/** The paths of keys: inside the directory, one for each key, in order. */
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -50,13 +50,13 @@ describe("paths", () => {
         assert.strictEqual(content, attempt)
       }
       yield* storage.delete(attempts)
-      // Nothing was ever outside, and nothing is left inside.
+      // The store wrote nothing outside, and nothing remains inside.
       const everything = yield* io(() => readdir(outer, { recursive: true }))
       assert.sameMembers(everything, ["a", "a/b", "a/b/store", "a/b/store/.incoming"])
     })
   )
 
-  it.effect("keep to the limits of file systems for the longest keys", () =>
+  it.effect("respect the limits of file systems for the longest keys", () =>
     Effect.gen(function* () {
       const { storage } = yield* fresh
       const keys = [
@@ -81,7 +81,7 @@ describe("paths", () => {
     })
   )
 
-  it("mean one key each", () => {
+  it("have one key each", () => {
     for (const name of ["a", "%2Eb", "%C3%A9", "a+", "+", `${"a".repeat(84)}~`]) {
       assert.isDefined(parseName(name), name)
     }
@@ -105,10 +105,10 @@ describe("paths", () => {
     }
   })
 
-  it.effect("refuse a key that has no UTF-8, and do not touch another for it", () =>
+  it.effect("refuse a key that has no UTF-8, without touching another key", () =>
     Effect.gen(function* () {
       const { storage } = yield* fresh
-      // No key of ours is like this; one that was never checked could be.
+      // The schema refuses such a key, but an unchecked one is possible.
       const [broken, other] = ["a\ud800" as ObjectKey, key("a\ufffd")]
       yield* storage.put(other, one, 1)
       assert.strictEqual((yield* Effect.flip(storage.put(broken, one, 1))).reason, "Rejected")
@@ -140,7 +140,7 @@ const pieces = Schema.Literals([
 ])
 const text = Schema.Array(pieces)
 
-/** The first characters, none of them half. */
+/** Returns the first characters, without splitting one. */
 const start = (text: string, characters: number) => [...text].slice(0, characters).join("")
 
 it.effect.prop(
@@ -178,7 +178,7 @@ it.effect.prop(
   { timeout: 20_000, arbitrary: { runs: 60, seed: "files-1" } }
 )
 
-it.prop("keys are ordered as their bytes are", { a: text, b: text }, ({ a, b }) => {
+it.prop("keys sort like their bytes", { a: text, b: text }, ({ a, b }) => {
   const [x, y] = [a.join(""), b.join("")]
   return Math.sign(compareKeys(x, y)) === Math.sign(Buffer.compare(Buffer.from(x), Buffer.from(y)))
 })

@@ -28,7 +28,7 @@ it("parts of a body of unknown length grow, so that 10,000 hold the largest obje
   assert.isAtLeast(total, 5 * TiB)
 })
 
-it.effect("pieces have the sizes asked for, whatever the chunks", () =>
+it.effect("pieces have the requested sizes, whatever the chunks", () =>
   Effect.gen(function* () {
     const bytes = Buffer.from("the quick brown fox jumps")
     for (const chunk of [1, 2, 3, 7, 25]) {

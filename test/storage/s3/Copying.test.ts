@@ -14,7 +14,7 @@ interface Answers {
   readonly copy?: Answer
 }
 
-/** A store with an object of that size; the stub's answer to HEAD has no body to count. */
+/** A store with an object of that size. */
 const storeWith = ({ copy = copied, part, sizeBytes }: Answers, retries = 0) =>
   storeThat(
     [
@@ -51,7 +51,7 @@ const storeWith = ({ copy = copied, part, sizeBytes }: Answers, retries = 0) =>
   )
 
 describe("copy", () => {
-  it.live("is one request that names its source, up to the largest object that takes", () =>
+  it.live("is one request that names its source, up to the limit for one request", () =>
     Effect.gen(function* () {
       for (const sizeBytes of [0, 5 * MiB]) {
         const { asked, storage } = yield* storeWith({ sizeBytes })
@@ -66,7 +66,7 @@ describe("copy", () => {
     })
   )
 
-  it.live("goes in parts above that, each from the object that was measured", () =>
+  it.live("is made in parts above the limit, each on the condition that the source is unchanged", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeWith({ sizeBytes: 12 * MiB })
       yield* storage.copy(from, b)
@@ -89,20 +89,20 @@ describe("copy", () => {
     })
   )
 
-  it.live("ends its upload when a part fails", () =>
+  it.live("aborts its upload when a part fails", () =>
     Effect.gen(function* () {
       const part = reply(412, errorXml("PreconditionFailed"))
       const { asked, storage } = yield* storeWith({ sizeBytes: 12 * MiB, part })
       const error = yield* Effect.flip(storage.copy(from, b))
       assert.deepInclude(error, { operation: "copy", reason: "Rejected" })
-      // Not always the last to arrive: parts on their way may be overtaken.
+      // It is not always the last request to arrive, because it may overtake parts.
       const ends = asked.filter(({ method }) => method === "DELETE")
       assert.strictEqual(ends.length, 1)
       assert.include(ends[0]?.url, "uploadId=U1")
     })
   )
 
-  it.effect("is repeated, also when the store notices only after it began to answer", () =>
+  it.effect("is repeated, even if the store fails after it began to answer", () =>
     Effect.gen(function* () {
       let failures = 0
       const late = reply(200, errorXml("InternalError"))
@@ -113,7 +113,7 @@ describe("copy", () => {
     })
   )
 
-  it.live("tells an absent source from what else is wrong", () =>
+  it.live("distinguishes an absent source from other failures", () =>
     Effect.gen(function* () {
       const { storage } = yield* storeThat([reply(404), reply(403)])
       for (const reason of ["NotFound", "AccessDenied"] as const) {
@@ -123,7 +123,7 @@ describe("copy", () => {
     })
   )
 
-  it.live("does not say that a source is absent which the store shows", () =>
+  it.live("does not report a source as absent that the store shows", () =>
     Effect.gen(function* () {
       const noSuchKey = reply(404, errorXml("NoSuchKey"))
       for (const sizeBytes of [1, 12 * MiB]) {
@@ -131,7 +131,7 @@ describe("copy", () => {
         const error = yield* Effect.flip(storage.copy(from, b))
         assert.deepInclude(error, { operation: "copy", subject: from, reason: "Unknown" })
       }
-      // The control: it went between the two requests.
+      // Control: the source was deleted between the two requests.
       const there = reply(200, "", { "content-length": "1" })
       const { asked, storage } = yield* storeThat([there, noSuchKey, reply(404)])
       assert.strictEqual((yield* Effect.flip(storage.copy(from, b))).reason, "NotFound")

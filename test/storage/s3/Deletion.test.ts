@@ -39,7 +39,7 @@ describe("delete", () => {
     })
   )
 
-  it.live("names keys alone that XML cannot name", () =>
+  it.live("deletes keys alone that XML cannot name", () =>
     Effect.gen(function* () {
       const odd = ObjectKey.make("odd\u0001")
       const { asked, storage } = yield* storeThat([reply(200, deleteXml(["a"], [])), reply(204)])
@@ -53,7 +53,7 @@ describe("delete", () => {
   )
 
   for (const code of ["NotImplemented", "MethodNotAllowed"]) {
-    it.live(`goes on one by one for good where batches are ${code}`, () =>
+    it.live(`deletes one by one from then on if batches are ${code}`, () =>
       Effect.gen(function* () {
         const status = { NotImplemented: 501, MethodNotAllowed: 405 }[code] ?? 400
         const one: Answer = (asked, response, request) =>
@@ -78,9 +78,9 @@ describe("delete", () => {
 
   for (const [how, refusal] of [
     ["by code", errorXml("MissingContentMD5")],
-    ["in words", errorXml("InvalidRequest", "Missing required header for this request: Content-MD5")]
+    ["by text", errorXml("InvalidRequest", "Missing required header for this request: Content-MD5")]
   ] as const) {
-    it.live(`sends a Content-MD5 with all batches to a store that asks for it ${how}`, () =>
+    it.live(`sends a Content-MD5 with every batch to a store that requires it ${how}`, () =>
       Effect.gen(function* () {
         const strict: Answer = async (asked, response, request) => {
           await receive(asked, response, request)
@@ -93,7 +93,7 @@ describe("delete", () => {
         const { asked, storage } = yield* storeThat([strict])
         for (let round = 1; round <= 2; round++) {
           assert.deepStrictEqual(yield* storage.delete([a, b]), { deleted: [a, b], failed: [] })
-          assert.strictEqual(asked.length, 1 + round, "it was found out once")
+          assert.strictEqual(asked.length, 1 + round, "it was learned once")
         }
         const headers: Asked["headers"] = asked.at(-1)?.headers ?? {}
         assert.include(String(headers.authorization), "content-md5", "it is signed")
@@ -102,7 +102,7 @@ describe("delete", () => {
     )
   }
 
-  it.live("goes on one by one where a Content-MD5 is asked for and not understood", () =>
+  it.live("deletes one by one if a Content-MD5 is required and not understood", () =>
     Effect.gen(function* () {
       const refusal = reply(400, errorXml("MissingContentMD5"))
       const { asked, storage } = yield* storeThat([refusal, refusal, reply(204)])
@@ -119,7 +119,7 @@ describe("delete", () => {
     const silent = deleteXml([], [])
     const keys = ["a", "b", "c", "d"].map((key) => ObjectKey.make(key))
 
-    it.live("looks once for a few of the keys, and then takes it at its word", () =>
+    it.live("looks up a few of the keys once, and then trusts the answers", () =>
       Effect.gen(function* () {
         const logged: Array<unknown> = []
         const { asked, storage } = yield* storeThat([
@@ -144,11 +144,11 @@ describe("delete", () => {
           asked.map(({ method }) => method),
           ["POST", "HEAD", "HEAD", "HEAD", "POST", "POST"]
         )
-        assert.strictEqual(logged.length, 1, "said once")
+        assert.strictEqual(logged.length, 1, "logged once")
       })
     )
 
-    it.live("believes nothing when one of them is still there, and deletes one by one", () =>
+    it.live("trusts nothing if one of them still exists, and deletes one by one", () =>
       Effect.gen(function* () {
         const { asked, storage } = yield* storeThat([
           reply(200, silent),
@@ -167,7 +167,7 @@ describe("delete", () => {
       }).pipe(Effect.provide(Logger.layer([])))
     )
 
-    it.live("a key that a store passes over which names the others stays unconfirmed", () =>
+    it.live("leaves a key unconfirmed that an answer omits while it names others", () =>
       Effect.gen(function* () {
         const { storage } = yield* storeThat([
           reply(200, silent),
@@ -186,7 +186,7 @@ describe("delete", () => {
     )
   })
 
-  it.live("tries a batch that was not understood one by one, and the next as a batch again", () =>
+  it.live("sends the keys of a batch that was not understood one by one, and the next batch as a batch", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat([
         reply(400, errorXml("MalformedXML")),
@@ -208,7 +208,7 @@ describe("delete", () => {
     })
   )
 
-  it.live("does not ask a store 1000 times that has had enough", () =>
+  it.live("does not send 1000 requests to a store that throttles", () =>
     Effect.gen(function* () {
       const keys = Array.from({ length: 1000 }, (_, i) => ObjectKey.make(`${i}`))
       const { asked, storage } = yield* storeThat([reply(501, errorXml("NotImplemented")), slowDown])
@@ -221,7 +221,7 @@ describe("delete", () => {
     }).pipe(Effect.provide(Logger.layer([])))
   )
 
-  it.live("fails as a whole when the request did, and asks nothing for no keys", () =>
+  it.live("fails as a whole if the request did, and sends nothing for no keys", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat([reply(404, errorXml("NoSuchBucket"))])
       assert.deepStrictEqual(yield* storage.delete([]), { deleted: [], failed: [] })

@@ -1,4 +1,4 @@
-/** Error codes of S3 and the reasons that they become for a single key. */
+/** Error codes of S3, and the reasons that they mean for a single key. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -49,7 +49,7 @@ const notLocked = {
   "another code": ["InternalError", "object lock service failed"]
 } as const
 
-/** A store without batches that answers each delete so. */
+/** A store without batches that gives each delete this answer. */
 const oneByOne = (answer: Answer) =>
   Effect.map(storeThat([reply(501, errorXml("NotImplemented")), answer]), ({ storage }) => storage)
 
@@ -76,7 +76,7 @@ describe("the reason of a key that was not deleted", () => {
   )
 
   for (const [store, [code, status, text]] of Object.entries(locked)) {
-    it.live(`is a lock in the words of ${store}, in a batch and alone`, () =>
+    it.live(`is a lock by the text of ${store}, in a batch and alone`, () =>
       Effect.gen(function* () {
         const error = `<Error><Key>a</Key><Code>${code}</Code><Message>${text}</Message></Error>`
         const batch = yield* storeThat([reply(200, `<DeleteResult>${error}</DeleteResult>`)])
@@ -90,7 +90,7 @@ describe("the reason of a key that was not deleted", () => {
   }
 
   for (const [what, [code, text]] of Object.entries(notLocked)) {
-    it(`is no lock when ${what} is the reason`, () => {
+    it(`is not a lock for ${what}`, () => {
       assert.notStrictEqual(keyReason(code, text), "locked")
     })
   }
@@ -107,7 +107,7 @@ describe("the reason of a key that was not deleted", () => {
     [503, "SlowDown", "throttled"],
     [504, "SomethingNew", "timedOut"]
   ] as const) {
-    it.live(`is ${reason} for a delete alone that is answered with ${status} ${code}`, () =>
+    it.live(`is ${reason} for a single delete that is answered with ${status} ${code}`, () =>
       Effect.gen(function* () {
         const storage = yield* oneByOne(reply(status, errorXml(code)))
         assert.deepInclude((yield* storage.delete([a])).failed[0], { key: a, reason, code })
@@ -124,7 +124,7 @@ describe("the reason of a key that was not deleted", () => {
     }).pipe(Effect.provide(Logger.layer([])))
   )
 
-  it.live("is the time-out of another key when it was not tried any more", () =>
+  it.live("is another key's time-out if its own delete was not sent", () =>
     Effect.gen(function* () {
       const keys = [a, b, ...Array.from({ length: 40 }, (_, n) => ObjectKey.make(`${n}`))]
       const storage = yield* oneByOne(reply(408, errorXml("RequestTimeout")))

@@ -4,7 +4,7 @@ import { listXml, reply } from "../../fixtures/s3/StubServer.ts"
 import { keysOf, slowDown, storeThat, whileTimePasses } from "../../fixtures/s3/StubStore.ts"
 
 describe("list", () => {
-  it.live("asks for encoded names, from the start or after a key, then by the store's token", () =>
+  it.live("requests encoded names, from the start or after a key, then by the store's token", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat([
         reply(200, listXml([{ key: "p/b" }], { truncated: true, token: "T/1=" })),
@@ -27,11 +27,15 @@ describe("list", () => {
       assert.strictEqual(queries[1]?.["continuation-token"], "T/1=")
       assert.notProperty(queries[1], "start-after")
       assert.strictEqual(queries[2]?.["continuation-token"], "T2")
-      assert.strictEqual(queries[3]?.["start-after"], "p/c", "no token: goes on after the last key")
+      assert.strictEqual(
+        queries[3]?.["start-after"],
+        "p/c",
+        "without a token it continues after the last key"
+      )
     })
   )
 
-  it.live("decodes names as forms do, and leaves them alone where the store did not encode", () =>
+  it.live("decodes names like forms, and only if the store encoded them", () =>
     Effect.gen(function* () {
       const entries = [{ key: "a+b" }, { key: "a%20c" }, { key: "a%2Bd" }, { key: "%C3%A9%0D%01" }]
       const { storage } = yield* storeThat([reply(200, listXml(entries))])
@@ -43,7 +47,7 @@ describe("list", () => {
     })
   )
 
-  it.live("leaves objects alone whose keys are not legal here, and says so", () =>
+  it.live("skips objects whose keys are not valid, and logs it", () =>
     Effect.gen(function* () {
       const logged: Array<unknown> = []
       const entries = [{ key: "a" }, { key: "b%00c" }, { key: "b%FF" }, { key: "c" }]
@@ -59,10 +63,10 @@ describe("list", () => {
   for (const [what, document, after] of [
     ["that is out of order", listXml([{ key: "b" }, { key: "a" }]), undefined],
     ["with a key twice", listXml([{ key: "a" }, { key: "a" }]), undefined],
-    ["with the key it was to start after", listXml([{ key: "a" }]), "a"],
+    ["with the key after which it should start", listXml([{ key: "a" }]), "a"],
     ["with an object without a time", listXml([{ key: "a", time: "" }]), undefined],
     ["with an object without a size", listXml([{ key: "a", size: "" }]), undefined],
-    ["that says there is more, and not where", listXml([], { truncated: true }), undefined]
+    ["that says there is more, but not where", listXml([], { truncated: true }), undefined]
   ] as const) {
     it.live(`refuses a listing ${what}`, () =>
       Effect.gen(function* () {

@@ -10,7 +10,7 @@ const document = (inside: string) =>
   `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inside}</ListBucketResult>`
 const entry = (inside: string) => document(`<Contents>${inside}</Contents>`)
 
-/** Documents that stores write, each with another oddity. */
+/** Documents that stores write, each with another peculiarity. */
 const familiar: Readonly<Record<string, string>> = {
   "an empty listing": document("<IsTruncated>false</IsTruncated>"),
   "an AWS entry with an owner": document(`<EncodingType>url</EncodingType>${awsEntry}`),
@@ -24,15 +24,13 @@ const familiar: Readonly<Record<string, string>> = {
   "an entity in a token": document(
     `<IsTruncated>true</IsTruncated><NextContinuationToken>a&amp;b=</NextContinuationToken>${awsEntry}`
   ),
-  "folders, which are passed over": document(
-    `<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>${awsEntry}`
-  ),
+  "folders, which are skipped": document(`<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>${awsEntry}`),
   "letters beyond ASCII": entry(
     "<Key>é\u{1f600}</Key><Size>1</Size><LastModified>2026-01-02T03:04:05Z</LastModified>"
   )
 }
 
-/** Documents that are left to the SDK, or are no documents at all. */
+/** Documents that the SDK reads, or that are malformed. */
 const unfamiliar: Readonly<Record<string, string>> = {
   "a comment": document(`<!-- <Contents><Key>x</Key></Contents> -->${awsEntry}`),
   CDATA: entry(
@@ -43,7 +41,7 @@ const unfamiliar: Readonly<Record<string, string>> = {
   "an attribute": document(awsEntry.replace("<Key>", '<Key a="b">')),
   "a reference to a character by number": entry("<Key>a&#13;b</Key>"),
   "a bare carriage return": entry("<Key>a\rb</Key>"),
-  "an entity that nobody declared": entry("<Key>a&nbsp;b</Key>"),
+  "an undeclared entity": entry("<Key>a&nbsp;b</Key>"),
   "an ampersand alone": entry("<Key>a&b</Key>"),
   "two keys in one entry": entry("<Key>a</Key><Key>b</Key>"),
   "two sizes in one entry": entry("<Key>a</Key><Size>1</Size><Size>2</Size>"),
@@ -53,7 +51,7 @@ const unfamiliar: Readonly<Record<string, string>> = {
   "a truth that is neither": document("<IsTruncated>perhaps</IsTruncated>"),
   "another root": "<Error><Code>SlowDown</Code></Error>",
   "text between elements": document(`${awsEntry}x${awsEntry}`),
-  "something behind the end": `${document(awsEntry)}<more/>`
+  "content after the end": `${document(awsEntry)}<more/>`
 }
 
 describe("the quick reader of listings", () => {
@@ -61,7 +59,7 @@ describe("the quick reader of listings", () => {
     it.live(`reads ${what} as the SDK does`, () =>
       Effect.gen(function* () {
         assert.isDefined(readListing(text))
-        // A comment makes it a document for the SDK.
+        // With a comment, the SDK reads the document.
         const commented = text.replace("</ListBucketResult>", "<!-- x --></ListBucketResult>")
         assert.isUndefined(readListing(commented))
         const last = reply(200, listXml([]))
@@ -72,7 +70,7 @@ describe("the quick reader of listings", () => {
         assert.deepStrictEqual(
           quick.asked.map(({ url }) => url),
           slow.asked.map(({ url }) => url),
-          "both went on at the same place"
+          "both continued at the same place"
         )
       })
     )

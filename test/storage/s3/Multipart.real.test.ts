@@ -1,4 +1,4 @@
-/** Uploads in parts on a real server: ours, others', abandoned ones; and copies in parts. */
+/** Multipart uploads on a real server: this store's, other clients', unfinished ones, and copies in parts. */
 import { randomBytes } from "node:crypto"
 import { CreateMultipartUploadCommand, ListPartsCommand, UploadPartCommand } from "@aws-sdk/client-s3"
 import { assert, describe, it } from "@effect/vitest"
@@ -15,7 +15,7 @@ const MiB = 1024 * 1024
 const uploadsOf = (storage: Storage["Service"], prefix: string) =>
   Effect.map(Stream.runCollect(storage.multiparts(prefix)), (pages) => pages.flat())
 
-/** A bucket, and what another client does in it. */
+/** A bucket, and the steps of another client in it. */
 const scene = Effect.gen(function* () {
   const { Bucket, client, storage } = yield* ownBucket()
   return {
@@ -40,7 +40,7 @@ const scene = Effect.gen(function* () {
 onRealS3("Multipart", (name) => {
   describe(`uploads in parts on S3 (${name})`, () => {
     it.live(
-      "one that another client began is found, dated by its newest part, and ended",
+      "an upload of another client is found, dated by its newest part, and aborted",
       () =>
         Effect.gen(function* () {
           const { begin, parts, sendPart, storage } = yield* scene
@@ -58,7 +58,7 @@ onRealS3("Multipart", (name) => {
           const times = yield* parts(odd, first)
           assert.strictEqual(times.length, 2)
           assert.strictEqual(found?.lastActivityAt, Math.max(...times))
-          assert.isAbove(Math.max(...times), Math.min(...times), "the control: the parts differ in age")
+          assert.isAbove(Math.max(...times), Math.min(...times), "control: the parts differ in age")
           const [other] = yield* uploadsOf(storage, plain)
           assert.deepInclude(other, { key: plain, uploadId: second })
           assert.closeTo(other?.lastActivityAt ?? 0, times[1] ?? 0, 60_000)
@@ -84,7 +84,7 @@ onRealS3("Multipart", (name) => {
     )
 
     it.live(
-      "are listed page by page, several of a key each",
+      "are listed page by page, with several of one key",
       () =>
         Effect.gen(function* () {
           const { begin, storage } = yield* scene
@@ -106,7 +106,7 @@ onRealS3("Multipart", (name) => {
     )
 
     it.live(
-      "a put tells its upload's id; whoever knows it can end it, and the put then leaves nothing",
+      "a put reports its upload's id, another client can abort it, and the put then leaves nothing",
       () =>
         Effect.gen(function* () {
           const { storage } = yield* scene
@@ -144,7 +144,7 @@ onRealS3("Multipart", (name) => {
     )
 
     it.live(
-      "an object that is too large for one request is copied in parts, and no upload is left",
+      "an object that is too large for one request is copied in parts, and no upload remains",
       () =>
         Effect.gen(function* () {
           const { storage } = yield* scene
@@ -162,7 +162,7 @@ onRealS3("Multipart", (name) => {
 
     it.live(
       dialect.losesPercentInParts === true
-        ? 'exception: an object with "%" in its key is not copied in parts, and not taken for absent'
+        ? 'exception: an object with "%" in its key is not copied in parts, and not reported as absent'
         : 'an object with "%" in its key is copied in parts',
       () =>
         Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** Uploads in parts that somebody left in the bucket. */
+/** Unfinished multipart uploads: listing and aborting them. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Stream } from "effect"
 import {
@@ -14,7 +14,7 @@ import { a, slowDown, storeThat, whileTimePasses } from "../../fixtures/s3/StubS
 const at = (second: number) => `2026-01-02T03:04:${String(second).padStart(2, "0")}.000Z`
 const millis = (second: number) => Date.parse(at(second))
 
-/** Listings of uploads in turn; parts by the upload's id. */
+/** A bucket that answers with these listings in turn. `parts` are by the upload's id. */
 const bucketOf = (
   listings: ReadonlyArray<string>,
   parts: Readonly<Record<string, ReadonlyArray<string> | Answer>> = {},
@@ -44,7 +44,7 @@ const queries = (asked: ReadonlyArray<{ readonly url: string }>) =>
   asked.map(({ url }) => Object.fromEntries(new URL(url, "http://x").searchParams))
 
 describe("multiparts", () => {
-  it.live("is dated by its newest part, on whichever page that is, and else by its beginning", () =>
+  it.live("are dated by their newest part, on whichever page it is, and otherwise by their beginning", () =>
     Effect.gen(function* () {
       const { storage } = yield* bucketOf(
         [
@@ -63,14 +63,14 @@ describe("multiparts", () => {
         [
           { key: "p/a", uploadId: "U1", lastActivityAt: millis(20) },
           { key: "p/a", uploadId: "U2", lastActivityAt: millis(2) },
-          // A store that says both is believed the later.
+          // Of the two times the later one counts.
           { key: "p/b", uploadId: "U3", lastActivityAt: millis(30) }
         ]
       ])
     })
   )
 
-  /** How stores write the key `p/x y+%z`, and where the listing goes on. */
+  /** How stores write the key `p/x y+%z` and the marker after it. */
   const dialects: ReadonlyArray<readonly [string, string, string | undefined, "url" | "unsaid"]> = [
     ["encode both and say so", "p/x%20y%2B%25z", "p/x%20y%2B%25z", "url"],
     ["encode names, say so, and do not encode the marker", "p/x%20y%2B%25z", "p/x y+%z", "url"],
@@ -79,7 +79,7 @@ describe("multiparts", () => {
     ["do not encode", "p/x y+%z", "p/x y+%z", "unsaid"]
   ]
   for (const [what, key, marker, encoding] of dialects) {
-    it.live(`reads the names of stores that ${what}, and goes on behind the last`, () =>
+    it.live(`are read from stores that ${what}, and the listing continues after the last`, () =>
       Effect.gen(function* () {
         const isThere = (asked: Asked) =>
           decodeURIComponent(asked.url.split("?")[0] ?? "") === "/bucket/p/x y+%z"
@@ -109,7 +109,7 @@ describe("multiparts", () => {
   }
 
   for (const code of ["NoSuchUpload", "NoSuchKey"]) {
-    it.live(`leaves out an upload that ended since it was listed (${code})`, () =>
+    it.live(`omit an upload that ended after it was listed (${code})`, () =>
       Effect.gen(function* () {
         const { storage } = yield* bucketOf(
           [
@@ -129,7 +129,7 @@ describe("multiparts", () => {
     )
   }
 
-  it.live("fails when it cannot tell when an upload was last written to", () =>
+  it.live("fail if the time of an upload's last part is unknown", () =>
     Effect.gen(function* () {
       const listing = uploadsXml([{ key: "a", id: "U1", begun: at(1) }])
       for (const [answer, reason] of [
@@ -147,7 +147,7 @@ describe("multiparts", () => {
     ["without a time", uploadsXml([{ key: "a", id: "U1" }])],
     ["without an id", uploadsXml([{ key: "a", begun: at(1) }])]
   ] as const) {
-    it.live(`refuses a listing with an upload ${what}`, () =>
+    it.live(`refuse a listing with an upload ${what}`, () =>
       Effect.gen(function* () {
         const { storage } = yield* bucketOf([listing])
         const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
@@ -156,7 +156,7 @@ describe("multiparts", () => {
     )
   }
 
-  it.live("refuses to go round in circles", () =>
+  it.live("fail instead of looping for ever", () =>
     Effect.gen(function* () {
       const page = uploadsXml([{ key: "a", id: "U1", begun: at(1) }], { key: "a", id: "U1" })
       for (const listings of [[page, page], [uploadsXml([], { key: undefined, id: undefined })]]) {
@@ -168,7 +168,7 @@ describe("multiparts", () => {
     })
   )
 
-  it.live("leaves uploads alone whose keys are not legal here, and says so", () =>
+  it.live("skip uploads whose keys are not valid, and log it", () =>
     Effect.gen(function* () {
       const logged: Array<unknown> = []
       const { storage } = yield* bucketOf([
@@ -188,7 +188,7 @@ describe("multiparts", () => {
     })
   )
 
-  it.effect("repeats only the request that failed", () =>
+  it.effect("repeat only the request that failed", () =>
     Effect.gen(function* () {
       let failures = 0
       const { storage } = yield* bucketOf(
@@ -217,7 +217,7 @@ describe("abortMultipart", () => {
     })
   )
 
-  it.live("succeeds when the upload is over already, and only then", () =>
+  it.live("succeeds if the upload is already over, and only then", () =>
     Effect.gen(function* () {
       const { storage } = yield* storeThat([
         reply(404, errorXml("NoSuchUpload")),

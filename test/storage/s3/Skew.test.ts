@@ -9,18 +9,18 @@ import { storeThat, whileTimePasses } from "../../fixtures/s3/StubStore.ts"
 const processClock = Clock.Clock.defaultValue()
 const now = () => processClock.currentTimeMillisUnsafe()
 
-/** Answers with the date of a clock that is `ahead` of ours. */
+/** Answers with the date of a clock that is `ahead` of this process's clock. */
 const dated =
   (ahead: number): Answer =>
   async (asked, response, request) => {
     await receive(asked, response, request)
-    // Somebody's old object says nothing of the clock.
+    // The date of an object says nothing about the clock.
     const headers = { "last-modified": "Fri, 02 Jan 2026 03:04:05 GMT" }
     response.writeHead(200, { ...headers, date: new Date(now() + ahead).toUTCString() }).end()
   }
 
 describe("skew", () => {
-  it.live("is how far the date of a HEAD of the bucket is from our clock", () =>
+  it.live("is the difference between the date of a HEAD of the bucket and this process's clock", () =>
     Effect.gen(function* () {
       for (const ahead of [0, 60_000, -60_000, 86_400_000, -86_400_000]) {
         const { asked, storage } = yield* storeThat([dated(ahead)])
@@ -34,7 +34,7 @@ describe("skew", () => {
     })
   )
 
-  it.effect("compares real clocks, also where another clock governs", () =>
+  it.effect("compares real clocks, even under another Clock", () =>
     Effect.gen(function* () {
       yield* TestClock.setTime(Date.UTC(2049, 0, 1))
       const { storage } = yield* storeThat([dated(60_000)])
@@ -42,7 +42,7 @@ describe("skew", () => {
     })
   )
 
-  it.live("is not made up where the store does not tell the time", () =>
+  it.live("is not invented if the store does not tell the time", () =>
     Effect.gen(function* () {
       for (const date of [undefined, "soon"]) {
         const { storage } = yield* storeThat([
@@ -60,7 +60,7 @@ describe("skew", () => {
     })
   )
 
-  /** What is made of an answer, without a store that takes its time. */
+  /** The skew of an answer, without a server. */
   const skewOf = (dated: Dated) => {
     const bucket = { name: "bucket", calls: { date: async () => dated }, requests: { repeated: sendAtOnce } }
     return Effect.map(skew(bucket as unknown as Bucket), Option.getOrThrow)
@@ -83,7 +83,7 @@ describe("skew", () => {
     ["around a minute before it", -75_000, -45_000, 60_000]
   ]
   for (const [what, sent, answered, expected] of cases) {
-    it.effect(`is ${expected} when our clock shows ${what}`, () =>
+    it.effect(`is ${expected} when this process's clock shows ${what}`, () =>
       Effect.gen(function* () {
         const answer = { date, sentAt: told + sent, answeredAt: told + answered }
         assert.strictEqual(yield* skewOf(answer), expected)

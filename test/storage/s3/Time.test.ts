@@ -1,4 +1,4 @@
-/** How long the S3 backend waits, for whom, and on how many connections. */
+/** How long the S3 backend waits, and on how many connections. */
 import { randomBytes } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Redacted, Stream } from "effect"
@@ -28,7 +28,7 @@ describe("time", () => {
     })
   )
 
-  it.live("waiting for a connection is not held against the store", () =>
+  it.live("the wait for a connection does not count towards the time limit", () =>
     Effect.gen(function* () {
       const slow: Answer = async (asked, response, request) => {
         await receive(asked, response, request)
@@ -45,7 +45,7 @@ describe("time", () => {
     })
   )
 
-  it.live("readers that have stopped reading do not keep others from short requests", () =>
+  it.live("readers that have stopped reading do not block short requests", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat(
         [
@@ -65,7 +65,7 @@ describe("time", () => {
     })
   )
 
-  it.live("a body that hesitates has all the time it wants", () =>
+  it.live("a slow body has no time limit", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* storeThat([reply(200)], { requestTimeout: Duration.millis(300) })
       const body = Stream.make(1, 2).pipe(
@@ -77,7 +77,7 @@ describe("time", () => {
     })
   )
 
-  it.live("a store that does not take the body is TimedOut", () =>
+  it.live("a store that does not read the body is TimedOut", () =>
     Effect.gen(function* () {
       const stuck: Answer = (_, response, request) => {
         response.writeContinue()
@@ -98,7 +98,7 @@ describe("time", () => {
       )
       const error = yield* Effect.flip(Stream.runDrain(storage.get(a)))
       assert.deepInclude(error, { operation: "get", reason: "TimedOut" })
-      // A reader that takes its time is not the store's fault.
+      // A slow reader is not the store's fault.
       const { storage: good } = yield* storeThat([reply(200, randomBytes(1_000_000))], {
         requestTimeout: Duration.millis(400)
       })

@@ -51,7 +51,7 @@ describe("traits", () => {
     ["does not know them (501)", reply(501, errorXml("NotImplemented")), false],
     ["does not know them (405)", reply(405), false]
   ] as const) {
-    it.live(`tell of locks when the bucket ${what}`, () =>
+    it.live(`include locks if the bucket ${what}`, () =>
       Effect.gen(function* () {
         const { storage } = yield* bucketThat(versioning("Enabled"), answer)
         assert.strictEqual((yield* storage.traits).objectLock, objectLock)
@@ -59,7 +59,7 @@ describe("traits", () => {
     )
   }
 
-  it.live("are not guessed when they may not be asked for, and name the permission", () =>
+  it.live("are not guessed if the permission to ask is missing, and the failure names it", () =>
     Effect.gen(function* () {
       const denied = reply(403, errorXml("AccessDenied"))
       for (const [versions, lock, permission] of [
@@ -74,7 +74,7 @@ describe("traits", () => {
     })
   )
 
-  it.live("are not guessed when the answer makes no sense, or there is none", () =>
+  it.live("are not guessed if the answer is invalid or missing", () =>
     Effect.gen(function* () {
       for (const [versions, lock, reason] of [
         [versioning("Perhaps"), noLocks, "Unknown"],
@@ -88,7 +88,7 @@ describe("traits", () => {
     })
   )
 
-  it.effect("are asked for again each time, and when a request fails", () =>
+  it.effect("are requested each time, and again if a request fails", () =>
     Effect.gen(function* () {
       const answers = [slowDown, versioning(""), versioning("Enabled")]
       const { storage } = yield* bucketThat((...args) => answers.shift()?.(...args), noLocks, { retries: 1 })

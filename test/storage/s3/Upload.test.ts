@@ -1,4 +1,4 @@
-/** Bodies on their way in: from memory, streamed, in parts. */
+/** Sending bodies: from memory, streamed, in parts. */
 import { randomBytes } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
@@ -64,7 +64,7 @@ describe("put", () => {
     })
   )
 
-  it.live("never sends all declared bytes of a body that turns out too long, however late", () =>
+  it.live("never sends all declared bytes of a body that is too long, however late that shows", () =>
     Effect.gen(function* () {
       for (const size of [1000, 3_000_000]) {
         const { asked, storage } = yield* storeThat([reply(200)])
@@ -75,7 +75,7 @@ describe("put", () => {
         )
         assert.strictEqual((yield* Effect.flip(storage.put(a, body, size))).reason, "Truncated")
         assert.isTrue(asked.every((request) => request.body.length < size && !request.isComplete))
-        // The control: the store was at it.
+        // Control: the store was receiving the body.
         assert.strictEqual(asked[0]?.body.length, size < 2_000_000 ? undefined : size - 1)
       }
     })
@@ -110,7 +110,7 @@ describe("put in parts", () => {
     })
   )
 
-  it.effect("sends a part again that failed", () =>
+  it.effect("resends a part that failed", () =>
     Effect.gen(function* () {
       let failures = 0
       const { asked, storage } = yield* uploads({
@@ -126,14 +126,14 @@ describe("put in parts", () => {
   )
 
   const abandoned: ReadonlyArray<readonly [string, UploadAnswers, Stream.Stream<Uint8Array, string>]> = [
-    ["a part fails for good", { part: reply(403, errorXml("AccessDenied")) }, body],
+    ["a part fails permanently", { part: reply(403, errorXml("AccessDenied")) }, body],
     ["completing fails", { complete: reply(200, errorXml("InternalError")) }, body],
     ["the body fails", {}, body.pipe(Stream.take(200), Stream.concat(Stream.fail("broken")))],
     ["the body is too short", {}, Stream.take(body, 200)],
     ["the body is too long", {}, Stream.concat(body, Stream.make(Buffer.alloc(1)))]
   ]
   for (const [what, replaced, body] of abandoned) {
-    it.effect(`ends the upload when ${what}`, () =>
+    it.effect(`aborts the upload when ${what}`, () =>
       Effect.gen(function* () {
         const { asked, storage } = yield* uploads(replaced)
         yield* whileTimePasses(Effect.flip(storage.put(a, body, size)))
@@ -143,7 +143,7 @@ describe("put in parts", () => {
     )
   }
 
-  it.live("ends the upload when it is interrupted", () =>
+  it.live("aborts the upload when it is interrupted", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* uploads({ part: silence })
       const fiber = yield* Effect.forkChild(storage.put(a, body, size))
@@ -165,13 +165,13 @@ describe("put in parts", () => {
         })
       yield* storage.put(a, body, size, { onMultipart })
       assert.deepStrictEqual(told, [["U1", 1]])
-      // Nothing to abort, nothing to tell.
+      // Without an upload there is no id.
       yield* storage.put(a, Stream.make(Buffer.alloc(1000)), 1000, { onMultipart })
       assert.strictEqual(told.length, 1)
     })
   )
 
-  it.live("ends the upload and fails when its id could not be noted down", () =>
+  it.live("aborts the upload and fails when its id could not be recorded", () =>
     Effect.gen(function* () {
       const { asked, storage } = yield* uploads()
       const onMultipart = () => Effect.fail("no room" as const)
@@ -184,7 +184,7 @@ describe("put in parts", () => {
     })
   )
 
-  it.live("does not go on with an upload without an id, which nobody could end", () =>
+  it.live("does not continue an upload without an id, which could not be aborted", () =>
     Effect.gen(function* () {
       const nameless = reply(200, "<InitiateMultipartUploadResult></InitiateMultipartUploadResult>")
       const { asked, storage } = yield* uploads({ create: nameless })
@@ -203,7 +203,7 @@ describe("put of unknown length", () => {
       Stream.rechunk(1)
     )
 
-  it.live("is one request when the body ends within a part, and an upload in parts when it does not", () =>
+  it.live("is one request if the body ends within a part, and a multipart upload otherwise", () =>
     Effect.gen(function* () {
       for (const [size, parts] of [
         [0, null],
@@ -231,7 +231,7 @@ describe("put of unknown length", () => {
     })
   )
 
-  it.effect("sends what it holds again when a request fails", () =>
+  it.effect("resends the buffered bytes when a request fails", () =>
     Effect.gen(function* () {
       let failures = 0
       const { asked, storage } = yield* storeOfUploads(
@@ -248,20 +248,18 @@ describe("put of unknown length", () => {
     })
   )
 
-  it.live(
-    "asks nothing of the store for a body that fails within a part, and ends the upload of a longer one",
-    () =>
-      Effect.gen(function* () {
-        for (const [size, methods] of [
-          [0, []],
-          [part, []],
-          [3 * part, ["POST", "PUT", "DELETE"]]
-        ] as const) {
-          const { asked, storage } = yield* storeOfUploads()
-          const failing = Stream.concat(bytes(size), Stream.fail("broken" as const))
-          assert.strictEqual(yield* Effect.flip(storage.put(a, failing, null)), "broken")
-          assert.sameMembers([...new Set(asked.map(({ method }) => method))], [...methods], `${size} bytes`)
-        }
-      })
+  it.live("sends nothing for a body that fails within a part, and aborts the upload of a longer one", () =>
+    Effect.gen(function* () {
+      for (const [size, methods] of [
+        [0, []],
+        [part, []],
+        [3 * part, ["POST", "PUT", "DELETE"]]
+      ] as const) {
+        const { asked, storage } = yield* storeOfUploads()
+        const failing = Stream.concat(bytes(size), Stream.fail("broken" as const))
+        assert.strictEqual(yield* Effect.flip(storage.put(a, failing, null)), "broken")
+        assert.sameMembers([...new Set(asked.map(({ method }) => method))], [...methods], `${size} bytes`)
+      }
+    })
   )
 })

@@ -22,7 +22,7 @@ const write = (storage: Storage["Service"], ...keys: ReadonlyArray<ObjectKey>) =
 onRealS3("Versions", (name) => {
   describe(`versions on S3 (${name})`, () => {
     it.live(
-      "a delete that leaves markers frees nothing: the control",
+      "control: a delete that adds markers frees nothing",
       () =>
         Effect.gen(function* () {
           const bucket = yield* ownBucket()
@@ -45,7 +45,7 @@ onRealS3("Versions", (name) => {
     )
 
     it.live(
-      "a delete of all versions frees everything of its keys, whatever wrote and hid them, and nothing else",
+      "a delete of all versions frees every version of its keys, however written and hidden, and nothing else",
       () =>
         Effect.gen(function* () {
           const bucket = yield* ownBucket()
@@ -53,7 +53,7 @@ onRealS3("Versions", (name) => {
           const storage = yield* bucket.storage("versions")
           const odd = ["x y+z%&<é", "a/b", "日本/😀", "ctl\u0001x", "a"].map((key) => ObjectKey.make(key))
           const neighbours = ["a ", "a/b/c", "aa", "x y+z%&<éé"].map((key) => ObjectKey.make(key))
-          // What was there before there were versions has the version "null".
+          // An object from before versioning has the version "null".
           yield* write(storage, ...odd)
           yield* bucket.setVersioning("Enabled")
           yield* write(storage, ...odd, ...neighbours)
@@ -76,7 +76,7 @@ onRealS3("Versions", (name) => {
     )
 
     it.live(
-      "it reaches the versions from before when versioning is suspended or was never on",
+      "it deletes older versions too if versioning is suspended or was never on",
       () =>
         Effect.gen(function* () {
           const bucket = yield* ownBucket()
@@ -98,7 +98,7 @@ onRealS3("Versions", (name) => {
     )
 
     it.live(
-      "it reads a key's versions page by page",
+      "it lists a key's versions page by page",
       () =>
         Effect.gen(function* () {
           const bucket = yield* ownBucket()
@@ -113,7 +113,7 @@ onRealS3("Versions", (name) => {
     )
 
     it.live(
-      "a locked version fails its key alone, stays hidden, and goes once it is not locked any more",
+      "a locked version fails its key alone, stays hidden, and is deleted after its lock ends",
       () =>
         Effect.gen(function* () {
           const bucket = yield* ownBucket(true)
@@ -147,7 +147,7 @@ onRealS3("Versions", (name) => {
             failed.map(({ code, key }) => [key, code]),
             [[a, "AccessDenied"]]
           )
-          // Some servers answer a batch without a text, and then a lock is a refusal like another.
+          // Without a text in the server's answer a lock cannot be told from another refusal.
           assert.include(["locked", "denied"], failed[0]?.reason)
           assert.deepStrictEqual(yield* bucket.held, ["a", "a (marker)"])
           assert.isTrue(Option.isNone(yield* storage.head(a)))

@@ -1,4 +1,4 @@
-/** Deletes in a bucket with versions: what is asked for, and what counts as deleted. */
+/** Deletes in a bucket with versions: the requests, and which keys count as deleted. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -20,11 +20,11 @@ interface Version extends ListedVersion {
 }
 
 interface Bucket {
-  /** What there is, in the order of the store. Deletes take it away. */
+  /** The bucket's versions in the store's order. Deletes remove them. */
   readonly versions: Array<Version>
-  /** Versions a page, default 1000. */
+  /** Versions on a page. Default 1000. */
   readonly page?: number
-  /** What is answered instead, to requests for which it gives something. */
+  /** Returns another answer for some requests. */
   readonly instead?: (asked: Asked) => Answer | undefined
 }
 
@@ -41,7 +41,7 @@ const list = ({ page = 1000, versions }: Bucket, params: URLSearchParams): strin
 
 const lockText = "Access Denied because object protected by object lock."
 
-/** DeleteObjects with versions; a version that is not there is deleted too. */
+/** Answers DeleteObjects with versions. An absent version counts as deleted. */
 const remove = ({ versions }: Bucket, body: string): string => {
   const answers = [...body.matchAll(/<Object>(.*?)<\/Object>/g)].map(([, object = ""]) => {
     const key = /<Key>(.*)<\/Key>/.exec(object)?.[1]
@@ -79,7 +79,7 @@ const isListing = (asked: Asked) => paramsOf(asked).has("versions")
 const isBatch = (asked: Asked) => asked.method === "POST"
 
 describe("a delete of all versions", () => {
-  it.live("leaves no version and no marker of the keys, and everything of their neighbours", () =>
+  it.live("leaves no version and no marker of the keys, and all of their neighbours", () =>
     Effect.gen(function* () {
       const versions: Array<Version> = [
         { key: "a", id: "m2", isMarker: true },
@@ -102,7 +102,7 @@ describe("a delete of all versions", () => {
     })
   )
 
-  it.live("reads on while a page holds nothing but versions of the key", () =>
+  it.live("reads on while a page contains only versions of the key", () =>
     Effect.gen(function* () {
       const many = Array.from({ length: 7 }, (_, i): Version => ({ key: "a", id: `v${i}` }))
       const { asked, left, storage } = yield* bucketWith({
@@ -128,7 +128,7 @@ describe("a delete of all versions", () => {
     })
   )
 
-  it.live("fails a key of which a version is locked, alone, and keeps its markers", () =>
+  it.live("fails a key with a locked version, alone, and keeps its markers", () =>
     Effect.gen(function* () {
       const { left, storage } = yield* bucketWith({
         versions: [
@@ -142,7 +142,7 @@ describe("a delete of all versions", () => {
       const { deleted, failed } = yield* storage.delete([a, b, c])
       assert.deepStrictEqual(deleted, [a, c])
       assert.deepStrictEqual(failed, [{ key: b, reason: "locked", code: "AccessDenied", detail: lockText }])
-      // Without its marker, the locked version would be the object again.
+      // Without its marker the locked version would be visible again.
       assert.deepStrictEqual(left(), ["b m", "b v2"])
     })
   )
@@ -168,7 +168,7 @@ describe("a delete of all versions", () => {
     })
   )
 
-  it.live("does not take an object for deleted of which the store lists no version", () =>
+  it.live("does not count an object as deleted of which the store lists no version", () =>
     Effect.gen(function* () {
       const there = reply(200, "", { "content-length": "1" })
       const { asked, storage } = yield* bucketWith({
@@ -187,8 +187,8 @@ describe("a delete of all versions", () => {
 
   for (const [what, document] of [
     ["has a version without an id", versionsXml([{ key: "a" }])],
-    ["says there is more, and not where", versionsXml([{ key: "a", id: "v1" }], {})],
-    ["goes round in circles", versionsXml([{ key: "a", id: "v1" }], { key: "a", id: "v1" })]
+    ["says there is more, but not where", versionsXml([{ key: "a", id: "v1" }], {})],
+    ["repeats a marker", versionsXml([{ key: "a", id: "v1" }], { key: "a", id: "v1" })]
   ] as const) {
     it.live(`fails a key alone whose listing ${what}`, () =>
       Effect.gen(function* () {
@@ -206,7 +206,7 @@ describe("a delete of all versions", () => {
           failed.map(({ key }) => key),
           [a]
         )
-        assert.deepStrictEqual(left(), ["a v1"], "what it could not list it did not delete")
+        assert.deepStrictEqual(left(), ["a v1"], "a version that it could not list is not deleted")
       })
     )
   }
@@ -238,7 +238,7 @@ describe("a delete of all versions", () => {
     })
   )
 
-  it.live("names versions alone where batches are not to be had, or cannot name the key", () =>
+  it.live("deletes versions one by one if batches are not supported or cannot name the key", () =>
     Effect.gen(function* () {
       const odd = ObjectKey.make("odd\u0001")
       const { asked, storage } = yield* bucketWith({
@@ -263,7 +263,7 @@ describe("a delete of all versions", () => {
     }).pipe(Effect.provide(Logger.layer([])))
   )
 
-  it.live("is not asked for unless it was chosen: the control", () =>
+  it.live("control: is not requested unless it was chosen", () =>
     Effect.gen(function* () {
       for (const versionedDelete of ["markers", undefined] as const) {
         const { asked, storage } = yield* storeThat(

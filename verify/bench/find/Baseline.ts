@@ -1,13 +1,16 @@
-/** The baseline: one statement for all orphans, whose rows the client then holds, as the simplest collector does. */
-import { compete } from "../harness/Contender.ts"
-import { connect } from "../harness/Postgres.ts"
-import { antiJoin } from "../sweep/Statements.ts"
-import { type Pass, type Task, tally } from "./Task.ts"
+/**
+ * The baseline: one statement for all orphans, whose rows are then in memory, as in the simplest collector.
+ */
 
-await compete<Task, Pass>(async ({ databaseUrl }) => {
+import { connect } from "../harness/Postgres.ts"
+import { runVariant } from "../harness/Variant.ts"
+import { antiJoin } from "../sweep/Statements.ts"
+import { type Pass, type Task, totals } from "./Task.ts"
+
+await runVariant<Task, Pass>(async ({ databaseUrl }) => {
   const database = await connect(databaseUrl)
   const run = async (): Promise<Pass> => {
-    const { add, took, found, slowestMillis } = tally()
+    const { add, took, found, slowestMillis } = totals()
     const began = performance.now()
     const orphans = await database.query(antiJoin.text)
     took(performance.now() - began)

@@ -1,18 +1,20 @@
-/** The collector's pass over the whole catalogue, slice by slice, with the layers and the heap that the binary has. */
+/**
+ * The collector's pass over the whole catalogue, slice by slice, with the layers and the heap of the binary.
+ */
 import { Effect } from "effect"
-import { Database, type Slice } from "../../../src/database/Database.ts"
+import { CollectorDatabase, type Slice } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
-import { compete } from "../harness/Contender.ts"
 import * as Services from "../harness/Services.ts"
-import { type Pass, type Task, tally } from "./Task.ts"
+import { runVariant } from "../harness/Variant.ts"
+import { type Pass, type Task, totals } from "./Task.ts"
 
 keepHeapSmall()
 
 const pass = Effect.fnUntraced(function* (scanPage: number) {
-  const { orphans } = yield* Database
-  const { add, took, found, slowestMillis } = tally()
-  /** Each of the two verbs is one statement, and the settings before it. */
+  const { orphans } = yield* CollectorDatabase
+  const { add, took, found, slowestMillis } = totals()
+  /** Times a verb, which is one statement and the settings before it. */
   const timed = Effect.fnUntraced(function* <A, E>(statement: Effect.Effect<A, E>) {
     const began = performance.now()
     const answer = yield* statement
@@ -28,7 +30,7 @@ const pass = Effect.fnUntraced(function* (scanPage: number) {
   return { found: found(), slowestMillis: slowestMillis() }
 })
 
-await compete<Task, Pass>(async (task) => {
+await runVariant<Task, Pass>(async (task) => {
   const { run, close } = await Services.open(task)
   return { run: () => run(pass(task.scanPage)), close }
 })

@@ -1,20 +1,21 @@
-/** The floor of a pass: the same statements in a bare loop on one plain connection. */
-import { compete } from "../harness/Contender.ts"
+/** The floor of a pass: the same statements in a loop on one plain connection. */
+
 import { connect } from "../harness/Postgres.ts"
 import { recorder } from "../harness/Recorder.ts"
-import { querying } from "../sweep/Purge.ts"
+import { runVariant } from "../harness/Variant.ts"
+import { beginTransaction, querying } from "../sweep/Purge.ts"
 import * as Statements from "../sweep/Statements.ts"
-import { type Pass, type Task, tally } from "./Task.ts"
+import { type Pass, type Task, totals } from "./Task.ts"
 
-await compete<Task, Pass>(async ({ databaseUrl, scanPage, records }) => {
+await runVariant<Task, Pass>(async ({ databaseUrl, scanPage, records }) => {
   const database = await connect(databaseUrl)
   const { executed, statements } = recorder(records)
-  const { add, took, found, slowestMillis } = tally()
+  const { add, took, found, slowestMillis } = totals()
   const onAny = querying(executed)
-  /** In a transaction of its own, as the collector asks. */
+  /** Executes a statement in its own transaction, as the collector does. */
   const query = async (statement: Statements.Sql) => {
     const began = performance.now()
-    await onAny(database, Statements.begin)
+    await beginTransaction(onAny, database)
     await onAny(database, Statements.byIndex)
     const rows = await onAny(database, statement)
     await onAny(database, Statements.commit)

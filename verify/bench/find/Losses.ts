@@ -1,28 +1,30 @@
 /**
- * Losses of references, and taking them back: of some blobs the last reference goes, and of as many others one of two.
- * They lie evenly over the catalogue and are none of its orphans.
+ * Losses of references, and their reversal. Some blobs lose their last reference, and equally many others one
+ * of two. These blobs are spread evenly over the catalogue and are not among its orphans.
  */
 import { type BigShape, digestOf } from "../harness/BigCatalogue.ts"
 import { type Connection, withConnection } from "../harness/Postgres.ts"
-import { insist } from "../harness/Question.ts"
+import { ensure } from "../harness/Question.ts"
 import { checksumSql, type Found } from "./Task.ts"
 
+/** Makes and reverses losses. */
 export interface Losses {
-  /** Those that have no reference left, as they must be found. */
+  /** The blobs without a reference, which must be found. */
   readonly expected: Found
-  /** Makes them, and the triggers note them. Right after a checkpoint. */
-  readonly lose: () => Promise<void>
-  /** Everything as it was before, also what triggers and a review made of it. */
-  readonly takeBack: () => Promise<void>
-  /** That exactly those without a reference are sighted, and nothing is left to be reviewed. Ends the run otherwise. */
-  readonly verify: (who: string) => Promise<void>
+  /** Removes the references, which the triggers record. Ends with a checkpoint. */
+  readonly make: () => Promise<void>
+  /** Restores the references, and deletes the rows that triggers and a review wrote. */
+  readonly reverse: () => Promise<void>
+  /** Verifies that exactly the blobs without a reference are sighted, and that no candidate is left. */
+  readonly verify: (variant: string) => Promise<void>
 }
 
-/** `each` blobs of either kind. References must be watched. */
+/** Plans the losses of `each` blobs of both kinds. References must be watched. */
 export const plan = async (url: string, shape: BigShape, each: number): Promise<Losses> => {
-  // Numbers that end in 1 lose their only reference, those in 2 one of two: artifacts all of them.
+  // Blobs whose number ends in 1 lose their only reference, those that end in 2 one of two. All are
+  // artifacts.
   const stride = Math.floor(shape.blobs / each / 10) * 10
-  insist(each > 0 && stride > 0, `${shape.blobs} blobs are too few for ${each} of either kind`)
+  ensure(each > 0 && stride > 0, `${shape.blobs} blobs are too few for ${each} of both kinds`)
   const numbers = (digit: 1 | 2) => `generate_series(${digit}, ${(each - 1) * stride + digit}, ${stride}) n`
   const both = `(SELECT * FROM ${numbers(1)} UNION ALL SELECT * FROM ${numbers(2)}) AS b (n)`
   const digest = digestOf(shape, "n")
@@ -30,7 +32,7 @@ export const plan = async (url: string, shape: BigShape, each: number): Promise<
   const expected = await onDatabase((connection) => sumUp(connection, digest, `FROM ${numbers(1)}`))
   return {
     expected,
-    lose: () =>
+    make: () =>
       onDatabase(async (connection) => {
         await connection.query(
           `INSERT INTO local_files (path, digest, created_at)
@@ -40,10 +42,10 @@ export const plan = async (url: string, shape: BigShape, each: number): Promise<
           `DELETE FROM artifacts WHERE repository = 'bench' AND name = ANY(ARRAY(SELECT 'name-' || n FROM ${both}))`
         )
         const [queue] = await connection.query("SELECT count(*)::int AS n FROM artifact_gc.candidates")
-        insist(queue?.n === 2 * each, `${queue?.n} losses were noted of ${2 * each}`)
+        ensure(queue?.n === 2 * each, `${queue?.n} losses were recorded of ${2 * each}`)
         await connection.query("CHECKPOINT")
       }),
-    takeBack: () =>
+    reverse: () =>
       onDatabase(async (connection) => {
         await connection.query(
           `INSERT INTO artifacts (repository, name, digest, created_at)
@@ -52,23 +54,23 @@ export const plan = async (url: string, shape: BigShape, each: number): Promise<
         await connection.query("DELETE FROM local_files WHERE path LIKE 'second-%'")
         await connection.query("DELETE FROM artifact_gc.orphans")
         await connection.query("DELETE FROM artifact_gc.candidates")
-        // A pass that comes next shall find pages as the first one did, or its index-only scans are none.
+        // Without this, the index-only scans of the next pass would read the heap.
         await connection.query(
           "VACUUM (ANALYZE) artifacts, local_files, artifact_gc.orphans, artifact_gc.candidates"
         )
         await connection.query("CHECKPOINT")
       }),
-    verify: (who) =>
+    verify: (variant) =>
       onDatabase(async (connection) => {
         const sighted = await sumUp(connection, "digest", "FROM artifact_gc.orphans")
-        insistSame(`${who} sighted`, sighted, expected)
+        ensureSame(`${variant} sighted`, sighted, expected)
         const [queue] = await connection.query("SELECT count(*)::int AS n FROM artifact_gc.candidates")
-        insist(queue?.n === 0, `${who} left ${queue?.n} candidates`)
+        ensure(queue?.n === 0, `${variant} left ${queue?.n} candidates`)
       })
   }
 }
 
-/** Every orphan of the catalogue, from their numbers and not from what refers to what. */
+/** Returns the orphans of the catalogue, computed from their numbers and not from references. */
 export const orphansOf = (url: string, shape: BigShape): Promise<Found> =>
   withConnection(url, (connection) =>
     sumUp(
@@ -78,11 +80,11 @@ export const orphansOf = (url: string, shape: BigShape): Promise<Found> =>
     )
   )
 
-/** Ends the run unless `found` is exactly what was expected. `who` with a verb. */
-export const insistSame = (who: string, found: Found, expected: Found): void =>
-  insist(
+/** Fails with NoFigures unless `found` is as expected. `what` is a subject with a verb. */
+export const ensureSame = (what: string, found: Found, expected: Found): void =>
+  ensure(
     found.count === expected.count && found.checksum === expected.checksum,
-    `${who} ${found.count} blobs, which are not exactly the ${expected.count} expected`
+    `${what} ${found.count} blobs, which are not exactly the ${expected.count} expected`
   )
 
 const sumUp = async (connection: Connection, digest: string, from: string): Promise<Found> => {

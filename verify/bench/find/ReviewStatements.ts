@@ -1,16 +1,18 @@
 /**
- * The SQL of a review, written out as in sweep/Statements.ts. The rehearsal compares it with what the collector
- * executes (Find.ts).
+ * The SQL of a review: the collector's statements, as in sweep/Statements.ts. A rehearsal compares them with
+ * the statements that the collector executes (Find.ts).
  */
 import { type Sql, sql, unreferenced } from "../sweep/Statements.ts"
 
 const isUnreferenced = unreferenced(() => sql` OFFSET 0`)
 
-export const candidates = (limit: number): Sql => sql`
+/** Locks a page of candidates. */
+export const lockCandidates = (limit: number): Sql => sql`
   SELECT c.id::text AS id, c.digest::text AS digest FROM artifact_gc.candidates c
   ORDER BY c.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
 
-export const sight = (now: Date, digests: ReadonlyArray<string>): Sql => sql`
+/** Records sightings of the candidates that are orphans. */
+export const recordSightings = (now: Date, digests: ReadonlyArray<string>): Sql => sql`
   INSERT INTO artifact_gc.orphans AS o (digest, seen_at)
   SELECT b.digest, ${now}::timestamptz FROM unnest(${digests}::text[]::text[]) AS c (digest)
   CROSS JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = c.digest OFFSET 0) b
@@ -19,10 +21,12 @@ export const sight = (now: Date, digests: ReadonlyArray<string>): Sql => sql`
   ON CONFLICT (digest) DO UPDATE SET seen_at = EXCLUDED.seen_at, condemned_at = NULL, sweep = NULL
   RETURNING 1 AS sighted`
 
-export const takeOff = (ids: ReadonlyArray<string>): Sql => sql`
+/** Deletes candidates. */
+export const deleteCandidates = (ids: ReadonlyArray<string>): Sql => sql`
   DELETE FROM artifact_gc.candidates WHERE id = ANY(${ids}::text[]::bigint[])`
 
-export const sighted = (after: string | null, limit: number): Sql => sql`
+/** Reads a page of sightings, and whether each is still an orphan. */
+export const readSightings = (after: string | null, limit: number): Sql => sql`
   WITH page AS MATERIALIZED (
     SELECT digest, seen_at, condemned_at FROM artifact_gc.orphans
     ${after === null ? sql`` : sql`WHERE digest > ${after}::text::text`} ORDER BY digest LIMIT ${limit})

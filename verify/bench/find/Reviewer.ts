@@ -1,17 +1,17 @@
-/** The collector's review of what lost a reference, and its look at the sightings that come of it. */
+/** The collector's review of candidates, and its check of the sightings that result. */
 import { Clock, Effect } from "effect"
-import { Database, type Reviewed, type Sighted } from "../../../src/database/Database.ts"
+import { CollectorDatabase, type Reviewed, type Sighted } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
-import { compete } from "../harness/Contender.ts"
 import * as Services from "../harness/Services.ts"
-import { type Review, type Task, tally } from "./Task.ts"
+import { runVariant } from "../harness/Variant.ts"
+import { type Review, type Task, totals } from "./Task.ts"
 
 keepHeapSmall()
 
 const review = Effect.fnUntraced(function* (scanPage: number) {
-  const { candidates } = yield* Database
-  const { add, found } = tally()
+  const { candidates } = yield* CollectorDatabase
+  const { add, found } = totals()
   let reviewed = 0
   let page: Reviewed
   do {
@@ -27,7 +27,7 @@ const review = Effect.fnUntraced(function* (scanPage: number) {
   return { candidates: reviewed, found: found() }
 })
 
-await compete<Task, Review>(async (task) => {
+await runVariant<Task, Review>(async (task) => {
   const { run, close } = await Services.open(task)
   return { run: () => run(review(task.scanPage)), close }
 })

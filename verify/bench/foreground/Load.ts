@@ -1,16 +1,17 @@
 /**
- * What others do meanwhile: references to blobs that exist, each a transaction of its own on a connection that is open,
- * and small blobs pushed to a registry in one request each.
+ * The load: references to blobs that exist, each in its own transaction on an open connection, and small
+ * blobs that are pushed to a registry in one request each.
  */
 import { createHash } from "node:crypto"
 import { once } from "node:events"
 import { Agent, type IncomingMessage, request } from "node:http"
-import { compete } from "../harness/Contender.ts"
 import { type Connection, connect } from "../harness/Postgres.ts"
-import { insist } from "../harness/Question.ts"
-import { arrivals, latencies } from "./Arrivals.ts"
-import { pushRepository, referenceRepository, warmUpRepository } from "./names.ts"
+import { ensure } from "../harness/Question.ts"
+import { runVariant } from "../harness/Variant.ts"
+import { arrivalTimes, latencies } from "./OpenLoop.ts"
+import { pushRepository, referenceRepository, warmUpRepository } from "./Repositories.ts"
 
+/** Describes the load. */
 export interface LoadTask {
   readonly databaseUrl: string
   readonly registryUrl: string
@@ -20,21 +21,24 @@ export interface LoadTask {
   readonly pushesPerSecond: number
 }
 
+/** Reports the load. */
 export interface LoadOutcome {
-  /** Milliseconds from the intended arrival to the answer. */
+  /** Milliseconds from the intended arrival to the answer, for each reference. */
   readonly references: ReadonlyArray<number>
+  /** The same for each push. */
   readonly pushes: ReadonlyArray<number>
-  /** What each reference refers to, in order of their names. */
+  /** The digest of each reference, in order of their names. */
   readonly referred: ReadonlyArray<string>
+  /** The digests of the pushed blobs. */
   readonly pushed: ReadonlyArray<string>
 }
 
 const blobBytes = 4096
 
-/** Enough that none waits for a connection while the database is well. */
+/** Enough that no work waits for a connection unless the database is slow. */
 const connectionsMax = 32
 
-/** Of each kind, before anything counts: connections, plans and compiled code. */
+/** Duration of the warm-up, which opens connections, plans statements and compiles code. */
 const warmUpSeconds = 2
 
 const digestOf = (body: Buffer) => `sha256:${createHash("sha256").update(body).digest("hex")}`
@@ -48,10 +52,10 @@ const pushBlob = async (agent: Agent, base: string, body: Buffer): Promise<void>
   const [answer] = await answered
   const chunks: Array<Buffer> = []
   for await (const chunk of answer) chunks.push(chunk as Buffer)
-  insist(answer.statusCode === 201, `a push was answered with ${answer.statusCode} ${Buffer.concat(chunks)}`)
+  ensure(answer.statusCode === 201, `a push was answered with ${answer.statusCode} ${Buffer.concat(chunks)}`)
 }
 
-/** Connections that are open, and whoever waits for one, first come, first served. */
+/** A pool of open connections. Work that waits for a connection is served in order. */
 const pool = async (url: string) => {
   const all = await Promise.all(Array.from({ length: connectionsMax }, () => connect(url)))
   const idle = [...all]
@@ -76,7 +80,7 @@ const pool = async (url: string) => {
   }
 }
 
-await compete<LoadTask, LoadOutcome>(async (task) => {
+await runVariant<LoadTask, LoadOutcome>(async (task) => {
   const { seed, seconds, referencesPerSecond, pushesPerSecond } = task
   const database = await pool(task.databaseUrl)
   const agent = new Agent({ keepAlive: true })
@@ -84,8 +88,8 @@ await compete<LoadTask, LoadOutcome>(async (task) => {
     connection.query("SELECT DISTINCT digest FROM artifacts WHERE repository = 'bench' LIMIT 20000")
   )
   const digests = blobs.map(({ digest }) => String(digest))
-  insist(digests.length > 0, "there is nothing to refer to")
-  // Any order that has nothing to do with theirs in the table.
+  ensure(digests.length > 0, "there is no blob to refer to")
+  // An order that differs from that of the table.
   const digestFor = (index: number) => digests[(index * 7919) % digests.length] ?? ""
 
   const refer = (repository: string) => (index: number) =>
@@ -100,8 +104,8 @@ await compete<LoadTask, LoadOutcome>(async (task) => {
     pushBlob(agent, task.registryUrl, bodyOf(`${kind} ${seed} ${index}`))
 
   const run = async (kind: string, lasting: number) => {
-    const references = arrivals(seed, referencesPerSecond, lasting)
-    const pushes = arrivals(seed + 1, pushesPerSecond, lasting)
+    const references = arrivalTimes(seed, referencesPerSecond, lasting)
+    const pushes = arrivalTimes(seed + 1, pushesPerSecond, lasting)
     const [referenceMillis, pushMillis] = await Promise.all([
       latencies(references, refer(kind)),
       latencies(pushes, push(kind))

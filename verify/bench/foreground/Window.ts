@@ -1,62 +1,71 @@
-/** One window: the same load on the same data, with a sweep beside it or without, and what became of either verified. */
+/** One window: the load on a fresh data set, with or without a sweep. Verifies the effects of both. */
 import { cpus } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { Effect, Redacted } from "effect"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
-import { type Contender, start } from "../harness/Contender.ts"
+import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
 import type { Dataset } from "../harness/Dataset.ts"
+import * as FakeStore from "../harness/FakeStore.ts"
 import { withConnection } from "../harness/Postgres.ts"
-import { type Bench, insist } from "../harness/Question.ts"
-import * as StandIn from "../harness/StandIn.ts"
-import { settingsFor } from "../sweep/Contest.ts"
+import { type Bench, ensure } from "../harness/Question.ts"
+import { start, type VariantProcess } from "../harness/Variant.ts"
+import { settingsFor } from "../sweep/Variants.ts"
 import * as Replica from "../upload/Replica.ts"
 import type { LoadOutcome, LoadTask } from "./Load.ts"
 import type { SweeperOutcome, SweeperTask } from "./Sweeper.ts"
 import { verifyPushes, verifyReferences } from "./Verify.ts"
 
-/** What goes on beside the load. */
-export interface Beside {
+/** Describes the sweep beside the load. */
+export interface Condition {
   readonly sweeps: boolean
+  /** GC_KEYS_PER_SECOND, or null for no ceiling. */
   readonly keysPerSecond: number | null
   /** GC_BATCH. */
   readonly batch: number
 }
 
+/** Describes the load. */
 export type Load = Pick<LoadTask, "seed" | "seconds" | "referencesPerSecond" | "pushesPerSecond">
 
+/** What was measured in a window. */
 export interface Window {
+  /** Latency of each reference in milliseconds. */
   readonly references: ReadonlyArray<number>
+  /** Latency of each push in milliseconds. */
   readonly pushes: ReadonlyArray<number>
-  /** How much of the processors was in use, by whomever, as a share. */
+  /** Share of the processors in use, by all processes of the machine. */
   readonly busy: number
-  /** Null where nobody swept. */
+  /** Null without a sweep. */
   readonly sweep: {
     readonly keysPerSecond: number
-    /** Cores that its process used; of the database's and the store's work it has more. */
+    /** Cores that its process used, without its share of the work of the database and the store. */
     readonly cores: number
   } | null
 }
 
+/** Measures one window. */
 export const measureWindow = async (
   bench: Bench,
   dataset: Dataset,
   load: Load,
-  beside: Beside
+  condition: Condition
 ): Promise<Window> => {
   const databaseUrl = await dataset.freshRows()
   await addRegistry(databaseUrl)
-  const store = await StandIn.start(bench.servers.s3)
-  const replica = await Replica.start(databaseUrl, store.place)
+  const store = await FakeStore.start(bench.servers.s3)
+  const replica = await Replica.start(databaseUrl, store.s3)
   try {
     const task: LoadTask = { ...load, databaseUrl, registryUrl: replica.url }
     const loading = await start<LoadOutcome>(new URL("./Load.js", import.meta.url), task, bench.nodeOptions)
     try {
-      const sweeping = beside.sweeps ? await sweepBeside(bench, dataset, databaseUrl, store, beside) : null
+      const sweeping = condition.sweeps
+        ? await startSweep(bench, dataset, databaseUrl, store, condition)
+        : null
       try {
         const window = await watch(loading, sweeping, store, dataset.shape.orphans, load.seconds)
         sweeping?.stop()
-        const swept = await sweeping?.effort
+        const swept = await sweeping?.measurement
         await verify(databaseUrl, dataset, store, replica.url, window.load, swept?.outcome.deleted ?? 0)
         const { references, pushes } = window.load
         return { references, pushes, busy: window.busy, sweep: window.sweep }
@@ -74,43 +83,43 @@ export const measureWindow = async (
 
 const addRegistry = (databaseUrl: string) => {
   const client = Postgres.layerClient({ url: Redacted.make(databaseUrl) })
-  const adding = Postgres.migrate(defaultNames, { createCatalog: true, registry: true })
+  const adding = RegistryPostgres.migrate(defaultNames, { createCatalog: true, registry: true })
   return Effect.runPromise(Effect.provide(adding, client))
 }
 
-/** Starts a sweep and answers when it has begun to delete: scanning the catalogue is no part of what is asked. */
-const sweepBeside = async (
+/** Starts a sweep. Returns when it has begun to delete, since scanning the catalogue is not measured. */
+const startSweep = async (
   bench: Bench,
   dataset: Dataset,
   databaseUrl: string,
-  store: StandIn.StandIn,
-  { keysPerSecond, batch }: Beside
-): Promise<Contender<SweeperOutcome>> => {
+  store: FakeStore.FakeStore,
+  { keysPerSecond, batch }: Condition
+): Promise<VariantProcess<SweeperOutcome>> => {
   const settings = settingsFor(dataset)
   const task: SweeperTask = {
     ...settings,
     batch,
     databaseUrl,
-    s3: store.place,
+    s3: store.s3,
     prefix: dataset.prefix,
     keysPerSecond
   }
   const file = new URL("./Sweeper.js", import.meta.url)
   const sweeping = await start<SweeperOutcome>(file, task, bench.nodeOptions)
   sweeping.begin()
-  const ended = sweeping.effort.then(() => true)
+  const ended = sweeping.measurement.then(() => true)
   while (store.keysDeleted() === 0) {
     const isOver = await Promise.race([ended, sleep(20, false)])
-    insist(!isOver, "the sweep ended before it deleted anything")
+    ensure(!isOver, "the sweep ended before it deleted anything")
   }
   return sweeping
 }
 
-/** Runs the load to its end, and says what else went on from its first instant to its last. */
+/** Runs the load to its end, and measures the sweep and the machine during it. */
 const watch = async (
-  loading: Contender<LoadOutcome>,
-  sweeping: Contender<SweeperOutcome> | null,
-  store: StandIn.StandIn,
+  loading: VariantProcess<LoadOutcome>,
+  sweeping: VariantProcess<SweeperOutcome> | null,
+  store: FakeStore.FakeStore,
   orphans: number,
   seconds: number
 ) => {
@@ -122,17 +131,17 @@ const watch = async (
   })
   const before = read()
   loading.begin()
-  const inTheMiddle = sleep((seconds * 1000) / 2).then(() => store.keysDeleted())
-  const { outcome } = await loading.effort
-  const middle = await inTheMiddle
+  const atHalfTime = sleep((seconds * 1000) / 2).then(() => store.keysDeleted())
+  const { outcome } = await loading.measurement
+  const middle = await atHalfTime
   const after = read()
   const keys = after.keys - before.keys
   if (sweeping === null) {
-    insist(keys === 0, `${keys} keys were deleted while nobody swept`)
+    ensure(keys === 0, `${keys} keys were deleted without a sweep`)
   } else {
-    insist(
+    ensure(
       before.keys < middle && middle < after.keys && after.keys < orphans,
-      `the sweep deleted ${middle - before.keys} and ${after.keys - middle} keys in the halves of a window and had ${orphans - after.keys} left, so it did not last; more --orphans, or fewer --seconds`
+      `the sweep deleted ${middle - before.keys} and ${after.keys - middle} keys in the halves of a window and had ${orphans - after.keys} left, so it ended too early. Use more --orphans or fewer --seconds`
     )
   }
   const millis = after.at - before.at
@@ -159,18 +168,18 @@ const machineMillis = () => {
   }
 }
 
-/** Nothing of the load was lost, and of the data set exactly what the sweep says it deleted. */
+/** Verifies that the load lost nothing, and that exactly what the sweep reports was deleted. */
 const verify = async (
   databaseUrl: string,
   dataset: Dataset,
-  store: StandIn.StandIn,
+  store: FakeStore.FakeStore,
   registryUrl: string,
   load: LoadOutcome,
   deleted: number
 ): Promise<void> => {
-  insist(
+  ensure(
     store.keysDeleted() === deleted && store.deleted.size === deleted,
-    `the store was told ${store.keysDeleted()} keys, of which the sweep knows ${deleted}`
+    `the store received deletes of ${store.keysDeleted()} keys, and the sweep reports ${deleted}`
   )
   await dataset.verifyPart("the sweep", store.deleted)
   await withConnection(databaseUrl, (connection) => verifyReferences(connection, load))

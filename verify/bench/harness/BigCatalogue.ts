@@ -1,24 +1,27 @@
 /**
- * A big catalogue made by the server itself, in minutes where writing rows takes hours: blobs by number, each referred
- * to once, by an artifact or by a local file; but for the orphans, every so many.
+ * A big catalogue that the server generates itself, in minutes instead of hours. Blobs are numbered. Each has
+ * one reference, by an artifact or by a local file, except the orphans at regular intervals.
  */
 import { Effect, Redacted } from "effect"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
 import { urlOf, withConnection } from "./Postgres.ts"
 
+/** Describes a big catalogue. */
 export interface BigShape {
   readonly seed: number
   readonly blobs: number
-  /** The blobs whose number is a multiple of it are orphans; null: none is. */
+  /** Blobs whose number is a multiple of it are orphans. Null means no orphans. */
   readonly orphanEvery: number | null
 }
 
-/** SQL for the digest of blob number `n`, which is SQL too. A hash, so numbers in order lie scattered over the index. */
+/**
+ * Returns SQL for the digest of the blob with number `n`, also SQL. Hashes scatter neighbours over the index.
+ */
 export const digestOf = ({ seed }: Pick<BigShape, "seed">, n: string): string =>
   `'sha256:' || encode(sha256(('${seed}:' || ${n})::bytea), 'hex')`
 
-/** Creates the database `name` on the server of `databaseUrl` and answers its URL. */
+/** Creates the database `name` on the server of `databaseUrl` and returns its URL. */
 export const create = async (databaseUrl: string, name: string, shape: BigShape): Promise<string> => {
   const { blobs, orphanEvery } = shape
   const digest = digestOf(shape, "n")
@@ -29,7 +32,7 @@ export const create = async (databaseUrl: string, name: string, shape: BigShape)
   await Effect.runPromise(Effect.provide(Postgres.migrate(defaultNames, { createCatalog: true }), client))
   await withConnection(url, async (connection) => {
     await connection.query("SET synchronous_commit = off")
-    // A statement of ten million rows would take longer than a connection likes to wait.
+    // One statement for ten million rows would exceed the time-out of the connection.
     for (let from = 1; from <= blobs; from += 500_000) {
       const to = Math.min(blobs, from + 499_999)
       await connection.query(
@@ -48,7 +51,8 @@ export const create = async (databaseUrl: string, name: string, shape: BigShape)
          FROM generate_series(${from}, ${to}) n WHERE n % 10 >= 6 ${referenced}`
       )
     }
-    // While commits are not on disk, their rows do not become all-visible, and index-only scans are none.
+    // Rows become all-visible only after their commit is on disk. Without that, index-only scans read the
+    // heap.
     await connection.query("RESET synchronous_commit")
     await connection.query("CHECKPOINT")
     await connection.query("VACUUM (ANALYZE)")
@@ -57,7 +61,7 @@ export const create = async (databaseUrl: string, name: string, shape: BigShape)
   return url
 }
 
-/** From now on, as by `migrate --watch-references`; or no longer. */
+/** Watches references, as `migrate --watch-references` does, or stops watching them. */
 export const watch = async (url: string, on: boolean): Promise<void> => {
   const client = Postgres.layerClient({ url: Redacted.make(url) })
   const change = on ? Postgres.watchReferences(defaultNames) : Postgres.unwatchReferences(defaultNames)

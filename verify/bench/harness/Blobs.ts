@@ -1,47 +1,52 @@
 /**
- * Which blobs a data set has, made from a seed: the same seed and size give the same digests, orphans and references.
+ * The blobs of a data set, made from a seed. The same seed and size give the same digests, orphans and
+ * references.
  *
- * Digests are hashes and orphans are drawn, so in a catalogue that is filled in order of creation they lie scattered
- * over heap and index, as they do where garbage comes about by itself.
+ * Digests are hashes, and orphans are drawn at random. So orphans are scattered over heap and index, as in a
+ * catalogue that has been in use.
  */
 import { createHash } from "node:crypto"
-import { insist } from "./Question.ts"
+import { ensure } from "./Question.ts"
 
+/** Describes a data set. */
 export interface Shape {
   readonly seed: number
   readonly blobs: number
-  /** Of the blobs, those that nothing refers to. */
+  /** Number of blobs without a reference. */
   readonly orphans: number
 }
 
+/** Identifies a blob. */
 export interface Blob {
   readonly digest: string
   readonly key: string
 }
 
-/** The blobs of a data set, by number in order of creation. */
+/** The blobs of a data set, numbered in order of creation. */
 export interface Blobs {
   readonly shape: Shape
   readonly indices: ReadonlyArray<number>
+  /** Returns a blob. */
   readonly at: (index: number) => Blob
+  /** Returns whether a blob has no reference. */
   readonly isOrphan: (index: number) => boolean
-  /** The keys of the blobs that are wanted. */
-  readonly keys: (wanted: (index: number) => boolean) => Set<string>
+  /** Returns the keys of the blobs for which `isIncluded` is true. */
+  readonly keys: (isIncluded: (index: number) => boolean) => Set<string>
 }
 
-/** Small, because rows and requests are measured and not bytes. */
+/** Size of each object. Small, because rows and requests are measured and not bytes. */
 export const sizeBytes = 1024
 
-/** All keys are below `prefix`, which must need no escaping in a URL. */
+/** Makes the blobs. All keys begin with `prefix`, which must need no escaping in a URL. */
 export const make = (shape: Shape, prefix: string): Blobs => {
   const { seed, blobs, orphans } = shape
-  insist(orphans > 0, "a data set without orphans measures nothing")
-  insist(blobs > orphans, `${orphans} orphans among ${blobs} blobs leave none that is referenced`)
+  ensure(orphans > 0, "a data set without orphans measures nothing")
+  ensure(blobs > orphans, `${orphans} orphans among ${blobs} blobs leave none that is referenced`)
   const indices = Array.from({ length: blobs }, (_, index) => index)
-  const flags = chosen(shape)
+  const flags = orphanFlags(shape)
   const at = (index: number): Blob => {
     const hex = createHash("sha256").update(`${seed}:${index}`).digest("hex")
-    // The form of the blob store's own keys; the nonce is as long as a UUID.
+    // Keys have the form of the blob store's own, with a nonce as long as a UUID.
     const nonce = `${hex.slice(8, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 24)}-${hex.slice(24, 28)}-${hex.slice(28, 40)}`
     return { digest: `sha256:${hex}`, key: `${prefix}blobs/sha256/${hex.slice(0, 2)}/${hex}/${nonce}` }
   }
@@ -50,11 +55,11 @@ export const make = (shape: Shape, prefix: string): Blobs => {
     indices,
     at,
     isOrphan: (index) => flags[index] === 1,
-    keys: (wanted) => new Set(indices.filter(wanted).map((index) => at(index).key))
+    keys: (isIncluded) => new Set(indices.filter(isIncluded).map((index) => at(index).key))
   }
 }
 
-/** mulberry32: small, seeded, and good enough to scatter rows. Numbers in [0, 1). */
+/** Creates a generator of numbers in [0, 1): mulberry32, small, seeded, and good enough to scatter rows. */
 export const random = (seed: number): (() => number) => {
   let state = seed >>> 0
   return () => {
@@ -66,8 +71,11 @@ export const random = (seed: number): (() => number) => {
   }
 }
 
-/** Exactly `orphans` of `blobs` indices, each set of them equally likely (Knuth, TAOCP 2, 3.4.2, algorithm S). */
-const chosen = ({ seed, blobs, orphans }: Shape): Uint8Array => {
+/**
+ * Chooses exactly `orphans` of `blobs` indices, each set with equal probability (Knuth, TAOCP 2, 3.4.2,
+ * algorithm S).
+ */
+const orphanFlags = ({ seed, blobs, orphans }: Shape): Uint8Array => {
   const next = random(seed)
   const flags = new Uint8Array(blobs)
   let left = orphans

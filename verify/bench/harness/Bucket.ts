@@ -1,28 +1,32 @@
 /**
- * Filling and listing a bucket, which no question measures and every question waits for: hand-signed requests, at a
- * quarter of the SDK's cost. Keys must need no escaping.
+ * Fills and lists a bucket. No question measures this, and every question waits for it. So it signs requests
+ * itself, at a quarter of the SDK's cost. Keys must need no escaping.
  */
 import { createHash, createHmac } from "node:crypto"
 import { Agent, request } from "node:http"
-import { insist } from "./Question.ts"
+import { ensure } from "./Question.ts"
 import type { S3Server } from "./Servers.ts"
 
+/** A bucket. */
 export interface Bucket {
   /** Puts objects of `sizeBytes` bytes each. */
   readonly putAll: (keys: ReadonlyArray<string>, sizeBytes: number) => Promise<void>
-  /** The keys below `prefix`. */
+  /** Lists the keys that begin with `prefix`. */
   readonly keys: (prefix: string) => Promise<ReadonlySet<string>>
+  /** Deletes objects. */
   readonly deleteAll: (keys: ReadonlyArray<string>) => Promise<void>
+  /** Closes the connections. */
   readonly close: () => void
 }
 
 const inFlight = 48
 
-export const open = (place: S3Server): Bucket => {
-  const url = new URL(place.endpoint)
-  insist(url.protocol === "http:", "the bench fills buckets over plain HTTP only")
+/** Opens a bucket. */
+export const open = (s3: S3Server): Bucket => {
+  const url = new URL(s3.endpoint)
+  ensure(url.protocol === "http:", "the bench fills buckets over plain HTTP only")
   const agent = new Agent({ keepAlive: true, maxSockets: inFlight })
-  const sign = signer(place, url.host)
+  const sign = signer(s3, url.host)
 
   const send = (method: string, path: string, query: string, body: Buffer | null): Promise<string> =>
     new Promise((resolve, reject) => {
@@ -57,15 +61,15 @@ export const open = (place: S3Server): Bucket => {
   return {
     putAll: (keys, sizeBytes) => {
       const body = Buffer.alloc(sizeBytes, "artifact-gc ")
-      return forAll(keys, (key) => send("PUT", `/${place.bucket}/${key}`, "", body))
+      return forAll(keys, (key) => send("PUT", `/${s3.bucket}/${key}`, "", body))
     },
-    deleteAll: (keys) => forAll(keys, (key) => send("DELETE", `/${place.bucket}/${key}`, "", null)),
+    deleteAll: (keys) => forAll(keys, (key) => send("DELETE", `/${s3.bucket}/${key}`, "", null)),
     keys: async (prefix) => {
       const found = new Set<string>()
       for (let after = ""; ; ) {
-        // Sorted by name, as the signature wants it.
+        // The signature requires parameters in order of their names.
         const query = `list-type=2&prefix=${encodeURIComponent(prefix)}&start-after=${encodeURIComponent(after)}`
-        const page = await send("GET", `/${place.bucket}`, query, null)
+        const page = await send("GET", `/${s3.bucket}`, query, null)
         for (const [, key = ""] of page.matchAll(/<Key>([^<]*)<\/Key>/g)) {
           found.add(key)
           after = key
@@ -77,7 +81,10 @@ export const open = (place: S3Server): Bucket => {
   }
 }
 
-/** AWS Signature Version 4, without the body: it is as long as we say, or the server refuses it. */
+/**
+ * Signs requests with AWS Signature Version 4, without the body. Its length is in a header, which the server
+ * checks.
+ */
 const signer = ({ region, accessKeyId, secretAccessKey }: S3Server, host: string) => {
   const hmac = (key: string | Buffer, text: string) => createHmac("sha256", key).update(text).digest()
   const names = "host;x-amz-content-sha256;x-amz-date"

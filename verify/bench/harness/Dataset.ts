@@ -1,49 +1,50 @@
-/** A catalogue and its objects, which can be had in their first state again and again. */
+/** A catalogue and its objects, which can be restored to their first state again and again. */
 import { randomBytes } from "node:crypto"
 import * as Blobs from "./Blobs.ts"
 import * as Bucket from "./Bucket.ts"
 import * as Catalogue from "./Catalogue.ts"
-import { insist } from "./Question.ts"
+import { ensure } from "./Question.ts"
 import type { Servers } from "./Servers.ts"
 
+/** A data set. Each `verify…` fails with NoFigures if a variant did not leave what it should. */
 export interface Dataset {
   readonly shape: Blobs.Shape
-  /** Below it are this data set's objects, and nothing else. */
+  /** All keys with this prefix belong to this data set. */
   readonly prefix: string
-  /** The URL of a fresh copy of the database. The store is as it is. */
+  /** Makes a fresh copy of the database and returns its URL. Does not change the store. */
   readonly freshRows: () => Promise<string>
-  /** The same, with all objects in the store: puts back what is missing. */
+  /** Does the same, and puts missing objects into the store. */
   readonly fresh: () => Promise<string>
   /**
-   * That exactly the orphans have lost their row and their object, and that the collector remembers nothing. Ends the
-   * run otherwise.
+   * Verifies that exactly the orphans lost row and object, and that the tables of the collector are empty.
    */
-  readonly verify: (who: string) => Promise<void>
-  /** The same of contenders that spoke to a stand-in for the store, which was told to delete `deleted`. */
-  readonly verifyBeside: (who: string, deleted: ReadonlySet<string>) => Promise<void>
+  readonly verify: (variant: string) => Promise<void>
+  /** Verifies the same for a variant that used a fake store, which received deletes of `deleted`. */
+  readonly verifyOnFakeStore: (variant: string, deleted: ReadonlySet<string>) => Promise<void>
   /**
-   * That exactly the rows of these keys, all of them orphans', are gone, and that no key waits to be deleted. What others
-   * added to the catalogue meanwhile is not looked at.
+   * Verifies that exactly the rows of these keys are deleted, that all of them are orphans, and that the
+   * journal is empty. Ignores blobs that other writers have added.
    */
-  readonly verifyPart: (who: string, deleted: ReadonlySet<string>) => Promise<void>
-  /** That exactly these digests have lost row and object, whatever the collector remembers. */
-  readonly verifySample: (who: string, gone: ReadonlySet<string>) => Promise<void>
-  /** The same of one that spoke to a stand-in. */
-  readonly verifySampleBeside: (
-    who: string,
+  readonly verifyPart: (variant: string, deleted: ReadonlySet<string>) => Promise<void>
+  /** Verifies that exactly these digests lost row and object. Ignores the tables of the collector. */
+  readonly verifySample: (variant: string, gone: ReadonlySet<string>) => Promise<void>
+  /** Verifies the same for a variant that used a fake store. */
+  readonly verifySampleOnFakeStore: (
+    variant: string,
     gone: ReadonlySet<string>,
     deleted: ReadonlySet<string>
   ) => Promise<void>
-  /** The same of rows alone, when nobody was to touch an object: that exactly the orphans have lost theirs. */
-  readonly verifyRows: (who: string) => Promise<void>
-  /** That exactly these digests have. */
-  readonly verifyRowsGone: (who: string, digests: ReadonlyArray<string>) => Promise<void>
-  /** That the collector remembers nothing. */
-  readonly verifySettled: (who: string) => Promise<void>
-  /** Removes all traces from servers that others use too. */
+  /** Verifies that exactly the orphans lost their rows. Ignores objects. */
+  readonly verifyRows: (variant: string) => Promise<void>
+  /** Verifies that exactly these digests lost their rows. */
+  readonly verifyRowsGone: (variant: string, digests: ReadonlyArray<string>) => Promise<void>
+  /** Verifies that the tables of the collector are empty. */
+  readonly verifySettled: (variant: string) => Promise<void>
+  /** Removes the data set from servers that are not thrown away. */
   readonly drop: () => Promise<void>
 }
 
+/** Makes a data set on the servers. */
 export const load = async (
   { databaseUrl, s3 }: Servers,
   shape: Blobs.Shape,
@@ -55,73 +56,105 @@ export const load = async (
   const bucket = Bucket.open(s3)
   log(`writing ${shape.blobs} rows`)
   const catalogue = await Catalogue.load(databaseUrl, id, blobs)
-  let present: ReadonlySet<string> = new Set()
-
-  const verifyObjects = async (who: string, isGone: (index: number) => boolean) => {
-    const kept = blobs.keys((index) => !isGone(index))
-    present = await bucket.keys(prefix)
-    insist(
-      same(present, kept),
-      `${who} left ${present.size} objects, not exactly the ${kept.size} it had to keep`
-    )
-  }
-
-  const verifyDeleted = (who: string, deleted: ReadonlySet<string>, isDead: (index: number) => boolean) => {
-    const dead = blobs.keys(isDead)
-    insist(same(deleted, dead), `${who} deleted ${deleted.size} keys, not exactly the ${dead.size} it had to`)
-  }
-
+  const objects = objectsOf(bucket, blobs, prefix)
   return {
+    ...verifications(catalogue, objects, blobs, prefix),
     shape,
     prefix,
     freshRows: catalogue.fresh,
     fresh: async () => {
-      const missing = [...blobs.keys(() => true)].filter((key) => !present.has(key))
-      if (missing.length > 0) {
-        log(`putting ${missing.length} objects`)
-        await bucket.putAll(missing, Blobs.sizeBytes)
-        await verifyObjects("putting", () => false)
-      }
+      await objects.putMissing(log)
       return catalogue.fresh()
     },
-    verify: async (who) => {
-      await catalogue.verifySwept(who)
-      await catalogue.verifySettled(who)
-      await verifyObjects(who, blobs.isOrphan)
-    },
-    verifyBeside: async (who, deleted) => {
-      await catalogue.verifySwept(who)
-      await catalogue.verifySettled(who)
-      verifyDeleted(who, deleted, blobs.isOrphan)
-    },
-    verifyPart: async (who, deleted) => {
-      const orphans = blobs.keys(blobs.isOrphan)
-      const wrong = [...deleted].filter((key) => !orphans.has(key))
-      insist(
-        wrong.length === 0,
-        `${who} deleted ${wrong.length} keys that are no orphans', ${wrong[0]} among them`
-      )
-      await catalogue.verifyKeysGone(who, prefix, deleted)
-    },
-    verifySample: async (who, gone) => {
-      await catalogue.verifyGone(who, [...gone])
-      await verifyObjects(who, (index) => gone.has(blobs.at(index).digest))
-    },
-    verifySampleBeside: async (who, gone, deleted) => {
-      await catalogue.verifyGone(who, [...gone])
-      verifyDeleted(who, deleted, (index) => gone.has(blobs.at(index).digest))
-    },
-    verifyRows: catalogue.verifySwept,
-    verifyRowsGone: catalogue.verifyGone,
-    verifySettled: catalogue.verifySettled,
     drop: async () => {
       if (!s3.isThrowAway) {
-        log("tidying up")
+        log("removing the data set")
         await bucket.deleteAll([...(await bucket.keys(prefix))])
         await catalogue.drop()
       }
       bucket.close()
     }
+  }
+}
+
+type IsIncluded = (index: number) => boolean
+
+/** The objects of a data set in the store. */
+interface Objects {
+  readonly putMissing: (log: (text: string) => void) => Promise<void>
+  /** Verifies that exactly the objects of the blobs that are not `isGone` are in the store. */
+  readonly verify: (variant: string, isGone: IsIncluded) => Promise<void>
+}
+
+const objectsOf = (bucket: Bucket.Bucket, blobs: Blobs.Blobs, prefix: string): Objects => {
+  let present: ReadonlySet<string> = new Set()
+
+  const verify = async (variant: string, isGone: IsIncluded) => {
+    const kept = blobs.keys((index) => !isGone(index))
+    present = await bucket.keys(prefix)
+    ensure(
+      same(present, kept),
+      `${variant} left ${present.size} objects, not exactly the ${kept.size} it had to keep`
+    )
+  }
+
+  return {
+    verify,
+    putMissing: async (log) => {
+      const missing = [...blobs.keys(() => true)].filter((key) => !present.has(key))
+      if (missing.length === 0) return
+      log(`putting ${missing.length} objects`)
+      await bucket.putAll(missing, Blobs.sizeBytes)
+      await verify("putting", () => false)
+    }
+  }
+}
+
+const verifications = (
+  catalogue: Catalogue.Catalogue,
+  objects: Objects,
+  blobs: Blobs.Blobs,
+  prefix: string
+): Omit<Dataset, "shape" | "prefix" | "freshRows" | "fresh" | "drop"> => {
+  const verifyDeleted = (variant: string, deleted: ReadonlySet<string>, isDead: IsIncluded) => {
+    const dead = blobs.keys(isDead)
+    ensure(
+      same(deleted, dead),
+      `${variant} deleted ${deleted.size} keys, not exactly the ${dead.size} it had to`
+    )
+  }
+  const isOneOf = (digests: ReadonlySet<string>) => (index: number) => digests.has(blobs.at(index).digest)
+  return {
+    verify: async (variant) => {
+      await catalogue.verifySwept(variant)
+      await catalogue.verifySettled(variant)
+      await objects.verify(variant, blobs.isOrphan)
+    },
+    verifyOnFakeStore: async (variant, deleted) => {
+      await catalogue.verifySwept(variant)
+      await catalogue.verifySettled(variant)
+      verifyDeleted(variant, deleted, blobs.isOrphan)
+    },
+    verifyPart: async (variant, deleted) => {
+      const orphans = blobs.keys(blobs.isOrphan)
+      const wrong = [...deleted].filter((key) => !orphans.has(key))
+      ensure(
+        wrong.length === 0,
+        `${variant} deleted ${wrong.length} keys that are not orphans', for example ${wrong[0]}`
+      )
+      await catalogue.verifyKeysGone(variant, prefix, deleted)
+    },
+    verifySample: async (variant, gone) => {
+      await catalogue.verifyGone(variant, [...gone])
+      await objects.verify(variant, isOneOf(gone))
+    },
+    verifySampleOnFakeStore: async (variant, gone, deleted) => {
+      await catalogue.verifyGone(variant, [...gone])
+      verifyDeleted(variant, deleted, isOneOf(gone))
+    },
+    verifyRows: catalogue.verifySwept,
+    verifyRowsGone: catalogue.verifyGone,
+    verifySettled: catalogue.verifySettled
   }
 }
 

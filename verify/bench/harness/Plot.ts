@@ -1,7 +1,7 @@
-/** A result as a picture: each figure as bars to a scale of its own, and what went on over time as lines. */
+/** Draws a result as SVG: each figure as bars with its own scale, and each series as a line. */
 import type { Series } from "./Question.ts"
 import { number } from "./Report.ts"
-import type { FigureResult, Result } from "./Results.ts"
+import type { FigureResult, Result } from "./Result.ts"
 
 const width = 760
 const left = 110
@@ -9,10 +9,10 @@ const right = 110
 const barHeight = 16
 const span = width - left - right
 
-const colours = { measured: "#2563eb", floor: "#94a3b8", baseline: "#f59e0b", goal: "#dc2626" }
+const colours = { measured: "#2563eb", floor: "#94a3b8", baseline: "#f59e0b", bound: "#dc2626" }
 const lineColours = ["#2563eb", "#94a3b8", "#16a34a", "#f59e0b", "#7c3aed", "#dc2626"]
 
-/** SVG that is drawn so far, and how far down it reaches. */
+/** The SVG so far, and its lower edge. */
 interface Drawn {
   readonly svg: ReadonlyArray<string>
   readonly bottom: number
@@ -27,6 +27,7 @@ const text = (x: number, y: number, words: string, more = "") =>
 const line = (x1: number, y1: number, x2: number, y2: number, more: string) =>
   `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" ${more}/>`
 
+/** Draws a result. */
 export const svg = (result: Result): string => {
   const title = text(12, 24, `${result.question}: ${result.command}`, 'font-weight="bold"')
   const start: Drawn = { svg: [title], bottom: 40 }
@@ -40,7 +41,7 @@ ${all.svg.join("\n")}
 `
 }
 
-/** The medians as bars, the ends of the runs as whiskers, and what it may be at most, or has to be at least, as a line. */
+/** Draws medians as bars, the range of the runs as whiskers, and bounds as lines. */
 const bars = ({ svg, bottom }: Drawn, question: string, figure: FigureResult): Drawn => {
   const { name, unit, measured, floor, baseline, limit, atLeast } = figure
   const rows = [
@@ -66,23 +67,23 @@ const bars = ({ svg, bottom }: Drawn, question: string, figure: FigureResult): D
     ]
   })
   const end = top + 8 + rows.length * (barHeight + 4)
-  const goal = (value: number | null, words: string) =>
+  const boundLine = (value: number | null, words: string) =>
     value === null
       ? []
       : [
-          line(at(value), top + 4, at(value), end, `stroke="${colours.goal}" stroke-dasharray="4 3"`),
-          text(at(value), top, `${words} ${number(value)}`, `fill="${colours.goal}" text-anchor="end"`)
+          line(at(value), top + 4, at(value), end, `stroke="${colours.bound}" stroke-dasharray="4 3"`),
+          text(at(value), top, `${words} ${number(value)}`, `fill="${colours.bound}" text-anchor="end"`)
         ]
   const head = text(12, top, `${name}${unit === "" ? "" : `, ${unit}`}`)
   return {
-    svg: [...svg, head, ...drawn, ...goal(limit, "at most"), ...goal(atLeast, "at least")],
+    svg: [...svg, head, ...drawn, ...boundLine(limit, "at most"), ...boundLine(atLeast, "at least")],
     bottom: end
   }
 }
 
 const chartHeight = 220
 
-/** All series on the axes of the first. */
+/** Draws all series on the axes of the first. */
 const lines = ({ svg, bottom }: Drawn, series: ReadonlyArray<Series>): Drawn => {
   const top = bottom + 36
   const floor = top + chartHeight

@@ -1,22 +1,26 @@
-/** A plain connection: a statement, its parameters, its rows. No pool, no retry, no spans. */
+/** A plain connection to PostgreSQL, without pool, retries or spans. */
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Exit, Redacted, Scope } from "effect"
 
+/** A connection. */
 export interface Connection {
+  /** Executes a statement and returns its rows. */
   readonly query: (
     statement: string,
     parameters?: ReadonlyArray<unknown>
   ) => Promise<ReadonlyArray<Readonly<Record<string, unknown>>>>
+  /** Closes the connection. */
   readonly close: () => Promise<void>
 }
 
+/** Opens a connection. */
 export const connect = async (url: string): Promise<Connection> => {
   const scope = Effect.runSync(Scope.make())
   const connection = await Effect.runPromise(
     PgConnection.make({
       url: Redacted.make(url),
       applicationName: "artifact-gc-bench",
-      // As the collector's own connections have it.
+      // The collector's connections have the same parameters.
       startupParameters: { synchronous_commit: "on", TimeZone: "UTC" }
     }).pipe(Scope.provide(scope))
   )
@@ -27,7 +31,7 @@ export const connect = async (url: string): Promise<Connection> => {
   }
 }
 
-/** Runs `work` on a connection of its own. */
+/** Runs `work` on a new connection. */
 export const withConnection = async <A>(
   url: string,
   work: (connection: Connection) => Promise<A>
@@ -40,7 +44,7 @@ export const withConnection = async <A>(
   }
 }
 
-/** The same server, another database. */
+/** Returns the URL of another database on the same server. */
 export const urlOf = (serverUrl: string, database: string): string => {
   const url = new URL(serverUrl)
   url.pathname = `/${database}`

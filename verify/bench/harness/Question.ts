@@ -1,82 +1,103 @@
-/** What a question is, and what counts as an answer: figures that were really measured. */
+/** A question of the bench, and its answer: figures that were measured and verified. */
 import type { Servers } from "./Servers.ts"
 
+/** Describes a question. */
 export interface Question {
-  /** Its command. */
+  /** The name of its command. */
   readonly name: string
-  /** One line for people. */
+  /** One line that describes it in the help. */
   readonly asks: string
-  /** Whole numbers it takes as `--name N`. */
+  /** Its options `--name N`, all whole numbers. */
   readonly options: Readonly<Record<string, { readonly about: string }>>
+  /** Measures and verifies. Fails with NoFigures if it cannot. */
   readonly ask: (bench: Bench) => Promise<Answer>
 }
 
-/** What a question has to work with. */
+/** Holds what a question works with. */
 export interface Bench {
   readonly servers: Servers
-  /** The options that were given. */
+  /** The options of the command line. */
   readonly given: Readonly<Record<string, number>>
   readonly seed: number
-  /** Says on stderr what is going on. */
+  /** Prints progress on stderr. */
   readonly log: (text: string) => void
-  /** For the processes that are measured. */
+  /** Options of Node for the processes that are measured. */
   readonly nodeOptions: ReadonlyArray<string>
 }
 
-/** The same thing measured of what is in question, and of what it is compared with; a sample for each run. */
+/**
+ * One quantity, measured of the code in question and of the variants it is compared with. Each run is a
+ * sample.
+ */
 export interface Figure {
   readonly name: string
   readonly unit: string
   readonly measured: ReadonlyArray<number>
-  /** As little as the work can be done with. */
+  /** The least that the work can take. */
   readonly floor?: ReadonlyArray<number>
-  /** As people do it who do not think about speed. */
+  /** The simplest way to do the work. */
   readonly baseline?: ReadonlyArray<number>
-  /** The most that `measured` may be, in any run. */
+  /** Maximum of `measured` in every run. */
   readonly limit?: number
-  /** The least that `measured` may be, in any run. */
+  /** Minimum of `measured` in every run. */
   readonly atLeast?: number
 }
 
-/** How something went, to be drawn as a line. */
+/** A curve of a chart. */
 export interface Series {
   readonly name: string
-  /** What the axes are, with their units. */
+  /** Labels of the axes, with units. */
   readonly x: string
   readonly y: string
   readonly points: ReadonlyArray<readonly [x: number, y: number]>
 }
 
+/** The answer to a question. */
 export interface Answer {
-  /** What was asked with, defaults included. */
+  /** The parameters of the question, defaults included. */
   readonly parameters: Readonly<Record<string, number>>
   readonly figures: ReadonlyArray<Figure>
   readonly series?: ReadonlyArray<Series>
-  /** What was verified on the way, in sentences. */
+  /** Sentences that say what was verified. */
   readonly verified: ReadonlyArray<string>
 }
 
-/** Nothing was measured, or something else than was asked for. */
-export class Insufficient extends Error {}
+/** Says why there are no figures: nothing was measured, or a verification failed. */
+export class NoFigures extends Error {}
 
-/** Ends the run with no figures printed, unless `condition` holds. */
-export function insist(condition: boolean, otherwise: string): asserts condition {
-  if (!condition) throw new Insufficient(otherwise)
+/** Fails with NoFigures unless `condition` holds. */
+export function ensure(condition: boolean, otherwise: string): asserts condition {
+  if (!condition) throw new NoFigures(otherwise)
 }
 
-/** A figure of nothing is no figure: each needs as many samples as its rivals have, all of them above zero. */
+/** Fails with NoFigures unless `verify` fails with it, which shows that the verification detects `what`. */
+export const ensureDetected = async (what: string, verify: () => Promise<unknown>): Promise<void> => {
+  const isDetected = await verify().then(
+    () => false,
+    (error: unknown) => {
+      if (error instanceof NoFigures) return true
+      throw error
+    }
+  )
+  ensure(isDetected, `the verification did not detect ${what}`)
+}
+
+/**
+ * Checks an answer. All variants of a figure must have equally many samples, and every sample must be above
+ * zero. Fails with NoFigures otherwise.
+ */
 export const check = ({ figures, series = [], verified }: Answer): void => {
-  insist(figures.length > 0, "the question was answered without a figure")
-  insist(verified.length > 0, "nothing was verified")
+  ensure(figures.length > 0, "the question was answered without a figure")
+  ensure(verified.length > 0, "nothing was verified")
   for (const { name, points } of series)
-    insist(points.length > 1, `${name}: there is no line of ${points.length} points`)
+    ensure(points.length > 1, `${name}: ${points.length} points make no line`)
   for (const { name, measured, floor, baseline } of figures) {
-    for (const [of, samples] of Object.entries({ measured, floor, baseline })) {
+    for (const [variant, samples] of Object.entries({ measured, floor, baseline })) {
       if (samples === undefined) continue
-      insist(samples.length === measured.length, `${name}: ${of} has ${samples.length} samples`)
-      insist(samples.length > 0, `${name}: ${of} was never measured`)
+      ensure(samples.length === measured.length, `${name}: ${variant} has ${samples.length} samples`)
+      ensure(samples.length > 0, `${name}: ${variant} was never measured`)
       const bad = samples.find((sample) => !(Number.isFinite(sample) && sample > 0))
-      insist(bad === undefined, `${name}: ${of} is ${bad}, so it was not measured`)
+      ensure(bad === undefined, `${name}: ${variant} is ${bad}, so it was not measured`)
     }
   }
 }

@@ -1,16 +1,21 @@
-/** Which statements a contender executes, so that a floor can be held to those of what it is the floor of. */
+/**
+ * Records the statements of a variant. A floor must execute the same statements as the code it is compared
+ * with.
+ */
 import { Tracer } from "effect"
-import { insist } from "./Question.ts"
+import { ensure } from "./Question.ts"
 
 /** How often each statement was executed. */
 export type Statements = Readonly<Record<string, number>>
 
+/** Counts statements. */
 export interface Recorder {
+  /** Records an execution. */
   readonly executed: (statement: string) => void
   readonly statements: Statements
 }
 
-/** Statements with the same words count as one, however they are laid out and quoted. */
+/** Creates a recorder. Layout and quotes do not distinguish statements. */
 export const recorder = (records: boolean): Recorder => {
   const statements: Record<string, number> = {}
   return {
@@ -28,22 +33,23 @@ export const recorder = (records: boolean): Recorder => {
   }
 }
 
-/** A tracer that only looks at what the SQL client says it executes. */
-export const listening = ({ executed }: Recorder): Tracer.Tracer => {
-  class Listener extends Tracer.NativeSpan {
+/** Creates a tracer that records the statements of the SQL client. */
+export const recordingTracer = ({ executed }: Recorder): Tracer.Tracer => {
+  class RecordingSpan extends Tracer.NativeSpan {
     override attribute(name: string, value: unknown): void {
       if (name === "db.query.text") executed(String(value))
     }
   }
-  return Tracer.make({ span: (options) => new Listener(options) })
+  return Tracer.make({ span: (options) => new RecordingSpan(options) })
 }
 
 /**
- * That the floor executes nothing that `who` does not execute as often, and `who` nothing more than `moreMax` times
- * oftener. Answers how many statements were compared. Ends the run otherwise, naming `file`, where the floor's are.
+ * Checks that the floor executes each statement at most as often as the code measured, which executes it at
+ * most `moreMax` times more. Returns the number of statements compared. Fails with NoFigures otherwise, and
+ * names `file`, which contains the floor's statements.
  */
-export const insistSame = (
-  who: string,
+export const ensureSame = (
+  name: string,
   file: string,
   { floor, measured }: { readonly floor: Statements; readonly measured: Statements },
   moreMax: (statement: string) => number = () => 0
@@ -53,12 +59,12 @@ export const insistSame = (
     return more < 0 || more > moreMax(statement)
   })
   const lines = drifted.map(
-    (statement) => `  ${who} ${measured[statement] ?? 0}, floor ${floor[statement] ?? 0}: ${statement}`
+    (statement) => `  ${name} ${measured[statement] ?? 0}, floor ${floor[statement] ?? 0}: ${statement}`
   )
-  insist(
+  ensure(
     drifted.length === 0,
     `${file} and the collector no longer execute the same statements as often:\n${lines.join("\n")}`
   )
-  insist(Object.keys(floor).length > 0, "the floor executed no statement")
+  ensure(Object.keys(floor).length > 0, "the floor executed no statement")
   return Object.values(floor).reduce((sum, count) => sum + count, 0)
 }

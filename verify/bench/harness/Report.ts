@@ -1,7 +1,7 @@
-/** A result as people read it. */
-import type { FigureResult, Result, Summary } from "./Results.ts"
+/** Prints results as text and Markdown. */
+import type { FigureResult, Result, Summary } from "./Result.ts"
 
-/** Three digits, and thousands in full. */
+/** Prints a number with three digits, or all digits from 1000 on. */
 export const number = (value: number): string =>
   Number.isInteger(value) || value >= 1000
     ? Math.round(value).toLocaleString("en-US")
@@ -9,14 +9,14 @@ export const number = (value: number): string =>
       ? value.toFixed(0)
       : value.toPrecision(3)
 
-/** The median, and how far the runs lie apart. */
+/** Prints the median and the range of the runs. */
 const cell = (summary: Summary | null): string => {
   if (summary === null) return "–"
   const { median, min, max, runs } = summary
   return runs.length === 1 ? number(median) : `${number(median)} (${number(min)}–${number(max)})`
 }
 
-const goal = ({ limit, atLeast }: FigureResult): string => {
+const boundsOf = ({ limit, atLeast }: FigureResult): string => {
   const bounds = [
     ...(atLeast === null ? [] : [`at least ${atLeast}`]),
     ...(limit === null ? [] : [`at most ${limit}`])
@@ -25,7 +25,7 @@ const goal = ({ limit, atLeast }: FigureResult): string => {
 }
 
 const row = (figure: FigureResult): ReadonlyArray<string> => [
-  `${figure.name}${figure.unit === "" ? "" : `, ${figure.unit}`}${goal(figure)}`,
+  `${figure.name}${figure.unit === "" ? "" : `, ${figure.unit}`}${boundsOf(figure)}`,
   cell(figure.measured),
   cell(figure.floor),
   cell(figure.baseline),
@@ -33,7 +33,7 @@ const row = (figure: FigureResult): ReadonlyArray<string> => [
   cell(figure.ratioToBaseline)
 ]
 
-/** A Markdown table, so that it can stand in a README as it is. */
+/** Prints a Markdown table, which can be copied into a README. */
 const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   const line = (cells: ReadonlyArray<string>) =>
@@ -49,21 +49,21 @@ const figures = ({ question, figures }: Result): string =>
     ...figures.map(row)
   ])
 
-const askedWith = ({ parameters }: Result): string =>
+const parametersOf = ({ parameters }: Result): string =>
   Object.entries(parameters)
     .map(([name, value]) => `${name} ${number(value)}`)
     .join(", ")
 
-const measuredOn = (result: Result): string =>
+const machineOf = (result: Result): string =>
   `commit ${result.commit}, Node ${`${result.node} ${result.nodeOptions}`.trim()}, PostgreSQL ${result.postgres}, ${result.s3}, ${result.cores} cores, load before ${result.loadBefore.toFixed(1)}`
 
-/** For a terminal. */
+/** Prints a result for a terminal. */
 export const text = (result: Result): string =>
   [
     "",
     result.command,
-    `  ${askedWith(result)}`,
-    `  ${measuredOn(result)}`,
+    `  ${parametersOf(result)}`,
+    `  ${machineOf(result)}`,
     "",
     figures(result),
     "",
@@ -71,12 +71,12 @@ export const text = (result: Result): string =>
     ""
   ].join("\n")
 
-/** All results that were kept, in Markdown, each with its picture. */
+/** Prints all kept results as Markdown, each with its picture. */
 export const all = (kept: ReadonlyArray<{ readonly name: string; readonly result: Result }>): string =>
   [
     "# Results",
     "",
-    "Written by `npm run bench -- <question> --keep <name>`. What is measured, and what it is compared with: ../README.md.",
+    "Written by `npm run bench -- <question> --keep <name>`. See ../README.md for what is measured and compared.",
     ...kept.flatMap(({ name, result }) => [
       "",
       `## ${name}`,
@@ -89,7 +89,7 @@ export const all = (kept: ReadonlyArray<{ readonly name: string; readonly result
       "",
       `![${name}](${name}.svg)`,
       "",
-      `${result.startedAt.slice(0, 10)}: ${askedWith(result)}; ${measuredOn(result)}.`,
+      `${result.startedAt.slice(0, 10)}: ${parametersOf(result)}; ${machineOf(result)}.`,
       "",
       ...result.verified.map((sentence) => `- ${sentence}`),
       ...result.overLimit.map((sentence) => `- **Missed:** ${sentence}.`)

@@ -1,28 +1,31 @@
-/** Sweeps again and again in one process, as a service does; how long each took, and what it looked at. */
+/** Sweeps repeatedly in one process, as a service does. */
 import { ConfigProvider, Effect, ManagedRuntime } from "effect"
 import * as Services from "../../../src/cli/Services.ts"
 import { load } from "../../../src/config/Config.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
-import { compete } from "../harness/Contender.ts"
-import { insist } from "../harness/Question.ts"
+import { ensure } from "../harness/Question.ts"
 import type { S3Server } from "../harness/Servers.ts"
+import { runVariant } from "../harness/Variant.ts"
 
+/** Describes the work. */
 export interface SweepsTask {
   readonly databaseUrl: string
   readonly s3: S3Server
   readonly sweeps: number
 }
 
+/** Reports the work. */
 export interface SweepsOutcome {
+  /** Duration of each sweep. */
   readonly millis: ReadonlyArray<number>
-  /** Blobs, candidates and sightings that were looked at. */
+  /** Number of blobs, candidates and sightings that each sweep checked. */
   readonly seen: ReadonlyArray<number>
 }
 
 keepHeapSmall()
 
-await compete<SweepsTask, SweepsOutcome>(async ({ databaseUrl, s3, sweeps }) => {
+await runVariant<SweepsTask, SweepsOutcome>(async ({ databaseUrl, s3, sweeps }) => {
   const environment = {
     DATABASE_URL: databaseUrl,
     S3_ENDPOINT: s3.endpoint,
@@ -45,7 +48,7 @@ await compete<SweepsTask, SweepsOutcome>(async ({ databaseUrl, s3, sweeps }) => 
         const report = await once()
         millis.push(performance.now() - began)
         seen.push(report.phases.orphans.seen)
-        insist(report.outcome === "complete", `the sweep was not complete: ${JSON.stringify(report)}`)
+        ensure(report.outcome === "complete", `the sweep was not complete: ${JSON.stringify(report)}`)
       }
       return { millis, seen }
     },

@@ -1,11 +1,11 @@
-/** Lists as the collector does. */
+/** Lists with the collector's storage layer. */
 import { Effect, Redacted, Stream } from "effect"
 import * as S3 from "../../../src/storage/S3.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
-import { compete } from "../harness/Contender.ts"
+import { runVariant } from "../harness/Variant.ts"
 import type { Outcome, Task } from "./Task.ts"
 
-await compete<Task, Outcome>(async ({ s3 }) => {
+await runVariant<Task, Outcome>(async ({ s3 }) => {
   const { bucket, region, endpoint } = s3
   const layer = S3.layer({
     bucket,

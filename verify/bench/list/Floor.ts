@@ -1,9 +1,12 @@
-/** The floor: fetches the same pages one after the other and reads nothing of them but where the next one is. */
+/**
+ * The floor: fetches the same pages one after the other, and reads only the number of keys and the token of
+ * the next.
+ */
 import { Agent, get } from "node:http"
-import { compete } from "../harness/Contender.ts"
+import { runVariant } from "../harness/Variant.ts"
 import type { Outcome, Task } from "./Task.ts"
 
-await compete<Task, Outcome>(async ({ s3 }) => {
+await runVariant<Task, Outcome>(async ({ s3 }) => {
   const agent = new Agent({ keepAlive: true })
   const fetchPage = (token: string | undefined): Promise<Buffer> =>
     new Promise((resolve, reject) => {

@@ -1,18 +1,19 @@
 /**
- * A store that only lists: pages of 1000 keys as AWS writes them, made before they are asked for, so that the listing
- * client is what is measured. It runs in the process that waits for the contender.
+ * A fake store that only lists pages of 1000 keys, as AWS formats them. Pages are prepared before the first
+ * request, so that only the client is measured. It runs in the process that waits for the variant.
  */
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import { insist } from "../harness/Question.ts"
+import { ensure } from "../harness/Question.ts"
 import type { S3Server } from "../harness/Servers.ts"
 
+/** Keys a page. */
 export const pageKeys = 1000
 
-/** Digits by which a page's keys differ from those of the next. */
+/** Number of digits of a page's number in its keys. */
 const digits = 8
 
-/** The key at `index`, in key order. */
+/** Returns the key at `index`, in key order. */
 export const keyAt = (index: number): string => {
   const page = String(Math.floor(index / pageKeys)).padStart(digits, "0")
   const place = String(index % pageKeys).padStart(4, "0")
@@ -22,7 +23,7 @@ export const keyAt = (index: number): string => {
 const entry = (key: string, sizeBytes: number) =>
   `<Contents><Key>${key}</Key><LastModified>2026-11-25T04:35:12.000Z</LastModified><ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>${sizeBytes}</Size><StorageClass>STANDARD</StorageClass></Contents>`
 
-/** A page with a gap where its number goes, and where the gaps are. */
+/** Makes a page with gaps for its number, and the positions of the gaps. */
 const makeTemplate = (isLast: boolean) => {
   const mark = "#".repeat(digits)
   const entries = Array.from({ length: pageKeys }, (_, index) =>
@@ -35,12 +36,14 @@ const makeTemplate = (isLast: boolean) => {
   return { bytes: Buffer.from(text), gaps }
 }
 
+/** A running fake store. */
 export interface Pages {
-  readonly place: S3Server
+  readonly s3: S3Server
+  /** Ends the store. */
   readonly close: () => void
 }
 
-/** Lists `pages` pages. A continuation token is the number of the page before. */
+/** Starts a store with `pages` pages. A continuation token is the number of the page before. */
 export const start = async (like: S3Server, pages: number): Promise<Pages> => {
   const middle = makeTemplate(false)
   const last = makeTemplate(true)
@@ -55,9 +58,9 @@ export const start = async (like: S3Server, pages: number): Promise<Pages> => {
   })
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening))
   const address: AddressInfo | string | null = server.address()
-  insist(typeof address === "object" && address !== null, "the store that lists does not listen")
+  ensure(typeof address === "object" && address !== null, "the fake store does not listen")
   return {
-    place: { ...like, endpoint: `http://127.0.0.1:${address.port}` },
+    s3: { ...like, endpoint: `http://127.0.0.1:${address.port}` },
     close: () => {
       server.closeAllConnections()
       server.close()

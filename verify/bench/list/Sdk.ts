@@ -1,10 +1,10 @@
-/** The baseline: lists with the SDK's own reading of the answers. */
+/** The baseline: lists with the SDK's parser. */
 import { ListObjectsV2Command } from "@aws-sdk/client-s3"
-import { compete } from "../harness/Contender.ts"
+import { runVariant } from "../harness/Variant.ts"
 import { client } from "../sweep/Client.ts"
 import type { Outcome, Task } from "./Task.ts"
 
-await compete<Task, Outcome>(async ({ s3 }) => {
+await runVariant<Task, Outcome>(async ({ s3 }) => {
   const sdk = client(s3)
   return {
     run: async () => {

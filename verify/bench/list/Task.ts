@@ -1,13 +1,15 @@
-/** What those who list are told, and what they answer. */
+/** The task and the outcome of the variants that list. */
 import type { S3Server } from "../harness/Servers.ts"
 
+/** Describes the work. */
 export interface Task {
   readonly s3: S3Server
 }
 
+/** Reports the work. */
 export interface Outcome {
   readonly keys: number
-  /** The sum of all sizes, which shows that every entry was read; zero of a floor that reads none. */
+  /** Sum of all sizes, which shows that every entry was read. Zero for the floor, which reads none. */
   readonly bytes: number
   readonly lastKey: string
 }

@@ -1,15 +1,16 @@
 /**
- * The baseline of a purge: one row at a time, with no journal and no lock that outlasts a statement. Unsafe, as it
- * happens: whoever dies behind a row leaves its object for ever.
+ * The baseline of a purge: one row at a time, without a journal and without locks beyond a statement. It is
+ * unsafe: a process that dies after deleting a row leaves the object behind.
  *
- * It stops after a sample; what it does does not become cheaper or dearer as it goes on.
+ * It stops after a sample, since the cost of each deletion does not change.
  */
-import { compete } from "../harness/Contender.ts"
+
 import { connect } from "../harness/Postgres.ts"
+import { runVariant } from "../harness/Variant.ts"
 import { condemned, deleteEach } from "./OneByOne.ts"
 import type { Outcome, Task } from "./Task.ts"
 
-await compete<Task, Outcome>(async ({ databaseUrl, sample }) => {
+await runVariant<Task, Outcome>(async ({ databaseUrl, sample }) => {
   const database = await connect(databaseUrl)
   const digests = (await condemned(database)).slice(0, sample)
   return {

@@ -1,13 +1,14 @@
 /**
- * The collector's purge without a store: page by page with the layers, the settings and the heap that the binary has, and what
- * each page journaled confirmed beside, as if its objects had been deleted at once.
+ * The collector's purge without a store, page by page, with the layers, the settings and the heap of the
+ * binary. The journal rows of each page are confirmed concurrently, as if the objects had been deleted at
+ * once.
  */
 import { Clock, Duration, Effect, Option, Stream } from "effect"
-import { Database, type PurgeCursor } from "../../../src/database/Database.ts"
+import { CollectorDatabase, type PurgeCursor } from "../../../src/database/Database.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { defaultSettings } from "../../../src/sweep/Settings.ts"
-import { compete } from "../harness/Contender.ts"
 import * as Services from "../harness/Services.ts"
+import { runVariant } from "../harness/Variant.ts"
 import type { Outcome, Task } from "./Task.ts"
 
 keepHeapSmall()
@@ -17,8 +18,8 @@ const quarantineMillis = Duration.toMillis(defaultSettings.quarantine)
 const leaseMillis = Duration.toMillis(defaultSettings.lease)
 
 const purgePage = Effect.fnUntraced(function* (limit: number, after: PurgeCursor | null) {
-  const { breakers, orphans } = yield* Database
-  // As a sweep does before each page.
+  const { breakers, orphans } = yield* CollectorDatabase
+  // A sweep reads it before each page, too.
   yield* breakers.read("orphans")
   const now = yield* Clock.currentTimeMillis
   const page = yield* orphans.purge({
@@ -36,7 +37,7 @@ const purgePage = Effect.fnUntraced(function* (limit: number, after: PurgeCursor
 })
 
 const purge = Effect.fnUntraced(function* ({ batch, concurrency }: Task) {
-  const { journal } = yield* Database
+  const { journal } = yield* CollectorDatabase
   const pages = Stream.paginate(null, (after: PurgeCursor | null) => purgePage(batch, after))
   const purged = yield* pages.pipe(
     Stream.mapEffect((keys) => Effect.as(journal.confirm(keys), keys.length), {
@@ -51,7 +52,7 @@ const purge = Effect.fnUntraced(function* ({ batch, concurrency }: Task) {
   return { purged }
 })
 
-await compete<Task, Outcome>(async (task) => {
+await runVariant<Task, Outcome>(async (task) => {
   const { run, close } = await Services.open(task)
   return { run: () => run(purge(task)), close }
 })

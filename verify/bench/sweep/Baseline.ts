@@ -1,31 +1,33 @@
 /**
- * The baseline of a sweep: the simplest collector there is. It selects the orphans, and then deletes one object and
- * one row at a time, each as a request and a transaction of its own. Unsafe, as it happens: a reference that arrives
- * between the two loses its bytes.
+ * The baseline of a sweep: the simplest collector. It selects the orphans, and then deletes one object and
+ * one row at a time, in separate requests and transactions. It is unsafe: a reference that is written between
+ * the two loses its bytes.
  *
- * It stops after a sample; what it does does not become cheaper or dearer as it goes on.
+ * It stops after a sample, since the cost of each deletion does not change.
  */
 import { DeleteObjectCommand } from "@aws-sdk/client-s3"
-import { compete } from "../harness/Contender.ts"
 import { connect } from "../harness/Postgres.ts"
+import { runVariant } from "../harness/Variant.ts"
 import { client } from "./Client.ts"
 import { antiJoin } from "./Statements.ts"
 import type { Task } from "./Task.ts"
 
+/** The task of the baseline. */
 export interface BaselineTask extends Task {
-  /** Blobs after which to stop. */
+  /** Number of blobs after which it stops. */
   readonly sample: number
 }
 
+/** The outcome of the baseline. */
 export interface BaselineOutcome {
-  /** How many orphans it found in all. */
+  /** Number of orphans that it found. */
   readonly found: number
   readonly digests: ReadonlyArray<string>
   readonly scanMillis: number
   readonly deleteMillis: number
 }
 
-await compete<BaselineTask, BaselineOutcome>(async (task) => {
+await runVariant<BaselineTask, BaselineOutcome>(async (task) => {
   const database = await connect(task.databaseUrl)
   const s3 = client(task.s3)
   return {

@@ -1,7 +1,8 @@
-/** The S3 client of floor and baseline, with the settings that the collector's has. */
+/** The S3 client of floor and baseline, with the settings of the collector's client. */
 import { S3Client } from "@aws-sdk/client-s3"
 import type { S3Server } from "../harness/Servers.ts"
 
+/** Creates the client. */
 export const client = ({ endpoint, region, accessKeyId, secretAccessKey }: S3Server): S3Client =>
   new S3Client({
     endpoint,

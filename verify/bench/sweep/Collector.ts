@@ -1,17 +1,17 @@
-/** The sweep itself: `Sweep.once` on the layers, and with the settings and the heap, that the binary has. */
+/** The sweep: `Sweep.once` with the layers, the settings and the heap of the binary. */
 import { Effect } from "effect"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { Progress } from "../../../src/sweep/Progress.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
-import { compete } from "../harness/Contender.ts"
-import { insist } from "../harness/Question.ts"
-import { listening, recorder } from "../harness/Recorder.ts"
+import { ensure } from "../harness/Question.ts"
+import { recorder, recordingTracer } from "../harness/Recorder.ts"
+import { runVariant } from "../harness/Variant.ts"
 import { prepared } from "./Runtime.ts"
 import type { Outcome, Task } from "./Task.ts"
 
 keepHeapSmall()
 
-await compete<Task, Outcome>(async (task) => {
+await runVariant<Task, Outcome>(async (task) => {
   const runtime = await prepared(task)
   const { executed, statements } = recorder(task.records)
   const run = async (): Promise<Outcome> => {
@@ -29,9 +29,9 @@ await compete<Task, Outcome>(async (task) => {
       }
     )
     const report = await runtime.runPromise(
-      task.records ? Effect.withTracer(watching, listening({ executed, statements })) : watching
+      task.records ? Effect.withTracer(watching, recordingTracer({ executed, statements })) : watching
     )
-    insist(report.outcome === "complete", `the sweep was not complete: ${JSON.stringify(report)}`)
+    ensure(report.outcome === "complete", `the sweep was not complete: ${JSON.stringify(report)}`)
     const scanMillis = lastOfScan - began
     return {
       deleted: report.phases.orphans.deleted,

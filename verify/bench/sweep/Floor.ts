@@ -1,22 +1,22 @@
 /**
- * The floor of a sweep: the same statements in the same transactions, the same requests as many at a time, and
- * nothing else. No bounds, no report, no retry, no judgement: it believes every answer.
+ * The floor of a sweep: the same statements in the same transactions, and the same requests with the same
+ * concurrency. It has no bounds, no report, no retries and no checks.
  */
 import { DeleteObjectsCommand } from "@aws-sdk/client-s3"
-import { compete } from "../harness/Contender.ts"
 import { type Connection, connect } from "../harness/Postgres.ts"
-import { insist } from "../harness/Question.ts"
+import { ensure } from "../harness/Question.ts"
 import { recorder } from "../harness/Recorder.ts"
+import { runVariant } from "../harness/Variant.ts"
 import { client } from "./Client.ts"
-import { beside, purge, type Query, querying } from "./Purge.ts"
+import { beginTransaction, forEachPage, purge, type Query, querying } from "./Purge.ts"
 import * as Statements from "./Statements.ts"
 import type { Outcome, Task } from "./Task.ts"
 
-/** Goes once through the catalogue, slice by slice. */
+/** Scans the catalogue once, slice by slice. */
 const scan = async (query: Query, connection: Connection, { scanPage }: Task) => {
   let firstPass: number | null = null
   while (true) {
-    await query(connection, Statements.begin)
+    await beginTransaction(query, connection)
     await query(connection, Statements.byIndex)
     const [at] = await query(connection, Statements.lockScan(firstPass))
     if (at === undefined || at.done === true) break
@@ -26,26 +26,26 @@ const scan = async (query: Query, connection: Connection, { scanPage }: Task) =>
     const upTo = Number(page?.blobs) < scanPage ? null : (page?.up_to as string)
     await query(connection, Statements.moveScan(upTo))
     await query(connection, Statements.commit)
-    await mark(query, connection, { after, upTo })
+    await record(query, connection, { after, upTo })
   }
   await query(connection, Statements.commit)
 }
 
-/** Everything was condemned long ago, so nothing new is. */
-const mark = async (query: Query, connection: Connection, slice: Statements.Slice) => {
-  await query(connection, Statements.begin)
+/** Records the orphans of a slice. All were condemned before, so none is condemned now. */
+const record = async (query: Query, connection: Connection, slice: Statements.Slice) => {
+  await beginTransaction(query, connection)
   await query(connection, Statements.byIndex)
   const orphans = await query(connection, Statements.find(slice))
   await query(connection, Statements.commit)
   const seen = orphans.map(({ digest }) => digest as string)
   const now = new Date()
-  await query(connection, Statements.begin)
+  await beginTransaction(query, connection)
   await query(connection, Statements.recordNew(now, seen, []))
   await query(connection, Statements.recordKnown(slice, now, seen, []))
   await query(connection, Statements.commit)
 }
 
-await compete<Task, Outcome>(async (task) => {
+await runVariant<Task, Outcome>(async (task) => {
   const scanner = await connect(task.databaseUrl)
   const confirmers = await Promise.all(
     Array.from({ length: task.concurrency }, () => connect(task.databaseUrl))
@@ -57,7 +57,7 @@ await compete<Task, Outcome>(async (task) => {
   const deleteObjects = async (keys: ReadonlyArray<string>, confirmer: Connection) => {
     const Delete = { Objects: keys.map((Key) => ({ Key })) }
     const answer = await s3.send(new DeleteObjectsCommand({ Bucket: task.s3.bucket, Delete }))
-    insist(answer.Deleted?.length === keys.length, "the store did not delete a whole batch")
+    ensure(answer.Deleted?.length === keys.length, "the store did not delete a whole batch")
     await query(confirmer, Statements.confirm(keys))
   }
 
@@ -65,7 +65,7 @@ await compete<Task, Outcome>(async (task) => {
     const began = performance.now()
     await scan(query, scanner, task)
     const scanned = performance.now()
-    const deleted = await beside(purge(query, scanner, task.batch), confirmers, deleteObjects)
+    const deleted = await forEachPage(purge(query, scanner, task.batch), confirmers, deleteObjects)
     return {
       deleted,
       scanMillis: scanned - began,

@@ -1,19 +1,20 @@
 /**
- * The floor of purging: the statements of `Orphans.purge` page after page, and something done to what each page yields
- * on connections beside.
+ * The floor of a purge: the statements of `Orphans.purge` page by page, and concurrent work on the keys of
+ * each page.
  */
 import type { Connection } from "../harness/Postgres.ts"
-import { insist } from "../harness/Question.ts"
+import { ensure } from "../harness/Question.ts"
 import * as Statements from "./Statements.ts"
 
 const hourMillis = 60 * 60 * 1000
 
+/** Executes a statement. */
 export type Query = (
   connection: Connection,
   statement: Statements.Sql
 ) => Promise<ReadonlyArray<Readonly<Record<string, unknown>>>>
 
-/** On any connection; each statement but those that begin and commit is `executed`. */
+/** Creates a query that reports each statement to `executed`, except those that begin and commit. */
 export const querying =
   (executed: (statement: string) => void): Query =>
   (connection, statement) => {
@@ -21,14 +22,20 @@ export const querying =
     return connection.query(statement.text, statement.parameters)
   }
 
-/** Purges pages of `batch` condemned blobs; yields the keys of each. */
+/** Begins a transaction as the collector does. */
+export const beginTransaction = async (query: Query, connection: Connection): Promise<void> => {
+  await query(connection, Statements.begin)
+  await query(connection, Statements.commitDurably)
+}
+
+/** Purges pages of `batch` condemned blobs, and yields the keys of each page. */
 export async function* purge(query: Query, connection: Connection, batch: number) {
   let after: Statements.Cursor | null = null
   while (true) {
     const now = Date.now()
     const cutoff = new Date(now - hourMillis)
     await query(connection, Statements.breaker)
-    await query(connection, Statements.begin)
+    await beginTransaction(query, connection)
     await query(connection, Statements.lockBlobs)
     const [table] = await query(connection, Statements.catalogueTable)
     await query(connection, Statements.fingerprint(String(table?.oid)))
@@ -56,8 +63,11 @@ export async function* purge(query: Query, connection: Connection, batch: number
   await query(connection, Statements.commit)
 }
 
-/** Does `work` to the keys of each page, on one connection each, while later pages are purged; answers how many keys. */
-export const beside = async (
+/**
+ * Does `work` on the keys of each page while later pages are purged. Each page uses one of the connections.
+ * Returns the number of keys.
+ */
+export const forEachPage = async (
   pages: AsyncIterable<ReadonlyArray<string>>,
   connections: ReadonlyArray<Connection>,
   work: (keys: ReadonlyArray<string>, connection: Connection) => Promise<unknown>
@@ -68,7 +78,7 @@ export const beside = async (
   for await (const keys of pages) {
     if (idle.length === 0) await Promise.race(busy)
     const connection = idle.pop()
-    insist(connection !== undefined, "a batch ended and left no connection")
+    ensure(connection !== undefined, "no connection is free after a batch ended")
     const batch = work(keys, connection).then(() => {
       done += keys.length
       idle.push(connection)

@@ -1,11 +1,12 @@
-/** The services of a collector that is measured, configured as the binary is: by an environment. */
+/** The services of a measured collector, configured by environment variables as the binary is. */
 import { ConfigProvider, Effect, ManagedRuntime } from "effect"
 import * as Services from "../../../src/cli/Services.ts"
 import { load } from "../../../src/config/Config.ts"
-import { Database } from "../../../src/database/Database.ts"
+import { CollectorDatabase } from "../../../src/database/Database.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import type { Task } from "./Task.ts"
 
+/** Environment variables. */
 export type Environment = Readonly<Record<string, string>>
 
 const environment = (task: Task): Environment => ({
@@ -16,9 +17,9 @@ const environment = (task: Task): Environment => ({
   S3_ACCESS_KEY_ID: task.s3.accessKeyId,
   S3_SECRET_ACCESS_KEY: task.s3.secretAccessKey,
   GC_UPLOAD_PREFIX: `${task.prefix}uploads/`,
-  // Where nothing is: what a search for leftovers costs is another question.
+  // A prefix without objects: the cost of a search for leftovers is another question.
   GC_BLOB_PREFIX: `${task.prefix}leftovers/`,
-  // Half of the data set is garbage, on purpose.
+  // Half of the data set is garbage, which would trip the breaker.
   GC_BREAKER_PERCENT: "100",
   GC_SCAN_PAGE: String(task.scanPage),
   GC_BATCH: String(task.batch),
@@ -26,7 +27,7 @@ const environment = (task: Task): Environment => ({
   GC_SWEEP_MAX_DELETES: String(task.maxDeletes)
 })
 
-/** Connected, and looked at as the commands do before they sweep. `more` is set besides. */
+/** Connects and inspects the servers, as the commands do before a sweep. `more` adds variables. */
 export const prepared = async (task: Task, more: Environment = {}) => {
   const variables = { ...environment(task), ...more }
   const configuration = await Effect.runPromise(
@@ -36,7 +37,7 @@ export const prepared = async (task: Task, more: Environment = {}) => {
   await runtime.runPromise(
     Effect.gen(function* () {
       yield* (yield* Storage).probe
-      yield* (yield* Database).inspect
+      yield* (yield* CollectorDatabase).inspect
     })
   )
   return runtime

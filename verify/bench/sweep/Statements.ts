@@ -1,9 +1,9 @@
 /**
- * The SQL of a sweep, written out: what the collector's statements come to in a catalogue with default names and two
- * reference tables. The rehearsal compares them with what the collector executes (Sweep.ts), so they cannot drift.
+ * The SQL of a sweep: the collector's statements for a catalogue with default names and two reference tables.
+ * A rehearsal compares them with the statements that the collector executes (Sweep.ts), so they cannot drift.
  */
 
-/** A statement, or a part of one, and its parameters. */
+/** A statement or a part of one, with its parameters. */
 export class Sql {
   readonly strings: ReadonlyArray<string>
   readonly parameters: ReadonlyArray<unknown>
@@ -11,11 +11,13 @@ export class Sql {
     this.strings = strings
     this.parameters = parameters
   }
+  /** The statement with numbered placeholders. */
   get text(): string {
     return this.strings.reduce((text, part, n) => `${text}$${n}${part}`)
   }
 }
 
+/** Makes a statement. Values become parameters, and parts are inserted. */
 export const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unknown>): Sql => {
   const parts: Array<string> = [strings[0] ?? ""]
   const parameters: Array<unknown> = []
@@ -34,15 +36,22 @@ export const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unkn
   return new Sql(parts, parameters)
 }
 
+/** Begins a transaction. */
 export const begin = sql`BEGIN ISOLATION LEVEL READ COMMITTED`
+/** Makes a commit wait for the disk. Every transaction of the collector executes it first. */
+export const commitDurably = sql`
+  SELECT set_config('synchronous_commit', 'on', true)
+  WHERE current_setting('synchronous_commit') IN ('off', 'local')`
+
+/** Commits a transaction. */
 export const commit = sql`COMMIT`
 
-/** What every transaction begins with that finds by ranges of indexes. */
+/** Makes a transaction use index ranges. The statements that find orphans begin with it. */
 export const byIndex = sql`
   SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`
 
-/** `firstPass` is null at the first slice. */
+/** Locks the scan and reads its position. `firstPass` is null for the first slice. */
 export const lockScan = (firstPass: number | null) =>
   firstPass === null
     ? sql`
@@ -52,6 +61,7 @@ export const lockScan = (firstPass: number | null) =>
       SELECT pass::float8 AS pass, position, coalesce(pass >= ${firstPass + 1}::bigint, false) AS done
       FROM artifact_gc.scans WHERE name = 'orphans' FOR UPDATE`
 
+/** Reads the end of the next slice. */
 export const pageAfter = (after: string | null, limit: number) => sql`
   WITH page AS MATERIALIZED (
     SELECT digest AS digest FROM public.blobs
@@ -59,10 +69,12 @@ export const pageAfter = (after: string | null, limit: number) => sql`
   SELECT (SELECT count(*) FROM page)::int AS blobs,
     (SELECT digest FROM page ORDER BY digest DESC LIMIT 1)::text AS up_to`
 
+/** Moves the scan to the end of a slice. */
 export const moveScan = (position: string | null) => sql`
   UPDATE artifact_gc.scans SET position = ${position}::text, pass = pass + ${position === null ? 1 : 0}::int
   WHERE name = 'orphans'`
 
+/** A range of digests: after the first, up to the second. */
 export interface Slice {
   readonly after: string | null
   readonly upTo: string | null
@@ -75,11 +87,13 @@ const within = ({ after, upTo }: Slice, column: "r.digest" | "p.digest" | "b.dig
   return sql` ${lower} ${upper}`
 }
 
+/** The condition that no reference and no pin of blob `b` exists. */
 export const unreferenced = (bound: (column: "r.digest" | "p.digest") => Sql) => sql`
   (NOT EXISTS (SELECT FROM public.artifacts r WHERE r.digest = b.digest${bound("r.digest")})
    AND NOT EXISTS (SELECT FROM public.local_files r WHERE r.digest = b.digest${bound("r.digest")})
    AND NOT EXISTS (SELECT FROM artifact_gc.pins p WHERE p.digest = b.digest${bound("p.digest")}))`
 
+/** Finds the orphans of a slice. */
 export const find = (slice: Slice) => sql`
   WITH unreferenced AS MATERIALIZED (
     SELECT b.digest AS digest FROM public.blobs b
@@ -91,13 +105,13 @@ export const find = (slice: Slice) => sql`
   LEFT JOIN LATERAL (SELECT * FROM artifact_gc.orphans o WHERE o.digest = u.digest OFFSET 0) o ON true
   ORDER BY u.digest`
 
-/** What the simplest collector asks: every orphan at once. */
+/** Finds all orphans at once, as the simplest collector does. */
 export const antiJoin = sql`
   SELECT digest, object_key FROM blobs b
   WHERE NOT EXISTS (SELECT FROM artifacts r WHERE r.digest = b.digest)
     AND NOT EXISTS (SELECT FROM local_files r WHERE r.digest = b.digest)`
 
-/** Names the floor as the sweep that condemns, if it condemned any. */
+/** The name of the sweep that condemns. The floor condemns no blob. */
 const sweep = "floor"
 
 const marked = (seen: ReadonlyArray<string>, condemned: ReadonlyArray<string>) => sql`
@@ -105,6 +119,7 @@ const marked = (seen: ReadonlyArray<string>, condemned: ReadonlyArray<string>) =
     SELECT s::text COLLATE pg_catalog."C" AS digest, c IS NOT NULL AS doomed FROM unnest(${seen}::text[]) s
     LEFT JOIN unnest(${condemned}::text[]) c ON c = s)`
 
+/** Updates the sightings of a slice. */
 export const recordKnown = (
   slice: Slice,
   now: Date,
@@ -123,6 +138,7 @@ export const recordKnown = (
     WHERE o.digest = ANY(ARRAY(SELECT digest FROM held WHERE NOT stale)))
   SELECT count(*)::int AS cleared FROM cleared`
 
+/** Adds sightings. */
 export const recordNew = (now: Date, seen: ReadonlyArray<string>, condemned: ReadonlyArray<string>) => sql`
   WITH ${marked(seen, condemned)}
   INSERT INTO artifact_gc.orphans (digest, seen_at, condemned_at, sweep)
@@ -133,8 +149,10 @@ export const recordNew = (now: Date, seen: ReadonlyArray<string>, condemned: Rea
   ORDER BY m.digest
   ON CONFLICT (digest) DO NOTHING`
 
+/** Locks the table of blobs against changes of its schema. */
 export const lockBlobs = sql`LOCK TABLE public.blobs IN ROW EXCLUSIVE MODE`
 
+/** Reads the state of the table of blobs. */
 export const catalogueTable = sql`
   SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
     row_security_active(t.oid) AS rows_hidden,
@@ -143,6 +161,7 @@ export const catalogueTable = sql`
   FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
   WHERE n.nspname = ${"public"} AND t.relname = ${"blobs"} AND t.relkind IN ('r', 'p')`
 
+/** Reads the foreign keys that refer to the table. */
 export const fingerprint = (oid: string) => sql`
   SELECT coalesce(string_agg(concat_ws(':', k.oid, k.confdeltype, enforced, disabled), ',' ORDER BY k.oid), '')
     AS fingerprint
@@ -151,6 +170,7 @@ export const fingerprint = (oid: string) => sql`
       EXISTS (SELECT FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled NOT IN ('O', 'A')) AS disabled) s
   WHERE k.contype = 'f' AND k.confrelid = ${oid}::text::oid AND (k.conparentid = 0 OR s.disabled)`
 
+/** Reads the triggers for unannounced writers. */
 export const guardTriggers = sql`
   SELECT t.oid::text AS oid, n.nspname AS schema, c.relname AS table, t.tgname AS name, p.proname AS function,
     t.tgenabled IN ('O', 'A') AS enabled, t.tgparentid <> 0 AS inherited
@@ -160,26 +180,31 @@ export const guardTriggers = sql`
   WHERE own.nspname = ${"artifact_gc"} AND starts_with(p.proname, ${"guard_"})
   ORDER BY t.oid`
 
+/** Reads the breaker of the orphans. */
 export const breaker = sql`
   SELECT name, tripped_at, confirmed_at, blobs::float8 AS blobs, bytes::float8 AS bytes,
     total_blobs::float8 AS total_blobs, total_bytes::float8 AS total_bytes
   FROM artifact_gc.breakers WHERE name = ${"orphans"}`
 
+/** The position after a page of condemned blobs. */
 export interface Cursor {
   readonly condemnedAt: Date
   readonly digest: string
 }
 
+/** Locks a page of condemned blobs. */
 export const condemnedPage = (cutoff: Date, after: Cursor | null, limit: number) => sql`
   SELECT digest::text AS digest, condemned_at FROM artifact_gc.orphans
   WHERE condemned_at <= ${cutoff}::timestamptz AND seen_at <= ${cutoff}::timestamptz
     ${after === null ? sql`` : sql`AND (condemned_at, digest) > (${after.condemnedAt}::timestamptz, ${after.digest}::text::text)`}
   ORDER BY condemned_at, digest LIMIT ${limit} FOR UPDATE SKIP LOCKED`
 
+/** Locks the rows of a page. */
 export const lockRows = (digests: ReadonlyArray<string>) => sql`
   SELECT digest::text AS digest FROM public.blobs
   WHERE digest = ANY(${digests}::text[]::text[]) ORDER BY digest FOR UPDATE SKIP LOCKED`
 
+/** Deletes the rows that are still unreferenced, and journals their keys. */
 export const deleteAndJournal = (
   digests: ReadonlyArray<string>,
   usedCutoff: Date,
@@ -203,9 +228,11 @@ export const deleteAndJournal = (
       claimed_until = EXCLUDED.claimed_until, attempts = 0, last_error = NULL, dead_at = NULL)
   SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`
 
+/** Deletes sightings. */
 export const forget = (digests: ReadonlyArray<string>) =>
   sql`DELETE FROM artifact_gc.orphans WHERE digest = ANY(${digests}::text[]::text[])`
 
+/** Deletes journal rows whose objects are deleted. */
 export const confirm = (keys: ReadonlyArray<string>) => sql`
   DELETE FROM artifact_gc.journal WHERE object_key = ANY(ARRAY(
     SELECT object_key FROM artifact_gc.journal WHERE object_key = ANY(${keys}::text[])

@@ -1,28 +1,32 @@
-/** What the three contenders of the sweep are told, and what they answer. */
+/** The task and the outcome of the variants of a sweep. */
 import type { Statements } from "../harness/Recorder.ts"
 import type { S3Server } from "../harness/Servers.ts"
 
+/** Describes the work. */
 export interface Task {
   readonly databaseUrl: string
   readonly s3: S3Server
-  /** Nothing of the bucket outside it may be touched. */
+  /** No object without this prefix may be touched. */
   readonly prefix: string
-  /** Blobs a slice, keys a batch, batches in flight. */
+  /** Blobs a slice. */
   readonly scanPage: number
+  /** Keys a batch. */
   readonly batch: number
+  /** Batches in flight. */
   readonly concurrency: number
-  /** Objects that may be deleted. */
+  /** Maximum number of deleted objects. */
   readonly maxDeletes: number
-  /** In a rehearsal: count the statements. */
+  /** True in a rehearsal, which counts the statements. */
   readonly records: boolean
 }
 
+/** Reports the work. */
 export interface Outcome {
   readonly deleted: number
-  /** Finding the orphans and writing down what was found. */
+  /** Duration of finding and recording the orphans. */
   readonly scanMillis: number
-  /** Purging the rows and deleting the objects. */
+  /** Duration of purging the rows and deleting the objects. */
   readonly purgeMillis: number
-  /** How often each statement was executed. Empty unless asked for. */
+  /** How often each statement was executed. Empty unless `records` is true. */
   readonly statements: Statements
 }

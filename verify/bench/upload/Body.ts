@@ -1,9 +1,12 @@
-/** A body that is made as it is sent: as long as one likes, no two mebibytes alike, and never in memory as a whole. */
+/**
+ * A body of any length, which is made while it is sent and never in memory as a whole. All its mebibytes
+ * differ.
+ */
 import { createHash } from "node:crypto"
 
 const pieceBytes = 1024 * 1024
 
-/** Its pieces from byte `start` on, `sizeBytes` in all; both whole mebibytes. */
+/** Yields `sizeBytes` bytes from `start` on, in pieces. Both are whole mebibytes. */
 export function* pieces(start: number, sizeBytes: number): Generator<Buffer> {
   const base = Buffer.alloc(pieceBytes)
   for (let at = 0; at < pieceBytes; at += 4) base.writeUInt32LE((at * 2_654_435_761) >>> 0, at)
@@ -14,6 +17,7 @@ export function* pieces(start: number, sizeBytes: number): Generator<Buffer> {
   }
 }
 
+/** Returns the digest of a body. */
 export const digestOf = (sizeBytes: number): string => {
   const hash = createHash("sha256")
   for (const piece of pieces(0, sizeBytes)) hash.update(piece)

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { once } from "node:events"
 import { type IncomingMessage, request } from "node:http"
-import { insist } from "../harness/Question.ts"
+import { ensure } from "../harness/Question.ts"
 import { pieces } from "./Body.ts"
 
 const repository = "bench/blobs"
@@ -22,7 +22,7 @@ const ask = async (
 }
 
 const expected = (answer: IncomingMessage, status: number, what: string): IncomingMessage => {
-  insist(answer.statusCode === status, `${what} was answered with ${answer.statusCode}`)
+  ensure(answer.statusCode === status, `${what} was answered with ${answer.statusCode}`)
   return answer
 }
 
@@ -31,7 +31,7 @@ const locationOf = (base: string, answer: IncomingMessage): URL => {
   return new URL(answer.headers.location ?? "", base)
 }
 
-/** Pushes a body in so many chunks. */
+/** Pushes a body in `chunks` chunks. */
 export const push = async (
   base: string,
   digest: string,
@@ -52,10 +52,10 @@ export const push = async (
   expected(await ask(location, "PUT", { "content-length": "0" }), 201, "PUT").resume()
 }
 
-/** Pulls it and compares every byte, by digest. */
+/** Pulls a blob and verifies its digest. */
 export const pull = async (base: string, digest: string): Promise<void> => {
   const answer = expected(await ask(new URL(`/v2/${repository}/blobs/${digest}`, base), "GET"), 200, "GET")
   const hash = createHash("sha256")
   for await (const chunk of answer) hash.update(chunk as Buffer)
-  insist(`sha256:${hash.digest("hex")}` === digest, "what was pulled is not what was pushed")
+  ensure(`sha256:${hash.digest("hex")}` === digest, "the pulled bytes differ from the pushed ones")
 }

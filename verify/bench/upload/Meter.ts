@@ -1,14 +1,18 @@
-/** A wire with a meter: passes connections on to a server and counts the bytes of both directions. */
+/** A proxy that counts the bytes of both directions. */
 import { type AddressInfo, connect, createServer } from "node:net"
 
+/** A running proxy. */
 export interface Meter {
   readonly url: string
-  /** Bytes that went to the server, and that came from it, since the start. */
+  /** Returns the number of bytes sent to the server. */
   readonly sent: () => number
+  /** Returns the number of bytes received from the server. */
   readonly received: () => number
+  /** Ends the proxy. */
   readonly close: () => void
 }
 
+/** Starts a proxy in front of a server. */
 export const start = async (target: string): Promise<Meter> => {
   const { hostname, port } = new URL(target)
   const counts = { sent: 0, received: 0 }

@@ -1,4 +1,4 @@
-/** A registry as its own process, on a database of its own, and how much memory it ever had. */
+/** A registry in its own process, with its own database. */
 
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
@@ -7,20 +7,22 @@ import { readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { fileURLToPath } from "node:url"
 import { connect } from "../harness/Postgres.ts"
-import { insist } from "../harness/Question.ts"
-import * as Repository from "../harness/Repository.ts"
+import { ensure } from "../harness/Question.ts"
 import type { S3Server, Servers } from "../harness/Servers.ts"
+import * as SourceTree from "../harness/SourceTree.ts"
 
-const binary = fileURLToPath(new URL("dist/main.js", Repository.root))
+const binary = fileURLToPath(new URL("dist/main.js", SourceTree.root))
 
+/** A running registry. */
 export interface Replica {
   readonly url: string
-  /** The most memory it had so far. */
+  /** Returns its peak memory so far. */
   readonly peakBytes: () => number
+  /** Ends the process. */
   readonly stop: () => Promise<void>
 }
 
-/** A new database for replicas, with catalogue and registry. */
+/** Creates a database with the tables of catalogue and registry. */
 export const freshDatabase = async ({ databaseUrl, s3 }: Servers): Promise<string> => {
   const name = `bench_upload_${randomBytes(4).toString("hex")}`
   const admin = await connect(databaseUrl)
@@ -33,7 +35,7 @@ export const freshDatabase = async ({ databaseUrl, s3 }: Servers): Promise<strin
     env: environment(url.href, s3)
   })
   const [code] = await once(migrating, "exit")
-  insist(code === 0, `migrate ended with ${code}`)
+  ensure(code === 0, `migrate ended with ${code}`)
   return url.href
 }
 
@@ -47,7 +49,7 @@ const environment = (databaseUrl: string, s3: S3Server) => ({
   S3_SECRET_ACCESS_KEY: s3.secretAccessKey
 })
 
-/** Starts one without a collector, which would be measured too, and answers when it can be pushed to. */
+/** Starts a registry without a collector, which would be measured too. Returns when it accepts requests. */
 export const start = async (databaseUrl: string, s3: S3Server): Promise<Replica> => {
   const port = await freePort()
   const child = spawn(process.execPath, [binary, "serve", "--no-collect", "--serve-port", String(port)], {
@@ -60,7 +62,7 @@ export const start = async (databaseUrl: string, s3: S3Server): Promise<Replica>
   })
   const url = `http://127.0.0.1:${port}`
   for (let tries = 0; !(await isUp(url)); tries++) {
-    insist(child.exitCode === null && tries < 300, `the registry does not start:\n${log.slice(-2000)}`)
+    ensure(child.exitCode === null && tries < 300, `the registry does not start:\n${log.slice(-2000)}`)
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
   return {
@@ -83,13 +85,13 @@ const freePort = async () => {
   const server = createServer().listen(0, "127.0.0.1")
   await once(server, "listening")
   const address = server.address()
-  insist(typeof address === "object" && address !== null, "no port is free")
+  ensure(typeof address === "object" && address !== null, "no port is free")
   await new Promise((closed) => server.close(closed))
   return address.port
 }
 
 const peakOf = ({ pid }: ChildProcess): number => {
   const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]
-  insist(kibibytes !== undefined, "this system does not tell the memory of a process")
+  ensure(kibibytes !== undefined, "this system does not report the memory of a process")
   return Number(kibibytes) * 1024
 }

@@ -1,15 +1,16 @@
-/** The floor of a push: the same bytes to the same store by the SDK alone, in parts, two on their way at once. */
+/** The floor of a push: the SDK alone uploads the same bytes to the same store, in parts, two at a time. */
 import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   UploadPartCommand
 } from "@aws-sdk/client-s3"
-import { compete } from "../harness/Contender.ts"
 import type { S3Server } from "../harness/Servers.ts"
+import { runVariant } from "../harness/Variant.ts"
 import { client } from "../sweep/Client.ts"
 import { pieces } from "./Body.ts"
 
+/** Describes the upload. */
 export interface SdkTask {
   readonly s3: S3Server
   readonly key: string
@@ -19,7 +20,7 @@ export interface SdkTask {
 const partBytes = 8 * 1024 * 1024
 const partsAtOnce = 2
 
-await compete<SdkTask, number>(async ({ s3: place, key: Key, sizeBytes }) => {
+await runVariant<SdkTask, number>(async ({ s3: place, key: Key, sizeBytes }) => {
   const s3 = client(place)
   const Bucket = place.bucket
   return {

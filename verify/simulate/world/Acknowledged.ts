@@ -1,8 +1,8 @@
 /**
  * The references whose commits were acknowledged. Each must exist until a process asks for a change of it.
  *
- * While a request that writes or removes a reference has no answer, the reference may or may not exist. So it is not
- * in the list then.
+ * While a request that writes or removes a reference has no answer, the reference may or may not exist. So it
+ * is not in the list then.
  */
 import type { Reference } from "../../../src/database/Database.ts"
 import { referenceId } from "../../../src/database/Memory.ts"
@@ -14,7 +14,9 @@ export interface Acknowledged {
 
 /** Tracks acknowledged references. */
 export interface AcknowledgedReferences {
-  /** References that must exist, by id. An entry is the same object for as long as its reference must exist. */
+  /**
+   * References that must exist, by id. An entry is the same object for as long as its reference must exist.
+   */
   readonly all: ReadonlyMap<string, Acknowledged>
   /** Records that `process` asks for these references to be written or removed. */
   readonly asked: (process: object, references: ReadonlyArray<Reference>) => void

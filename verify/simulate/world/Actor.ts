@@ -15,8 +15,8 @@ export interface Actor {
 /**
  * Reports a failure that no fault explains.
  *
- * Failures that the simulation caused are accepted. So is an upload that outlasts its lease again and again, and an
- * error whose tag `isAccepted`.
+ * Failures that the simulation caused are accepted. So is an upload that outlasts its lease again and again,
+ * and an error whose tag `isAccepted`.
  */
 export const checkFailure = (
   { world }: Actor,

@@ -1,6 +1,6 @@
 /**
- * A scheduler that runs fibers only when told to, on the caller's stack. No event loop, timer or promise can run
- * between two steps of a simulation.
+ * A scheduler that runs fibers only when told to, on the caller's stack. No event loop, timer or promise can
+ * run between two steps of a simulation.
  */
 import type { Scheduler } from "effect/Scheduler"
 

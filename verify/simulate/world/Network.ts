@@ -1,9 +1,10 @@
 /**
- * The network between processes and the database or the store. Every request waits here until the simulator decides
- * its outcome: it works, it fails, its answer is lost, or it takes effect long after its sender stopped waiting.
+ * The network between processes and the database or the store. Every request waits here until the simulator
+ * decides its outcome: it works, it fails, its answer is lost, or it takes effect long after its sender
+ * stopped waiting.
  *
- * A request takes effect in one synchronous step. So two requests of two processes are ordered and never overlap.
- * Other requests may take effect between any two requests of a process.
+ * A request takes effect in one synchronous step. So two requests of two processes are ordered and never
+ * overlap. Other requests may take effect between any two requests of a process.
  */
 import { Effect, Exit } from "effect"
 import type { Process } from "./Process.ts"

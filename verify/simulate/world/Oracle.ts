@@ -1,6 +1,6 @@
 /**
- * The oracle: checks after every step what must hold. These are the invariants of Facts, and those that depend on the
- * history of a run.
+ * The oracle: checks after every step what must hold. These are the invariants of Facts, and those that
+ * depend on the history of a run.
  */
 import { Duration, type Exit } from "effect"
 import {
@@ -27,7 +27,10 @@ export interface Oracle {
   readonly performed: (request: Executed, exit: Exit.Exit<unknown, unknown>) => void
   /** Records the effect of a late request, which may have replaced later writes. */
   readonly executedLate: (request: Pick<Executed, "verb" | "args">) => void
-  /** Records that `process` asks for these references to be written or removed. Until the answer, both are right. */
+  /**
+   * Records that `process` asks for these references to be written or removed. Until the answer, both are
+   * right.
+   */
   readonly asked: (process: object, references: ReadonlyArray<Reference>) => void
   /** Records that `process` was told that `written` exist, or that it gave up or died. */
   readonly answered: (process: object, written: ReadonlyArray<Reference>) => void
@@ -35,7 +38,9 @@ export interface Oracle {
   readonly pinned: (id: string, digest: Digest, until: number) => void
   /** Records that the release of a pin was requested. */
   readonly unpinned: (id: string) => void
-  /** References that must exist, by id. An entry is the same object for as long as its reference must exist. */
+  /**
+   * References that must exist, by id. An entry is the same object for as long as its reference must exist.
+   */
   readonly acknowledged: ReadonlyMap<string, Acknowledged.Acknowledged>
   /** Reports a broken invariant. */
   readonly report: (what: string) => void

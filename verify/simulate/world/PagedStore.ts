@@ -1,6 +1,6 @@
 /**
- * The store as a process of the simulation sees it. Pages of listings are small, bodies are read before they are sent,
- * and a body of several chunks is uploaded in parts.
+ * The store as a process of the simulation sees it. Pages of listings are small, bodies are read before they
+ * are sent, and a body of several chunks is uploaded in parts.
  */
 import { Clock, Effect, Exit, Option, Stream } from "effect"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"

@@ -46,8 +46,8 @@ const minutes = Duration.minutes
 /**
  * Draws the parameters of a world.
  *
- * Waits are often zero, since no proof may rest on them. Pages and batches are small: what is one request for a
- * small catalogue becomes several.
+ * Waits are often zero, since no proof may rest on them. Pages and batches are small: what is one request for
+ * a small catalogue becomes several.
  */
 export const draw = (rng: Rng, steps: number): WorldParameters => {
   const hasNoWaits = rng.chance(0.6)

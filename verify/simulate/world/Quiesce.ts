@@ -1,10 +1,10 @@
 /**
- * The second part of a simulation: faults end, late requests arrive, days pass, and a collector sweeps. Then no garbage
- * may be left, and every referenced blob must read back.
+ * The second part of a simulation: faults end, late requests arrive, days pass, and a collector sweeps. Then
+ * no garbage may be left, and every referenced blob must read back.
  */
 import { Clock, Effect, Exit, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import { Database } from "../../../src/database/Database.ts"
+import { CollectorDatabase } from "../../../src/database/Database.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { bytesOf } from "./Contents.ts"
 import type { Delivery } from "./Delivery.ts"
@@ -13,8 +13,8 @@ import * as Trace from "./Trace.ts"
 import type { World } from "./World.ts"
 
 /**
- * After this many sweeps, one a day, no garbage may be left. The first sees an orphan, the second condemns it, the third
- * purges and deletes it. A key that was found or postponed during these takes two more.
+ * After this many sweeps, one a day, no garbage may be left. The first sees an orphan, the second condemns
+ * it, the third purges and deletes it. A key that was found or postponed during these takes two more.
  */
 const sweepsMax = 6
 
@@ -71,7 +71,7 @@ const collect = (world: World, processes: Processes): string | null => {
 
 /** Confirms breakers and retries dead letters, as an operator does after reading reports; then sweeps. */
 const sweep = Effect.gen(function* () {
-  const { breakers, journal } = yield* Database
+  const { breakers, journal } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   yield* breakers.confirm(now)
   yield* journal.retry(now, "all")

@@ -1,7 +1,8 @@
 /**
  * The random numbers of a simulation. The same seed gives the same numbers on every machine.
  *
- * The generator is sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, no multiplication, fast in JavaScript.
+ * The generator is sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, no multiplication, fast in
+ * JavaScript.
  */
 
 /** Draws random numbers. */

@@ -1,7 +1,8 @@
 /**
- * The seeded simulation. The real sweep and the real blob store run in several processes on memory layers. One number,
- * the seed, decides the order of their requests and all faults. The invariants must hold after every step. After
- * faults have ended and days have passed, no garbage may be left and every referenced blob must read back.
+ * The seeded simulation. The real sweep and the real blob store run in several processes on memory layers.
+ * One number, the seed, decides the order of their requests and all faults. The invariants must hold after
+ * every step. After faults have ended and days have passed, no garbage may be left and every referenced blob
+ * must read back.
  *
  * ```ts
  * const { broken } = Simulation.run({ seed: 42 })
@@ -24,7 +25,9 @@ import * as World from "./World.ts"
 export interface Options {
   /** A whole number from 0. */
   readonly seed: number
-  /** About how many steps before faults end, default 200. Another number gives another run of the same seed. */
+  /**
+   * About how many steps before faults end, default 200. Another number gives another run of the same seed.
+   */
   readonly steps?: number
   /** True keeps a line for each step. Default false, which is faster. */
   readonly trace?: boolean

@@ -33,7 +33,10 @@ const clock = (now: number): string => {
   return `+${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`
 }
 
-/** Shortens digests to their names, keys to the part after their folders, and instants to times since the beginning. */
+/**
+ * Shortens digests to their names, keys to the part after their folders, and instants to times since the
+ * beginning.
+ */
 export const short = (text: string): string => {
   let shorter = text
   for (const { name, digest } of contents) {

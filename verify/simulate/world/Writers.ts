@@ -136,7 +136,9 @@ const pushWrong = Effect.fnUntraced(function* (actor: Actor) {
   )
 })
 
-/** Runs an effect that commits `references`, and records its answer. Returns none after an accepted failure. */
+/**
+ * Runs an effect that commits `references`, and records its answer. Returns none after an accepted failure.
+ */
 const committing = Effect.fnUntraced(function* <A, E, R>(
   actor: Actor,
   references: ReadonlyArray<Reference>,

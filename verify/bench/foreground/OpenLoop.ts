@@ -1,12 +1,12 @@
 /**
- * An open loop: work arrives when it arrives, whether or not what came before is done, as it does with clients who know
- * nothing of one another. Latency counts from the intended arrival, so that nothing that was held up goes uncounted.
+ * An open loop: work arrives independently of earlier work, as from independent clients. Latency counts from
+ * the intended arrival, so that delays before the start of the work are included.
  */
 import { setTimeout as sleep } from "node:timers/promises"
 import { random } from "../harness/Blobs.ts"
 
-/** Instants in milliseconds from the beginning, `perSecond` a second on average, as far apart as chance would have it. */
-export const arrivals = (seed: number, perSecond: number, seconds: number): ReadonlyArray<number> => {
+/** Draws random arrival times in milliseconds from the beginning, on average `perSecond` a second. */
+export const arrivalTimes = (seed: number, perSecond: number, seconds: number): ReadonlyArray<number> => {
   const next = random(seed)
   const all: Array<number> = []
   for (let at = 0; ; ) {
@@ -16,7 +16,7 @@ export const arrivals = (seed: number, perSecond: number, seconds: number): Read
   }
 }
 
-/** Does `work` at each of the instants and answers how long after it each was done, in milliseconds. */
+/** Does `work` at each instant. Returns the milliseconds from each instant to the end of its work. */
 export const latencies = async (
   instants: ReadonlyArray<number>,
   work: (index: number) => Promise<void>
@@ -31,7 +31,7 @@ export const latencies = async (
   return Promise.all(done)
 }
 
-/** The smallest that so much of them (0 to 1) do not exceed. */
+/** Returns the smallest value that a `share` (0 to 1) of the values does not exceed. */
 export const quantile = (values: ReadonlyArray<number>, share: number): number => {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN

@@ -1,4 +1,4 @@
-/** The repository this was built from. */
+/** The source tree that this was built from. */
 import { execFileSync } from "node:child_process"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { root as folder } from "../../../tools/Repository.ts"
@@ -6,7 +6,7 @@ import { root as folder } from "../../../tools/Repository.ts"
 /** The repository's folder, with a slash at its end. */
 export const root = pathToFileURL(`${folder}/`)
 
-/** The commit, and whether what is measured differs from it. */
+/** Returns the commit, and whether the measured files differ from it. */
 export const commit = (): string => {
   const git = (...args: ReadonlyArray<string>) =>
     execFileSync("git", args, {
