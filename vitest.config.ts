@@ -1,11 +1,12 @@
 /**
- * Three projects, run by tools/test.ts. `unit` needs nothing but npm's packages. `fast` is the part of it that starts no
- * PostgreSQL: files that do are named `*.postgres.test.ts`. `real` needs the servers that tools/servers starts.
+ * Three projects, run by tools/test.ts. `unit` needs nothing but npm's packages. `fast` is a part of it, for the inner
+ * loop (tools/TestFiles.ts). `real` needs the servers that tools/servers starts.
  *
- * Files of `unit` and `fast` share their workers, because to import Effect and the sources anew for each took a ninth of
- * the time (2026-11-29). A file must therefore leave no state in a module that another file would see.
+ * Files of `unit` and `fast` share their workers: to import Effect and the sources anew for each file took a ninth of
+ * the time (2026-11-29). A file must therefore leave nothing behind in a module that another file sees.
  */
 import { defineConfig } from "vitest/config"
+import { slow, testFiles } from "./tools/TestFiles.ts"
 import "./tools/VitestOnNode20.ts"
 
 const real = "test/**/*.real.test.ts"
@@ -14,7 +15,7 @@ const unit = { include: ["test/**/*.test.ts"], isolate: false, testTimeout: 30_0
 
 export default defineConfig({
   test: {
-    // Two workers at most: the databases need the other cores.
+    // The databases need the other cores.
     maxWorkers: 2,
     projects: [
       {
@@ -29,7 +30,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { ...unit, name: "fast", exclude: [real, "test/**/*.postgres.test.ts", "test/**/{Crash,Faults,Mutants}.test.ts"] }
+        test: { ...unit, name: "fast", exclude: [real, ...slow.flatMap(({ name }) => testFiles(name))] }
       },
       {
         extends: true,
