@@ -7,7 +7,9 @@ import { orphans } from "../sweep/phases/Orphans.ts"
 import { manifests } from "./phases/Manifests.ts"
 import { uploadSessions } from "./phases/UploadSessions.ts"
 
-/** Manifests before orphans: what a deleted manifest referred to is then seen unreferenced in the same sweep. */
+/**
+ * Manifests before orphans: what a deleted manifest referred to is then seen unreferenced in the same sweep.
+ */
 export const registryPhases: ReadonlyArray<Phase<Database | Storage>> = [
   uploadSessions,
   ...collectorPhases.flatMap((phase) => (phase === orphans ? [manifests, phase] : [phase]))
