@@ -18,7 +18,8 @@ import {
   type Reference,
   touchEveryMillis
 } from "../Database.ts"
-import { expirePins, pin, unpin } from "./Pins.ts"
+import { journalUnowned } from "./Leftovers.ts"
+import { pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
 import { given, instant, lastOf, type Mode, on, quote, type Sql, verbs } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
@@ -37,10 +38,10 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
       recordMultipart: plain(recordMultipart),
       publish: typed((_, type, now, publications) => db.transaction(publish(db, type, now, publications))),
       unpin: plain(unpin),
-      expirePins: plain(expirePins),
       unreference: plain(unreference),
       locate: typed(locate),
-      owned: plain(owned)
+      owned: plain(owned),
+      discard: plain(discard)
     },
     {
       adopt: (_now, _references, change) => modeOf(change),
@@ -278,3 +279,6 @@ const owned = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>) =>
         OR EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = k)`,
     (rows) => new Set(rows.map((row) => row.object_key as ObjectKey))
   )
+
+const discard = (db: Sql, now: number, object: { readonly key: ObjectKey; readonly sizeBytes: number }) =>
+  Effect.map(journalUnowned(db, now, [object], now), (journaled) => journaled.length > 0)

@@ -18,7 +18,7 @@ export const make = (db: Sql): Leftovers => {
   const plain = on(db)
   return verbs<Leftovers>(db, "leftovers", {
     claim: plain(claim),
-    journal: plain(journalGuarded),
+    journal: plain(journalUnowned),
     advance: plain(advance),
     yield: plain(yieldLease),
     withdraw: plain(withdraw)
@@ -119,7 +119,7 @@ const begin = Effect.fnUntraced(function* (db: Sql, now: number, before: PassRow
  * Where unannounced writers are guarded against, the key may be one that they use again: it is buried with its locks held,
  * and one that somebody is inserting is left for the next search. The lock on blobs keeps the guard what it is.
  */
-const journalGuarded = (
+export const journalUnowned = (
   db: Sql,
   now: number,
   objects: Parameters<Leftovers["journal"]>[1],

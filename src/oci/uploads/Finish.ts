@@ -159,7 +159,7 @@ const complete = Effect.fnUntraced(function* (
   { digest, key, sizeBytes }: Sent
 ) {
   const now = yield* Clock.currentTimeMillis
-  const outcome = yield* context.database.sessions
+  const outcome = yield* context.registry.sessions
     .complete(now, ref, token, {
       key,
       digest,
@@ -172,7 +172,7 @@ const complete = Effect.fnUntraced(function* (
         (error) => error.isRetryable,
         // The transaction may have been committed although its answer was lost. The session's row tells.
         (error) =>
-          Effect.flatMap(context.database.sessions.read(ref), (found) =>
+          Effect.flatMap(context.registry.sessions.read(ref), (found) =>
             Option.isSome(found) && found.value.digest === digest
               ? Effect.succeed("lost" as const)
               : Effect.fail(error)
@@ -217,7 +217,7 @@ const repeatAnswer = Effect.fnUntraced(function* (
   digest: Digest
 ) {
   if (became !== digest) return yield* new UploadUnknown({ ...ref })
-  const { blobs } = context.database
+  const blobs = context.database
   const now = yield* Clock.currentTimeMillis
   const live = yield* blobs.adopt(now, [], { pins: [hold(context, ref, digest, now)] })
   const found = yield* blobs.locate(digest)

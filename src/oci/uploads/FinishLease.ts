@@ -50,7 +50,7 @@ export const withFinishLease = <A, E, R>(
  * after that, and with `UploadUnknown` if the session does not exist.
  */
 export const acquireFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
-  const { sessions } = context.database
+  const { sessions } = context.registry
   const { ref } = lease
   const deadline = (yield* Clock.currentTimeMillis) + context.busyWaitMillis
   for (;;) {
@@ -97,7 +97,7 @@ export const renewUntilLost = Effect.fnUntraced(function* (
 /** Renews the lease, and returns false if another request has it. */
 export const renewFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
   const now = yield* Clock.currentTimeMillis
-  return yield* context.database.sessions.renewClaim(now, lease.ref, leaseUntil(context, lease, now))
+  return yield* context.registry.sessions.renewClaim(now, lease.ref, leaseUntil(context, lease, now))
 })
 
 const leaseUntil = ({ finishLeaseMillis }: UploadContext, { token }: FinishLease, now: number): Lease => ({
@@ -105,9 +105,9 @@ const leaseUntil = ({ finishLeaseMillis }: UploadContext, { token }: FinishLease
   until: now + finishLeaseMillis
 })
 
-const release = Effect.fnUntraced(function* ({ database }: UploadContext, { ref, token }: FinishLease) {
+const release = Effect.fnUntraced(function* ({ registry }: UploadContext, { ref, token }: FinishLease) {
   const now = yield* Clock.currentTimeMillis
-  yield* Effect.catch(database.sessions.release(now, ref, token), (error) =>
+  yield* Effect.catch(registry.sessions.release(now, ref, token), (error) =>
     Effect.logWarning(
       "The lease on an upload session was not released. Other requests of the session wait until it ends.",
       error
