@@ -1,11 +1,12 @@
 /**
- * The audit: compares what the store has with what the catalogue says, key by key, both ways.
+ * The audit: compares the store with the catalogue, key by key, in both directions.
  *
- * One pass in key order in constant memory. It reads and reports; with `repair` it also journals objects that nothing
- * owns. What is reported was looked at twice, because writers and collectors go on working meanwhile: see SecondLook.
+ * It is one pass in key order in constant memory. It reads and reports; with `repair` it also journals
+ * objects that nothing owns. Every finding is confirmed by a second look, because writers and collectors
+ * continue to work meanwhile: see SecondLook.
  */
 import { type Cause, Clock, Effect, Option, Stream } from "effect"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import type { AuditEvent, AuditSummary, Finding } from "../domain/AuditReport.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
@@ -24,25 +25,31 @@ import { type AuditOptions, type Resolved, resolve } from "./Settings.ts"
 
 export type { AuditOptions, AuditSettings } from "./Settings.ts"
 
+/** The errors that end an audit. */
 export type AuditError = DatabaseError | StorageError | SchemaRefused | BreakerOpen | RepairRefused
 
-/** Keys of a window that are judged together when every object is read: small, so that stopping loses little work. */
+/**
+ * Keys of a window that are checked together when every object is read. Few, so that a stop loses little
+ * work.
+ */
 const deepMax = 16
 
 /**
- * Findings in key order, then a summary. A failure on the way ends the stream with that error, after a summary of
- * what was done before it; only an audit that could not begin has none. Consume it slowly and the audit waits.
+ * Returns findings in key order, then a summary. A failure ends the stream with its error, after a summary of
+ * the work before it. Only an audit that could not begin has no summary. A slow consumer slows the audit
+ * down.
  *
- * Fails with `SchemaRefused` on a catalogue that the guard refuses; a repair with `BreakerOpen` while the sweep's search
- * for leftovers waits for a person, and with `RepairRefused` when it would journal more than a mistake may take.
+ * Fails with `SchemaRefused` on a catalogue that the guard refuses. A repair fails with `BreakerOpen` while
+ * the breaker of leftovers waits for an operator, and with `RepairRefused` if it would journal more than a
+ * mistake may take.
  */
 export const findings = (
   options: AuditOptions = {}
-): Stream.Stream<AuditEvent, AuditError, Database | Storage> =>
+): Stream.Stream<AuditEvent, AuditError, CollectorDatabase | Storage> =>
   Stream.unwrap(
     Effect.gen(function* () {
       const run = yield* begin(resolve(options))
-      const whole: Stream.Stream<AuditEvent, AuditError, Database | Storage> = Stream.concat(
+      const whole: Stream.Stream<AuditEvent, AuditError, CollectorDatabase | Storage> = Stream.concat(
         pass(run),
         Stream.unwrap(Effect.as(Effect.scoped(repair(run)), Stream.empty))
       )
@@ -62,7 +69,7 @@ interface Run {
   readonly startedAt: number
   readonly expectedRows: number | null
   readonly counts: Counts.Counts
-  /** Parts of a window that are still to be judged. */
+  /** Parts of a window that are not checked yet. */
   readonly pending: Array<Merge.Window>
   readonly repaired: Repair.Repaired
   lastKey: ObjectKey | null
@@ -70,13 +77,13 @@ interface Run {
 }
 
 const begin = Effect.fnUntraced(function* (options: Resolved) {
-  const { inspect, audit } = yield* Database
+  const { inspect, audit } = yield* CollectorDatabase
   yield* inspect
   if (options.repair) yield* Repair.requireClosed
   const index = yield* audit.missingIndex
   if (index !== null) {
     yield* Effect.logWarning(
-      `The catalogue has no index of object keys in the order of their bytes: each page of the audit sorts the whole table. This one helps: ${index}`
+      `The catalogue has no index of object keys in byte order, so each page of the audit sorts the whole table. To create one: ${index}`
     )
   }
   const run: Run = {
@@ -93,18 +100,18 @@ const begin = Effect.fnUntraced(function* (options: Resolved) {
   return run
 })
 
-/** Nobody knows how many rows a part of the keys has. */
+/** Returns the expected number of rows; null for a part of the keys, whose number is unknown. */
 const expectation = Effect.fnUntraced(function* ({ prefix, after, settings }: Resolved) {
   if (after !== null || !settings.blobPrefix.startsWith(prefix)) return null
-  const rows = yield* (yield* Database).audit.estimate
+  const rows = yield* (yield* CollectorDatabase).audit.estimate
   return rows === 0 ? null : rows
 })
 
 /**
- * Judges window after window. What is dropped by a stop in the middle of one was not counted, and comes up again after
- * the last key.
+ * Checks window after window. A stop drops the current window uncounted; an audit that continues after the
+ * last key checks it again.
  */
-const pass = (run: Run): Stream.Stream<Finding, DatabaseError | StorageError, Database | Storage> =>
+const pass = (run: Run): Stream.Stream<Finding, DatabaseError | StorageError, CollectorDatabase | Storage> =>
   Stream.paginate(undefined, () =>
     Effect.gen(function* () {
       const judged = yield* Effect.raceFirst(Effect.as(run.options.stop, "stopped" as const), judgeNext(run))
@@ -174,7 +181,7 @@ const repair = Effect.fnUntraced(function* (run: Run) {
       })
     )
   )
-  // Yields, so that whoever asks to stop is heard between two windows.
+  // Yields, so that a request to stop is noticed between two windows.
   const isStopped = Effect.andThen(
     Effect.yieldNow,
     Effect.sync(() => stopped)

@@ -1,4 +1,4 @@
-/** The numbers of an audit, as they grow window by window. */
+/** The counts of an audit, which grow window by window. */
 import type { AuditSummary, Finding } from "../domain/AuditReport.ts"
 
 const zero = {
@@ -25,20 +25,27 @@ const zero = {
   missingBytes: 0,
   sizeMismatches: 0,
   digestMismatches: 0,
-  /** Below the blob prefix, objects that a row or an upload owns and objects that nothing owns: what a repair weighs. */
+  /**
+   * Objects below the blob prefix that a row or an upload owns, and those that nothing owns. A repair
+   * compares them.
+   */
   owned: 0,
   repairable: 0,
   repairableBytes: 0
 }
 
+/** The counts of an audit or of one window. */
 export type Counts = typeof zero
 
+/** Returns counts that are all zero. */
 export const empty = (): Counts => ({ ...zero })
 
+/** Adds `more` to `total`. */
 export const add = (total: Counts, more: Counts): void => {
   for (const name of Object.keys(zero) as ReadonlyArray<keyof Counts>) total[name] += more[name]
 }
 
+/** Counts a finding. Ownerless objects below the blob prefix also count as repairable. */
 export const addFinding = (counts: Counts, finding: Finding, blobPrefix: string): void => {
   switch (finding._tag) {
     case "OwnerlessObject":
@@ -60,10 +67,11 @@ export const addFinding = (counts: Counts, finding: Finding, blobPrefix: string)
   }
 }
 
+/** Returns the number of findings. */
 export const findings = (counts: Counts): number =>
   counts.ownerless + counts.missing + counts.sizeMismatches + counts.digestMismatches
 
-/** The part of a summary that is numbers. */
+/** Returns the counts as they appear in a summary. */
 export const summaryOf = (c: Counts) =>
   ({
     listed: { objects: c.listed, bytes: c.listedBytes },

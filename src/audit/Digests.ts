@@ -1,4 +1,6 @@
-/** Digests that can be computed from bytes: `algorithm:hex` of an algorithm that the OCI image specification registers. */
+/**
+ * Digests that can be computed: `algorithm:hex` with an algorithm that the OCI image specification registers.
+ */
 import { createHash } from "node:crypto"
 import { Effect, Stream } from "effect"
 import type { Digest } from "../domain/Digest.ts"
@@ -7,13 +9,13 @@ import { Storage } from "../storage/Storage.ts"
 
 const computable = /^(?:(sha256):[0-9a-f]{64}|(sha512):[0-9a-f]{128})$/
 
-/** The algorithm that a digest was computed by; null when it is none of ours. */
+/** Returns the algorithm of a digest; null if this program cannot compute it. */
 export const algorithmOf = (digest: Digest): "sha256" | "sha512" | null => {
   const [, sha256, sha512] = computable.exec(digest) ?? []
   return sha256 !== undefined ? "sha256" : sha512 !== undefined ? "sha512" : null
 }
 
-/** The digest of an object's bytes and how many they are, read chunk by chunk. */
+/** Reads an object chunk by chunk, and returns the digest and the number of its bytes. */
 export const read = Effect.fnUntraced(function* (key: ObjectKey, algorithm: "sha256" | "sha512") {
   const storage = yield* Storage
   const hash = createHash(algorithm)

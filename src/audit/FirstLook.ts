@@ -1,25 +1,33 @@
-/** The first look: sorts the keys of a window by what the two sides say. What differs is a suspicion, not a finding. */
+/**
+ * The first look: sorts the keys of a window by the two sides. A difference is a suspicion, not a finding.
+ */
 import type { KnownKey } from "../database/Database.ts"
 import type { StoredObject } from "../storage/Storage.ts"
 import * as Counts from "./Counts.ts"
 import type { Entry } from "./Merge.ts"
 import type { AuditSettings } from "./Settings.ts"
 
-/** A blob's row and its object, which fit. */
+/** A blob's row and its object, which agree. */
 export interface Pair {
+  /** Row of the blob. */
   readonly row: KnownKey
+  /** Object of the blob. */
   readonly object: StoredObject
 }
 
+/** The keys of a window, sorted. */
 export interface Sorted {
+  /** Counts of the window. */
   readonly counts: Counts.Counts
+  /** Blobs whose row and object agree. */
   readonly pairs: ReadonlyArray<Pair>
-  /** Objects that nothing seemed to own. */
+  /** Objects that nothing seems to own. */
   readonly unowned: ReadonlyArray<StoredObject>
-  /** Rows of blobs whose object seemed absent, or of another size. */
+  /** Rows of blobs whose object seems absent or has another size. */
   readonly doubtful: ReadonlyArray<KnownKey>
 }
 
+/** Sorts the keys of a window. */
 export const sort = (entries: ReadonlyArray<Entry>, settings: AuditSettings): Sorted => {
   const counts = Counts.empty()
   const pairs: Array<Pair> = []
@@ -50,11 +58,11 @@ export const sort = (entries: ReadonlyArray<Entry>, settings: AuditSettings): So
   return { counts, pairs, unowned, doubtful }
 }
 
-/** A catalogue need not know the size. */
+/** Returns whether the sizes agree. A row without a size agrees with every object. */
 export const sizeFits = (row: KnownKey, object: StoredObject): boolean =>
   row.sizeBytes === null || row.sizeBytes === object.sizeBytes
 
-/** An object that an upload, an upload session or the journal owns. */
+/** Counts an object that an upload, an upload session or the journal owns. */
 export const countOwned = (
   counts: Counts.Counts,
   { sizeBytes }: StoredObject,

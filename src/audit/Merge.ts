@@ -1,39 +1,43 @@
 /**
- * The merge: two ordered sequences of keys, the store's listing and the database's pages, side by side.
+ * The merge of two ordered sequences of keys: the store's listing and the database's pages.
  *
- * It holds one page of each at most, whatever their lengths. Neither side is a snapshot: what changes while it runs
- * shows on one side and not on the other, so a difference is a suspicion and nothing more.
+ * It holds at most one page of each. Neither side is a snapshot: a change during the merge may show on one
+ * side alone. A difference is therefore only a suspicion.
  */
 import { Cause, Effect, Stream } from "effect"
-import { Database, type KnownKey } from "../database/Database.ts"
+import { CollectorDatabase, type KnownKey } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { compareKeys } from "../storage/KeyOrder.ts"
 import { Storage, type StoredObject } from "../storage/Storage.ts"
 
-/** What both sides say of one key: at least one of them knows it. */
+/** One key and what each side knows of it. At least one side knows it. */
 export interface Entry {
+  /** The key. */
   readonly key: ObjectKey
+  /** Object in the store; null without one. */
   readonly object: StoredObject | null
-  /** The blob first, if it is one. */
+  /** Owners in the catalogue, a blob first. */
   readonly owners: ReadonlyArray<KnownKey>
 }
 
-/** All keys that either side has, from where the window before ended up to the last of these. */
+/** All keys of both sides from the end of the previous window up to `upTo`. */
 export interface Window {
+  /** Keys in key order. */
   readonly entries: ReadonlyArray<Entry>
+  /** End of the window. */
   readonly upTo: ObjectKey
 }
 
-/** As many as a listing's page holds, so that the sides keep step. */
+/** Rows per page: as many as a page of a listing, so that both sides advance equally. */
 export const rowsMax = 1000
 
-/** One side: what is held of it, and how to get more. */
+/** One side: the keys it holds, and how to pull more. */
 interface Side<A extends { readonly key: ObjectKey }> {
   held: ReadonlyArray<A>
   ended: boolean
-  /** The next page; `last` when none follows it. */
+  /** Pulls the next page; `last` says that none follows. */
   readonly pull: Effect.Effect<
     { readonly page: ReadonlyArray<A>; readonly last: boolean },
     DatabaseError | StorageError
@@ -41,8 +45,8 @@ interface Side<A extends { readonly key: ObjectKey }> {
 }
 
 /**
- * The windows from `after` on, one for each time the answer is run; null after the last. The listing that it begins
- * ends with the scope.
+ * Returns an effect that returns the next window after `after` each time it runs, and null after the last.
+ * The listing ends with the scope.
  */
 export const make = Effect.fnUntraced(function* (prefix: string, after: ObjectKey | null, limit = rowsMax) {
   const objects = yield* listing(prefix, after)
@@ -69,7 +73,7 @@ const listing = Effect.fnUntraced(function* (prefix: string, after: ObjectKey | 
 })
 
 const pages = Effect.fnUntraced(function* (prefix: string, after: ObjectKey | null, limit: number) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   let position = after
   const side: Side<KnownKey> = {
     held: [],
@@ -84,7 +88,7 @@ const pages = Effect.fnUntraced(function* (prefix: string, after: ObjectKey | nu
   return side
 })
 
-/** Holds something afterwards, unless the side has ended. */
+/** Pulls until the side holds a key or has ended. */
 const refill = Effect.fnUntraced(function* <A extends { readonly key: ObjectKey }>(side: Side<A>) {
   while (side.held.length === 0 && !side.ended) {
     const { page, last } = yield* side.pull
@@ -94,8 +98,8 @@ const refill = Effect.fnUntraced(function* <A extends { readonly key: ObjectKey 
 })
 
 /**
- * As far as both sides can be compared: a side that goes on may have anything behind the last key it holds. Null when
- * both are at their end.
+ * Returns the key up to which both sides can be compared: a side that has not ended may have further keys
+ * behind its last one. Returns null when both have ended.
  */
 const cutOf = (objects: Side<StoredObject>, rows: Side<KnownKey>): ObjectKey | null => {
   const [a, b] = [objects.held.at(-1)?.key ?? null, rows.held.at(-1)?.key ?? null]
@@ -107,7 +111,7 @@ const cutOf = (objects: Side<StoredObject>, rows: Side<KnownKey>): ObjectKey | n
   return later ? b : a
 }
 
-/** Takes off what is not behind `upTo`. */
+/** Takes the keys up to `upTo` from a side. */
 const take = <A extends { readonly key: ObjectKey }>(side: Side<A>, upTo: ObjectKey): ReadonlyArray<A> => {
   const behind = side.held.findIndex(({ key }) => compareKeys(key, upTo) > 0)
   const taken = behind === -1 ? side.held : side.held.slice(0, behind)

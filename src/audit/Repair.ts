@@ -1,12 +1,12 @@
 /**
- * The repair: ownerless objects are journaled, and the sweep deletes them when their wait is over. Nothing is deleted
- * here, and no row that lacks its object is touched.
+ * The repair: journals ownerless objects, which the sweep deletes after their wait. It deletes nothing
+ * itself, and does not change rows whose object is missing.
  *
- * It is a second pass over the same keys, so that memory stays constant and nothing at all is journaled before
- * everything was counted: a catalogue that belongs to another store makes all of it look ownerless.
+ * It is a second pass over the same keys. Memory stays constant, and nothing is journaled before everything
+ * was counted: with the catalogue of another store, all objects look ownerless.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import { RepairRefused } from "../domain/Refusals.ts"
 import type { StoredObject } from "../storage/Storage.ts"
 import * as Breaker from "../sweep/Breaker.ts"
@@ -17,16 +17,20 @@ import * as Merge from "./Merge.ts"
 import { AuditProgress } from "./Progress.ts"
 import type { AuditSettings, Resolved } from "./Settings.ts"
 
+/** What a repair has journaled so far. */
 export interface Repaired {
+  /** Journaled objects. */
   objects: number
+  /** Their size. */
   bytes: number
+  /** When the last of them is due. */
   dueAtMillis: number
 }
 
-/** Fails while the sweep's breaker of leftovers is open: it judges the same objects by the same rows. */
+/** Fails with `BreakerOpen` while the sweep's breaker of leftovers is open: it counts the same objects. */
 export const requireClosed = Breaker.requireClosed(breaker)
 
-/** As the sweep judges, on the whole of what an audit listed. */
+/** Applies the limits of the sweep's breaker to everything that the audit listed. */
 const requirePlausible = (settings: AuditSettings, owned: number, ownerless: number, bytes: number) => {
   const listed = owned + ownerless
   return trips(settings, { listed, unowned: ownerless })
@@ -34,7 +38,10 @@ const requirePlausible = (settings: AuditSettings, owned: number, ownerless: num
     : Effect.void
 }
 
-/** Journals what `counts`, of a complete audit of the same keys, found repairable; stops between windows. */
+/**
+ * Journals the repairable objects that `counts`, of a complete audit of the same keys, contains. Stops
+ * between windows.
+ */
 export const run = Effect.fnUntraced(function* (
   options: Resolved,
   counts: Counts.Counts,
@@ -42,7 +49,7 @@ export const run = Effect.fnUntraced(function* (
   isStopped: Effect.Effect<boolean>
 ) {
   const { settings } = options
-  const { leftovers } = yield* Database
+  const { leftovers } = yield* CollectorDatabase
   const progress = yield* AuditProgress
   yield* requireClosed
   yield* requirePlausible(settings, counts.owned, counts.repairable, counts.repairableBytes)
@@ -52,14 +59,14 @@ export const run = Effect.fnUntraced(function* (
   const seen = Counts.empty()
   for (let window = yield* next; window !== null; window = yield* next) {
     if (yield* isStopped) return false
-    // The listing lies behind us now: whoever owned one of these keys shows in the snapshot that journals it.
+    // The listing is complete up to here: an owner of one of these keys shows in the snapshot that journals it.
     const now = yield* Clock.currentTimeMillis
     const cutoff = now - Duration.toMillis(settings.leftoverGrace)
     const { unowned, counts: listed } = sort(window.entries, settings)
     const old = unowned.filter(
       ({ key, modifiedAt }) => modifiedAt <= cutoff && key.startsWith(settings.blobPrefix)
     )
-    // Rows may have gone since they were counted, restored from another day, say.
+    // Rows may have been deleted since they were counted, for example by a restored backup.
     const [more, moreBytes] = [repaired.objects + old.length, repaired.bytes + sizeOf(old)]
     if (more > counts.repairable) {
       yield* requirePlausible(settings, counts.owned + counts.repairable - more, more, moreBytes)

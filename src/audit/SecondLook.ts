@@ -1,16 +1,17 @@
 /**
- * The second look: what the first found odd is asked for again, in the order that makes the answer a proof whatever
- * happens meanwhile.
+ * The second look: checks each suspicion of the first look again. The order of the checks makes the result a
+ * proof, whatever happens meanwhile.
  *
- * - *Ownerless*: listed, then unknown to one snapshot of rows, uploads and journal, then still there. A key that is
- *   listed has been announced before, and moves one way from the announcement to the journal, so whoever owned it
- *   would show; what the journal has let go is no longer there.
- * - *Missing*: absent, then still a blob's key. Rows die before their objects, so the row lived when there was no object.
- * - *Of another size*: the same order, with the sizes of the second answers.
- * - *Of another digest*: read twice, then still a blob's key.
+ * - *Ownerless*: listed, then unknown to one snapshot of rows, uploads and journal, then still existing. A
+ *   listed key has an intent before it has an object, and moves only from the intent towards the journal. An
+ *   owner would therefore show in the snapshot. A key that left the journal has no object any more.
+ * - *Missing*: absent, then still a blob's key. Rows are deleted before their objects, so the row existed
+ *   without one.
+ * - *Another size*: the same order, with the sizes of the second answers.
+ * - *Another digest*: read twice, then still a blob's key.
  */
 import { Clock, Duration, Effect, Option, Result, Schema } from "effect"
-import { Database, type KnownKey } from "../database/Database.ts"
+import { CollectorDatabase, type KnownKey } from "../database/Database.ts"
 import type { Finding } from "../domain/AuditReport.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
@@ -21,15 +22,18 @@ import * as Digests from "./Digests.ts"
 import { countOwned, type Pair, sizeFits } from "./FirstLook.ts"
 import type { AuditSettings } from "./Settings.ts"
 
-/** HEAD requests in flight. */
+/** Maximum HEAD requests in flight. */
 const headConcurrency = 16
-/** Objects being read at once; each is a chunk in memory. */
+/** Maximum objects read at once; each holds one chunk in memory. */
 const readConcurrency = 4
 const referrerConcurrency = 4
 
 const isObjectKey = Schema.is(ObjectKey)
 
-/** The objects of these keys as they are now, by key. What is no object key (an empty string) names no object. */
+/**
+ * Returns the current objects of these keys, by key. A string that is no object key (an empty one) has no
+ * object.
+ */
 const heads = Effect.fnUntraced(function* (keys: ReadonlyArray<ObjectKey>) {
   const storage = yield* Storage
   const found = yield* Effect.forEach(keys.filter(isObjectKey), storage.head, {
@@ -38,17 +42,18 @@ const heads = Effect.fnUntraced(function* (keys: ReadonlyArray<ObjectKey>) {
   return new Map(found.flatMap((head) => (Option.isSome(head) ? [[head.value.key, head.value]] : [])))
 })
 
-/** What owns these keys now, the blob first. */
+/** Returns the current owner of each key, a blob before others. */
 const owners = Effect.fnUntraced(function* (keys: ReadonlyArray<ObjectKey>) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   const found = new Map<ObjectKey, KnownKey>()
   for (const known of yield* audit.lookup(keys)) if (!found.has(known.key)) found.set(known.key, known)
   return found
 })
 
-const referrersOf = (digest: Digest) => Effect.flatMap(Database, ({ audit }) => audit.referrers(digest))
+const referrersOf = (digest: Digest) =>
+  Effect.flatMap(CollectorDatabase, ({ audit }) => audit.referrers(digest))
 
-/** Which of these objects nothing owns. */
+/** Returns a finding for each of these objects that nothing owns. */
 export const ownerless = Effect.fnUntraced(function* (
   unowned: ReadonlyArray<StoredObject>,
   settings: AuditSettings,
@@ -79,7 +84,7 @@ export const ownerless = Effect.fnUntraced(function* (
   )
 })
 
-/** Which of these blobs have no object, or one of another size. */
+/** Returns a finding for each of these blobs without an object, or with one of another size. */
 export const damaged = Effect.fnUntraced(function* (
   doubtful: ReadonlyArray<KnownKey>,
   counts: Counts.Counts
@@ -115,8 +120,8 @@ export const damaged = Effect.fnUntraced(function* (
 })
 
 /**
- * Reads the objects. Which have other bytes than their blob's digest says, and which rows are to be looked at again
- * because their object has gone meanwhile.
+ * Reads the objects. Returns a finding for each whose bytes have another digest, and the rows to check again
+ * because their object was deleted meanwhile.
  */
 export const unlike = Effect.fnUntraced(function* (pairs: ReadonlyArray<Pair>, counts: Counts.Counts) {
   const looked = yield* Effect.forEach(pairs, (pair) => readOne(pair, counts), {

@@ -1,18 +1,18 @@
 /**
- * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the two sets of
- * triggers: against unannounced writers, and watching references.
+ * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the
+ * two sets of triggers: against unannounced writers, and watching references.
  */
 import { Console, Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import {
   guardUnannouncedWriters,
-  migrate,
   type TriggerChange,
   unguardUnannouncedWriters,
   unwatchReferences,
   watchReferences
 } from "../database/Postgres.ts"
+import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -79,7 +79,7 @@ export const command = Command.make(
     const { applied, guarded, watched } = yield* Effect.provide(
       Effect.gen(function* () {
         return {
-          applied: yield* migrate(config.names, {
+          applied: yield* RegistryPostgres.migrate(config.names, {
             createCatalog: createCatalog || isOurs,
             registry: registry || isOurs
           }),
@@ -99,19 +99,20 @@ export const command = Command.make(
     )
     const namesIn = (wanted: boolean) =>
       applied
-        .filter(({ ofRegistry }) => ofRegistry === wanted)
+        .filter(({ set }) => (set === RegistryPostgres.registrySet) === wanted)
         .map(({ id, name }) => `${String(id).padStart(4, "0")}_${name}`)
-    const [own, registrys] = [namesIn(false), namesIn(true)]
+    const [ofCollector, ofRegistry] = [namesIn(false), namesIn(true)]
     yield* Console.log(
       json
         ? JSON.stringify({
-            applied: own,
-            ...(registry || registrys.length > 0 ? { registry: registrys } : {}),
+            applied: ofCollector,
+            ...(registry || ofRegistry.length > 0 ? { registry: ofRegistry } : {}),
+            // Part of the output's format, so it keeps the former name.
             ...(guarded === null ? {} : { foreignWriters: guarded }),
             ...(watched === null ? {} : { references: watched })
           })
         : [
-            migrationText(config, own, registrys),
+            migrationText(config, ofCollector, ofRegistry),
             ...(guarded === null ? [] : [triggerText(guardWords, guard, guarded)]),
             ...(watched === null ? [] : [triggerText(watchWords, watch, watched)])
           ].join("\n")
@@ -143,12 +144,16 @@ export const command = Command.make(
 
 const migrationText = (
   { names }: Configuration,
-  own: ReadonlyArray<string>,
-  registrys: ReadonlyArray<string>
+  ofCollector: ReadonlyArray<string>,
+  ofRegistry: ReadonlyArray<string>
 ): string => {
   const lines = [
-    ...(own.length === 0 ? [] : [`Applied ${own.join(", ")} in schema ${names.collectorSchema}.`]),
-    ...(registrys.length === 0 ? [] : [`Applied ${registrys.join(", ")} in schema ${names.registrySchema}.`])
+    ...(ofCollector.length === 0
+      ? []
+      : [`Applied ${ofCollector.join(", ")} in schema ${names.collectorSchema}.`]),
+    ...(ofRegistry.length === 0
+      ? []
+      : [`Applied ${ofRegistry.join(", ")} in schema ${names.registrySchema}.`])
   ]
   return lines.length > 0 ? lines.join("\n") : "Nothing to do: the tables are up to date."
 }

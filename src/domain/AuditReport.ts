@@ -56,7 +56,6 @@ export const DigestMismatch = Schema.TaggedStruct("DigestMismatch", {
 
 /** One finding of an audit. */
 export const Finding = Schema.Union([OwnerlessObject, MissingObject, SizeMismatch, DigestMismatch])
-/** One finding of an audit. */
 export type Finding = typeof Finding.Type
 
 /** Counts of one run. A run that continued after a key counts from there. */
@@ -112,7 +111,6 @@ export const AuditSummary = Schema.TaggedStruct("AuditSummary", {
   /** What `--repair` journaled, and when it is due, ISO 8601; null if it journaled nothing. */
   repaired: Schema.NullOr(Schema.Struct({ ...Amount.fields, dueAt: Schema.String }))
 })
-/** Counts of one run. */
 export type AuditSummary = typeof AuditSummary.Type
 
 /** An event of an audit: findings in key order, then one summary. */
@@ -123,5 +121,4 @@ export const AuditEvent = Schema.Union([
   DigestMismatch,
   AuditSummary
 ])
-/** An event of an audit. */
 export type AuditEvent = typeof AuditEvent.Type

@@ -1,8 +1,8 @@
 /**
  * Names of objects in the store.
  *
- * Invariant: a blob's key serves one upload attempt, ever. It ends in a random nonce, so a DELETE that
- * arrives late, twice or from a paused process cannot delete bytes that were uploaded later
+ * Invariant: a blob's key serves one upload attempt, ever. It ends in a random nonce. A DELETE that arrives
+ * late, twice or from a paused process therefore cannot delete bytes that were uploaded later
  * (docs/design/protocol.md, "Fresh keys").
  */
 import { randomUUID } from "node:crypto"

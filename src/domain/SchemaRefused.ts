@@ -1,21 +1,21 @@
-/** The catalogue is not one the collector can be safe on; it refuses rather than guess. */
+/** The error of a catalogue on which the collector cannot be safe. */
 import { Schema } from "effect"
 
 /**
- * One thing that is wrong with the catalogue.
+ * Names the kind of a problem.
  *
- * - `MissingTable`, `MissingColumn`, `WrongType`: the configured names do not fit
- * - `MissingCollectorTables`: `artifact-gc migrate` has not been run, or not this version's
- * - `NoReferences`: no foreign key points at blobs, so every blob would look like garbage
- * - `DestructiveForeignKey`: ON DELETE CASCADE, SET NULL or SET DEFAULT: purging would destroy references
- * - `UnenforcedForeignKey`: its triggers are disabled, or it is NOT ENFORCED
- * - `UnsupportedForeignKey`: it spans several columns, or compares under another collation
- * - `MissingIndex`: every purge would scan the table
- * - `KeyNotUnique`: two rows could own one object
- * - `HiddenRows`: row-level security hides references from the collector's role
- * - `MissingPrivilege`: the role lacks a privilege
- * - `ReadOnly`: connected to a standby
- * - `UnannouncedWritersUnguarded`: the guard against foreign writers is installed in part only
+ * - `MissingTable`, `MissingColumn`, `WrongType`: the configured names do not fit the catalogue
+ * - `MissingCollectorTables`: `artifact-gc migrate` was not run, or was run by another version
+ * - `NoReferences`: no table has a foreign key to blobs, so every blob would be an orphan
+ * - `DestructiveForeignKey`: ON DELETE CASCADE, SET NULL or SET DEFAULT, so a purge would destroy references
+ * - `UnenforcedForeignKey`: the foreign key's triggers are disabled, or it is NOT ENFORCED
+ * - `UnsupportedForeignKey`: the foreign key spans several columns, or its column has another collation
+ * - `MissingIndex`: each purge would scan the table
+ * - `KeyNotUnique`: two blobs could own one object, or two rows could have one digest
+ * - `HiddenRows`: row-level security hides rows from the collector's role
+ * - `MissingPrivilege`: the collector's role lacks a privilege
+ * - `ReadOnly`: the server is a standby
+ * - `UnannouncedWritersUnguarded`: the triggers against unannounced writers are installed in part
  */
 export const SchemaProblemKind = Schema.Literals([
   "MissingTable",
@@ -34,19 +34,25 @@ export const SchemaProblemKind = Schema.Literals([
   "UnannouncedWritersUnguarded"
 ])
 
+/** One problem of the catalogue, with what solves it. */
 export const SchemaProblem = Schema.Struct({
   kind: SchemaProblemKind,
-  /** `schema.table` concerned. */
+  /** `schema.table` of the table concerned. */
   table: Schema.String,
-  /** The constraint concerned, where it is one. */
+  /** The constraint concerned, if it is one. */
   constraint: Schema.optional(Schema.String),
+  /** What is wrong, in words. */
   problem: Schema.String,
-  /** The statement or setting that puts it right. */
+  /** The statement, setting or command that solves it. */
   fix: Schema.String
 })
+/** One problem of the catalogue, with what solves it. */
 export type SchemaProblem = typeof SchemaProblem.Type
 
-/** Every problem found at once. Nothing is condemned or purged while one remains. */
+/**
+ * The collector refuses the catalogue. Holds every problem found. Nothing is condemned or purged while one
+ * remains.
+ */
 export class SchemaRefused extends Schema.TaggedError<SchemaRefused>()("SchemaRefused", {
   problems: Schema.NonEmptyArray(SchemaProblem)
 }) {
@@ -55,6 +61,6 @@ export class SchemaRefused extends Schema.TaggedError<SchemaRefused>()("SchemaRe
       (p) =>
         `  ${p.table}${p.constraint === undefined ? "" : ` (constraint ${p.constraint})`}: ${p.problem}\n    fix: ${p.fix}`
     )
-    return `The collector refuses to work on this catalogue:\n${lines.join("\n")}`
+    return `The collector refuses to work on this catalogue:\n${lines.join("\n")}\nNothing was deleted.`
   }
 }

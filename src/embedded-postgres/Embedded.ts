@@ -1,11 +1,12 @@
 /**
- * PostgreSQL as a child process: the default database where DATABASE_URL is not set.
+ * PostgreSQL as a child process: the default database if DATABASE_URL is not set.
  *
- * It owns the server's life. Invariant: the server does not outlive us, however we end, and a directory is
- * served by one server at a time. It does not restart a server that died (`exited` says so), does not upgrade
- * data between major versions, and writes no log file: what the server says is logged at Debug level.
+ * It starts and stops the server. Invariants: the server never outlives this process, however the process
+ * ends, and one server at a time serves a directory. It does not restart a server that died (`exited` reports
+ * it), does not upgrade data between major versions, and writes no log file. The server's output is logged at
+ * Debug level.
  *
- * Processes live in real time, so waiting uses timers and not the Clock service, which may be a TestClock.
+ * Processes run in real time, so waits use timers and not the Clock service, which may be a TestClock.
  */
 import type { ChildProcess } from "node:child_process"
 import { resolve } from "node:path"
@@ -18,56 +19,67 @@ import * as Home from "./Home.ts"
 
 export { EmbeddedPostgresError, EmbeddedPostgresFailure } from "./EmbeddedError.ts"
 
-/** What `start` needs to know. */
+/** The options of `start`. */
 export interface EmbeddedOptions {
   /**
-   * Where everything is kept; made if absent. Relative paths start at the working directory. On a machine or
-   * volume shared by hosts only one host may use it: PostgreSQL cannot see servers of another host.
+   * Directory of all files; created if absent. Relative paths start at the working directory. If hosts share
+   * the volume, only one of them may use the directory: PostgreSQL cannot see servers of another host.
    */
   readonly dataDirectory: string
   /**
-   * Whether committed transactions survive every crash. Default true: the catalogue decides what is deleted.
-   * False spares the disk and is for tests and demos only: a crash of PostgreSQL may lose the transactions of
-   * the last second, and after a power cut the data may be unreadable.
+   * Whether committed transactions survive every crash. Default true, because the catalogue decides what is
+   * deleted. False spares the disk, for tests and demonstrations only. A crash of PostgreSQL may then lose
+   * the transactions of the last second, and a power cut may make the data unreadable.
    */
   readonly durable?: boolean
 }
 
-/** A running server. Connect with `host: socketDirectory`, `port`, `username: user`, `database`; no password. */
+/**
+ * A running server. Connect with `host: socketDirectory`, `port`, `username: user` and `database`, without a
+ * password.
+ */
 export interface EmbeddedPostgres {
-  /** Directory of the Unix socket. Only root and the user PostgreSQL runs as can enter it; there is no TCP. */
+  /**
+   * Directory of the Unix socket. Only root and PostgreSQL's user can enter it. The server does not use TCP.
+   */
   readonly socketDirectory: string
+  /** Port, which is part of the socket's name. */
   readonly port: number
+  /** Name of the superuser. */
   readonly user: string
+  /** Name of the database. */
   readonly database: string
   /** The given directory, absolute and without symbolic links. */
   readonly dataDirectory: string
   /**
-   * Fails with `stopped` when the server ends although its scope is open, and never succeeds. Race the service
-   * with it, so that whatever supervises the process starts it again.
+   * Fails with `stopped` when the server ends although its scope is open, and never succeeds. Race the
+   * service with it, so that the supervisor restarts the process.
    */
   readonly exited: Effect.Effect<never, EmbeddedPostgresError>
 }
 
-/** Silence, in seconds, after which a start has failed. Recovery, however long, reports every 10 s (see `settings`). */
+/** Seconds without output after which a start has failed. A recovery reports every 10 s (see `settings`). */
 const silenceSecondsMax = 60
-/** How long to wait for the server of a process that died: its watchdog needs up to 16 s (see `watch`). */
+/** Maximum wait for the server of a process that died. Its watchdog needs up to 16 s (see `watch`). */
 const patienceMs = 20_000
 const patienceStepMs = 200
-/** Longer than the watchdog needs, shorter than the 30 s after which Kubernetes kills by default. */
+/**
+ * Maximum wait for a stop: longer than the watchdog needs, shorter than the 30 s after which Kubernetes
+ * kills.
+ */
 const stopMsMax = 20_000
 const logLinesMax = 50
 
 /**
  * Starts PostgreSQL on a directory and stops it with the scope.
  *
- * Success means that the server accepts connections, recovered if it had crashed, on an empty cluster or the
- * one created by the first start. As root it runs as the owner of the data, at first uid 65432. A server whose
- * owner died is waited for. When the scope closes, clients are disconnected and the data is flushed
- * (`pg_ctl stop -m fast`), which takes milliseconds to a few seconds, 20 s at most.
+ * On success the server accepts connections, after recovery from a crash if necessary. It serves an empty
+ * cluster, or the one that the first start created. As root it runs as the owner of the data, at first uid
+ * 65432. It waits for a server whose owner died. When the scope closes, it disconnects clients and flushes
+ * the data (`pg_ctl stop -m fast`), which takes milliseconds to a few seconds, at most 20 s.
  *
- * Every failure is an `EmbeddedPostgresError`; its `reason` says which, its message what to do next. Starting
- * again after any of them is safe. Interruption stops the half-started server.
+ * Every failure is an `EmbeddedPostgresError` with a `reason`, and a message that says what to do next. A new
+ * start is safe after each of them. Interruption stops a half-started server.
  */
 export const start: (
   options: EmbeddedOptions
@@ -101,7 +113,10 @@ interface Command {
   readonly durable: boolean
 }
 
-/** A supervisor restarts us sooner than the watchdog has stopped the old server: wait, unless somebody lives there. */
+/**
+ * Waits for the old server: a supervisor restarts this process before the watchdog has stopped it. Fails if
+ * another process uses the directory.
+ */
 const startPatiently = Effect.fnUntraced(function* (command: Command) {
   for (let waitedMs = 0; ; waitedMs += patienceStepMs) {
     const attempt = yield* Effect.result(startOnce(command))
@@ -109,7 +124,7 @@ const startPatiently = Effect.fnUntraced(function* (command: Command) {
     if (attempt.failure.reason !== "in-use") return yield* attempt.failure
     const { pid, leaving } = yield* Home.holder(command.home)
     const corrected = yield* Home.forgetReusedPids(command.home, command.socketDirectory)
-    // Looked at twice: a process that was killed a moment ago is still among the living.
+    // Checked twice: a process that was killed a moment ago still looks alive.
     const stays = waitedMs > 0 && !(leaving || corrected)
     if (waitedMs >= patienceMs || stays) {
       return yield* new EmbeddedPostgresError({
@@ -133,7 +148,7 @@ const startOnce = Effect.fnUntraced(function* (command: Command) {
     })
   }
   const server = yield* Effect.acquireRelease(launch(command), stop)
-  // At once, for the caller may keep the scope open and try again.
+  // Stops at once, because the caller may keep the scope open and try again.
   yield* Deferred.await(server.ready).pipe(Effect.onError(() => stop(server)))
   return server
 })
@@ -143,19 +158,19 @@ interface Server {
   readonly watchdog: ChildProcess
   readonly ready: Deferred.Deferred<void, EmbeddedPostgresError>
   readonly exited: Deferred.Deferred<never, EmbeddedPostgresError>
-  /** Resolves when the server is gone. */
+  /** Resolves when the server has ended. */
   readonly gone: Promise<void>
-  /** From here on an exit is what we wanted. */
+  /** Whether this process asked the server to stop. */
   stopping: boolean
 }
 
-/** Becomes PostgreSQL once told to, so that there is no moment at which it runs without its watchdog. */
+/** Becomes PostgreSQL when it reads a line, so that PostgreSQL never runs without its watchdog. */
 const gate = 'read -r _ && exec "$@" </dev/null'
 
 /**
- * Waits for the pipe to us to close, which the kernel does when we die, and stops the server: fast shutdown,
- * after 8 s an immediate one, and after 8 s more the end. The latter two leave recovery to the next start.
- * Plain sh: the same on macOS.
+ * Waits until the pipe to this process closes, which the kernel does when the process dies, and stops the
+ * server: a fast shutdown, after 8 s an immediate one, and after 8 s more SIGKILL. The latter two leave
+ * recovery to the next start. It is plain sh, which works on macOS too.
  */
 const watch = `read -r _; kill -INT "$1" || exit 0
 for signal in QUIT KILL; do
@@ -163,7 +178,7 @@ for signal in QUIT KILL; do
   kill -$signal "$1"
 done`
 
-/** Spawns gate and watchdog and opens the gate. What becomes of the server is told by `ready` and `exited`. */
+/** Spawns gate and watchdog, and opens the gate. `ready` and `exited` report what happens to the server. */
 const launch = (command: Command) =>
   Effect.gen(function* () {
     const log = Effect.runForkWith(yield* Effect.context<never>())
@@ -175,7 +190,7 @@ const launch = (command: Command) =>
     })
     const lines: Array<string> = []
     const silent = setTimeout(() => {
-      const detail = `The server said nothing for ${silenceSecondsMax} s and was not ready`
+      const detail = `The server logged nothing for ${silenceSecondsMax} s and was not ready`
       Deferred.doneUnsafe(ready, Effect.fail(failed(command, "start-failed", detail, lines)))
     }, silenceSecondsMax * 1000)
     if (postmaster.stderr !== null) {
@@ -191,7 +206,7 @@ const launch = (command: Command) =>
     }
     const gone = ending(postmaster).then((how) => {
       clearTimeout(silent)
-      // It has nothing left to watch, and soon the pid may be another's.
+      // The watched pid may soon belong to another process.
       watchdog.kill("SIGKILL")
       const reason = isHeld(lines) ? "in-use" : "start-failed"
       const early = failed(command, reason, `The server ${how} before it was ready`, lines)
@@ -214,18 +229,18 @@ const spawnPair = ({ home, binaries, runAs, socketDirectory, durable }: Command)
     ["-c", watch, "sh", String(postmaster.pid)],
     ["pipe", "ignore", "ignore"]
   )
-  // Unheard, an error event would end this process. What it would tell, we learn from `ending` and below.
+  // An error event without a listener would end this process. `ending` and the lines below learn of the failure.
   for (const emitter of [postmaster, watchdog, postmaster.stdin, watchdog.stdin])
     emitter?.on("error", () => undefined)
-  // Without a watchdog the gate sees the end of its input instead, and exits.
+  // Without a watchdog, the gate reads the end of its input and exits.
   postmaster.stdin?.end(watchdog.pid === undefined ? undefined : "go\n")
   return { postmaster, watchdog }
 }
 
-/** On the command line, where neither postgresql.conf nor ALTER SYSTEM can override them. */
+/** Settings for the command line, which neither postgresql.conf nor ALTER SYSTEM can override. */
 const settings = (socketDirectory: string, durable: boolean): ReadonlyArray<string> => [
   "listen_addresses=",
-  // A list, in which commas and quotes would mean something.
+  // The value is a list, so a comma or a quote in the path must be quoted.
   `unix_socket_directories="${socketDirectory.replaceAll('"', '""')}"`,
   "unix_socket_permissions=0700",
   `port=${Home.port}`,
@@ -234,7 +249,7 @@ const settings = (socketDirectory: string, durable: boolean): ReadonlyArray<stri
   "max_connections=50",
   "timezone=UTC",
   "log_timezone=UTC",
-  // The lines below are read by this module.
+  // This module reads the log, so its format must be fixed.
   "lc_messages=C",
   "logging_collector=off",
   "log_destination=stderr",
@@ -244,11 +259,11 @@ const settings = (socketDirectory: string, durable: boolean): ReadonlyArray<stri
   ...["fsync", "synchronous_commit", "full_page_writes"].map((name) => `${name}=${durable ? "on" : "off"}`)
 ]
 
-/** PostgreSQL's own words for a cluster in use: by a live pid, or by processes on the old shared memory. */
+/** PostgreSQL's message for a cluster in use: by a live pid, or by processes on the old shared memory. */
 const isHeld = (lines: ReadonlyArray<string>) =>
   lines.some((line) => /FATAL: .*(lock file ".*" already exists|pre-existing shared memory block)/.test(line))
 
-/** Resolves with how the process ended, once its last words are read. */
+/** Resolves with how the process ended, after its last output was read. */
 const ending = (postmaster: ChildProcess) =>
   new Promise<string>((resolve) => {
     postmaster.once("error", (cause) => {
@@ -269,10 +284,10 @@ const stop = (server: Server) =>
   Effect.promise(async () => {
     server.stopping = true
     server.postmaster.kill("SIGINT")
-    // The watchdog escalates, just as if we had died.
+    // The watchdog escalates, as if this process had died.
     server.watchdog.stdin?.end()
     const kill = setTimeout(() => server.postmaster.kill("SIGKILL"), stopMsMax)
-    // Where we are not permitted even that, the watchdog has tried it too, and waiting on is no use.
+    // If this process may not kill the server, the watchdog has tried too, and a longer wait would not help.
     await Promise.race([server.gone, sleep(stopMsMax + 2_000, undefined, { ref: false })])
     clearTimeout(kill)
   })

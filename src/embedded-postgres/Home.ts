@@ -1,9 +1,9 @@
 /**
- * The directory given to `Embedded.start`: what is in it, whose it is, and who uses it now.
+ * The directory given to `Embedded.start`: its contents, its owner, and the process that uses it.
  *
- * Layout: `data` (the cluster), `socket` (unless its path is too long), `owner.pid` (whose child the server is)
- * and, during the first start, `data.initdb-…`. Invariants: `data` is complete or absent, because it is renamed
- * into place, and it is never deleted. Files of unknown origin are left alone.
+ * Layout: `data` (the cluster), `socket` (unless its path is too long), `owner.pid` (the parent process of
+ * the server) and, during the first start, `data.initdb-…`. Invariants: `data` is complete or absent, because
+ * it is renamed into place, and it is never deleted. Files of unknown origin are not changed.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs/promises"
@@ -17,25 +17,35 @@ import { EmbeddedPostgresError, type EmbeddedPostgresFailure } from "./EmbeddedE
 
 /** Paths within the directory. */
 export interface Home {
-  /** The directory itself, absolute, without symbolic links: the same for every process that means it. */
+  /** The directory itself: absolute, without symbolic links, the same for every process. */
   readonly path: string
+  /** Directory of the cluster. */
   readonly data: string
 }
 
-/** Part of the socket's name. With TCP off nothing listens on it. */
+/** Port, which is part of the socket's name. TCP is off, so nothing listens on it. */
 export const port = 5432
 const socketName = `.s.PGSQL.${port}`
-/** sun_path holds 108 bytes on Linux and 104 on macOS, one of them for the terminating zero. */
+/**
+ * Maximum path of a socket. sun_path holds 108 bytes on Linux and 104 on macOS, including the terminating
+ * zero.
+ */
 const socketPathMax = process.platform === "linux" ? 107 : 103
-/** Larger than any pid the kernel gives out (at most 2^22 on Linux), so no process ever has it. */
+/** Larger than any pid of the kernel (at most 2^22 on Linux), so no process ever has it. */
 const noPid = 2 ** 31 - 1
 
-/** Names this process is filling right now. After a restart in a container our pid often is that of the dead. */
+/**
+ * Directories that this process is filling. In a restarted container, its pid is often that of the dead
+ * process.
+ */
 const initialising = new Set<string>()
 
-/** Makes the directory if need be. Fails with `permission`, `foreign-data`, or `start-failed` for other I/O errors. */
+/**
+ * Creates the directory if it is absent. Fails with `permission`, `foreign-data`, or `start-failed` for other
+ * I/O errors.
+ */
 export const open = Effect.fn("Home.open")(function* (directory: string) {
-  const path = yield* attempt(directory, "make or resolve it", async () => {
+  const path = yield* attempt(directory, "create or resolve it", async () => {
     await makeDirectory(directory)
     return fs.realpath(directory)
   })
@@ -43,19 +53,20 @@ export const open = Effect.fn("Home.open")(function* (directory: string) {
     return yield* failure(
       path,
       "foreign-data",
-      "It is a PostgreSQL data directory itself, not one of artifact-gc"
+      "It is a PostgreSQL data directory, not a directory of artifact-gc"
     )
   }
   return { path, data: join(path, "data") } satisfies Home
 })
 
 /**
- * Who owns the cluster, if there is one. Changes nothing.
+ * Returns the owner of the cluster, or undefined without one. Changes nothing.
  *
- * Fails with `foreign-data` when `data` holds something else, with `permission` when it is another user's.
+ * Fails with `foreign-data` if `data` holds something else, and with `permission` if it belongs to another
+ * user.
  */
 export const inspect = Effect.fn("Home.inspect")(function* (home: Home) {
-  const entry = yield* attempt(home.path, "look at data", () => ifPresent(fs.stat(home.data)))
+  const entry = yield* attempt(home.path, "inspect data", () => ifPresent(fs.stat(home.data)))
   if (entry === undefined) return undefined
   const self = process.getuid?.()
   if (self !== 0 && self !== entry.uid) {
@@ -70,15 +81,15 @@ export const inspect = Effect.fn("Home.inspect")(function* (home: Home) {
   if (!names.includes("PG_VERSION")) {
     return yield* failure(home.path, "foreign-data", "data holds files, but no PostgreSQL cluster")
   }
-  // Root's files are those of a restored backup, for PostgreSQL never runs as root; `prepare` hands them over.
+  // Files of root come from a restored backup, because PostgreSQL never runs as root. `prepare` changes their owner.
   return entry.uid === 0 ? undefined : ({ uid: entry.uid, gid: entry.gid } satisfies User)
 })
 
 /**
- * Creates the cluster if there is none, and gives an existing one the owner and mode PostgreSQL insists on.
- * On success the cluster is complete and of the given major version. Safe to repeat and to run concurrently.
+ * Creates the cluster if it is absent, or gives an existing one the owner and mode that PostgreSQL requires.
+ * On success the cluster is complete and has the given major version. Safe to repeat and to run concurrently.
  *
- * Fails with `version-mismatch` (before anything is changed), `initdb-failed` or `permission`.
+ * Fails with `version-mismatch` (before it changes anything), `initdb-failed` or `permission`.
  */
 export const prepare = Effect.fn("Home.prepare")(function* (
   home: Home,
@@ -97,7 +108,7 @@ export const prepare = Effect.fn("Home.prepare")(function* (
     const detail = `data was written by PostgreSQL ${version.trim()}, and the embedded one is ${options.major}`
     return yield* failure(home.path, "version-mismatch", detail)
   }
-  yield* attempt(home.path, "give data to PostgreSQL's user", async () => {
+  yield* attempt(home.path, "change the owner of data to PostgreSQL's user", async () => {
     const { uid, mode } = await fs.stat(home.data)
     if (uid === 0) await giveAway(home.data, options.runAs.user)
     if ((mode & 0o777) !== 0o700 && (mode & 0o777) !== 0o750) await fs.chmod(home.data, 0o700)
@@ -109,7 +120,7 @@ const create = Effect.fnUntraced(function* (
   options: { readonly binaries: Binaries; readonly runAs: RunAs; readonly durable: boolean }
 ) {
   const unfinished = yield* Effect.acquireRelease(
-    attempt(home.path, "make a directory in it", async () => {
+    attempt(home.path, "create a directory in it", async () => {
       await removeLeftovers(home)
       const directory = await fs.mkdtemp(`${home.data}.initdb-${process.pid}-`)
       initialising.add(basename(directory))
@@ -121,7 +132,7 @@ const create = Effect.fnUntraced(function* (
       )
   )
   const initdbAs = asListed(options.runAs)
-  yield* attempt(home.path, "give a directory away", () => giveAway(unfinished, initdbAs.user))
+  yield* attempt(home.path, "change the owner of a directory", () => giveAway(unfinished, initdbAs.user))
   const { code, output } = yield* run(initdbAs, options.binaries.initdb, [
     ...["-D", unfinished, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"],
     "--no-instructions",
@@ -140,14 +151,14 @@ const create = Effect.fnUntraced(function* (
   yield* attempt(home.path, "move the new cluster into place", async () => {
     await giveAway(unfinished, options.runAs.user)
     await fs.rename(unfinished, home.data).catch((cause: NodeJS.ErrnoException) => {
-      // Another process was first. Its cluster is as good as ours.
+      // Another process was first, and its cluster is equally good.
       if (cause.code !== "ENOTEMPTY" && cause.code !== "EEXIST") throw cause
     })
     if (options.durable) await syncDirectory(home.path)
   })
 }, Effect.scoped)
 
-/** Removes what an initdb left behind whose process is gone. */
+/** Removes the remains of an initdb whose process has ended. */
 const removeLeftovers = async (home: Home) => {
   for (const name of await fs.readdir(home.path)) {
     const pid = Number(/^data\.initdb-(\d+)-/.exec(name)?.[1])
@@ -156,7 +167,9 @@ const removeLeftovers = async (home: Home) => {
   }
 }
 
-/** The top goes last: should we die half-way, it still shows that the work is not done. */
+/**
+ * Changes the owner, of the top directory last: if this process dies before, the top shows that work is left.
+ */
 const giveAway = async (directory: string, to: User | undefined) => {
   if (to === undefined) return
   for (const name of await fs.readdir(directory, { recursive: true })) {
@@ -171,10 +184,11 @@ const syncDirectory = async (directory: string) => {
 }
 
 /**
- * Makes the directory of the socket, private to PostgreSQL's user. It is `socket` in the home; where that path
- * is too long for a socket, a directory among the temporary files whose name depends on the home's path only.
+ * Creates the directory of the socket, private to PostgreSQL's user. It is `socket` in the home. If that path
+ * is too long for a socket, it is a temporary directory whose name depends on the home's path only.
  *
- * Fails with `socket-path-too-long`, or `permission` when someone else made the temporary directory before us.
+ * Fails with `socket-path-too-long`, or with `permission` if another user has created the temporary directory
+ * before.
  */
 export const socketDirectory = Effect.fn("Home.socketDirectory")(function* (home: Home, runAs: RunAs) {
   const short = `artifact-gc-${createHash("sha256").update(home.path).digest("hex").slice(0, 16)}`
@@ -185,15 +199,15 @@ export const socketDirectory = Effect.fn("Home.socketDirectory")(function* (home
     const detail = `No directory gives a Unix socket path of at most ${socketPathMax} bytes`
     return yield* failure(home.path, "socket-path-too-long", detail)
   }
-  yield* attempt(home.path, `make ${directory}`, async () => {
+  yield* attempt(home.path, `create ${directory}`, async () => {
     await fs.mkdir(directory, { mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code !== "EEXIST") throw cause
     })
-    // lstat: in a world-writable directory a symbolic link of this name is somebody's trap.
+    // lstat, because in a world-writable directory another user may have planted a symbolic link of this name.
     const entry = await fs.lstat(directory)
     const ours = [process.getuid?.(), runAs.user?.uid].includes(entry.uid)
     if (!entry.isDirectory() || !(ours || directory === inside)) {
-      throw Object.assign(new Error("it belongs to somebody else"), { code: "EPERM" })
+      throw Object.assign(new Error("it belongs to another user"), { code: "EPERM" })
     }
     await fs.chmod(directory, 0o700)
     if (runAs.user) await fs.chown(directory, runAs.user.uid, runAs.user.gid)
@@ -202,8 +216,8 @@ export const socketDirectory = Effect.fn("Home.socketDirectory")(function* (home
 })
 
 /**
- * Whether a server accepts connections on the socket. This sees a server in another container on the same
- * machine too, which PostgreSQL's own check by pid does not.
+ * Returns whether a server accepts connections on the socket. It also sees a server in another container on
+ * the same machine, which PostgreSQL's own check by pid does not.
  */
 export const answers = (directory: string): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
@@ -216,38 +230,42 @@ export const answers = (directory: string): Effect.Effect<boolean> =>
     return Effect.sync(() => socket.destroy())
   })
 
-/** Writes down that the server is our child. Only others' error messages and patience depend on it. */
+/**
+ * Records that the server is a child of this process. Only waits and error messages of other processes depend
+ * on it.
+ */
 export const claim = (home: Home): Effect.Effect<void> =>
   Effect.promise(() => fs.writeFile(join(home.path, "owner.pid"), `${process.pid}\n`).catch(() => undefined))
 
-/** The process to stop for the directory to become free, and whether it will go by itself. */
+/** Returns the process that holds the directory, and whether it is ending by itself. */
 export const holder = (
   home: Home
 ): Effect.Effect<{ readonly pid: number | undefined; readonly leaving: boolean }> =>
   Effect.promise(async () => {
     const owner = await firstNumber(join(home.path, "owner.pid"))
     if (owner !== undefined && isAlive(owner)) return { pid: owner, leaving: false }
-    // Its owner died, so its watchdog is stopping it.
+    // The server's owner died, so the watchdog is stopping the server.
     return { pid: await firstNumber(join(home.data, "postmaster.pid")), leaving: true }
   })
 
 /**
- * PostgreSQL refuses to start while the pid in a lock file is that of any process of its user, which in a
- * restarted container, where pids repeat, may be one of Node's threads. Corrects such a file; true if it did.
+ * Corrects a lock file whose pid is reused, and returns whether it did. PostgreSQL refuses to start while the
+ * pid in a lock file belongs to any process of its user. In a restarted container, where pids repeat, it may
+ * be one of Node's threads.
  *
- * Only the pid is replaced: the rest of postmaster.pid lets PostgreSQL find processes still attached to the
- * shared memory, so even a wrong answer here cannot bring two servers onto one cluster.
+ * Only the pid is replaced. The rest of postmaster.pid lets PostgreSQL find processes that are attached to
+ * the shared memory, so even a mistake here cannot start two servers on one cluster.
  */
 export const forgetReusedPids = (home: Home, socketDirectory: string): Effect.Effect<boolean> =>
   Effect.promise(async () => {
-    // Other systems have no /proc to tell who the process is, and no containers to repeat pids.
+    // Other systems have no /proc to identify the process, and no containers in which pids repeat.
     if (process.platform !== "linux") return false
     let corrected = false
     for (const file of [join(home.data, "postmaster.pid"), join(socketDirectory, `${socketName}.lock`)]) {
       const pid = await firstNumber(file)
       if (pid === undefined || pid === noPid) continue
       const status = await fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
-      // A zombie counts as dead: in a container whose first process reaps nobody's children it stays for ever.
+      // A zombie counts as dead: in a container whose first process reaps no children it stays for ever.
       if (status === "" || /^\d+ \(postgres.*\) [^ZX]/.test(status)) continue
       const content = await fs.readFile(file, "utf8")
       await fs.writeFile(file, content.replace(/^\d+/, String(noPid)))

@@ -5,8 +5,7 @@ import { StorageError } from "../domain/StorageError.ts"
 
 /**
  * Returns `body`, which then fails with `Truncated` unless it is exactly `sizeBytes` long. A body that is too
- * long fails at the first byte too many, so that an endless body costs nothing. With `null` every length is
- * right.
+ * long fails at the first byte too many, so that an endless body costs nothing. `null` allows every length.
  */
 export const exactly = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,

@@ -1,16 +1,12 @@
 /**
  * Why a store did not delete one key, in terms that are the same for every backend.
  *
- * Each backend translates its store's answer into a reason, so that no other folder reads a store's error
- * codes.
+ * Each backend translates its store's answer into a reason. No other folder reads a store's error codes.
  */
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageFailure } from "../domain/StorageError.ts"
 
-/**
- * Says why one key of a delete may still exist. Decisions read `reason`. People and reports read `code` and
- * `detail`.
- */
+/** Says why a key may still exist. Decisions read `reason`; people and reports read `code` and `detail`. */
 export interface DeleteFailure {
   /** The key that was not deleted. */
   readonly key: ObjectKey

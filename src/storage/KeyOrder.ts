@@ -6,8 +6,7 @@
  */
 
 /**
- * Returns a negative number, zero or a positive number as `a` sorts before, with or after `b`. Both are
- * well-formed.
+ * Returns a negative number, zero or a positive one as `a` sorts before, with or after `b`, both well-formed.
  */
 export const compareKeys = (a: string, b: string): number => {
   const length = Math.min(a.length, b.length)

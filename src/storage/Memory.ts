@@ -2,8 +2,8 @@
  * A store in memory, for deterministic tests: the same contract, times from `Clock`, no I/O.
  *
  * It is a twin of the real stores: a difference is a bug here. It can act as a bucket with versions, with
- * locks, or with a clock of its own. A test writes into the state what another program or a crash would have
- * left.
+ * locks, or with a clock of its own. A test writes into the state what another program or a crash would
+ * leave.
  */
 import { Clock, Effect, Layer, Option, Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
@@ -35,10 +35,7 @@ export interface State {
   readonly hidden: Map<ObjectKey, ReadonlyArray<Entry>>
   /** Unfinished multipart uploads by their id. `put` makes none here, so a test adds them. */
   readonly multiparts: Map<string, Omit<MultipartUpload, "uploadId">>
-  /**
-   * Keys with a locked version. A delete of all versions fails for them. A delete that adds a marker
-   * succeeds.
-   */
+  /** Keys with a locked version. A delete of all versions fails for them; one that adds a marker succeeds. */
   readonly locked: Set<ObjectKey>
   /** The result of `skew` in milliseconds. Null: the store dates objects by this process's clock. */
   skewMillis: number | null

@@ -70,10 +70,7 @@ export interface StoreTraits {
    * marker. `versions`: deletes every version of the key and frees the bytes.
    */
   readonly deletes: "objects" | "markers" | "versions"
-  /**
-   * Whether the operator chose `deletes`. False in a bucket with versions if no setting says what to do with
-   * them.
-   */
+  /** Whether the operator chose `deletes`. False if the bucket has versions and no setting covers them. */
   readonly chosen: boolean
 }
 
@@ -90,10 +87,7 @@ export interface PutOptions<E = never> {
 /** The most keys that one `delete` may name: the limit of S3's DeleteObjects. */
 export const deleteBatchMax = 1000
 
-/**
- * The object store. Every method fails with a `StorageError` that has a reason, unless its text says
- * otherwise.
- */
+/** The object store. Its operations fail with a `StorageError`, whose `reason` says why. */
 export class Storage extends Context.Service<
   Storage,
   {

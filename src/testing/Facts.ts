@@ -1,6 +1,6 @@
 /**
- * What must be true of a catalogue and its store at every moment, whatever failed, crashed or raced. Ask after each
- * step of a test; an empty answer is the good one.
+ * The invariants of a catalogue and its store, which hold at every moment, whatever failed, crashed or raced.
+ * Check them after each step of a test. An empty result means that all hold.
  */
 import { Effect, Stream } from "effect"
 import type { Digest } from "../domain/Digest.ts"
@@ -8,36 +8,44 @@ import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { Storage } from "../storage/Storage.ts"
 
-/** The rows that say who owns which key. The memory database's `State` is one of these. */
+/** The rows that say what owns which key. The memory database's `State` is one of these. */
 export interface Rows {
+  /** Blobs by digest. */
   readonly blobs: ReadonlyMap<Digest, { readonly key: ObjectKey }>
+  /** References by id. */
   readonly references: ReadonlyMap<string, { readonly digest: Digest }>
+  /** Journaled keys. */
   readonly journal: ReadonlyMap<ObjectKey, unknown>
+  /** Keys of announced uploads. */
   readonly intents: ReadonlyMap<ObjectKey, unknown>
-  /** Upload sessions by id, and what they have received. */
-  readonly sessions: ReadonlyMap<string, { readonly state: string; readonly receivedBytes: number }>
+  /** Upload sessions by id, and the bytes that they have received. Only a registry has any. */
+  readonly sessions?: ReadonlyMap<string, { readonly state: string; readonly receivedBytes: number }>
+  /** Staged chunks by key. */
   readonly chunks: ReadonlyMap<
     ObjectKey,
     { readonly session: string; readonly startByte: number; readonly sizeBytes: number }
   >
-  /** Keys in doubt, by digest: the object of a row that names one need not exist. Nothing may refer to it. */
+  /**
+   * Suspects: keys in doubt, by digest. The object of such a row may be missing, and nothing may refer to it.
+   */
   readonly suspects?: ReadonlyMap<Digest, ReadonlySet<ObjectKey>>
 }
 
-/** Every key in the store, in key order. */
+/** Returns every key in the store, in key order. */
 export const objects = (storage: Storage["Service"]): Effect.Effect<ReadonlyArray<ObjectKey>, StorageError> =>
   Effect.map(Stream.runCollect(storage.list("")), (pages) => pages.flat().map((object) => object.key))
 
 /**
- * Which invariants of docs/design/protocol.md are broken, in words:
- * - what is referenced has a row, and every row has its object, unless it is suspect;
- * - a key has one owner at most: what is journaled belongs to no row and to no upload under way;
- * - a session that is not done has chunks from its first byte to its last, each with its object; one that is done has none.
+ * Returns in words which invariants of docs/design/protocol.md are broken:
+ * - Every referenced blob has a row. Every row has its object, unless it is a suspect.
+ * - A key has at most one owner. No row and no upload under way owns a journaled key.
+ * - A session that is not done has chunks from its first byte to its last, each with its object. A session
+ *   that is done has none.
  */
 export const invariants = (rows: Rows, storage: Storage["Service"]) =>
   Effect.map(objects(storage), (keys) => invariantsOf(rows, new Set(keys)))
 
-/** {@link invariants}, of keys that are known to be `present`. */
+/** Returns the same as {@link invariants}, for the keys that are `present` in the store. */
 export const invariantsOf = (rows: Rows, present: { readonly has: (key: ObjectKey) => boolean }) => {
   const keys = new Map([...rows.blobs].map(([digest, { key }]) => [key, digest]))
   return [
@@ -62,7 +70,7 @@ export const invariantsOf = (rows: Rows, present: { readonly has: (key: ObjectKe
 }
 
 const chunksOf = (
-  { sessions, chunks, intents }: Rows,
+  { sessions = new Map(), chunks, intents }: Rows,
   blobs: ReadonlyMap<ObjectKey, Digest>,
   present: { readonly has: (key: ObjectKey) => boolean }
 ): ReadonlyArray<string> => [
@@ -85,10 +93,9 @@ const chunksOf = (
 ]
 
 /**
- * Objects, and uploads in parts by their key, that belong to nothing: neither a row, nor an upload under way, nor the
- * journal knows them. Right after a crash there may be some, for a listing to find; when every wait is over and all
- * phases have run, there must be none.
- * Staged uploads are none of the catalogue's business, hence `except`, their prefix.
+ * Returns the keys of objects and of uploads in parts that no row, no upload under way and no journal entry
+ * owns. A crash may leave some, which a later listing finds. After every wait and all phases, none may be
+ * left. Objects below `except` do not count: the catalogue does not own staged uploads below their prefix.
  */
 export const leaks = Effect.fnUntraced(function* (
   rows: Rows,

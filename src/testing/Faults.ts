@@ -1,19 +1,20 @@
 /**
- * Scripted faults, for tests that ask what happens when a call fails, hangs, or takes effect although it failed.
+ * Scripted faults, for tests of calls that fail, hang, or take effect although they failed.
  *
- * A {@link Script} belongs to one wrapped service (FaultyStorage, FaultyDatabase): it records every call and says
- * what shall become of it. Nothing here sleeps on a clock of its own, so `TestClock` governs all of it.
+ * A {@link Script} belongs to one wrapped service (FaultyStorage, FaultyDatabase). It records every call, and
+ * decides which fault it suffers. Nothing here sleeps on a clock of its own, so `TestClock` governs all of
+ * it.
  */
 import { Duration, Effect } from "effect"
 
 /**
- * What becomes of a call.
+ * The fault that a call suffers.
  *
- * - `Fails`: it fails with `reason`, and nothing has happened
- * - `Lands`: it fails with `reason` and takes effect all the same: at once, like a COMMIT whose answer was lost, or
- *   `after` a while, like a request that timed out on its way; by then the caller may be gone
- * - `Hangs`: it waits for `until` before its work, or between its work and its answer. Whoever interrupts the caller
- *   meanwhile has killed the process at that point
+ * - `Fails`: it fails with `reason`, without effect
+ * - `Lands`: it fails with `reason`, but takes effect: at once, like a COMMIT whose answer was lost, or
+ *   `after` a while, like a request that timed out on its way. By then the caller may have ended
+ * - `Hangs`: it waits for `until` before its work, or between its work and its answer. A test that interrupts
+ *   the caller meanwhile kills the process at that point
  * - `Dies`: it throws `defect` instead of working
  */
 export type Fault<Reason> =
@@ -22,50 +23,60 @@ export type Fault<Reason> =
   | { readonly _tag: "Hangs"; readonly when: "before" | "after"; readonly until: Effect.Effect<unknown> }
   | { readonly _tag: "Dies"; readonly defect: unknown }
 
-/** It fails, and nothing has happened. */
+/** Makes a call fail without effect. */
 export const fails = <Reason>(reason: Reason): Fault<Reason> => ({ _tag: "Fails", reason })
 
-/** It fails and takes effect all the same, at once or `after` a while. */
+/** Makes a call fail but take effect, at once or `after` a while. */
 export const lands = <Reason>(reason: Reason, after: Duration.Input = Duration.zero): Fault<Reason> => ({
   _tag: "Lands",
   reason,
   after: Duration.fromInputUnsafe(after)
 })
 
-/** It waits for `until`, then works and answers. A sleep makes it slow; `Effect.never` makes it hang for good. */
+/**
+ * Makes a call wait for `until`, then work and answer. A sleep makes it slow; with `Effect.never` it never
+ * ends.
+ */
 export const hangsBefore = (until: Effect.Effect<unknown>): Fault<never> => ({
   _tag: "Hangs",
   when: "before",
   until
 })
 
-/** It works, then waits for `until` before it answers. */
+/** Makes a call work, then wait for `until` before it answers. */
 export const hangsAfter = (until: Effect.Effect<unknown>): Fault<never> => ({
   _tag: "Hangs",
   when: "after",
   until
 })
 
-/** It throws. */
+/** Makes a call throw. */
 export const dies = (defect: unknown): Fault<never> => ({ _tag: "Dies", defect })
 
+/** A recorded call. */
 export interface Call<Operation> {
+  /** Name of the operation. */
   readonly operation: Operation
+  /** Its arguments. */
   readonly args: ReadonlyArray<unknown>
 }
 
+/** The faults of one wrapped service. */
 export interface Script<Operation extends string, Reason> {
-  /** Every call so far, oldest first. Yours to empty. */
+  /** Every call so far, oldest first. The test may empty it. */
   readonly calls: Array<Call<Operation>>
-  /** How many of them were calls of `operation`. */
+  /** Returns how many of them were calls of `operation`. */
   readonly count: (operation: Operation) => number
-  /** The next `times` calls of `operation` that no earlier fault takes suffer `fault`. `Infinity` is an outage. */
+  /**
+   * Makes the next `times` calls of `operation` suffer `fault`, after earlier faults. `Infinity` is an
+   * outage.
+   */
   readonly next: (operation: Operation, fault: Fault<Reason>, times?: number) => void
-  /** Asks `rule` about every call first; what it answers comes before what {@link next} has lined up. */
+  /** Asks `rule` about every call. Its fault has priority over those of {@link next}. */
   readonly always: (rule: (call: Call<Operation>) => Fault<Reason> | undefined) => void
-  /** Forgets all faults and rules; what is hanging goes on hanging. Recorded calls stay. */
+  /** Removes all faults and rules. Hanging calls continue to hang, and recorded calls stay. */
   readonly heal: () => void
-  /** For the wrappers: records a call and runs `effect` as the script has it. */
+  /** Records a call and runs `effect` with its fault. Only the wrappers call it. */
   readonly run: <A, E, R>(
     operation: Operation,
     args: ReadonlyArray<unknown>,
@@ -74,7 +85,7 @@ export interface Script<Operation extends string, Reason> {
   ) => Effect.Effect<A, E, R>
 }
 
-/** A script without faults. */
+/** Returns a script without faults. */
 export const make = <Operation extends string, Reason>(): Script<Operation, Reason> => {
   const calls: Array<Call<Operation>> = []
   const queued = new Map<Operation, Array<{ readonly fault: Fault<Reason>; left: number }>>()

@@ -1,7 +1,7 @@
 /**
- * `artifact-gc/testing`: for programs that embed the collector and want to see weeks pass, stores fail and processes
- * die in milliseconds. Provide `MemoryDatabase.layer` and `MemoryStorage.layer` (from `artifact-gc`), wrap them here,
- * let `TestClock` move, and ask `Facts` after each step.
+ * `artifact-gc/testing`: for tests of programs that embed the collector. In milliseconds, weeks pass, stores
+ * fail and processes die. Provide `MemoryDatabase.layer` and `MemoryStorage.layer` (from `artifact-gc`), wrap
+ * them with these modules, move `TestClock`, and check `Facts` after each step.
  */
 
 export * as Facts from "./Facts.ts"

@@ -3,19 +3,19 @@ import { createHash, randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Ref, Stream } from "effect"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { Database } from "../../src/database/Database.ts"
 import { fromSha256Hex } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { audit, firstLook, named } from "../fixtures/audit/Auditing.ts"
+import { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { onRealS3, layer as s3 } from "../fixtures/s3/RealServer.ts"
 import { Tables } from "../fixtures/Tables.ts"
 
 const services = Layer.mergeAll(Databases.postgres(Databases.real), s3)
 
-/** A part of the bucket, which is others' too; emptied in the end. */
+/** A part of the bucket, which other tests use too. It is emptied at the end. */
 const corner = Effect.gen(function* () {
   const { list, delete: remove } = yield* Storage
   const prefix = `audit/${randomUUID()}/`
@@ -27,7 +27,7 @@ const corner = Effect.gen(function* () {
     settings: {
       blobPrefix: `${prefix}blobs/`,
       uploadPrefix: `${prefix}uploads/`,
-      // Whatever nothing owns is a finding at once.
+      // An object without an owner is a finding at once.
       leftoverGrace: Duration.zero
     }
   }
@@ -38,7 +38,7 @@ const digestOf = (text: string) => fromSha256Hex(createHash("sha256").update(tex
 const putText = (key: ObjectKey, text: string) =>
   Effect.flatMap(Storage, ({ put }) => put(key, Stream.make(Buffer.from(text)), Buffer.byteLength(text)))
 
-/** Blobs with the bytes of their names, each referred to by an artifact of that name. */
+/** Blobs with the bytes of their names, each referenced by an artifact of that name. */
 const publish = Effect.fnUntraced(function* (names: ReadonlyArray<string>, key: (name: string) => ObjectKey) {
   yield* Effect.forEach(names, (name) => putText(key(name), name), { concurrency: 16, discard: true })
   yield* (yield* Tables).write({
@@ -63,7 +63,7 @@ const atRest = Effect.gen(function* () {
   const store = yield* Storage
   yield* (yield* Database).inspect
   const key = (name: string) => ObjectKey.make(`${settings.blobPrefix}${name}`)
-  // Over the end of a page on both sides, in names that a language would sort otherwise.
+  // Across the end of a page on both sides, with names that a locale would sort differently.
   const odd = ["B", "a", "á", "z", "\uffff", "\u{1f600}"]
   const plain = Array.from({ length: 1010 }, (_, n) => `n${String(n).padStart(4, "0")}`)
   yield* publish([...odd, ...plain], key)
@@ -133,7 +133,7 @@ const registry = (n: number, pushed: Ref.Ref<number>) =>
     }
   })
 
-/** The listing comes a while after the rows, as it does on the later pages of a large store. */
+/** Delays the listing after the rows, as on the later pages of a large store. */
 const slowly = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.flatMap(Storage, (store) =>
     Effect.provideService(effect, Storage, {
@@ -165,7 +165,7 @@ const atWork = Effect.gen(function* () {
   )
   const worker = yield* Effect.forkScoped(work)
   const totals = { suspects: 0, settled: 0, audits: 0 }
-  // As often as it takes for the first look to be wrong.
+  // Repeats until the first look is wrong.
   while (totals.audits < 10 || (totals.suspects === 0 && totals.audits < 60)) {
     const { findings, summary } = yield* slowly(audit({ prefix, settings }))
     assert.deepStrictEqual(findings, [])
@@ -188,7 +188,7 @@ if (Databases.hasReal) {
         () => atRest,
         120_000
       )
-      it.live("finds nothing while writers and a collector are at work", () => atWork, 120_000)
+      it.live("finds nothing while writers and a collector work", () => atWork, 120_000)
     })
   })
 } else {

@@ -1,4 +1,4 @@
-/** What an audit reports on a catalogue and a store at rest, and how it goes on where it ended. */
+/** The report of an audit on a catalogue and a store at rest, and how an audit continues another. */
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
@@ -29,7 +29,7 @@ import {
 
 const drop = (key: string) => Effect.flatMap(World, ({ store }) => store.delete([ObjectKey.make(key)]))
 
-/** One of everything there is to find, two days old; and one of everything that is right. */
+/** One of each kind of finding, two days old, and one of each kind of sound object. */
 const everything = Effect.gen(function* () {
   yield* upload("sound", { references: [artifact("a", "sound")], sizeBytes: 5 })
   yield* upload("lost", { references: [artifact("b", "lost"), localFile("/f", "lost")], sizeBytes: 7 })
@@ -49,7 +49,7 @@ const everything = Effect.gen(function* () {
 })
 
 describe("an audit", () => {
-  it.effect("tells what is wrong in key order, who is affected, and counts what is right", () =>
+  it.effect("reports findings in key order with their referrers, and counts sound objects", () =>
     Effect.gen(function* () {
       yield* everything
       const before = yield* snapshot
@@ -123,7 +123,7 @@ describe("an audit", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("can be written down and read again", () =>
+  it.effect("is encoded as JSON and decoded again", () =>
     Effect.gen(function* () {
       yield* everything
       const { findings, summary } = yield* audit()
@@ -135,7 +135,7 @@ describe("an audit", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("finds nothing where nothing is", () =>
+  it.effect("finds nothing in an empty store and catalogue", () =>
     Effect.gen(function* () {
       const { findings, summary } = yield* audit()
       assert.deepStrictEqual(findings, [])
@@ -143,7 +143,7 @@ describe("an audit", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("holds to a prefix on both sides", () =>
+  it.effect("applies a prefix on both sides", () =>
     Effect.gen(function* () {
       yield* everything
       const { findings, summary } = yield* audit({ prefix: "blobs/l" })
@@ -152,7 +152,7 @@ describe("an audit", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("judges a row below the upload prefix, and asks no store for a key that none takes", () =>
+  it.effect("checks a row below the upload prefix, and asks no store for a key that is invalid", () =>
     Effect.gen(function* () {
       const { state, storage } = yield* World
       yield* upload("staged", { key: ObjectKey.make("uploads/s/1") })
@@ -171,7 +171,7 @@ describe("an audit", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("lets an object be that nothing owns until its grace is over, to the millisecond", () =>
+  it.effect("ignores an object without an owner until its grace is over, to the millisecond", () =>
     Effect.gen(function* () {
       yield* stage("blobs/nobody/1", 11)
       yield* TestClock.adjust(day - 1)
@@ -202,7 +202,7 @@ describe("a deep audit", () => {
     yield* rows.blobs.publish(now, [{ key: to, digest: digest(of), sizeBytes: text.length, references }])
   })
 
-  it.effect("reads every object and tells whose bytes are not what the digest says", () =>
+  it.effect("reads every object and reports those whose bytes have another digest", () =>
     Effect.gen(function* () {
       const { store } = yield* World
       yield* publish(hello, "blobs/1", "hello")
@@ -232,7 +232,7 @@ describe("a deep audit", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("reads no more than four at once, and stops in the middle of an object", () =>
+  it.effect("reads at most four objects at once, and stops in the middle of an object", () =>
     Effect.gen(function* () {
       const { storage } = yield* World
       for (let n = 10; n < 50; n++) {
@@ -271,8 +271,8 @@ const manyMissing = Effect.gen(function* () {
   }
 })
 
-describe("an audit that does not come to its end", () => {
-  it.effect("says how far it came when it is stopped, and another finds the rest, and nothing twice", () =>
+describe("an audit that ends early", () => {
+  it.effect("names its last key when it is stopped, and another finds the rest, and nothing twice", () =>
     Effect.gen(function* () {
       yield* manyMissing
       const whole = yield* audit()
@@ -294,7 +294,7 @@ describe("an audit that does not come to its end", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("sums up what it did before a failure, and fails with it", () =>
+  it.effect("summarises its work before a failure, and fails with it", () =>
     Effect.gen(function* () {
       yield* manyMissing
       const { database } = yield* World
@@ -315,7 +315,7 @@ describe("an audit that does not come to its end", () => {
     ["listing", "list"],
     ["a HEAD", "head"]
   ] as const) {
-    it.effect(`reports nothing that it could not make sure of: ${what} fails`, () =>
+    it.effect(`reports nothing that it could not confirm when ${what} fails`, () =>
       Effect.gen(function* () {
         yield* manyMissing
         const { storage } = yield* World
@@ -349,7 +349,7 @@ describe("progress", () => {
     return events
   })
 
-  it.effect("tells how far it has come, of how much where that is known", () =>
+  it.effect("reports its progress, and the total if it is known", () =>
     Effect.gen(function* () {
       yield* manyMissing
       const events = yield* watch({})
@@ -367,7 +367,7 @@ describe("progress", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("costs no query when nobody watches", () =>
+  it.effect("costs no query if it is not watched", () =>
     Effect.gen(function* () {
       const { database } = yield* World
       yield* audit()

@@ -1,14 +1,14 @@
-/** The merge of two sides: every key once, in order, whatever the pages; and never more than two pages in memory. */
+/** The merge of two sides: every key once and in order, with any pages, and never more than two pages in memory. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import { findings } from "../../src/audit/Audit.ts"
 import * as Merge from "../../src/audit/Merge.ts"
-import { Database, type KnownKey } from "../../src/database/Database.ts"
-import * as MemoryDatabase from "../../src/database/Memory.ts"
+import { CollectorDatabase, type KnownKey } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { compareKeys } from "../../src/storage/KeyOrder.ts"
 import { Storage, type StoredObject } from "../../src/storage/Storage.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
 
 const objectOf = (key: string): StoredObject => ({ key: ObjectKey.make(key), sizeBytes: 1, modifiedAt: 0 })
 const rowOf = (key: string, owner: KnownKey["owner"] = "blob"): KnownKey => ({
@@ -19,7 +19,7 @@ const rowOf = (key: string, owner: KnownKey["owner"] = "blob"): KnownKey => ({
 })
 const sorted = (keys: Iterable<string>) => [...new Set(keys)].sort(compareKeys)
 
-/** A store that lists in pages of `pageMax`, and a database; both tell when they are asked. */
+/** A store that lists in pages of `pageMax`, and a database; both record when they are asked. */
 const sides = (
   objects: ReadonlyArray<string>,
   rows: ReadonlyArray<KnownKey>,
@@ -46,8 +46,8 @@ const sides = (
       }
     }),
     Layer.effect(
-      Database,
-      Effect.map(Database, (inner) => ({
+      CollectorDatabase,
+      Effect.map(CollectorDatabase, (inner) => ({
         ...inner,
         audit: {
           page: (prefix, after, limit) =>
@@ -66,7 +66,7 @@ const sides = (
           missingIndex: Effect.succeed(null)
         }
       }))
-    ).pipe(Layer.provide(MemoryDatabase.layer()))
+    ).pipe(Layer.provide(AllDatabases.inMemory()))
   )
 
 const windowsOf = Effect.fnUntraced(function* (limit: number, after: ObjectKey | null = null) {
@@ -152,7 +152,7 @@ describe("the merge", () => {
     )
   }
 
-  it.effect("takes all owners of a key together, the blob first", () =>
+  it.effect("groups all owners of a key, the blob first", () =>
     Effect.gen(function* () {
       const [window] = yield* windowsOf(10)
       assert.deepStrictEqual(
@@ -171,7 +171,7 @@ describe("memory", () => {
   const number = (key: string | null) => (key === null || key === "" ? 0 : Number(key.slice(1)))
   const all = Array.from({ length: many }, (_, n) => `k${String(n).padStart(6, "0")}`)
 
-  it.effect("holds two pages at most, while 200,000 keys of either side pass", () =>
+  it.effect("holds at most two pages, while 200,000 keys of either side pass", () =>
     Effect.gen(function* () {
       const at = { listed: 0, read: 0, apart: 0 }
       const look = () => {
@@ -195,12 +195,12 @@ describe("memory", () => {
       const summary = events.at(-1)
       assert.deepInclude(summary, { _tag: "AuditSummary", complete: true, sound: 66_667 })
       assert.isAbove(at.listed, many - 3)
-      // A page of objects spans 2000 numbers, one of rows 1500; so one page ahead and the one in hand.
+      // A page of objects spans 2000 numbers, one of rows 1500; so one page ahead and the current one.
       assert.isAtMost(at.apart, 4000)
     })
   )
 
-  it.effect("waits for whoever takes the findings, when there is nothing but findings", () =>
+  it.effect("waits for its consumer, even if every key is a finding", () =>
     Effect.gen(function* () {
       let [listed, taken, ahead] = [0, 0, 0]
       const told = {

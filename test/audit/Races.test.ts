@@ -28,7 +28,7 @@ import {
 
 type Steps = Effect.Effect<unknown, DatabaseError | StorageError, World>
 
-/** What a collector does to a blob in the end, row first. */
+/** Purges a blob and deletes its object, as a collector does. */
 const purge = (name: string): Steps =>
   Effect.gen(function* () {
     const { state, store } = yield* World
@@ -37,7 +37,7 @@ const purge = (name: string): Steps =>
     yield* store.delete([key])
   })
 
-/** What a collector does to a key that is journaled. */
+/** Deletes a journaled key, as a collector does. */
 const collect = (key: ObjectKey): Steps =>
   Effect.gen(function* () {
     const { state, store } = yield* World
@@ -116,7 +116,7 @@ const races: ReadonlyArray<Race> = [
   }
 ]
 
-/** Long enough for the other side, which began at the same time, to come to its end. */
+/** Long enough for the other side, which began at the same time, to end. */
 const othersFirst = Effect.forEach(Array(50), () => Effect.yieldNow, { discard: true })
 
 const arrange = Effect.fnUntraced(function* ({ before, after, meanwhile }: Race) {
@@ -130,7 +130,7 @@ const arrange = Effect.fnUntraced(function* ({ before, after, meanwhile }: Race)
   else database.next("audit.page", slow)
 })
 
-describe("what changes while an audit runs", () => {
+describe("a change during an audit", () => {
   for (const race of races) {
     it.effect(`is no finding: ${race.title}`, () =>
       Effect.gen(function* () {
@@ -151,13 +151,13 @@ describe("what changes while an audit runs", () => {
   }
 })
 
-describe("what changes between the parts of the second look", () => {
+describe("a change between the parts of the second look", () => {
   it.effect("is no finding: a blob that is purged and deleted after its object was asked for", () =>
     Effect.gen(function* () {
       const { state, storage, store } = yield* World
       yield* upload("a")
       yield* TestClock.adjust("2 days")
-      // The object is found absent while the row lives: by a fault that passes. Then both go.
+      // The object is found absent while the row exists, because of a passing fault. Then both are deleted.
       yield* store.delete([blobKey("a")])
       const gone = Effect.sync(() => state.blobs.delete(digest("a")))
       storage.next("head", hangsAfter(gone))
@@ -185,7 +185,7 @@ describe("what changes between the parts of the second look", () => {
       }).pipe(Effect.provide(world()))
   )
 
-  /** The order turned round: the rows are asked for first, and what they said then is answered again. */
+  /** The reverse order: the rows are asked for first, and the same answer is given later. */
   const rowsFirst: Wrapper = (inner) => {
     const seen = new Map<ObjectKey, KnownKey>()
     return {
@@ -217,7 +217,7 @@ describe("what changes between the parts of the second look", () => {
   )
 })
 
-describe("what changes while a deep audit reads", () => {
+describe("a change while a deep audit reads", () => {
   const hello = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
   it.effect("is no finding: a blob that is purged and deleted before its object is read", () =>
@@ -232,7 +232,7 @@ describe("what changes while a deep audit reads", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("is a finding of another kind: an object that has gone while its row lives", () =>
+  it.effect("is a finding of another kind: an object that was deleted while its row exists", () =>
     Effect.gen(function* () {
       const { storage, store } = yield* World
       yield* upload(hello)

@@ -1,4 +1,4 @@
-/** The repair: what nothing owns is journaled and in the end deleted, and nothing else, and never much by mistake. */
+/** The repair: objects without an owner are journaled and later deleted, nothing else is, and never much by mistake. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit } from "effect"
 import { TestClock } from "effect/testing"
@@ -72,9 +72,9 @@ describe("a repair", () => {
       }).pipe(Effect.provide(world()))
   )
 
-  it.effect("finds its work under way the second time, and the sweep does it when it is due", () =>
+  it.effect("journals nothing the second time, and the sweep deletes the objects when they are due", () =>
     Effect.gen(function* () {
-      // No invariant holds for the blob whose object was taken away, so this registry has none.
+      // No invariant holds for a blob whose object was removed, so this registry has none.
       yield* upload("live", { references: [artifact("a", "live")] })
       yield* stage("blobs/x/1", 5)
       yield* TestClock.adjust("2 days")
@@ -91,7 +91,7 @@ describe("a repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("is only done when it is asked for, and only below the prefix", () =>
+  it.effect("happens only on request, and only below the prefix", () =>
     Effect.gen(function* () {
       yield* littered
       yield* audit({ ...repairing, repair: false })
@@ -103,7 +103,7 @@ describe("a repair", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("asks again in the snapshot that journals: what has found an owner meanwhile is left", () =>
+  it.effect("asks again in the snapshot that journals, and keeps an object that has an owner by then", () =>
     Effect.gen(function* () {
       yield* littered
       const { database, rows } = yield* World
@@ -122,7 +122,7 @@ describe("a repair", () => {
   )
 })
 
-describe("a repair that does not come to its end", () => {
+describe("a repair that ends early", () => {
   it.effect("journals nothing when the audit before it failed or was stopped", () =>
     Effect.gen(function* () {
       yield* littered
@@ -136,7 +136,7 @@ describe("a repair that does not come to its end", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("says what it has journaled, and is finished by the next", () =>
+  it.effect("reports what it journaled, and the next finishes it", () =>
     Effect.gen(function* () {
       const count = 2500
       for (let n = 0; n < count; n++) yield* stage(`blobs/${String(n).padStart(4, "0")}`)
@@ -166,7 +166,7 @@ describe("a repair of too much", () => {
       yield* TestClock.adjust("2 days")
     })
 
-  it.effect("is refused when it is more than the number and more than the share: nothing is journaled", () =>
+  it.effect("is refused above the number and the share together, and journals nothing", () =>
     Effect.gen(function* () {
       yield* registry(5, 4)
       const { findings, summary, exit } = yield* audited({ repair: true, settings })
@@ -175,11 +175,11 @@ describe("a repair of too much", () => {
       assert.deepStrictEqual(yield* journaled, [])
       const error = failureOf(exit)
       assert.deepInclude(error, { _tag: "RepairRefused", ownerless: 4, bytes: 8, listed: 9 })
-      assert.match(String(error), /4 of 9 objects \(44\.4 %, 8 bytes\) .*GC_BREAKER_PERCENT=100/)
+      assert.match(String(error), /4 of 9 objects \(44\.4 %, 8 bytes\), .*GC_BREAKER_PERCENT=100/)
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("is refused when all of more than a handful belongs to nothing, however few", () =>
+  it.effect("is refused when nothing owns any of the objects, even if they are few", () =>
     Effect.gen(function* () {
       yield* registry(0, 11)
       const { exit } = yield* audited({ repair: true })
@@ -188,7 +188,7 @@ describe("a repair of too much", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("would have journaled all of another catalogue's store; so it does when that is asked for", () =>
+  it.effect("would have journaled all of another catalogue's store, and does so on request", () =>
     Effect.gen(function* () {
       yield* registry(0, 11)
       yield* audit({ repair: true, settings: { ...settings, breakerPercent: 100 } })
@@ -208,7 +208,7 @@ describe("a repair of too much", () => {
     )
   }
 
-  it.effect("is noticed when it has become too much since it was counted", () =>
+  it.effect("is noticed when it has grown too large since it was counted", () =>
     Effect.gen(function* () {
       yield* registry(3, 2)
       const { state, database } = yield* World
@@ -226,7 +226,7 @@ describe("a repair of too much", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("does not begin while the sweep's search for leftovers waits for a person; an audit does", () =>
+  it.effect("does not begin while the breaker of leftovers waits for an operator, but an audit does", () =>
     Effect.gen(function* () {
       yield* registry(6, 1)
       const { rows } = yield* World
@@ -242,7 +242,7 @@ describe("a repair of too much", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("is noticed when the breaker opens while it counts", () =>
+  it.effect("ends when the breaker opens while it counts", () =>
     Effect.gen(function* () {
       yield* registry(6, 1)
       const { database, rows } = yield* World

@@ -3,13 +3,13 @@ import { Deferred, Effect, Stream } from "effect"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import {
   artifact,
+  blobStore,
   bytesOf,
   digestOf,
   invisible,
   keyOf,
   put,
   read,
-  registry,
   sent,
   state,
   upload
@@ -38,7 +38,7 @@ describe("storing a blob", () => {
       assert.deepStrictEqual(yield* objects, [keyOf("one", 1, "layers/")])
       assert.strictEqual(yield* read("one"), "one")
       yield* sound
-    }).pipe(Effect.provide(registry({ prefix: "layers/" })))
+    }).pipe(Effect.provide(blobStore({ prefix: "layers/" })))
   )
 
   it.effect("that is live sends nothing", () =>
@@ -48,7 +48,7 @@ describe("storing a blob", () => {
       assert.deepStrictEqual(yield* put(upload("b", "one", { body: unread })), ["deduplicated"])
       assert.strictEqual(yield* sent, 1)
       assert.strictEqual((yield* state).references.size, 2)
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("answers in the order given, and sends equal bytes of one call once", () =>
@@ -72,7 +72,7 @@ describe("storing a blob", () => {
       assert.strictEqual((yield* state).references.size, 6)
       assert.strictEqual(yield* read(""), "")
       yield* clean
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("without uploads makes no call", () =>
@@ -84,7 +84,7 @@ describe("storing a blob", () => {
         database.calls.map(({ operation }) => operation),
         "blobs.intend"
       )
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("that is condemned keeps it from deletion", () =>
@@ -99,7 +99,7 @@ describe("storing a blob", () => {
       for (let n = 0; n < 3; n++) yield* sweepAfter(day)
       assert.strictEqual(yield* read("one"), "one")
       assert.strictEqual(yield* sent, 1)
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("that was deleted sends its bytes again, to another key", () =>
@@ -112,7 +112,7 @@ describe("storing a blob", () => {
       assert.deepStrictEqual(yield* put(upload("b", "one")), ["uploaded"])
       assert.deepStrictEqual(yield* objects, [keyOf("one", 2)])
       yield* clean
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("at the same time as another writer leaves one blob, and the other bytes to the next sweep", () =>
@@ -142,7 +142,7 @@ describe("storing a blob", () => {
       assert.notInclude(yield* objects, loser)
       assert.strictEqual(yield* read("one"), "one")
       yield* clean
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -153,7 +153,7 @@ describe("reading a blob", () => {
       assert.strictEqual(yield* read("0123456789"), "0123456789")
       assert.strictEqual(yield* read("0123456789", { start: 2, end: 4 }), "234")
       assert.strictEqual(yield* read("0123456789", { start: 7 }), "789")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("that was never stored fails with an error that names it", () =>
@@ -161,6 +161,6 @@ describe("reading a blob", () => {
       const error = yield* Effect.flip(read("one"))
       assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("one")] })
       assert.include(error.message, `Blob ${digestOf("one")} does not exist`)
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })

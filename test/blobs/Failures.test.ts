@@ -5,13 +5,13 @@ import type { Upload } from "../../src/blobs/BlobStore.ts"
 import { fails, lands } from "../../src/testing/Faults.ts"
 import {
   artifact,
+  blobStore,
   bytesOf,
   digestOf,
   invisible,
   keyOf,
   put,
   read,
-  registry,
   sent,
   settled,
   state,
@@ -54,7 +54,7 @@ describe("an upload that fails", () => {
         assert.deepStrictEqual(yield* journaled, [keyOf("one", 1)])
         yield* settled
         assert.deepStrictEqual(yield* put(upload("a", "one")), ["uploaded"])
-      }).pipe(Effect.provide(registry({ uploadLease: Duration.hours(1) })))
+      }).pipe(Effect.provide(blobStore({ uploadLease: Duration.hours(1) })))
     )
   }
 
@@ -64,7 +64,7 @@ describe("an upload that fails", () => {
       assert.strictEqual(yield* Effect.flip(put(upload("a", "one", { body }))), "the client went away")
       yield* invisible("one")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("fails the other uploads of its call, and keeps blobs that existed", () =>
@@ -79,7 +79,7 @@ describe("an upload that fails", () => {
       for (const content of ["good", "wrong"]) yield* invisible(content)
       yield* settled
       assert.deepStrictEqual(yield* objects, [keyOf("old", 1)])
-    }).pipe(Effect.provide(registry({ concurrency: 1 })))
+    }).pipe(Effect.provide(blobStore({ concurrency: 1 })))
   )
 
   it.effect("before its intent is committed has sent nothing", () =>
@@ -88,7 +88,7 @@ describe("an upload that fails", () => {
       database.next("blobs.intend", fails("Unavailable"), Infinity)
       assert.deepInclude(yield* Effect.flip(put(upload("a", "one"))), { _tag: "DatabaseError" })
       assert.strictEqual(yield* sent, 0)
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("between its bytes and its row leaves an object that is deleted with the intent", () =>
@@ -100,7 +100,7 @@ describe("an upload that fails", () => {
       assert.deepStrictEqual(yield* objects, [keyOf("one", 1)])
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("although its row was committed is found by the next attempt", () =>
@@ -111,7 +111,7 @@ describe("an upload that fails", () => {
       assert.deepStrictEqual(yield* put(upload("a", "one")), ["deduplicated"])
       yield* settled
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("because its writer was killed leaves nothing after the next sweeps", () =>
@@ -123,7 +123,7 @@ describe("an upload that fails", () => {
       yield* Fiber.interrupt(writer)
       yield* invisible("one")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -148,7 +148,7 @@ describe("an upload that outlasts its lease", () => {
       assert.deepStrictEqual(yield* objects, [keyOf("one", 2)])
       assert.strictEqual(yield* read("one"), "one")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("costs the others of its call their intents too, and all are stored", () =>
@@ -159,7 +159,7 @@ describe("an upload that outlasts its lease", () => {
       assert.strictEqual(storage.count("put"), 4)
       assert.strictEqual((yield* state).references.size, 3)
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("and was not reaped succeeds", () =>
@@ -170,7 +170,7 @@ describe("an upload that outlasts its lease", () => {
       )
       assert.deepStrictEqual(yield* put(upload("a", "one", { body })), ["uploaded"])
       assert.strictEqual(yield* sent, 1)
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("twice is tried a third time, and three times fails", () =>
@@ -182,6 +182,6 @@ describe("an upload that outlasts its lease", () => {
       assert.strictEqual(yield* sent, 6)
       yield* settled
       assert.deepStrictEqual(yield* objects, [keyOf("one", 3)])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })

@@ -1,26 +1,28 @@
 /** Uploads that collectors reap while they are sent, bodies that run once, and blobs that move. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { BlobStore, type PutOptions } from "../../src/blobs/BlobStore.ts"
-import { Database, type Publication } from "../../src/database/Database.ts"
+import type { Publication } from "../../src/database/Database.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import type { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
 import { fails, hangsAfter, hangsBefore } from "../../src/testing/Faults.ts"
 import {
   artifact,
+  blobStore,
   bytesOf,
   digestOf,
   keyOf,
   put,
   read,
-  registry,
   sent,
   settled,
   state,
   upload
 } from "../fixtures/BlobStores.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
 import {
   clean,
   day,
@@ -88,7 +90,7 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual(storage.count("copy"), 0)
       assert.isAbove(database.count("blobs.renew"), 10)
       yield* clean
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("control: without renewal it is reaped, and its bytes are copied from a dead key", () =>
@@ -103,7 +105,7 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual(blobs.get(stored.digest)?.key, keyFor(stored.digest, 2))
       yield* settled
       assert.deepStrictEqual(yield* objects, [keyFor(stored.digest, 2)])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("is not renewed while its body stalls, so that a disconnected client does not leak", () =>
@@ -115,7 +117,7 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual((yield* state).intents.size, 0)
       yield* Fiber.interrupt(writer)
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("is renewed while the store completes it, however long that takes", () =>
@@ -128,7 +130,7 @@ describe("an upload that takes longer than its lease", () => {
       assert.strictEqual((yield* Fiber.join(writer)).outcome, "uploaded")
       assert.strictEqual(storage.count("copy"), 0)
       yield* clean
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -150,7 +152,7 @@ describe("an upload that the store refuses to continue", () => {
       assert.strictEqual(yield* sent, 2)
       assert.strictEqual(yield* read("one"), "one")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("because a collector aborted it fails with `UploadExpired` if its body is not replayable", () =>
@@ -160,7 +162,7 @@ describe("an upload that the store refuses to continue", () => {
       assert.deepInclude(error, { _tag: "UploadExpired", digest: null, attempts: 1 })
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("for another reason fails for that reason", () =>
@@ -170,7 +172,7 @@ describe("an upload that the store refuses to continue", () => {
       assert.deepInclude(error, { _tag: "StorageError", reason: "Rejected" })
       assert.strictEqual(yield* sent, 1)
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -185,7 +187,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.strictEqual(yield* read("one"), "one")
       yield* settled
       assert.deepStrictEqual(yield* objects, [keyOf("one", 2)])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("and whose object is deleted too is sent again if its body is replayable", () =>
@@ -196,7 +198,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.strictEqual(yield* sent, 2)
       assert.strictEqual(yield* read("one"), "one")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("and whose object is deleted too fails with `UploadExpired` if its body is not replayable", () =>
@@ -207,7 +209,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.strictEqual((yield* state).references.size, 0)
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("three times fails with `UploadExpired`", () =>
@@ -217,7 +219,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.deepInclude(error, { _tag: "UploadExpired", attempts: 3 })
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("is adopted if another writer has stored the same bytes meanwhile", () =>
@@ -229,7 +231,7 @@ describe("an upload that is reaped before it is published", () => {
       assert.strictEqual((yield* state).references.size, 2)
       yield* settled
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -249,17 +251,17 @@ describe("an object that arrives after its key was struck off the journal", () =
       yield* sweep()
       assert.deepStrictEqual(yield* objects, [keyOf("one", 2)])
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("control: otherwise only a search of the whole store finds it", () =>
     Effect.gen(function* () {
       const { database, state, store: bucket } = yield* World
-      database.next("leftovers.journal", fails("Unavailable"))
+      database.next("blobs.discard", fails("Unavailable"))
       yield* arrivesLate()
       assert.deepStrictEqual(yield* Facts.leaks(state, bucket), ["blobs/new/1/1"])
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -288,7 +290,7 @@ describe("an upload that was published and whose answer was lost", () => {
       assert.deepStrictEqual(yield* objects, ["blobs/new/1/1"])
       yield* settled
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect(
@@ -307,7 +309,7 @@ describe("an upload that was published and whose answer was lost", () => {
         assert.deepStrictEqual(yield* Facts.invariants(state, bucket), [
           `blob ${digestOf("one")} has no object at ${key}`
         ])
-      }).pipe(Effect.provide(registry()))
+      }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -335,7 +337,7 @@ describe("a faster purge", () => {
         yield* sound
         yield* settled
         assert.strictEqual(yield* read("one"), "one")
-      }).pipe(Effect.provide(registry()))
+      }).pipe(Effect.provide(blobStore()))
     )
   }
 
@@ -348,7 +350,7 @@ describe("a faster purge", () => {
       assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("one")] })
       assert.deepStrictEqual([...(yield* state).references.values()], [artifact("b", "two")])
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -374,7 +376,7 @@ describe("open", () => {
       const { storage } = yield* World
       const keys = storage.calls.filter(({ operation }) => operation === "get").map(({ args }) => args[0])
       assert.deepStrictEqual(keys, [keyOf("one", 1), keyOf("one", 2)])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("fails with the key of the missing object if the row still names it", () =>
@@ -384,7 +386,7 @@ describe("open", () => {
       yield* bucket.delete([keyOf("one", 1)])
       const error = yield* Effect.flip(read("one"))
       assert.deepInclude(error, { _tag: "StorageError", reason: "NotFound", subject: keyOf("one", 1) })
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -392,7 +394,7 @@ describe("open", () => {
 const over = Effect.fnUntraced(function* (change: (inner: Storage["Service"]) => Storage["Service"]) {
   const { rows, store: bucket } = yield* World
   const layer = BlobStore.layer().pipe(
-    Layer.provide([Layer.succeed(Database, rows), Layer.succeed(Storage, Storage.of(change(bucket)))])
+    Layer.provide([AllDatabases.all(rows), Layer.succeed(Storage, Storage.of(change(bucket)))])
   )
   return Context.get(yield* Layer.build(layer), BlobStore)
 })
@@ -424,7 +426,7 @@ describe("a body", () => {
       const { sizeBytes } = yield* blobs.put(body)
       assert.strictEqual(sizeBytes, 200 * 1024)
       assert.isAtMost(most, 1, "chunks that were made and not yet taken")
-    }).pipe(Effect.scoped, Effect.provide(registry()))
+    }).pipe(Effect.scoped, Effect.provide(blobStore()))
   )
 
   it.effect("sent as a multipart upload has its upload id recorded before its first part", () =>
@@ -445,7 +447,7 @@ describe("a body", () => {
       }))
       yield* blobs.put(Stream.make(bytesOf("one")))
       assert.deepStrictEqual(noted, ["upload 7"])
-    }).pipe(Effect.scoped, Effect.provide(registry()))
+    }).pipe(Effect.scoped, Effect.provide(blobStore()))
   )
 
   it.effect("that is too long fails at the first byte too many", () =>
@@ -455,7 +457,7 @@ describe("a body", () => {
       assert.deepInclude(error, { _tag: "SizeMismatch", declared: 3, actual: 7 })
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(registry({ uploadLease: Duration.hours(1) })))
+    }).pipe(Effect.provide(blobStore({ uploadLease: Duration.hours(1) })))
   )
 
   it.effect("whose writer dies midway leaves an intent that is reaped", () =>
@@ -466,6 +468,6 @@ describe("a body", () => {
       assert.strictEqual((yield* state).intents.size, 1)
       yield* TestClock.adjust("1 hour")
       yield* settled
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })

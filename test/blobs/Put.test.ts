@@ -5,13 +5,13 @@ import { BlobStore, type PutOptions } from "../../src/blobs/BlobStore.ts"
 import { Digest } from "../../src/domain/Digest.ts"
 import {
   artifact,
+  blobStore,
   bytesOf,
   digestOf,
   invisible,
   keyOf,
   put,
   read,
-  registry,
   sent,
   settled,
   state,
@@ -45,7 +45,7 @@ describe("put", () => {
       assert.strictEqual(yield* read("one"), "one")
       assert.strictEqual((yield* state).intents.size, 0)
       yield* clean
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("uses a key that names the declared digest, also a sha512", () =>
@@ -55,7 +55,7 @@ describe("put", () => {
       assert.deepInclude(yield* store("one", { digest, pin: "1 hour" }), { digest, sizeBytes: 3 })
       yield* store("two", { digest: digestOf("two"), pin: "1 hour" })
       assert.deepStrictEqual(yield* objects, [keyOf("two", 4), `blobs/sha512/${hex.slice(0, 2)}/${hex}/2`])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("of a declared digest that is live reads no byte and sends none", () =>
@@ -74,7 +74,7 @@ describe("put", () => {
       })
       assert.strictEqual(yield* sent, 1)
       assert.strictEqual((yield* state).references.size, 2)
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("of live bytes without a declared digest keeps the first object", () =>
@@ -85,7 +85,7 @@ describe("put", () => {
       assert.strictEqual((yield* state).blobs.get(digestOf("one"))?.key, keyOf("one", 1))
       yield* settled
       assert.deepStrictEqual(yield* objects, [keyOf("one", 1)])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("without references pins the blob, which a collector without waits then keeps", () =>
@@ -98,7 +98,7 @@ describe("put", () => {
       yield* sweepAfter(1)
       yield* settled
       yield* invisible("one")
-    }).pipe(Effect.provide(registry({}, { grace: Duration.zero, quarantine: Duration.zero })))
+    }).pipe(Effect.provide(blobStore({}, { grace: Duration.zero, quarantine: Duration.zero })))
   )
 
   it.effect("pins for the duration that was asked for, also beside references", () =>
@@ -119,7 +119,7 @@ describe("put", () => {
       yield* sweepAfter(day)
       yield* settled
       yield* invisible("one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("refuses a digest that it cannot check, before it calls database or store", () =>
@@ -131,7 +131,7 @@ describe("put", () => {
         assert.deepInclude(error, { _tag: "DigestUnsupported", digest })
       }
       assert.deepStrictEqual(database.calls, [])
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("of a live blob of another length than declared changes nothing", () =>
@@ -141,7 +141,7 @@ describe("put", () => {
       const error = yield* Effect.flip(store("one", options, unread))
       assert.deepInclude(error, { _tag: "SizeMismatch", declared: 4, actual: 3 })
       assert.strictEqual((yield* state).references.size, 1)
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -155,7 +155,7 @@ describe("reference", () => {
       assert.lengthOf(yield* pins, 0)
       yield* settled
       assert.strictEqual(yield* read("two"), "two")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect(
@@ -174,7 +174,7 @@ describe("reference", () => {
         assert.deepInclude(error, { _tag: "BlobUnknown", digests: [digestOf("two"), digestOf("six")] })
         assert.strictEqual((yield* state).references.size, 0)
         assert.lengthOf(yield* pins, 1)
-      }).pipe(Effect.provide(registry()))
+      }).pipe(Effect.provide(blobStore()))
   )
 
   it.effect("keeps a condemned blob from deletion", () =>
@@ -187,7 +187,7 @@ describe("reference", () => {
       yield* blobs.reference([artifact("a", "one")])
       for (let n = 0; n < 3; n++) yield* sweepAfter(day)
       assert.strictEqual(yield* read("one"), "one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -206,7 +206,7 @@ describe("pin", () => {
       yield* sweep()
       yield* settled
       yield* invisible("one")
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })
 
@@ -221,6 +221,6 @@ describe("stat", () => {
         Option.some({ key: keyOf("one", 1), sizeBytes: 3 })
       )
       yield* sound
-    }).pipe(Effect.provide(registry()))
+    }).pipe(Effect.provide(blobStore()))
   )
 })

@@ -1,4 +1,4 @@
-/** The program on its embedded defaults, from outside. */
+/** The program on its embedded database, as a process. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Clock, Duration, Effect, Schema, Stream } from "effect"
@@ -12,7 +12,7 @@ import { build, logLines, type Program, type RunOptions, start } from "../fixtur
 import { isRunning } from "../fixtures/EmbeddedOwner.ts"
 
 let program: Program
-/** Shared by the tests that do not mind what others left: the first start takes a second longer. */
+/** A directory for the tests that ignore the data of others: the first start takes a second longer. */
 let home: string
 
 beforeAll(() => {
@@ -40,7 +40,7 @@ const inStore = <A, E>(use: Effect.Effect<A, E, Storage>) =>
     )
   )
 
-/** Uploads that nobody touched for three days. */
+/** Uploads that are three days old. */
 const stage = (session: string, chunks: number) =>
   inStore(
     Effect.gen(function* () {

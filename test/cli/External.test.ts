@@ -1,4 +1,4 @@
-/** The program on a catalogue of somebody's own, where a test can hold a lock and so decide how long a batch takes. */
+/** The program on an external catalogue. A test can hold a lock in it, and so control how long a batch takes. */
 import { join } from "node:path"
 import { Clock, Deferred, Duration, Effect, Exit, Fiber, ManagedRuntime, Schema, Scope, Stream } from "effect"
 import { SqlClient } from "effect/sql"
@@ -54,7 +54,7 @@ const finished = async (args: ReadonlyArray<string>) => {
 
 const messages = (run: Run) => logLines(run.err()).map(({ message }) => message)
 
-/** Holds up every sweep in its last phase until `release`. */
+/** Blocks every sweep in its last phase until `release`. */
 const holdJournal = async () => {
   const held = Deferred.makeUnsafe<void>()
   const released = Deferred.makeUnsafe<void>()

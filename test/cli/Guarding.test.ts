@@ -1,4 +1,4 @@
-/** The guards and the undo window from outside: processes on one catalogue, and a person at the command line. */
+/** The guards and the undo window, as processes: several on one catalogue, and an operator at the command line. */
 import { join } from "node:path"
 import { Effect, Exit, ManagedRuntime, Schema, Scope } from "effect"
 import { SqlClient } from "effect/sql"
@@ -33,7 +33,7 @@ afterAll(async () => {
 
 type Environment = Readonly<Record<string, string>>
 
-/** No grace, so that the first sweep condemns; a quarantine that no test outlasts. */
+/** No grace, so that the first sweep condemns, and a quarantine longer than any test. */
 const patient: Environment = { GC_GRACE: "0 seconds", GC_QUARANTINE: "7 days" }
 
 const artifactGc = (args: ReadonlyArray<string>, env: Environment = {}) =>
@@ -121,7 +121,7 @@ describe("the undo window", { timeout: 120_000 }, () => {
     const held = Date.parse(JSON.parse(all.out).heldUntil) - Date.now()
     assert.isTrue(held > 6.9 * 86_400_000 && held <= 7 * 86_400_000)
 
-    // What was restored survives a sweep that waits for nothing.
+    // Restored blobs survive a sweep without waits.
     const hurried = await swept({ GC_GRACE: "0 seconds", GC_QUARANTINE: "0 seconds" })
     assert.deepInclude(hurried.report.totals, { eligible: 0, deleted: 0 })
     assert.deepInclude(hurried.report.left, { condemned: 0, pins: 5 })
@@ -212,11 +212,11 @@ describe("two collectors with different settings", { timeout: 120_000 }, () => {
     assert.include(once.out, "\nsettings: Collector first (last sweep ")
     assert.strictEqual(once.code, 4)
 
-    // Once one has left, the other goes on at once, and so does a third with the settings of the one that is gone.
+    // After one has stopped, the other continues at once, and then a third with the settings of the stopped one.
     second.child.kill("SIGTERM")
     assert.strictEqual(await second.ended, 0)
-    const goesOn = [...first.err().matchAll(/Sweep complete/g)].length + 1
-    await first.says(/Sweep complete/, goesOn)
+    const completed = [...first.err().matchAll(/Sweep complete/g)].length + 1
+    await first.says(/Sweep complete/, completed)
     first.child.kill("SIGTERM")
     assert.strictEqual(await first.ended, 0)
     assert.deepStrictEqual(await query("SELECT id FROM artifact_gc.collectors"), [])
@@ -232,7 +232,7 @@ describe("two collectors with different settings", { timeout: 120_000 }, () => {
     assert.deepInclude(report.guards[0], { guard: "settings", decision: "allowed" })
     first.child.kill("SIGKILL")
     await first.ended
-    // It never said that it has stopped, so it counts until its presence is over.
+    // It did not report that it stopped, so it counts until its presence is over.
     assert.strictEqual((await swept({ GC_GRACE: "3 hours" })).code, 4)
   })
 })

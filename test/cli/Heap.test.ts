@@ -1,4 +1,4 @@
-/** Which commands run with V8's small heap. `serve` must not: it costs pulls three to five times as much CPU. */
+/** The commands that run with V8's small heap. `serve` must not, because pulls would need three to five times as much CPU. */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { build, type Program, start } from "../fixtures/cli/Program.ts"
 

@@ -18,7 +18,7 @@ afterAll(() => program?.remove())
 const serve = (cwd: string, args: ReadonlyArray<string> = [], env: RunOptions["env"] = {}) =>
   start(process.execPath, [program.path, "serve", "--serve-port", "0", ...args], { cwd, env })
 
-/** Where it listens, once it does. */
+/** Waits until the server listens, and returns its address. */
 const listening = async (run: Run): Promise<string> => {
   await run.says(/Serving an OCI registry at .*\n/)
   const [, url] = /Serving an OCI registry at (http:[\w.:/]+)\."/.exec(run.err()) ?? assert.fail(run.err())
@@ -40,7 +40,7 @@ const objectsBelow = (cwd: string) =>
     }).pipe(Effect.provide(Files.layer({ directory: join(cwd, ".artifact-gc/objects"), durable: false })))
   )
 
-/** Waits until the store holds so many objects: some sweeps, each after the waits above. */
+/** Waits until the store holds `count` objects: some sweeps, each after the waits above. */
 const untilObjects = (cwd: string, count: number) =>
   eventually(`${count} objects are left`, async () => (await objectsBelow(cwd)).length === count, {
     limitMillis: 60_000,
@@ -69,7 +69,7 @@ describe("the registry", { timeout: 90_000 }, () => {
     const second = serve(cwd, ["--try"], shortWaits)
     const registry = client(await listening(second), "library/hello")
     assert.deepStrictEqual(await registry.pull("1"), pushed)
-    // Three blobs and the manifest, and nothing of how they came.
+    // Three blobs and the manifest, and no staged chunks.
     await untilObjects(cwd, 4)
     await registry.deleteTag("1")
     await untilObjects(cwd, 0)
@@ -108,8 +108,8 @@ describe("the registry", { timeout: 90_000 }, () => {
     for (const report of reports) assert.strictEqual(JSON.parse(report).outcome, "complete", report)
   })
 
-  /** A chunk of which the server has begun to read, when it is told to stop; `goesOn` says how the client goes on. */
-  const cutIn = (run: Run, url: string, location: string, goesOn: (patch: ClientRequest) => void) =>
+  /** A chunk of which the server has begun to read, when it is told to stop; `resume` continues the request of the client. */
+  const cutIn = (run: Run, url: string, location: string, resume: (patch: ClientRequest) => void) =>
     new Promise<number | string>((resolve) => {
       const headers = { expect: "100-continue" }
       const patch = request(new URL(location, url), { method: "PATCH", headers }, (response) => {
@@ -120,7 +120,7 @@ describe("the registry", { timeout: 90_000 }, () => {
       patch.once("continue", () => {
         patch.write("first half, ")
         run.child.kill("SIGTERM")
-        void run.says(/Stopping: finishing requests under way/).then(() => goesOn(patch))
+        void run.says(/Stopping: finishing requests under way/).then(() => resume(patch))
       })
     })
 

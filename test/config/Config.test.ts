@@ -17,7 +17,7 @@ const sampled = Object.entries(samples).map(([name, sample]): [(typeof all)[numb
   settings[name as keyof typeof settings],
   sample
 ])
-/** What is wrong with one setting; others may contradict it. */
+/** Returns the problems of one setting; others may contradict it. */
 const problemsOf = (env: string, environment: Environment) =>
   Effect.map(problems(environment), (lines) => lines.filter((line) => line.startsWith(`${env}:`)))
 
@@ -98,7 +98,7 @@ describe("a setting", () => {
 
   it.effect("that is left out has its documented default", () =>
     Effect.gen(function* () {
-      /** Those whose default is another setting's value, or said in words. */
+      /** Settings whose default is another setting's value, or is given in words. */
       const following = ["GC_QUARANTINE", "S3_FORCE_PATH_STYLE", "GC_PRESENCE"]
       const written = all.flatMap(({ env, default: value }) =>
         value === null || following.includes(env) ? [] : [[env, value]]
@@ -172,7 +172,7 @@ describe("bounds", () => {
     it.effect(`${env} is from ${least} to 520 weeks`, () =>
       Effect.gen(function* () {
         const judge = (value: string) => problemsOf(env, { S3_REQUEST_TIMEOUT: "1 second", [env]: value })
-        // Back-off and lease are compared with one another as well, which is not what is asked here.
+        // Back-off and lease are also compared with each other, which this test ignores.
         const outside = `${env}: must be between ${least} and 520 weeks;`
         for (const value of [least, "520 weeks"])
           assert.notInclude((yield* judge(value)).join("\n"), outside, value)
@@ -195,7 +195,7 @@ describe("bounds", () => {
   }
 })
 
-describe("a configuration that cannot be used", () => {
+describe("an invalid configuration", () => {
   it.effect("reports every problem at once, each with the variable's name and the form to write", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(
@@ -233,7 +233,7 @@ Every setting is explained in docs/configuration.md.`
     })
   )
 
-  it.effect("or can be used never prints a secret", () =>
+  it.effect("or a valid one never prints a secret", () =>
     Effect.gen(function* () {
       const secrets = {
         DATABASE_URL: "postgres://u:SECRET1@h/db",

@@ -35,7 +35,7 @@ const documents = [
 
 describe("the generated parts of the documents", () => {
   for (const [path, generate] of Object.entries(generated({ sections, exitCodes }))) {
-    it(`are in ${path} what the code says now (else run: npm run docs)`, () => {
+    it(`are up to date in ${path} (else run: npm run docs)`, () => {
       assert.strictEqual(text(path), generate(text(path)))
     })
   }
@@ -75,7 +75,7 @@ describe("a flag", () => {
   ])
   // The benchmarks have flags of their own.
   for (const path of documents.filter((name) => !name.startsWith("verify/"))) {
-    // Those of other programs stand in other documents' code.
+    // Flags of other programs appear in the code of the documents too.
     const used = [...text(path).matchAll(/`[^`\n]*`|^.*(?:artifact-gc|dist\/main\.js) .*$/gm)]
       .map(([code]) => code)
       .filter((code) => !/npm |initdb|skopeo |crane |ctr /.test(code))
@@ -96,13 +96,13 @@ describe("a link", () => {
       .map(([, target]) => target ?? "")
       .filter((target) => !/^[a-z]+:/.test(target))
     if (links.length === 0) continue
-    it(`from ${path} to a file leads somewhere`, () => {
+    it(`from ${path} points to an existing file`, () => {
       const missing = links.filter((target) => !existsSync(join(root, dirname(path), target)))
       assert.deepStrictEqual(missing, [])
     })
   }
 
-  it("from a comment in the sources to a document or a test leads somewhere", () => {
+  it("from a comment in the sources points to an existing document or test", () => {
     const missing = filesBelow("src", ".ts").flatMap((path) =>
       [...text(path).matchAll(/\b(?:docs|test|src|tools|verify)\/[\w/.-]*\.(?:md|ts)\b/g)]
         .filter(([target]) => !existsSync(join(root, target)))
@@ -127,7 +127,7 @@ describe("the README", () => {
     )
   })
 
-  it("names scripts that are there, and they name files that are", () => {
+  it("names existing scripts, which name existing files", () => {
     const { scripts } = JSON.parse(text("package.json")) as { readonly scripts: Record<string, string> }
     // A compiled file is known by its source.
     const files = Object.values(scripts).flatMap((script) =>
@@ -175,7 +175,7 @@ describe("the README", () => {
     }
   })
 
-  /** What the time-travel example takes for granted. */
+  /** Declarations that the time-travel example assumes. */
   const preamble = `import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
@@ -186,7 +186,7 @@ declare const state: MemoryDatabase.State
   const project = (folder: string) => ({
     extends: join(root, "tsconfig.json"),
     compilerOptions: {
-      // An example may end with what it shows.
+      // An example may end with an expression.
       noUnusedLocals: false,
       typeRoots: [join(root, "node_modules/@types")],
       plugins: [],

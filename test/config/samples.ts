@@ -1,15 +1,15 @@
-/** A value for every setting: what the tests set, and where it must be found in the configuration. */
+/** A value for every setting, and its place in the configuration. */
 import { Cron, Duration, Redacted } from "effect"
 import type { Configuration } from "../../src/config/Config.ts"
 import type { settings } from "../../src/config/settings.ts"
 
 export interface Sample {
   readonly value: string
-  /** Another value, which must not be found. */
+  /** Another value, which must not appear. */
   readonly other: string
   readonly of: (config: Configuration) => unknown
   readonly expected: unknown
-  /** What else must be set, so that the value matters. */
+  /** Other settings that the value needs to have an effect. */
   readonly beside: Readonly<Record<string, string>>
 }
 
@@ -20,7 +20,7 @@ const millis = (duration: Duration.Duration | undefined) => duration && Duration
 
 const revealed = (secret: Redacted.Redacted | undefined) => secret && Redacted.value(secret)
 
-/** When it comes for the first time in a July, which is summer in Berlin. */
+/** Returns the first time of the schedule in July, which is summer time in Berlin. */
 const firstOfJuly = ({ when }: Configuration) =>
   when._tag === "cron" && Cron.next(when.cron, new Date("2026-07-01T00:00:00Z")).toISOString()
 
@@ -32,7 +32,7 @@ const sampled = (
   beside: Sample["beside"] = {}
 ): Sample => ({ value, other, of, expected, beside })
 
-/** A value of each setting, another, and where the first ends up. */
+/** For each setting: a value, another value, and the place of the first. */
 export const samples: Record<keyof typeof settings, Sample> = {
   databaseUrl: sampled("postgres://a:b@c/d", "postgres://e/f", "postgres://a:b@c/d", (c) =>
     c.place._tag === "External" ? revealed(c.place.databaseUrl) : undefined

@@ -1,8 +1,8 @@
 import { describe } from "@effect/vitest"
 import { access } from "./guard/Access.ts"
 import { audit } from "./guard/Audit.ts"
+import { catalogues } from "./guard/Catalogues.ts"
 import { columns } from "./guard/Columns.ts"
-import { foreign } from "./guard/Foreign.ts"
 import { keys } from "./guard/Keys.ts"
 import { registry } from "./guard/Registry.ts"
 
@@ -13,6 +13,6 @@ describe("The schema guard", () => {
   registry()
 })
 describe("Beside the guard", () => {
-  foreign()
+  catalogues()
   audit()
 })

@@ -1,4 +1,4 @@
 import * as Databases from "../fixtures/Databases.ts"
-import { migrationContract } from "./migrations.ts"
+import { migrationContract } from "./Migrations.contract.ts"
 
 migrationContract(Databases.embedded)

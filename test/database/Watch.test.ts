@@ -1,4 +1,4 @@
 import * as Databases from "../fixtures/Databases.ts"
-import { watchContract } from "./watch.ts"
+import { watchContract } from "./Watch.contract.ts"
 
 watchContract(Databases.embedded)

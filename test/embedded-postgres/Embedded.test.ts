@@ -25,7 +25,7 @@ import { until } from "../fixtures/Until.ts"
 
 const compiled = () => join(scratch, "compiled")
 let scratch = ""
-/** A complete cluster, made where an initdb was interrupted, and copied by most tests: initdb takes a second. */
+/** A complete cluster, created after an interrupted initdb. Most tests copy it, because initdb takes a second. */
 let template = ""
 
 beforeAll(async () => {
@@ -66,7 +66,7 @@ const insert = (id: number) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`create table if not exists kept(id int primary key)`
-    // The tests run with synchronous_commit off; what they promise to keep must be committed for good.
+    // The tests run with synchronous_commit off, but these rows must be committed durably.
     yield* sql.withTransaction(
       sql`set local synchronous_commit = on`.pipe(Effect.andThen(sql`insert into kept values (${id})`))
     )
@@ -102,7 +102,7 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
     )
   )
 
-  it.live("is durable unless told otherwise", () =>
+  it.live("is durable by default", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const {
@@ -125,7 +125,7 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
     )
   )
 
-  it.live("keeps data over a restart, and leaves nothing running", () =>
+  it.live("keeps data across a restart, and leaves nothing running", () =>
     Effect.gen(function* () {
       const directory = home("restart")
       const pid = yield* withServer(
@@ -138,7 +138,7 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
     })
   )
 
-  it.live("refuses a directory that is in use, in this process or another, and names who holds it", () =>
+  it.live("refuses a directory that this or another process uses, and names the process", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const directory = home("in-use")
@@ -155,7 +155,7 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
     )
   )
 
-  it.live("says that the server ended, and recovers every committed row after kill -9 of the server", () =>
+  it.live("reports that the server ended, and recovers every committed row after kill -9 of the server", () =>
     Effect.gen(function* () {
       const directory = home("killed-server")
       const error = yield* Effect.scoped(
@@ -174,25 +174,27 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
     })
   )
 
-  it.live("leaves no server behind after kill -9 of its owner, and a start at once waits and succeeds", () =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const directory = home("killed-owner")
-        const { child, said } = yield* spawnOwner(compiled(), directory)
-        assert.strictEqual(said, "ready")
-        const pid = postmasterOf(directory)
-        assert.isTrue(isRunning(pid))
-        child.kill("SIGKILL")
-        yield* until("the server is gone", () => !isRunning(pid))
-        assert.isFalse(existsSync(join(directory, "data/postmaster.pid")), "it was shut down in order")
+  it.live(
+    "leaves no server behind after kill -9 of its owner, and an immediate start waits and succeeds",
+    () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const directory = home("killed-owner")
+          const { child, said } = yield* spawnOwner(compiled(), directory)
+          assert.strictEqual(said, "ready")
+          const pid = postmasterOf(directory)
+          assert.isTrue(isRunning(pid))
+          child.kill("SIGKILL")
+          yield* until("the server is gone", () => !isRunning(pid))
+          assert.isFalse(existsSync(join(directory, "data/postmaster.pid")), "it was shut down in order")
 
-        const second = yield* spawnOwner(compiled(), directory)
-        const again = postmasterOf(directory)
-        second.child.kill("SIGKILL")
-        yield* withServer(directory, insert(1))
-        assert.isFalse(isRunning(again))
-      })
-    )
+          const second = yield* spawnOwner(compiled(), directory)
+          const again = postmasterOf(directory)
+          second.child.kill("SIGKILL")
+          yield* withServer(directory, insert(1))
+          assert.isFalse(isRunning(again))
+        })
+      )
   )
 
   it.live.skipIf(process.platform !== "linux")(
@@ -200,7 +202,7 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
     () =>
       Effect.gen(function* () {
         const directory = home("reused-pid")
-        // After a crash in a container: the file names a process which, for PostgreSQL, may well be a server.
+        // After a crash in a container, the file names a process that PostgreSQL takes for a server.
         const other = spawn("/bin/sleep", ["60"], {
           ...(isRoot ? { uid: 65432, gid: 65432 } : {}),
           stdio: "ignore"
@@ -213,11 +215,11 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
       })
   )
 
-  it("replaces what an interrupted initdb left behind", () => {
+  it("replaces the remains of an interrupted initdb", () => {
     assert.deepStrictEqual(readdirSync(template).sort(), ["data", "owner.pid", "socket"])
   })
 
-  it.live("interrupting the first start leaves nothing behind", () =>
+  it.live("leaves nothing behind when the first start is interrupted", () =>
     Effect.gen(function* () {
       const directory = join(scratch, "cancelled")
       const fiber = yield* Effect.forkChild(Effect.scoped(serve(directory)))
@@ -230,7 +232,7 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
     })
   )
 
-  it.live("does not touch data of another major version, or files it does not know", () =>
+  it.live("does not change data of another major version, or unknown files", () =>
     Effect.gen(function* () {
       const directory = home("foreign")
       writeFileSync(join(directory, "data/PG_VERSION"), "17\n")
@@ -253,7 +255,7 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
     })
   )
 
-  it.live("works where the path is too long for a socket or has characters PostgreSQL quotes", () =>
+  it.live("works with a path that is too long for a socket or has characters that PostgreSQL quotes", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const directory = home(`a, "b" $HOME %d ü`)

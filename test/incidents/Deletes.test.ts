@@ -6,7 +6,7 @@ import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { Progress, type ProgressEvent } from "../../src/sweep/Progress.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { fails, hangsBefore } from "../../src/testing/Faults.ts"
-import { artifact, bytesOf, digestOf, registry } from "../fixtures/BlobStores.ts"
+import { artifact, blobStore, bytesOf, digestOf } from "../fixtures/BlobStores.ts"
 import * as Direct from "../fixtures/World.ts"
 import {
   blobKey,
@@ -185,7 +185,7 @@ describe("project-zot/zot#4235: a lock that the collector held for days stalled 
       assert.isAtLeast(report.totals.deleted, 10_000)
       assert.isAbove(report.durationMillis, 50 * 200, "the collector was at work all the while")
       assert.isAtMost(Math.max(...took), 200, "the time of its own two uploads")
-    }).pipe(Effect.provide(registry({}, { ...hasty, batchMax: 100 })))
+    }).pipe(Effect.provide(blobStore({}, { ...hasty, batchMax: 100 })))
   )
 })
 

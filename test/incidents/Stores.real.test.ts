@@ -1,12 +1,14 @@
 /** The report that only a bucket with real versions and locks can tell: docs/design/incidents.md. */
+
 import { PutObjectLegalHoldCommand } from "@aws-sdk/client-s3"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Stream } from "effect"
-import * as MemoryDatabase from "../../src/database/Memory.ts"
 import { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import * as RegistryMemory from "../../src/oci/database/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
 import { onRealS3, ownBucket } from "../fixtures/s3/RealServer.ts"
 
 const hasty = { grace: Duration.zero, quarantine: Duration.zero }
@@ -18,7 +20,7 @@ const scene = Effect.fnUntraced(function* (choice: "markers" | "versions" | unde
   const bucket = yield* ownBucket(isLockable)
   yield* bucket.setVersioning("Enabled")
   const storage = yield* bucket.storage(choice)
-  const state = MemoryDatabase.emptyState()
+  const state = RegistryMemory.emptyState()
   for (const name of ["a", "b", "live"]) {
     const key = keyOf(name)
     for (let version = 0; version < 2; version++) yield* storage.put(key, Stream.make(new Uint8Array(1)), 1)
@@ -26,7 +28,7 @@ const scene = Effect.fnUntraced(function* (choice: "markers" | "versions" | unde
   }
   const digest = Digest.make("live")
   state.references.set("live", { _tag: "Artifact", repository: "library", name: "live", digest })
-  const services = Layer.merge(MemoryDatabase.layer(state), Layer.succeed(Storage, storage))
+  const services = Layer.merge(AllDatabases.inMemory(state), Layer.succeed(Storage, storage))
   const context = yield* Layer.build(Layer.provide(Sweep.layer(hasty), services))
   return { ...bucket, state, sweep: Context.get(context, Sweep) }
 })

@@ -8,12 +8,12 @@ import * as Facts from "../../src/testing/Facts.ts"
 import { hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
 import {
   artifact,
+  blobStore,
   bytesOf,
   digestOf,
   keyOf,
   put,
   read,
-  registry,
   settled,
   upload
 } from "../fixtures/BlobStores.ts"
@@ -90,13 +90,13 @@ describe("quay/quay#6318: a blob and its protection were written in two transact
       storage.heal()
       yield* settled
       assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Random.withSeed("quay"), Effect.provide(registry({}, noWaits)))
+    }).pipe(Random.withSeed("quay"), Effect.provide(blobStore({}, noWaits)))
   )
 
   it.effect("control: without a pin in the blob's own transaction they do", () =>
     Effect.gen(function* () {
       assert.include(yield* unknownAmong40(0), "BlobUnknown")
-    }).pipe(Random.withSeed("quay"), Effect.provide(registry({}, noWaits)))
+    }).pipe(Random.withSeed("quay"), Effect.provide(blobStore({}, noWaits)))
   )
 })
 
@@ -125,7 +125,7 @@ describe("artifact-keeper/artifact-keeper#3085, #3158, #3212: the re-check and t
         yield* settled
         assert.strictEqual(yield* read("bytes"), "bytes")
         assert.lengthOf(yield* objects, 1)
-      }).pipe(Effect.provide(registry({}, noWaits)))
+      }).pipe(Effect.provide(blobStore({}, noWaits)))
     )
   }
 
@@ -143,7 +143,7 @@ describe("artifact-keeper/artifact-keeper#3085, #3158, #3212: the re-check and t
         assert.deepStrictEqual(yield* broken, [
           `blob ${digestOf("bytes")} has no object at ${keyOf("bytes", 1)}`
         ])
-      }).pipe(Effect.provide(registry({}, noWaits)))
+      }).pipe(Effect.provide(blobStore({}, noWaits)))
   )
 })
 
@@ -210,7 +210,7 @@ describe("eng-floe/floecat#390: a DELETE that timed out at the client took effec
       assert.strictEqual(yield* read("bytes"), "bytes")
       yield* settled
       assert.strictEqual(yield* read("bytes"), "bytes")
-    }).pipe(Effect.provide(registry({}, noWaits)))
+    }).pipe(Effect.provide(blobStore({}, noWaits)))
   )
 
   it.effect("control: under a key that is the content's own it does not", () =>
@@ -268,7 +268,7 @@ describe("zhaofengli/attic#64, #65: a crash strands pending rows", () => {
               assert.strictEqual(yield* read("bytes"), "bytes")
               assert.lengthOf(yield* objects, 1)
               return found
-            }).pipe(Effect.provide(registry({}, noWaits)))
+            }).pipe(Effect.provide(blobStore({}, noWaits)))
             if (struck) strikes += 1
           }
         }
@@ -316,7 +316,7 @@ describe("goharbor/harbor#13854: a collector that died in mid-delete blocked pus
         assert.strictEqual(yield* read("bytes"), "bytes")
         yield* settled
         assert.deepStrictEqual(yield* objects, [keyOf("bytes", 2)])
-      }).pipe(Effect.provide(registry({}, noWaits)))
+      }).pipe(Effect.provide(blobStore({}, noWaits)))
     )
   }
 })

@@ -403,7 +403,7 @@ describe("the grace period of leftovers", () => {
   })
   const settings = { ...noWaits, leftoverEvery: Duration.millis(1) }
 
-  it.effect("keeps what foreign programs upload before its row", () =>
+  it.effect("keeps what unannounced writers upload before its row", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* foreignUpload, [])
     }).pipe(Effect.provide(world(settings, protectedWorld)))

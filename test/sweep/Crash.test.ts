@@ -94,7 +94,7 @@ const scene = Effect.gen(function* () {
   yield* session("busy", [1, 1])
   yield* abandon("forgotten", start + 2 * hour)
   for (const name of ["dead1", "dead2", "dead3"]) yield* bury(name)
-  // What a foreign writer inserted after such a blob had been purged, with and without its bytes.
+  // What an unannounced writer inserted after such a blob had been purged, with and without its bytes.
   yield* stage(blobKey("doubtful"))
   for (const name of ["doubtful", "absent"]) {
     const now = start + 2 * hour
@@ -227,8 +227,9 @@ describe("a sweep of which one call", () => {
           "traits",
           "breakers.read",
           "breakers.exposure",
-          "blobs.expirePins",
+          "journal.expirePins",
           "backlog",
+          "sessions.backlog",
           "list",
           "delete",
           "sessions.expire",

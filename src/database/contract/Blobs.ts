@@ -1,5 +1,5 @@
 /** The side of the writers: blobs, references, intents, pins. */
-import type { Option } from "effect"
+import { Context, type Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Result } from "./Result.ts"
@@ -101,8 +101,6 @@ export interface Blobs {
   ) => Result<ReadonlyArray<PublishOutcome>>
   /** Releases pins; how many there were. Joins the caller's transaction. */
   readonly unpin: (ids: ReadonlyArray<string>) => Result<number>
-  /** Releases up to `limit` pins that expired at or before `now`; how many. */
-  readonly expirePins: (now: number, limit: number) => Result<number>
   /** Removes references; how many there were. Joins the caller's transaction. */
   readonly unreference: (references: ReadonlyArray<Reference>) => Result<number>
   /** Where the blob's bytes are, or none. */
@@ -112,4 +110,18 @@ export interface Blobs {
   ) => Result<Option.Option<{ readonly key: ObjectKey; readonly sizeBytes: number }>>
   /** Those of `keys` that a blob row, an upload intent or an upload session owns. Asked before anything found by listing is deleted. */
   readonly owned: (keys: ReadonlyArray<ObjectKey>) => Result<ReadonlySet<ObjectKey>>
+  /**
+   * Journals the key of an object that the writer no longer needs, due at once, unless something owns the key. Returns
+   * whether it was journaled. The key had an intent before its first byte, so one snapshot in which nothing owns it
+   * proves it dead.
+   */
+  readonly discard: (
+    now: number,
+    object: { readonly key: ObjectKey; readonly sizeBytes: number }
+  ) => Result<boolean>
 }
+
+/** The writers' database. Its verbs are named `blobs.publish` in errors, spans and scripts. */
+export class BlobDatabase extends Context.Service<BlobDatabase, Blobs>()(
+  "artifact-gc/database/BlobDatabase"
+) {}

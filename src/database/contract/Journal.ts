@@ -56,4 +56,6 @@ export interface Journal {
    * how many. A writer that is still at it finds its intent gone and starts again under a new key.
    */
   readonly reapIntents: (now: number, deleteNotBefore: number, limit: number) => Result<number>
+  /** Releases up to `limit` pins that expired at or before `now`; how many. Their blobs may be orphans from then on. */
+  readonly expirePins: (now: number, limit: number) => Result<number>
 }

@@ -8,7 +8,6 @@ export const backlog = (state: State, now: number): Backlog => {
     condemnedAt === null ? [] : [{ digest, condemnedAt }]
   )
   const waiting = sightings.filter(([, sighting]) => sighting.condemnedAt === null)
-  const sessions = [...state.sessions.values()].filter((session) => session.state !== "done")
   const rows = [...state.journal.values()]
   const pending = rows.filter((row) => row.deadAt === null)
   const due = pending.filter((row) => row.notBefore <= now && (row.claimedUntil ?? now) <= now)
@@ -23,11 +22,9 @@ export const backlog = (state: State, now: number): Backlog => {
     journalDueBytes: due.reduce((sum, row) => sum + row.sizeBytes, 0),
     deadLetters: rows.length - pending.length,
     intents: state.intents.size,
-    sessions: sessions.length,
     pins: state.pins.size,
     oldestSeenAt: earliest(waiting.map(([, sighting]) => sighting.seenAt)),
     oldestCondemnedAt: earliest(condemned.map(({ condemnedAt }) => condemnedAt)),
-    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0))),
-    oldestActivityAt: earliest(sessions.map(({ lastActivityAt }) => lastActivityAt))
+    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0)))
   }
 }

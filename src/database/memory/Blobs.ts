@@ -2,7 +2,8 @@
 import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import { type Blobs, type Pin, type Publication, type PublishOutcome, touchEveryMillis } from "../Database.ts"
-import { byKey, journalRow, referenceId, type State } from "./State.ts"
+import { journalUnowned } from "./Leftovers.ts"
+import { journalRow, referenceId, type State } from "./State.ts"
 import { isSuspect } from "./Suspects.ts"
 
 export const blobs = (state: State): Blobs => ({
@@ -49,14 +50,6 @@ export const blobs = (state: State): Blobs => ({
   publish: (now, publications) =>
     Effect.sync(() => publications.map((publication) => publish(state, now, publication))),
   unpin: (ids) => Effect.sync(() => ids.filter((id) => state.pins.delete(id)).length),
-  expirePins: (now, limit) =>
-    Effect.sync(() => {
-      const expired = byKey(state.pins)
-        .filter(([, pin]) => pin.expiresAt <= now)
-        .slice(0, limit)
-      for (const [id] of expired) state.pins.delete(id)
-      return expired.length
-    }),
   unreference: (references) =>
     Effect.sync(() => {
       const before = state.references.size
@@ -80,7 +73,8 @@ export const blobs = (state: State): Blobs => ({
         ...[...state.blobs.values()].map((row) => row.key)
       ])
       return new Set(keys.filter((key) => owners.has(key)))
-    })
+    }),
+  discard: (now, object) => Effect.sync(() => journalUnowned(state, [object], now).length > 0)
 })
 
 /** As a lock on the row does: keeps the blob, marks it used, ends its sightings. False when it does not live, or is suspect. */

@@ -63,10 +63,9 @@ const keepers = (state: State): Map<string, Digest> =>
   new Map([
     ...[...state.references].map(([id, { digest }]) => [`reference ${id}`, digest] as const),
     ...[...state.pins].map(([id, { digest }]) => [`pin ${id}`, digest] as const),
-    ...[...state.manifests].flatMap(([id, row]) => [
-      [`manifest ${id}`, row.digest] as const,
-      ...row.references.map(({ digest, kind }) => [`${kind} ${digest} of ${id}`, digest] as const)
-    ])
+    ...state.referringTables.flatMap(({ table, rows }) =>
+      rows().map(({ id, digest }) => [`${table} ${id}`, digest] as const)
+    )
   ])
 
 /**

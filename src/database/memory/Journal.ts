@@ -77,5 +77,13 @@ export const journal = (state: State): Journal => ({
         )
       }
       return expired.length
+    }),
+  expirePins: (now, limit) =>
+    Effect.sync(() => {
+      const expired = byKey(state.pins)
+        .filter(([, pin]) => pin.expiresAt <= now)
+        .slice(0, limit)
+      for (const [id] of expired) state.pins.delete(id)
+      return expired.length
     })
 })

@@ -1,4 +1,4 @@
-/** The tables of the memory backend. Tests may read them, and write what a foreign program would. */
+/** The tables of the memory backend. Tests may read them, and write what an unannounced writer would. */
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type {
@@ -8,13 +8,10 @@ import type {
   JournalReason,
   LeftoverCounts,
   LeftoverScan,
-  Manifest,
-  ManifestReference,
   Peer,
   Pin,
   Reference,
-  StagedChunk,
-  UploadSession
+  ReferenceTable
 } from "../Database.ts"
 
 export interface BlobRow {
@@ -60,27 +57,26 @@ export interface RangeRow extends Pick<LeftoverScan, "token" | "from" | "upTo" |
   readonly claimedUntil: number | null
 }
 
-export interface SessionRow extends UploadSession {
-  /** Of the last lease on it; kept when it ended. */
-  readonly token: string | null
-  /** Null unless it is being finished. */
-  readonly leaseUntil: number | null
-}
-
-export interface ChunkRow extends StagedChunk {
+/** A staged chunk of an upload session: an object that the session's later blob needs. */
+export interface ChunkRow {
+  readonly key: ObjectKey
+  /** The id of its session. */
   readonly session: string
-}
-
-export interface ManifestRow extends Manifest {
-  readonly references: ReadonlyArray<ManifestReference>
-  /** Null: a tag names it, or `expire` found it needed. Otherwise since when neither is known to be so. */
-  readonly untaggedAt: number | null
-}
-
-export interface TagRow {
-  readonly repository: string
-  readonly name: string
+  readonly startByte: number
+  readonly sizeBytes: number
   readonly digest: Digest
+}
+
+/** A row that refers to a blob. */
+export interface ReferringRow {
+  /** The primary key as text, columns by space. */
+  readonly id: string
+  readonly digest: Digest
+}
+
+/** A table that refers to blobs and that another part of the program keeps. */
+export interface ReferringTable extends ReferenceTable {
+  readonly rows: () => ReadonlyArray<ReferringRow>
 }
 
 export interface State {
@@ -91,9 +87,13 @@ export interface State {
   readonly journal: Map<ObjectKey, JournalRow>
   readonly intents: Map<ObjectKey, IntentRow>
   readonly pins: Map<string, Pin>
-  /** Upload sessions, by id. */
-  readonly sessions: Map<string, SessionRow>
+  /**
+   * The fourth owner of keys beside blobs, intents and the journal. Only a registry puts any in, and they stay in the
+   * core: whether a key is dead is asked in one snapshot over all owners.
+   */
   readonly chunks: Map<ObjectKey, ChunkRow>
+  /** Tables beside `references` and `pins` that keep blobs, e.g. a registry's manifests. */
+  readonly referringTables: Array<ReferringTable>
   readonly scan: {
     pass: number
     position: Digest | null
@@ -111,10 +111,6 @@ export interface State {
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
   /** Keys in doubt, by digest: a blob whose row names one of them is suspect. Only tests put any in. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
-  /** By repository and digest: see {@link manifestId}. */
-  readonly manifests: Map<string, ManifestRow>
-  /** By repository and name. */
-  readonly tags: Map<string, TagRow>
   /** What the server's clock is ahead of the process's. */
   skewMillis: number
 }
@@ -126,8 +122,8 @@ export const emptyState = (): State => ({
   journal: new Map(),
   intents: new Map(),
   pins: new Map(),
-  sessions: new Map(),
   chunks: new Map(),
+  referringTables: [],
   scan: { pass: 1, position: null, startedAt: null, wanted: 1, done: 0 },
   candidates: [],
   watched: false,
@@ -135,8 +131,6 @@ export const emptyState = (): State => ({
   breakers: new Map(),
   peers: new Map(),
   suspects: new Map(),
-  manifests: new Map(),
-  tags: new Map(),
   skewMillis: 0
 })
 
@@ -146,20 +140,16 @@ export const referenceId = (reference: Reference): string =>
     ? JSON.stringify(["artifact", reference.repository, reference.name])
     : JSON.stringify(["local file", reference.path])
 
-/** The primary key of a manifest, and with its name that of a tag. */
-export const manifestId = (repository: string, digestOrTag: string): string =>
-  JSON.stringify([repository, digestOrTag])
-
 // -- what the verbs share
 
 export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
   [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
 
-/** Digests that a reference, a manifest or a pin keeps. */
+/** Digests that a reference or a pin keeps. */
 export const heldDigests = (state: State): Set<Digest> =>
   new Set([
     ...[...state.references.values()].map((reference) => reference.digest),
-    ...[...state.manifests.values()].flatMap((row) => [row, ...row.references].map(({ digest }) => digest)),
+    ...state.referringTables.flatMap(({ rows }) => rows().map(({ digest }) => digest)),
     ...[...state.pins.values()].map((pin) => pin.digest)
   ])
 

@@ -1,4 +1,4 @@
-/** Suspects in memory. There are no triggers here: what foreign writers insert, and what is in doubt, tests say. */
+/** Suspects in memory. There are no triggers here: what unannounced writers insert, and what is in doubt, tests say. */
 import { Effect } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"

@@ -18,7 +18,8 @@ import {
   type Reference,
   touchEveryMillis
 } from "../Database.ts"
-import { expirePins, pin, unpin } from "./Pins.ts"
+import { journalUnowned } from "./Leftovers.ts"
+import { pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
 import { given, instant, lastOf, type Mode, on, quote, type Sql, verbs } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
@@ -37,10 +38,10 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
       recordMultipart: plain(recordMultipart),
       publish: typed((_, type, now, publications) => db.transaction(publish(db, type, now, publications))),
       unpin: plain(unpin),
-      expirePins: plain(expirePins),
       unreference: plain(unreference),
       locate: typed(locate),
-      owned: plain(owned)
+      owned: plain(owned),
+      discard: plain(discard)
     },
     {
       adopt: (_now, _references, change) => modeOf(change),
@@ -86,7 +87,7 @@ const adopt = (
  * Within a transaction: ends the sightings of those of `digests` that live and are not suspect, locks them, so that a
  * purge waits for what comes next and then notices it, and marks them used; answers them.
  *
- * Sightings first, here and in the other files: a purge holds them when it comes to the blobs, and so does a foreign
+ * Sightings first, here and in the other files: a purge holds them when it comes to the blobs, and so does an unannounced
  * writer that inserts a blob. Whoever held the blob and then asked for its sighting would wait for them in a circle.
  */
 export const lockLive = Effect.fnUntraced(function* (
@@ -192,7 +193,7 @@ export const publish = Effect.fnUntraced(function* (
   const lives = (p: Publication) => owners.get(p.digest) === p.key
   const copies = valid.filter((p) => !lives(p))
   for (const { digest, key } of yield* replaceSuspects(db, type, now, copies)) owners.set(digest, key)
-  // Only now: the guard against foreign writers knows a fresh key by its intent.
+  // Only now: the triggers against unannounced writers know a fresh key by its intent.
   yield* sql`DELETE FROM ${id.intents} WHERE object_key = ANY(${taken.map((row) => row.object_key)}::text[])`
   yield* journalDuplicates(
     db,
@@ -278,3 +279,6 @@ const owned = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>) =>
         OR EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = k)`,
     (rows) => new Set(rows.map((row) => row.object_key as ObjectKey))
   )
+
+const discard = (db: Sql, now: number, object: { readonly key: ObjectKey; readonly sizeBytes: number }) =>
+  Effect.map(journalUnowned(db, now, [object], now), (journaled) => journaled.length > 0)

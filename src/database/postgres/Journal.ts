@@ -9,6 +9,7 @@
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
+import { expirePins } from "./Pins.ts"
 import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 
 interface EntryRow {
@@ -27,7 +28,9 @@ export const make = (db: Sql): Journal => {
     postpone: plain(postpone),
     deadLetters: plain(deadLetters),
     retry: plain(retry),
-    reapIntents: (now, deleteNotBefore, limit) => db.transaction(reapIntents(db, now, deleteNotBefore, limit))
+    reapIntents: (now, deleteNotBefore, limit) =>
+      db.transaction(reapIntents(db, now, deleteNotBefore, limit)),
+    expirePins: plain(expirePins)
   })
 }
 

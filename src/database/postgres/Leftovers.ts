@@ -12,13 +12,13 @@ import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../D
 import { estimate } from "./Breakers.ts"
 import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
-import { areGuarded } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { areInstalled } from "./triggers/unannounced/UnannouncedWriters.ts"
 
 export const make = (db: Sql): Leftovers => {
   const plain = on(db)
   return verbs<Leftovers>(db, "leftovers", {
     claim: plain(claim),
-    journal: plain(journalGuarded),
+    journal: plain(journalUnowned),
     advance: plain(advance),
     yield: plain(yieldLease),
     withdraw: plain(withdraw)
@@ -116,10 +116,10 @@ const begin = Effect.fnUntraced(function* (db: Sql, now: number, before: PassRow
 })
 
 /**
- * Where foreign writers are guarded against, the key may be one that they use again: it is buried with its locks held,
+ * Where unannounced writers are guarded against, the key may be one that they use again: it is buried with its locks held,
  * and one that somebody is inserting is left for the next search. The lock on blobs keeps the guard what it is.
  */
-const journalGuarded = (
+export const journalUnowned = (
   db: Sql,
   now: number,
   objects: Parameters<Leftovers["journal"]>[1],
@@ -131,7 +131,7 @@ const journalGuarded = (
     Effect.gen(function* () {
       if (scan !== undefined && !(yield* isLeased(db, scan, "KEY SHARE"))) return []
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
-      if (!(yield* areGuarded(db))) return yield* journal(db, now, objects, notBefore)
+      if (!(yield* areInstalled(db))) return yield* journal(db, now, objects, notBefore)
       const free = new Set(
         yield* lockKeys(
           db,

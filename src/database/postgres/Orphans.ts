@@ -218,7 +218,7 @@ const purge = (db: Sql, catalog: Catalog, request: PurgeRequest) => {
         WHERE ${id.digest} = ANY(${claimed}::text[]::${type}[]) ORDER BY ${id.digest} FOR UPDATE SKIP LOCKED`).map(
         (row) => row.digest
       )
-      const free = catalog.guarded ? yield* lockDigests(db, catalog.digest, locked) : locked
+      const free = catalog.unannouncedWriters ? yield* lockDigests(db, catalog.digest, locked) : locked
       const purged = yield* deleteAndJournal(db, catalog, request, free)
       const busy = yield* stillThere(db, type, claimed, new Set(free))
       const settled = claimed.filter((digest) => !busy.has(digest))
@@ -240,7 +240,7 @@ const schemaChanged = new DatabaseError({
   operation: "orphans.purge",
   reason: "SchemaChanged",
   detail:
-    "a foreign key to blobs, or the guard against foreign writers, was added, dropped or altered since the sweep began"
+    "a foreign key to blobs, or a trigger against unannounced writers, was added, dropped or altered since the sweep began"
 })
 
 const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: Statement.Fragment) => {
@@ -268,7 +268,7 @@ const deleteAndJournal = (
 ) => {
   const { sql, id, raw } = db
   const lease = request.leaseUntil === null ? null : instant(request.leaseUntil)
-  // Of every blob, whatever its key: a foreign writer may have seen the row and so sent nothing to its own key.
+  // Of every blob, whatever its key: an unannounced writer may have seen the row and so sent nothing to its own key.
   const buried = sql`
       buried AS (
         INSERT INTO ${id.tombstones} (digest, since)
@@ -283,7 +283,7 @@ const deleteAndJournal = (
           AND ${catalog.referencePredicates(() => raw(""))}
           -- What can name no object cannot be deleted either, and would hold up the keys beside it.
           AND octet_length(b.${id.key}) BETWEEN 1 AND 1024
-        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),${catalog.guarded ? buried : raw("")}
+        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
       journaled AS (
         INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
         SELECT object_key, digest, size_bytes, 'purged', ${instant(request.now)}::timestamptz,

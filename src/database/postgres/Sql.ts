@@ -65,11 +65,11 @@ export interface Identifiers {
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
   readonly candidates: Statement.Fragment
-  readonly uploadSessions: Statement.Fragment
+  /**
+   * Chunks of upload sessions. The registry writes them, and they stay in the core as the fourth owner of keys. The proof
+   * that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
+   */
   readonly uploadChunks: Statement.Fragment
-  readonly manifests: Statement.Fragment
-  readonly manifestReferences: Statement.Fragment
-  readonly tags: Statement.Fragment
 }
 
 /**
@@ -91,7 +91,6 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
   const sql = yield* SqlClient.SqlClient
   const raw = (text: string) => sql.literal(text)
   const own = (table: string) => raw(qualified(names.collectorSchema, table))
-  const registry = (table: string) => raw(qualified(names.registrySchema, table))
   const db: Sql = {
     sql,
     names,
@@ -115,11 +114,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
-      uploadSessions: own("upload_sessions"),
-      uploadChunks: own("upload_chunks"),
-      manifests: registry("manifests"),
-      manifestReferences: registry("manifest_references"),
-      tags: registry("tags")
+      uploadChunks: own("upload_chunks")
     },
     verb: (operation, effect) =>
       leavesTransaction(
@@ -209,16 +204,16 @@ export const verbs = <Group extends object>(
 
 /** Gives the first argument of a verb. */
 export const on =
-  (db: Sql) =>
-  <Args extends ReadonlyArray<unknown>, A>(run: (db: Sql, ...args: Args) => A) =>
+  <Db extends Sql>(db: Db) =>
+  <Args extends ReadonlyArray<unknown>, A>(run: (db: Db, ...args: Args) => A) =>
   (...args: Args): A =>
     run(db, ...args)
 
 /** Gives the first two arguments of a verb. The second is read anew for each call. */
 export const given =
-  <Read, E1>(db: Sql, read: Effect.Effect<Read, E1>) =>
+  <Db extends Sql, Read, E1>(db: Db, read: Effect.Effect<Read, E1>) =>
   <Args extends ReadonlyArray<unknown>, A, E>(
-    run: (db: Sql, read: Read, ...args: Args) => Effect.Effect<A, E>
+    run: (db: Db, read: Read, ...args: Args) => Effect.Effect<A, E>
   ) =>
   (...args: Args): Effect.Effect<A, E | E1> =>
     Effect.flatMap(read, (found) => run(db, found, ...args))

@@ -28,10 +28,7 @@ export const deleteKeys = Effect.fn("Files.delete")(function* (
   }
 })
 
-/**
- * Deletes one object and the directories that are empty without it. Adds the lowest remaining directory to
- * `touched`.
- */
+/** Deletes one object and the directories that become empty. Adds the lowest remaining one to `touched`. */
 const remove = async (
   { locate, root }: Directory,
   key: ObjectKey,

@@ -15,10 +15,7 @@ export interface Directory {
   readonly durable: boolean
   /** Returns the path of a key's file. Throws like `toBytes`. */
   readonly locate: (key: ObjectKey) => string
-  /**
-   * Fails with `NotFound` if the store is missing. Run it last, so that it covers every file found absent
-   * before.
-   */
+  /** Fails with `NotFound` if the store is missing. Run last, it covers every file found absent before. */
   readonly present: (operation: StorageError["operation"]) => Effect.Effect<void, StorageError>
 }
 

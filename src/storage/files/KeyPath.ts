@@ -24,15 +24,11 @@ import { isUtf8 } from "node:buffer"
 export type KeyBytes = string
 
 /**
- * The length at which a segment is split. 84 escaped bytes are 252 characters; with a suffix they fit
- * NAME_MAX, 255.
+ * The length at which a segment is split. 84 escaped bytes and a suffix fit NAME_MAX: 253 of 255 characters.
  */
 export const splitBytes = 84
 
-/**
- * Returns the bytes of a key. Throws EINVAL for an unpaired surrogate: it has no UTF-8, and Node would write
- * U+FFFD.
- */
+/** Returns the bytes of a key. Throws EINVAL for an unpaired surrogate, which Node would write as U+FFFD. */
 export const toBytes = (key: string): KeyBytes => {
   if (/\p{Surrogate}/u.test(key)) {
     throw Object.assign(new Error("EINVAL: the key has an unpaired surrogate"), { code: "EINVAL" })
@@ -53,10 +49,7 @@ export const filePath = (bytes: KeyBytes): string => {
   return directoryPath(bytes.slice(0, cut)) + segmentPath(bytes.slice(cut), "")
 }
 
-/**
- * Returns the directory of all keys that start with `prefix`. Both the prefix and the result are empty or end
- * in "/".
- */
+/** Returns the directory of all keys that start with `prefix`. Prefix and result are empty or end in "/". */
 export const directoryPath = (prefix: KeyBytes): string =>
   prefix
     .split("/")
@@ -73,8 +66,7 @@ export interface Name {
 }
 
 /**
- * Returns the meaning of a name, or undefined if this encoding never makes it: such a file is not the
- * store's.
+ * Returns the meaning of a name, or undefined if the encoding never makes it and the file is not the store's.
  */
 export const parseName = (name: string): Name | undefined => {
   if (name === "%") return { isDirectory: false, bytes: "" }

@@ -33,8 +33,7 @@ interface Frame {
 }
 
 /**
- * Walks the keys that start with `prefix` and sort after `after`. Each call returns the next keys, at most
- * `limit`.
+ * Walks the keys that start with `prefix` and sort after `after`. Each call returns up to `limit` next keys.
  */
 export const walk = (
   root: string,

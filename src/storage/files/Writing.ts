@@ -10,10 +10,7 @@ import { checkCopy, noSuchObject } from "../Checks.ts"
 import { concurrency, type Directory, io, statFile } from "./Directory.ts"
 import { codeOf, isAbsent } from "./Failure.ts"
 
-/**
- * The age at which the start deletes an unfinished file. An upload that still receives bytes keeps its file
- * young.
- */
+/** The age at which the start deletes an unfinished file. Each written byte makes the file young again. */
 export const unfinishedAge = Duration.hours(24)
 
 /**

@@ -29,8 +29,7 @@ export const growingParts: PartSizes = (index) => leastPartBytes * 2 ** Math.flo
 
 /**
  * Returns the same bytes, but delays the last chunk until the body has ended. A store makes the object
- * visible once it has the declared number of bytes, and by then it must be certain that the body is not too
- * long.
+ * visible once it has the declared number of bytes. Before that the body must be known not to be too long.
  */
 export const delayingLast = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
   Stream.mapAccum(
@@ -51,10 +50,7 @@ export const inParts = <E, R>(
     onHalt: ({ part, filled }) => (part === undefined || filled === 0 ? [] : [part.subarray(0, filled)])
   })
 
-/**
- * The part that is being filled. It is changed in place, so that each byte is copied once for chunks of any
- * size.
- */
+/** The part that is being filled. It is changed in place, so that each byte is copied only once. */
 interface Filling {
   index: number
   part: Buffer | undefined

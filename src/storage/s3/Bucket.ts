@@ -22,8 +22,7 @@ export interface Bucket {
 }
 
 /**
- * Makes the calls of the protocol. Each is one HTTP request, which the signal aborts. It rejects with the
- * SDK's error.
+ * Makes the calls of the protocol, one HTTP request each. The signal aborts it. Rejects with the SDK's error.
  */
 export interface Calls {
   /** Sends ListObjectsV2 with `encoding-type=url`. */
@@ -85,7 +84,7 @@ export interface Calls {
   /** Sends GetObjectLockConfiguration and returns its `ObjectLockEnabled`. */
   readonly objectLock: (signal: AbortSignal) => Promise<string | undefined>
   /**
-   * Sends HeadBucket and returns its `Date` header. Calls `now` right before the request and right after its
+   * Sends HeadBucket and returns its `Date` header. Calls `now` right before the request and after its
    * answer.
    */
   readonly date: (now: () => number, signal: AbortSignal) => Promise<Dated>

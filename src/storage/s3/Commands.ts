@@ -185,8 +185,7 @@ const bucketCalls = (
   date: async (now, abortSignal) => {
     const command = new HeadBucketCommand({ Bucket })
     let dated: Dated | undefined
-    // The client does not expose headers. This step is the last before the network and the first one after
-    // it.
+    // The client exposes no headers. This step is the last before the network and the first one after it.
     command.middlewareStack.add(
       (next) => async (args) => {
         const sentAt = now()

@@ -45,8 +45,7 @@ const describe = ({ calls, requests }: Bucket, key: ObjectKey) =>
 
 /**
  * The caller reads `NotFound` as "the object does not exist". Some stores answer it for an object that they
- * show, as radosgw 16 does for a key with "%" that is copied in parts. The caller must then see another
- * failure.
+ * show, as radosgw 16 does for a key with "%" that is copied in parts. The caller must see another failure.
  */
 const doubted = ({ detail, subject }: StorageError): StorageError =>
   misbehaved("copy", subject, `the store does not find an object that it shows: ${detail}`)

@@ -21,8 +21,7 @@ const singlesAtOnce = 16
 const lookedFor = 3
 
 /**
- * Implements `Storage.delete` for a bucket. In a bucket with versions the store only hides the objects: see
- * Versions.ts.
+ * Implements `Storage.delete` for a bucket. With versions, the store only hides the objects: see Versions.ts.
  */
 export const deleteObjects = Effect.fn("S3.delete")(function* (
   bucket: Bucket,
@@ -52,10 +51,7 @@ export const outcome = (
   return throttled === 0 ? { deleted, failed } : { deleted, failed, throttled }
 }
 
-/**
- * Deletes at most 1000 objects or versions and returns the failures. Either all targets name a version or
- * none does.
- */
+/** Deletes at most 1000 objects or versions and returns the failures. All targets name a version, or none. */
 export const deleteTargets = Effect.fnUntraced(function* (
   bucket: Bucket,
   dialect: DialectRef,
@@ -191,8 +187,7 @@ const readBatch = (
   answer: BatchAnswer,
   names: Dialect["names"]
 ): ReadonlyArray<DeleteFailure> => {
-  // The answer to a delete without a version may name the version of the new delete marker. The key confirms
-  // it.
+  // The answer to a delete without a version may name the new delete marker's version. The key confirms it.
   const withVersions = targets.some(({ versionId }) => versionId !== undefined)
   const nameOf = (key: string | undefined, versionId: string | undefined) =>
     withVersions ? `${versionId} of ${key}` : key

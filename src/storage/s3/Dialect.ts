@@ -1,6 +1,6 @@
 /**
- * How a store's deletes differ from AWS. The differences are learned from its answers, kept while the process
- * lives, and logged once, so that an operator who sees unusual requests finds the reason.
+ * How a store's deletes differ from AWS. The differences are learned from its answers and kept while the
+ * process lives. Each is logged once, to explain unusual requests to an operator.
  */
 import { Effect, Ref } from "effect"
 

@@ -91,10 +91,7 @@ const keyReasons: Record<string, DeleteFailureReason> = {
   PreconditionFailed: "rejected"
 }
 
-/**
- * Returns the reason why one key was not deleted. `status` is the HTTP status of its own request, if it had
- * one.
- */
+/** Returns the reason why a key was not deleted. `status` is the HTTP status of its own request, if any. */
 export const keyReason = (code: string, detail: string, status?: number): DeleteFailureReason => {
   if (isLocked(code, detail)) return "locked"
   const known = keyReasons[code]
@@ -128,10 +125,7 @@ export const misbehaved = (
   what: string
 ): StorageError => new StorageError({ operation, subject, reason: "Unknown", detail: what })
 
-/**
- * Returns a function that hides the secrets in a text. Skips secrets of fewer than 4 characters, which hide
- * nothing.
- */
+/** Returns a function that hides the secrets in a text. Secrets of fewer than 4 characters are skipped. */
 export const scrubber = (secrets: ReadonlyArray<string>) => {
   const hidden = secrets.filter((secret) => secret.length >= 4)
   return (text: string): string =>

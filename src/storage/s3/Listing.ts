@@ -52,10 +52,7 @@ interface Page {
   readonly next: Cursor | undefined
 }
 
-/**
- * Returns the page. Fails with `Unknown` if it is out of order, has no sizes or times, or does not say how to
- * continue.
- */
+/** Returns the page. Fails with `Unknown` if its order, a size, a time or the way to continue is wrong. */
 const readPage = Effect.fnUntraced(function* (
   subject: string,
   cursor: Cursor,

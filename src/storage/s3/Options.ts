@@ -36,10 +36,7 @@ export interface S3Options {
    * one dead connection delays a sweep for as long.
    */
   readonly requestTimeout?: Duration.Duration | undefined
-  /**
-   * The longest wait for a connection. Default 5 seconds: the kernel resends a lost SYN after 1 and 3
-   * seconds.
-   */
+  /** The longest wait for a connection. Default 5 seconds: a lost SYN is resent after 1 and 3 seconds. */
   readonly connectTimeout?: Duration.Duration | undefined
   /**
    * The most connections at once, at least 3. Default 50, the SDK's own default. Each takes a file
@@ -53,10 +50,7 @@ export interface S3Options {
    * left to the next sweep.
    */
   readonly retries?: number | undefined
-  /**
-   * The time after which no request is repeated, whatever `retries` is. Default 1 minute: two requests
-   * without answer.
-   */
+  /** The time after which no request is repeated. Default 1 minute: two requests without an answer. */
   readonly retryWithin?: Duration.Duration | undefined
   /**
    * The length in bytes above which a body is sent in parts. Default 64 MiB. Below, one request is twice as
@@ -65,8 +59,7 @@ export interface S3Options {
    */
   readonly multipartAboveBytes?: number | undefined
   /**
-   * The length in bytes above which an object is copied in parts. Default 5 GiB, the most that S3 copies in
-   * one request.
+   * The length in bytes above which an object is copied in parts. Default 5 GiB, S3's limit for one request.
    */
   readonly copyInPartsAboveBytes?: number | undefined
   /**

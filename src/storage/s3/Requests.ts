@@ -1,8 +1,7 @@
 /**
  * How a request to the store is sent: on how many connections, for how long, and how often again.
  *
- * Every wait uses Effect's `Clock`. The time until a connection is free does not count towards a request's
- * time limit.
+ * Every wait uses Effect's `Clock`. The wait for a connection does not count towards a request's time limit.
  */
 import { Duration, Effect, Schedule, type Scope, Semaphore } from "effect"
 import type { StorageError } from "../../domain/StorageError.ts"
@@ -43,10 +42,7 @@ export interface Requests {
   readonly once: <A>(request: Request<A>) => Effect.Effect<A, StorageError>
   /** Sends a request and repeats it while its failure is retryable. */
   readonly repeated: <A>(request: Request<A>) => Effect.Effect<A, StorageError>
-  /**
-   * Acts like `repeated`, for an answer that is read later. The connection stays taken until the scope
-   * closes.
-   */
+  /** Acts like `repeated`, for an answer that is read later. Keeps the connection until the scope closes. */
   readonly lasting: <A>(
     request: Request<A>,
     release: (answer: A) => void

@@ -17,7 +17,7 @@ import { inOneUpload } from "./Multipart.ts"
 
 /**
  * Bodies up to this size are read into memory before they are sent, so that the request can be repeated. From
- * 2 MiB on the SDK sends `Expect: 100-continue` on a new connection, so streaming is safe: no stale
+ * 2 MiB on the SDK sends `Expect: 100-continue` on a new connection, so streaming is safe. No stale
  * connection breaks it, and a refusal arrives before the body is read.
  */
 const bufferedBytes = 2 * 1024 * 1024 - 1
@@ -96,10 +96,7 @@ const destroy = (readable: Readable): Effect.Effect<void> =>
     readable.destroy()
   })
 
-/**
- * Reads two parts before the first request, because a body that ends within one part needs no multipart
- * upload.
- */
+/** Reads two parts before the first request: a body that ends within one needs no multipart upload. */
 const putToItsEnd = <E, R, E2>(
   bucket: Bucket,
   key: ObjectKey,

@@ -25,8 +25,8 @@ interface Versions {
 }
 
 /**
- * Implements `Storage.delete` for a bucket with versions. The outcome has the first failure of each remaining
- * key.
+ * Implements `Storage.delete` for a bucket with versions. A remaining key has its first failure in the
+ * outcome.
  */
 export const deleteVersions = Effect.fn("S3.delete")(function* (
   bucket: Bucket,
@@ -61,8 +61,7 @@ export const deleteVersions = Effect.fn("S3.delete")(function* (
 })
 
 /**
- * Returns the versions of a key. A refusal to list this key is the key's own failure, so it does not stop the
- * others.
+ * Returns the versions of a key. A refusal to list it is this key's own failure and does not stop the others.
  */
 const listedOrFailed = (
   bucket: Bucket,

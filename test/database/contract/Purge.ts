@@ -1,13 +1,8 @@
 /** Taking condemned orphans away: purge. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import {
-  Database,
-  type PurgeCursor,
-  type PurgedBlob,
-  type PurgePage,
-  type PurgeRequest
-} from "../../../src/database/Database.ts"
+import type { PurgeCursor, PurgedBlob, PurgePage, PurgeRequest } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,
@@ -203,7 +198,7 @@ export const purging = (promised: Promised): void => {
       })
     )
 
-    promised("starts a journal row afresh when a foreign writer had used the key before", () =>
+    promised("starts a journal row afresh if an unannounced writer used the key before", () =>
       Effect.gen(function* () {
         const old = dead(1, { attempts: 7, lastError: "AccessDenied", deadAt: now - hour, reason: "reaped" })
         yield* write({ blobs: blobs(1), orphans: [condemned(1)], journal: [old] })

@@ -1,14 +1,22 @@
-/** What the guard holds against the role it has, the collector's own tables, and everything at once. */
+/** The problems of the collector's role and of its own tables, and the report of all problems at once. */
+
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import { tableProblems } from "../../../src/database/postgres/schema/BlobsTable.ts"
 import { latestMigration } from "../../../src/database/postgres/schema/MigrationList.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
-import { type Bench, bench, plain, problemsOf, refuses, repair } from "./bench.ts"
+import {
+  type Bench,
+  bench,
+  plain,
+  problemsOf,
+  refuses,
+  repair
+} from "../../fixtures/database/CatalogueBench.ts"
 
 /** The database service as a role without any privilege, dropped with the scope. */
 export const asNobody = Effect.fnUntraced(function* (b: Bench) {
@@ -17,7 +25,7 @@ export const asNobody = Effect.fnUntraced(function* (b: Bench) {
     b.run(`DROP OWNED BY ${role}`, `DROP ROLE ${role}`)
   )
   const client = Databases.client(Databases.as(b.place, role), { maxConnections: 2 })
-  const layer = Layer.provide(Postgres.layer(b.names), client)
+  const layer = Layer.provide(AllDatabases.onClient(b.names), client)
   return { role, database: Context.get(yield* Layer.build(layer), Database) }
 })
 
@@ -127,7 +135,7 @@ const privileges = (): void => {
   }
 }
 
-/** Condemns and purges whatever nothing refers to; the digests. */
+/** Condemns and purges every orphan, and returns the digests. */
 const sweep = Effect.fnUntraced(function* ({ orphans }: Database["Service"]) {
   const slice = yield* orphans.readSlice(null, 100)
   const seen = (yield* orphans.find(slice)).map((orphan) => orphan.digest)
@@ -191,7 +199,7 @@ const collectorTables = (): void => {
 }
 
 const together = (): void => {
-  it.effect("reports every problem at once, in one message that names table, constraint and remedy", () =>
+  it.effect("reports every problem at once, in one message that names table, constraint and fix", () =>
     Effect.gen(function* () {
       const b = yield* bench({ migrated: false })
       yield* b.run(
@@ -237,7 +245,7 @@ const together = (): void => {
     ])
   })
 
-  it.effect("answers a question about a table that came later without being asked to look for it", () =>
+  it.effect("finds a reference table that was created after the last inspection", () =>
     Effect.gen(function* () {
       const b = yield* bench()
       yield* b.run(

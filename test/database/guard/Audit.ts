@@ -1,9 +1,9 @@
-/** The audit on catalogues of other people: its pages follow the store's order on columns of any kind. */
+/** The audit on catalogues of other shapes: its pages follow the store's order for every type of column. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { type Bench, bench } from "./bench.ts"
+import { type Bench, bench } from "../../fixtures/database/CatalogueBench.ts"
 
 const table = (keyColumn: string, digest = "text", size = "bigint") => [
   `CREATE TABLE $s.blobs (digest ${digest} PRIMARY KEY, object_key ${keyColumn} NOT NULL UNIQUE, size_bytes ${size},
@@ -54,7 +54,7 @@ const reading = (): void => {
     )
   }
 
-  it.effect("renders digests of any type as text, and says of a size that is missing that it is", () =>
+  it.effect("renders digests of any type as text, and a missing size as null", () =>
     Effect.gen(function* () {
       const b = yield* bench({
         catalogue: [
@@ -127,7 +127,7 @@ const indexed = (): void => {
   const rows = `INSERT INTO $s.blobs SELECT 'd' || n, 'k' || n, n, now() FROM generate_series(1, 2000) n`
   const missing = { "an ICU collation": 'text COLLATE "en-x-icu"', "the database's collation": "text" }
   for (const [what, column] of Object.entries(missing)) {
-    it.effect(`says which index would help a column of ${what}, and is content when it is there`, () =>
+    it.effect(`names the index that would help a column of ${what}, until it exists`, () =>
       Effect.gen(function* () {
         const b = yield* bench({ catalogue: [...table(column), rows] })
         const statement = (yield* b.database.audit.missingIndex) ?? ""
@@ -141,7 +141,7 @@ const indexed = (): void => {
     )
   }
 
-  it.effect("takes no other index for it: partial, of another order, or not beginning with the key", () =>
+  it.effect("accepts no other index: partial, of another order, or not beginning with the key", () =>
     Effect.gen(function* () {
       const b = yield* bench({
         catalogue: [
@@ -156,7 +156,7 @@ const indexed = (): void => {
     })
   )
 
-  it.effect("gives a statement that partitioned tables take", () =>
+  it.effect("gives a statement that works for partitioned tables", () =>
     Effect.gen(function* () {
       const b = yield* bench({
         catalogue: [
@@ -173,7 +173,7 @@ const indexed = (): void => {
 }
 
 export const audit = (): void => {
-  describe("the audit of catalogues of other people", () => {
+  describe("the audit of other catalogues", () => {
     reading()
     referring()
     indexed()

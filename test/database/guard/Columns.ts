@@ -1,7 +1,7 @@
-/** What the guard holds against the table of blobs itself. */
+/** The problems of the table of blobs. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { accepts, bench, refuses, sound } from "./bench.ts"
+import { accepts, bench, refuses, sound } from "../../fixtures/database/CatalogueBench.ts"
 
 const table = "s.blobs"
 const retyped = (column: string, type: string, using = "NULL") =>
@@ -67,7 +67,7 @@ const types = (): void => {
   refuses("keys that are not text", wrong("object_key", "bytea", "text"))
   refuses("sizes that are not numbers", wrong("size_bytes", "text", "a whole number"))
   refuses("dates without a time", wrong("created_at", "date", "a timestamp"))
-  refuses("keys that may be missing", {
+  refuses("keys that may be NULL", {
     given: ["ALTER TABLE $s.blobs ALTER COLUMN object_key DROP NOT NULL"],
     expected: [
       {
@@ -78,7 +78,7 @@ const types = (): void => {
       }
     ]
   })
-  refuses("instants of creation that may be missing", {
+  refuses("instants of creation that may be NULL", {
     given: ["ALTER TABLE $s.blobs ALTER COLUMN created_at DROP NOT NULL"],
     expected: [{ table, kind: "WrongType", problem: "column created_at allows NULL" }]
   })
@@ -141,7 +141,7 @@ const uniqueness = (): void => {
     expected: [{ table, kind: "KeyNotUnique" }],
     fixable: false
   })
-  accepts("a key that is unique with something included", [
+  accepts("a unique index on the key that includes other columns", [
     without,
     "CREATE UNIQUE INDEX ON $s.blobs (object_key) INCLUDE (size_bytes)"
   ])

@@ -1,9 +1,9 @@
-/** What the guard holds against foreign keys. */
+/** The problems of foreign keys. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { accepts, bench, refuses, repair } from "./bench.ts"
+import { accepts, bench, refuses, repair } from "../../fixtures/database/CatalogueBench.ts"
 
-/** The sound catalogue's one foreign key, declared anew. */
+/** Declares the one foreign key of the sound catalogue again. */
 const redeclared = (rest: string) => [
   `ALTER TABLE $s.layers DROP CONSTRAINT layers_digest_fkey,
      ADD CONSTRAINT layers_digest_fkey FOREIGN KEY (digest) REFERENCES $s.blobs ${rest}`
@@ -25,7 +25,7 @@ const destructive = (): void => {
     })
   }
 
-  it.effect("puts a destructive key right without losing what else it says", () =>
+  it.effect("fixes a destructive key without changing the rest of its declaration", () =>
     Effect.gen(function* () {
       const b = yield* bench()
       const rest = "MATCH FULL ON UPDATE CASCADE ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED"
@@ -41,7 +41,7 @@ const destructive = (): void => {
 
   accepts("ON DELETE RESTRICT, checked at once", redeclared("ON DELETE RESTRICT"))
   accepts("a check at the end of the transaction", redeclared("DEFERRABLE INITIALLY DEFERRED"))
-  accepts("a key that was not validated: it is enforced all the same", redeclared("NOT VALID"))
+  accepts("a key that was not validated, which is enforced nevertheless", redeclared("NOT VALID"))
 }
 
 const unenforced = (): void => {
@@ -110,7 +110,7 @@ const unsupported = (): void => {
     ],
     fixable: false
   })
-  refuses("a reference that sorts under another collation", {
+  refuses("a reference with another collation", {
     given: [
       "CREATE TABLE $s.names (digest varchar(200) REFERENCES $s.blobs)",
       "CREATE INDEX ON $s.names (digest)"
@@ -152,7 +152,7 @@ const indexes = (): void => {
     given: instead("CREATE INDEX ON $s.layers USING brin (digest)"),
     expected: [missing]
   })
-  refuses("an index that was not built to the end", {
+  refuses("an index whose build failed", {
     given: [`UPDATE pg_index SET indisvalid = false WHERE indexrelid = '$s.layers_digest_idx'::regclass`],
     expected: [missing]
   })
@@ -169,7 +169,7 @@ const indexes = (): void => {
 
 export const keys = (): void => {
   describe("foreign keys", () => {
-    refuses("a catalogue that nothing refers to", {
+    refuses("a catalogue without a foreign key to blobs", {
       given: ["DROP TABLE $s.layers"],
       expected: [
         {

@@ -1,18 +1,20 @@
-/** What the guard makes of the registry's tables, and what the verbs of manifests say of a database without them. */
+/** The registry's tables under the schema guard, and the verbs of manifests in a database without them. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { Digest } from "../../../src/domain/Digest.ts"
+import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
+import { bench, plain, problemsOf, refuses, repair } from "../../fixtures/database/CatalogueBench.ts"
 import { asNobody, grants } from "./Access.ts"
-import { bench, plain, problemsOf, refuses, repair } from "./bench.ts"
 
 const now = 1_000_000
 const ofNo = { repository: "app", mediaType: "m", sizeBytes: 1, artifactType: "t", annotations: null }
 const digestOf = (text: string) => Digest.make(text)
 
-/** Puts an index of one child with a layer; then all of it expires. */
+/** Puts an index of one child with a layer, and then expires all of them. */
 const useAndExpire = Effect.fnUntraced(function* (
   { manifests }: Database["Service"],
   [index, child, layer, elsewhere]: readonly [Digest, Digest, Digest, Digest]
@@ -42,7 +44,7 @@ const useAndExpire = Effect.fnUntraced(function* (
 })
 
 const accepted = (): void => {
-  it.effect("finds what manifests are and what they refer to, and tags keep no blob by themselves", () =>
+  it.effect("refer to blobs by manifests and what these refer to, and not by tags", () =>
     Effect.gen(function* () {
       const b = yield* bench({ registry: true })
       const references = yield* b.database.inspect
@@ -60,7 +62,7 @@ const accepted = (): void => {
     })
   )
 
-  it.effect("and its verbs work where digests are bytes and everything has another name", () =>
+  it.effect("work where digests are bytes and every table and column has another name", () =>
     Effect.gen(function* () {
       const b = yield* bench({
         registry: true,
@@ -84,7 +86,7 @@ const accepted = (): void => {
     })
   )
 
-  it.effect("and they work under the guard against foreign writers, once it knows of the tables", () =>
+  it.effect("work under the triggers against unannounced writers, once those cover the tables", () =>
     Effect.gen(function* () {
       const b = yield* bench()
       yield* b.run(
@@ -93,7 +95,7 @@ const accepted = (): void => {
       const client = Effect.provide(Databases.client(b.place))
       yield* Postgres.guardUnannouncedWriters(b.names).pipe(client)
       assert.deepStrictEqual(yield* b.problems, [])
-      yield* Postgres.migrate(b.names, { createCatalog: false, registry: true }).pipe(client)
+      yield* RegistryPostgres.migrate(b.names, { createCatalog: false, registry: true }).pipe(client)
       assert.deepStrictEqual(
         (yield* b.problems).map((problem) => [problem.kind, plain(b, problem).table]),
         [
@@ -147,7 +149,7 @@ const privileges = (): void => {
 
 const versions = (): void => {
   const table = "r.registry_migrations"
-  const latest = Postgres.latestRegistryMigration
+  const latest = RegistryPostgres.latestRegistryMigration
   const options = { registry: true }
   refuses("tables of an older version", {
     options,
@@ -181,7 +183,7 @@ const versions = (): void => {
     fixable: false
   })
 
-  it.effect("are what a registry asks for before it begins", () =>
+  it.effect("are required by a registry before it starts", () =>
     Effect.gen(function* () {
       const b = yield* bench(options)
       yield* b.database.manifests.probe
@@ -197,7 +199,7 @@ const versions = (): void => {
 }
 
 const absent = (): void => {
-  it.effect("are no problem for a collector, and there is nothing of theirs to collect", () =>
+  it.effect("are not required by a collector, which then expires no manifest", () =>
     Effect.gen(function* () {
       const { database, problems } = yield* bench()
       assert.deepStrictEqual(yield* problems, [])
@@ -207,7 +209,7 @@ const absent = (): void => {
     })
   )
 
-  it.effect("are what every other verb says to install", () =>
+  it.effect("are named by every other verb, with the command that installs them", () =>
     Effect.gen(function* () {
       const { database, run } = yield* bench()
       yield* run("INSERT INTO $s.blobs VALUES ('1', 'key 1', 1, timestamptz 'epoch')")
@@ -239,6 +241,6 @@ const absent = (): void => {
 export const registry = (): void => {
   describe("a registry's tables", () => accepted())
   describe("the collector's role in a registry", () => privileges())
-  describe("of the registry's tables, the guard", () => versions())
-  describe("a registry's tables that are not there", () => absent())
+  describe("the guard of the registry's tables", () => versions())
+  describe("a registry's tables that are not installed", () => absent())
 }

@@ -548,7 +548,7 @@ describe("a dry run", () => {
       assert.strictEqual(plan.phases.leftovers.error?.tag, "BreakerOpen")
       assert.include(
         plan.phases.leftovers.error?.message,
-        "A sweep would trip the breaker: 11 (100.0 % of 11)"
+        "A sweep would trip the breaker: nothing in this catalogue owns 11 (100.0 % of 11)"
       )
       assert.deepStrictEqual(yield* snapshot, before)
       yield* sweep()

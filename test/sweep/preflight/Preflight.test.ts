@@ -133,7 +133,7 @@ describe("the clock guard", () => {
 
   it.effect("keeps what was condemned a moment ago when this host's clock jumps ahead", () =>
     Effect.gen(function* () {
-      assert.include(refusedBy(yield* jumped, "clock", "ClockRefused"), "It is the host's clock")
+      assert.include(refusedBy(yield* jumped, "clock", "ClockRefused"), "The host's clock is wrong")
       assert.deepStrictEqual(yield* blobs, ["a"])
     }).pipe(Effect.provide(world()))
   )

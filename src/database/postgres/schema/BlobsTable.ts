@@ -31,7 +31,9 @@ export interface Column {
   readonly partitioned: boolean
 }
 
-/** Returns the table, or null if there is none. Uses no `to_regclass`, which fails for a role without USAGE. */
+/**
+ * Returns the table, or null if there is none. Uses no `to_regclass`, which fails for a role without USAGE.
+ */
 export const readBlobsTable = ({ sql, names }: Sql): Effect.Effect<BlobsTable | null, SqlError.SqlError> =>
   Effect.map(
     sql<BlobsTable>`
@@ -161,7 +163,9 @@ const neededColumns = (names: CatalogNames): ReadonlyArray<NeededColumn> => [
       ])
 ]
 
-/** Returns the problems of the columns that the settings name: absent, of another type, nullable, not unique. */
+/**
+ * Returns the problems of the columns that the settings name: absent, of another type, nullable, not unique.
+ */
 export const columnProblems = (
   names: CatalogNames,
   columns: ReadonlyArray<Column>

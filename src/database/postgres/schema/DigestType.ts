@@ -1,16 +1,20 @@
-/** The catalogue's type for digests: a statement that compares, sorts or stores one must say it. */
-import { Effect } from "effect"
+/** The catalogue's type of digests. Statements that compare, sort or store a digest must name it. */
+import { Effect, Ref } from "effect"
 import type { SqlError } from "effect/sql"
 import { qualified, type Sql } from "../Sql.ts"
 
+/** The type and collation of the digest column, as text for statements. */
 export interface DigestType {
-  /** Ready to stand behind `::`. */
+  /** The type, as it follows `::`. */
   readonly type: string
-  /** The column's collation, ready to stand behind an expression: parameters would sort under the database's own. */
+  /**
+   * ` COLLATE …` as it follows an expression, or empty. Without it parameters sort under the database's
+   * collation.
+   */
   readonly collate: string
 }
 
-/** Null where the catalogue has no such table or column. */
+/** Returns the type of the digest column, or null if the table or the column does not exist. */
 export const readDigestType = ({ sql, names }: Sql): Effect.Effect<DigestType | null, SqlError.SqlError> =>
   Effect.map(
     sql<DigestType>`
@@ -23,3 +27,14 @@ export const readDigestType = ({ sql, names }: Sql): Effect.Effect<DigestType | 
         AND NOT a.attisdropped`,
     (rows) => rows[0] ?? null
   )
+
+/** Returns the digest column's type, read once: writers need it, and it must not cost them a round trip each. */
+export const cachedDigestType = Effect.fnUntraced(function* (db: Sql) {
+  const cached = yield* Ref.make<DigestType | null>(null)
+  const read = Effect.tap(readDigestType(db), (found) => Ref.set(cached, found))
+  return Ref.get(cached).pipe(
+    Effect.flatMap((found) => (found === null ? read : Effect.succeed(found))),
+    // Without a catalogue the statement itself says best what is missing.
+    Effect.map((found) => found ?? { type: "text", collate: "" })
+  )
+})

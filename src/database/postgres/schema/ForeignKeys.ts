@@ -54,9 +54,9 @@ const disabledTriggers = `
 const enforced = `coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)`
 
 /**
- * Returns every foreign key to the table with this oid. Includes those that partitions inherit, because their triggers
- * can be disabled on their own. A hash index counts as an index: it serves the purge, though not the scan. Indexes of
- * types other than btree and hash serve neither.
+ * Returns every foreign key to the table with this oid. Includes those that partitions inherit, because their
+ * triggers can be disabled on their own. A hash index counts as an index: it serves the purge, though not the
+ * scan. Indexes of types other than btree and hash serve neither.
  */
 export const readForeignKeys = (
   { sql, raw }: Sql,
@@ -97,8 +97,8 @@ export const readForeignKeys = (
     ORDER BY n.nspname, t.relname, k.conname`
 
 /**
- * Returns a text that changes when a foreign key to the table with this oid is added, dropped, changes its action on
- * delete, or is no longer enforced.
+ * Returns a text that changes when a foreign key to the table with this oid is added, dropped, changes its
+ * action on delete, or is no longer enforced.
  */
 export const readKeysFingerprint = (
   { sql, raw }: Sql,
@@ -114,8 +114,8 @@ export const readKeysFingerprint = (
   )
 
 /**
- * Returns the foreign keys to blobs, those that partitions inherit apart, and the type of a digest. Returns null if the
- * table or its digest column does not exist. Reports no problems.
+ * Returns the foreign keys to blobs, those that partitions inherit apart, and the type of a digest. Returns
+ * null if the table or its digest column does not exist. Reports no problems.
  */
 export const readReferences = Effect.fnUntraced(function* (db: Sql) {
   const table = yield* readBlobsTable(db)

@@ -1,8 +1,9 @@
 /**
- * The migrations of the collector's own tables, in order; and an empty catalogue.
+ * The migrations of the collector's own tables, in order. The first also creates an empty catalogue, if the
+ * configured one does not exist.
  *
- * Rules for a new one: append it, never edit an old one, and use the next number. The migrator skips every number at or
- * below the newest one applied. Each statement is a call of its own.
+ * Rules for a new one: append it, never edit an old one, and use the next number. The migrator skips every
+ * number at or below the newest one applied. Each statement is a call of its own.
  */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
@@ -30,7 +31,7 @@ export const tableExists = ({ sql }: Sql, schema: string, table: string) =>
     (rows) => rows[0]?.present === true
   )
 
-/** Creates the schema if there is none. Looks first, because even IF NOT EXISTS needs the privilege to create one. */
+/** Creates the schema if there is none. Looks first, because even IF NOT EXISTS needs the privilege CREATE. */
 export const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Sql, name: string) {
   const found = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${name}`
   if (found.length === 0) yield* sql`CREATE SCHEMA IF NOT EXISTS ${raw(quote(name))}`
@@ -39,7 +40,9 @@ export const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Sql, name
 const statements = ({ sql }: Sql, ...list: ReadonlyArray<string>) =>
   Effect.forEach(list, (statement) => sql.unsafe(statement), { discard: true })
 
-/** Digests sort by bytes (`COLLATE "C"`), which costs half as much as comparing them under a language's rules. */
+/**
+ * Digests sort by bytes (`COLLATE "C"`), which costs half as much as comparing them under a language's rules.
+ */
 const createCatalogue = Effect.fnUntraced(function* (db: Sql) {
   const { names } = db
   if (yield* tableExists(db, names.schema, names.blobsTable)) return
@@ -110,7 +113,7 @@ const createCollector = Effect.fnUntraced(function* (db: Sql) {
   )
 })
 
-/** Pins, uploads in parts and leftovers, which writers need; and the tables of the breakers and the settings guard. */
+/** Adds pins, uploads in parts and leftovers for writers, and the tables of breakers and settings guard. */
 const createWritersAndGuards = Effect.fnUntraced(function* (db: Sql) {
   const own = (table: string) => qualified(db.names.collectorSchema, table)
   const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
@@ -152,7 +155,10 @@ const createWritersAndGuards = Effect.fnUntraced(function* (db: Sql) {
   )
 })
 
-/** The tables of the triggers against unannounced writers. They stay empty where the triggers are not installed. */
+/**
+ * The tables of the triggers against unannounced writers. They stay empty where the triggers are not
+ * installed.
+ */
 const createUnannouncedWriters = Effect.fnUntraced(function* (db: Sql) {
   const own = (table: string) => qualified(db.names.collectorSchema, table)
   const { type, collate } = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
@@ -174,8 +180,8 @@ const createUnannouncedWriters = Effect.fnUntraced(function* (db: Sql) {
 })
 
 /**
- * The foreign key keeps a session while chunks belong to it; without it, chunks of a deleted session would have no owner.
- * It must not cascade, because the chunks' keys have to be journaled.
+ * The foreign key keeps a session while chunks belong to it. Without it, chunks of a deleted session would
+ * have no owner. It must not cascade, because the chunks' keys have to be journaled.
  */
 const createUploadSessions = Effect.fnUntraced(function* (db: Sql) {
   const own = (table: string) => qualified(db.names.collectorSchema, table)
@@ -209,8 +215,8 @@ const createUploadSessions = Effect.fnUntraced(function* (db: Sql) {
 })
 
 /**
- * The queue of blobs that may have lost their last reference, filled by the triggers of `watchReferences`. The digest is
- * not unique, so two transactions that note the same blob do not wait for each other.
+ * The queue of blobs that may have lost their last reference, filled by the triggers of `watchReferences`.
+ * The digest is not unique, so two transactions that note the same blob do not wait for each other.
  */
 const createCandidates = Effect.fnUntraced(function* (db: Sql) {
   const own = (table: string) => qualified(db.names.collectorSchema, table)
@@ -225,7 +231,7 @@ const createCandidates = Effect.fnUntraced(function* (db: Sql) {
   )
 })
 
-/** The progress of a listing, by ranges that collectors share. A pass that has not ended continues as one range. */
+/** The progress of a listing, by ranges that collectors share. An unfinished pass continues as one range. */
 const createListingRanges = Effect.fnUntraced(function* (db: Sql) {
   const own = (table: string) => qualified(db.names.collectorSchema, table)
   yield* statements(

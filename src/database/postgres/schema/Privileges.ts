@@ -1,4 +1,7 @@
-/** The collector's own tables, their version, and the privileges of its role: what is read, and the problems found. */
+/**
+ * The collector's own tables, their version, and the privileges of its role: what is read, and the problems
+ * found.
+ */
 import { Effect } from "effect"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
@@ -72,7 +75,10 @@ export const readVersion = Effect.fnUntraced(function* ({ sql, names, raw }: Sql
   return rows[0]?.id ?? 0
 })
 
-/** Returns the problems of the collector's tables and privileges. `version` is null where it could not be read. */
+/**
+ * Returns the problems of the collector's tables and privileges. `version` is null where it could not be
+ * read.
+ */
 export const accessProblems = (
   names: CatalogNames,
   role: string,

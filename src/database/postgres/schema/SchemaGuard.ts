@@ -1,23 +1,23 @@
 /**
- * The schema guard: reads from PostgreSQL's own catalogue what keeps blobs alive, and refuses a catalogue that it cannot
- * be safe on. It reads without needing any privilege, so that a missing privilege is reported as a problem.
+ * The schema guard: reads from PostgreSQL's own catalogue what keeps blobs alive, and refuses a catalogue
+ * that it cannot be safe on. It reads without needing any privilege, so that a missing privilege is reported
+ * as a problem.
  *
- * The list of reference tables is never configured, and never cached beyond one sweep. A table that gains a foreign key to
- * blobs protects them from that moment on (docs/design/protocol.md, "References").
+ * The list of reference tables is never configured, and never cached beyond one sweep. A table that gains a
+ * foreign key to blobs protects them from that moment on (docs/design/protocol.md, "References").
  */
 import { Array as Arr, Effect } from "effect"
-import type { Statement } from "effect/sql"
+import type { SqlError, Statement } from "effect/sql"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import type { ReferenceTable, Watch } from "../../Database.ts"
 import { qualified, quote, type Sql } from "../Sql.ts"
 import { fingerprint as fingerprintOf, readInstalled } from "../triggers/TriggerSet.ts"
-import { guardProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
+import { triggerProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
 import { watchedReferences, watchOf } from "../triggers/watch/Watching.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, tableProblems } from "./BlobsTable.ts"
 import type { DigestType } from "./DigestType.ts"
 import { type ForeignKey, keyProblems, readForeignKeys, readKeysFingerprint } from "./ForeignKeys.ts"
 import { accessProblems, readAccess, readVersion } from "./Privileges.ts"
-import { readRegistryProblems } from "./RegistryAccess.ts"
 
 /** What the guard found, in the form that statements need. */
 export interface Catalog {
@@ -28,8 +28,8 @@ export interface Catalog {
   /** The foreign keys to blobs, those that partitions inherit apart. */
   readonly keys: ReadonlyArray<ForeignKey>
   /**
-   * Returns the condition that no reference to `b` and no pin on it exists. With a bound the sub-queries are joins over a
-   * slice. Without one they are looked up for each `b`.
+   * Returns the condition that no reference to `b` and no pin on it exists. With a bound the sub-queries are
+   * joins over a slice. Without one they are looked up for each `b`.
    */
   readonly referencePredicates: (
     bound?: (column: Statement.Fragment) => Statement.Fragment
@@ -37,16 +37,23 @@ export interface Catalog {
   /** Whether triggers note losses of references. */
   readonly watch: Watch
   /** Whether triggers act against unannounced writers. Then every purge leaves a tombstone. */
-  readonly guarded: boolean
+  readonly unannouncedWriters: boolean
   /**
-   * Changes when a foreign key to blobs is added, dropped, changes its action on delete or is no longer enforced. Changes
-   * also when a trigger against unannounced writers is created, dropped, enabled or disabled.
+   * Changes when a foreign key to blobs is added, dropped, changes its action on delete or is no longer
+   * enforced. Changes also when a trigger against unannounced writers is created, dropped, enabled or
+   * disabled.
    */
   readonly fingerprint: string
 }
 
+/** Tables of another part of the program in this database, which the guard judges with the collector's. */
+export interface SchemaExtension {
+  /** Returns the problems of the tables, if they were ever created. `role` is quoted. */
+  readonly problems: (db: Sql, role: string) => Effect.Effect<ReadonlyArray<SchemaProblem>, SqlError.SqlError>
+}
+
 /** Reads the catalogue. Fails with `SchemaRefused` and every problem found, not only the first. */
-export const inspect = Effect.fnUntraced(function* (db: Sql) {
+export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: ReadonlyArray<SchemaExtension>) {
   const { names } = db
   const table = yield* readBlobsTable(db)
   if (table === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
@@ -63,10 +70,10 @@ export const inspect = Effect.fnUntraced(function* (db: Sql) {
   const problems: ReadonlyArray<SchemaProblem> = [
     ...tableProblems(names, table),
     ...accessProblems(names, table.role, yield* readAccess(db), yield* readVersion(db)),
-    ...(yield* readRegistryProblems(db, table.role)),
+    ...(yield* Effect.forEach(extensions, ({ problems }) => problems(db, table.role))).flat(),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
-    ...guardProblems(names, references, triggers)
+    ...triggerProblems(names, references, triggers)
   ]
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 
@@ -80,7 +87,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql) {
     digest,
     referencePredicates: (bound) => predicates(db, declared, bound),
     watch: watchOf(names, references, yield* readInstalled(db, watchedReferences)),
-    guarded: triggers.length > 0,
+    unannouncedWriters: triggers.length > 0,
     fingerprint
   } satisfies Catalog
 })
@@ -102,9 +109,10 @@ const readFingerprint = (db: Sql, oid: string) =>
 export const looksUp = "OFFSET 0"
 
 /**
- * Repeats the bound inside each sub-query, because the planner cannot push it through an anti-join by itself (19–23 s for
- * 10 million blobs in closed ranges, 85–144 s without; measured 2026-11-22). Looks up by index what has no bound, because
- * a join may read all of the table: few blobs, and keys that refer to another column than the digest.
+ * Repeats the bound inside each sub-query, because the planner cannot push it through an anti-join by itself
+ * (19–23 s for 10 million blobs in closed ranges, 85–144 s without; measured 2026-11-22). Looks up by index
+ * what has no bound, because a join may read all of the table: few blobs, and keys that refer to another
+ * column than the digest.
  */
 const predicates = (
   { sql, names, raw, id }: Sql,

@@ -1,9 +1,9 @@
 /**
- * A set of triggers on tables that belong to other programs: which triggers it consists of, which of them are installed,
- * and how it is installed and removed. Its functions are in the collector's schema.
+ * A set of triggers on tables that belong to other programs: which triggers it consists of, which of them are
+ * installed, and how it is installed and removed. Its functions are in the collector's schema.
  *
- * The two sets are declared in unannounced/UnannouncedWriters.ts and watch/Watching.ts. Each is installed only on request
- * (`artifact-gc migrate`), because the tables are not the collector's.
+ * The two sets are declared in unannounced/UnannouncedWriters.ts and watch/Watching.ts. Each is installed
+ * only on request (`artifact-gc migrate`), because the tables are not the collector's.
  */
 import { Clock, Effect } from "effect"
 import type { SqlError } from "effect/sql"
@@ -19,8 +19,9 @@ export type TriggerKey = Pick<ForeignKey, "schema" | "table" | "column" | "refer
 
 /** The catalogue, as far as triggers depend on it. */
 export interface References {
+  /** The type of a digest. */
   readonly digest: DigestType
-  /** The foreign keys to blobs. */
+  /** The foreign keys to blobs, those that partitions inherit apart. */
   readonly keys: ReadonlyArray<TriggerKey>
   /** The foreign keys that partitions inherit. */
   readonly partitions: ReadonlyArray<TriggerKey>
@@ -64,15 +65,17 @@ export interface TriggerSet {
   readonly functionPrefix: string
   /** Returns the triggers that the set consists of. */
   readonly wanted: (names: CatalogNames, references: References) => ReadonlyArray<WantedTrigger>
-  /** Runs at the end of the transaction that installs the set. `created` counts the triggers created by it. */
-  readonly installed: (
+  /**
+   * Runs at the end of the transaction that installs the set. `created` counts the triggers it created.
+   */
+  readonly afterInstall: (
     db: Sql,
     references: References,
     created: number,
     now: number
   ) => Effect.Effect<void, SqlError.SqlError>
   /** Runs at the end of the transaction that removes the set. */
-  readonly removed: (db: Sql) => Effect.Effect<void, SqlError.SqlError>
+  readonly afterRemoval: (db: Sql) => Effect.Effect<void, SqlError.SqlError>
 }
 
 /** What an installation or a removal changed. */
@@ -86,8 +89,8 @@ export interface TriggerChange {
 /**
  * Installs the set, or completes it where tables were added or dropped. Idempotent.
  *
- * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for the installation for half a
- * second at most. Fails with `SchemaRefused` if there is no catalogue.
+ * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for the installation
+ * for half a second at most. Fails with `SchemaRefused` if there is no catalogue.
  */
 export const install = Effect.fnUntraced(function* (set: TriggerSet, names: CatalogNames, operation: string) {
   const db = yield* make(names)
@@ -149,7 +152,9 @@ export const tablesOf = (
   triggers: ReadonlyArray<{ readonly schema: string; readonly table: string }>
 ): ReadonlyArray<string> => [...new Set(triggers.map(({ schema, table }) => `${schema}.${table}`))]
 
-/** Shorter than the second after which PostgreSQL looks for deadlocks, so that it never sacrifices a writer. */
+/**
+ * Shorter than the second after which PostgreSQL looks for deadlocks, so that it never sacrifices a writer.
+ */
 const givesWay = ({ sql }: Sql) => sql`SELECT set_config('lock_timeout', '500', true)`
 
 const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: number) {
@@ -171,21 +176,21 @@ const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: n
   for (const name of yield* readFunctions(db, set)) {
     if (!wanted.some((one) => one.function === name)) yield* dropFunction(db, name)
   }
-  yield* set.installed(db, references, inactive.length, now)
+  yield* set.afterInstall(db, references, inactive.length, now)
   return { created: tablesOf(inactive), dropped: tablesOf(stale) } satisfies TriggerChange
 })
 
 const removing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet) {
   const installed = (yield* readInstalled(db, set)).filter(({ inherited }) => !inherited)
   for (const name of yield* readFunctions(db, set)) yield* dropFunction(db, name)
-  yield* set.removed(db)
+  yield* set.afterRemoval(db)
   return { created: [], dropped: tablesOf(installed) } satisfies TriggerChange
 })
 
 /**
- * Runs as its owner, because the roles that write to the tables have no rights to the collector's. Has a search path of
- * its own, because the calling role must not decide what `=` means. Setting it takes 8 µs a call (measured 2026-11-25), so
- * it is left out where the body looks nothing up.
+ * Runs as its owner, because the roles that write to the tables have no rights to the collector's. Has a
+ * search path of its own, because the calling role must not decide what `=` means. Setting it takes 8 µs a
+ * call (measured 2026-11-25), so it is left out where the body looks nothing up.
  */
 const createFunction = Effect.fnUntraced(function* (
   { sql, names }: Sql,
@@ -221,7 +226,10 @@ const readFunctions = ({ sql, names }: Sql, { functionPrefix }: TriggerSet) =>
     (rows) => rows.map((row) => row.name)
   )
 
-/** PostgreSQL's own schema, and those of the types that are compared. An extension's types may be in any schema. */
+/**
+ * PostgreSQL's own schema, and those of the types that are compared. An extension's types may be in any
+ * schema.
+ */
 const readSearchPath = Effect.fnUntraced(function* ({ sql, names }: Sql, keys: ReadonlyArray<TriggerKey>) {
   const columns = [names.digestColumn, ...keys.map((key) => key.referenced_column)]
   const schemas = yield* sql<{ name: string }>`

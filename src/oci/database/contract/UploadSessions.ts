@@ -92,6 +92,13 @@ export interface IdleSessions {
   readonly bytes: number
 }
 
+/** Upload sessions that are open or being finished. */
+export interface OpenSessions {
+  readonly sessions: number
+  /** The earliest last activity of one; null without one. */
+  readonly oldestActivityAt: number | null
+}
+
 /** Which sessions are to be ended, and when their objects may be deleted. */
 export interface ExpireRequest {
   readonly now: number
@@ -156,4 +163,6 @@ export interface Sessions {
   readonly expire: (request: ExpireRequest) => Result<ExpiredSessions>
   /** What `expire` would end, those that are done not counted. */
   readonly idle: (now: number, idleSince: number) => Result<IdleSessions>
+  /** Counts the sessions that are open or being finished. */
+  readonly backlog: Result<OpenSessions>
 }

@@ -6,11 +6,12 @@
  * when it goes.
  */
 import { Effect } from "effect"
-import { instant, qualified, type Sql } from "../../../database/postgres/Sql.ts"
+import { instant, qualified } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import { dependents, isNeeded, type ManifestKey, remove, rowsOf } from "./ManifestRows.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 
 /** Of the candidates that are locked at a time. The memory backend takes as many. */
 const pageMax = 100
@@ -44,7 +45,7 @@ export const expire = Effect.fnUntraced(function* (
 
 /** Within a transaction. */
 export const expirePage = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   untaggedSince: number,
@@ -66,7 +67,7 @@ const nameOf = ({ repository, digest }: ManifestKey): string => JSON.stringify([
 
 /** By the columns, not by the texts that stand for them in the answer: only theirs is the order of an index. */
 const lockCandidates = (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   untaggedSince: number,
   after: Candidate | null,
@@ -92,7 +93,7 @@ const lockCandidates = (
 }
 
 /** Those of locked candidates that are needed, which from now on are no candidates. */
-const settle = (db: Sql, type: DigestType, page: ReadonlyArray<ManifestKey>) => {
+const settle = (db: RegistrySql, type: DigestType, page: ReadonlyArray<ManifestKey>) => {
   const { sql, id } = db
   return Effect.map(
     sql<{ repository: string; digest: string }>`
@@ -105,7 +106,7 @@ const settle = (db: Sql, type: DigestType, page: ReadonlyArray<ManifestKey>) => 
 
 /** Locks whom the end of `keys` concerns; answers those of `keys` for which that is not possible now. */
 const lockDependents = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   keys: ReadonlyArray<ManifestKey>
 ) {
@@ -129,7 +130,7 @@ const lockDependents = Effect.fnUntraced(function* (
 })
 
 /** How many candidates nothing needs. */
-export const untagged = (db: Sql, untaggedSince: number) => {
+export const untagged = (db: RegistrySql, untaggedSince: number) => {
   const { sql, id } = db
   return Effect.map(
     sql<{ n: number }>`
@@ -144,7 +145,7 @@ const countMax = 1_000_000
 
 /** How many nothing needs that are untagged after `after` until `untaggedSince`, and of how many, if they are more than `unless`. */
 export const exposure = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   after: number | null,
   untaggedSince: number,
   unless: number

@@ -4,18 +4,20 @@
  */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
+import type { JournalEntry } from "../../../database/Database.ts"
+import { instant, millisOrNull } from "../../../database/postgres/Sql.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 import type {
   ExpiredSessions,
   ExpireRequest,
   IdleSessions,
-  JournalEntry,
+  OpenSessions,
   SessionState
-} from "../../../database/Database.ts"
-import { instant, type Sql } from "../../../database/postgres/Sql.ts"
-import type { ObjectKey } from "../../../domain/ObjectKey.ts"
+} from "../contract/UploadSessions.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 
 /** Idle, and in nobody's hands at `now`. */
-const isIdle = ({ sql }: Sql, now: number, idleSince: number) => sql`
+const isIdle = ({ sql }: RegistrySql, now: number, idleSince: number) => sql`
   s.last_activity_at <= ${instant(idleSince)}::timestamptz
   AND (s.lease_until IS NULL OR s.lease_until <= ${instant(now)}::timestamptz)`
 
@@ -24,7 +26,7 @@ const isIdle = ({ sql }: Sql, now: number, idleSince: number) => sql`
  * somebody was at work on when the statement began is judged again as it is then.
  */
 export const expire = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   { deleteNotBefore, idleSince, leaseUntil, limit, now }: ExpireRequest
 ): Effect.fn.Return<ExpiredSessions, SqlError.SqlError> {
   const { sql, id } = db
@@ -41,7 +43,7 @@ export const expire = Effect.fnUntraced(function* (
 
 /** As many of `found` as have no more than `limit` chunks together, themselves counted; at least one. */
 const withinLimit = <Row extends { readonly id: string }>(
-  { sql, id }: Sql,
+  { sql, id }: RegistrySql,
   found: ReadonlyArray<Row>,
   limit: number
 ) =>
@@ -61,7 +63,7 @@ const withinLimit = <Row extends { readonly id: string }>(
 
 /** Journals all chunks of sessions whose rows the transaction holds; those it journaled, in key order. */
 export const journalChunks = (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   ids: ReadonlyArray<string>,
   due: { readonly now: number; readonly notBefore: number; readonly leaseUntil: number | null }
 ) =>
@@ -87,7 +89,7 @@ export const journalChunks = (
       }))
   )
 
-export const idle = (db: Sql, now: number, idleSince: number) => {
+export const idle = (db: RegistrySql, now: number, idleSince: number) => {
   const { sql, id } = db
   return Effect.map(
     sql<IdleSessions>`
@@ -103,3 +105,15 @@ export const idle = (db: Sql, now: number, idleSince: number) => {
     })
   )
 }
+
+/** Counts the sessions that are open or being finished. */
+export const backlog = ({ sql, id }: RegistrySql) =>
+  Effect.map(
+    sql<{ sessions: number; oldest_activity_at: Date | null }>`
+      SELECT count(*)::float8 AS sessions, min(last_activity_at) AS oldest_activity_at
+      FROM ${id.uploadSessions} WHERE state <> 'done'`,
+    ([row]): OpenSessions => ({
+      sessions: row?.sessions ?? 0,
+      oldestActivityAt: millisOrNull(row?.oldest_activity_at ?? null)
+    })
+  )

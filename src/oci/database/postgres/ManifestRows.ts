@@ -1,9 +1,10 @@
 /** Rows of tags and manifests: locked in the order that Manifests.ts says, and taken away with all that hangs on them. */
 import { Effect } from "effect"
 import type { Statement } from "effect/sql"
-import { instant, type Sql } from "../../../database/postgres/Sql.ts"
+import { instant } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 
 /** A manifest by its primary key. */
 export interface ManifestKey {
@@ -12,7 +13,7 @@ export interface ManifestKey {
 }
 
 /** Locks those of `names` that are tags of the repository; answers what they name. */
-export const lockTags = ({ sql, id }: Sql, repository: string, names: ReadonlyArray<string>) =>
+export const lockTags = ({ sql, id }: RegistrySql, repository: string, names: ReadonlyArray<string>) =>
   names.length === 0
     ? Effect.succeed(new Map<string, Digest>())
     : Effect.map(
@@ -24,7 +25,7 @@ export const lockTags = ({ sql, id }: Sql, repository: string, names: ReadonlyAr
 
 /** Locks those of `digests` that are manifests of the repository, and answers them. */
 export const lockManifests = (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   repository: string,
   digests: ReadonlyArray<Digest>
@@ -38,7 +39,7 @@ export const lockManifests = (
   )
 
 /** That something in its repository needs the manifest `m`: a tag, an index, or a subject that exists. */
-export const isNeeded = ({ sql, id }: Sql): Statement.Fragment => sql`(
+export const isNeeded = ({ sql, id }: RegistrySql): Statement.Fragment => sql`(
   EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)
   OR EXISTS (SELECT FROM ${id.manifestReferences} r
     WHERE r.repository = m.repository AND r.digest = m.digest AND r.kind = 'manifest')
@@ -46,7 +47,7 @@ export const isNeeded = ({ sql, id }: Sql): Statement.Fragment => sql`(
 
 /** Manifests as rows `k (repository, digest)`, for a statement to join with. */
 export const rowsOf = (
-  { sql, raw }: Sql,
+  { sql, raw }: RegistrySql,
   type: DigestType,
   keys: ReadonlyArray<ManifestKey>
 ): Statement.Fragment => sql`
@@ -54,7 +55,7 @@ export const rowsOf = (
     ${keys.map((key) => key.repository)}::text[], ${keys.map((key) => key.digest)}::text[]) AS t (r, d)) k`
 
 /** Whom the end of the manifests `k` concerns: those they list, and those that are about them. */
-export const dependents = (db: Sql, keys: Statement.Fragment): Statement.Fragment => {
+export const dependents = (db: RegistrySql, keys: Statement.Fragment): Statement.Fragment => {
   const { sql, id } = db
   return sql`
     SELECT k.repository, k.digest AS of, m.digest FROM ${keys}
@@ -66,17 +67,17 @@ export const dependents = (db: Sql, keys: Statement.Fragment): Statement.Fragmen
 }
 
 /** Of locked manifests, from which something is taken away: those without a tag are untagged from `now` on. */
-export const release = (db: Sql, type: DigestType, now: number, keys: ReadonlyArray<ManifestKey>) =>
+export const release = (db: RegistrySql, type: DigestType, now: number, keys: ReadonlyArray<ManifestKey>) =>
   keys.length === 0 ? Effect.void : releaseRows(db, now, rowsOf(db, type, keys))
 
-const releaseRows = ({ sql, id }: Sql, now: number, rows: Statement.Fragment) => sql`
+const releaseRows = ({ sql, id }: RegistrySql, now: number, rows: Statement.Fragment) => sql`
   UPDATE ${id.manifests} m SET untagged_at = ${instant(now)}::timestamptz FROM ${rows}
   WHERE m.repository = k.repository AND m.digest = k.digest
     AND NOT EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)`
 
 /** Deletes locked manifests with their tags; whom they kept is untagged from `now` on. */
 export const remove = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   keys: ReadonlyArray<ManifestKey>

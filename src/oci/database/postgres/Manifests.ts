@@ -10,30 +10,34 @@
  */
 import { Effect } from "effect"
 import { SqlError } from "effect/sql"
+import { lockLive } from "../../../database/postgres/Blobs.ts"
+import { unpin } from "../../../database/postgres/Pins.ts"
+import { given, instant, on, sqlState, translate, verbs } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import { DatabaseError } from "../../../domain/DatabaseError.ts"
+import type { Digest } from "../../../domain/Digest.ts"
 import type {
   DeleteManifest,
   Manifest,
   ManifestReference,
   Manifests,
   PutManifest
-} from "../../../database/Database.ts"
-import { lockLive } from "../../../database/postgres/Blobs.ts"
-import { unpin } from "../../../database/postgres/Pins.ts"
-import { given, instant, on, type Sql, sqlState, translate, verbs } from "../../../database/postgres/Sql.ts"
-import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
-import { DatabaseError } from "../../../domain/DatabaseError.ts"
-import type { Digest } from "../../../domain/Digest.ts"
+} from "../contract/Manifests.ts"
 import { expire, expirePage, exposure, untagged } from "./ExpireManifests.ts"
 import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./ManifestRows.ts"
 import * as Reading from "./ReadManifests.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 import { isInstalled, notInstalled } from "./RegistryTables.ts"
 
-export const make = (inner: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Manifests => {
+export const make = (
+  inner: RegistrySql,
+  digestType: Effect.Effect<DigestType, SqlError.SqlError>
+): Manifests => {
   const db = tellingWhatIsMissing(inner)
   const plain = on(db)
   const typed = given(db, digestType)
   const locked = <Args extends ReadonlyArray<unknown>, A, E>(
-    run: (db: Sql, type: DigestType, ...args: Args) => Effect.Effect<A, E>
+    run: (db: RegistrySql, type: DigestType, ...args: Args) => Effect.Effect<A, E>
   ) => typed((_, type, ...args: Args) => db.transaction(run(db, type, ...args)))
   const ifInstalled = <A, E>(none: A, count: Effect.Effect<A, E>) =>
     Effect.flatMap(isInstalled(db), (installed) => (installed ? count : Effect.succeed(none)))
@@ -64,7 +68,7 @@ export const make = (inner: Sql, digestType: Effect.Effect<DigestType, SqlError.
 }
 
 /** Where the registry's tables are missing, the error says what to run. */
-const tellingWhatIsMissing = (db: Sql): Sql => ({
+const tellingWhatIsMissing = (db: RegistrySql): RegistrySql => ({
   ...db,
   verb: (operation, effect) =>
     db.verb(
@@ -80,7 +84,7 @@ const tellingWhatIsMissing = (db: Sql): Sql => ({
 })
 
 const put = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   manifest: Manifest,
@@ -115,7 +119,7 @@ const put = Effect.fnUntraced(function* (
 
 /** A row that `isThere` is locked, so that its tags are what they seem. */
 const writeManifest = Effect.fnUntraced(function* (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   now: number,
   { annotations, artifactType, digest, mediaType, repository, sizeBytes, subject }: Manifest,
@@ -144,7 +148,7 @@ const writeManifest = Effect.fnUntraced(function* (
 
 /** `before` are those that were there; they are locked. */
 const writeTags = Effect.fnUntraced(function* (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   { repository, digest }: Manifest,
   tags: ReadonlyArray<string>,
@@ -168,7 +172,7 @@ const beginAnew = (operation: string, what: string) =>
   new DatabaseError({ operation, reason: "Contended", detail: `somebody else ${what} at the same time` })
 
 const writeReferences = Effect.fnUntraced(function* (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   { repository, digest }: Manifest,
   references: ReadonlyArray<ManifestReference>
@@ -186,7 +190,13 @@ const writeReferences = Effect.fnUntraced(function* (
 })
 
 /** An update, whatever it changes, waits for whoever is about to delete the row, and then finds it gone. */
-const touch = ({ sql, id, raw }: Sql, type: DigestType, now: number, repository: string, digest: Digest) =>
+const touch = (
+  { sql, id, raw }: RegistrySql,
+  type: DigestType,
+  now: number,
+  repository: string,
+  digest: Digest
+) =>
   Effect.map(
     sql`
       UPDATE ${id.manifests}
@@ -196,7 +206,7 @@ const touch = ({ sql, id, raw }: Sql, type: DigestType, now: number, repository:
   )
 
 const untag = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   repository: string,
@@ -212,7 +222,7 @@ const untag = Effect.fnUntraced(function* (
 })
 
 const deleteManifest = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   repository: string,

@@ -10,6 +10,8 @@
 import { Effect } from "effect"
 import { qualified, quote, type Sql } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import type { FurtherMigrations } from "../../../database/postgres/schema/Migrations.ts"
+import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 
 /** The version this program works with. */
@@ -18,6 +20,9 @@ export const latestRegistryMigration = 1
 /** Not `migrations`, so that the tables may stand in any schema, the collector's included. */
 export const registryMigrations = "registry_migrations"
 
+/** Names the registry's migrations among those that were applied. */
+export const registrySet = "registry"
+
 const installIt = "run: artifact-gc migrate --registry"
 
 /**
@@ -25,7 +30,7 @@ const installIt = "run: artifact-gc migrate --registry"
  * `untagged_at` is null while a tag names the manifest, or after `expire` found it needed otherwise. `annotations` are
  * kept as they came: jsonb cannot hold everything that JSON can say.
  */
-export const createManifests = (db: Sql, { type, collate }: DigestType) => {
+const createManifests = (db: Sql, { type, collate }: DigestType) => {
   const { names } = db
   const own = (table: string) => qualified(names.registrySchema, table)
   const digest = `${type}${collate}`
@@ -113,3 +118,12 @@ export const versionProblem = (
 /** That there is no such table, in the server's words. */
 export const notInstalled = (operation: string, words: string, cause?: unknown): DatabaseError =>
   new DatabaseError({ operation, reason: "NotInstalled", detail: `${words}; ${installIt}`, cause })
+
+/** The registry's migrations: where they are wanted, and where its tables are, to bring those up to date. */
+export const furtherMigrations = (names: CatalogNames, isWanted: boolean): FurtherMigrations => ({
+  set: registrySet,
+  schema: names.registrySchema,
+  table: registryMigrations,
+  isWanted: (db) => (isWanted ? Effect.succeed(true) : isInstalled(db)),
+  migrations: (db, type) => ({ "0001_manifests": createManifests(db, type) })
+})

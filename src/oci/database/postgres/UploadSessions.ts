@@ -9,26 +9,26 @@
  */
 import { Effect, Option } from "effect"
 import type { SqlError } from "effect/sql"
+import type { Publication, PublishOutcome } from "../../../database/Database.ts"
+import { publish } from "../../../database/postgres/Blobs.ts"
+import { given, instant, millis, millisOrNull, on, verbs } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import type { Algorithm, Digest } from "../../../domain/Digest.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 import type {
   AppendOutcome,
   ClaimOutcome,
   Lease,
-  Publication,
-  PublishOutcome,
   SessionRef,
   SessionState,
   Sessions,
   StagedChunk,
   UploadSession
-} from "../../../database/Database.ts"
-import { publish } from "../../../database/postgres/Blobs.ts"
-import { given, instant, millis, millisOrNull, on, type Sql, verbs } from "../../../database/postgres/Sql.ts"
-import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
-import type { Algorithm, Digest } from "../../../domain/Digest.ts"
-import type { ObjectKey } from "../../../domain/ObjectKey.ts"
-import { expire, idle, journalChunks } from "./Idle.ts"
+} from "../contract/UploadSessions.ts"
+import { backlog, expire, idle, journalChunks } from "./Idle.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 
-export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Sessions => {
+export const make = (db: RegistrySql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Sessions => {
   const plain = on(db)
   return verbs<Sessions>(db, "sessions", {
     open: plain(open),
@@ -44,7 +44,8 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
     )((_, type, ...args: Parameters<Sessions["complete"]>) => db.transaction(complete(db, type, ...args))),
     cancel: (...args) => db.transaction(cancel(db, ...args)),
     expire: (request) => db.transaction(expire(db, request)),
-    idle: plain(idle)
+    idle: plain(idle),
+    backlog: backlog(db)
   })
 }
 
@@ -70,37 +71,38 @@ const toSession = (row: Row): UploadSession => ({
   lastActivityAt: millis(row.last_activity_at)
 })
 
-const columns = ({ sql }: Sql) => sql`
+const columns = ({ sql }: RegistrySql) => sql`
   id, repository, algorithm, state, received_bytes::float8 AS received_bytes, digest, token, lease_until,
   last_activity_at`
 
-const named = ({ sql }: Sql, { repository, id }: SessionRef) => sql`id = ${id} AND repository = ${repository}`
+const named = ({ sql }: RegistrySql, { repository, id }: SessionRef) =>
+  sql`id = ${id} AND repository = ${repository}`
 
 /** Clocks of replicas differ, and activity does not go back. */
-const active = ({ sql }: Sql, now: number) =>
+const active = ({ sql }: RegistrySql, now: number) =>
   sql`last_activity_at = greatest(last_activity_at, ${instant(now)}::timestamptz)`
 
-const open = ({ sql, id }: Sql, now: number, ref: SessionRef & { readonly algorithm: Algorithm }) =>
+const open = ({ sql, id }: RegistrySql, now: number, ref: SessionRef & { readonly algorithm: Algorithm }) =>
   Effect.asVoid(sql`
     INSERT INTO ${id.uploadSessions} (id, repository, algorithm, state, received_bytes, last_activity_at)
     VALUES (${ref.id}, ${ref.repository}, ${ref.algorithm}, 'open', 0, ${instant(now)}::timestamptz)
     ON CONFLICT (id) DO NOTHING`)
 
-const read = (db: Sql, ref: SessionRef) =>
+const read = (db: RegistrySql, ref: SessionRef) =>
   Effect.map(
     db.sql<Row>`SELECT ${columns(db)} FROM ${db.id.uploadSessions} WHERE ${named(db, ref)}`,
     ([row]) => Option.map(Option.fromUndefinedOr(row), toSession)
   )
 
 /** The session's row, locked; undefined when there is none. */
-const lock = (db: Sql, ref: SessionRef) =>
+const lock = (db: RegistrySql, ref: SessionRef) =>
   Effect.map(
     db.sql<Row>`
       SELECT ${columns(db)} FROM ${db.id.uploadSessions} WHERE ${named(db, ref)} FOR UPDATE`,
     ([row]) => row
   )
 
-const touch = (db: Sql, now: number, ref: SessionRef) =>
+const touch = (db: RegistrySql, now: number, ref: SessionRef) =>
   Effect.map(
     db.sql`
       UPDATE ${db.id.uploadSessions} SET ${active(db, now)}
@@ -109,7 +111,7 @@ const touch = (db: Sql, now: number, ref: SessionRef) =>
   )
 
 const append = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   now: number,
   ref: SessionRef,
   chunk: StagedChunk
@@ -135,7 +137,12 @@ const append = Effect.fnUntraced(function* (
 })
 
 /** From an announcement to the end of a session; undefined when the announcement is gone. */
-const add = (db: Sql, now: number, ref: SessionRef, { digest, key, sizeBytes, startByte }: StagedChunk) => {
+const add = (
+  db: RegistrySql,
+  now: number,
+  ref: SessionRef,
+  { digest, key, sizeBytes, startByte }: StagedChunk
+) => {
   const { sql, id } = db
   return Effect.map(
     sql<Row>`
@@ -152,7 +159,7 @@ const add = (db: Sql, now: number, ref: SessionRef, { digest, key, sizeBytes, st
 }
 
 /** Whether an earlier try has added the chunk, and only its answer was lost. */
-const isChunk = ({ sql, id }: Sql, ref: SessionRef, { key, startByte }: StagedChunk) =>
+const isChunk = ({ sql, id }: RegistrySql, ref: SessionRef, { key, startByte }: StagedChunk) =>
   Effect.map(
     sql`
       SELECT 1 AS there FROM ${id.uploadChunks}
@@ -162,7 +169,7 @@ const isChunk = ({ sql, id }: Sql, ref: SessionRef, { key, startByte }: StagedCh
 
 /** From an announcement, if it is still there, to the journal: the bytes of who came too late. */
 const discard = (
-  { sql, id }: Sql,
+  { sql, id }: RegistrySql,
   now: number,
   { key, sizeBytes }: { readonly key: ObjectKey; readonly sizeBytes: number }
 ) => sql`
@@ -174,7 +181,7 @@ const discard = (
   FROM dropped ON CONFLICT (object_key) DO NOTHING`
 
 const claim = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   now: number,
   ref: SessionRef,
   { token, until }: Lease
@@ -198,7 +205,7 @@ const claim = Effect.fnUntraced(function* (
   return { _tag: "claimed", session: toSession(claimed), chunks: yield* chunksOf(db, ref) }
 })
 
-const chunksOf = ({ sql, id }: Sql, ref: SessionRef) =>
+const chunksOf = ({ sql, id }: RegistrySql, ref: SessionRef) =>
   Effect.map(
     sql<{ start_byte: number; size_bytes: number; object_key: string; digest: string }>`
       SELECT start_byte::float8 AS start_byte, size_bytes::float8 AS size_bytes, object_key, digest
@@ -212,7 +219,7 @@ const chunksOf = ({ sql, id }: Sql, ref: SessionRef) =>
       }))
   )
 
-const renewClaim = (db: Sql, now: number, ref: SessionRef, { token, until }: Lease) =>
+const renewClaim = (db: RegistrySql, now: number, ref: SessionRef, { token, until }: Lease) =>
   Effect.map(
     db.sql`
       UPDATE ${db.id.uploadSessions}
@@ -222,7 +229,7 @@ const renewClaim = (db: Sql, now: number, ref: SessionRef, { token, until }: Lea
   )
 
 /** The token stays, so that a repetition answers what the first try did. */
-const release = (db: Sql, now: number, ref: SessionRef, token: string) =>
+const release = (db: RegistrySql, now: number, ref: SessionRef, token: string) =>
   Effect.map(
     db.sql`
       UPDATE ${db.id.uploadSessions} SET state = 'open', lease_until = NULL, ${active(db, now)}
@@ -231,7 +238,7 @@ const release = (db: Sql, now: number, ref: SessionRef, token: string) =>
   )
 
 const complete = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   ref: SessionRef,
@@ -248,7 +255,7 @@ const complete = Effect.fnUntraced(function* (
     yield* discard(db, now, publication)
     return "lost"
   }
-  // An announcement again, by which `publish` and the guard against foreign writers know a fresh key.
+  // An announcement again, by which `publish` and the triggers against unannounced writers know a fresh key.
   yield* sql`
     WITH taken AS (
       DELETE FROM ${id.uploadChunks} WHERE object_key = ${publication.key} AND session_id = ${ref.id}
@@ -266,7 +273,7 @@ const complete = Effect.fnUntraced(function* (
 })
 
 /** What became of a publication that an earlier try has made. */
-const outcomeOf = ({ sql, id, raw }: Sql, type: DigestType, { digest, key }: Publication) =>
+const outcomeOf = ({ sql, id, raw }: RegistrySql, type: DigestType, { digest, key }: Publication) =>
   Effect.map(
     sql`
       SELECT 1 AS there FROM ${id.blobs}
@@ -274,7 +281,7 @@ const outcomeOf = ({ sql, id, raw }: Sql, type: DigestType, { digest, key }: Pub
     (rows): PublishOutcome => (rows.length > 0 ? "published" : "deduplicated")
   )
 
-const cancel = Effect.fnUntraced(function* (db: Sql, now: number, ref: SessionRef) {
+const cancel = Effect.fnUntraced(function* (db: RegistrySql, now: number, ref: SessionRef) {
   const row = yield* lock(db, ref)
   if (row === undefined || row.state === "done") return false
   if (row.lease_until !== null && millis(row.lease_until) > now) return false

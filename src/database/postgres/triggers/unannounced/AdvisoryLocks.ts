@@ -1,6 +1,6 @@
 /**
- * The advisory locks of digests and object keys. The triggers take them shared, a purge and a search for leftovers
- * exclusively, so that no tombstone is written between a trigger's look and the commit of its row.
+ * The advisory locks of digests and object keys. The triggers take them shared, a purge and a search for
+ * leftovers exclusively, so that no tombstone is written between a trigger's look and the commit of its row.
  */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
@@ -9,9 +9,9 @@ import type { Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 
 /**
- * How many locks digests share. A writer holds all its locks until its transaction ends, and PostgreSQL has room for 6400
- * by default, which an insert of a million rows must not exhaust. A purge skips digests whose lock is taken, so sharing
- * costs it a thousandth of its page for each digest that is being inserted.
+ * How many locks digests share. A writer holds all its locks until its transaction ends, and PostgreSQL has
+ * room for 6400 by default, which an insert of a million rows must not exhaust. A purge skips digests whose
+ * lock is taken, so sharing costs it a thousandth of its page for each digest that is being inserted.
  */
 const buckets = 1024
 
@@ -22,8 +22,8 @@ const lockOf = (kind: 0 | 1, hash: string): string =>
 /**
  * Returns the lock of a digest, as arguments of PostgreSQL's functions.
  *
- * Digests that PostgreSQL treats as equal have the same lock, whatever the session's settings are. The text of a `bytea`
- * depends on `bytea_output`, so only text is hashed as text, under the column's own collation.
+ * Digests that PostgreSQL treats as equal have the same lock, whatever the session's settings are. The text
+ * of a `bytea` depends on `bytea_output`, so only text is hashed as text, under the column's own collation.
  */
 export const digestLock = ({ type, collate }: DigestType, expression: string): string =>
   /^(text|character)\b/.test(type)
@@ -35,8 +35,8 @@ export const keyLock = (expression: string): string =>
   lockOf(1, `hashtextextended((${expression})::text COLLATE "C", 0)`)
 
 /**
- * Locks each of `digests` that no unannounced writer is inserting, until the end of the transaction, and returns those.
- * They must be read in the next statement, whose snapshot is newer than the locks.
+ * Locks each of `digests` that no unannounced writer is inserting, until the end of the transaction, and
+ * returns those. They must be read in the next statement, whose snapshot is newer than the locks.
  */
 export const lockDigests = (
   { sql, raw }: Sql,
@@ -52,7 +52,10 @@ export const lockDigests = (
         (rows) => rows.map((row) => row.digest)
       )
 
-/** Locks each of `keys` that no unannounced writer is inserting, until the end of the transaction, and returns those. */
+/**
+ * Locks each of `keys` that no unannounced writer is inserting, until the end of the transaction, and returns
+ * those.
+ */
 export const lockKeys = (
   { sql, raw }: Sql,
   keys: ReadonlyArray<ObjectKey>

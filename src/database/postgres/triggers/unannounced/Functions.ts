@@ -1,9 +1,9 @@
 /**
- * The triggers against unannounced writers, as text. docs/design/unannounced-writers.md says what each line prevents, and
- * test/database/unannounced removes the lines one at a time.
+ * The triggers against unannounced writers, as text. docs/design/unannounced-writers.md says what each line
+ * prevents, and test/database/unannounced removes the lines one at a time.
  *
- * The functions run as their owner, because an unannounced writer's role has no rights to the collector's tables. They
- * have a search path of their own, because the calling role must not decide what `=` means.
+ * The functions run as their owner, because an unannounced writer's role has no rights to the collector's
+ * tables. They have a search path of their own, because the calling role must not decide what `=` means.
  */
 import { createHash } from "node:crypto"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
@@ -40,8 +40,8 @@ export const unannouncedTriggers = (
 ]
 
 /**
- * Triggers fire in the order of their names, and these must see what the others made of the row: hence `zz_`. PostgreSQL
- * cuts names off at 63 bytes, so what tells two apart precedes the schema.
+ * Triggers fire in the order of their names, and these must see what the others made of the row: hence `zz_`.
+ * PostgreSQL cuts names off at 63 bytes, so what tells two apart precedes the schema.
  */
 const called = (names: CatalogNames, name: string) => ({
   function: name,
@@ -60,8 +60,8 @@ const isSelf = (names: CatalogNames, { schema, table }: TriggerKey): boolean =>
   schema === names.schema && table === names.blobsTable
 
 /**
- * Runs before a row of blobs is inserted, also where ON CONFLICT DO NOTHING then inserts none: its changes to other tables
- * stay.
+ * Runs before a row of blobs is inserted, also where ON CONFLICT DO NOTHING then inserts none: its changes to
+ * other tables stay.
  */
 const blobsBody = (names: CatalogNames, digest: DigestType): string => {
   const own = (table: string) => qualified(names.collectorSchema, table)

@@ -1,10 +1,10 @@
 /**
- * Blobs whose objects are in doubt: the collector's half of the guard against foreign writers
- * (docs/design/unannounced-writers.md).
+ * The statements of suspects: blobs whose objects are in doubt. The triggers against unannounced writers
+ * record them (docs/design/unannounced-writers.md).
  *
- * A suspicion is of a digest at a key and ends by itself when no row has that key any more; it is forgotten later. Every
- * insert of a foreign writer adds one of its own in the same transaction, so none of those that can be seen is needed
- * by a row that cannot be seen yet.
+ * A suspicion names a digest and a key. It ends when no row has that key any more, and is forgotten later.
+ * Each insert of an unannounced writer adds a suspicion of its own in the same transaction. So no visible
+ * suspicion is needed by a row that is not visible yet.
  */
 import { Effect } from "effect"
 import type { Statement } from "effect/sql"
@@ -16,7 +16,7 @@ import { given, instant, type Sql, verbs } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
 
-/** `catalog` is what the guard found last; it fails before the guard has passed. */
+/** Returns the verbs of suspects. `catalog` is what the schema guard found last. It fails before that. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Suspects => {
   const known = given(db, catalog)
   return verbs<Suspects>(db, "suspects", {
@@ -27,14 +27,14 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): S
   })
 }
 
-/** That the row `b` of the blobs is suspect. */
+/** Returns the condition that row `b` of the blobs is suspect. */
 export const isSuspect = ({ sql, id }: Sql): Statement.Fragment => sql`EXISTS (
   SELECT FROM ${id.suspects} s WHERE s.digest = b.${id.digest} AND s.object_key = b.${id.key})`
 
 /**
- * Of blobs that were there already when their bytes came a second time, under fresh keys: bytes that have been
- * acknowledged are better than those of a suspect, so its row gets the new key. Answers the blobs that now live at
- * theirs. Their rows are locked by the transaction this is a part of.
+ * Moves suspects to the fresh keys under which a native writer uploaded their bytes again: acknowledged bytes
+ * are better than those of a suspect. Journals the old keys, and returns the copies whose blob now has their
+ * key. The calling transaction holds the locks on the rows.
  */
 export const replaceSuspects = Effect.fnUntraced(function* (
   db: Sql,
@@ -64,9 +64,9 @@ export const replaceSuspects = Effect.fnUntraced(function* (
 })
 
 /**
- * Journals keys that rows have left. There is a tombstone, or they would not have been suspect, so that whoever uses
- * such a key again becomes suspect in turn; a late DELETE of it harms nobody. It may have been journaled before, and
- * be in some collector's hands: it starts afresh.
+ * Journals keys that rows no longer have. Each has a tombstone, or its row would not have been suspect. So a
+ * writer that uses the key again becomes suspect in turn, and a late DELETE meets no referenced bytes. A key
+ * that is journaled already, even one that a collector has claimed, gets a new entry in place of the old one.
  */
 const bury = ({ sql, id }: Sql, now: number, notBefore: number, rows: ReadonlyArray<Suspect>) =>
   rows.length === 0
@@ -112,7 +112,7 @@ const rekey = (
     Effect.gen(function* () {
       const taken = yield* sql`DELETE FROM ${id.intents} WHERE object_key = ${to} RETURNING 1 AS taken`
       if (taken.length === 0) return "expired" satisfies RekeyOutcome
-      // Its writer could not refer to it while it was suspect, and shall now have all the time there is.
+      // Its writer could not refer to it while it was suspect, so the waits begin again.
       yield* clearSighting(db, own, key)
       const moved = yield* sql`
         UPDATE ${id.blobs} b SET ${id.key} = ${to}
@@ -127,7 +127,10 @@ const rekey = (
   )
 }
 
-/** Before the blob is locked, as writers do it; a suspect's only. */
+/**
+ * Ends the sighting of a suspect. Precedes the lock on the blob, as in the verbs of writers, to avoid
+ * deadlocks.
+ */
 const clearSighting = (db: Sql, digest: Statement.Fragment, key: ObjectKey) => {
   const { sql, id } = db
   return sql`
@@ -135,7 +138,10 @@ const clearSighting = (db: Sql, digest: Statement.Fragment, key: ObjectKey) => {
       SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND b.${id.key} = ${key} AND ${isSuspect(db)})`
 }
 
-/** As a purge does: the lock first, then the references, in a later snapshot. */
+/**
+ * Takes the lock first and reads the references in the next statement, whose snapshot is newer, as a purge
+ * does.
+ */
 const drop = (db: Sql, catalog: Catalog, { digest, key }: Suspect) => {
   const { sql, id, raw } = db
   const own = sql`${digest}::text::${raw(catalog.digest.type)}`

@@ -2,9 +2,9 @@
  * The triggers against unannounced writers (docs/design/unannounced-writers.md), installed by
  * `artifact-gc migrate --guard-unannounced-writers`.
  *
- * Installing and removing takes a lock that inserts and purges wait for. A purge reads under that lock whether the
- * triggers are installed, by the schema guard's fingerprint. So no purge that began without them commits beside them and
- * leaves no tombstone.
+ * Installing and removing takes a lock that inserts and purges wait for. A purge reads under that lock
+ * whether the triggers are installed, by the schema guard's fingerprint. So no purge that began without them
+ * commits beside them and leaves no tombstone.
  */
 import { Effect } from "effect"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
@@ -22,42 +22,42 @@ import {
 } from "../TriggerSet.ts"
 import { functionPrefix, unannouncedTriggers } from "./Functions.ts"
 
-/** Declares the set. */
+/** Declares the triggers against unannounced writers. */
 export const unannouncedWriters: TriggerSet = {
   functionPrefix,
   wanted: unannouncedTriggers,
-  installed: (db, { digest }, _created, now) => buryJournaled(db, digest, now),
+  afterInstall: (db, { digest }, _created, now) => buryJournaled(db, digest, now),
   // Tombstones and suspicions stay, so that the triggers can be installed again.
-  removed: () => Effect.void
+  afterRemoval: () => Effect.void
 }
 
 /**
  * Installs the triggers, or completes them where tables were added or dropped. Idempotent.
  *
- * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at most. Fails
- * with `SchemaRefused` if there is no catalogue.
+ * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at
+ * most. Fails with `SchemaRefused` if there is no catalogue.
  */
 export const guardUnannouncedWriters = Effect.fn("UnannouncedWriters.guard")((names: CatalogNames) =>
   install(unannouncedWriters, names, "migrate.guardUnannouncedWriters")
 )
 
 /**
- * Removes the triggers. Idempotent. Tombstones and suspicions stay, so that the triggers can be installed again. Fails
- * with `Contended`, having changed nothing, if a table is busy.
+ * Removes the triggers. Idempotent. Tombstones and suspicions stay, so that the triggers can be installed
+ * again. Fails with `Contended`, having changed nothing, if a table is busy.
  */
 export const unguardUnannouncedWriters = Effect.fn("UnannouncedWriters.unguard")((names: CatalogNames) =>
   remove(unannouncedWriters, names, "migrate.unguardUnannouncedWriters")
 )
 
 /** Returns whether any of the triggers is installed. */
-export const areGuarded = (db: Sql) =>
+export const areInstalled = (db: Sql) =>
   Effect.map(readInstalled(db, unannouncedWriters), (installed) => installed.length > 0)
 
 /**
- * Returns the problems of triggers that are installed in part: a table that gained a foreign key later, a trigger that
- * was dropped or disabled. Returns none where no trigger is installed.
+ * Returns the problems of triggers that are installed in part: a table that gained a foreign key later, a
+ * trigger that was dropped or disabled. Returns none where no trigger is installed.
  */
-export const guardProblems = (
+export const triggerProblems = (
   names: CatalogNames,
   references: References,
   installed: ReadonlyArray<InstalledTrigger>
@@ -91,8 +91,8 @@ const problem = (schema: string, table: string, what: string): SchemaProblem => 
 })
 
 /**
- * Adds the tombstones of what is journaled already, which was purged without one. Every purge in flight has committed by
- * now, because the creation of the trigger on blobs waited for it.
+ * Adds the tombstones of what is journaled already, which was purged without one. Every purge in flight has
+ * committed by now, because the creation of the trigger on blobs waited for it.
  */
 const buryJournaled = Effect.fnUntraced(function* (db: Sql, digest: DigestType, now: number) {
   const { sql, id, raw } = db

@@ -1,11 +1,13 @@
 /**
- * The queue of blobs that may have lost what kept them, and the sightings that come of it. What the verbs promise:
- * database/verbs/Candidates.ts; the triggers that fill the queue: watch/Functions.ts.
+ * The queue of blobs that may have lost their last reference, and the sightings that result from it. The
+ * verbs are documented in database/contract/Candidates.ts. The triggers that fill the queue are in
+ * Functions.ts.
  *
- * Rows of the queue are only ever inserted, by transactions that change references, and deleted here, by their ids. So
- * nobody waits for anybody, and one that is committed while others are reviewed stays for the next review.
+ * Transactions that change references only insert rows into the queue, and reviews delete them by id. So
+ * neither waits for the other, and a row that is committed during a review stays for the next one.
  *
- * Locks: queue rows first, which nobody else waits for, then sightings in digest order, as everywhere.
+ * Locks: queue rows first, for which no other transaction waits, then sightings in digest order, as in every
+ * verb.
  */
 import { Effect, Option } from "effect"
 import type { Statement } from "effect/sql"
@@ -17,7 +19,7 @@ import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
 import { byIndex, given, instant, on, type Sql, verbs } from "../../Sql.ts"
 import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
 
-/** `catalog` is what the guard found last; it fails before the guard has passed. */
+/** Returns the verbs of candidates. `catalog` is what the schema guard found last. It fails before that. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {
   const plain = on(db)
   const known = given(db, catalog)
@@ -42,8 +44,8 @@ const review = (db: Sql, catalog: Catalog, now: number, limit: number) => {
         ORDER BY c.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
       if (page.length === 0) return { candidates: 0, orphans: 0 } satisfies Reviewed
       const digests = [...new Set(page.map((row) => row.digest))]
-      // A statement of its own: its snapshot shows what was committed with the candidates that were read. An older
-      // sighting begins anew, since something kept the blob after it.
+      // A statement of its own: its snapshot shows what was committed with the candidates that were read. The
+      // waits of an older sighting begin again, because something kept the blob after it.
       const orphans = yield* sql`
         INSERT INTO ${id.orphans} AS o (digest, seen_at)
         SELECT b.${id.digest}, ${instant(now)}::timestamptz FROM unnest(${digests}::text[]::${type}[]) AS c (digest)
@@ -59,7 +61,7 @@ const review = (db: Sql, catalog: Catalog, now: number, limit: number) => {
 }
 
 interface SightedRow extends Omit<OrphanRow, "used_at" | "size_bytes"> {
-  /** Both null when the blob is gone. */
+  /** Null, as `size_bytes` is, if the blob does not exist any more. */
   readonly used_at: Date | null
   readonly size_bytes: number | null
   readonly is_orphan: boolean
@@ -94,8 +96,9 @@ const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number)
 }
 
 /**
- * Sightings are locked in one statement and judged in the next, whose snapshot is newer: a candidate that was reviewed
- * before we had the lock has its loss in that snapshot, and one that is reviewed later waits for us and sights anew.
+ * Locks the sightings in one statement and decides in the next, whose snapshot is newer. If a candidate was
+ * reviewed before the lock was granted, that snapshot shows its lost reference. A later review waits for the
+ * lock, and then records a new sighting.
  */
 const settle = (db: Sql, catalog: Catalog, marks: Parameters<Candidates["settle"]>[0]) => {
   const { sql, id, raw } = db

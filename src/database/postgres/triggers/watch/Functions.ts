@@ -1,10 +1,11 @@
 /**
  * The triggers that note losses of references, as text.
  *
- * They fire once a statement and read its rows from a transition table, so deleting a million references costs one insert
- * of a million rows. Making the rows unique would cost a single row more than noting it (measured 2026-11-25: 9 of 26 µs).
- * The triggers only insert rows, into a table whose rows are never updated. So a writer that changes a reference never
- * waits for a collector, nor for another writer that changes a reference to the same blob.
+ * They fire once a statement and read its rows from a transition table, so deleting a million references
+ * costs one insert of a million rows. Making the rows unique would cost a single row more than noting it
+ * (measured 2026-11-25: 9 of 26 µs). The triggers only insert rows, into a table whose rows are never
+ * updated. So a writer that changes a reference never waits for a collector, nor for another writer that
+ * changes a reference to the same blob.
  */
 import { createHash } from "node:crypto"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
@@ -23,7 +24,8 @@ const transitionTables = {
 }
 
 /**
- * Returns every trigger that watches references. A partition has triggers of its own, for statements that name it.
+ * Returns every trigger that watches references. A partition has triggers of its own, for statements that
+ * name it.
  */
 export const watchTriggers = (
   names: CatalogNames,

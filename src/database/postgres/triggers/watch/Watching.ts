@@ -16,31 +16,31 @@ import {
 } from "../TriggerSet.ts"
 import { functionPrefix, watchTriggers } from "./Functions.ts"
 
-/** Declares the set. */
+/** Declares the triggers that watch references. */
 export const watchedReferences: TriggerSet = {
   functionPrefix,
   wanted: watchTriggers,
   // What was lost before a trigger existed is in no queue, so a scan of everything is made due.
-  installed: ({ sql, id }, _references, created) =>
+  afterInstall: ({ sql, id }, _references, created) =>
     created === 0 ? Effect.void : sql`UPDATE ${id.scans} SET wanted = wanted + 1 WHERE name = 'orphans'`,
   // Without triggers the queue would grow stale, and be wrong when they are installed again.
-  removed: ({ sql, id }) => sql`DELETE FROM ${id.candidates}`
+  afterRemoval: ({ sql, id }) => sql`DELETE FROM ${id.candidates}`
 }
 
 /**
- * Installs the triggers, or completes them where tables were added or dropped. Idempotent. The next sweep scans the whole
- * catalogue once, for references that were deleted before.
+ * Installs the triggers, or completes them where tables were added or dropped. Idempotent. The next sweep
+ * scans the whole catalogue once, for references that were deleted before.
  *
- * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at most. Fails
- * with `SchemaRefused` if there is no catalogue.
+ * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at
+ * most. Fails with `SchemaRefused` if there is no catalogue.
  */
 export const watchReferences = Effect.fn("Watching.watch")((names: CatalogNames) =>
   install(watchedReferences, names, "migrate.watchReferences")
 )
 
 /**
- * Removes the triggers and empties the queue. Idempotent. From then on every sweep scans the whole catalogue. Fails with
- * `Contended`, having changed nothing, if a table is busy.
+ * Removes the triggers and empties the queue. Idempotent. From then on every sweep scans the whole catalogue.
+ * Fails with `Contended`, having changed nothing, if a table is busy.
  */
 export const unwatchReferences = Effect.fn("Watching.unwatch")((names: CatalogNames) =>
   remove(watchedReferences, names, "migrate.unwatchReferences")

@@ -1,7 +1,7 @@
 import { describe } from "@effect/vitest"
 import * as Databases from "../fixtures/Databases.ts"
-import { foreignContract } from "./foreign.ts"
+import { unannouncedWritersContract } from "./UnannouncedWriters.contract.ts"
 
 describe.skipIf(!Databases.hasReal)("REAL_DATABASE_URL", () => {
-  foreignContract(Databases.real)
+  unannouncedWritersContract(Databases.real)
 })

@@ -1,13 +1,24 @@
 /**
- * The lines of the guard that look as if they could be left out, each taken out of the installed functions or stepped
- * around: between the steps of one statement, other programs do the worst.
+ * The lines of the triggers that look superfluous. Each is removed from the installed functions, or avoided,
+ * while other programs interfere between the steps of one statement.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import { later } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
+import {
+  inserts,
+  missing,
+  mutate,
+  pause,
+  refers,
+  refused,
+  type Stage,
+  stage,
+  unannouncedKey
+} from "../../fixtures/database/WriterStage.ts"
 import { artifact, digest, key } from "../../fixtures/samples.ts"
-import { foreignKey, inserts, missing, mutate, pause, refers, refused, type Stage, stage } from "./stage.ts"
+import { isolation } from "./Isolation.ts"
 
 /** A tombstone of blob 1, and nothing else. */
 const collected = Effect.fnUntraced(function* (s: Stage) {
@@ -16,7 +27,9 @@ const collected = Effect.fnUntraced(function* (s: Stage) {
   assert.deepStrictEqual((yield* s.tables.rows).blobs, [])
 })
 
-/** Runs `meanwhile` after the guard has looked at the row that `statement` inserts, and before it is there. */
+/**
+ * Runs `happens` after the triggers looked at the row that `statement` inserts, and before it is inserted.
+ */
 const meanwhile = Effect.fnUntraced(function* <A, E, R, B, E2, R2>(
   s: Stage,
   table: string,
@@ -32,7 +45,10 @@ const meanwhile = Effect.fnUntraced(function* <A, E, R, B, E2, R2>(
 })
 
 const lock = (server: Server): void => {
-  /** A writer that sent nothing because it saw a row, whose blob is purged between its look for a tombstone and its insert. */
+  /**
+   * A writer saw a row and sent nothing. The blob is purged between the trigger's look for a tombstone and
+   * the insert.
+   */
   const purgedMeanwhile = Effect.fnUntraced(function* (s: Stage) {
     yield* s.stores(1, "first")
     const { happened } = yield* meanwhile(s, "blobs", inserts(yield* s.another, 1), s.purges)
@@ -40,7 +56,7 @@ const lock = (server: Server): void => {
     return happened
   })
 
-  it.live("a purge passes over what a foreign writer is inserting", () =>
+  it.live("a purge skips the blob that an unannounced writer is inserting", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       const report = yield* purgedMeanwhile(s)
@@ -63,7 +79,7 @@ const lock = (server: Server): void => {
 }
 
 const existing = (server: Server): void => {
-  /** The row that a dedup hit finds goes before the hit has come to its end. */
+  /** The row that a dedup hit finds is deleted before the hit ends. */
   const goneMeanwhile = Effect.fnUntraced(function* (s: Stage) {
     yield* collected(s)
     yield* s.stores(1, "second")
@@ -72,20 +88,20 @@ const existing = (server: Server): void => {
       Effect.sync(() => s.objects.clear())
     )
     yield* meanwhile(s, "blobs", inserts(yield* s.another, 1), gone)
-    assert.strictEqual(yield* s.keyOf(1), foreignKey(1))
+    assert.strictEqual(yield* s.keyOf(1), unannouncedKey(1))
   })
 
-  it.live("a row is suspect also when there was another while the guard looked", () =>
+  it.live("a row is suspect even if another existed while the trigger looked", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* goneMeanwhile(s)
-      assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: foreignKey(1) }])
+      assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: unannouncedKey(1) }])
       yield* s.sweeps
       yield* refused(missing, refers(s.session, "tag", 1))
     })
   )
 
-  it.live("control: if suspicion hung on there being no row, it is referred to and has no bytes", () =>
+  it.live("control: if only blobs without a row became suspect, it is referred to and has no bytes", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       const tombstone = 'IF EXISTS (SELECT FROM "artifact_gc"."tombstones"'
@@ -97,7 +113,7 @@ const existing = (server: Server): void => {
     })
   )
 
-  it.live("a suspicion of one key says nothing of a row with another", () =>
+  it.live("a suspicion of one key does not concern a row with another", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* collected(s)
@@ -110,7 +126,7 @@ const existing = (server: Server): void => {
     })
   )
 
-  it.live("a suspicion is not forgotten while a writer in flight counts on it", () =>
+  it.live("a suspicion is not forgotten while a writer in flight needs it", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* collected(s)
@@ -118,29 +134,33 @@ const existing = (server: Server): void => {
       yield* inserts(s.session, 1)
       const sweepAndDelete = Effect.andThen(s.database.suspects.forget(10), s.session("DELETE FROM blobs"))
       yield* meanwhile(s, "blobs", inserts(yield* s.another, 1), sweepAndDelete)
-      assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: foreignKey(1) }])
+      assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: unannouncedKey(1) }])
     })
   )
 }
 
 const absent = (server: Server): void => {
-  /** A reference that comes first, and the suspect row it needs between the guard's look and the foreign key's. */
+  /**
+   * A reference is inserted, and the suspect row it needs between the trigger's look and the foreign key's.
+   */
   const rowMeanwhile = Effect.fnUntraced(function* (s: Stage) {
     yield* collected(s)
     return yield* meanwhile(s, "artifacts", refers(yield* s.another, "tag", 1), inserts(s.session, 1))
   })
 
-  it.live("a reference to a missing blob is refused at once, whoever inserts it a moment later", () =>
-    Effect.gen(function* () {
-      const s = yield* stage(server, true)
-      yield* collected(s)
-      yield* refused(missing, refers(s.session, "tag", 1))
-      yield* refused(missing, s.session("INSERT INTO local_files VALUES ('f', $1, now())", [digest(1)]))
-      yield* s.stores(2, "other", "tag")
-      const moved = s.session("UPDATE artifacts SET digest = $1", [digest(1)])
-      yield* refused(missing, moved)
-      yield* s.session("UPDATE artifacts SET digest = digest, name = 'tag 2'")
-    })
+  it.live(
+    "a reference to a missing blob is refused at once, also if the blob is inserted a moment later",
+    () =>
+      Effect.gen(function* () {
+        const s = yield* stage(server, true)
+        yield* collected(s)
+        yield* refused(missing, refers(s.session, "tag", 1))
+        yield* refused(missing, s.session("INSERT INTO local_files VALUES ('f', $1, now())", [digest(1)]))
+        yield* s.stores(2, "other", "tag")
+        const moved = s.session("UPDATE artifacts SET digest = $1", [digest(1)])
+        yield* refused(missing, moved)
+        yield* s.session("UPDATE artifacts SET digest = digest, name = 'tag 2'")
+      })
   )
 
   it.live("control: left to the foreign key, it is to a blob without bytes", () =>
@@ -150,13 +170,13 @@ const absent = (server: Server): void => {
       const { outcome } = yield* rowMeanwhile(s)
       assert.isTrue(Result.isSuccess(outcome))
       assert.deepInclude((yield* s.sweeps).phases.suspects, { seen: 1, failed: { "object missing": 1 } })
-      assert.deepStrictEqual(yield* s.lost, ["tag"], "it stays, for whoever can restore its bytes")
+      assert.deepStrictEqual(yield* s.lost, ["tag"], "the row stays, so that its bytes can be restored")
     })
   )
 }
 
 const twice = (server: Server): void => {
-  /** A blob that a native writer uploads although it is there, and that stands condemned. */
+  /** A native writer uploads a blob that exists and is condemned. */
   const again = Effect.fnUntraced(function* (s: Stage) {
     yield* s.stores(1, "first")
     const slice = yield* s.database.orphans.readSlice(null, 100)
@@ -164,7 +184,7 @@ const twice = (server: Server): void => {
     return yield* Effect.result(s.stores(1, "second", "tag"))
   })
 
-  it.live("a native writer's DO UPDATE meets no row that the guard has touched", () =>
+  it.live("a native writer's DO UPDATE meets no row that the triggers changed", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       assert.deepStrictEqual(yield* again(s), Result.succeed(["deduplicated"]))
@@ -173,7 +193,7 @@ const twice = (server: Server): void => {
     })
   )
 
-  it.live("control: if the guard wrote into the row, that would fail", () =>
+  it.live("control: if a trigger wrote into the row, that would fail", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* s.session(`CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
@@ -186,7 +206,7 @@ const twice = (server: Server): void => {
     })
   )
 
-  it.live("control: if the guard did not know it by its intent, it would be kept waiting", () =>
+  it.live("control: if the trigger did not look for its intent, it would be refused", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* collected(s)
@@ -218,48 +238,6 @@ const twice = (server: Server): void => {
   )
 }
 
-const snapshots = (server: Server): void => {
-  for (const isolation of ["REPEATABLE READ", "SERIALIZABLE"]) {
-    /** A writer whose whole transaction sees the catalogue as it was before the purge. */
-    const oldSnapshot = Effect.fnUntraced(function* (s: Stage) {
-      yield* s.stores(1, "first")
-      const writer = yield* s.another
-      yield* writer(`BEGIN ISOLATION LEVEL ${isolation}`)
-      assert.lengthOf(yield* writer("SELECT FROM blobs"), 1)
-      yield* s.purges
-      return writer
-    })
-
-    it.live(`a ${isolation} transaction that cannot see the tombstone is refused`, () =>
-      Effect.gen(function* () {
-        const s = yield* stage(server, true)
-        const writer = yield* oldSnapshot(s)
-        yield* refused("could not serialize access", inserts(writer, 1))
-        yield* writer("ROLLBACK")
-        yield* writer(`BEGIN ISOLATION LEVEL ${isolation}`)
-        yield* inserts(writer, 1)
-        yield* inserts(writer, 2)
-        yield* writer("COMMIT")
-        assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: foreignKey(1) }])
-        assert.lengthOf(yield* s.session("SELECT FROM artifact_gc.tombstones"), 1, "and leaves none")
-        assert.lengthOf(yield* s.session("SELECT FROM artifact_gc.buried_keys"), 0)
-      })
-    )
-
-    it.live(`control: a ${isolation} transaction that looks as others do inserts a row without bytes`, () =>
-      Effect.gen(function* () {
-        const s = yield* stage(server, true)
-        yield* mutate(s.session, "guard_blobs", "NOT IN ('read committed', 'read uncommitted')", "= ''")
-        const writer = yield* oldSnapshot(s)
-        yield* inserts(writer, 1)
-        yield* writer("COMMIT")
-        yield* refers(s.session, "later", 1)
-        assert.deepInclude(yield* s.lost, "later")
-      })
-    )
-  }
-}
-
 const together = (server: Server): void => {
   it.live("a row and its reference in one statement, or in one transaction, are refused together", () =>
     Effect.gen(function* () {
@@ -269,7 +247,7 @@ const together = (server: Server): void => {
         `WITH blob AS (INSERT INTO blobs (digest, object_key, size_bytes, created_at) VALUES ($1, $2, 1, now())
            RETURNING digest)
          INSERT INTO artifacts (repository, name, digest, created_at) SELECT 'r', 'n', digest, now() FROM blob`,
-        [digest(1), foreignKey(1)]
+        [digest(1), unannouncedKey(1)]
       )
       yield* refused("verified", both)
       yield* s.session("BEGIN")
@@ -280,31 +258,24 @@ const together = (server: Server): void => {
     })
   )
 
-  it.live(
-    "a native and a foreign writer that find the same orphan do not wait for each other in a circle",
-    () =>
-      Effect.gen(function* () {
-        const s = yield* stage(server, true)
-        yield* s.stores(1, "first")
-        const slice = yield* s.database.orphans.readSlice(null, 100)
-        yield* s.database.orphans.record(slice, {
-          now: 1,
-          seen: [digest(1)],
-          condemned: [digest(1)],
-          sweep: "s"
-        })
-        yield* s.session("UPDATE blobs SET last_used_at = NULL")
-        const adopting = later(s.database.blobs.adopt(Date.now(), [artifact("tag", 1)]))
-        yield* meanwhile(
-          s,
-          "blobs",
-          inserts(yield* s.another, 1),
-          Effect.andThen(adopting.start, s.waiting(2))
-        )
-        assert.lengthOf([...(yield* adopting.outcome)], 1)
-        assert.deepStrictEqual((yield* s.tables.rows).orphans, [])
-        assert.strictEqual(yield* s.deadlocks, 0)
+  it.live("a native and an unannounced writer that find the same orphan do not deadlock", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* s.stores(1, "first")
+      const slice = yield* s.database.orphans.readSlice(null, 100)
+      yield* s.database.orphans.record(slice, {
+        now: 1,
+        seen: [digest(1)],
+        condemned: [digest(1)],
+        sweep: "s"
       })
+      yield* s.session("UPDATE blobs SET last_used_at = NULL")
+      const adopting = later(s.database.blobs.adopt(Date.now(), [artifact("tag", 1)]))
+      yield* meanwhile(s, "blobs", inserts(yield* s.another, 1), Effect.andThen(adopting.start, s.waiting(2)))
+      assert.lengthOf([...(yield* adopting.outcome)], 1)
+      assert.deepStrictEqual((yield* s.tables.rows).orphans, [])
+      assert.strictEqual(yield* s.deadlocks, 0)
+    })
   )
 
   it.live("a transaction may insert more rows than PostgreSQL has locks", () =>
@@ -318,7 +289,7 @@ const together = (server: Server): void => {
     })
   )
 
-  it.live("writers that insert the same blobs in another order do not wait for each other in a circle", () =>
+  it.live("writers that insert the same blobs in another order do not deadlock", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       for (const n of [1, 2]) yield* s.stores(n, "first")
@@ -342,12 +313,12 @@ const together = (server: Server): void => {
 }
 
 export const traps = (server: Server): void => {
-  describe("what the guard must not leave out", () => {
+  describe("what the triggers must not leave out", () => {
     lock(server)
     existing(server)
     absent(server)
     twice(server)
-    snapshots(server)
+    isolation(server)
     together(server)
   })
 }

@@ -1,18 +1,18 @@
 /**
- * The triggers that note losses, on tables as other people have them: what they notice, what they cannot, and who is
- * held up by them. A catalogue with a foreign key by another column than the digest, with partitions and with cascades.
+ * The triggers that note losses of references: what they notice, what they miss, and which writers wait for
+ * them. The catalogue has a foreign key to another column than the digest, partitions and cascades.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, type Scope } from "effect"
-import type { Database } from "../../src/database/Database.ts"
 import { unwatchReferences, watchReferences } from "../../src/database/Postgres.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import { type Arena, ownArena, type Session } from "../fixtures/Arena.ts"
+import type { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { artifact, blobs, digest, digests, now, pin } from "../fixtures/samples.ts"
 
 /** Layers of images in partitions, images that own them, and stickers that name a blob by its key. */
-const foreignTables = [
+const referenceTables = [
   `CREATE TABLE images (id int PRIMARY KEY)`,
   `CREATE TABLE layers (image int REFERENCES images ON DELETE CASCADE, digest text COLLATE "C" REFERENCES blobs (digest),
      note text) PARTITION BY RANGE (image)`,
@@ -37,7 +37,7 @@ const stage = Effect.fnUntraced(function* (
   const a = yield* ownArena(server)
   const by = yield* a.session
   yield* a.tables.write({ blobs: blobs(1, 2, 3, 4) })
-  yield* Effect.orDie(Effect.forEach(foreignTables, (statement) => by(statement)))
+  yield* Effect.orDie(Effect.forEach(referenceTables, (statement) => by(statement)))
   yield* a.tables.watch
   yield* Effect.orDie(a.database.inspect)
   return { ...a, by, queue: Effect.map(a.tables.rows, ({ candidates }) => candidates) }
@@ -45,7 +45,7 @@ const stage = Effect.fnUntraced(function* (
 
 const isOn = ({ candidates }: Database["Service"]) => Effect.map(candidates.watch, (watch) => watch.isOn)
 
-/** Installs or removes on a connection of its own, as `migrate` does. */
+/** Installs or removes the triggers on a connection of its own, as `migrate` does. */
 const install = <A, E>(
   { place }: Arena,
   change: (names: typeof defaultNames) => Effect.Effect<A, E, Databases.Client>
@@ -61,18 +61,18 @@ export const watchContract = (server: Databases.Server): void => {
         "DELETE FROM layers_low WHERE digest IS NOT NULL",
         [1, 2, 2]
       ],
-      ["rows that a cascade takes", "DELETE FROM images WHERE id = 1", [1, 2]],
+      ["rows that a cascade deletes", "DELETE FROM images WHERE id = 1", [1, 2]],
       [
-        "a row that is given another blob",
+        "a row that is changed to another blob",
         `UPDATE layers SET digest = '${digest(3)}' WHERE image = 1`,
         [1, 2]
       ],
-      ["a row that is given none", "UPDATE layers SET digest = NULL WHERE image = 11", [3]],
+      ["a row that is changed to no blob", "UPDATE layers SET digest = NULL WHERE image = 11", [3]],
       ["a row whose foreign key is not the digest", "DELETE FROM stickers", [4]],
-      ["nothing of rows that keep their blob", "UPDATE layers SET note = 'x'", []],
-      ["nothing of rows that move to another partition", "UPDATE layers SET image = 11 WHERE image = 2", []],
-      ["nothing of rows that come", `INSERT INTO layers VALUES (2, '${digest(4)}')`, []],
-      ["nothing of statements that change nothing", "DELETE FROM layers WHERE image = 5", []]
+      ["nothing for rows that keep their blob", "UPDATE layers SET note = 'x'", []],
+      ["nothing for rows that move to another partition", "UPDATE layers SET image = 11 WHERE image = 2", []],
+      ["nothing for rows that are inserted", `INSERT INTO layers VALUES (2, '${digest(4)}')`, []],
+      ["nothing for statements that change nothing", "DELETE FROM layers WHERE image = 5", []]
     ]
     for (const [what, statement, noted] of changes) {
       it.live(`note ${what}`, () =>
@@ -84,7 +84,7 @@ export const watchContract = (server: Databases.Server): void => {
       )
     }
 
-    it.live("note nothing of what is rolled back", () =>
+    it.live("note nothing that is rolled back", () =>
       Effect.gen(function* () {
         const { by, queue } = yield* stage(server)
         yield* by("BEGIN")
@@ -94,7 +94,7 @@ export const watchContract = (server: Databases.Server): void => {
       }).pipe(Effect.scoped)
     )
 
-    it.live("are noted for roles that have no rights to the queue", () =>
+    it.live("note changes by roles without rights to the queue", () =>
       Effect.gen(function* () {
         const { by, queue } = yield* stage(server)
         const role = `watched_${process.pid}_${Math.floor(performance.now())}`
@@ -109,26 +109,24 @@ export const watchContract = (server: Databases.Server): void => {
       }).pipe(Effect.scoped)
     )
 
-    it.live(
-      "make a scan of everything due when a table is emptied at once, also while one is under way",
-      () =>
-        Effect.gen(function* () {
-          const { by, database, queue } = yield* stage(server)
-          const { passDone, passDue } = database.candidates
-          const pass = Effect.flatMap(passDue(now, 1000), Effect.fromOption)
-          yield* passDone(yield* pass)
-          assert.isTrue(Option.isNone(yield* passDue(now, 1000)))
-          yield* by("TRUNCATE layers")
-          const wanted = yield* pass
-          yield* by("TRUNCATE stickers")
-          yield* passDone(wanted)
-          yield* passDone(yield* pass)
-          assert.isTrue(Option.isNone(yield* passDue(now, 1000)))
-          assert.deepStrictEqual(yield* queue, [])
-        }).pipe(Effect.scoped)
+    it.live("make a full scan due when a table is truncated, also during a scan", () =>
+      Effect.gen(function* () {
+        const { by, database, queue } = yield* stage(server)
+        const { passDone, passDue } = database.candidates
+        const pass = Effect.flatMap(passDue(now, 1000), Effect.fromOption)
+        yield* passDone(yield* pass)
+        assert.isTrue(Option.isNone(yield* passDue(now, 1000)))
+        yield* by("TRUNCATE layers")
+        const wanted = yield* pass
+        yield* by("TRUNCATE stickers")
+        yield* passDone(wanted)
+        yield* passDone(yield* pass)
+        assert.isTrue(Option.isNone(yield* passDue(now, 1000)))
+        assert.deepStrictEqual(yield* queue, [])
+      }).pipe(Effect.scoped)
     )
 
-    it.live("go unnoticed with the triggers off, which is what the scan is for: the control", () =>
+    it.live("control: note nothing while triggers are off, which is why scans remain", () =>
       Effect.gen(function* () {
         const { by, queue } = yield* stage(server)
         yield* by("SET session_replication_role = replica")
@@ -151,7 +149,7 @@ export const watchContract = (server: Databases.Server): void => {
       ["a disabled trigger", "ALTER TABLE stickers DISABLE TRIGGER USER", "public.stickers"]
     ]
     for (const [what, statement, table] of holes) {
-      it.live(`are on no longer with ${what}, and again after the next install`, () =>
+      it.live(`are not on with ${what}, and on again after the next installation`, () =>
         Effect.gen(function* () {
           const s = yield* stage(server)
           assert.isTrue(yield* isOn(s.database))
@@ -166,12 +164,12 @@ export const watchContract = (server: Databases.Server): void => {
           assert.deepStrictEqual(created, [table])
           yield* s.database.inspect
           assert.isTrue(yield* isOn(s.database))
-          assert.isTrue(Option.isSome(yield* passDue(now, 1000)), "what was lost before is in no queue")
+          assert.isTrue(Option.isSome(yield* passDue(now, 1000)), "earlier losses are in no queue")
         }).pipe(Effect.scoped)
       )
     }
 
-    it.live("are installed once, and removed with all they noted", () =>
+    it.live("are installed once, and removed with the queue", () =>
       Effect.gen(function* () {
         const s = yield* stage(server)
         assert.deepStrictEqual(yield* install(s, watchReferences), { created: [], dropped: [] })
@@ -191,7 +189,7 @@ export const watchContract = (server: Databases.Server): void => {
     )
 
     it.live(
-      "give way to a writer who has a table, and change nothing",
+      "give way to a writer that has locked a table, and change nothing",
       () =>
         Effect.gen(function* () {
           const s = yield* stage(server)
@@ -207,7 +205,7 @@ export const watchContract = (server: Databases.Server): void => {
       60_000
     )
 
-    it.live("note pins and blobs of our own writers beside the tables of others", () =>
+    it.live("note pins and blobs of native writers beside the tables of others", () =>
       Effect.gen(function* () {
         const { database, tables, queue } = yield* stage(server)
         yield* database.blobs.adopt(now, [artifact("a", 1)], { pins: [pin("p", 2)] })

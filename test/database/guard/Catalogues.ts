@@ -1,11 +1,14 @@
-/** Catalogues that other people made, in other ways: what nothing refers to goes, all else stays. */
+/** Sweeps of catalogues of other shapes: orphans are deleted, all other blobs stay. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { ClaimedSlice, Database, PurgeCursor, ScanEnd } from "../../../src/database/Database.ts"
+import type { ClaimedSlice, PurgeCursor, ScanEnd } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
-import { type BenchOptions, bench } from "./bench.ts"
+import type { Database } from "../../fixtures/Database.ts"
+import { type BenchOptions, bench } from "../../fixtures/database/CatalogueBench.ts"
 
-/** A whole sweep's statements, in slices and pages of two; digests and keys of what was purged. */
+/**
+ * Runs the statements of a whole sweep in slices and pages of two. Returns what it found and the purged keys.
+ */
 const sweep = Effect.fnUntraced(function* ({ inspect, orphans, journal }: Database["Service"]) {
   yield* inspect
   let end: ScanEnd | null = null
@@ -51,7 +54,7 @@ interface Catalogue extends BenchOptions {
   readonly keeps: string
 }
 
-/** Registers: of the catalogue's blobs all are purged but those whose keys it says it keeps. */
+/** Registers a test: every blob of the catalogue is purged, except those whose keys `keeps` returns. */
 const sweeps = (what: string, { keeps, ...options }: Catalogue): void => {
   it.effect(`are swept: ${what}`, () =>
     Effect.gen(function* () {
@@ -81,7 +84,7 @@ const blobsBy = (digest: string, collate = "") => [
   `CREATE TABLE $s.layers (id serial PRIMARY KEY, digest ${digest}${collate} REFERENCES $s.blobs)`,
   "CREATE INDEX ON $s.layers (digest)"
 ]
-/** Seven blobs by an expression of n, of which the second and the fifth are referenced. */
+/** Seven blobs by an expression of n. The second and the fifth are referenced. */
 const seven = (digest: string) => [
   `INSERT INTO $s.blobs SELECT ${digest}, 'key ' || n, n, timestamptz 'epoch' FROM generate_series(1, 7) n`,
   `INSERT INTO $s.layers (digest) SELECT ${digest} FROM unnest(ARRAY[2, 5]) n`
@@ -208,7 +211,7 @@ const references = (): void => {
          size_bytes int, created_at timestamp NOT NULL, last_used_at timestamp)`,
       "CREATE TABLE $s.layers (blob_id bigint REFERENCES $s.blobs (id))",
       "CREATE INDEX ON $s.layers (blob_id)",
-      // Numbers run against digests, so that a bound on one cannot pass for a bound on the other.
+      // Numbers fall as digests rise, so a bound on one cannot be taken for a bound on the other.
       "INSERT INTO $s.blobs SELECT 8 - n, 'd' || n, 'key ' || n, n, timestamp 'epoch' FROM generate_series(1, 7) n",
       "INSERT INTO $s.layers VALUES (1), (6), (NULL)"
     ],
@@ -261,8 +264,8 @@ const references = (): void => {
 
 const own = Math.random().toString(36).slice(2)
 
-export const foreign = (): void => {
-  describe("catalogues of other people", () => {
+export const catalogues = (): void => {
+  describe("other catalogues", () => {
     digests()
     oddRows()
     instants()

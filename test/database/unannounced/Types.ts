@@ -1,14 +1,16 @@
-/** The guard on catalogues that other people made in other ways: the same story on each. */
+/** The triggers against unannounced writers on catalogues of other shapes: the same steps on each. */
+
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
-import { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../../src/domain/CatalogNames.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
-import { guard, missing, refused, unverified } from "./stage.ts"
+import { installs, missing, refused, unverified } from "../../fixtures/database/WriterStage.ts"
 
 interface Catalogue {
   readonly names?: Partial<CatalogNames>
@@ -17,7 +19,7 @@ interface Catalogue {
   readonly digest: string
   /** Of the row that refers to it. Default: its digest. */
   readonly referred?: string
-  /** What the foreign session sets. */
+  /** A setting of the unannounced writer's session. */
   readonly set?: string
 }
 
@@ -43,34 +45,35 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
       const names = { ...defaultNames, ...given.names }
       const place = yield* Databases.emptyDatabase(server)
       const connect = Layer.build(Databases.client(place, { maxConnections: 1 }))
-      const foreign = Context.get(yield* connect, SqlClient.SqlClient)
-      for (const statement of given.tables) yield* foreign.unsafe(statement)
+      const writer = Context.get(yield* connect, SqlClient.SqlClient)
+      for (const statement of given.tables) yield* writer.unsafe(statement)
       const client = yield* Layer.build(Databases.client(place))
-      yield* Postgres.migrate(names, { createCatalog: false }).pipe(Effect.provideContext(client))
-      yield* guard(place, names)
-      const layer = Layer.provide(Postgres.layer(names), Layer.succeedContext(client))
+      yield* RegistryPostgres.migrate(names, { createCatalog: false }).pipe(Effect.provideContext(client))
+      yield* installs(place, names)
+      const layer = Layer.provide(AllDatabases.onClient(names), Layer.succeedContext(client))
       const database = Context.get(yield* Layer.build(layer), Database)
-      if (given.set !== undefined) yield* foreign.unsafe(given.set)
-      const inserts = foreign.unsafe(
+      if (given.set !== undefined) yield* writer.unsafe(given.set)
+      const inserts = writer.unsafe(
         `INSERT INTO blobs (digest, object_key, size_bytes, created_at) SELECT ${given.digest}, 'the key', 1, 'epoch'
          ON CONFLICT DO NOTHING`
       )
-      const refers = foreign.unsafe(`INSERT INTO layers (digest) SELECT ${given.referred ?? given.digest}`)
+      const refers = writer.unsafe(`INSERT INTO layers (digest) SELECT ${given.referred ?? given.digest}`)
 
       yield* refused(missing, refers)
       yield* inserts
-      // In flight, it is passed over: the lock is the same whatever either session's settings are.
-      yield* foreign.unsafe("BEGIN")
+      // While it is being inserted, the purge skips it: the lock does not depend on either session's
+      // settings.
+      yield* writer.unsafe("BEGIN")
       yield* inserts
       assert.lengthOf(yield* collect(database), 0)
-      yield* foreign.unsafe("COMMIT")
+      yield* writer.unsafe("COMMIT")
       assert.lengthOf(yield* collect(database), 1)
 
       yield* inserts
       yield* refused(unverified, refers)
       const [suspect, ...others] = yield* database.suspects.page(null, 10)
       assert.lengthOf(others, 0)
-      if (suspect === undefined) return assert.fail("nothing is suspect")
+      if (suspect === undefined) return assert.fail("no blob is suspect")
       assert.lengthOf(yield* database.suspects.page(suspect.digest, 10), 0)
       const to = ObjectKey.make(`fresh/${randomUUID()}`)
       yield* database.blobs.intend([{ key: to, digest: suspect.digest, expiresAt: 3 }])
@@ -79,18 +82,18 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
       yield* refers
       assert.lengthOf(yield* collect(database), 0)
 
-      // Without a reference it goes, comes back, and goes as soon as its object turns out to be missing.
-      yield* foreign.unsafe("DELETE FROM layers")
+      // Without a reference it is purged, inserted again, and dropped as soon as its object is found missing.
+      yield* writer.unsafe("DELETE FROM layers")
       assert.lengthOf(yield* collect(database), 1)
       yield* inserts
       assert.strictEqual(yield* database.suspects.drop(suspect), "dropped")
-      assert.lengthOf(yield* foreign.unsafe("SELECT FROM blobs"), 0)
+      assert.lengthOf(yield* writer.unsafe("SELECT FROM blobs"), 0)
     })
   )
 }
 
 export const types = (server: Databases.Server): void => {
-  describe("the guard on other people's catalogues", () => {
+  describe("the triggers against unannounced writers on other catalogues", () => {
     story(server, "digests that are bytes", {
       tables: blobsBy("bytea"),
       digest: "sha256('blob')",
@@ -103,7 +106,7 @@ export const types = (server: Databases.Server): void => {
     })
     story(server, "digests of fixed length", { tables: blobsBy("char(40)"), digest: "'abc'" })
     story(server, "digests that are numbers", { tables: blobsBy("numeric"), digest: "1.50" })
-    story(server, "digests in upper and lower case, of which the case says nothing", {
+    story(server, "digests whose case does not matter", {
       tables: [
         "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
         ...blobsBy("text", " COLLATE nocase")

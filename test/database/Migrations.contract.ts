@@ -1,13 +1,19 @@
-/** What `migrate` promises: its own tables, all or nothing, once, and nobody else's touched. */
+/**
+ * What `migrate` promises: it installs its own tables, completely or not at all, once, and changes no other
+ * table.
+ */
+
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import { assert, describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option, Result } from "effect"
 import { SqlClient } from "effect/sql"
-import { Database } from "../../src/database/Database.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../src/domain/CatalogNames.ts"
+import * as RegistryPostgres from "../../src/oci/database/Postgres.ts"
 import { before, later } from "../fixtures/Arena.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
+import { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { schemaText } from "../fixtures/Schema.ts"
 import { untilTrue } from "../fixtures/Until.ts"
@@ -22,16 +28,16 @@ const run = (...statements: ReadonlyArray<string>) =>
     )
   ).pipe(Effect.orDie)
 
-/** Every table there is, ours or not. */
+/** Describes every table of the database. */
 const everything = Effect.flatMap(
   run("SELECT nspname AS name FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$' ORDER BY 1"),
   (schemas) => schemaText(...schemas.map((schema) => String(schema.name)))
 )
 
 const migrate = (createCatalog = false, names: CatalogNames = defaultNames, registry = false) =>
-  Postgres.migrate(names, { createCatalog, registry })
+  RegistryPostgres.migrate(names, { createCatalog, registry })
 
-/** As somebody's registry may have it, with rows. */
+/** A catalogue as another registry may have it, with rows. */
 const existing = run(
   "CREATE SCHEMA registry",
   `CREATE TABLE registry."Layers" (id bigserial PRIMARY KEY, sha bytea NOT NULL UNIQUE, path varchar(300) NOT NULL UNIQUE,
@@ -69,17 +75,21 @@ export const migrationContract = (server: Databases.Server): void => {
       )
     )
   const inspect = (names: CatalogNames = defaultNames) =>
-    Effect.flatMap(Database, (database) => database.inspect).pipe(Effect.provide(Postgres.layer(names)))
+    Effect.flatMap(Database, (database) => database.inspect).pipe(
+      Effect.provide(AllDatabases.onClient(names))
+    )
 
   describe(`Migrations on ${server.name}`, () => {
-    on("make the schema that is written down", () =>
+    on("create the schema of the snapshot", () =>
       Effect.gen(function* () {
         const applied = yield* migrate(true, defaultNames, true)
-        const upTo = (latest: number, ofRegistry: boolean) =>
-          Array.from({ length: latest }, (_, n) => [n + 1, ofRegistry])
+        const upTo = (latest: number, set: string) => Array.from({ length: latest }, (_, n) => [n + 1, set])
         assert.deepStrictEqual(
-          applied.map(({ id, ofRegistry }) => [id, ofRegistry]),
-          [...upTo(Postgres.latestMigration, false), ...upTo(Postgres.latestRegistryMigration, true)]
+          applied.map(({ id, set }) => [id, set]),
+          [
+            ...upTo(Postgres.latestMigration, "collector"),
+            ...upTo(RegistryPostgres.latestRegistryMigration, "registry")
+          ]
         )
         const text = yield* everything
         yield* Effect.promise(() => expect(text).toMatchFileSnapshot(snapshot))
@@ -87,7 +97,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("change nothing when there is nothing to do", () =>
+    on("change nothing if there is nothing to do", () =>
       Effect.gen(function* () {
         yield* migrate(true, defaultNames, true)
         yield* run(
@@ -106,7 +116,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("leave an existing catalogue as it is, to its columns, constraints, indexes and rows", () =>
+    on("leave an existing catalogue's columns, constraints, indexes and rows as they are", () =>
       Effect.gen(function* () {
         yield* existing
         const [schema, rows] = [yield* everything, yield* existingRows]
@@ -115,11 +125,11 @@ export const migrationContract = (server: Databases.Server): void => {
         assert.deepStrictEqual(yield* existingRows, rows)
         assert.lengthOf(yield* inspect(existingNames), 1)
         yield* run("DROP SCHEMA artifact_gc CASCADE")
-        assert.strictEqual(yield* everything, schema, "and go without a trace")
+        assert.strictEqual(yield* everything, schema, "and can be removed without a trace")
       })
     )
 
-    on("remember digests in the catalogue's own type and order", () =>
+    on("store digests in the catalogue's own type and order", () =>
       Effect.gen(function* () {
         yield* existing
         yield* migrate(false, existingNames)
@@ -131,15 +141,15 @@ export const migrationContract = (server: Databases.Server): void => {
     )
 
     on(
-      "make a registry's tables beside an existing catalogue, in its own type of digests, and update them unasked",
+      "create a registry's tables beside an existing catalogue, in its type of digests, and update them without the flag",
       () =>
         Effect.gen(function* () {
           yield* existing
           yield* migrate(false, existingNames)
           const [schema, rows] = [yield* everything, yield* existingRows]
           assert.deepStrictEqual(
-            (yield* migrate(false, existingNames, true)).map(({ name, ofRegistry }) => [name, ofRegistry]),
-            [["manifests", true]]
+            (yield* migrate(false, existingNames, true)).map(({ name, set }) => [name, set]),
+            [["manifests", "registry"]]
           )
           assert.strictEqual(yield* schemaText("registry", "public", "artifact_gc"), schema)
           assert.deepStrictEqual(yield* existingRows, rows)
@@ -156,13 +166,13 @@ export const migrationContract = (server: Databases.Server): void => {
           yield* run("DELETE FROM artifact_registry.registry_migrations")
           assert.lengthOf(yield* migrate(false, existingNames), 1)
           yield* run("DROP SCHEMA artifact_registry CASCADE")
-          assert.strictEqual(yield* everything, schema, "and go without a trace")
+          assert.strictEqual(yield* everything, schema, "and can be removed without a trace")
           assert.lengthOf(yield* migrate(false, existingNames), 0)
           assert.lengthOf(yield* inspect(existingNames), 1)
         })
     )
 
-    on("make a registry's tables in the collector's schema too, if that is what it is called", () =>
+    on("create a registry's tables in the collector's schema, if the names are equal", () =>
       Effect.gen(function* () {
         const names = { ...defaultNames, registrySchema: defaultNames.collectorSchema }
         assert.lengthOf(yield* migrate(true, names, true), Postgres.latestMigration + 1)
@@ -171,7 +181,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("let a search for leftovers go on that a program without ranges had begun", () =>
+    on("continue a search for leftovers that a program without ranges began", () =>
       Effect.gen(function* () {
         yield* migrate(true)
         yield* run(
@@ -185,7 +195,10 @@ export const migrationContract = (server: Databases.Server): void => {
           (yield* migrate(false)).map(({ id }) => id),
           [7]
         )
-        const { leftovers } = Context.get(yield* Effect.scoped(Layer.build(Postgres.layer())), Database)
+        const { leftovers } = Context.get(
+          yield* Effect.scoped(Layer.build(AllDatabases.onClient())),
+          Database
+        )
         const scan = Option.getOrThrow(yield* leftovers.claim(3_000_000, 4_000_000, null))
         const { token: _, ...rest } = scan
         const standing = { pass: 4, startedAt: 1_000_000, from: null, upTo: null, after: "blobs/k" }
@@ -196,7 +209,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("give way to writers of blobs, and then have made nothing", (place) =>
+    on("give way to writers of blobs, and then have created nothing", (place) =>
       Effect.gen(function* () {
         yield* migrate(true)
         const before = yield* everything
@@ -212,7 +225,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("refuse a catalogue that is not there, and create nothing, unless asked to", () =>
+    on("refuse a catalogue that does not exist, and create nothing, without the flag", () =>
       Effect.gen(function* () {
         yield* existing
         const before = yield* everything
@@ -224,7 +237,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("make all or nothing", () =>
+    on("create all tables or none", () =>
       Effect.gen(function* () {
         yield* run("CREATE TABLE artifacts (mine int)")
         const before = yield* everything
@@ -234,7 +247,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("are made once by ten replicas that start together", (place) =>
+    on("run once if ten replicas start together", (place) =>
       Effect.gen(function* () {
         const replica = Effect.provide(
           migrate(true, defaultNames, true),
@@ -252,7 +265,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("are waited for by a replica for longer than it would wait for any other lock", (place) =>
+    on("are waited for by a replica longer than its lock timeout", (place) =>
       Effect.gen(function* () {
         const hasty = Databases.client(place, { maxConnections: 1, lockTimeout: Duration.millis(30) })
         const replica = later(Effect.result(Effect.provide(migrate(true), hasty)))
@@ -269,7 +282,7 @@ export const migrationContract = (server: Databases.Server): void => {
       })
     )
 
-    on("need no right to make schemas where theirs is there", (place) =>
+    on("need no right to create schemas where theirs exists", (place) =>
       Effect.gen(function* () {
         yield* existing
         const role = `limited_${randomUUID().slice(0, 8)}`
@@ -290,7 +303,7 @@ export const migrationContract = (server: Databases.Server): void => {
         const withRegistry = Effect.provide(migrate(false, existingNames, true), client)
         assert.deepInclude(yield* Effect.flip(withRegistry), { _tag: "DatabaseError", reason: "Denied" })
         yield* run(`GRANT REFERENCES ON registry."Layers" TO ${role}`)
-        assert.lengthOf(yield* withRegistry, Postgres.latestRegistryMigration)
+        assert.lengthOf(yield* withRegistry, RegistryPostgres.latestRegistryMigration)
       }).pipe(Effect.scoped)
     )
   })

@@ -1,11 +1,11 @@
 /**
- * Everybody at once for a few seconds: foreign writers, native writers, collectors whose waits are next to nothing, over
- * a store that loses answers and lets requests arrive late. What is looked at is what readers and operators would see.
+ * Unannounced writers, native writers and collectors with very short waits, all at once for a few seconds.
+ * Their store loses answers and delays requests. The test checks what readers and operators would see.
  */
+
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
-import { Database } from "../../../src/database/Database.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -14,15 +14,16 @@ import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { fails, lands } from "../../../src/testing/Faults.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
 import { type Arena, ownArena } from "../../fixtures/Arena.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
 import type { Server } from "../../fixtures/Databases.ts"
+import { inserts, installs, refers, unannouncedKey } from "../../fixtures/database/WriterStage.ts"
 import { artifact, digest, key } from "../../fixtures/samples.ts"
-import { foreignKey, guard, inserts, refers } from "./stage.ts"
 
-/** Few blobs, so that everybody meets. */
+/** Few blobs, so that writers and collectors meet. */
 const blobs = 6
 const anyBlob = () => Math.floor(Math.random() * blobs)
 const chance = (of: number) => Math.random() < of
-/** A requester that is slow now and then. */
+/** Waits a moment, and sometimes longer. */
 const breathes = Effect.suspend(() => Effect.sleep(Duration.millis(chance(0.2) ? Math.random() * 30 : 1)))
 
 const settings: Partial<SweepSettings> = {
@@ -37,7 +38,7 @@ const lateMillis = 100
 
 const crowd = Effect.fnUntraced(function* (server: Server, guarded: boolean) {
   const arena = yield* ownArena(server)
-  if (guarded) yield* guard(arena.place)
+  if (guarded) yield* installs(arena.place)
   const state = MemoryStorage.emptyState()
   const faults = FaultyStorage.script()
   const inner = MemoryStorage.layerOf(state)
@@ -48,25 +49,25 @@ const crowd = Effect.fnUntraced(function* (server: Server, guarded: boolean) {
     return chance(0.03) ? fails("TimedOut") : undefined
   })
   const lost: Array<string> = []
-  const counts = { foreign: 0, native: 0, refused: 0, adopted: 0, dropped: 0, deleted: 0 }
+  const counts = { unannounced: 0, native: 0, refused: 0, adopted: 0, dropped: 0, deleted: 0 }
   return { arena, faults, store: Context.get(storage, Storage), objects: state.objects, lost, counts }
 })
 type Crowd = Effect.Success<ReturnType<typeof crowd>>
 
 const bytes = Stream.make(new Uint8Array(1))
 
-const foreignWriter = Effect.fnUntraced(function* ({ arena, store, counts }: Crowd) {
+const unannouncedWriter = Effect.fnUntraced(function* ({ arena, store, counts }: Crowd) {
   const session = yield* arena.session
   const push = Effect.gen(function* () {
     const n = anyBlob()
     const found = yield* session("SELECT FROM blobs WHERE digest = $1", [digest(n)])
     yield* breathes
-    if (found.length === 0) yield* store.put(foreignKey(n), bytes, 1)
+    if (found.length === 0) yield* store.put(unannouncedKey(n), bytes, 1)
     yield* breathes
     yield* inserts(session, n)
     yield* breathes
     yield* refers(session, randomUUID(), n)
-    counts.foreign += 1
+    counts.unannounced += 1
   })
   const tried = Effect.catch(push, () =>
     Effect.sync(() => {
@@ -96,10 +97,7 @@ const nativeWriter = Effect.fnUntraced(function* ({ arena, store, counts }: Crow
 })
 
 const collector = Effect.fnUntraced(function* ({ arena, store, counts }: Crowd) {
-  const services = Layer.mergeAll(
-    Layer.succeed(Database, yield* arena.process()),
-    Layer.succeed(Storage, store)
-  )
+  const services = Layer.mergeAll(AllDatabases.all(yield* arena.process()), Layer.succeed(Storage, store))
   const sweep = Context.get(yield* Layer.build(Layer.provide(Sweep.layer(settings), services)), Sweep)
   return {
     sweeps: Effect.map(sweep.once(), ({ phases, totals }) => {
@@ -116,7 +114,7 @@ const dropper = Effect.fnUntraced(function* ({ arena }: Crowd) {
   return yield* Effect.forever(Effect.andThen(Effect.ignore(drop), Effect.sleep("10 millis")))
 })
 
-/** A reference that was there before and after its object was missed has lost its bytes. */
+/** A reference that exists before and after its object was found missing has lost its bytes. */
 const reader = Effect.fnUntraced(function* (c: Crowd) {
   const session = yield* c.arena.session
   const one = "SELECT a.name, b.object_key FROM artifacts a LEFT JOIN blobs b USING (digest)"
@@ -129,25 +127,28 @@ const reader = Effect.fnUntraced(function* (c: Crowd) {
   return yield* Effect.forever(Effect.andThen(Effect.ignore(read), Effect.sleep("2 millis")))
 })
 
-/** Lets all of them loose until `enough`, then only the collectors, until nothing is on its way. */
+/** Runs all of them until `enough`, then only the collectors, until no request is on its way. */
 const run = Effect.fnUntraced(function* (c: Crowd, enough: Effect.Effect<unknown>) {
   const collectors = [yield* collector(c), yield* collector(c)]
-  const everybody = [
-    ...[foreignWriter(c), foreignWriter(c), foreignWriter(c), foreignWriter(c)],
+  const actors = [
+    ...[unannouncedWriter(c), unannouncedWriter(c), unannouncedWriter(c), unannouncedWriter(c)],
     ...[nativeWriter(c), dropper(c), reader(c)],
     ...collectors.map(({ sweeps }) => Effect.forever(Effect.andThen(sweeps, Effect.sleep("2 millis"))))
   ]
-  const fibers = yield* Effect.forEach(everybody, (one) => Effect.forkChild(one))
+  const fibers = yield* Effect.forEach(actors, (one) => Effect.forkChild(one))
   yield* enough
   yield* Fiber.interruptAll(fibers)
   c.faults.heal()
   yield* Effect.sleep(Duration.millis(2 * lateMillis))
   for (let n = 0; n < 6; n++)
-    yield* Effect.andThen(Effect.all(collectors.map(({ sweeps }) => sweeps)), Effect.sleep("40 millis"))
+    yield* Effect.andThen(
+      Effect.forEach(collectors, ({ sweeps }) => sweeps),
+      Effect.sleep("40 millis")
+    )
 })
 
-/** For so long, and on a busy machine until everything has happened that can. */
-const seconds = Number(process.env.FOREIGN_STRESS_SECONDS ?? 3)
+/** How long the run lasts at least. On a busy machine it lasts until every count is above zero. */
+const seconds = Number(process.env.UNANNOUNCED_STRESS_SECONDS ?? 3)
 const eventful = ({ counts }: Crowd) =>
   Effect.sleep(Duration.seconds(seconds)).pipe(
     Effect.andThen(
@@ -164,9 +165,9 @@ const broken = ({ arena, objects }: { readonly arena: Arena; readonly objects: C
   ])
 
 export const stress = (server: Server): void => {
-  describe("foreign writers, native writers and collectors at once", () => {
+  describe("unannounced writers, native writers and collectors at once", () => {
     it.live(
-      "lose nothing where the guard is",
+      "lose nothing where the triggers are installed",
       () =>
         Effect.gen(function* () {
           const c = yield* crowd(server, true)
@@ -174,19 +175,19 @@ export const stress = (server: Server): void => {
           assert.deepStrictEqual(c.lost, [])
           assert.deepStrictEqual(yield* broken(c), [])
           assert.deepStrictEqual((yield* c.arena.tables.rows).suspects, [])
-          yield* Effect.logInfo("what there was", c.counts)
+          yield* Effect.logInfo("counts", c.counts)
           for (const [what, count] of Object.entries(c.counts)) assert.isAbove(count, 0, what)
           assert.strictEqual(yield* c.arena.deadlocks, 0)
         }),
       (seconds + 27) * 1000
     )
 
-    it.live("control: without it, they do", () =>
+    it.live("control: without the triggers, they do", () =>
       Effect.gen(function* () {
         const c = yield* crowd(server, false)
         const found = Effect.repeat(Effect.sleep("10 millis"), { until: () => c.lost.length > 0 })
         yield* run(c, Effect.timeoutOption(found, "20 seconds"))
-        yield* Effect.logInfo("what there was", c.counts)
+        yield* Effect.logInfo("counts", c.counts)
         assert.isNotEmpty(c.lost)
       })
     )

@@ -1,23 +1,34 @@
-/** How foreign writers lose bytes to a collector, step by step; and that they do not where they are guarded against. */
+/**
+ * How unannounced writers lose bytes to a collector, step by step, and that the triggers prevent each loss.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { fails } from "../../../src/testing/Faults.ts"
 import type { Server } from "../../fixtures/Databases.ts"
+import {
+  inserts,
+  missing,
+  refers,
+  refused,
+  type Stage,
+  stage,
+  unannouncedKey,
+  unverified
+} from "../../fixtures/database/WriterStage.ts"
 import { artifact, digest, key } from "../../fixtures/samples.ts"
 import { ref } from "../contract/Sessions.ts"
-import { foreignKey, inserts, missing, refers, refused, type Stage, stage, unverified } from "./stage.ts"
 
-/** A foreign blob that is purged while its writer's next upload is under way, by a DELETE that arrives late. */
+/** An unannounced blob is purged, and its DELETE arrives after its writer's next upload. */
 const lateDelete = Effect.fnUntraced(function* (s: Stage) {
   yield* s.puts(1)
   yield* inserts(s.session, 1)
-  // No answer; the request is on its way.
+  // The DELETE gets no answer and is still on its way.
   s.faults.next("delete", fails("TimedOut"))
   yield* s.purges
   assert.isFalse(yield* s.looks(1))
   yield* s.puts(1)
   yield* inserts(s.session, 1)
-  return { arrives: Effect.sync(() => s.objects.delete(foreignKey(1))) }
+  return { arrives: Effect.sync(() => s.objects.delete(unannouncedKey(1))) }
 })
 
 const late = (server: Server): void => {
@@ -34,12 +45,12 @@ const late = (server: Server): void => {
         yield* s.sweeps
         assert.deepStrictEqual(yield* s.lost, [])
         assert.deepStrictEqual((yield* s.tables.rows).references, [artifact("tag", 1)])
-        assert.lengthOf([...s.objects.keys()], 1, "and nothing is left over")
+        assert.lengthOf([...s.objects.keys()], 1, "and no leftover")
       })
   )
 
   it.live(
-    "a DELETE that arrives before the copy leaves nothing to refer to, and the writer sends again",
+    "a DELETE that arrives before the copy leaves no blob to refer to, and the writer sends again",
     () =>
       Effect.gen(function* () {
         const s = yield* stage(server, true)
@@ -55,7 +66,7 @@ const late = (server: Server): void => {
       })
   )
 
-  it.live("control: without the guard it takes the bytes of a reference", () =>
+  it.live("control: without the triggers it deletes the bytes of a reference", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
       const request = yield* lateDelete(s)
@@ -67,9 +78,9 @@ const late = (server: Server): void => {
   )
 }
 
-/** A writer that finds a row and sends nothing, while the blob is purged and deleted. */
+/** A writer finds a row and sends nothing, while the blob is purged and its object deleted. */
 const skippedPut = Effect.fnUntraced(function* (s: Stage) {
-  // Under a fresh key: the tombstone must be the digest's, not the key's.
+  // Under a fresh key, so only a tombstone of the digest can help.
   yield* s.stores(1, "first")
   assert.isTrue(yield* s.looks(1))
   assert.deepInclude((yield* s.purges).totals, { deleted: 1 })
@@ -81,7 +92,7 @@ const skipped = (server: Server): void => {
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* skippedPut(s)
-      assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: foreignKey(1) }])
+      assert.deepStrictEqual(yield* s.suspects, [{ digest: digest(1), key: unannouncedKey(1) }])
       yield* refused(unverified, refers(s.session, "tag", 1))
       yield* s.sweeps
       yield* refused(missing, refers(s.session, "tag", 1))
@@ -96,7 +107,7 @@ const skipped = (server: Server): void => {
     })
   )
 
-  it.live("control: without the guard its reference is to nothing", () =>
+  it.live("control: without the triggers its reference is to a blob without bytes", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
       yield* skippedPut(s)
@@ -106,55 +117,57 @@ const skipped = (server: Server): void => {
     })
   )
 
-  it.live("control: with tombstones for foreign keys only, its reference is to nothing", () =>
-    Effect.gen(function* () {
-      const s = yield* stage(server, true)
-      yield* s.stores(1, "first")
-      yield* s.purges
-      yield* s.session("DELETE FROM artifact_gc.tombstones")
-      yield* inserts(s.session, 1)
-      yield* refers(s.session, "tag", 1)
-      yield* s.sweeps
-      assert.deepStrictEqual(yield* s.lost, ["tag"])
-    })
+  it.live(
+    "control: with tombstones for unannounced keys only, its reference is to a blob without bytes",
+    () =>
+      Effect.gen(function* () {
+        const s = yield* stage(server, true)
+        yield* s.stores(1, "first")
+        yield* s.purges
+        yield* s.session("DELETE FROM artifact_gc.tombstones")
+        yield* inserts(s.session, 1)
+        yield* refers(s.session, "tag", 1)
+        yield* s.sweeps
+        assert.deepStrictEqual(yield* s.lost, ["tag"])
+      })
   )
 }
 
-/** Bytes that were put and not yet inserted look abandoned to the search for leftovers. */
+/** The search for leftovers finds bytes that were put and whose row is not inserted yet. */
 const foundByListing = Effect.fnUntraced(function* (s: Stage) {
   yield* s.puts(1)
-  const [now, object] = [Date.now(), { key: foreignKey(1), sizeBytes: 1 }]
-  assert.deepStrictEqual(yield* s.database.leftovers.journal(now, [object], now), [foreignKey(1)])
+  const [now, object] = [Date.now(), { key: unannouncedKey(1), sizeBytes: 1 }]
+  assert.deepStrictEqual(yield* s.database.leftovers.journal(now, [object], now), [unannouncedKey(1)])
   yield* inserts(s.session, 1)
 })
 
 const listed = (server: Server): void => {
-  it.live("an upload that was taken for a leftover before its row came is verified first", () =>
+  it.live("an upload that was journaled as a leftover before its row was inserted is verified first", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* foundByListing(s)
       yield* refused(unverified, refers(s.session, "tag", 1))
       yield* s.sweeps
       yield* refers(s.session, "tag", 1)
-      s.objects.delete(foreignKey(1))
+      s.objects.delete(unannouncedKey(1))
       assert.deepStrictEqual(yield* s.lost, [])
     })
   )
 
-  it.live("control: without the guard the DELETE that is on its way takes its bytes", () =>
+  it.live("control: without the triggers the DELETE that is on its way deletes its bytes", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
       yield* foundByListing(s)
       yield* refers(s.session, "tag", 1)
       yield* s.sweeps
-      s.objects.delete(foreignKey(1))
+      s.objects.delete(unannouncedKey(1))
       assert.deepStrictEqual(yield* s.lost, ["tag"])
     })
   )
 }
 
 const found = (server: Server): void => {
-  /** Seen as an orphan by one sweep, found again by a writer, looked at by another. */
+  /** A blob that one sweep condemned, and that a writer then finds. */
   const dedup = Effect.fnUntraced(function* (s: Stage) {
     yield* s.stores(1, "first")
     const slice = yield* s.database.orphans.readSlice(null, 100)
@@ -169,7 +182,7 @@ const found = (server: Server): void => {
     assert.deepStrictEqual(yield* inserts(s.session, 1), [])
   })
 
-  it.live("a row that is found by ON CONFLICT DO NOTHING is an orphan no longer", () =>
+  it.live("a row that ON CONFLICT DO NOTHING finds is no longer an orphan", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* dedup(s)
@@ -178,7 +191,7 @@ const found = (server: Server): void => {
     })
   )
 
-  it.live("control: without the guard its quarantine goes on", () =>
+  it.live("control: without the triggers its quarantine continues", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
       yield* dedup(s)
@@ -188,7 +201,7 @@ const found = (server: Server): void => {
 }
 
 const native = (server: Server): void => {
-  it.live("native writers come back to collected content without being kept waiting", () =>
+  it.live("native writers upload collected content again without waiting", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* s.stores(1, "first")
@@ -199,12 +212,12 @@ const native = (server: Server): void => {
     })
   )
 
-  it.live("native writers put their bytes in the place of a suspect's", () =>
+  it.live("native writers replace a suspect's bytes", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* skippedPut(s)
       const dedup = yield* s.database.blobs.adopt(Date.now(), [artifact("tag", 1)])
-      assert.deepStrictEqual([...dedup], [], "it is not there to be found")
+      assert.deepStrictEqual([...dedup], [], "a suspect is not found")
       assert.deepStrictEqual(yield* s.stores(1, "second", "tag"), ["published"])
       assert.strictEqual(yield* s.keyOf(1), key("1-second"))
       yield* refers(s.session, "another", 1)
@@ -215,7 +228,7 @@ const native = (server: Server): void => {
     })
   )
 
-  it.live("a native writer that pins a suspect has its bytes kept, and not the suspect's", () =>
+  it.live("the bytes of a native writer that pins a suspect are kept, and not the suspect's", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* skippedPut(s)
@@ -231,7 +244,7 @@ const native = (server: Server): void => {
     })
   )
 
-  it.live("an upload session's chunk becomes a blob of collected content without being doubted", () =>
+  it.live("an upload session's chunk becomes a blob of collected content without becoming suspect", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* collectedAndPushed(s)
@@ -250,7 +263,7 @@ const native = (server: Server): void => {
   )
 
   it.live(
-    "control: a chunk that becomes a blob without being announced again is taken for a foreign writer's",
+    "control: a chunk that becomes a blob without a new intent is taken for an unannounced writer's",
     () =>
       Effect.gen(function* () {
         const s = yield* stage(server, true)
@@ -268,7 +281,9 @@ const native = (server: Server): void => {
 
 const chunkKey = key("chunk")
 
-/** Blob 1 was collected, and comes again as the only chunk of session `s`, which is claimed as `mine`. */
+/**
+ * Blob 1 was collected, and is uploaded again as the only chunk of session `s`, which is claimed as `mine`.
+ */
 const collectedAndPushed = Effect.fnUntraced(function* (s: Stage) {
   yield* s.stores(1, "first")
   yield* s.purges
@@ -283,7 +298,7 @@ const collectedAndPushed = Effect.fnUntraced(function* (s: Stage) {
 })
 
 const stores = (server: Server): void => {
-  it.live("a store that is down proves nothing: suspects stay suspect", () =>
+  it.live("a store that is down leaves suspects suspect", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* lateDelete(s)
@@ -294,7 +309,7 @@ const stores = (server: Server): void => {
     })
   )
 
-  it.live("a bucket that does not exist proves nothing either", () =>
+  it.live("a bucket that does not exist leaves suspects suspect, too", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* lateDelete(s)
@@ -305,7 +320,7 @@ const stores = (server: Server): void => {
     })
   )
 
-  it.live("a copy that arrives after it was given up is deleted like any upload nobody finished", () =>
+  it.live("a copy that arrives after it was given up is deleted like any unfinished upload", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* lateDelete(s)
@@ -325,7 +340,7 @@ const stores = (server: Server): void => {
 }
 
 export const losses = (server: Server): void => {
-  describe("foreign writers", () => {
+  describe("unannounced writers", () => {
     late(server)
     skipped(server)
     listed(server)

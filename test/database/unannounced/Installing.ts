@@ -1,22 +1,22 @@
-/** The guard comes and goes on request, on anybody's catalogue, and the collector notices. */
+/** The triggers are installed and removed on request, and the collector notices both. */
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
 import { fails } from "../../../src/testing/Faults.ts"
 import * as Databases from "../../fixtures/Databases.ts"
-import { digest } from "../../fixtures/samples.ts"
 import {
-  foreignKey,
-  guard,
   inserts,
+  installs,
   refers,
   refused,
+  removes,
   type Stage,
   stage,
-  unguard,
+  unannouncedKey,
   unverified
-} from "./stage.ts"
+} from "../../fixtures/database/WriterStage.ts"
+import { digest } from "../../fixtures/samples.ts"
 
 const tables = [
   "public.blobs",
@@ -33,25 +33,25 @@ const triggers = (s: Stage) =>
     (rows) => rows.map((row) => row.at)
   )
 
-const comingAndGoing = (server: Databases.Server): void => {
-  it.live("is installed once, removed once, and leaves nothing of it in the catalogue", () =>
+const lifecycle = (server: Databases.Server): void => {
+  it.live("are installed once, removed once, and leave nothing in the catalogue", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
-      assert.deepStrictEqual(yield* unguard(s.place), unchanged)
-      assert.deepStrictEqual(yield* guard(s.place), { created: tables, dropped: [] })
+      assert.deepStrictEqual(yield* removes(s.place), unchanged)
+      assert.deepStrictEqual(yield* installs(s.place), { created: tables, dropped: [] })
       const guarded = tables.map((table) => table.replace("public.", ""))
       assert.deepStrictEqual(yield* triggers(s), guarded.sort())
-      assert.deepStrictEqual(yield* guard(s.place), unchanged)
+      assert.deepStrictEqual(yield* installs(s.place), unchanged)
       yield* s.database.inspect
-      assert.deepStrictEqual(yield* unguard(s.place), { created: [], dropped: tables })
+      assert.deepStrictEqual(yield* removes(s.place), { created: [], dropped: tables })
       assert.deepStrictEqual(yield* triggers(s), [])
-      assert.deepStrictEqual(yield* unguard(s.place), unchanged)
+      assert.deepStrictEqual(yield* removes(s.place), unchanged)
       const functions = "SELECT FROM pg_proc WHERE pronamespace = 'artifact_gc'::regnamespace"
       assert.lengthOf(yield* s.session(functions), 0)
     })
   )
 
-  it.live("goes with the collector's schema", () =>
+  it.live("are removed with the collector's schema", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* s.session("DROP SCHEMA artifact_gc CASCADE")
@@ -61,19 +61,19 @@ const comingAndGoing = (server: Databases.Server): void => {
     })
   )
 
-  it.live("remembers what was collected while it was there", () =>
+  it.live("remember what was collected while they were installed", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* s.stores(1, "first")
       yield* s.purges
-      yield* unguard(s.place)
-      yield* guard(s.place)
+      yield* removes(s.place)
+      yield* installs(s.place)
       yield* inserts(s.session, 1)
       yield* refused(unverified, refers(s.session, "tag", 1))
     })
   )
 
-  it.live("knows of what was in the journal when it came", () =>
+  it.live("know what was in the journal when they were installed", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
       yield* s.puts(1)
@@ -81,9 +81,9 @@ const comingAndGoing = (server: Databases.Server): void => {
       s.faults.next("delete", fails("TimedOut"), 2)
       yield* s.purges
       yield* s.puts(2)
-      const leftover = { key: foreignKey(2), sizeBytes: 1 }
+      const leftover = { key: unannouncedKey(2), sizeBytes: 1 }
       yield* s.database.leftovers.journal(Date.now(), [leftover], Date.now() + 60_000)
-      yield* guard(s.place)
+      yield* installs(s.place)
       for (const n of [1, 2]) {
         yield* inserts(s.session, n)
         yield* refused(unverified, refers(s.session, "tag", n))
@@ -91,24 +91,24 @@ const comingAndGoing = (server: Databases.Server): void => {
     })
   )
 
-  it.live("control: without that, the DELETE that is still on its way takes a reference's bytes", () =>
+  it.live("control: without that, a DELETE that is still on its way deletes a reference's bytes", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
       yield* s.puts(1)
       yield* inserts(s.session, 1)
       s.faults.next("delete", fails("TimedOut"), 2)
       yield* s.purges
-      yield* guard(s.place)
+      yield* installs(s.place)
       yield* s.session("DELETE FROM artifact_gc.tombstones")
       yield* s.puts(1)
       yield* inserts(s.session, 1)
       yield* refers(s.session, "tag", 1)
-      s.objects.delete(foreignKey(1))
+      s.objects.delete(unannouncedKey(1))
       assert.deepStrictEqual(yield* s.lost, ["tag"])
     })
   )
 
-  it.live("waits for no writer longer than half a second at a time, and changes nothing in vain", () =>
+  it.live("wait for a writer half a second at most, and are installed completely or not at all", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
       const writer = yield* s.another
@@ -117,10 +117,10 @@ const comingAndGoing = (server: Databases.Server): void => {
       yield* writer("ROLLBACK")
       yield* writer("BEGIN")
       yield* inserts(writer, 1)
-      const failed = yield* Effect.flip(guard(s.place))
+      const failed = yield* Effect.flip(installs(s.place))
       assert.deepInclude(failed, { _tag: "DatabaseError", reason: "Contended" })
       assert.deepStrictEqual(yield* triggers(s), [])
-      const installing = yield* Effect.forkChild(guard(s.place))
+      const installing = yield* Effect.forkChild(installs(s.place))
       yield* s.waiting()
       yield* writer("COMMIT")
       assert.deepStrictEqual(yield* Fiber.join(installing), { created: tables, dropped: [] })
@@ -130,10 +130,10 @@ const comingAndGoing = (server: Databases.Server): void => {
 
 const noticing = (server: Databases.Server): void => {
   for (const [what, before, change] of [
-    ["comes", false, guard],
-    ["goes", true, unguard]
+    ["are installed", false, installs],
+    ["are removed", true, removes]
   ] as const) {
-    it.live(`a purge that began before it ${what} purges nothing`, () =>
+    it.live(`a purge that began before they ${what} purges nothing`, () =>
       Effect.gen(function* () {
         const s = yield* stage(server, before)
         yield* s.stores(1, "first")
@@ -168,7 +168,7 @@ const noticing = (server: Databases.Server): void => {
     "Run: artifact-gc migrate --guard-unannounced-writers"
   ]
 
-  it.live("a table that refers to blobs since must be guarded too, and then is", () =>
+  it.live("a table that gained a foreign key to blobs is reported, and the next installation covers it", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* s.session(
@@ -177,7 +177,7 @@ const noticing = (server: Databases.Server): void => {
       yield* s.session("CREATE INDEX ON layers (blob)")
       yield* s.session("CREATE TABLE low PARTITION OF layers FOR VALUES FROM (0) TO (10)")
       assert.deepStrictEqual(yield* problems(s), [says("public.layers")])
-      assert.deepStrictEqual(yield* guard(s.place), { created: ["public.layers"], dropped: [] })
+      assert.deepStrictEqual(yield* installs(s.place), { created: ["public.layers"], dropped: [] })
       assert.deepStrictEqual(yield* problems(s), [])
       yield* refused("there is no blob", s.session("INSERT INTO low VALUES ($1, 1)", [digest(1)]))
       yield* s.session("INSERT INTO layers VALUES (NULL, 1)")
@@ -185,11 +185,11 @@ const noticing = (server: Databases.Server): void => {
       assert.deepStrictEqual(yield* problems(s), [says("public.low")])
       yield* s.session("ALTER TABLE low ENABLE TRIGGER USER")
       yield* s.session("ALTER TABLE layers DROP CONSTRAINT layers_blob_fkey")
-      assert.deepStrictEqual(yield* guard(s.place), { created: [], dropped: ["public.layers"] })
+      assert.deepStrictEqual(yield* installs(s.place), { created: [], dropped: ["public.layers"] })
     })
   )
 
-  it.live("a guard of which a part was dropped or switched off is refused, and put right", () =>
+  it.live("a trigger that was dropped or disabled is reported, and the next installation restores it", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       const [found] = yield* s.session(
@@ -197,18 +197,18 @@ const noticing = (server: Databases.Server): void => {
       )
       yield* s.session(`DROP TRIGGER "${found?.tgname}" ON blobs`)
       assert.deepStrictEqual(yield* problems(s), [says("public.blobs")])
-      yield* guard(s.place)
+      yield* installs(s.place)
       yield* s.session("ALTER TABLE artifacts DISABLE TRIGGER USER")
       assert.deepStrictEqual(yield* problems(s), [says("public.artifacts")])
-      yield* guard(s.place)
+      yield* installs(s.place)
       assert.deepStrictEqual(yield* problems(s), [])
     })
   )
 }
 
-/** Rights that are not needed are not asked for. */
+/** The rights that installing and writing need. */
 const roles = (server: Databases.Server): void => {
-  it.live("asks little of whoever installs it, and nothing of writers", () =>
+  it.live("need few rights of the role that installs them, and none of writers", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
       const [installer, writer] = ["installer", "writer"].map((name) => `${name}_${randomUUID().slice(0, 8)}`)
@@ -230,7 +230,7 @@ const roles = (server: Databases.Server): void => {
       yield* s.session(`GRANT TRIGGER ON ${tables.join(", ")} TO ${installer}`)
       yield* s.session(`GRANT SELECT, INSERT ON blobs, artifacts TO ${writer}`)
       const there = Databases.as(s.place, String(installer))
-      assert.deepStrictEqual(yield* guard(there), { created: tables, dropped: [] })
+      assert.deepStrictEqual(yield* installs(there), { created: tables, dropped: [] })
       yield* s.stores(1, "first")
       yield* s.database.inspect
       yield* s.purges
@@ -238,19 +238,19 @@ const roles = (server: Databases.Server): void => {
       yield* inserts(s.session, 1)
       yield* refused(unverified, refers(s.session, "tag", 1))
       yield* s.session("RESET ROLE")
-      s.objects.set(foreignKey(1), { bytes: new Uint8Array(1), modifiedAt: 0 })
+      s.objects.set(unannouncedKey(1), { bytes: new Uint8Array(1), modifiedAt: 0 })
       yield* s.sweeps
       yield* s.session(`SET ROLE ${writer}`)
       yield* refers(s.session, "tag", 1)
       yield* s.session("RESET ROLE")
-      assert.deepStrictEqual(yield* unguard(there), { created: [], dropped: tables })
+      assert.deepStrictEqual(yield* removes(there), { created: [], dropped: tables })
     }).pipe(Effect.scoped)
   )
 
-  it.live("says which right is missing", () =>
+  it.live("name the right that is missing", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
-      const role = `nobody_${randomUUID().slice(0, 8)}`
+      const role = `plain_${randomUUID().slice(0, 8)}`
       yield* Effect.acquireRelease(
         s.session(`CREATE ROLE ${role} LOGIN${Databases.samePassword(s.place)}`),
         () =>
@@ -259,24 +259,24 @@ const roles = (server: Databases.Server): void => {
           )
       )
       yield* s.session(`GRANT USAGE, CREATE ON SCHEMA artifact_gc TO ${role}`)
-      const failed = yield* Effect.flip(guard(Databases.as(s.place, role)))
+      const failed = yield* Effect.flip(installs(Databases.as(s.place, role)))
       assert.deepInclude(failed, { _tag: "DatabaseError", reason: "Denied" })
       assert.include(failed.message, "permission denied for table blobs")
     }).pipe(Effect.scoped)
   )
 
-  it.live("is refused where there is no catalogue", () =>
+  it.live("are refused where there is no catalogue", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, false)
-      const failed = yield* Effect.flip(guard(s.place, { ...defaultNames, blobsTable: "bolbs" }))
+      const failed = yield* Effect.flip(installs(s.place, { ...defaultNames, blobsTable: "bolbs" }))
       assert.strictEqual(failed._tag, "SchemaRefused")
     })
   )
 }
 
 export const installing = (server: Databases.Server): void => {
-  describe("the guard", () => {
-    comingAndGoing(server)
+  describe("the triggers against unannounced writers", () => {
+    lifecycle(server)
     noticing(server)
     roles(server)
   })

@@ -1,4 +1,0 @@
-import * as Databases from "../fixtures/Databases.ts"
-import { foreignContract } from "./foreign.ts"
-
-foreignContract(Databases.embedded)
