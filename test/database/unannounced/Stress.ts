@@ -141,7 +141,10 @@ const run = Effect.fnUntraced(function* (c: Crowd, enough: Effect.Effect<unknown
   c.faults.heal()
   yield* Effect.sleep(Duration.millis(2 * lateMillis))
   for (let n = 0; n < 6; n++)
-    yield* Effect.andThen(Effect.all(collectors.map(({ sweeps }) => sweeps)), Effect.sleep("40 millis"))
+    yield* Effect.andThen(
+      Effect.forEach(collectors, ({ sweeps }) => sweeps),
+      Effect.sleep("40 millis")
+    )
 })
 
 /** How long the run lasts at least. On a busy machine it lasts until every count is above zero. */
