@@ -77,7 +77,7 @@ export class BlobStore extends Context.Service<
   BlobStore,
   {
     /**
-     * Stores a blob and its references or pin in one transaction. The body is streamed and never held in
+     * Stores a blob and its references or pin in one transaction. The body is streamed and never kept in
      * memory as a whole. It does not run if its declared digest is live.
      *
      * A failure leaves the blob either stored with all that was asked for, or not at all. The collector

@@ -1,16 +1,18 @@
 /**
- * The catalogue and the collector's own tables, as transitions: each verb is one transaction that moves something along
- * `staged → owned → orphan → condemned → purged → journaled → gone`, or it reads.
+ * The catalogue and the collector's own tables, as transitions: each verb is one transaction that moves
+ * something along `staged → owned → orphan → condemned → purged → journaled → gone`, or it reads.
  *
- * There is a service for each consumer, over one SQL client: {@link CollectorDatabase} for sweeps and audits,
- * {@link BlobDatabase} for writers. The OCI registry has a third in `oci/database`, which nothing here imports.
+ * There is a service for each consumer, over one SQL client: {@link CollectorDatabase} for sweeps and
+ * audits, {@link BlobDatabase} for writers. The OCI registry has a third in `oci/database`, which nothing
+ * here imports.
  *
- * No verb calls the store, so no transaction is ever open across a request to it. Instants come from the caller
- * (milliseconds since the epoch, from `Clock`); no statement asks the server for the time. Every verb may fail with
- * `DatabaseError`, and has then changed nothing, unless the answer of its commit was lost.
+ * No verb calls the store, so no transaction is ever open across a request to it. Instants come from the
+ * caller (milliseconds since the epoch, from `Clock`); no statement asks the server for the time. Every
+ * verb may fail with `DatabaseError`, and has then changed nothing, unless the answer of its commit was
+ * lost.
  *
- * docs/design/protocol.md says why the transitions have the shape they have. test/database/contract holds every backend
- * to it.
+ * docs/design/protocol.md says why the transitions have the shape they have. test/database/contract holds
+ * every backend to it.
  */
 export type * from "./contract/Audit.ts"
 export * from "./contract/Blobs.ts"

@@ -1,8 +1,8 @@
 /**
  * A catalogue in memory, for deterministic tests: the same contract, no I/O.
  *
- * Every verb runs in one synchronous step, which makes it a transaction: nothing else of the process runs in between.
- * Real locking and isolation need a real PostgreSQL. The contract suites run on both.
+ * Every verb runs in one synchronous step, which makes it a transaction: nothing else of the process runs
+ * in between. Real locking and isolation need a real PostgreSQL. The contract suites run on both.
  */
 import { Effect, Layer } from "effect"
 import { BlobDatabase, CollectorDatabase } from "./Database.ts"

@@ -1,4 +1,7 @@
-/** The catalogue in PostgreSQL 15 or newer. All SQL is in database/postgres, and the registry's in oci/database. */
+/**
+ * The catalogue in PostgreSQL 15 or newer. All SQL is in database/postgres, and the registry's in
+ * oci/database.
+ */
 import { PgClient } from "@effect/sql-pg"
 import { Clock, Context, Duration, Effect, Layer, type Redacted, Ref } from "effect"
 import type { SqlClient } from "effect/sql"
@@ -34,20 +37,28 @@ export {
 } from "./postgres/triggers/unannounced/UnannouncedWriters.ts"
 export { unwatchReferences, watchReferences } from "./postgres/triggers/watch/Watching.ts"
 
+/** How to connect to a server by its address. */
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
   readonly url: Redacted.Redacted
   /** Connections of this process. Default 10: one for each delete batch in flight, and two for scanning. */
   readonly maxConnections?: number
-  /** Longest a statement may run. Default 30 s: a slice takes 40 ms; what takes longer is stuck. */
+  /**
+   * Longest a statement may run. Default 30 s: a slice takes 40 ms, so a statement that takes longer is
+   * stuck.
+   */
   readonly statementTimeout?: Duration.Duration
-  /** Longest a statement waits for a lock. Default 2 s: the foreground wins, the collector comes back. */
+  /**
+   * Longest a statement waits for a lock. Default 2 s: the application wins, and the collector tries again
+   * later.
+   */
   readonly lockTimeout?: Duration.Duration
 }
 
 /**
- * A connection pool as the collector wants it. `synchronous_commit` is on whatever the server's default: a purge
- * that is lost in a crash after its object was deleted would leave a row without bytes.
+ * Provides a connection pool with the collector's settings. `synchronous_commit` is on, whatever the
+ * server's default: a purge that is lost in a crash after its object was deleted would leave a row without
+ * bytes.
  */
 export const layerClient = (options: PostgresOptions | SocketOptions) => {
   const millis = (duration: Duration.Duration) => String(Math.max(1, Math.round(Duration.toMillis(duration))))
@@ -75,11 +86,15 @@ export const layerClient = (options: PostgresOptions | SocketOptions) => {
   }).pipe(Layer.orDie, Layer.provide(Layer.succeed(Clock.Clock, Clock.Clock.defaultValue())))
 }
 
-/** A server on this machine, by its unix socket. */
+/** How to connect to a server on this machine by its unix socket. */
 export interface SocketOptions extends Omit<PostgresOptions, "url"> {
+  /** The directory of the socket. */
   readonly socketDirectory: string
+  /** The port, which is part of the socket's name. */
   readonly port: number
+  /** The role. */
   readonly user: string
+  /** The database. */
   readonly database: string
 }
 
@@ -91,7 +106,10 @@ export interface LayerOptions {
   readonly extensions?: ReadonlyArray<SchemaExtension>
 }
 
-/** The collector's and the writers' database on a client that the caller provides. It asks nothing until the first verb. */
+/**
+ * The collector's and the writers' database on a client that the caller provides. It asks nothing until the
+ * first verb.
+ */
 export const layer = (
   names: CatalogNames = defaultNames,
   { description = "postgres", extensions = [] }: LayerOptions = {}

@@ -3,7 +3,7 @@
  *
  * No state is in the process. A session is rows and staged objects (oci/database/contract/UploadSessions.ts).
  * If a replica dies, a later request or a collector finishes its work. Bytes become visible only after they
- * are verified. A body is never held in memory as a whole, and no database connection is held while a body is
+ * are verified. A body is never kept in memory as a whole, and no database connection is used while a body is
  * read.
  */
 import { Clock, Context, Duration, Effect, Layer, type Stream } from "effect"

@@ -1,4 +1,7 @@
-/** The database as the collector needs it: it finds garbage, journals keys and deletes them. Knows no registry. */
+/**
+ * The database as the collector needs it: it finds garbage, journals keys and deletes them. Knows no
+ * registry.
+ */
 import { Context, type Effect } from "effect"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../../domain/SchemaRefused.ts"
@@ -47,8 +50,9 @@ export class CollectorDatabase extends Context.Service<
     /** Names this database for people, without its password. */
     readonly description: string
     /**
-     * The schema guard. Reads the foreign keys to blobs from the catalogue and returns the reference tables if it is safe
-     * to collect. `orphans`, `candidates` and `suspects` use what it found. Call it before each sweep.
+     * The schema guard. Reads the foreign keys to blobs from the catalogue and returns the reference tables
+     * if it is safe to collect. `orphans`, `candidates` and `suspects` use what it found. Call it before
+     * each sweep.
      */
     readonly inspect: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
     /** Blobs that nothing refers to. */
@@ -68,8 +72,8 @@ export class CollectorDatabase extends Context.Service<
     /** Reads for the audit. */
     readonly audit: Audit
     /**
-     * Returns the milliseconds by which the server's clock is ahead of this process's, at the middle of the question.
-     * Both are real clocks, whatever `Clock` says.
+     * Returns the milliseconds by which the server's clock is ahead of this process's, at the middle of the
+     * question. Both are real clocks, whatever `Clock` says.
      */
     readonly skew: Result<number>
     /** Counts the rows that wait for a later sweep. */

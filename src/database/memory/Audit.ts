@@ -1,4 +1,4 @@
-/** What the audit reads, in memory. */
+/** The audit's verbs, in memory. */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Reference } from "../Database.ts"
@@ -25,6 +25,7 @@ const known = (state: State): ReadonlyArray<KnownKey> =>
     )
   ].sort((a, b) => Buffer.compare(bytesOf(a.key), bytesOf(b.key)))
 
+/** Returns the verbs of the audit over `state`. */
 export const audit = (state: State): Audit => ({
   page: (prefix, after, limit) =>
     Effect.sync(() =>

@@ -1,7 +1,8 @@
-/** What waits for a later sweep, in memory. */
+/** The backlog, in memory. */
 import type { Backlog } from "../Database.ts"
 import type { State } from "./State.ts"
 
+/** Counts and dates the rows that wait for a later sweep. */
 export const backlog = (state: State, now: number): Backlog => {
   const sightings = [...state.orphans]
   const condemned = sightings.flatMap(([digest, { condemnedAt }]) =>

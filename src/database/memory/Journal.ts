@@ -1,4 +1,4 @@
-/** Dead keys, in memory. */
+/** The journal, in memory. */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Journal, JournalEntry } from "../Database.ts"
@@ -12,6 +12,7 @@ const toEntry = (key: ObjectKey, row: JournalRow): JournalEntry => ({
   uploadId: row.uploadId
 })
 
+/** Returns the verbs of the journal over `state`. */
 export const journal = (state: State): Journal => ({
   claim: (now, leaseUntil, limit) =>
     Effect.sync(() => {

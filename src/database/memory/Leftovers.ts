@@ -1,11 +1,12 @@
-/** Objects that nothing knows, in memory. */
+/** Leftovers, in memory. */
 import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
 import { journalRow, type ListingRow, type RangeRow, type State } from "./State.ts"
 
+/** Returns the verbs of leftovers over `state`. */
 export const leftovers = (state: State): Leftovers => {
-  /** The pass and the range, if `scan` still has its lease. */
+  /** Returns the pass and the range if `scan` still has its lease. */
   const leased = (scan: LeftoverScan): { readonly row: ListingRow; readonly range: RangeRow } | null => {
     const row = state.listing
     const range = row?.ranges.find(({ token, claimedUntil }) => token === scan.token && claimedUntil !== null)

@@ -1,4 +1,4 @@
-/** What waits for a later sweep, counted. The tables hold garbage only, so counting costs what there is of it. */
+/** The backlog. The tables hold garbage only, so counting costs in proportion to the garbage. */
 import { Effect } from "effect"
 import type { Backlog } from "../Database.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
@@ -18,6 +18,7 @@ interface Row {
   readonly next_journal_at: Date | null
 }
 
+/** Counts and dates the rows that wait for a later sweep, in one snapshot. */
 export const backlog = ({ sql, id }: Sql, now: number) => {
   const atOrNull = (value: Date | null | undefined) =>
     value === null || value === undefined ? null : millis(value)

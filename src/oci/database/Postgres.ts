@@ -37,8 +37,8 @@ export interface RegistryMigrateOptions extends MigrateOptions {
 }
 
 /**
- * Brings the collector's tables up to date, and the registry's where they are wanted or were ever made, in one
- * transaction. Fails like the collector's `migrate`.
+ * Brings the collector's tables up to date, and the registry's where they are wanted or were ever made, in
+ * one transaction. Fails like the collector's `migrate`.
  */
 export const migrate = (names: CatalogNames, { registry = false, ...options }: RegistryMigrateOptions) =>
   migrateCore(names, options, [furtherMigrations(names, registry)])

@@ -79,7 +79,7 @@ export const finish = Effect.fnUntraced(function* <E, R>(
       const progress = bodyProgress()
       const work = makeBlob({ context, lease, session: acquired, options, progress })
       const finished = yield* Effect.raceFirst(work, renewUntilLost(context, lease, progress))
-      lease.mayBeHeld = false
+      lease.needsRelease = false
       return finished === "lost" ? yield* answerAfterLoss(context, ref, digest) : finished
     })
   )
@@ -102,8 +102,8 @@ const makeBlob = <E, R>(finishing: Finishing<E, R>) =>
   }).pipe(
     Effect.scoped,
     Effect.catchIf(isMissing, (error) =>
-      // Chunks are deleted after their session ends. A chunk that is missing while the lease is held is a
-      // lost object.
+      // Chunks are deleted after their session ends. A chunk that is missing while this request has the lease
+      // is a lost object.
       Effect.flatMap(renewFinishLease(finishing.context, finishing.lease), (isOurs) =>
         isOurs ? Effect.fail(error) : Effect.succeed("lost" as const)
       )
@@ -152,7 +152,7 @@ const assemble = Effect.fnUntraced(function* <E, R>(
   )
 })
 
-/** Publishes the blob and ends the session in one transaction, if the lease is still held. */
+/** Publishes the blob and ends the session in one transaction, if this request still has the lease. */
 const complete = Effect.fnUntraced(function* (
   context: UploadContext,
   { ref, token }: FinishLease,

@@ -1,4 +1,7 @@
-/** The database as an OCI registry needs it beside {@link BlobDatabase}: upload sessions, manifests and tags. */
+/**
+ * The database as an OCI registry needs it beside {@link BlobDatabase}: upload sessions, manifests and
+ * tags.
+ */
 import { Context } from "effect"
 import type { Manifests } from "./Manifests.ts"
 import type { Sessions } from "./UploadSessions.ts"

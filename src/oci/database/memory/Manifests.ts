@@ -1,8 +1,8 @@
 /**
  * The registry's catalogue in memory.
  *
- * `untaggedAt` is null exactly while a tag names a manifest, or after `expire` found it needed otherwise; whatever takes
- * a tag, an index or a subject away from a manifest without tags says when.
+ * `untaggedAt` is null exactly while a tag names a manifest, or after `expire` found it needed otherwise. A
+ * verb that takes a tag, an index or a subject from a manifest without tags sets it.
  */
 import { Effect, Option } from "effect"
 import { touchLive } from "../../../database/memory/Blobs.ts"
@@ -11,6 +11,7 @@ import { holdId } from "../../Names.ts"
 import type { DeleteManifest, Manifest, ManifestName, Manifests, PutManifest } from "../contract/Manifests.ts"
 import { type ManifestRow, manifestId, type RegistryState } from "./RegistryState.ts"
 
+/** Returns the verbs of manifests and tags over `state`. */
 export const manifests = (state: RegistryState): Manifests => ({
   probe: Effect.void,
   put: (...args) => Effect.sync(() => put(state, ...args)),
@@ -135,10 +136,10 @@ const remove = (state: RegistryState, now: number, repository: string, digest: D
   return "deleted"
 }
 
-/** Of those that are due at a time. The other backends hold locks on as many. */
+/** How many due manifests are judged at a time. The other backends hold locks on as many. */
 const pageMax = 100
 
-/** As the other backends do it, page by page, because a page's work may change what the next one finds. */
+/** Works page by page like the other backends, because a page's work may change what the next one finds. */
 const expire = (state: RegistryState, now: number, untaggedSince: number, limit: number): number => {
   let deleted = 0
   let after: ManifestRow | null = null
@@ -192,7 +193,7 @@ const isListed = (state: RegistryState, { repository, digest }: ManifestRow): bo
       row.references.some((one) => one.kind === "manifest" && one.digest === digest)
   )
 
-/** Something that needed this manifest is gone. */
+/** Records that a manifest lost a tag, an index or a subject that needed it. */
 const release = (state: RegistryState, now: number, repository: string, digest: Digest): void => {
   const row = state.manifests.get(manifestId(repository, digest))
   if (row === undefined || isTagged(state, row)) return

@@ -4,19 +4,22 @@ import type { Digest } from "../../../domain/Digest.ts"
 import type { Manifest, ManifestReference } from "../contract/Manifests.ts"
 import type { UploadSession } from "../contract/UploadSessions.ts"
 
+/** An upload session's row. */
 export interface SessionRow extends UploadSession {
-  /** Of the last lease on it; kept when it ended. */
+  /** The token of the last lease, kept after its end. */
   readonly token: string | null
   /** Null unless it is being finished. */
   readonly leaseUntil: number | null
 }
 
+/** A manifest's row, with its references. */
 export interface ManifestRow extends Manifest {
   readonly references: ReadonlyArray<ManifestReference>
-  /** Null: a tag names it, or `expire` found it needed. Otherwise since when neither is known to be so. */
+  /** Null while a tag names it, or after `expire` found it needed. Otherwise since when neither is known. */
   readonly untaggedAt: number | null
 }
 
+/** A tag's row. */
 export interface TagRow {
   readonly repository: string
   readonly name: string
@@ -61,6 +64,6 @@ export const emptyState = (): RegistryState => {
   return { ...core, manifests, sessions: new Map(), tags: new Map() }
 }
 
-/** The primary key of a manifest, and with its name that of a tag. */
+/** Returns the primary key of a manifest, or of a tag by its name. */
 export const manifestId = (repository: string, digestOrTag: string): string =>
   JSON.stringify([repository, digestOrTag])

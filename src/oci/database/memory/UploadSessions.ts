@@ -19,6 +19,7 @@ import type {
 } from "../contract/UploadSessions.ts"
 import type { RegistryState, SessionRow } from "./RegistryState.ts"
 
+/** Returns the verbs of upload sessions over `state`. */
 export const sessions = (state: RegistryState): Sessions => ({
   open: (now, { repository, id, algorithm }) =>
     Effect.sync(() => {
@@ -98,7 +99,7 @@ const change = (
 const chunksOf = (state: RegistryState, id: string): ReadonlyArray<ChunkRow> =>
   [...state.chunks.values()].filter(({ session }) => session === id).sort((a, b) => a.startByte - b.startByte)
 
-/** The bytes of an announcement that no session takes. */
+/** Journals a key with an intent whose bytes no session takes. */
 const discard = (state: RegistryState, now: number, key: ObjectKey, sizeBytes: number): void => {
   const intent = state.intents.get(key)
   if (intent === undefined) return
@@ -106,14 +107,14 @@ const discard = (state: RegistryState, now: number, key: ObjectKey, sizeBytes: n
   bury(state, key, journalRow(null, sizeBytes, "upload", now, { uploadId: intent.uploadId }))
 }
 
-/** A key that is journaled already stays as it is there, and false is answered. */
+/** Journals a key. Returns false and changes nothing if it is journaled already. */
 const bury = (state: RegistryState, key: ObjectKey, row: JournalRow): boolean => {
   if (state.journal.has(key)) return false
   state.journal.set(key, row)
   return true
 }
 
-/** Journals all chunks of a session; those it journaled. */
+/** Journals all chunks of a session and returns those it journaled. */
 const end = (
   state: RegistryState,
   id: string,

@@ -1,5 +1,5 @@
 /**
- * Sessions that nobody goes on with. What counts is the session's last activity, never the age of an object: the first
+ * Idle upload sessions. Judged by the session's last activity, never by the age of an object: the first
  * chunk of a slow push is old while the push is alive.
  */
 import { Effect } from "effect"
@@ -16,14 +16,15 @@ import type {
 } from "../contract/UploadSessions.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 
-/** Idle, and in nobody's hands at `now`. */
+/** Returns the condition that the session `s` is idle and under no lease at `now`. */
 const isIdle = ({ sql }: RegistrySql, now: number, idleSince: number) => sql`
   s.last_activity_at <= ${instant(idleSince)}::timestamptz
   AND (s.lease_until IS NULL OR s.lease_until <= ${instant(now)}::timestamptz)`
 
 /**
- * The sessions first, and their chunks in a later statement: only under the lock are those all there are. A session that
- * somebody was at work on when the statement began is judged again as it is then.
+ * Ends idle sessions. Locks the sessions first and reads their chunks in a later statement: only under the
+ * lock is the list of chunks complete. A session that another transaction changed meanwhile is judged again
+ * as it is then.
  */
 export const expire = Effect.fnUntraced(function* (
   db: RegistrySql,
@@ -41,7 +42,7 @@ export const expire = Effect.fnUntraced(function* (
   return { sessions: chosen.length - forgotten, forgotten, journaled }
 })
 
-/** As many of `found` as have no more than `limit` chunks together, themselves counted; at least one. */
+/** Returns as many of `found` as have no more than `limit` sessions and chunks together, but at least one. */
 const withinLimit = <Row extends { readonly id: string }>(
   { sql, id }: RegistrySql,
   found: ReadonlyArray<Row>,
@@ -61,7 +62,10 @@ const withinLimit = <Row extends { readonly id: string }>(
     }
   )
 
-/** Journals all chunks of sessions whose rows the transaction holds; those it journaled, in key order. */
+/**
+ * Journals all chunks of sessions whose rows the transaction holds. Returns those it journaled, in key
+ * order.
+ */
 export const journalChunks = (
   { sql, id, raw }: RegistrySql,
   ids: ReadonlyArray<string>,
@@ -89,6 +93,7 @@ export const journalChunks = (
       }))
   )
 
+/** Counts idle sessions that are not done, with their chunks and bytes. */
 export const idle = (db: RegistrySql, now: number, idleSince: number) => {
   const { sql, id } = db
   return Effect.map(

@@ -1,12 +1,12 @@
 /**
- * The registry's catalogue: manifests, what they refer to, and tags; how each is put and taken away. How they are read
- * and how they expire stands in manifests/.
+ * The registry's catalogue: how manifests, their references and tags are stored and deleted.
+ * ReadManifests.ts reads them, ExpireManifests.ts expires them.
  *
- * Locks are taken in one order, within each kind by name: blobs, tags, manifests, then rows that are new. Whoever changes
- * a manifest, its tags, what lists it or what it is about, holds the row of that manifest, and those of its children and
- * its subject, until the end. So whether a manifest is needed cannot change while its row is locked. Who finds, with
- * locks in hand, that somebody has made a row which had to be locked before, begins anew: to wait for it now could be to
- * wait in a circle.
+ * Locks are taken in one order, within each kind by name: blobs, tags, manifests, then rows that are new. A
+ * transaction that changes a manifest, its tags, an index of it or its subject holds the rows of that
+ * manifest, of its children and of its subject until its end. So whether a manifest is needed cannot change
+ * while its row is locked. A transaction that holds locks and finds a new row that it should have locked
+ * earlier begins anew, because waiting now could be a deadlock.
  */
 import { Effect } from "effect"
 import { SqlError } from "effect/sql"
@@ -29,6 +29,7 @@ import * as Reading from "./ReadManifests.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 import { isInstalled, notInstalled } from "./RegistryTables.ts"
 
+/** Returns the verbs of manifests and tags. */
 export const make = (
   inner: RegistrySql,
   digestType: Effect.Effect<DigestType, SqlError.SqlError>
@@ -56,7 +57,7 @@ export const make = (
       untagged: (untaggedSince) => ifInstalled(0, untagged(db, untaggedSince)),
       exposure: (...args) => ifInstalled({ untagged: 0, total: 0 }, exposure(db, ...args))
     }),
-    // Each page is a transaction that is tried again by itself.
+    // Each page is a transaction that is retried by itself, so that a retry repeats no count.
     expire: Effect.fnUntraced(function* (now, untaggedSince, limit) {
       if (!(yield* db.verb("manifests.installed", isInstalled(db)))) return 0
       const page = locked(expirePage)
@@ -67,7 +68,7 @@ export const make = (
   }
 }
 
-/** Where the registry's tables are missing, the error says what to run. */
+/** If the registry's tables are missing, the error says what to run. */
 const tellingWhatIsMissing = (db: RegistrySql): RegistrySql => ({
   ...db,
   verb: (operation, effect) =>
@@ -117,7 +118,7 @@ const put = Effect.fnUntraced(function* (
   return { _tag: "stored" } satisfies PutManifest
 })
 
-/** A row that `isThere` is locked, so that its tags are what they seem. */
+/** Writes the manifest's row. A row that `isThere` is locked, so its tags cannot change. */
 const writeManifest = Effect.fnUntraced(function* (
   { sql, id, raw }: RegistrySql,
   type: DigestType,
@@ -146,7 +147,7 @@ const writeManifest = Effect.fnUntraced(function* (
     return yield* beginAnew("manifests.put", `made manifest ${digest} of ${repository}`)
 })
 
-/** `before` are those that were there; they are locked. */
+/** Moves tags to the manifest. `before` are the tags that existed; they are locked. */
 const writeTags = Effect.fnUntraced(function* (
   { sql, id, raw }: RegistrySql,
   type: DigestType,
@@ -167,9 +168,9 @@ const writeTags = Effect.fnUntraced(function* (
   if (made.length < fresh.length) return yield* beginAnew("manifests.put", `made a tag of ${repository}`)
 })
 
-/** Rolls back, and the verb is tried again. */
+/** Returns the error that rolls back and has the verb retried. */
 const beginAnew = (operation: string, what: string) =>
-  new DatabaseError({ operation, reason: "Contended", detail: `somebody else ${what} at the same time` })
+  new DatabaseError({ operation, reason: "Contended", detail: `another client ${what} at the same time` })
 
 const writeReferences = Effect.fnUntraced(function* (
   { sql, id, raw }: RegistrySql,
@@ -189,7 +190,7 @@ const writeReferences = Effect.fnUntraced(function* (
     SELECT ${repository}, ${own}, w.digest, w.kind FROM (${wanted}) w ON CONFLICT DO NOTHING`
 })
 
-/** An update, whatever it changes, waits for whoever is about to delete the row, and then finds it gone. */
+/** Returns whether the manifest exists. The update waits for a deletion in flight, and then finds no row. */
 const touch = (
   { sql, id, raw }: RegistrySql,
   type: DigestType,
@@ -245,7 +246,7 @@ const deleteManifest = Effect.fnUntraced(function* (
     SELECT FROM ${id.manifestReferences}
     WHERE repository = ${repository} AND digest = ${own} AND kind = 'manifest' LIMIT 1`
   if (listed.length > 0) return "listed" satisfies DeleteManifest
-  // Now that it is locked there come no more.
+  // No more are added while the manifest is locked.
   const isComplete =
     (yield* tagged).every((tag) => before.has(tag.name)) &&
     (yield* concerned).every((one) => there.has(one.digest as Digest))

@@ -1,4 +1,4 @@
-/** What is asked of the registry's catalogue. Each is one statement that an index answers. */
+/** Reading of the registry's catalogue. Each verb is one statement that an index answers. */
 import { Effect, Option } from "effect"
 import type { Statement } from "effect/sql"
 import { millisOrNull, qualified } from "../../../database/postgres/Sql.ts"
@@ -11,7 +11,7 @@ import type { Manifest, ManifestName, RepositoryBlob, StoredManifest } from "../
 import type { RegistrySql } from "./RegistrySql.ts"
 import { readLackingPrivileges, readRegistryVersion, versionProblem } from "./RegistryTables.ts"
 
-/** That a registry can work with the tables. */
+/** Fails unless a registry can work with the tables. */
 export const probe = Effect.fnUntraced(function* (db: RegistrySql) {
   const operation = "manifests.probe"
   const problem = versionProblem(yield* readRegistryVersion(db))
@@ -54,6 +54,7 @@ const toManifest = (row: Row): Manifest => ({
   subject: row.subject as Digest | null
 })
 
+/** Returns a manifest by digest or tag. */
 export const find = (db: RegistrySql, type: DigestType, repository: string, name: ManifestName) => {
   const { sql, id, raw } = db
   const chosen =
@@ -76,7 +77,10 @@ export const find = (db: RegistrySql, type: DigestType, repository: string, name
   )
 }
 
-/** EXISTS would be answered by a scan where the planner hopes to meet the repository soon; an order asks for the index. */
+/**
+ * Returns a page of tags, or none if the repository has no manifest. Asks for an order: with EXISTS the
+ * planner may scan the table in the hope to meet the repository soon.
+ */
 export const tags = (
   { sql, id, raw }: RegistrySql,
   repository: string,
@@ -93,7 +97,10 @@ export const tags = (
   )
 }
 
-/** Jumps from one repository to the next: what it costs is how many it answers, not how many manifests they have. */
+/**
+ * Returns a page of repositories. Jumps from one to the next: the cost depends on their number, not on
+ * their manifests.
+ */
 export const repositories = ({ sql, id, raw }: RegistrySql, after: string | null, limit: number) => {
   const beyond = after === null ? raw("") : sql`WHERE repository > ${after}::text`
   return Effect.map(
@@ -109,6 +116,7 @@ export const repositories = ({ sql, id, raw }: RegistrySql, after: string | null
   )
 }
 
+/** Returns a page of manifests about `subject`. */
 export const referrers = (
   db: RegistrySql,
   type: DigestType,
@@ -131,6 +139,7 @@ export const referrers = (
   )
 }
 
+/** Returns the blob as the repository has it, or none. */
 export const blob = ({ sql, id, raw }: RegistrySql, type: DigestType, repository: string, digest: Digest) =>
   Effect.map(
     sql<{ object_key: string; size_bytes: number; held_until: Date | null; referenced: boolean }>`

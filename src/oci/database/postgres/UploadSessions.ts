@@ -1,11 +1,11 @@
 /**
- * Upload sessions: each verb is a transaction that moves keys between announcement, session, blob and journal, so that
- * each key has exactly one owner whenever somebody looks.
+ * Upload sessions. Each verb is a transaction that moves keys between intent, session, blob and journal, so
+ * that each key has exactly one owner in every snapshot.
  *
- * Locks are taken in one order: the session's row, then intents, then what `publish` takes (sightings, blobs, pins), then
- * journal rows. Nobody who holds one of the later ones asks for a session's: reaping, purging and searching for leftovers
- * know nothing of sessions. Chunks are read and changed only by who holds their session's row. A verb takes one session,
- * but for `expire`, which passes over those that are held.
+ * Locks are taken in one order: the session's row, then intents, then those of `publish` (sightings, blobs,
+ * pins), then journal rows. No transaction that holds a later lock asks for a session's: reaping, purging
+ * and the search for leftovers know no sessions. Chunks are read and changed only by the transaction that
+ * holds their session's row. A verb takes one session, except `expire`, which skips locked ones.
  */
 import { Effect, Option } from "effect"
 import type { SqlError } from "effect/sql"
@@ -28,6 +28,7 @@ import type {
 import { backlog, expire, idle, journalChunks } from "./Idle.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 
+/** Returns the verbs of upload sessions. */
 export const make = (db: RegistrySql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Sessions => {
   const plain = on(db)
   return verbs<Sessions>(db, "sessions", {
@@ -78,7 +79,7 @@ const columns = ({ sql }: RegistrySql) => sql`
 const named = ({ sql }: RegistrySql, { repository, id }: SessionRef) =>
   sql`id = ${id} AND repository = ${repository}`
 
-/** Clocks of replicas differ, and activity does not go back. */
+/** Records activity. Clocks of replicas differ, so the instant never moves back. */
 const active = ({ sql }: RegistrySql, now: number) =>
   sql`last_activity_at = greatest(last_activity_at, ${instant(now)}::timestamptz)`
 
@@ -94,7 +95,7 @@ const read = (db: RegistrySql, ref: SessionRef) =>
     ([row]) => Option.map(Option.fromUndefinedOr(row), toSession)
   )
 
-/** The session's row, locked; undefined when there is none. */
+/** Locks and returns the session's row, or undefined if there is none. */
 const lock = (db: RegistrySql, ref: SessionRef) =>
   Effect.map(
     db.sql<Row>`
@@ -136,7 +137,7 @@ const append = Effect.fnUntraced(function* (
   }
 })
 
-/** From an announcement to the end of a session; undefined when the announcement is gone. */
+/** Turns an intent into the last chunk of a session. Returns undefined if the intent no longer exists. */
 const add = (
   db: RegistrySql,
   now: number,
@@ -158,7 +159,7 @@ const add = (
   )
 }
 
-/** Whether an earlier try has added the chunk, and only its answer was lost. */
+/** Returns whether an earlier try has added the chunk and only its answer was lost. */
 const isChunk = ({ sql, id }: RegistrySql, ref: SessionRef, { key, startByte }: StagedChunk) =>
   Effect.map(
     sql`
@@ -167,7 +168,7 @@ const isChunk = ({ sql, id }: RegistrySql, ref: SessionRef, { key, startByte }: 
     (rows) => rows.length > 0
   )
 
-/** From an announcement, if it is still there, to the journal: the bytes of who came too late. */
+/** Journals the key of bytes that arrived too late, if its intent still exists. */
 const discard = (
   { sql, id }: RegistrySql,
   now: number,
@@ -228,7 +229,7 @@ const renewClaim = (db: RegistrySql, now: number, ref: SessionRef, { token, unti
     (rows) => rows.length > 0
   )
 
-/** The token stays, so that a repetition answers what the first try did. */
+/** Keeps the token, so that a repetition returns what the first try did. */
 const release = (db: RegistrySql, now: number, ref: SessionRef, token: string) =>
   Effect.map(
     db.sql`
@@ -255,7 +256,7 @@ const complete = Effect.fnUntraced(function* (
     yield* discard(db, now, publication)
     return "lost"
   }
-  // An announcement again, by which `publish` and the triggers against unannounced writers know a fresh key.
+  // An intent again: `publish` and the triggers against unannounced writers know a fresh key by it.
   yield* sql`
     WITH taken AS (
       DELETE FROM ${id.uploadChunks} WHERE object_key = ${publication.key} AND session_id = ${ref.id}
@@ -272,7 +273,7 @@ const complete = Effect.fnUntraced(function* (
   return outcome
 })
 
-/** What became of a publication that an earlier try has made. */
+/** Returns the outcome of a publication that an earlier try made. */
 const outcomeOf = ({ sql, id, raw }: RegistrySql, type: DigestType, { digest, key }: Publication) =>
   Effect.map(
     sql`
