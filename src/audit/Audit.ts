@@ -6,7 +6,7 @@
  * continue to work meanwhile: see SecondLook.
  */
 import { type Cause, Clock, Effect, Option, Stream } from "effect"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import type { AuditEvent, AuditSummary, Finding } from "../domain/AuditReport.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
@@ -45,11 +45,11 @@ const deepMax = 16
  */
 export const findings = (
   options: AuditOptions = {}
-): Stream.Stream<AuditEvent, AuditError, Database | Storage> =>
+): Stream.Stream<AuditEvent, AuditError, CollectorDatabase | Storage> =>
   Stream.unwrap(
     Effect.gen(function* () {
       const run = yield* begin(resolve(options))
-      const whole: Stream.Stream<AuditEvent, AuditError, Database | Storage> = Stream.concat(
+      const whole: Stream.Stream<AuditEvent, AuditError, CollectorDatabase | Storage> = Stream.concat(
         pass(run),
         Stream.unwrap(Effect.as(Effect.scoped(repair(run)), Stream.empty))
       )
@@ -77,7 +77,7 @@ interface Run {
 }
 
 const begin = Effect.fnUntraced(function* (options: Resolved) {
-  const { inspect, audit } = yield* Database
+  const { inspect, audit } = yield* CollectorDatabase
   yield* inspect
   if (options.repair) yield* Repair.requireClosed
   const index = yield* audit.missingIndex
@@ -103,7 +103,7 @@ const begin = Effect.fnUntraced(function* (options: Resolved) {
 /** Returns the expected number of rows; null for a part of the keys, whose number is unknown. */
 const expectation = Effect.fnUntraced(function* ({ prefix, after, settings }: Resolved) {
   if (after !== null || !settings.blobPrefix.startsWith(prefix)) return null
-  const rows = yield* (yield* Database).audit.estimate
+  const rows = yield* (yield* CollectorDatabase).audit.estimate
   return rows === 0 ? null : rows
 })
 
@@ -111,7 +111,7 @@ const expectation = Effect.fnUntraced(function* ({ prefix, after, settings }: Re
  * Checks window after window. A stop drops the current window uncounted; an audit that continues after the
  * last key checks it again.
  */
-const pass = (run: Run): Stream.Stream<Finding, DatabaseError | StorageError, Database | Storage> =>
+const pass = (run: Run): Stream.Stream<Finding, DatabaseError | StorageError, CollectorDatabase | Storage> =>
   Stream.paginate(undefined, () =>
     Effect.gen(function* () {
       const judged = yield* Effect.raceFirst(Effect.as(run.options.stop, "stopped" as const), judgeNext(run))

@@ -5,7 +5,7 @@
  * side alone. A difference is therefore only a suspicion.
  */
 import { Cause, Effect, Stream } from "effect"
-import { Database, type KnownKey } from "../database/Database.ts"
+import { CollectorDatabase, type KnownKey } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
@@ -73,7 +73,7 @@ const listing = Effect.fnUntraced(function* (prefix: string, after: ObjectKey | 
 })
 
 const pages = Effect.fnUntraced(function* (prefix: string, after: ObjectKey | null, limit: number) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   let position = after
   const side: Side<KnownKey> = {
     held: [],

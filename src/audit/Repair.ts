@@ -6,7 +6,7 @@
  * was counted: with the catalogue of another store, all objects look ownerless.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import { RepairRefused } from "../domain/Refusals.ts"
 import type { StoredObject } from "../storage/Storage.ts"
 import * as Breaker from "../sweep/Breaker.ts"
@@ -49,7 +49,7 @@ export const run = Effect.fnUntraced(function* (
   isStopped: Effect.Effect<boolean>
 ) {
   const { settings } = options
-  const { leftovers } = yield* Database
+  const { leftovers } = yield* CollectorDatabase
   const progress = yield* AuditProgress
   yield* requireClosed
   yield* requirePlausible(settings, counts.owned, counts.repairable, counts.repairableBytes)

@@ -11,7 +11,7 @@
  * - *Another digest*: read twice, then still a blob's key.
  */
 import { Clock, Duration, Effect, Option, Result, Schema } from "effect"
-import { Database, type KnownKey } from "../database/Database.ts"
+import { CollectorDatabase, type KnownKey } from "../database/Database.ts"
 import type { Finding } from "../domain/AuditReport.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
@@ -44,13 +44,14 @@ const heads = Effect.fnUntraced(function* (keys: ReadonlyArray<ObjectKey>) {
 
 /** Returns the current owner of each key, a blob before others. */
 const owners = Effect.fnUntraced(function* (keys: ReadonlyArray<ObjectKey>) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   const found = new Map<ObjectKey, KnownKey>()
   for (const known of yield* audit.lookup(keys)) if (!found.has(known.key)) found.set(known.key, known)
   return found
 })
 
-const referrersOf = (digest: Digest) => Effect.flatMap(Database, ({ audit }) => audit.referrers(digest))
+const referrersOf = (digest: Digest) =>
+  Effect.flatMap(CollectorDatabase, ({ audit }) => audit.referrers(digest))
 
 /** Returns a finding for each of these objects that nothing owns. */
 export const ownerless = Effect.fnUntraced(function* (

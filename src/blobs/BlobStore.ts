@@ -7,7 +7,7 @@
  * a collector retries by itself.
  */
 import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
-import { Database, type Reference } from "../database/Database.ts"
+import { BlobDatabase, type Reference } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
@@ -77,7 +77,7 @@ export class BlobStore extends Context.Service<
   BlobStore,
   {
     /**
-     * Stores a blob and its references or pin in one transaction. The body is streamed and never held in
+     * Stores a blob and its references or pin in one transaction. The body is streamed and never kept in
      * memory as a whole. It does not run if its declared digest is live.
      *
      * A failure leaves the blob either stored with all that was asked for, or not at all. The collector
@@ -154,11 +154,11 @@ export class BlobStore extends Context.Service<
   /** Builds a blob store on the database and the store of its context. */
   static readonly layer = (
     options: BlobStoreOptions = {}
-  ): Layer.Layer<BlobStore, never, Database | Storage> =>
+  ): Layer.Layer<BlobStore, never, BlobDatabase | Storage> =>
     Layer.effect(
       BlobStore,
       Effect.gen(function* () {
-        const database = yield* Database
+        const database = yield* BlobDatabase
         const context: WriterContext = {
           database,
           storage: yield* Storage,
@@ -173,10 +173,10 @@ export class BlobStore extends Context.Service<
           reference: Effect.fn("BlobStore.reference")((references, given = {}) =>
             reference(context, references, given)
           ),
-          unreference: database.blobs.unreference,
+          unreference: database.unreference,
           pin: Effect.fn("BlobStore.pin")((digest, duration) => pin(context, digest, duration)),
-          unpin: database.blobs.unpin,
-          stat: (digest) => database.blobs.locate(digest, { joins: true }),
+          unpin: database.unpin,
+          stat: (digest) => database.locate(digest, { joins: true }),
           open: (digest, range, key) => open(context, digest, range, key ?? null)
         })
       })
@@ -189,7 +189,7 @@ const reference = Effect.fnUntraced(function* (
   { release = [] }: ReferenceOptions
 ) {
   const now = yield* Clock.currentTimeMillis
-  const live = yield* database.blobs.adopt(now, references, { release, allOrNothing: true, joins: true })
+  const live = yield* database.adopt(now, references, { release, allOrNothing: true, joins: true })
   const [first, ...others] = new Set(
     references.map(({ digest }) => digest).filter((digest) => !live.has(digest))
   )
@@ -204,7 +204,7 @@ const pin = Effect.fnUntraced(function* (
   const now = yield* Clock.currentTimeMillis
   const id = (yield* KeyNonce)()
   const expiresAt = now + Duration.toMillis(Duration.fromInputUnsafe(duration))
-  const live = yield* database.blobs.adopt(now, [], { pins: [{ id, digest, expiresAt }], joins: true })
+  const live = yield* database.adopt(now, [], { pins: [{ id, digest, expiresAt }], joins: true })
   return live.has(digest) ? Option.some(id) : Option.none()
 })
 
@@ -240,7 +240,7 @@ const open = (
   ): Bytes =>
     Stream.unwrap(
       Effect.gen(function* () {
-        const found = yield* database.blobs.locate(digest)
+        const found = yield* database.locate(digest)
         if (Option.isNone(found)) return yield* new BlobUnknown({ digests: [digest] })
         const { key } = found.value
         // The row still names the missing object. `audit` reports such rows.

@@ -34,7 +34,7 @@ export const declareIntents = (
     const intents: ReadonlyArray<Intent> = yield* Effect.forEach(digests, (digest) =>
       Effect.map(draw(digest), (key) => ({ key, digest, expiresAt }))
     )
-    yield* database.blobs.intend(intents)
+    yield* database.intend(intents)
     return intents.map(({ key }) => key)
   }).pipe(Effect.retry({ times: attemptsMax - 1, while: (error) => error.isRetryable }))
 
@@ -66,7 +66,7 @@ const renewal = (
   let renewable = keys
   const renew = Effect.gen(function* () {
     if (renewable.length === 0) return
-    const found = yield* database.blobs.renew(renewable, (yield* Clock.currentTimeMillis) + leaseMillis).pipe(
+    const found = yield* database.renew(renewable, (yield* Clock.currentTimeMillis) + leaseMillis).pipe(
       // The next renewal comes before the lease ends.
       Effect.catch((error) =>
         Effect.as(

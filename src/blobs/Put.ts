@@ -148,7 +148,7 @@ const adopt = Effect.fnUntraced(function* (
   sizeBytes: number | null,
   retention: Retention
 ) {
-  const found = yield* database.blobs.locate(digest)
+  const found = yield* database.locate(digest)
   if (Option.isNone(found)) return found
   // A catalogue of another application may not record sizes, which reads as 0.
   const known = found.value.sizeBytes === 0 ? (sizeBytes ?? 0) : found.value.sizeBytes
@@ -156,7 +156,7 @@ const adopt = Effect.fnUntraced(function* (
     return yield* new SizeMismatch({ declared: sizeBytes, actual: known })
   }
   const now = yield* Clock.currentTimeMillis
-  const live = yield* database.blobs.adopt(now, referencesTo(digest, retention), {
+  const live = yield* database.adopt(now, referencesTo(digest, retention), {
     pins: pinsOf(digest, retention, now)
   })
   return live.has(digest) ? Option.some({ key: found.value.key, sizeBytes: known }) : Option.none()
@@ -170,7 +170,7 @@ const publish = Effect.fnUntraced(function* ({ database }: WriterContext, sent: 
   const now = yield* Clock.currentTimeMillis
   const references = referencesTo(sent.digest, retention)
   const [outcome = "expired"] = yield* Effect.catchIf(
-    database.blobs.publish(now, [{ ...sent, references, pins: pinsOf(sent.digest, retention, now) }]),
+    database.publish(now, [{ ...sent, references, pins: pinsOf(sent.digest, retention, now) }]),
     (error) => error.isRetryable,
     () => Effect.succeed<ReadonlyArray<PublishOutcome>>([])
   )

@@ -32,7 +32,7 @@ export const putAll = Effect.fnUntraced(function* <E, R>(
   const outcomes = new Map<Upload<E, R>, PutOutcome>()
   let rest = uploads
   for (let attempt = 1; rest.length > 0; attempt++) {
-    const live = yield* context.database.blobs.adopt(
+    const live = yield* context.database.adopt(
       yield* Clock.currentTimeMillis,
       rest.flatMap((upload) => upload.references)
     )
@@ -78,7 +78,7 @@ const publishMissing = Effect.fnUntraced(function* <E, R>(
           .flatMap((other) => other.references)
       })
     )
-  const published = yield* context.database.blobs.publish(yield* Clock.currentTimeMillis, publications)
+  const published = yield* context.database.publish(yield* Clock.currentTimeMillis, publications)
   const outcomeOf = new Map(publications.map(({ digest }, index) => [digest, published[index] ?? "expired"]))
   for (const upload of missing) {
     const isNew = senders.includes(upload) && outcomeOf.get(upload.digest) === "published"

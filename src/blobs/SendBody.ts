@@ -31,7 +31,7 @@ export const sendBody = <E, R>(
     })
     // An upload without its intent continues: no other place may have the bytes, and they can be copied from
     // here.
-    const onMultipart = (uploadId: string) => Effect.asVoid(database.blobs.recordMultipart(key, uploadId))
+    const onMultipart = (uploadId: string) => Effect.asVoid(database.recordMultipart(key, uploadId))
     return storage.put(key, checked, declared.sizeBytes, { onMultipart }).pipe(
       Effect.flatMap(() =>
         measure === null
@@ -39,7 +39,7 @@ export const sendBody = <E, R>(
           : Effect.succeed({ key, ...measure })
       ),
       Effect.catchIf(isRejected, (error) =>
-        Effect.flatMap(database.blobs.owned([key]), (owned) =>
+        Effect.flatMap(database.owned([key]), (owned) =>
           owned.has(key) ? Effect.fail(error) : Effect.succeed(null)
         )
       )

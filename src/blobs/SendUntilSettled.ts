@@ -97,7 +97,7 @@ const copyObject = Effect.fnUntraced(function* (
   )
   const now = yield* Clock.currentTimeMillis
   if (isCopied) {
-    yield* Effect.catch(database.leftovers.journal(now, [from], now), (error) =>
+    yield* Effect.catch(database.discard(now, from), (error) =>
       Effect.logWarning(
         "A copied object was not journaled. Nothing was deleted; the search for leftovers will find it.",
         error

@@ -1,10 +1,10 @@
 /** What the steps of a writer share: the services behind it and its settings. */
-import type { Database } from "../database/Database.ts"
+import type { BlobDatabase } from "../database/Database.ts"
 import type { Storage } from "../storage/Storage.ts"
 
 /** Services and settings of a writer. */
 export interface WriterContext {
-  readonly database: Database["Service"]
+  readonly database: BlobDatabase["Service"]
   readonly storage: Storage["Service"]
   /** Prefix of the keys of blobs. */
   readonly prefix: string

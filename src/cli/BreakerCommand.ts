@@ -1,7 +1,13 @@
 /** `artifact-gc breaker`: shows what the breakers hold back, and confirms its deletion. */
 import { Clock, Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { type BreakerName, type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
+import {
+  type BreakerName,
+  type BreakerState,
+  CollectorDatabase,
+  type Exposure,
+  isOpen
+} from "../database/Database.ts"
 import * as Manifests from "../oci/phases/Manifests.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
@@ -30,7 +36,7 @@ export const command = Command.make(
 )
 
 const close = Effect.fnUntraced(function* (json: boolean) {
-  const { breakers } = yield* Database
+  const { breakers } = yield* CollectorDatabase
   const confirmed = yield* breakers.confirm(yield* Clock.currentTimeMillis)
   yield* Console.log(
     json
@@ -42,7 +48,7 @@ const close = Effect.fnUntraced(function* (json: boolean) {
 })
 
 const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings) {
-  const { breakers } = yield* Database
+  const { breakers } = yield* CollectorDatabase
   const manifests = yield* breakers.read("manifests")
   const orphans = yield* breakers.read("orphans")
   const leftovers = yield* breakers.read("leftovers")

@@ -1,7 +1,7 @@
 /** `artifact-gc condemned`: lists the blobs that are purged after their quarantine. */
 import { Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import { type CondemnedBlob, Database } from "../database/Database.ts"
+import { CollectorDatabase, type CondemnedBlob } from "../database/Database.ts"
 import { pages } from "./Condemned.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -30,7 +30,7 @@ export const command = Command.make(
 )
 
 const list = Effect.fnUntraced(function* (sweep: Option.Option<string>, json: boolean) {
-  yield* (yield* Database).inspect
+  yield* (yield* CollectorDatabase).inspect
   const selection = Option.isSome(sweep)
     ? ({ _tag: "Sweep", sweep: sweep.value } as const)
     : ({ _tag: "All" } as const)

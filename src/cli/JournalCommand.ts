@@ -2,7 +2,7 @@
 import { Clock, Console, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid } from "../config/Config.ts"
-import { Database, type DeadLetter } from "../database/Database.ts"
+import { CollectorDatabase, type DeadLetter } from "../database/Database.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -42,7 +42,7 @@ export const command = Command.make(
 )
 
 const putBack = Effect.fnUntraced(function* (key: Option.Option<ObjectKey>, json: boolean) {
-  const { journal } = yield* Database
+  const { journal } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   const retried = yield* journal.retry(now, Option.isSome(key) ? [key.value] : "all")
   yield* Console.log(
@@ -55,7 +55,7 @@ const putBack = Effect.fnUntraced(function* (key: Option.Option<ObjectKey>, json
 })
 
 const show = Effect.fnUntraced(function* (json: boolean) {
-  const { journal, backlog } = yield* Database
+  const { journal, backlog } = yield* CollectorDatabase
   const letters = Stream.paginate(null, (after: ObjectKey | null) =>
     Effect.map(journal.deadLetters(after, pageMax), (page) => {
       const last = page.at(-1)

@@ -7,12 +7,12 @@ import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import {
   guardUnannouncedWriters,
-  migrate,
   type TriggerChange,
   unguardUnannouncedWriters,
   unwatchReferences,
   watchReferences
 } from "../database/Postgres.ts"
+import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -79,7 +79,7 @@ export const command = Command.make(
     const { applied, guarded, watched } = yield* Effect.provide(
       Effect.gen(function* () {
         return {
-          applied: yield* migrate(config.names, {
+          applied: yield* RegistryPostgres.migrate(config.names, {
             createCatalog: createCatalog || isOurs,
             registry: registry || isOurs
           }),
@@ -99,7 +99,7 @@ export const command = Command.make(
     )
     const namesIn = (wanted: boolean) =>
       applied
-        .filter((one) => one.ofRegistry === wanted)
+        .filter(({ set }) => (set === RegistryPostgres.registrySet) === wanted)
         .map(({ id, name }) => `${String(id).padStart(4, "0")}_${name}`)
     const [ofCollector, ofRegistry] = [namesIn(false), namesIn(true)]
     yield* Console.log(

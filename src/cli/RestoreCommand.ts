@@ -2,7 +2,7 @@
 import { Clock, Console, Duration, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid } from "../config/Config.ts"
-import { type CondemnedSelection, Database } from "../database/Database.ts"
+import { BlobDatabase, CollectorDatabase, type CondemnedSelection } from "../database/Database.ts"
 import { Digest } from "../domain/Digest.ts"
 import { pageMax, pages } from "./Condemned.ts"
 import { sweepFlag } from "./CondemnedCommand.ts"
@@ -61,7 +61,7 @@ export const command = Command.make(
     yield* withServices(
       config,
       Effect.gen(function* () {
-        yield* (yield* Database).inspect
+        yield* (yield* CollectorDatabase).inspect
         yield* selection._tag === "Digests"
           ? restoreNamed(selection.digests, hold, json)
           : restoreMany(selection, hold, json)
@@ -79,7 +79,7 @@ const restoreMany = Effect.fnUntraced(function* (
   hold: Duration.Duration,
   json: boolean
 ) {
-  const { orphans } = yield* Database
+  const { orphans } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   const heldUntil = now + Duration.toMillis(hold)
   let restored = 0
@@ -106,7 +106,8 @@ const restoreNamed = Effect.fnUntraced(function* (
   hold: Duration.Duration,
   json: boolean
 ) {
-  const { blobs, orphans } = yield* Database
+  const blobs = yield* BlobDatabase
+  const { orphans } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   const heldUntil = now + Duration.toMillis(hold)
   const wanted = [...new Set(digests)]

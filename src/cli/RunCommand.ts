@@ -2,7 +2,7 @@
 import { Clock, Console, Cron, Duration, Effect, Stream } from "effect"
 import { Command } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -40,7 +40,7 @@ export const service = Effect.fnUntraced(function* (config: Configuration, json:
 
 /** Checks store and catalogue, and returns in words what is collected. Fails if they cannot be collected. */
 export const inspected = Effect.gen(function* () {
-  const database = yield* Database
+  const database = yield* CollectorDatabase
   const storage = yield* Storage
   yield* storage.probe
   const references = yield* database.inspect

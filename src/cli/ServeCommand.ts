@@ -4,7 +4,8 @@ import { Command, Flag } from "effect/cli"
 import { HttpServer } from "effect/http"
 import { ConfigInvalid, type Configuration } from "../config/Config.ts"
 import { serveProblems, serveWarnings } from "../config/ServeConfig.ts"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
+import { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
@@ -63,7 +64,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   const exit = yield* SignalExit
   exit.code = 0
   const collected = yield* inspected
-  yield* (yield* Database).manifests.probe
+  yield* (yield* RegistryDatabase).manifests.probe
   const listening = yield* Deferred.make<void>()
   yield* graceful(
     config.shutdownDeadline,
@@ -87,7 +88,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
 const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
   Layer.unwrap(
     Effect.gen(function* () {
-      const { skew } = yield* Database
+      const { skew } = yield* CollectorDatabase
       const { probe } = yield* Storage
       return Server.layer({ ...serve, shutdownDeadline, ready: Effect.andThen(skew, probe) })
     })

@@ -4,12 +4,14 @@ import { Context, Effect, Layer, Redacted } from "effect"
 import type { SqlClient } from "effect/sql"
 import { BlobStore } from "../blobs/BlobStore.ts"
 import type { Configuration, Place } from "../config/Config.ts"
-import type { Database } from "../database/Database.ts"
+import type { BlobDatabase, CollectorDatabase } from "../database/Database.ts"
 import * as Postgres from "../database/Postgres.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../domain/SchemaRefused.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type EmbeddedPostgresError, start } from "../embedded-postgres/Embedded.ts"
+import * as RegistryPostgres from "../oci/database/Postgres.ts"
+import type { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
 import { Repositories } from "../oci/Repositories.ts"
 import { Uploads } from "../oci/Uploads.ts"
@@ -20,7 +22,9 @@ import { Sweep } from "../sweep/Sweep.ts"
 
 /** The services that commands use. */
 export type Services =
-  | Database
+  | BlobDatabase
+  | CollectorDatabase
+  | RegistryDatabase
   | Storage
   | Sweep
   | BlobStore
@@ -84,14 +88,20 @@ export const clientLayer = (
 
 const databaseLayer = (configuration: Configuration) => {
   const { place, names } = configuration
-  const database = Postgres.layer(names, describe(place))
+  const database = Layer.merge(
+    Postgres.layer(names, {
+      description: describe(place),
+      extensions: [RegistryPostgres.registrySchema]
+    }),
+    RegistryPostgres.layer(names)
+  )
   // The embedded database belongs to this program alone, so no operator has to be asked to migrate it.
   const ready =
     place._tag === "External"
       ? database
       : Layer.provideMerge(
           database,
-          Layer.effectDiscard(Postgres.migrate(names, { createCatalog: true, registry: true }))
+          Layer.effectDiscard(RegistryPostgres.migrate(names, { createCatalog: true, registry: true }))
         )
   return Layer.provideMerge(ready, clientLayer(configuration))
 }

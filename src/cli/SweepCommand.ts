@@ -1,7 +1,7 @@
 /** `artifact-gc sweep`: sweeps once and prints the report. */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { Database } from "../database/Database.ts"
+import { CollectorDatabase } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -50,7 +50,7 @@ const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boo
   const sweep = yield* Sweep
   // A store or catalogue that makes every phase impossible must be one error, not one per phase.
   yield* (yield* Storage).probe
-  yield* (yield* Database).inspect
+  yield* (yield* CollectorDatabase).inspect
   let stopping = false
   yield* Effect.forkChild(
     Effect.andThen(

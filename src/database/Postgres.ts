@@ -1,12 +1,13 @@
-/** The catalogue in PostgreSQL 15 or newer. All SQL of the project stands in database/postgres. */
+/**
+ * The catalogue in PostgreSQL 15 or newer. All SQL is in database/postgres, and the registry's in
+ * oci/database.
+ */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, Duration, Effect, Layer, type Redacted, Ref } from "effect"
+import { Clock, Context, Duration, Effect, Layer, type Redacted, Ref } from "effect"
 import type { SqlClient } from "effect/sql"
 import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
-import * as Manifests from "../oci/database/postgres/Manifests.ts"
-import * as Sessions from "../oci/database/postgres/UploadSessions.ts"
-import { Database } from "./Database.ts"
+import { BlobDatabase, CollectorDatabase } from "./Database.ts"
 import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
@@ -15,15 +16,20 @@ import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import * as Peers from "./postgres/Peers.ts"
-import { make, on, type Sql, verbs } from "./postgres/Sql.ts"
-import { type DigestType, readDigestType } from "./postgres/schema/DigestType.ts"
-import { type Catalog, inspect } from "./postgres/schema/SchemaGuard.ts"
+import { make, on, verbs } from "./postgres/Sql.ts"
+import { cachedDigestType } from "./postgres/schema/DigestType.ts"
+import { type Catalog, inspect, type SchemaExtension } from "./postgres/schema/SchemaGuard.ts"
 import * as Suspects from "./postgres/triggers/unannounced/Suspects.ts"
 import * as Candidates from "./postgres/triggers/watch/Candidates.ts"
 
-export { latestRegistryMigration } from "../oci/database/postgres/RegistryTables.ts"
 export { latestMigration } from "./postgres/schema/MigrationList.ts"
-export { type Applied, type MigrateOptions, migrate } from "./postgres/schema/Migrations.ts"
+export {
+  type Applied,
+  type FurtherMigrations,
+  type MigrateOptions,
+  migrate
+} from "./postgres/schema/Migrations.ts"
+export type { SchemaExtension } from "./postgres/schema/SchemaGuard.ts"
 export type { TriggerChange } from "./postgres/triggers/TriggerSet.ts"
 export {
   guardUnannouncedWriters,
@@ -31,20 +37,28 @@ export {
 } from "./postgres/triggers/unannounced/UnannouncedWriters.ts"
 export { unwatchReferences, watchReferences } from "./postgres/triggers/watch/Watching.ts"
 
+/** How to connect to a server by its address. */
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database` */
   readonly url: Redacted.Redacted
   /** Connections of this process. Default 10: one for each delete batch in flight, and two for scanning. */
   readonly maxConnections?: number
-  /** Longest a statement may run. Default 30 s: a slice takes 40 ms; what takes longer is stuck. */
+  /**
+   * Longest a statement may run. Default 30 s: a slice takes 40 ms, so a statement that takes longer is
+   * stuck.
+   */
   readonly statementTimeout?: Duration.Duration
-  /** Longest a statement waits for a lock. Default 2 s: the foreground wins, the collector comes back. */
+  /**
+   * Longest a statement waits for a lock. Default 2 s: the application wins, and the collector tries again
+   * later.
+   */
   readonly lockTimeout?: Duration.Duration
 }
 
 /**
- * A connection pool as the collector wants it. `synchronous_commit` is on whatever the server's default: a purge
- * that is lost in a crash after its object was deleted would leave a row without bytes.
+ * Provides a connection pool with the collector's settings. `synchronous_commit` is on, whatever the
+ * server's default: a purge that is lost in a crash after its object was deleted would leave a row without
+ * bytes.
  */
 export const layerClient = (options: PostgresOptions | SocketOptions) => {
   const millis = (duration: Duration.Duration) => String(Math.max(1, Math.round(Duration.toMillis(duration))))
@@ -72,43 +86,54 @@ export const layerClient = (options: PostgresOptions | SocketOptions) => {
   }).pipe(Layer.orDie, Layer.provide(Layer.succeed(Clock.Clock, Clock.Clock.defaultValue())))
 }
 
-/** A server on this machine, by its unix socket. */
+/** How to connect to a server on this machine by its unix socket. */
 export interface SocketOptions extends Omit<PostgresOptions, "url"> {
+  /** The directory of the socket. */
   readonly socketDirectory: string
+  /** The port, which is part of the socket's name. */
   readonly port: number
+  /** The role. */
   readonly user: string
+  /** The database. */
   readonly database: string
 }
 
-/** The database service on a client that the caller provides. It is lazy: nothing is asked until the first verb. */
+/** What a database may be told. */
+export interface LayerOptions {
+  /** Names the database for people, without its password. Default `postgres`. */
+  readonly description?: string
+  /** Tables of other parts of the program, e.g. a registry's, for the schema guard to judge. Default none. */
+  readonly extensions?: ReadonlyArray<SchemaExtension>
+}
+
+/**
+ * The collector's and the writers' database on a client that the caller provides. It asks nothing until the
+ * first verb.
+ */
 export const layer = (
   names: CatalogNames = defaultNames,
-  description = "postgres"
-): Layer.Layer<Database, never, SqlClient.SqlClient> =>
-  Layer.effect(
-    Database,
+  { description = "postgres", extensions = [] }: LayerOptions = {}
+): Layer.Layer<CollectorDatabase | BlobDatabase, never, SqlClient.SqlClient> =>
+  Layer.effectContext(
     Effect.gen(function* () {
       const db = yield* make(names)
       const catalog = yield* Ref.make<Catalog | null>(null)
       const known = Effect.flatMap(Ref.get(catalog), (found) =>
         found === null ? Effect.fail(notInspected) : Effect.succeed(found)
       )
-      const type = yield* digestType(db)
-      return Database.of({
+      const type = yield* cachedDigestType(db)
+      const collector = CollectorDatabase.of({
         description,
         orphans: Orphans.make(db, known),
         candidates: Candidates.make(db, known),
         journal: Journal.make(db),
-        blobs: Blobs.make(db, type),
         leftovers: Leftovers.make(db),
         breakers: Breakers.make(db),
         peers: Peers.make(db),
         suspects: Suspects.make(db, known),
         audit: Audit.make(db, known),
-        sessions: Sessions.make(db, type),
-        manifests: Manifests.make(db, type),
-        ...verbs<Pick<Database["Service"], "inspect" | "skew" | "backlog">>(db, null, {
-          inspect: inspect(db).pipe(
+        ...verbs<Pick<CollectorDatabase["Service"], "inspect" | "skew" | "backlog">>(db, null, {
+          inspect: inspect(db, extensions).pipe(
             Effect.tap((found) => Ref.set(catalog, found)),
             // What was found before may no longer be true, so it must not serve another purge.
             Effect.tapError(() => Ref.set(catalog, null)),
@@ -118,22 +143,14 @@ export const layer = (
           backlog: on(db)(Backlog.backlog)
         })
       })
+      return Context.make(CollectorDatabase, collector).pipe(
+        Context.add(BlobDatabase, BlobDatabase.of(Blobs.make(db, type)))
+      )
     })
   )
 
 const notInspected = new DatabaseError({
   operation: "orphans",
   reason: "SchemaChanged",
-  detail: "the schema guard has not passed; call Database.inspect first"
-})
-
-/** The digest column's type, read once: writers need it, and it must not cost them a round trip each. */
-const digestType = Effect.fnUntraced(function* (db: Sql) {
-  const cached = yield* Ref.make<DigestType | null>(null)
-  const read = Effect.tap(readDigestType(db), (found) => Ref.set(cached, found))
-  return Ref.get(cached).pipe(
-    Effect.flatMap((found) => (found === null ? read : Effect.succeed(found))),
-    // Without a catalogue the statement itself says best what is missing.
-    Effect.map((found) => found ?? { type: "text", collate: "" })
-  )
+  detail: "the schema guard has not passed; call CollectorDatabase.inspect first"
 })

@@ -30,7 +30,8 @@ export type DatabaseFailure = typeof DatabaseFailure.Type
 const nextStep: Record<DatabaseFailure, string> = {
   Unavailable:
     "Check DATABASE_URL and that PostgreSQL accepts connections. A running collector tries again at its next sweep.",
-  Contended: "The collector gave way to other transactions and tries again. There is nothing to do.",
+  Contended:
+    "The transaction gave way to others and changed nothing. A running collector tries again; run a command again.",
   StillReferenced:
     "Nothing was deleted. A reference was added during the purge of the blob. The next sweep checks it again.",
   SchemaChanged: "Nothing was deleted. The next sweep reads the foreign keys again.",

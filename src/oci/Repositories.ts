@@ -8,12 +8,12 @@
 import { Context, Duration, Effect, Layer, type Option, type Stream } from "effect"
 import { BlobStore, type BlobUnknown, type PutFailure } from "../blobs/BlobStore.ts"
 import type { DigestUnsupported } from "../blobs/errors.ts"
-import { Database } from "../database/Database.ts"
+import { BlobDatabase } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { ByteRange } from "../storage/Storage.ts"
-import type { Manifest } from "./database/contract/Manifests.ts"
+import { type Manifest, RegistryDatabase } from "./database/RegistryDatabase.ts"
 import type {
   BlobNeeded,
   ManifestInvalid,
@@ -192,12 +192,13 @@ export class Repositories extends Context.Service<
   /** Builds the service on the database and the blob store of its context. */
   static readonly layer = (
     options: RepositoriesOptions = {}
-  ): Layer.Layer<Repositories, never, Database | BlobStore> =>
+  ): Layer.Layer<Repositories, never, BlobDatabase | RegistryDatabase | BlobStore> =>
     Layer.effect(
       Repositories,
       Effect.gen(function* () {
         const context: RepositoryContext = {
-          database: yield* Database,
+          database: yield* BlobDatabase,
+          registry: yield* RegistryDatabase,
           blobs: yield* BlobStore,
           holdMillis: Duration.toMillis(options.hold ?? Duration.hours(24))
         }

@@ -3,18 +3,19 @@
  *
  * No state is in the process. A session is rows and staged objects (oci/database/contract/UploadSessions.ts).
  * If a replica dies, a later request or a collector finishes its work. Bytes become visible only after they
- * are verified. A body is never held in memory as a whole, and no database connection is held while a body is
+ * are verified. A body is never kept in memory as a whole, and no database connection is used while a body is
  * read.
  */
 import { Clock, Context, Duration, Effect, Layer, type Stream } from "effect"
 import type { DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "../blobs/errors.ts"
 import { put } from "../blobs/Put.ts"
-import { Database } from "../database/Database.ts"
+import { BlobDatabase } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Algorithm, Digest } from "../domain/Digest.ts"
 import { KeyNonce } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { Storage } from "../storage/Storage.ts"
+import { RegistryDatabase } from "./database/RegistryDatabase.ts"
 import { holdId } from "./Names.ts"
 import { append, type ChunkOptions } from "./uploads/Append.ts"
 import { OffsetMismatch, UploadBusy, UploadUnknown } from "./uploads/errors.ts"
@@ -147,12 +148,15 @@ export class Uploads extends Context.Service<
   }
 >()("artifact-gc/oci/Uploads") {
   /** Builds the upload service on the database and the store of its context. */
-  static readonly layer = (options: UploadsOptions = {}): Layer.Layer<Uploads, never, Database | Storage> =>
+  static readonly layer = (
+    options: UploadsOptions = {}
+  ): Layer.Layer<Uploads, never, BlobDatabase | RegistryDatabase | Storage> =>
     Layer.effect(
       Uploads,
       Effect.gen(function* () {
         const context: UploadContext = {
-          database: yield* Database,
+          database: yield* BlobDatabase,
+          registry: yield* RegistryDatabase,
           storage: yield* Storage,
           prefix: options.blobPrefix ?? "blobs/",
           chunkPrefix: options.prefix ?? "uploads/",
@@ -184,28 +188,28 @@ export class Uploads extends Context.Service<
 }
 
 const start = Effect.fnUntraced(function* (
-  { database }: UploadContext,
+  { registry }: UploadContext,
   repository: string,
   { algorithm = "sha256" }: SessionOptions
 ) {
   const id = (yield* KeyNonce)()
-  yield* database.sessions.open(yield* Clock.currentTimeMillis, { repository, id, algorithm })
+  yield* registry.sessions.open(yield* Clock.currentTimeMillis, { repository, id, algorithm })
   return { id, repository, receivedBytes: 0 } satisfies UploadStatus
 })
 
-const cancel = Effect.fnUntraced(function* ({ database }: UploadContext, repository: string, id: string) {
-  const isCancelled = yield* database.sessions.cancel(yield* Clock.currentTimeMillis, { repository, id })
+const cancel = Effect.fnUntraced(function* ({ registry }: UploadContext, repository: string, id: string) {
+  const isCancelled = yield* registry.sessions.cancel(yield* Clock.currentTimeMillis, { repository, id })
   if (!isCancelled) return yield* new UploadUnknown({ repository, id })
 })
 
 const expire = Effect.fnUntraced(function* (
-  { database }: UploadContext,
+  { registry }: UploadContext,
   idleFor: Duration.Input,
   limit: number
 ) {
   const now = yield* Clock.currentTimeMillis
   const idleSince = now - Duration.toMillis(Duration.fromInputUnsafe(idleFor))
-  const expired = yield* database.sessions.expire({
+  const expired = yield* registry.sessions.expire({
     now,
     idleSince,
     limit,

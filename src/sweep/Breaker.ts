@@ -8,7 +8,13 @@
  * collectors, also when the number falls again.
  */
 import { Clock, Effect } from "effect"
-import { type BreakerName, type BreakerState, Database, type Exposure, isOpen } from "../database/Database.ts"
+import {
+  type BreakerName,
+  type BreakerState,
+  CollectorDatabase,
+  type Exposure,
+  isOpen
+} from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import { BreakerOpen } from "../domain/Refusals.ts"
 import type { SweepSettings } from "./Settings.ts"
@@ -58,7 +64,7 @@ export const exceeds = (settings: SweepSettings, exposure: Exposure): boolean =>
 
 /** Fails with `BreakerOpen` while a person has not confirmed. Returns the state of a closed breaker. */
 export const requireClosed = Effect.fnUntraced(function* (breaker: Breaker<unknown>) {
-  const { breakers } = yield* Database
+  const { breakers } = yield* CollectorDatabase
   const state = yield* breakers.read(breaker.name)
   if (isOpen(state)) return yield* opened(breaker, state)
   return state
@@ -82,7 +88,7 @@ export const trip = Effect.fnUntraced(function* (
   breaker: Breaker<unknown>,
   { at, confirmedAt, exposure }: { at: number; confirmedAt: number | null; exposure: Exposure }
 ) {
-  const { breakers } = yield* Database
+  const { breakers } = yield* CollectorDatabase
   // After the confirmation also where this host's clock is behind the confirming host's, or it would not be open.
   const trippedAt = Math.max(at, (confirmedAt ?? 0) + 1)
   yield* breakers.trip(breaker.name, trippedAt, exposure)

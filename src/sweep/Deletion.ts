@@ -7,7 +7,7 @@
  * A key is deleted only after the transaction that journaled it has committed. No transaction is open during the request.
  */
 import { Clock, Duration, Effect, Random, Result } from "effect"
-import { Database, type JournalEntry, type Postponement } from "../database/Database.ts"
+import { CollectorDatabase, type JournalEntry, type Postponement } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
@@ -41,7 +41,7 @@ interface KeyFailure {
 
 /** Returns a deletion at the given pace. */
 export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: Pace) {
-  const { journal } = yield* Database
+  const { journal } = yield* CollectorDatabase
   const storage = yield* Storage
   let failuresInARow = 0
 

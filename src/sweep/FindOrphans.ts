@@ -8,7 +8,7 @@
  * The next sweep continues a scan that a bound ended.
  */
 import { Clock, Duration, Effect, Option } from "effect"
-import { type ClaimedSlice, Database, type ScanEnd, type Slice } from "../database/Database.ts"
+import { type ClaimedSlice, CollectorDatabase, type ScanEnd, type Slice } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { type Orphan, type OrphanState, stateAt, type Waits } from "../domain/Orphan.ts"
@@ -26,7 +26,7 @@ export const waitsOf = (settings: SweepSettings): Waits => ({
  * how many blobs are due to be purged, for watchers, or null if this collector has not seen each of them itself.
  */
 export const find = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { candidates } = yield* Database
+  const { candidates } = yield* CollectorDatabase
   if (!(yield* candidates.watch).isOn) return yield* scan(context)
   if (!(yield* review(context))) return null
   const now = yield* Clock.currentTimeMillis
@@ -38,7 +38,7 @@ export const find = Effect.fnUntraced(function* (context: PhaseContext) {
 
 /** Turns candidates without references into sightings. Answers whether none is left. */
 const review = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { candidates } = yield* Database
+  const { candidates } = yield* CollectorDatabase
   const { counts, settings } = context
   return yield* context.pages(
     Effect.fnUntraced(function* () {
@@ -52,7 +52,7 @@ const review = Effect.fnUntraced(function* (context: PhaseContext) {
 
 /** Ends the sightings of blobs that are referenced again, and condemns those that have waited. */
 const examineSightings = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { candidates } = yield* Database
+  const { candidates } = yield* CollectorDatabase
   const { counts, settings, sweep } = context
   let due = 0
   const isDone = yield* context.pages(
@@ -74,7 +74,7 @@ const examineSightings = Effect.fnUntraced(function* (context: PhaseContext) {
 
 /** Does the same for the whole catalogue, where no trigger notes what changes. */
 const scan = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { orphans } = yield* Database
+  const { orphans } = yield* CollectorDatabase
   const { counts, sweep } = context
   let due = 0
   const end = yield* eachSlice(
@@ -98,7 +98,7 @@ const scan = Effect.fnUntraced(function* (context: PhaseContext) {
  * has reached its end.
  */
 const sightAll = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { orphans } = yield* Database
+  const { orphans } = yield* CollectorDatabase
   const { counts, sweep } = context
   const end = yield* eachSlice(
     context,
@@ -122,9 +122,9 @@ const sightAll = Effect.fnUntraced(function* (context: PhaseContext) {
 const eachSlice = Effect.fnUntraced(function* (
   context: PhaseContext,
   until: "round" | "to the end",
-  each: (slice: ClaimedSlice) => Effect.Effect<void, DatabaseError, Database>
+  each: (slice: ClaimedSlice) => Effect.Effect<void, DatabaseError, CollectorDatabase>
 ) {
-  const { orphans } = yield* Database
+  const { orphans } = yield* CollectorDatabase
   let end: ScanEnd | null = null
   let previous: Slice | null = null
   let isAlone = true

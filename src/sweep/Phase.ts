@@ -21,6 +21,14 @@ import type { SweepSettings } from "./Settings.ts"
 /** What ends a phase early. The sweep reports it and runs the phases behind it. */
 export type PhaseError = DatabaseError | StorageError | BreakerOpen
 
+/** Rows that wait for a later sweep and that the collector's own backlog does not count. */
+export interface PhaseBacklog {
+  /** Upload sessions that are open or being finished. */
+  readonly sessions: number
+  /** When the first of the rows is due; null without one. */
+  readonly dueAt: number | null
+}
+
 /** One step of a sweep. `R` are the services that it needs. */
 export interface Phase<R = never> {
   /** The key of its report. Phases of one name run one after the other, share their time, and report together. */
@@ -36,6 +44,8 @@ export interface Phase<R = never> {
   readonly breaker?: Breaker<R>
   /** Leaves it out of a report's text while it saw nothing and did not fail. Default false. */
   readonly isQuiet?: boolean
+  /** Counts what waits for a later sweep, beside the collector's backlog. Default: nothing. */
+  readonly backlog?: (settings: SweepSettings) => Effect.Effect<PhaseBacklog, DatabaseError, R>
   /** Does its work within the bounds of the context. Fails with what ended it. */
   readonly run: (context: PhaseContext) => Effect.Effect<void, PhaseError, R>
 }

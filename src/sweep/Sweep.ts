@@ -5,7 +5,7 @@
  * guard refuses: then nothing at all is deleted.
  */
 import { Clock, Context, Duration, Effect, Exit, Layer, Random } from "effect"
-import { type Backlog, Database } from "../database/Database.ts"
+import { type Backlog, type BlobDatabase, CollectorDatabase } from "../database/Database.ts"
 import { type Left, outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -57,25 +57,27 @@ export class Sweep extends Context.Service<
    * to those of a collector without a registry.
    */
   static readonly layer: {
-    (settings?: Partial<SweepSettings>): Layer.Layer<Sweep, never, Database | Storage>
+    (settings?: Partial<SweepSettings>): Layer.Layer<Sweep, never, BlobDatabase | CollectorDatabase | Storage>
     <R>(
       settings: Partial<SweepSettings>,
       phases: ReadonlyArray<Phase<R>>
-    ): Layer.Layer<Sweep, never, R | Database | Storage>
-  } = <R>(
+    ): Layer.Layer<Sweep, never, R | CollectorDatabase | Storage>
+  } = <R = BlobDatabase>(
     settings: Partial<SweepSettings> = {},
-    phases: ReadonlyArray<Phase<R | Database | Storage>> = collectorPhases
-  ): Layer.Layer<Sweep, never, R | Database | Storage> =>
+    phases: ReadonlyArray<Phase<R | CollectorDatabase | Storage>> = collectorPhases as ReadonlyArray<
+      Phase<R | CollectorDatabase | Storage>
+    >
+  ): Layer.Layer<Sweep, never, R | CollectorDatabase | Storage> =>
     Layer.effect(
       Sweep,
       Effect.gen(function* () {
         const all = withSmallBatches({ ...defaultSettings, ...settings })
         // The services alone: clock, tracer and progress are the caller's.
         const services = Context.pick(
-          Database,
+          CollectorDatabase,
           Storage,
           ...phases.flatMap(({ requires }) => requires)
-        )(yield* Effect.context<R | Database | Storage>())
+        )(yield* Effect.context<R | CollectorDatabase | Storage>())
         const self = { id: all.collectorId ?? drawProcessName(), swept: false }
         return Sweep.of({
           settings: all,
@@ -113,7 +115,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   self: Self,
   options: SweepOptions
 ) {
-  const database = yield* Database
+  const database = yield* CollectorDatabase
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
   const dryRun = options.dryRun ?? false
@@ -129,7 +131,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
       ? yield* runPhases(phases, { settings, bounds, dryRun, sweep })
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
-  const backlog = yield* Effect.exit(database.backlog(finishedAt))
+  const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
   const report: SweepReport = {
     sweep,
     startedAt: new Date(startedAt).toISOString(),
@@ -140,7 +142,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     store,
     phases: reports,
     totals: totalsOf(reports, store),
-    left: Exit.isSuccess(backlog) ? leftOf(settings, backlog.value) : null
+    left: Exit.isSuccess(backlog) ? leftOf(settings, ...backlog.value) : null
   }
   return report
 })
@@ -151,7 +153,7 @@ const leaveWithin = Duration.seconds(3)
 const leave = (self: Self) =>
   Effect.gen(function* () {
     if (!self.swept) return
-    const { peers } = yield* Database
+    const { peers } = yield* CollectorDatabase
     yield* peers.leave(self.id).pipe(
       Effect.timeout(leaveWithin),
       Effect.catchCause((cause) =>
@@ -179,14 +181,31 @@ const runPhases = Effect.fnUntraced(function* <R>(
   return yield* RunPhases.run(phases, { ...sweep, pace, deletion })
 })
 
-const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {
+/** Adds up what waits for the phases, beside the collector's backlog. */
+const backlogOf = <R>(settings: SweepSettings, phases: ReadonlyArray<Phase<R>>) =>
+  Effect.map(
+    Effect.forEach(
+      phases,
+      ({ backlog }) => backlog?.(settings) ?? Effect.succeed({ sessions: 0, dueAt: null })
+    ),
+    (backlogs) => ({
+      sessions: backlogs.reduce((sum, { sessions }) => sum + sessions, 0),
+      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? [])
+    })
+  )
+
+const leftOf = (
+  settings: SweepSettings,
+  backlog: Backlog,
+  others: { readonly sessions: number; readonly dueAt: ReadonlyArray<number> }
+): Left => {
   const after = (instant: number | null, wait: Duration.Duration) =>
     instant === null ? [] : [instant + Duration.toMillis(wait)]
   const due = [
     ...after(backlog.oldestSeenAt, settings.grace),
     ...after(backlog.oldestCondemnedAt, settings.quarantine),
     ...after(backlog.nextJournalAt, Duration.zero),
-    ...after(backlog.oldestActivityAt, settings.uploadGrace)
+    ...others.dueAt
   ]
   return {
     waiting: backlog.waiting,
@@ -194,7 +213,7 @@ const leftOf = (settings: SweepSettings, backlog: Backlog): Left => {
     condemnedBytes: backlog.condemnedBytes,
     journaled: backlog.journaled,
     intents: backlog.intents,
-    sessions: backlog.sessions,
+    sessions: others.sessions,
     pins: backlog.pins,
     deadLetters: backlog.deadLetters,
     nextDueAt: due.length === 0 ? null : new Date(Math.min(...due)).toISOString()

@@ -18,8 +18,8 @@ export interface Rows {
   readonly journal: ReadonlyMap<ObjectKey, unknown>
   /** Keys of announced uploads. */
   readonly intents: ReadonlyMap<ObjectKey, unknown>
-  /** Upload sessions by id, and the bytes that they have received. */
-  readonly sessions: ReadonlyMap<string, { readonly state: string; readonly receivedBytes: number }>
+  /** Upload sessions by id, and the bytes that they have received. Only a registry has any. */
+  readonly sessions?: ReadonlyMap<string, { readonly state: string; readonly receivedBytes: number }>
   /** Staged chunks by key. */
   readonly chunks: ReadonlyMap<
     ObjectKey,
@@ -70,7 +70,7 @@ export const invariantsOf = (rows: Rows, present: { readonly has: (key: ObjectKe
 }
 
 const chunksOf = (
-  { sessions, chunks, intents }: Rows,
+  { sessions = new Map(), chunks, intents }: Rows,
   blobs: ReadonlyMap<ObjectKey, Digest>,
   present: { readonly has: (key: ObjectKey) => boolean }
 ): ReadonlyArray<string> => [

@@ -9,7 +9,7 @@
  * ```
  */
 import { Effect, Layer } from "effect"
-import { Database } from "../database/Database.ts"
+import { BlobDatabase, CollectorDatabase } from "../database/Database.ts"
 import { DatabaseError, type DatabaseFailure } from "../domain/DatabaseError.ts"
 import { type Fault, make, type Script } from "./Faults.ts"
 
@@ -24,8 +24,8 @@ export type VerbOf<Service> = {
       : `${Name}.${VerbOf<Service[Name]>}`
 }[keyof Service & string]
 
-/** A verb of the database by its full name. */
-export type Verb = VerbOf<Database["Service"]>
+/** A verb of the two databases by its full name. */
+export type Verb = VerbOf<CollectorDatabase["Service"]> | `blobs.${VerbOf<BlobDatabase["Service"]>}`
 
 /** A fault of a verb. It fails with a `DatabaseError` of this reason. */
 export type DatabaseFault = Fault<DatabaseFailure>
@@ -36,14 +36,22 @@ export type DatabaseScript<V extends string = Verb> = Script<V, DatabaseFailure>
 /** A script without faults. */
 export const script = <V extends string = Verb>(): DatabaseScript<V> => make<V, DatabaseFailure>()
 
-/** Wraps the database below: each verb does what the script says. */
-export const layer = (script: DatabaseScript): Layer.Layer<Database, never, Database> =>
-  Layer.effect(
-    Database,
-    Effect.map(Database, (inner) => ({
-      ...wrap(inner, script),
-      description: `${inner.description}, with scripted faults`
-    }))
+/** Wraps the databases below: each verb does what the script says. */
+export const layer = (
+  script: Pick<DatabaseScript, "run">
+): Layer.Layer<CollectorDatabase | BlobDatabase, never, CollectorDatabase | BlobDatabase> =>
+  Layer.merge(
+    Layer.effect(
+      CollectorDatabase,
+      Effect.map(CollectorDatabase, (inner) => ({
+        ...wrap(inner, script),
+        description: `${inner.description}, with scripted faults`
+      }))
+    ),
+    Layer.effect(
+      BlobDatabase,
+      Effect.map(BlobDatabase, (inner) => wrapBlobs(inner, script))
+    )
   )
 
 /** Returns `service` with each of its verbs, at any depth, as the script has it. */
@@ -51,6 +59,12 @@ export const wrap = <Service extends object>(
   service: Service,
   script: Pick<DatabaseScript<VerbOf<Service>>, "run">
 ): Service => wrapped(service, script.run as Run, "") as Service
+
+/** {@link wrap} for the writers' verbs, which are named `blobs.publish`. */
+export const wrapBlobs = (
+  service: BlobDatabase["Service"],
+  script: Pick<DatabaseScript<`blobs.${VerbOf<BlobDatabase["Service"]>}`>, "run">
+): BlobDatabase["Service"] => wrapped(service, script.run as Run, "blobs.") as BlobDatabase["Service"]
 
 type Run = DatabaseScript<string>["run"]
 

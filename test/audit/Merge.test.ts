@@ -3,12 +3,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import { findings } from "../../src/audit/Audit.ts"
 import * as Merge from "../../src/audit/Merge.ts"
-import { Database, type KnownKey } from "../../src/database/Database.ts"
-import * as MemoryDatabase from "../../src/database/Memory.ts"
+import { CollectorDatabase, type KnownKey } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { compareKeys } from "../../src/storage/KeyOrder.ts"
 import { Storage, type StoredObject } from "../../src/storage/Storage.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
 
 const objectOf = (key: string): StoredObject => ({ key: ObjectKey.make(key), sizeBytes: 1, modifiedAt: 0 })
 const rowOf = (key: string, owner: KnownKey["owner"] = "blob"): KnownKey => ({
@@ -46,8 +46,8 @@ const sides = (
       }
     }),
     Layer.effect(
-      Database,
-      Effect.map(Database, (inner) => ({
+      CollectorDatabase,
+      Effect.map(CollectorDatabase, (inner) => ({
         ...inner,
         audit: {
           page: (prefix, after, limit) =>
@@ -66,7 +66,7 @@ const sides = (
           missingIndex: Effect.succeed(null)
         }
       }))
-    ).pipe(Layer.provide(MemoryDatabase.layer()))
+    ).pipe(Layer.provide(AllDatabases.inMemory()))
   )
 
 const windowsOf = Effect.fnUntraced(function* (limit: number, after: ObjectKey | null = null) {

@@ -2,19 +2,20 @@
  * The faults of a writer. After each, every referenced blob has its bytes. Once all clients have ended, and
  * leases and pins too, nothing is left.
  */
+
 import { assert } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Option, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { Database } from "../../src/database/Database.ts"
 import { referenceId } from "../../src/database/Memory.ts"
 import { KeyNonce } from "../../src/domain/ObjectKey.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
-import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
 import { artifact, bytesOf, digestOf } from "../fixtures/BlobStores.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
+import { Database } from "../fixtures/Database.ts"
 import { type FaultStory, type FaultTable, type Rule, reapsBefore } from "../fixtures/FaultTable.ts"
 import { Tables } from "../fixtures/Tables.ts"
 import { killedWhen, settle, start } from "../fixtures/World.ts"
@@ -79,7 +80,7 @@ const stories: ReadonlyArray<Story> = [
     name: "put that is reaped before it is published",
     own: (stage) => reapsBefore("blobs.publish", "reaped", stage),
     act: ({ blobs }) => blobs.put(body, one),
-    calls: ["blobs.intend", "put", "blobs.publish", "blobs.locate", "copy", "leftovers.journal"]
+    calls: ["blobs.intend", "put", "blobs.publish", "blobs.locate", "copy", "blobs.discard"]
   },
   {
     name: "put that is reaped and whose object is deleted before it is published",
@@ -129,17 +130,17 @@ const pinsOf = new WeakMap<Stage, ReadonlyArray<string>>()
 
 const setUp = Effect.gen(function* () {
   const [database, store, tables] = [yield* Database, yield* Storage, yield* Tables]
-  const scripts = { database: FaultyDatabase.script(), storage: FaultyStorage.script() }
+  const scripts = { database: AllDatabases.script(), storage: FaultyStorage.script() }
   const faulty = Layer.merge(
-    FaultyDatabase.layer(scripts.database),
+    AllDatabases.faulty(scripts.database),
     FaultyStorage.layer(scripts.storage)
-  ).pipe(Layer.provide([Layer.succeed(Database, database), Layer.succeed(Storage, store)]))
+  ).pipe(Layer.provide([AllDatabases.all(database), Layer.succeed(Storage, store)]))
   let nonce = 0
   const blobs = Context.get(yield* Layer.build(Layer.provide(BlobStore.layer(), faulty)), BlobStore)
   // Only two waits: a blob that one sweep condemns is deleted by a sweep an hour later.
   const sweeping = Context.get(
     yield* Layer.build(
-      Layer.provide(Sweep.layer(), [Layer.succeed(Database, database), Layer.succeed(Storage, store)])
+      Layer.provide(Sweep.layer(), [AllDatabases.all(database), Layer.succeed(Storage, store)])
     ),
     Sweep
   )

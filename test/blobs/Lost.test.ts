@@ -1,9 +1,10 @@
 /** Uploads that collectors reap while they are sent, bodies that run once, and blobs that move. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { BlobStore, type PutOptions } from "../../src/blobs/BlobStore.ts"
-import { Database, type Publication } from "../../src/database/Database.ts"
+import type { Publication } from "../../src/database/Database.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import type { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
@@ -21,6 +22,7 @@ import {
   state,
   upload
 } from "../fixtures/BlobStores.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
 import {
   clean,
   day,
@@ -255,7 +257,7 @@ describe("an object that arrives after its key was struck off the journal", () =
   it.effect("control: otherwise only a search of the whole store finds it", () =>
     Effect.gen(function* () {
       const { database, state, store: bucket } = yield* World
-      database.next("leftovers.journal", fails("Unavailable"))
+      database.next("blobs.discard", fails("Unavailable"))
       yield* arrivesLate()
       assert.deepStrictEqual(yield* Facts.leaks(state, bucket), ["blobs/new/1/1"])
       assert.strictEqual(yield* read("one"), "one")
@@ -392,7 +394,7 @@ describe("open", () => {
 const over = Effect.fnUntraced(function* (change: (inner: Storage["Service"]) => Storage["Service"]) {
   const { rows, store: bucket } = yield* World
   const layer = BlobStore.layer().pipe(
-    Layer.provide([Layer.succeed(Database, rows), Layer.succeed(Storage, Storage.of(change(bucket)))])
+    Layer.provide([AllDatabases.all(rows), Layer.succeed(Storage, Storage.of(change(bucket)))])
   )
   return Context.get(yield* Layer.build(layer), BlobStore)
 })

@@ -1,19 +1,20 @@
 /** What a person reads when the database cannot, and what a caller may try again. */
+
 import { randomUUID } from "node:crypto"
 import { type AddressInfo, createServer, type Server } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
-import { Database } from "../../src/database/Database.ts"
-import * as Postgres from "../../src/database/Postgres.ts"
 import type { DatabaseError } from "../../src/domain/DatabaseError.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
+import { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { artifact, blobs, digest, intent, now, rows, write } from "../fixtures/samples.ts"
 
 const on = (place: Databases.Place) =>
   Effect.map(
-    Layer.build(Layer.provide(Postgres.layer(), Databases.client(place, { maxConnections: 2 }))),
+    Layer.build(Layer.provide(AllDatabases.onClient(), Databases.client(place, { maxConnections: 2 }))),
     (context) => Context.get(context, Database)
   )
 

@@ -2,15 +2,18 @@
  * What `migrate` promises: it installs its own tables, completely or not at all, once, and changes no other
  * table.
  */
+
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import { assert, describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option, Result } from "effect"
 import { SqlClient } from "effect/sql"
-import { Database } from "../../src/database/Database.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../src/domain/CatalogNames.ts"
+import * as RegistryPostgres from "../../src/oci/database/Postgres.ts"
 import { before, later } from "../fixtures/Arena.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
+import { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { schemaText } from "../fixtures/Schema.ts"
 import { untilTrue } from "../fixtures/Until.ts"
@@ -32,7 +35,7 @@ const everything = Effect.flatMap(
 )
 
 const migrate = (createCatalog = false, names: CatalogNames = defaultNames, registry = false) =>
-  Postgres.migrate(names, { createCatalog, registry })
+  RegistryPostgres.migrate(names, { createCatalog, registry })
 
 /** A catalogue as another registry may have it, with rows. */
 const existing = run(
@@ -72,17 +75,21 @@ export const migrationContract = (server: Databases.Server): void => {
       )
     )
   const inspect = (names: CatalogNames = defaultNames) =>
-    Effect.flatMap(Database, (database) => database.inspect).pipe(Effect.provide(Postgres.layer(names)))
+    Effect.flatMap(Database, (database) => database.inspect).pipe(
+      Effect.provide(AllDatabases.onClient(names))
+    )
 
   describe(`Migrations on ${server.name}`, () => {
     on("create the schema of the snapshot", () =>
       Effect.gen(function* () {
         const applied = yield* migrate(true, defaultNames, true)
-        const upTo = (latest: number, ofRegistry: boolean) =>
-          Array.from({ length: latest }, (_, n) => [n + 1, ofRegistry])
+        const upTo = (latest: number, set: string) => Array.from({ length: latest }, (_, n) => [n + 1, set])
         assert.deepStrictEqual(
-          applied.map(({ id, ofRegistry }) => [id, ofRegistry]),
-          [...upTo(Postgres.latestMigration, false), ...upTo(Postgres.latestRegistryMigration, true)]
+          applied.map(({ id, set }) => [id, set]),
+          [
+            ...upTo(Postgres.latestMigration, "collector"),
+            ...upTo(RegistryPostgres.latestRegistryMigration, "registry")
+          ]
         )
         const text = yield* everything
         yield* Effect.promise(() => expect(text).toMatchFileSnapshot(snapshot))
@@ -141,8 +148,8 @@ export const migrationContract = (server: Databases.Server): void => {
           yield* migrate(false, existingNames)
           const [schema, rows] = [yield* everything, yield* existingRows]
           assert.deepStrictEqual(
-            (yield* migrate(false, existingNames, true)).map(({ name, ofRegistry }) => [name, ofRegistry]),
-            [["manifests", true]]
+            (yield* migrate(false, existingNames, true)).map(({ name, set }) => [name, set]),
+            [["manifests", "registry"]]
           )
           assert.strictEqual(yield* schemaText("registry", "public", "artifact_gc"), schema)
           assert.deepStrictEqual(yield* existingRows, rows)
@@ -188,7 +195,10 @@ export const migrationContract = (server: Databases.Server): void => {
           (yield* migrate(false)).map(({ id }) => id),
           [7]
         )
-        const { leftovers } = Context.get(yield* Effect.scoped(Layer.build(Postgres.layer())), Database)
+        const { leftovers } = Context.get(
+          yield* Effect.scoped(Layer.build(AllDatabases.onClient())),
+          Database
+        )
         const scan = Option.getOrThrow(yield* leftovers.claim(3_000_000, 4_000_000, null))
         const { token: _, ...rest } = scan
         const standing = { pass: 4, startedAt: 1_000_000, from: null, upTo: null, after: "blobs/k" }
@@ -293,7 +303,7 @@ export const migrationContract = (server: Databases.Server): void => {
         const withRegistry = Effect.provide(migrate(false, existingNames, true), client)
         assert.deepInclude(yield* Effect.flip(withRegistry), { _tag: "DatabaseError", reason: "Denied" })
         yield* run(`GRANT REFERENCES ON registry."Layers" TO ${role}`)
-        assert.lengthOf(yield* withRegistry, Postgres.latestRegistryMigration)
+        assert.lengthOf(yield* withRegistry, RegistryPostgres.latestRegistryMigration)
       }).pipe(Effect.scoped)
     )
   })

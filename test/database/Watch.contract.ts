@@ -4,10 +4,10 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, type Scope } from "effect"
-import type { Database } from "../../src/database/Database.ts"
 import { unwatchReferences, watchReferences } from "../../src/database/Postgres.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import { type Arena, ownArena, type Session } from "../fixtures/Arena.ts"
+import type { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { artifact, blobs, digest, digests, now, pin } from "../fixtures/samples.ts"
 

@@ -4,9 +4,11 @@
  *
  * Each test gets a catalogue of its own from `layer`, and compares answers and rows.
  */
+
 import { describe, it } from "@effect/vitest"
 import { Effect, type Layer } from "effect"
-import { Database } from "../../src/database/Database.ts"
+import type * as AllDatabases from "../fixtures/Database.ts"
+import { Database } from "../fixtures/Database.ts"
 import type { Promised } from "../fixtures/samples.ts"
 import type { Tables } from "../fixtures/Tables.ts"
 import { audit } from "./contract/Audit.ts"
@@ -29,7 +31,10 @@ import { doubting } from "./contract/Suspects.ts"
 import { undoing } from "./contract/Undo.ts"
 
 /** `layer` makes a new, empty catalogue each time it is built. */
-export const databaseContract = <E>(name: string, layer: Layer.Layer<Database | Tables, E>): void => {
+export const databaseContract = <E>(
+  name: string,
+  layer: Layer.Layer<Database | AllDatabases.Databases | Tables, E>
+): void => {
   const promised: Promised = (sentence, steps) => {
     it.effect(
       sentence,

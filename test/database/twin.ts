@@ -2,19 +2,21 @@
  * The memory backend as a model of the others: random commands run on both, and after each the answers and all rows
  * must be the same. Tests of the sweep rely on the twin, so where it diverges they prove nothing.
  */
+
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Context, Effect, Exit, Layer, Option, Schema } from "effect"
-import {
-  type ClaimedSlice,
-  Database,
-  type Pin,
-  type PurgeCursor,
-  type Reference,
-  type ScanEnd,
-  type Slice
+import type {
+  ClaimedSlice,
+  Pin,
+  PurgeCursor,
+  Reference,
+  ScanEnd,
+  Slice
 } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import type * as AllDatabases from "../fixtures/Database.ts"
+import { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { artifact, blob, dead, digest, file, key, minute, now, orphan } from "../fixtures/samples.ts"
 import { Tables } from "../fixtures/Tables.ts"
@@ -216,7 +218,7 @@ const run = (side: Side, c: Command): Effect.Effect<unknown, unknown> => {
       )
     }
     case "release":
-      return c.flag ? blobs.expirePins(at, 1 + c.a) : blobs.unpin([`pin ${c.a % 5}`, `pin ${c.b % 5}`])
+      return c.flag ? journal.expirePins(at, 1 + c.a) : blobs.unpin([`pin ${c.a % 5}`, `pin ${c.b % 5}`])
     case "renew":
       return Effect.all([
         Effect.map(blobs.renew(keys, instant(c.at + c.a)), sorted),
@@ -287,7 +289,7 @@ interface Side {
   readonly memory: Memory
 }
 
-const side = <E, R>(layer: Layer.Layer<Database | Tables | R, E>) =>
+const side = <E, R>(layer: Layer.Layer<Database | AllDatabases.Databases | Tables | R, E>) =>
   Effect.gen(function* () {
     const context = yield* Layer.build(layer)
     const database = Context.get(context, Database)
@@ -310,7 +312,10 @@ const same = (what: string, other: unknown, model: unknown): void => {
 }
 
 /** Registers the comparison of memory with `layer`. More runs with TWIN_RUNS. */
-export const twinContract = <E, R>(name: string, layer: Layer.Layer<Database | Tables | R, E>): void => {
+export const twinContract = <E, R>(
+  name: string,
+  layer: Layer.Layer<Database | AllDatabases.Databases | Tables | R, E>
+): void => {
   it.effect.prop(
     `answers and keeps rows as ${name} does, whatever is done to both`,
     { beginning, commands: Arbitrary.array(command, { minLength: 25, maxLength: 60 }) },

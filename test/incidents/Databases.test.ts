@@ -1,4 +1,4 @@
 import * as Databases from "../fixtures/Databases.ts"
-import { databaseIncidents } from "./databases.ts"
+import { databaseIncidents } from "./Databases.contract.ts"
 
 databaseIncidents(Databases.embedded)

@@ -1,4 +1,4 @@
-/** Reports of collectors that got stuck, slow or in the way, told to the end: docs/design/incidents.md. */
+/** Reports of collectors that were stuck, slow, or delayed writers. See docs/design/incidents.md. */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Stream } from "effect"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
@@ -24,12 +24,12 @@ import {
   world
 } from "../fixtures/World.ts"
 
-/** No waits, and a breaker that does not mind that nearly everything is garbage. */
+/** No waits, and no breaker for a catalogue that is nearly all garbage. */
 const hasty = { grace: Duration.zero, quarantine: Duration.zero, breakerPercent: 100 }
 
 const named = (count: number) => Array.from({ length: count }, (_, n) => `a${String(n).padStart(6, "0")}`)
 
-/** A catalogue of `count` orphans of one byte each with their objects, written as rows: uploading them would take long. */
+/** Writes `count` orphans of one byte with their objects, as rows, since uploading them would take long. */
 const orphans = Effect.fnUntraced(function* (count: number) {
   const { bucket, state } = yield* World
   for (const name of named(count)) {
@@ -40,20 +40,22 @@ const orphans = Effect.fnUntraced(function* (count: number) {
 })
 
 describe("zhaofengli/attic#361: 500 rows with missing files blocked 4.48 million behind them", () => {
-  it.effect("rows whose object is missing go like all others: absent is success", () =>
-    Effect.gen(function* () {
-      const { bucket } = yield* World
-      yield* orphans(2000)
-      for (const name of named(500)) bucket.objects.delete(blobKey(name))
-      const report = yield* Effect.flatMap(Sweep, (sweep) => sweep.once())
-      assert.deepInclude(report, { outcome: "complete" })
-      assert.strictEqual(report.totals.deleted, 2000)
-      yield* sound
-      assert.deepStrictEqual(yield* objects, [])
-    }).pipe(Effect.provide(world({ ...hasty, batchMax: 500 })))
+  it.effect(
+    "rows whose object is missing are deleted like all others, since a missing object counts as deleted",
+    () =>
+      Effect.gen(function* () {
+        const { bucket } = yield* World
+        yield* orphans(2000)
+        for (const name of named(500)) bucket.objects.delete(blobKey(name))
+        const report = yield* Effect.flatMap(Sweep, (sweep) => sweep.once())
+        assert.deepInclude(report, { outcome: "complete" })
+        assert.strictEqual(report.totals.deleted, 2000)
+        yield* sound
+        assert.deepStrictEqual(yield* objects, [])
+      }).pipe(Effect.provide(world({ ...hasty, batchMax: 500 })))
   )
 
-  it.effect("a first batch that fails as a whole holds up nothing that is behind it", () =>
+  it.effect("a first batch that fails as a whole does not delay later batches", () =>
     Effect.gen(function* () {
       const { storage } = yield* World
       yield* orphans(2000)
@@ -62,7 +64,7 @@ describe("zhaofengli/attic#361: 500 rows with missing files blocked 4.48 million
       assert.deepInclude(report.totals, { deleted: 1500, failed: 500 })
       assert.lengthOf(yield* objects, 500)
       yield* upload("later")
-      assert.strictEqual((yield* sweepAfter(1)).totals.deleted, 1, "nor what comes later")
+      assert.strictEqual((yield* sweepAfter(1)).totals.deleted, 1, "later orphans are not delayed either")
       storage.refused.clear()
       yield* sweepAfter(day)
       assert.deepStrictEqual(yield* objects, [])
@@ -72,7 +74,7 @@ describe("zhaofengli/attic#361: 500 rows with missing files blocked 4.48 million
 
 describe("penpot/penpot#11344: a key that cannot be deleted was retried for ever", () => {
   it.effect(
-    "a key that is forbidden is tried a few times, reported as a dead letter, and goes when a person retries",
+    "a forbidden key is tried 12 times, reported as a dead letter, and deleted after an operator retries it",
     () =>
       Effect.gen(function* () {
         const { rows, storage } = yield* World
@@ -85,11 +87,15 @@ describe("penpot/penpot#11344: a key that cannot be deleted was retried for ever
             operation === "delete" && (args[0] as ReadonlyArray<ObjectKey>).includes(blobKey("locked"))
         )
         assert.strictEqual(tried.length, 12)
-        assert.strictEqual(outcomes.filter((outcome) => outcome === "failed").length, 12, "each said so")
+        assert.strictEqual(
+          outcomes.filter((outcome) => outcome === "failed").length,
+          12,
+          "each failed attempt is reported"
+        )
         assert.deepStrictEqual(yield* objects, [blobKey("locked")])
 
         const report = yield* sweep()
-        assert.strictEqual(report.left?.deadLetters, 1, "and what is given up on is in every report")
+        assert.strictEqual(report.left?.deadLetters, 1, "every report counts dead letters")
         const [letter] = yield* rows.journal.deadLetters(null, 10)
         assert.deepInclude(letter, { key: blobKey("locked"), lastError: "AccessDenied: scripted fault" })
 
@@ -105,7 +111,7 @@ describe("goharbor/harbor#19991, #21919, #22117: hours to months, and nobody cou
   const many = 10_000
 
   it.effect(
-    "a long collection tells how far it is and how long it takes, stops when asked, and goes on from there",
+    "a long sweep reports its progress and remaining time, stops when asked, and the next one continues",
     () =>
       Effect.gen(function* () {
         const { storage } = yield* World
@@ -127,7 +133,7 @@ describe("goharbor/harbor#19991, #21919, #22117: hours to months, and nobody cou
         assert.strictEqual(first.phases.orphans.stoppedBy, "stopped")
         const deleted = first.totals.deleted
         assert.isAtLeast(deleted, many / 2)
-        assert.isBelow(deleted, many, "the batches in hand were finished, and no other begun")
+        assert.isBelow(deleted, many, "current batches are finished, and no other begins")
         assert.lengthOf(yield* objects, many - deleted)
 
         const last = events.at(-1)
@@ -147,7 +153,7 @@ describe("goharbor/harbor#19991, #21919, #22117: hours to months, and nobody cou
 })
 
 describe("project-zot/zot#4235: a lock that the collector held for days stalled pushes", () => {
-  /** How long pushes took, in virtual time, while a collector deleted this many blobs. */
+  /** Returns how long pushes took, in virtual time, while a collector deleted this many blobs. */
   const pushesTook = Effect.fnUntraced(function* (garbage: number) {
     const { storage } = yield* World
     yield* orphans(garbage)
@@ -162,7 +168,7 @@ describe("project-zot/zot#4235: a lock that the collector held for days stalled 
     const pushing = Effect.forEach(Array(50).keys(), (n) =>
       Effect.gen(function* () {
         const before = yield* Clock.currentTimeMillis
-        // New content, and content that was there and may be on its way out.
+        // New content, and content that may be condemned at the moment.
         for (const content of [`new ${n}`, "again"])
           yield* store.put(Stream.make(bytesOf(content)), {
             digest: digestOf(content),
@@ -179,19 +185,19 @@ describe("project-zot/zot#4235: a lock that the collector held for days stalled 
     return { report, took }
   })
 
-  it.effect("pushes take as long as their own bytes do while ten thousand blobs are deleted", () =>
+  it.effect("pushes take no longer than their own uploads while ten thousand blobs are deleted", () =>
     Effect.gen(function* () {
       const { report, took } = yield* pushesTook(10_000)
       assert.isAtLeast(report.totals.deleted, 10_000)
-      assert.isAbove(report.durationMillis, 50 * 200, "the collector was at work all the while")
-      assert.isAtMost(Math.max(...took), 200, "the time of its own two uploads")
+      assert.isAbove(report.durationMillis, 50 * 200, "the collector ran during all pushes")
+      assert.isAtMost(Math.max(...took), 200, "the time of two uploads")
     }).pipe(Effect.provide(blobStore({}, { ...hasty, batchMax: 100 })))
   )
 })
 
 describe("Techiebutler/freeframe#251, minio/minio#20989: the listing of uploads in parts forgets", () => {
   it.effect(
-    "an upload whose id was recorded is aborted though no listing shows it, before its key's object goes",
+    "an upload whose id was recorded is aborted although no listing shows it, before its object is deleted",
     () =>
       Effect.gen(function* () {
         const { rows, storage } = yield* World
@@ -199,7 +205,7 @@ describe("Techiebutler/freeframe#251, minio/minio#20989: the listing of uploads 
         yield* Direct.abandon("a", start + hour)
         yield* Direct.beginParts(key, "recorded")
         assert.isTrue(yield* rows.blobs.recordMultipart(key, "recorded"))
-        // The store has been restarted: it still holds the parts, and its listing is of no use.
+        // After a restart the store still has the parts, but its listing fails.
         storage.next("multiparts", fails("Unknown"), Number.POSITIVE_INFINITY)
         yield* sweepAfter(2 * hour)
         yield* sweepAfter(minute)
@@ -213,7 +219,7 @@ describe("Techiebutler/freeframe#251, minio/minio#20989: the listing of uploads 
   )
 
   it.effect(
-    "an upload that was never recorded goes a day after its last part, and not a day after it began",
+    "an upload that was not recorded is aborted a day after its last part, not a day after its start",
     () =>
       Effect.gen(function* () {
         const { bucket } = yield* World

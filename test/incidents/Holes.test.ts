@@ -1,4 +1,4 @@
 import * as Databases from "../fixtures/Databases.ts"
-import { peerHoles } from "./holes.ts"
+import { peerHoles } from "./Holes.contract.ts"
 
 peerHoles(Databases.embedded)

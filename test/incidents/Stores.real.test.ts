@@ -1,24 +1,26 @@
-/** The report that only a bucket with real versions and locks can tell: docs/design/incidents.md. */
+/** The report that needs a bucket with real versions and locks. See docs/design/incidents.md. */
+
 import { PutObjectLegalHoldCommand } from "@aws-sdk/client-s3"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Stream } from "effect"
-import * as MemoryDatabase from "../../src/database/Memory.ts"
 import { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import * as RegistryMemory from "../../src/oci/database/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
+import * as AllDatabases from "../fixtures/Database.ts"
 import { onRealS3, ownBucket } from "../fixtures/s3/RealServer.ts"
 
 const hasty = { grace: Duration.zero, quarantine: Duration.zero }
 
 const keyOf = (name: string) => ObjectKey.make(`blobs/${name}/1`)
 
-/** Orphans `a` and `b` and a blob that is referred to, of two versions each, and a sweep over them. */
+/** Makes two orphans and a referenced blob, with two versions each, and a sweep. */
 const scene = Effect.fnUntraced(function* (choice: "markers" | "versions" | undefined, isLockable = false) {
   const bucket = yield* ownBucket(isLockable)
   yield* bucket.setVersioning("Enabled")
   const storage = yield* bucket.storage(choice)
-  const state = MemoryDatabase.emptyState()
+  const state = RegistryMemory.emptyState()
   for (const name of ["a", "b", "live"]) {
     const key = keyOf(name)
     for (let version = 0; version < 2; version++) yield* storage.put(key, Stream.make(new Uint8Array(1)), 1)
@@ -26,7 +28,7 @@ const scene = Effect.fnUntraced(function* (choice: "markers" | "versions" | unde
   }
   const digest = Digest.make("live")
   state.references.set("live", { _tag: "Artifact", repository: "library", name: "live", digest })
-  const services = Layer.merge(MemoryDatabase.layer(state), Layer.succeed(Storage, storage))
+  const services = Layer.merge(AllDatabases.inMemory(state), Layer.succeed(Storage, storage))
   const context = yield* Layer.build(Layer.provide(Sweep.layer(hasty), services))
   return { ...bucket, state, sweep: Context.get(context, Sweep) }
 })
@@ -35,7 +37,7 @@ const twice = (...names: ReadonlyArray<string>) => names.flatMap((name) => [keyO
 
 onRealS3("Incidents", (name) => {
   describe(`onhate/cdk-gc#4: on a versioned bucket a collector grew storage; on S3 (${name})`, () => {
-    it.live("nobody has said what a delete shall do: a loud refusal, and nothing changes", () =>
+    it.live("without S3_VERSIONED_DELETE the sweep is refused and changes nothing", () =>
       Effect.gen(function* () {
         const { held, sweep } = yield* scene(undefined)
         const report = yield* sweep.once()
@@ -45,7 +47,7 @@ onRealS3("Incidents", (name) => {
       })
     )
 
-    it.live("all versions were chosen: the entries fall to those of what is referred to", () =>
+    it.live("with versions, only the versions of the referenced blob are left", () =>
       Effect.gen(function* () {
         const { held, sweep } = yield* scene("versions")
         const { store, totals } = yield* sweep.once()
@@ -55,15 +57,17 @@ onRealS3("Incidents", (name) => {
       })
     )
 
-    it.live("control: markers were chosen: the entries grow, and the report claims no byte", () =>
-      Effect.gen(function* () {
-        const { held, sweep } = yield* scene("markers")
-        assert.deepInclude((yield* sweep.once()).totals, { deleted: 2, reclaimedBytes: 0 })
-        assert.lengthOf(yield* held, 8)
-      })
+    it.live(
+      "control: with markers, the number of entries grows, and the report counts no reclaimed byte",
+      () =>
+        Effect.gen(function* () {
+          const { held, sweep } = yield* scene("markers")
+          assert.deepInclude((yield* sweep.once()).totals, { deleted: 2, reclaimedBytes: 0 })
+          assert.lengthOf(yield* held, 8)
+        })
     )
 
-    it.live("a locked object fails alone, and goes when it is not locked any more", () =>
+    it.live("a locked object fails alone, and is deleted after its lock has ended", () =>
       Effect.gen(function* () {
         const { Bucket, client, held, state, sweep, versionsOf } = yield* scene("versions", true)
         const [VersionId] = yield* versionsOf(keyOf("a"))
@@ -81,7 +85,7 @@ onRealS3("Incidents", (name) => {
         assert.include(yield* held, keyOf("a"))
         assert.deepStrictEqual<unknown>([...state.journal.keys()], [keyOf("a")])
         yield* hold("OFF")
-        // Its back-off is over.
+        // Ends the back-off.
         for (const [key, row] of state.journal) state.journal.set(key, { ...row, notBefore: 0 })
         assert.strictEqual((yield* sweep.once()).totals.deleted, 1)
         assert.deepStrictEqual<unknown>(yield* held, twice("live"))

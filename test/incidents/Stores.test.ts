@@ -1,4 +1,4 @@
-/** Reports of stores that answer otherwise than expected, told on the real S3 client: docs/design/incidents.md. */
+/** Reports of stores with unexpected answers, on the real S3 client. See docs/design/incidents.md. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Logger, Random } from "effect"
 import { TestClock } from "effect/testing"
@@ -9,7 +9,7 @@ import { whileTimePasses } from "../fixtures/s3/StubStore.ts"
 const quiet = Effect.provide(Logger.layer([]))
 
 describe("keiretsu-labs/kubernetes-manifests#2746: the clock guard was tripped by a stale Last-Modified", () => {
-  it.live("a store whose objects are all old, and one dated in the future, is swept", () =>
+  it.live("a store is swept whose objects are all old, except one with a date in the future", () =>
     Effect.gen(function* () {
       const { state, sweep } = yield* tinyS3(3)
       for (const key of state.objects.keys()) state.objects.set(key, "2003-01-01T00:00:00.000Z")
@@ -20,7 +20,7 @@ describe("keiretsu-labs/kubernetes-manifests#2746: the clock guard was tripped b
     })
   )
 
-  it.live("a store whose clock is ten minutes off is refused, and it says whose clock it is", () =>
+  it.live("a store whose clock is ten minutes off is refused, and the message names the store's clock", () =>
     Effect.gen(function* () {
       const { state, sweep } = yield* tinyS3(3)
       state.date = new Date(Date.now() - 10 * 60_000).toUTCString()
@@ -36,7 +36,7 @@ describe("keiretsu-labs/kubernetes-manifests#2746: the clock guard was tripped b
 
 describe("treeverse/lakeFS#5729, quickwit-oss/quickwit#5242, grafana/loki#13623: SlowDown storms", () => {
   it.effect(
-    "where half of all requests are 503 and keys are throttled inside a 200, all is gone in the end",
+    "with half of all requests answered by 503, and keys throttled inside a 200, all objects are eventually deleted",
     () =>
       Effect.gen(function* () {
         let requests = 0
@@ -46,7 +46,7 @@ describe("treeverse/lakeFS#5729, quickwit-oss/quickwit#5242, grafana/loki#13623:
           otherwise: (purpose, keys) => {
             if (requests++ % 2 === 0) return reply(503, errorXml("SlowDown"))
             if (purpose !== "batch") return undefined
-            // Each third key is throttled by itself, while the others of its batch go.
+            // Each third key of a batch is throttled, and the others are deleted.
             const slow = keys.filter((_, n) => n % 3 === 0)
             throttled += slow.length
             const gone = keys.filter((key) => !slow.includes(key))
@@ -74,11 +74,11 @@ describe("treeverse/lakeFS#5729, quickwit-oss/quickwit#5242, grafana/loki#13623:
         assert.strictEqual(here.state.objects.size, 0)
         yield* whileTimePasses(here.sweep.once())
         assert.strictEqual(here.rows.journal.size, 0)
-        assert.isAbove(throttled, 50, "the storm was one")
+        assert.isAbove(throttled, 50, "keys were throttled")
       }).pipe(Random.withSeed("storm"), quiet)
   )
 
-  it.effect("a week of nothing but throttling makes no dead letter, and is over when the store is", () =>
+  it.effect("a week of throttling makes no dead letter, and sweeps succeed when it ends", () =>
     Effect.gen(function* () {
       let storm = true
       const slow = (keys: ReadonlyArray<string>): Answer =>
@@ -109,7 +109,7 @@ describe("treeverse/lakeFS#5729, quickwit-oss/quickwit#5242, grafana/loki#13623:
 
 describe("aws/aws-sdk-js-v3#6920, minio/minio#20845, Zipstack/unstract#1922: stores without the bulk delete", () => {
   it.effect(
-    "a store that demands Content-MD5 is asked once without, and gets it with every batch from then on",
+    "a store that requires Content-MD5 receives one batch without it, and every later batch with it",
     () =>
       Effect.gen(function* () {
         const { counts, rows, state, sweep } = yield* tinyS3(30, {
@@ -127,12 +127,12 @@ describe("aws/aws-sdk-js-v3#6920, minio/minio#20845, Zipstack/unstract#1922: sto
   )
 
   const refusals: ReadonlyArray<readonly [string, Answer]> = [
-    ["demands Content-MD5 and does not know its own", reply(400, errorXml("MissingContentMD5"))],
-    ["has no DeleteObjects", reply(501, errorXml("NotImplemented"))]
+    ["requires Content-MD5 and rejects every batch", reply(400, errorXml("MissingContentMD5"))],
+    ["does not support DeleteObjects", reply(501, errorXml("NotImplemented"))]
   ]
   for (const [what, refusal] of refusals) {
     it.effect(
-      `a store that ${what} is not asked again, and everything goes one by one, in this sweep and the next`,
+      `a store that ${what} receives no further batch, and objects are deleted one by one, in this sweep and the next`,
       () =>
         Effect.gen(function* () {
           const { counts, rows, state, sweep } = yield* tinyS3(30, {
@@ -150,11 +150,7 @@ describe("aws/aws-sdk-js-v3#6920, minio/minio#20845, Zipstack/unstract#1922: sto
 
           state.objects.set("uploads/stale/1", "1969-12-01T00:00:00.000Z")
           assert.strictEqual((yield* whileTimePasses(sweep.once())).totals.deleted, 1)
-          assert.deepStrictEqual(
-            [asked("batch"), asked("single")],
-            [batches, 31],
-            "the fallback does not call it again"
-          )
+          assert.deepStrictEqual([asked("batch"), asked("single")], [batches, 31], "no further batch is sent")
         }).pipe(quiet)
     )
   }
@@ -166,20 +162,18 @@ describe("onhate/cdk-gc#4: on a versioned bucket a collector grew storage", () =
       ? reply(200, "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
       : undefined
 
-  it.effect(
-    "where nobody said what a delete shall do, nothing is deleted, and the report says what to choose",
-    () =>
-      Effect.gen(function* () {
-        const { counts, state, sweep } = yield* tinyS3(3, { otherwise: versioned })
-        const report = yield* whileTimePasses(sweep.once())
-        assert.strictEqual(report.outcome, "refused")
-        assert.include(report.guards[0]?.message, "S3_VERSIONED_DELETE")
-        assert.strictEqual((counts.get("batch") ?? 0) + (counts.get("single") ?? 0), 0)
-        assert.strictEqual(state.objects.size, 3)
-      }).pipe(quiet)
+  it.effect("without S3_VERSIONED_DELETE nothing is deleted, and the report names the setting", () =>
+    Effect.gen(function* () {
+      const { counts, state, sweep } = yield* tinyS3(3, { otherwise: versioned })
+      const report = yield* whileTimePasses(sweep.once())
+      assert.strictEqual(report.outcome, "refused")
+      assert.include(report.guards[0]?.message, "S3_VERSIONED_DELETE")
+      assert.strictEqual((counts.get("batch") ?? 0) + (counts.get("single") ?? 0), 0)
+      assert.strictEqual(state.objects.size, 3)
+    }).pipe(quiet)
   )
 
-  it.effect("where markers were chosen, the report says that no byte was given back", () =>
+  it.effect("with markers, the report counts no reclaimed byte", () =>
     Effect.gen(function* () {
       const { sweep } = yield* tinyS3(3, {
         otherwise: versioned,

@@ -1,4 +1,4 @@
-/** Reports in which a push and a collector met, told to the end: docs/design/incidents.md. */
+/** Reports of races between a push and a collector. See docs/design/incidents.md. */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Fiber, Random, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -34,7 +34,7 @@ import {
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 
-/** Something to wait at: whoever arrives stops there until told to go on. */
+/** Creates a barrier: a fiber that arrives waits there until `go`. */
 const barrier = Effect.gen(function* () {
   const [arrived, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
   return {
@@ -47,7 +47,7 @@ const barrier = Effect.gen(function* () {
 const broken = Effect.flatMap(World, ({ state, store }) => Facts.invariants(state, store))
 
 describe("quay/quay#6318: a blob and its protection were written in two transactions", () => {
-  /** A layer, and some time later the manifest that refers to it; read, and dropped again. */
+  /** Pushes a layer, refers to it some time later, reads it, and removes the reference. */
   const pushed = Effect.fnUntraced(function* (n: number, cycle: number, pin: Duration.Input) {
     const store = yield* BlobStore
     const layer = `layer ${(n * 7 + cycle) % 10}`
@@ -60,7 +60,7 @@ describe("quay/quay#6318: a blob and its protection were written in two transact
     yield* Effect.sleep(yield* Random.nextIntBetween(0, 200))
   })
 
-  /** How many of 40 pushers, each pushing again and again, found their blob unknown while a collector ran every 100 ms. */
+  /** Returns the failures of 40 writers that push again and again while a collector sweeps every 100 ms. */
   const unknownAmong40 = Effect.fnUntraced(function* (pin: Duration.Input) {
     const { database, state, storage } = yield* World
     const slow = hangsBefore(Effect.sleep("5 millis"))
@@ -76,13 +76,13 @@ describe("quay/quay#6318: a blob and its protection were written in two transact
       )
     )
     yield* Fiber.interrupt(collector)
-    assert.isAbove(database.count("orphans.purge"), 5, "the collector was at work")
+    assert.isAbove(database.count("orphans.purge"), 5, "the collector ran")
     assert.isEmpty(state.references)
     yield* sound
     return outcomes.flatMap((outcome) => (Result.isFailure(outcome) ? [outcome.failure._tag] : []))
   })
 
-  it.effect("40 pushers beside a collector every 100 ms never meet an unknown blob", () =>
+  it.effect("40 writers never get BlobUnknown while a collector sweeps every 100 ms", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* unknownAmong40("1 hour"), [])
       const { database, storage } = yield* World
@@ -93,7 +93,7 @@ describe("quay/quay#6318: a blob and its protection were written in two transact
     }).pipe(Random.withSeed("quay"), Effect.provide(blobStore({}, noWaits)))
   )
 
-  it.effect("control: without a pin in the blob's own transaction they do", () =>
+  it.effect("control: without a pin in the transaction of the blob, some writers get BlobUnknown", () =>
     Effect.gen(function* () {
       assert.include(yield* unknownAmong40(0), "BlobUnknown")
     }).pipe(Random.withSeed("quay"), Effect.provide(blobStore({}, noWaits)))
@@ -130,7 +130,7 @@ describe("artifact-keeper/artifact-keeper#3085, #3158, #3212: the re-check and t
   }
 
   it.effect(
-    "control: a collector that checks, deletes the object, then the row, leaves a reference to nothing",
+    "control: a collector that checks, deletes the object, then the row, leaves a reference without an object",
     () =>
       Effect.gen(function* () {
         yield* put(upload("v1", "bytes"))
@@ -147,7 +147,7 @@ describe("artifact-keeper/artifact-keeper#3085, #3158, #3212: the re-check and t
   )
 })
 
-describe("artifact-keeper/artifact-keeper#1408: what is an orphan was asked of each repository by itself", () => {
+describe("artifact-keeper/artifact-keeper#1408: each repository decided by itself what is an orphan", () => {
   const shared = Effect.gen(function* () {
     const other = { ...Direct.artifact("latest", "a"), repository: "other" }
     const file = Direct.localFile("/srv/a", "a")
@@ -161,13 +161,13 @@ describe("artifact-keeper/artifact-keeper#1408: what is an orphan was asked of e
     return left
   })
 
-  it.effect("one digest in two repositories and two tables goes with the last of its references", () =>
+  it.effect("a blob in two repositories and two tables is deleted after its last reference", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* shared, [1, 1, 0])
     }).pipe(Effect.provide(world(noWaits)))
   )
 
-  /** Looks at the references of the repository "library" alone. */
+  /** Makes the database see only the references of the repository "library". */
   const ownRepository: Wrapper = (inner, state) => {
     const alone = <A, E>(effect: Effect.Effect<A, E>) =>
       Effect.suspend(() => {
@@ -188,7 +188,7 @@ describe("artifact-keeper/artifact-keeper#1408: what is an orphan was asked of e
     return { ...inner, orphans: { ...orphans, find, purge } }
   }
 
-  it.effect("control: a rule for each repository deletes what the others refer to", () =>
+  it.effect("control: a decision for one repository deletes a blob that another repository refers to", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* shared, [0, 0, 0])
     }).pipe(Effect.provide(world(noWaits, ownRepository)))
@@ -196,7 +196,7 @@ describe("artifact-keeper/artifact-keeper#1408: what is an orphan was asked of e
 })
 
 describe("eng-floe/floecat#390: a DELETE that timed out at the client took effect later", () => {
-  it.effect("content that is pushed in the ten seconds between survives it", () =>
+  it.effect("content that is pushed before the late DELETE is kept", () =>
     Effect.gen(function* () {
       const { storage } = yield* World
       yield* put(upload("v1", "bytes"))
@@ -206,14 +206,14 @@ describe("eng-floe/floecat#390: a DELETE that timed out at the client took effec
       assert.deepStrictEqual(yield* put(upload("v2", "bytes")), ["uploaded"])
       assert.lengthOf(yield* objects, 2)
       yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(yield* objects, [keyOf("bytes", 2)], "the late DELETE has come")
+      assert.deepStrictEqual(yield* objects, [keyOf("bytes", 2)], "the late DELETE has taken effect")
       assert.strictEqual(yield* read("bytes"), "bytes")
       yield* settled
       assert.strictEqual(yield* read("bytes"), "bytes")
     }).pipe(Effect.provide(blobStore({}, noWaits)))
   )
 
-  it.effect("control: under a key that is the content's own it does not", () =>
+  it.effect("control: if the key depends only on the content, the late DELETE removes it", () =>
     Effect.gen(function* () {
       const { state, storage } = yield* World
       yield* Direct.upload("a")
@@ -235,7 +235,9 @@ describe("eng-floe/floecat#390: a DELETE that timed out at the client took effec
 })
 
 describe("zhaofengli/attic#64, #65: a crash strands pending rows", () => {
-  /** Runs a push, then a sweep, of processes killed at their `index`-th call; false when they made fewer. */
+  /**
+   * Runs a push and a sweep that are killed at their `index`-th call. Returns false if they made fewer calls.
+   */
   const killedAt = Effect.fnUntraced(function* (index: number, hang: typeof hangsBefore) {
     const { database, storage } = yield* World
     const died = yield* Deferred.make<void>()
@@ -252,31 +254,29 @@ describe("zhaofengli/attic#64, #65: a crash strands pending rows", () => {
     return yield* Deferred.isDone(died)
   })
 
-  it.effect(
-    "whichever call is a process's last, the next push succeeds and the next runs leave nothing behind",
-    () =>
-      Effect.gen(function* () {
-        let strikes = 0
-        for (const hang of [hangsBefore, hangsAfter]) {
-          for (let index = 0, struck = true; struck; index++) {
-            struck = yield* Effect.gen(function* () {
-              const found = yield* killedAt(index, hang)
-              yield* sound
-              assert.notStrictEqual((yield* put(upload("v2", "bytes")))[0], undefined)
-              assert.strictEqual(yield* read("bytes"), "bytes")
-              yield* settled
-              assert.strictEqual(yield* read("bytes"), "bytes")
-              assert.lengthOf(yield* objects, 1)
-              return found
-            }).pipe(Effect.provide(blobStore({}, noWaits)))
-            if (struck) strikes += 1
-          }
+  it.effect("after a kill at any call, the next push succeeds and the next sweeps leave no garbage", () =>
+    Effect.gen(function* () {
+      let strikes = 0
+      for (const hang of [hangsBefore, hangsAfter]) {
+        for (let index = 0, struck = true; struck; index++) {
+          struck = yield* Effect.gen(function* () {
+            const found = yield* killedAt(index, hang)
+            yield* sound
+            assert.notStrictEqual((yield* put(upload("v2", "bytes")))[0], undefined)
+            assert.strictEqual(yield* read("bytes"), "bytes")
+            yield* settled
+            assert.strictEqual(yield* read("bytes"), "bytes")
+            assert.lengthOf(yield* objects, 1)
+            return found
+          }).pipe(Effect.provide(blobStore({}, noWaits)))
+          if (struck) strikes += 1
         }
-        assert.isAbove(strikes, 30)
-      })
+      }
+      assert.isAbove(strikes, 30)
+    })
   )
 
-  it.effect("control: where nobody reaps them, the pending row and its bytes stay for good", () =>
+  it.effect("control: without a reaper, the intent and its object stay", () =>
     Effect.gen(function* () {
       yield* Direct.abandon("a", Direct.start + hour)
       yield* sweepAfter(30 * day)
@@ -300,7 +300,7 @@ describe("goharbor/harbor#13854: a collector that died in mid-delete blocked pus
     ["right after the row was purged", "orphans.purge"],
     ["in mid-delete", "delete"]
   ] as const) {
-    it.effect(`the same digest can be pushed at once when it died ${when}`, () =>
+    it.effect(`the same digest can be pushed at once after a death ${when}`, () =>
       Effect.gen(function* () {
         const { database, storage } = yield* World
         yield* put(upload("v1", "bytes"))
@@ -312,7 +312,7 @@ describe("goharbor/harbor#13854: a collector that died in mid-delete blocked pus
         yield* killedWhen(sweep(), Deferred.await(died))
         const before = yield* Clock.currentTimeMillis
         assert.deepStrictEqual(yield* put(upload("v2", "bytes")), ["uploaded"])
-        assert.strictEqual(yield* Clock.currentTimeMillis, before, "it waited for nothing")
+        assert.strictEqual(yield* Clock.currentTimeMillis, before, "the push did not wait")
         assert.strictEqual(yield* read("bytes"), "bytes")
         yield* settled
         assert.deepStrictEqual(yield* objects, [keyOf("bytes", 2)])

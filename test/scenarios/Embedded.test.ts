@@ -4,9 +4,9 @@ import { join } from "node:path"
 import { Effect, Layer } from "effect"
 import * as Files from "../../src/storage/Files.ts"
 import * as Databases from "../fixtures/Databases.ts"
-import { sameAsMemory, withParts } from "./same.ts"
+import { sameAsMemory, withParts } from "./SameAsMemory.contract.ts"
 
-/** A store in a directory of its own, new at each build and removed with it. */
+/** A store in a new directory, which is removed with its scope. */
 const files = Layer.unwrap(
   Effect.map(
     Effect.acquireRelease(

@@ -1,13 +1,13 @@
 /**
- * The stories on real servers, named by `REAL_DATABASE_URL` and `REAL_S3_*` in the environment (tools/servers
- * sets them). Without them these tests are skipped, and say so.
+ * The scenarios on real servers, from the variables `REAL_DATABASE_URL` and `REAL_S3_*` (tools/servers sets
+ * them). Without these variables the tests are skipped, and a skipped test says so.
  */
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Databases from "../fixtures/Databases.ts"
 import { hasStore, ownStore } from "../fixtures/RealStore.ts"
-import { sameAsMemory } from "./same.ts"
+import { sameAsMemory } from "./SameAsMemory.contract.ts"
 
 if (Databases.hasReal && hasStore) {
   sameAsMemory(

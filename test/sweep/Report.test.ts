@@ -7,7 +7,7 @@ import { emptyPhase, SweepReport } from "../../src/domain/SweepReport.ts"
 import { Progress, type ProgressEvent } from "../../src/sweep/Progress.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { dies, fails, hangsBefore } from "../../src/testing/Faults.ts"
-import type { Verb } from "../../src/testing/FaultyDatabase.ts"
+import type { Verb } from "../fixtures/Database.ts"
 import { phaseNames } from "../fixtures/phases.ts"
 import {
   abandon,
@@ -211,6 +211,7 @@ describe("a dry run", () => {
         "skew",
         "peers.others",
         "backlog",
+        "sessions.backlog",
         "orphans.readSlice",
         "orphans.find",
         "suspects.page",

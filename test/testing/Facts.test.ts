@@ -84,7 +84,8 @@ describe("the facts about a catalogue and its store", () => {
       } as const
       const chunk = { session: "s", startByte: 0, sizeBytes: 2, key, digest }
       const second = { ...chunk, startByte: 2, sizeBytes: 1, key: ObjectKey.make("k2") }
-      state.sessions.set("s", session)
+      const sessions = new Map([["s", session]])
+      Object.assign(state, { sessions })
       state.chunks.set(second.key, second)
       state.chunks.set(key, chunk)
       assert.deepStrictEqual(yield* Facts.invariants(state, yield* stored("k", "k2")), [])

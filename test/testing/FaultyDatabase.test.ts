@@ -1,17 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { Database } from "../../src/database/Database.ts"
+import { BlobDatabase, CollectorDatabase } from "../../src/database/Database.ts"
 import * as MemoryDatabase from "../../src/database/Memory.ts"
 import { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { fails, lands } from "../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
 import { databaseContract } from "../database/contract.ts"
+import { faulty, script } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 
 databaseContract(
   "memory, with a script that has no faults",
-  FaultyDatabase.layer(FaultyDatabase.script()).pipe(Layer.provideMerge(Databases.memory))
+  faulty(script()).pipe(Layer.provideMerge(Databases.memory))
 )
 
 const intent = { key: ObjectKey.make("a"), digest: Digest.make("a"), expiresAt: 0 }
@@ -21,20 +22,21 @@ describe("a database with a script", () => {
     const state = MemoryDatabase.emptyState()
     const script = FaultyDatabase.script()
     return Effect.gen(function* () {
-      const database = yield* Database
+      const blobs = yield* BlobDatabase
+      const { inspect } = yield* CollectorDatabase
       script.next("blobs.intend", fails("Contended"))
-      const refused = yield* Effect.flip(database.blobs.intend([intent]))
+      const refused = yield* Effect.flip(blobs.intend([intent]))
       assert.deepInclude(refused, { _tag: "DatabaseError", operation: "blobs.intend", reason: "Contended" })
       assert.strictEqual(state.intents.size, 0)
 
       script.next("blobs.intend", lands("Unavailable"))
-      assert.strictEqual((yield* Effect.flip(database.blobs.intend([intent]))).reason, "Unavailable")
+      assert.strictEqual((yield* Effect.flip(blobs.intend([intent]))).reason, "Unavailable")
       assert.strictEqual(state.intents.size, 1)
 
       script.next("inspect", fails("Denied"))
-      const denied = yield* Effect.flip(database.inspect)
+      const denied = yield* Effect.flip(inspect)
       assert.deepInclude(denied, { _tag: "DatabaseError", reason: "Denied" })
-      assert.isNotEmpty(yield* database.inspect)
+      assert.isNotEmpty(yield* inspect)
       assert.deepStrictEqual(
         script.calls.map((call) => [call.operation, call.args]),
         [

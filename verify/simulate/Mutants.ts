@@ -3,10 +3,11 @@
  * nothing. So the tests run every mutant until it fails, on seeds that the unchanged code passes.
  */
 import { Duration, Effect, Stream } from "effect"
-import type { Database, Reference } from "../../src/database/Database.ts"
+import type { Reference } from "../../src/database/Database.ts"
 import { referenceId, type State } from "../../src/database/Memory.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
+import type { Databases } from "./world/Databases.ts"
 import type { Mutation } from "./world/Mutation.ts"
 
 /** Describes a mutant. */
@@ -19,8 +20,6 @@ export interface Mutant {
   /** Returns the mutation of one world. Some mutations have state, so each world needs its own. */
   readonly mutation: () => Mutation
 }
-
-type DatabaseService = Database["Service"]
 
 /** Runs `effect` while `map` has the entries of `other`, and restores `map` afterwards. */
 const whileReplaced = <K, V, A, E>(map: Map<K, V>, other: ReadonlyMap<K, V>, effect: Effect.Effect<A, E>) =>
@@ -37,15 +36,15 @@ const whileReplaced = <K, V, A, E>(map: Map<K, V>, other: ReadonlyMap<K, V>, eff
     )
   })
 
-const orphans = (rows: DatabaseService, orphans: Partial<DatabaseService["orphans"]>): DatabaseService => ({
+const orphans = (rows: Databases, orphans: Partial<Databases["orphans"]>): Databases => ({
   ...rows,
   orphans: { ...rows.orphans, ...orphans }
 })
-const journal = (rows: DatabaseService, journal: Partial<DatabaseService["journal"]>): DatabaseService => ({
+const journal = (rows: Databases, journal: Partial<Databases["journal"]>): Databases => ({
   ...rows,
   journal: { ...rows.journal, ...journal }
 })
-const blobs = (rows: DatabaseService, blobs: Partial<DatabaseService["blobs"]>): DatabaseService => ({
+const blobs = (rows: Databases, blobs: Partial<Databases["blobs"]>): Databases => ({
   ...rows,
   blobs: { ...rows.blobs, ...blobs }
 })
@@ -204,7 +203,7 @@ export const mutants: ReadonlyArray<Mutant> = [
                     .map((key) => ({ owner: "intent" as const, key, digest: null, sizeBytes: 0 }))
                 )
             }
-          } as DatabaseService
+          } as Databases
         })
       }
     }
@@ -304,7 +303,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "pins-for-ever",
     lacks: "the expiry of pins",
     within: 50,
-    mutation: () => ({ rows: (rows) => blobs(rows, { expirePins: () => Effect.succeed(0) }) })
+    mutation: () => ({ rows: (rows) => journal(rows, { expirePins: () => Effect.succeed(0) }) })
   },
   {
     name: "no-listing-of-parts",

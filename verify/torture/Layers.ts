@@ -1,6 +1,7 @@
 /** The layers of a process under torture. The harness checks the final state with the same layers. */
 import { Duration, Layer, Redacted } from "effect"
 import * as Postgres from "../../src/database/Postgres.ts"
+import * as RegistryPostgres from "../../src/oci/database/Postgres.ts"
 import * as S3 from "../../src/storage/S3.ts"
 import type { Servers } from "../bench/harness/Servers.ts"
 
@@ -10,7 +11,7 @@ export const requestTimeoutMillis = 1000
 /** Connects to the database and the store. */
 export const layers = ({ databaseUrl, s3 }: Servers) =>
   Layer.merge(
-    Postgres.layer().pipe(
+    Layer.merge(Postgres.layer(), RegistryPostgres.layer()).pipe(
       Layer.provideMerge(Postgres.layerClient({ url: Redacted.make(databaseUrl), maxConnections: 6 }))
     ),
     S3.layer({

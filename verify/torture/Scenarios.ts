@@ -3,7 +3,7 @@
 import { Duration, Effect, Layer, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { Database, type Reference } from "../../src/database/Database.ts"
+import { BlobDatabase, type CollectorDatabase, type Reference } from "../../src/database/Database.ts"
 import { fresh, ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
@@ -43,7 +43,7 @@ const leaveObject = Effect.gen(function* () {
 
 /** Announces an upload, begins it in parts, and abandons it. */
 const abandonUpload = Effect.gen(function* () {
-  const { blobs } = yield* Database
+  const blobs = yield* BlobDatabase
   const storage = yield* Storage
   const key = yield* fresh("blobs/", large.digest)
   yield* blobs.intend([{ key, digest: large.digest, expiresAt: 1 }])
@@ -67,7 +67,7 @@ const makeGarbage = Effect.gen(function* () {
   yield* storage.put(ObjectKey.make("uploads/forgotten/1"), body(small.bytes), small.bytes.length)
 })
 
-type Services = BlobStore | Database | Storage | Sweep | SqlClient.SqlClient
+type Services = BlobDatabase | BlobStore | CollectorDatabase | Storage | Sweep | SqlClient.SqlClient
 
 /** Describes a scenario. */
 export interface Scenario {

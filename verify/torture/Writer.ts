@@ -8,7 +8,7 @@ import { createHash } from "node:crypto"
 import { Cause, Duration, Effect, Exit, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { Database, type Reference } from "../../src/database/Database.ts"
+import { CollectorDatabase, type Reference } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import * as Servers from "../bench/harness/Servers.ts"
 import { content } from "./Contents.ts"
@@ -155,4 +155,6 @@ const main = Effect.forever(once).pipe(
   )
 )
 
-await Effect.runPromise(Effect.andThen(Effect.asVoid(Database), main).pipe(Effect.provide(layers(servers))))
+await Effect.runPromise(
+  Effect.andThen(Effect.asVoid(CollectorDatabase), main).pipe(Effect.provide(layers(servers)))
+)

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto"
 import { Clock, Console, Duration, Effect, Stream } from "effect"
 import { BlobStore } from "../../blobs/BlobStore.ts"
 import type { Configuration } from "../../config/Config.ts"
-import { Database, type Reference } from "../../database/Database.ts"
+import { BlobDatabase, type Reference } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
 import { Storage } from "../../storage/Storage.ts"
@@ -182,7 +182,7 @@ const sweepOnce = Effect.fnUntraced(function* (say: (text: string) => Effect.Eff
 
 /** Adopts a condemned blob, as a push of the same bytes does. */
 const saveOne = Effect.fnUntraced(function* (condemned: ReadonlySet<Digest>) {
-  const { blobs } = yield* Database
+  const blobs = yield* BlobDatabase
   const [digest] = condemned
   if (digest === undefined) return null
   yield* blobs.adopt(yield* Clock.currentTimeMillis, [

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { Effect, Option, Result, Stream } from "effect"
 import { BlobStore } from "../../blobs/BlobStore.ts"
-import { Database } from "../../database/Database.ts"
+import { BlobDatabase } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 import { Storage } from "../../storage/Storage.ts"
 
@@ -42,7 +42,7 @@ export interface Findings {
 
 /** Reads every kept blob, looks up every deleted one, and lists the store. */
 export const verify = Effect.fnUntraced(function* (expected: Expectation) {
-  const { blobs } = yield* Database
+  const blobs = yield* BlobDatabase
   const storage = yield* Storage
   const readable = yield* countWhere(expected.kept, hashesToItself)
   const goneRows = yield* countWhere(expected.gone, (digest) =>

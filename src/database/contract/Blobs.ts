@@ -1,5 +1,5 @@
-/** The side of the writers: blobs, references, intents, pins. */
-import type { Option } from "effect"
+/** The database as a writer of blobs needs it: intents, blobs, references, pins. */
+import { Context, type Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Result } from "./Result.ts"
@@ -9,73 +9,78 @@ export type Reference =
   | { readonly _tag: "Artifact"; readonly repository: string; readonly name: string; readonly digest: Digest }
   | { readonly _tag: "LocalFile"; readonly path: string; readonly digest: Digest }
 
-/** Bytes about to be uploaded under a fresh key. */
+/** An announced upload: bytes that will be sent under a fresh key. */
 export interface Intent {
   readonly key: ObjectKey
-  /** Null when it will be known only after the last byte. */
+  /** Null if it is known only after the last byte. */
   readonly digest: Digest | null
+  /** From when a sweep may reap the intent. */
   readonly expiresAt: number
 }
 
 /**
- * Keeps a blob that nothing refers to yet: the answer "this blob exists" to somebody whose reference comes later. It
- * ends when it is released or, some time after `expiresAt`, when a sweep expires it.
+ * Keeps a blob that nothing refers to yet, for a client that was told that it exists and whose reference
+ * follows. It ends when it is released, or when a sweep finds it expired.
  */
 export interface Pin {
   /** Never used before. */
   readonly id: string
   readonly digest: Digest
+  /** From when a sweep may release it. */
   readonly expiresAt: number
 }
 
-/** Bytes that have been uploaded, with what refers to them. */
+/** Uploaded bytes, and the rows that keep them. */
 export interface Publication {
   readonly key: ObjectKey
   readonly digest: Digest
   readonly sizeBytes: number
   readonly references: ReadonlyArray<Reference>
-  /** Committed with the blob, for references that come later. */
+  /** Committed with the blob, for references that follow. Default none. */
   readonly pins?: ReadonlyArray<Pin>
 }
 
 /** The pins that {@link Blobs.adopt} adds and releases. */
 export interface PinChange {
-  /** To be added. */
+  /** Pins to add. Default none. */
   readonly pins?: ReadonlyArray<Pin>
-  /** Ids of pins to be released in the same transaction, whether or not they exist. */
+  /** Ids of pins to release in the same transaction, whether or not they exist. Default none. */
   readonly release?: ReadonlyArray<string>
-  /** Add nothing and release nothing unless every digest lives. Those that do are marked used all the same. */
+  /**
+   * Adds and releases nothing unless every digest is live. Live blobs are marked used in any case. Default
+   * false.
+   */
   readonly allOrNothing?: boolean
 }
 
 /** Whether a verb takes part in a transaction that the caller has open with the same client. */
 export interface Joining {
   /**
-   * True: the verb is a savepoint of the caller's transaction, if there is one, and takes effect with its commit. False,
-   * the default: the verb leaves that transaction and commits by itself.
+   * True: the verb is a savepoint of the caller's transaction, if there is one, and takes effect with its
+   * commit. False, the default: the verb leaves that transaction and commits by itself.
    */
   readonly joins?: boolean
 }
 
 /**
- * How rarely a blob is marked used, in milliseconds. A hot blob (the empty layer of every image) would otherwise be
- * rewritten by each push; 15 minutes is a quarter of the default grace period.
+ * How rarely a blob is marked used, in milliseconds. Otherwise every push would rewrite the row of a hot
+ * blob, such as the empty layer of all images. 15 minutes is a quarter of the default grace period.
  */
 export const touchEveryMillis = 15 * 60 * 1000
 
 /**
- * - `published`: the blob now lives at the key that was uploaded
- * - `deduplicated`: it lived already; the uploaded key is journaled
- * - `expired`: the intent had been reaped; nothing changed, upload again under a new key
+ * - `published`: the blob now has the uploaded key
+ * - `deduplicated`: the blob existed already, and the uploaded key is journaled
+ * - `expired`: the intent had been reaped. Nothing changed. Upload again under a new key
  */
 export type PublishOutcome = "published" | "deduplicated" | "expired"
 
-/** The writers' side. */
+/** The verbs of writers. */
 export interface Blobs {
   /**
-   * For each digest that lives, adds the references and pins and marks the blob used, under a lock that a purge waits
-   * for; answers the digests that live. A digest that is absent from the answer must be uploaded, then published.
-   * Pins are released only when every digest of `references` lives, so that whoever came too late keeps what it had.
+   * Adds references and pins to the digests that are live, and marks these used, under a lock that a purge
+   * waits for. Returns the live digests. Upload and publish the others. Releases pins only if every digest
+   * of `references` is live, so that a writer that is too late keeps its pins.
    */
   readonly adopt: (
     now: number,
@@ -83,33 +88,48 @@ export interface Blobs {
     change?: PinChange & Joining
   ) => Result<ReadonlySet<Digest>>
   /**
-   * Announces uploads. Must be committed before the first byte is sent. After a failure the keys may be announced or
-   * not: never use them again, draw others.
+   * Announces uploads, and must be committed before their first byte is sent. After a failure the intents
+   * may exist or not: never use these keys again, draw others.
    */
   readonly intend: (intents: ReadonlyArray<Intent>) => Result<void>
-  /** Puts off the expiry of uploads that take long; those of `keys` whose intent is still there. */
+  /** Delays the expiry of slow uploads. Returns those of `keys` whose intent still exists. */
   readonly renew: (keys: ReadonlyArray<ObjectKey>, expiresAt: number) => Result<ReadonlySet<ObjectKey>>
   /**
-   * Notes that the upload of `key` goes in parts, under `uploadId`, so that whoever reaps its intent can abort it. False
-   * when the intent is gone.
+   * Records that the upload of `key` is a multipart upload with this id, so that the sweep that reaps its
+   * intent can abort it. Returns false if the intent no longer exists.
    */
   readonly recordMultipart: (key: ObjectKey, uploadId: string) => Result<boolean>
-  /** Turns acknowledged uploads into blobs with references and pins. In the order given. */
+  /**
+   * Turns acknowledged uploads into blobs with references and pins. Returns the outcomes in the order
+   * given.
+   */
   readonly publish: (
     now: number,
     publications: ReadonlyArray<Publication>
   ) => Result<ReadonlyArray<PublishOutcome>>
-  /** Releases pins; how many there were. Joins the caller's transaction. */
+  /** Releases pins and returns how many existed. Joins the caller's transaction. */
   readonly unpin: (ids: ReadonlyArray<string>) => Result<number>
-  /** Releases up to `limit` pins that expired at or before `now`; how many. */
-  readonly expirePins: (now: number, limit: number) => Result<number>
-  /** Removes references; how many there were. Joins the caller's transaction. */
+  /** Removes references and returns how many existed. Joins the caller's transaction. */
   readonly unreference: (references: ReadonlyArray<Reference>) => Result<number>
-  /** Where the blob's bytes are, or none. */
+  /** Returns where the blob's bytes are, or none if it does not exist. */
   readonly locate: (
     digest: Digest,
     options?: Joining
   ) => Result<Option.Option<{ readonly key: ObjectKey; readonly sizeBytes: number }>>
-  /** Those of `keys` that a blob row, an upload intent or an upload session owns. Asked before anything found by listing is deleted. */
+  /** Returns those of `keys` that a blob row, an intent or a staged chunk owns. */
   readonly owned: (keys: ReadonlyArray<ObjectKey>) => Result<ReadonlySet<ObjectKey>>
+  /**
+   * Journals the key of an object that the writer no longer needs, due at once, unless something owns the
+   * key. Returns whether it was journaled. The key had an intent before its first byte, so one snapshot in
+   * which nothing owns it proves it dead.
+   */
+  readonly discard: (
+    now: number,
+    object: { readonly key: ObjectKey; readonly sizeBytes: number }
+  ) => Result<boolean>
 }
+
+/** The writers' database. Errors, spans and scripts name its verbs `blobs.publish`. */
+export class BlobDatabase extends Context.Service<BlobDatabase, Blobs>()(
+  "artifact-gc/database/BlobDatabase"
+) {}

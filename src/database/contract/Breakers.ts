@@ -1,10 +1,13 @@
 /** Breakers: stops that stay until a person confirms. */
 import type { Result } from "./Result.ts"
 
-/** What a breaker guards. */
+/** What a breaker guards. `manifests` is the registry's. */
 export type BreakerName = "manifests" | "orphans" | "leftovers"
 
-/** Why a breaker tripped: how much would go, of how much. Of manifests and leftovers only the numbers are told. */
+/**
+ * How much would be deleted, of how much. Of manifests and leftovers only the numbers are known, not the
+ * bytes.
+ */
 export interface Exposure {
   readonly blobs: number
   readonly bytes: number
@@ -12,29 +15,33 @@ export interface Exposure {
   readonly totalBytes: number
 }
 
+/** A breaker as it is stored. */
 export interface BreakerState {
   readonly name: BreakerName
-  /** Null when it never tripped. */
+  /** Null if it never tripped. */
   readonly trippedAt: number | null
+  /** What it last tripped over; null if it never did. */
   readonly exposure: Exposure | null
-  /** When a person last confirmed; the breaker is open while this is earlier than `trippedAt`. */
+  /** When a person last confirmed. The breaker is open while this is earlier than `trippedAt`. */
   readonly confirmedAt: number | null
 }
 
-/** Whether nothing may be deleted until a person confirms. */
+/** Returns whether nothing may be deleted until a person confirms. */
 export const isOpen = ({ trippedAt, confirmedAt }: BreakerState): boolean =>
   trippedAt !== null && (confirmedAt === null || confirmedAt < trippedAt)
 
-/** Stops that stay until a person confirms, and what they are judged by. */
+/** Stops that stay until a person confirms, and the numbers by which they are judged. */
 export interface Breakers {
+  /** Returns a breaker. One that never tripped is closed. */
   readonly read: (name: BreakerName) => Result<BreakerState>
-  /** Opens it at `now`; the first exposure of an open breaker is kept. */
+  /** Opens a breaker at `now`. An open breaker keeps its first exposure. */
   readonly trip: (name: BreakerName, now: number, exposure: Exposure) => Result<void>
-  /** Closes those that are open; what was condemned until `now` may go. The names that were open. */
+  /** Closes the open breakers and returns their names. What was condemned until `now` may be deleted. */
   readonly confirm: (now: number) => Result<ReadonlyArray<BreakerName>>
   /**
-   * How much stands condemned since `since` (null: ever), of how much. The totals are exact up to about a million
-   * blobs and the planner's estimate beyond; they are zero, unread, unless more than `unless` blobs are condemned.
+   * Returns how much was condemned after `since` (null: ever), of how much. The totals are exact up to
+   * about a million blobs, and beyond that the planner's estimate. They are zero, unread, unless more than
+   * `unless` blobs are condemned.
    */
   readonly exposure: (since: number | null, unless: number) => Result<Exposure>
 }

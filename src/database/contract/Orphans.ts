@@ -1,15 +1,16 @@
-/** Blobs that nothing refers to: scanned, condemned, purged, restored. */
+/** Orphans: blobs that nothing refers to. They are scanned, condemned, purged, restored. */
 import type { Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Result } from "./Result.ts"
 
-/** A table whose rows keep blobs alive, as found in the catalogue's foreign keys. */
+/** A table whose rows keep blobs alive, read from the foreign keys to blobs. */
 export interface ReferenceTable {
   /** `schema.table` */
   readonly table: string
   readonly column: string
+  /** The name of the foreign key. */
   readonly constraint: string
 }
 
@@ -23,57 +24,64 @@ export interface Slice {
   readonly blobs: number
 }
 
-/** A slice handed to one collector of those that share the scan. Passes over the catalogue are numbered. */
+/** A slice leased to one of the collectors that share the scan. */
 export interface ClaimedSlice extends Slice {
+  /** The number of the pass over the catalogue. */
   readonly pass: number
 }
 
-/** Where a collector began, so that it can stop when all have come round to it. */
+/** Where a collector began, so that it stops when the scan reaches this position again. */
 export interface ScanEnd {
   readonly pass: number
   readonly after: Digest | null
 }
 
-/** A blob whose row is gone and whose key is journaled. */
+/** A blob whose row is deleted and whose key is journaled. */
 export interface PurgedBlob {
   readonly digest: Digest
   readonly key: ObjectKey
   readonly sizeBytes: number
 }
 
+/** What a purge may delete. */
 export interface PurgeRequest {
   readonly now: number
-  /** Orphans condemned at or before this instant. */
+  /** Purges orphans condemned at or before this instant. */
   readonly condemnedCutoff: number
-  /** Orphans first seen at or before this instant: a grace period that was raised holds for the condemned too. */
+  /**
+   * Purges orphans first seen at or before this instant: a grace period that was raised applies to the
+   * condemned too.
+   */
   readonly seenCutoff: number
-  /** Blobs used after this instant are kept and their condemnation is cleared. */
+  /** Keeps blobs used after this instant and clears their condemnation. */
   readonly usedCutoff: number
   readonly limit: number
-  /** Where the previous page of this sweep ended, so that blobs found busy are not tried again at once. */
+  /** Where the previous page of this sweep ended, so that busy blobs are not tried again at once. */
   readonly after: PurgeCursor | null
   /** When the objects may be deleted. */
   readonly deleteNotBefore: number
-  /** Until when no other collector deletes them; null leaves them to whoever comes first. */
+  /** Until when no other collector deletes them; null leaves them to any collector. */
   readonly leaseUntil: number | null
 }
 
+/** A position in the order of condemnation. */
 export interface PurgeCursor {
   readonly condemnedAt: number
   readonly digest: Digest
 }
 
+/** What became of a page of condemned orphans. */
 export interface PurgePage {
   readonly purged: ReadonlyArray<PurgedBlob>
-  /** Condemned, but referenced or used again: condemnation cleared. */
+  /** Orphans that were referenced or used again. Their condemnation is cleared. */
   readonly absolved: number
-  /** Locked by a transaction in flight, left condemned for the next sweep. */
+  /** Orphans that another transaction has locked. They stay condemned for the next sweep. */
   readonly busy: number
-  /** Null when no condemned orphan is left to look at. */
+  /** Where the next page begins; null when no condemned orphan is left. */
   readonly next: PurgeCursor | null
 }
 
-/** A condemned orphan, for people who may want it back. */
+/** A condemned orphan, for an operator who may want it back. */
 export interface CondemnedBlob {
   readonly digest: Digest
   readonly key: ObjectKey
@@ -84,33 +92,34 @@ export interface CondemnedBlob {
   readonly sweep: string
 }
 
-/** The id of the pin by which `restore` keeps a blob: one for each, so that restoring twice pins it once. */
+/** Returns the id of the pin by which `restore` keeps a blob. Restoring twice pins it once. */
 export const restorePin = (digest: Digest): string => `restored:${digest}`
 
-/** Which condemned blobs are meant. */
+/** Which condemned blobs to list. */
 export type CondemnedSelection =
   | { readonly _tag: "All" }
   | { readonly _tag: "Sweep"; readonly sweep: string }
   | { readonly _tag: "Digests"; readonly digests: ReadonlyArray<Digest> }
 
-/** What the collector does with blobs that nothing refers to. */
+/** The verbs of orphans. */
 export interface Orphans {
   /**
-   * The next slice of the scan that all collectors of this catalogue share, of at most `limit` blobs. A collector
-   * that dies with a slice in hand delays it by one pass. None when the scan has come round to `end`.
+   * Returns the next slice of the scan that all collectors of this catalogue share, of at most `limit`
+   * blobs. A collector that dies with a slice delays it by one pass. Returns none when the scan has reached
+   * `end`.
    */
   readonly claimSlice: (limit: number, end: ScanEnd | null) => Result<Option.Option<ClaimedSlice>>
-  /** The slice that follows `after`, without claiming anything: for dry runs. */
+  /** Returns the slice that follows `after` without claiming it, for dry runs. */
   readonly readSlice: (after: Digest | null, limit: number) => Result<Slice>
-  /** The blobs of a slice that no reference table points at, in digest order. */
+  /** Returns the blobs of a slice that no table refers to, in digest order. */
   readonly find: (slice: Slice) => Result<ReadonlyArray<Orphan>>
   /**
-   * Writes down what `find` and the waits said of a slice: first sightings and condemnations at `now`. What was purged
-   * since `find` looked gets no sighting. Sightings of blobs in the slice that are not among `seen` are cleared, unless
-   * `clear` is false; how many is the answer. Advisory: `purge` checks all again under lock.
+   * Records first sightings and condemnations of a slice at `now`. A blob that was purged since `find` gets
+   * no sighting. Clears sightings of blobs in the slice that are not among `seen`, unless `clear` is false,
+   * and returns how many. Advisory: `purge` checks everything again under lock.
    *
-   * Where references are watched they must not be cleared so: a sighting that a review made since `find` looked is all that
-   * is left of its candidate.
+   * Do not clear where references are watched: a sighting that a review made since `find` is all that is
+   * left of its candidate.
    */
   readonly record: (
     slice: Slice,
@@ -118,27 +127,29 @@ export interface Orphans {
       readonly now: number
       readonly seen: ReadonlyArray<Digest>
       readonly condemned: ReadonlyArray<Digest>
-      /** The id of the sweep, kept with what it condemns. */
+      /** The id of the sweep, kept with the orphans that it condemns. */
       readonly sweep: string
       /** Default true. */
       readonly clear?: boolean
     }
   ) => Result<number>
   /**
-   * Purges a page of condemned orphans: locks their rows, checks in a second statement (a later snapshot) that still
-   * nothing refers to them, deletes the rows and journals the keys, all in one transaction. Rows that somebody holds
-   * are passed over. Fails with `SchemaChanged` when a foreign key to blobs appeared since `inspect`.
+   * Purges a page of condemned orphans in one transaction: locks their rows, checks in a second statement
+   * (a later snapshot) that still nothing refers to them, deletes the rows and journals the keys. Skips
+   * rows that another transaction holds. Fails with `SchemaChanged` if the foreign keys to blobs changed
+   * since `inspect`.
    */
   readonly purge: (request: PurgeRequest) => Result<PurgePage>
-  /** Condemned orphans in digest order, after `after`. What was referenced meanwhile may be among them. */
+  /** Returns condemned orphans after `after`, in digest order. Some may have been referenced meanwhile. */
   readonly condemned: (
     selection: CondemnedSelection,
     after: Digest | null,
     limit: number
   ) => Result<ReadonlyArray<CondemnedBlob>>
   /**
-   * Ends the condemnation of those of `digests` that live, and pins each until `pinUntil`, so that there is time to
-   * refer to them again; answers those restored. A blob that is being purged is waited for, and then is not among them.
+   * Ends the condemnation of those of `digests` that are live, and pins each until `pinUntil`, so that
+   * there is time to refer to them again. Returns those restored. Waits for a purge in flight, whose blobs
+   * are not among them.
    */
   readonly restore: (
     now: number,

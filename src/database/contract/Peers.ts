@@ -4,21 +4,22 @@ import type { Result } from "./Result.ts"
 /** A collector that works on this catalogue. */
 export interface Peer {
   readonly id: string
+  /** When it last registered. */
   readonly seenAt: number
-  /** What its settings say where all collectors must say the same, by name. */
+  /** Its values of the settings on which all collectors must agree, by name. */
   readonly settings: Readonly<Record<string, string>>
 }
 
-/** Who collects, for settings that all collectors must share. */
+/** Tells the collectors of a catalogue of each other, so that they can agree on settings. */
 export interface Peers {
-  /** Notes that collector `self` is at work until `expiresAt`, and answers the others that are. */
+  /** Records that collector `self` works until `expiresAt`, and returns the others that do. */
   readonly register: (
     now: number,
     expiresAt: number,
     self: Pick<Peer, "id" | "settings">
   ) => Result<ReadonlyArray<Peer>>
-  /** The collectors at work at `now` but `self`, which is not noted. */
+  /** Returns the collectors at work at `now`, without `self`, and records nothing. */
   readonly others: (now: number, self: string) => Result<ReadonlyArray<Peer>>
-  /** Forgets a collector; one that is unknown is success. */
+  /** Forgets a collector. Succeeds if it is unknown. */
   readonly leave: (id: string) => Result<void>
 }

@@ -1,4 +1,4 @@
-/** What the audit reads, in memory. */
+/** The audit's verbs, in memory. */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Reference } from "../Database.ts"
@@ -25,6 +25,7 @@ const known = (state: State): ReadonlyArray<KnownKey> =>
     )
   ].sort((a, b) => Buffer.compare(bytesOf(a.key), bytesOf(b.key)))
 
+/** Returns the verbs of the audit over `state`. */
 export const audit = (state: State): Audit => ({
   page: (prefix, after, limit) =>
     Effect.sync(() =>
@@ -41,28 +42,20 @@ export const audit = (state: State): Audit => ({
     Effect.sync(() => {
       const of = (tag: Reference["_tag"]) =>
         [...state.references.values()].filter((r) => r._tag === tag && r.digest === digest).map(primaryKey)
-      const manifests = [...state.manifests.values()]
-      const references = manifests.flatMap((row) =>
-        row.references.map((to) => ({ to, id: [row.repository, row.digest, to.digest, to.kind].join(" ") }))
-      )
+      const others = state.referringTables.map(({ table, column, rows }) => ({
+        table,
+        column,
+        ids: rows().flatMap((row) => (row.digest === digest ? row.id : []))
+      }))
       return [
-        { table: "artifacts", ids: of("Artifact") },
-        { table: "local_files", ids: of("LocalFile") },
-        {
-          table: "manifest_references",
-          ids: references.filter(({ to }) => to.digest === digest).map(({ id }) => id)
-        },
-        {
-          table: "manifests",
-          ids: manifests
-            .filter((row) => row.digest === digest)
-            .map((row) => `${row.repository} ${row.digest}`)
-        }
+        { table: "artifacts", column: "digest", ids: of("Artifact") },
+        { table: "local_files", column: "digest", ids: of("LocalFile") },
+        ...others
       ]
         .filter(({ ids }) => ids.length > 0)
-        .map(({ table, ids }) => ({
+        .map(({ table, column, ids }) => ({
           table,
-          column: "digest",
+          column,
           rows: ids.length,
           sample: ids.sort().slice(0, 3)
         }))

@@ -1,14 +1,14 @@
-/** What waits for a later sweep, in memory. */
+/** The backlog, in memory. */
 import type { Backlog } from "../Database.ts"
 import type { State } from "./State.ts"
 
+/** Counts and dates the rows that wait for a later sweep. */
 export const backlog = (state: State, now: number): Backlog => {
   const sightings = [...state.orphans]
   const condemned = sightings.flatMap(([digest, { condemnedAt }]) =>
     condemnedAt === null ? [] : [{ digest, condemnedAt }]
   )
   const waiting = sightings.filter(([, sighting]) => sighting.condemnedAt === null)
-  const sessions = [...state.sessions.values()].filter((session) => session.state !== "done")
   const rows = [...state.journal.values()]
   const pending = rows.filter((row) => row.deadAt === null)
   const due = pending.filter((row) => row.notBefore <= now && (row.claimedUntil ?? now) <= now)
@@ -23,11 +23,9 @@ export const backlog = (state: State, now: number): Backlog => {
     journalDueBytes: due.reduce((sum, row) => sum + row.sizeBytes, 0),
     deadLetters: rows.length - pending.length,
     intents: state.intents.size,
-    sessions: sessions.length,
     pins: state.pins.size,
     oldestSeenAt: earliest(waiting.map(([, sighting]) => sighting.seenAt)),
     oldestCondemnedAt: earliest(condemned.map(({ condemnedAt }) => condemnedAt)),
-    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0))),
-    oldestActivityAt: earliest(sessions.map(({ lastActivityAt }) => lastActivityAt))
+    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0)))
   }
 }

@@ -1,10 +1,12 @@
-/** The side of the writers, in memory. */
+/** The writers' verbs, in memory. */
 import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import { type Blobs, type Pin, type Publication, type PublishOutcome, touchEveryMillis } from "../Database.ts"
-import { byKey, journalRow, referenceId, type State } from "./State.ts"
+import { journalUnowned } from "./Leftovers.ts"
+import { journalRow, referenceId, type State } from "./State.ts"
 import { isSuspect } from "./Suspects.ts"
 
+/** Returns the verbs of writers over `state`. */
 export const blobs = (state: State): Blobs => ({
   adopt: (now, references, { pins = [], release = [], allOrNothing = false } = {}) =>
     Effect.sync(() => {
@@ -19,7 +21,7 @@ export const blobs = (state: State): Blobs => ({
         for (const id of release) {
           const pin = state.pins.get(id)
           state.pins.delete(id)
-          // Taken and released at once: who compares what was with what is sees nothing of it.
+          // A pin that is added and released at once is in neither snapshot that `watching` compares.
           if (state.watched && pin !== undefined && before.get(id)?.digest !== pin.digest)
             state.candidates.push(pin.digest)
         }
@@ -49,14 +51,6 @@ export const blobs = (state: State): Blobs => ({
   publish: (now, publications) =>
     Effect.sync(() => publications.map((publication) => publish(state, now, publication))),
   unpin: (ids) => Effect.sync(() => ids.filter((id) => state.pins.delete(id)).length),
-  expirePins: (now, limit) =>
-    Effect.sync(() => {
-      const expired = byKey(state.pins)
-        .filter(([, pin]) => pin.expiresAt <= now)
-        .slice(0, limit)
-      for (const [id] of expired) state.pins.delete(id)
-      return expired.length
-    }),
   unreference: (references) =>
     Effect.sync(() => {
       const before = state.references.size
@@ -80,10 +74,11 @@ export const blobs = (state: State): Blobs => ({
         ...[...state.blobs.values()].map((row) => row.key)
       ])
       return new Set(keys.filter((key) => owners.has(key)))
-    })
+    }),
+  discard: (now, object) => Effect.sync(() => journalUnowned(state, [object], now).length > 0)
 })
 
-/** As a lock on the row does: keeps the blob, marks it used, ends its sightings. False when it does not live, or is suspect. */
+/** Marks the blob used and ends its sighting. Returns false if it is not live, or suspect. */
 export const touchLive = (state: State, now: number, digest: Digest): boolean => {
   const row = state.blobs.get(digest)
   if (row === undefined || isSuspect(state, digest)) return false
@@ -92,13 +87,13 @@ export const touchLive = (state: State, now: number, digest: Digest): boolean =>
   return true
 }
 
-/** Of equal ids the last wins, and the later expiry. */
+/** Adds a pin. Of equal ids the last wins, and the later expiry. */
 const setPin = (state: State, pin: Pin): void => {
   const before = state.pins.get(pin.id)?.expiresAt ?? pin.expiresAt
   state.pins.set(pin.id, { ...pin, expiresAt: Math.max(pin.expiresAt, before) })
 }
 
-/** One of {@link Blobs.publish}. */
+/** Publishes one blob. */
 export const publish = (
   state: State,
   now: number,

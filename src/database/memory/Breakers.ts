@@ -10,6 +10,7 @@ const closed = (name: BreakerName): BreakerState => ({
   confirmedAt: null
 })
 
+/** Returns the verbs of breakers over `state`. */
 export const breakers = (state: State): Breakers => ({
   read: (name) => Effect.sync(() => state.breakers.get(name) ?? closed(name)),
   trip: (name, now, exposure) =>

@@ -1,10 +1,11 @@
-/** What changed, in memory: the queue, and what triggers do in PostgreSQL. */
+/** Candidates, in memory: the queue, and what triggers do in PostgreSQL. */
 import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Candidates, Sighted } from "../Database.ts"
 import { byKey, heldDigests, type State, usedAtOf } from "./State.ts"
 
+/** Returns the verbs of candidates over `state`. */
 export const candidates = (state: State): Candidates => ({
   watch: Effect.sync(() => ({ isOn: state.watched, unwatched: [] })),
   review: (now, limit) =>
@@ -58,34 +59,33 @@ const sighted = (state: State, after: Digest | null, limit: number): Sighted => 
   return { sightings: page.length, orphans, stale, next }
 }
 
-/** Every row that keeps a blob, by a name of its own. */
-const keepers = (state: State): Map<string, Digest> =>
+/** Returns every row that keeps a blob, by a unique name. */
+const keepingRows = (state: State): Map<string, Digest> =>
   new Map([
     ...[...state.references].map(([id, { digest }]) => [`reference ${id}`, digest] as const),
     ...[...state.pins].map(([id, { digest }]) => [`pin ${id}`, digest] as const),
-    ...[...state.manifests].flatMap(([id, row]) => [
-      [`manifest ${id}`, row.digest] as const,
-      ...row.references.map(({ digest, kind }) => [`${kind} ${digest} of ${id}`, digest] as const)
-    ])
+    ...state.referringTables.flatMap(({ table, rows }) =>
+      rows().map(({ id, digest }) => [`${table} ${id}`, digest] as const)
+    )
   ])
 
 /**
- * The verbs of `group`, noting what they take away and what they add while references are watched. What a test does to the
- * tables by itself goes unnoticed, as what is done in PostgreSQL with its triggers switched off.
+ * Returns the verbs of `group`, which queue candidates while references are watched. A test's own changes
+ * of the tables queue none, like changes in PostgreSQL with triggers switched off.
  */
 export const watching = <Group extends object>(state: State, group: Group): Group => {
   const noting = <A, E>(verb: Effect.Effect<A, E>) =>
     Effect.suspend(() => {
       if (!state.watched) return verb
       const before = {
-        keepers: keepers(state),
+        kept: keepingRows(state),
         blobs: new Set(state.blobs.keys()),
         sightings: new Set(state.orphans.keys())
       }
-      // At once, as a trigger does: nobody may die between the change and the note.
+      // Synchronously, like a trigger: a process cannot die between the change and the queue.
       const exit = Effect.runSyncExit(verb)
-      const after = keepers(state)
-      for (const [id, digest] of before.keepers) if (after.get(id) !== digest) state.candidates.push(digest)
+      const after = keepingRows(state)
+      for (const [id, digest] of before.kept) if (after.get(id) !== digest) state.candidates.push(digest)
       for (const digest of state.blobs.keys()) if (!before.blobs.has(digest)) state.candidates.push(digest)
       for (const digest of before.sightings) if (!state.orphans.has(digest)) state.candidates.push(digest)
       return exit

@@ -1,4 +1,4 @@
-/** Dead keys, in memory. */
+/** The journal, in memory. */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Journal, JournalEntry } from "../Database.ts"
@@ -12,6 +12,7 @@ const toEntry = (key: ObjectKey, row: JournalRow): JournalEntry => ({
   uploadId: row.uploadId
 })
 
+/** Returns the verbs of the journal over `state`. */
 export const journal = (state: State): Journal => ({
   claim: (now, leaseUntil, limit) =>
     Effect.sync(() => {
@@ -76,6 +77,14 @@ export const journal = (state: State): Journal => ({
           journalRow(intent.digest, 0, "reaped", deleteNotBefore, { uploadId: intent.uploadId })
         )
       }
+      return expired.length
+    }),
+  expirePins: (now, limit) =>
+    Effect.sync(() => {
+      const expired = byKey(state.pins)
+        .filter(([, pin]) => pin.expiresAt <= now)
+        .slice(0, limit)
+      for (const [id] of expired) state.pins.delete(id)
       return expired.length
     })
 })

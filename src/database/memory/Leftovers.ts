@@ -1,10 +1,12 @@
-/** Objects that nothing knows, in memory. */
+/** Leftovers, in memory. */
 import { Effect, Option } from "effect"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
 import { journalRow, type ListingRow, type RangeRow, type State } from "./State.ts"
 
+/** Returns the verbs of leftovers over `state`. */
 export const leftovers = (state: State): Leftovers => {
-  /** The pass and the range, if `scan` still has its lease. */
+  /** Returns the pass and the range if `scan` still has its lease. */
   const leased = (scan: LeftoverScan): { readonly row: ListingRow; readonly range: RangeRow } | null => {
     const row = state.listing
     const range = row?.ranges.find(({ token, claimedUntil }) => token === scan.token && claimedUntil !== null)
@@ -34,16 +36,7 @@ export const leftovers = (state: State): Leftovers => {
     journal: (_now, objects, notBefore, scan) =>
       Effect.sync(() => {
         if (scan !== undefined && leased(scan) === null) return []
-        const known = new Set([
-          ...[...state.blobs.values()].map((row) => row.key),
-          ...state.intents.keys(),
-          ...state.chunks.keys(),
-          ...state.journal.keys()
-        ])
-        const unowned = objects.filter(({ key }) => !known.has(key))
-        for (const { key, sizeBytes } of unowned)
-          state.journal.set(key, journalRow(null, sizeBytes, "leftover", notBefore))
-        return unowned.map(({ key }) => key)
+        return journalUnowned(state, objects, notBefore)
       }),
     advance: (scan, to, now, leaseUntil) =>
       Effect.sync(() => {
@@ -106,4 +99,22 @@ const begin = (
     endedAt: null,
     ranges: [null, ...cuts].map((from, n) => ({ from, upTo: cuts[n] ?? null, ...unclaimed }))
   }
+}
+
+/** Journals those of `objects` that nothing owns, and returns their keys. */
+export const journalUnowned = (
+  state: State,
+  objects: ReadonlyArray<{ readonly key: ObjectKey; readonly sizeBytes: number }>,
+  notBefore: number
+): ReadonlyArray<ObjectKey> => {
+  const known = new Set([
+    ...[...state.blobs.values()].map((row) => row.key),
+    ...state.intents.keys(),
+    ...state.chunks.keys(),
+    ...state.journal.keys()
+  ])
+  const unowned = objects.filter(({ key }) => !known.has(key))
+  for (const { key, sizeBytes } of unowned)
+    state.journal.set(key, journalRow(null, sizeBytes, "leftover", notBefore))
+  return unowned.map(({ key }) => key)
 }

@@ -1,4 +1,4 @@
-/** Blobs that nothing refers to, in memory. */
+/** Orphans, in memory. */
 import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
@@ -42,6 +42,7 @@ const claimSlice = (
   return Option.some(slice)
 }
 
+/** Returns the verbs of orphans over `state`. */
 export const orphans = (state: State): Orphans => ({
   claimSlice: (limit, end) => Effect.sync(() => claimSlice(state, limit, end)),
   readSlice: (after, limit) => Effect.sync(() => pageAfter(state, after, limit)),

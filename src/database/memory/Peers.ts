@@ -9,6 +9,7 @@ const othersOf = (state: State, now: number, self: string): ReadonlyArray<Peer> 
     .sort((a, b) => (a.id < b.id ? -1 : 1))
     .map(({ expiresAt: _, ...peer }) => peer)
 
+/** Returns the verbs of peers over `state`. */
 export const peers = (state: State): Peers => ({
   register: (now, expiresAt, { id, settings }) =>
     Effect.sync(() => {

@@ -1,4 +1,4 @@
-/** The tables of the memory backend. Tests may read them, and write what an unannounced writer would. */
+/** The tables of the memory backend. Tests may read them, and write to them like an unannounced writer. */
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type {
@@ -8,15 +8,13 @@ import type {
   JournalReason,
   LeftoverCounts,
   LeftoverScan,
-  Manifest,
-  ManifestReference,
   Peer,
   Pin,
   Reference,
-  StagedChunk,
-  UploadSession
+  ReferenceTable
 } from "../Database.ts"
 
+/** A blob's row, apart from its digest. */
 export interface BlobRow {
   readonly key: ObjectKey
   readonly sizeBytes: number
@@ -24,6 +22,7 @@ export interface BlobRow {
   readonly lastUsedAt: number
 }
 
+/** A journal row, apart from its key. */
 export interface JournalRow {
   readonly digest: Digest | null
   readonly sizeBytes: number
@@ -36,53 +35,56 @@ export interface JournalRow {
   readonly uploadId: string | null
 }
 
+/** A sighting, apart from its digest. */
 export interface SightingRow {
   readonly seenAt: number
   readonly condemnedAt: number | null
-  /** The sweep that condemned it. */
+  /** The id of the sweep that condemned it; null if it is not condemned. */
   readonly sweep: string | null
 }
 
+/** An intent's row. */
 export interface IntentRow extends Intent {
   readonly uploadId: string | null
 }
 
-/** A pass of the search for leftovers. */
+/** The present pass of the search for leftovers. */
 export interface ListingRow extends Pick<LeftoverScan, "pass" | "startedAt">, LeftoverCounts {
-  /** That was given last. */
+  /** The last token that was given out. */
   readonly token: number
   readonly endedAt: number | null
   readonly ranges: ReadonlyArray<RangeRow>
 }
 
+/** A range of the pass. */
 export interface RangeRow extends Pick<LeftoverScan, "token" | "from" | "upTo" | "after"> {
   readonly endedAt: number | null
   readonly claimedUntil: number | null
 }
 
-export interface SessionRow extends UploadSession {
-  /** Of the last lease on it; kept when it ended. */
-  readonly token: string | null
-  /** Null unless it is being finished. */
-  readonly leaseUntil: number | null
-}
-
-export interface ChunkRow extends StagedChunk {
+/** A staged chunk of an upload session: an object that the session's later blob needs. */
+export interface ChunkRow {
+  readonly key: ObjectKey
+  /** The id of its session. */
   readonly session: string
-}
-
-export interface ManifestRow extends Manifest {
-  readonly references: ReadonlyArray<ManifestReference>
-  /** Null: a tag names it, or `expire` found it needed. Otherwise since when neither is known to be so. */
-  readonly untaggedAt: number | null
-}
-
-export interface TagRow {
-  readonly repository: string
-  readonly name: string
+  readonly startByte: number
+  readonly sizeBytes: number
   readonly digest: Digest
 }
 
+/** A row that refers to a blob. */
+export interface ReferringRow {
+  /** The primary key as text, columns by space. */
+  readonly id: string
+  readonly digest: Digest
+}
+
+/** A table that refers to blobs and that another part of the program keeps. */
+export interface ReferringTable extends ReferenceTable {
+  readonly rows: () => ReadonlyArray<ReferringRow>
+}
+
+/** Every row of the catalogue and of the collector's tables. */
 export interface State {
   readonly blobs: Map<Digest, BlobRow>
   /** By repository and name, or path: see {@link referenceId}. */
@@ -91,9 +93,13 @@ export interface State {
   readonly journal: Map<ObjectKey, JournalRow>
   readonly intents: Map<ObjectKey, IntentRow>
   readonly pins: Map<string, Pin>
-  /** Upload sessions, by id. */
-  readonly sessions: Map<string, SessionRow>
+  /**
+   * The fourth owner of keys beside blobs, intents and the journal. Only a registry puts any in, and they
+   * stay in the core: whether a key is dead is asked in one snapshot over all owners.
+   */
   readonly chunks: Map<ObjectKey, ChunkRow>
+  /** Tables beside `references` and `pins` that keep blobs, e.g. a registry's manifests. */
+  readonly referringTables: Array<ReferringTable>
   readonly scan: {
     pass: number
     position: Digest | null
@@ -101,24 +107,21 @@ export interface State {
     wanted: number
     done: number
   }
-  /** Blobs that may have lost what kept them, the oldest first; filled by verbs while `watched` is true. */
+  /** The queue of candidates, oldest first. Verbs add to it while `watched` is true. */
   readonly candidates: Array<Digest>
   watched: boolean
-  /** The search for leftovers; null before the first. */
+  /** The search for leftovers; null before the first pass. */
   listing: ListingRow | null
   readonly breakers: Map<BreakerName, BreakerState>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
-  /** Keys in doubt, by digest: a blob whose row names one of them is suspect. Only tests put any in. */
+  /** Keys in doubt, by digest. A blob whose row has one of them is suspect. Only tests add any. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
-  /** By repository and digest: see {@link manifestId}. */
-  readonly manifests: Map<string, ManifestRow>
-  /** By repository and name. */
-  readonly tags: Map<string, TagRow>
-  /** What the server's clock is ahead of the process's. */
+  /** How far the server's clock is ahead of the process's. */
   skewMillis: number
 }
 
+/** Returns an empty catalogue. */
 export const emptyState = (): State => ({
   blobs: new Map(),
   references: new Map(),
@@ -126,8 +129,8 @@ export const emptyState = (): State => ({
   journal: new Map(),
   intents: new Map(),
   pins: new Map(),
-  sessions: new Map(),
   chunks: new Map(),
+  referringTables: [],
   scan: { pass: 1, position: null, startedAt: null, wanted: 1, done: 0 },
   candidates: [],
   watched: false,
@@ -135,37 +138,33 @@ export const emptyState = (): State => ({
   breakers: new Map(),
   peers: new Map(),
   suspects: new Map(),
-  manifests: new Map(),
-  tags: new Map(),
   skewMillis: 0
 })
 
-/** The primary key of a reference, by kind. */
+/** Returns the primary key of a reference, by kind. */
 export const referenceId = (reference: Reference): string =>
   reference._tag === "Artifact"
     ? JSON.stringify(["artifact", reference.repository, reference.name])
     : JSON.stringify(["local file", reference.path])
 
-/** The primary key of a manifest, and with its name that of a tag. */
-export const manifestId = (repository: string, digestOrTag: string): string =>
-  JSON.stringify([repository, digestOrTag])
-
 // -- what the verbs share
 
+/** Returns the entries in key order. */
 export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
   [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
 
-/** Digests that a reference, a manifest or a pin keeps. */
+/** Returns the digests that a reference or a pin keeps. */
 export const heldDigests = (state: State): Set<Digest> =>
   new Set([
     ...[...state.references.values()].map((reference) => reference.digest),
-    ...[...state.manifests.values()].flatMap((row) => [row, ...row.references].map(({ digest }) => digest)),
+    ...state.referringTables.flatMap(({ rows }) => rows().map(({ digest }) => digest)),
     ...[...state.pins.values()].map((pin) => pin.digest)
   ])
 
+/** Returns when the blob was last used. */
 export const usedAtOf = (row: BlobRow): number => Math.max(row.createdAt, row.lastUsedAt)
 
-/** A journal row that nobody has tried yet. */
+/** Returns a journal row without attempts. */
 export const journalRow = (
   digest: Digest | null,
   sizeBytes: number,

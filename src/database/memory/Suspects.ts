@@ -1,16 +1,20 @@
-/** Suspects in memory. There are no triggers here: what unannounced writers insert, and what is in doubt, tests say. */
+/**
+ * Suspects, in memory. There are no triggers: tests insert blobs as unannounced writers would, and the
+ * doubts.
+ */
 import { Effect } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Suspect, Suspects } from "../Database.ts"
 import { heldDigests, journalRow, type State } from "./State.ts"
 
-/** Whether the blob's row names a key that is in doubt. */
+/** Returns whether the blob's row has a key that is in doubt. */
 export const isSuspect = (state: State, digest: Digest): boolean => {
   const row = state.blobs.get(digest)
   return row !== undefined && state.suspects.get(digest)?.has(row.key) === true
 }
 
+/** Returns the verbs of suspects over `state`. */
 export const suspects = (state: State): Suspects => ({
   page: (after, limit) =>
     Effect.sync(() =>

@@ -1,4 +1,4 @@
-/** What the audit reads. Keys are compared by bytes, as the store lists them. */
+/** The audit's verbs. Keys are compared by bytes, as the store lists them. */
 import { Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
@@ -10,9 +10,10 @@ import { given, on, qualified, quote, type Sql, verbs } from "./Sql.ts"
 import type { ForeignKey } from "./schema/ForeignKeys.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 
-/** How many rows of a table are named that refer to a blob. */
+/** How many referring rows of a table are named. */
 const sampleMax = 3
 
+/** Returns the verbs of the audit. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Audit => {
   const plain = on(db)
   return verbs<Audit>(db, "audit", {
@@ -38,7 +39,10 @@ const toKnown = (row: Row): KnownKey => ({
   sizeBytes: row.size_bytes
 })
 
-/** The rows of the four tables that own keys, each under a condition on its key and as far as `rest` says. */
+/**
+ * Returns the rows of the four tables that own keys, each under a condition on its key and limited by
+ * `rest`.
+ */
 const known = (
   { sql, id }: Sql,
   condition: (key: Statement.Fragment) => Statement.Fragment,
@@ -57,7 +61,7 @@ const known = (
   (SELECT o.object_key, 'journal', o.digest, o.size_bytes::float8
    FROM ${id.journal} o WHERE ${condition(sql`o.object_key`)} ${rest})`
 
-/** Each table gives a page at most; the first page of all four together is theirs merged. */
+/** Reads at most a page of each table. The first page of the merged four is the answer. */
 const page = (db: Sql, prefix: string, after: ObjectKey | null, limit: number) => {
   const { sql, raw } = db
   const end = afterPrefix(prefix)
@@ -82,13 +86,13 @@ const lookup = (db: Sql, keys: ReadonlyArray<ObjectKey>) => {
   )
 }
 
-/** The first string that sorts after all that start with `prefix`; null when there is none. */
+/** Returns the first string that sorts after all that start with `prefix`, or null if there is none. */
 export const afterPrefix = (prefix: string): string | null => {
   const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0)
   while (points.at(-1) === 0x10ffff) points.pop()
   const last = points.pop()
   if (last === undefined) return null
-  // The code points of surrogate pairs stand for nothing by themselves.
+  // The code points of surrogate pairs are no characters by themselves.
   return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
 }
 
@@ -125,7 +129,7 @@ const referrer = Effect.fnUntraced(function* (
   }
 })
 
-/** An index serves when it begins with the key in the order of "C", whether by the column's collation or by its own. */
+/** An index serves if it begins with the key in the order of "C", by the column's collation or its own. */
 const missingIndex = ({ sql, names }: Sql) => {
   const blobs = qualified(names.schema, names.blobsTable)
   return Effect.map(

@@ -1,4 +1,4 @@
-/** What waits for a later sweep, counted. The tables hold garbage only, so counting costs what there is of it. */
+/** The backlog. The tables hold garbage only, so counting costs in proportion to the garbage. */
 import { Effect } from "effect"
 import type { Backlog } from "../Database.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
@@ -12,21 +12,20 @@ interface Row {
   readonly journal_due_bytes: number
   readonly dead_letters: number
   readonly intents: number
-  readonly sessions: number
   readonly pins: number
   readonly oldest_seen_at: Date | null
   readonly oldest_condemned_at: Date | null
   readonly next_journal_at: Date | null
-  readonly oldest_activity_at: Date | null
 }
 
+/** Counts and dates the rows that wait for a later sweep, in one snapshot. */
 export const backlog = ({ sql, id }: Sql, now: number) => {
   const atOrNull = (value: Date | null | undefined) =>
     value === null || value === undefined ? null : millis(value)
   return Effect.map(
     sql<Row>`
       SELECT o.*, j.*, (SELECT count(*) FROM ${id.intents})::float8 AS intents,
-        u.*, (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
+        (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
         SELECT count(*) FILTER (WHERE o.condemned_at IS NULL)::float8 AS waiting,
           count(*) FILTER (WHERE o.condemned_at IS NOT NULL)::float8 AS condemned,
           coalesce(sum(b.${id.size}) FILTER (WHERE o.condemned_at IS NOT NULL), 0)::float8 AS condemned_bytes,
@@ -39,9 +38,7 @@ export const backlog = ({ sql, id }: Sql, now: number) => {
           count(*) FILTER (WHERE dead_at IS NOT NULL)::float8 AS dead_letters,
           min(greatest(not_before, claimed_until)) FILTER (WHERE dead_at IS NULL) AS next_journal_at
         FROM (SELECT *, dead_at IS NULL AND greatest(not_before, claimed_until) <= ${instant(now)}::timestamptz AS due
-          FROM ${id.journal}) rows) j,
-      (SELECT count(*)::float8 AS sessions, min(last_activity_at) AS oldest_activity_at
-        FROM ${id.uploadSessions} WHERE state <> 'done') u`,
+          FROM ${id.journal}) rows) j`,
     (rows): Backlog => {
       const row = rows[0]
       return {
@@ -53,12 +50,10 @@ export const backlog = ({ sql, id }: Sql, now: number) => {
         journalDueBytes: row?.journal_due_bytes ?? 0,
         deadLetters: row?.dead_letters ?? 0,
         intents: row?.intents ?? 0,
-        sessions: row?.sessions ?? 0,
         pins: row?.pins ?? 0,
         oldestSeenAt: atOrNull(row?.oldest_seen_at),
         oldestCondemnedAt: atOrNull(row?.oldest_condemned_at),
-        nextJournalAt: atOrNull(row?.next_journal_at),
-        oldestActivityAt: atOrNull(row?.oldest_activity_at)
+        nextJournalAt: atOrNull(row?.next_journal_at)
       }
     }
   )

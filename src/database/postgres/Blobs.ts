@@ -1,8 +1,8 @@
 /**
- * The writers' side: steps W1, W2 and W4 of docs/design/protocol.md, for many blobs at a time.
+ * The writers' verbs, for many blobs at a time. docs/design/protocol.md explains their shape.
  *
- * Rows are locked in digest order, so two writers that share blobs cannot deadlock. A transaction takes KEY SHARE on a
- * blob's row before it relies on it, which a purge both waits for and notices.
+ * Rows are locked in digest order, so two writers that share blobs cannot deadlock. A transaction takes KEY
+ * SHARE on a blob's row before it relies on it. A purge waits for that lock and then sees the reference.
  */
 import { Effect, Option } from "effect"
 import type { SqlError, Statement } from "effect/sql"
@@ -18,12 +18,14 @@ import {
   type Reference,
   touchEveryMillis
 } from "../Database.ts"
-import { expirePins, pin, unpin } from "./Pins.ts"
+import { journalUnowned } from "./Leftovers.ts"
+import { pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
 import { given, instant, lastOf, type Mode, on, quote, type Sql, verbs } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
 import { isSuspect, replaceSuspects } from "./triggers/unannounced/Suspects.ts"
 
+/** Returns the writers' verbs. */
 export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
   const plain = on(db)
   const typed = given(db, digestType)
@@ -37,10 +39,10 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
       recordMultipart: plain(recordMultipart),
       publish: typed((_, type, now, publications) => db.transaction(publish(db, type, now, publications))),
       unpin: plain(unpin),
-      expirePins: plain(expirePins),
       unreference: plain(unreference),
       locate: typed(locate),
-      owned: plain(owned)
+      owned: plain(owned),
+      discard: plain(discard)
     },
     {
       adopt: (_now, _references, change) => modeOf(change),
@@ -83,11 +85,13 @@ const adopt = (
 }
 
 /**
- * Within a transaction: ends the sightings of those of `digests` that live and are not suspect, locks them, so that a
- * purge waits for what comes next and then notices it, and marks them used; answers them.
+ * Locks those of `digests` that are live and not suspect, ends their sightings, marks them used, and
+ * returns them. Runs within a transaction. A purge waits for the lock and then sees what the transaction
+ * added.
  *
- * Sightings first, here and in the other files: a purge holds them when it comes to the blobs, and so does an unannounced
- * writer that inserts a blob. Whoever held the blob and then asked for its sighting would wait for them in a circle.
+ * Sightings are locked first, here and in the other files. A purge holds them when it locks the blobs, and
+ * so does an unannounced writer that inserts a blob. Locking the blob before its sighting could deadlock
+ * with them.
  */
 export const lockLive = Effect.fnUntraced(function* (
   db: Sql,
@@ -124,7 +128,7 @@ const touch = (
       ORDER BY ${id.digest} FOR NO KEY UPDATE))`
 }
 
-/** A referenced blob is no orphan: its sightings and its condemnation end with the reference that saved it. */
+/** Ends sightings and condemnations: a referenced blob is no orphan. */
 const clearSightings = (
   { sql, id, raw }: Sql,
   type: DigestType,
@@ -136,8 +140,8 @@ const clearSightings = (
     ORDER BY o.digest FOR UPDATE OF o))`
 
 /**
- * Tried once. If the answer of its commit was lost, the intent may have been reaped by the time it is tried again, and
- * a key that is dead would come to life: whoever gets a failure draws another key.
+ * Announces uploads. Tried once: if the answer of its commit was lost, the intent may have been reaped by
+ * the time of a second try, which would revive a dead key. After a failure the writer draws another key.
  */
 const intend = ({ sql, id }: Sql, intents: ReadonlyArray<Intent>) => {
   const rows = lastOf(intents, (i) => i.key)
@@ -166,8 +170,8 @@ const recordMultipart = ({ sql, id }: Sql, key: ObjectKey, uploadId: string) =>
   )
 
 /**
- * Within a transaction. The intent is taken under its row lock in the one that makes the key a blob's: reaping takes the
- * same lock, so exactly one of the two wins.
+ * Turns uploads into blobs. Runs within a transaction, which takes the intent under its row lock. Reaping
+ * takes the same lock, so exactly one of the two wins.
  */
 export const publish = Effect.fnUntraced(function* (
   db: Sql,
@@ -180,7 +184,7 @@ export const publish = Effect.fnUntraced(function* (
     SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
     ORDER BY object_key FOR UPDATE`
   const keys = new Set(taken.map((row) => row.object_key))
-  // `delete`, because an intent serves one publication, also within a batch.
+  // `delete`, because an intent serves one publication only, also within a batch.
   const isValid = publications.map((p) => keys.delete(p.key))
   const valid = publications.filter((_, index) => isValid[index])
   yield* clearSightings(
@@ -215,8 +219,8 @@ export const publish = Effect.fnUntraced(function* (
 })
 
 /**
- * The key that owns each digest afterwards. DO UPDATE, not DO NOTHING: it waits for a purge in flight and then tells
- * the truth, where DO NOTHING would answer "exists" of a row that is being deleted.
+ * Inserts blobs and returns the key of each digest afterwards. DO UPDATE waits for a purge in flight and
+ * then sees its result. DO NOTHING would answer "exists" for a row that is being deleted.
  */
 const insertBlobs = (
   { sql, id, names, raw }: Sql,
@@ -230,8 +234,8 @@ const insertBlobs = (
   if (rows.length === 0) return Effect.succeed(new Map<Digest, ObjectKey>())
   const used = names.lastUsedAtColumn === null ? null : quote(names.lastUsedAtColumn)
   const at = instant(now)
-  // Without a column to touch, one that is in no unique index: writing to such a one would lock the row against
-  // references in flight, which a foreign key only needs when the key changes.
+  // Without a column to touch, writes the size, which is in no unique index. Writing to a column of a unique index would
+  // lock the row against references in flight.
   const touched = raw(used ?? quote(names.sizeColumn))
   const touchedValue = used === null ? sql`b.${touched}` : sql`greatest(b.${touched}, ${at}::timestamptz)`
   return Effect.map(
@@ -278,3 +282,6 @@ const owned = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>) =>
         OR EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = k)`,
     (rows) => new Set(rows.map((row) => row.object_key as ObjectKey))
   )
+
+const discard = (db: Sql, now: number, object: { readonly key: ObjectKey; readonly sizeBytes: number }) =>
+  Effect.map(journalUnowned(db, now, [object], now), (journaled) => journaled.length > 0)

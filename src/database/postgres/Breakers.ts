@@ -1,4 +1,4 @@
-/** Breakers: what opened them, and by how much of the catalogue they are judged. */
+/** Breakers: their state, and the exposure by which they are judged. */
 import { Effect } from "effect"
 import type { BreakerName, BreakerState, Breakers, Exposure } from "../Database.ts"
 import { instant, millis, millisOrNull, on, qualified, type Sql, verbs } from "./Sql.ts"
@@ -25,6 +25,7 @@ const toState = (row: BreakerRow): BreakerState => ({
   confirmedAt: millisOrNull(row.confirmed_at)
 })
 
+/** Returns the verbs of breakers. */
 export const make = (db: Sql): Breakers => {
   const plain = on(db)
   return verbs<Breakers>(db, "breakers", {
@@ -45,7 +46,7 @@ const read = ({ sql, id }: Sql, name: BreakerName) =>
       rows[0] === undefined ? { name, trippedAt: null, exposure: null, confirmedAt: null } : toState(rows[0])
   )
 
-/** One that is open already keeps the exposure for which it opened. */
+/** Opens a breaker. An open one keeps the exposure for which it opened. */
 const trip = ({ sql, id }: Sql, name: BreakerName, now: number, e: Exposure) =>
   Effect.asVoid(sql`
     INSERT INTO ${id.breakers} AS b (name, tripped_at, blobs, bytes, total_blobs, total_bytes)
@@ -55,7 +56,7 @@ const trip = ({ sql, id }: Sql, name: BreakerName, now: number, e: Exposure) =>
       total_blobs = EXCLUDED.total_blobs, total_bytes = EXCLUDED.total_bytes
     WHERE b.confirmed_at >= b.tripped_at`)
 
-/** Never before the trip, so that a clock that was set back meanwhile cannot leave it open. */
+/** Confirms, never before the trip: a clock that was set back meanwhile cannot leave the breaker open. */
 const confirm = ({ sql, id }: Sql, now: number) =>
   Effect.map(
     sql<{ name: BreakerName }>`
@@ -64,10 +65,13 @@ const confirm = ({ sql, id }: Sql, now: number) =>
     (rows) => rows.map((row) => row.name).sort()
   )
 
-/** Up to here totals are counted: a second or so; beyond, the planner's estimate is good enough for a percentage. */
+/**
+ * Up to here totals are counted, in about a second. Beyond, the planner's estimate is good enough for a
+ * percentage.
+ */
 const countedMax = 1_000_000
 
-/** How many rows tell the average size of a blob where not all are read. */
+/** How many rows give the average size of a blob where not all are read. */
 const sampleRows = 10_000
 
 const exposureOf = Effect.fnUntraced(function* (db: Sql, since: number | null, unless: number) {
@@ -95,8 +99,8 @@ const totals = Effect.fnUntraced(function* (db: Sql) {
 })
 
 /**
- * How many blobs the planner believes in; zero where it was never told. A table without partitions is no tree, and one
- * with partitions counts them once more.
+ * Returns the planner's number of blobs, zero before the first ANALYZE. A table without partitions is no
+ * tree, and a partitioned table's own number counts its partitions again.
  */
 export const estimate = ({ sql, names }: Sql) => {
   const table = qualified(names.schema, names.blobsTable)

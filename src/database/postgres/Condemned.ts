@@ -1,4 +1,4 @@
-/** The undo window: condemned blobs, listed and taken back. */
+/** The quarantine: condemned blobs are listed and restored. */
 import { Effect } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
@@ -17,6 +17,7 @@ interface Row {
   readonly sweep: string | null
 }
 
+/** Returns a page of condemned blobs. */
 export const condemned = (
   { sql, id, raw }: Sql,
   { digest: digestType }: Catalog,
@@ -51,6 +52,7 @@ export const condemned = (
   )
 }
 
+/** Ends condemnations and pins the blobs. */
 export const restore = (
   db: Sql,
   { digest: type }: Catalog,

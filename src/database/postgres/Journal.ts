@@ -1,14 +1,16 @@
 /**
- * The journal of dead keys: an outbox between the transaction that kills a key and the request that deletes its
- * object. Claims never wait for one another, and settling touches rows in key order, so workers cannot deadlock.
+ * The journal: an outbox between the transaction that ends a key's life and the request that deletes its
+ * object. Claims never wait for each other, and other verbs lock rows in key order, so collectors cannot
+ * deadlock.
  *
- * Rows are changed by `= ANY(ARRAY(…))`, here and in the other files, and not by a join or IN: the array is made once,
- * whatever the plan, and its rows are found by index. These tables grow and shrink faster than their statistics; a
- * planner that believes them empty joins by scanning them whole, once a batch.
+ * Rows are changed by `= ANY(ARRAY(…))`, here and in the other files, not by a join or IN. The array is
+ * made once under any plan, and its rows are found by index. These tables grow and shrink faster than their
+ * statistics. A planner that takes them for empty would scan them whole, once a batch.
  */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
+import { expirePins } from "./Pins.ts"
 import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 
 interface EntryRow {
@@ -19,6 +21,7 @@ interface EntryRow {
   readonly upload_id: string | null
 }
 
+/** Returns the verbs of the journal. */
 export const make = (db: Sql): Journal => {
   const plain = on(db)
   return verbs<Journal>(db, "journal", {
@@ -27,7 +30,9 @@ export const make = (db: Sql): Journal => {
     postpone: plain(postpone),
     deadLetters: plain(deadLetters),
     retry: plain(retry),
-    reapIntents: (now, deleteNotBefore, limit) => db.transaction(reapIntents(db, now, deleteNotBefore, limit))
+    reapIntents: (now, deleteNotBefore, limit) =>
+      db.transaction(reapIntents(db, now, deleteNotBefore, limit)),
+    expirePins: plain(expirePins)
   })
 }
 
@@ -70,9 +75,9 @@ const claim = ({ sql, id }: Sql, now: number, leaseUntil: number, limit: number)
   )
 
 /**
- * Does not wait for the disk, so that half of a sweep's flushes are spared to others: should the server crash before
- * it has written this down, the keys are deleted once more, and an absent object is success. Nobody can have used a key
- * again in between and be remembered, since whatever is committed later is on disk later.
+ * Strikes off keys. Does not wait for the disk, which spares half of a sweep's flushes. If the server
+ * crashes before it has written the change, the keys are deleted again, and an absent object is success. A
+ * commit that used a key again would be later, so it would be on disk only after this one.
  */
 const confirm = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>) =>
   keys.length === 0

@@ -1,10 +1,10 @@
 /**
- * Objects that nothing knows: step S of docs/design/protocol.md, and where the listing stands.
+ * Leftovers, and the position of the listing that finds them.
  *
- * A pass is one row of `listings`, its ranges are rows of `listing_ranges`, each leased to one collector at a time; a lease
- * that is lost only means that a page is looked at twice. Every verb locks the row of the pass before it reads or writes
- * a range, so that none waits for another in a circle, and what a range's collector journals is over before another
- * withdraws the pass, or does not happen.
+ * A pass is one row of `listings`. Its ranges are rows of `listing_ranges`, each leased to one collector at
+ * a time. A lost lease only means that a page is listed twice. Every verb locks the row of the pass before
+ * it reads or writes a range, so that verbs cannot deadlock. A collector's journaling therefore ends before
+ * another withdraws the pass, or does not begin.
  */
 import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
@@ -14,11 +14,12 @@ import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
 import { areInstalled } from "./triggers/unannounced/UnannouncedWriters.ts"
 
+/** Returns the verbs of leftovers. */
 export const make = (db: Sql): Leftovers => {
   const plain = on(db)
   return verbs<Leftovers>(db, "leftovers", {
     claim: plain(claim),
-    journal: plain(journalGuarded),
+    journal: plain(journalUnowned),
     advance: plain(advance),
     yield: plain(yieldLease),
     withdraw: plain(withdraw)
@@ -27,7 +28,7 @@ export const make = (db: Sql): Leftovers => {
 
 const isLeftovers = "name = 'leftovers'"
 
-/** Locks the row of the pass; whether it is there, and `scan` still has its lease. */
+/** Locks the row of the pass and returns whether `scan` still has its lease. */
 const isLeased = (
   { sql, raw, id }: Sql,
   { token }: LeftoverScan,
@@ -56,12 +57,12 @@ interface RangeRow {
   readonly position: string | null
 }
 
-/** An unfinished pass is gone on with; else a new one begins when it is time. */
+/** Leases a range of the unfinished pass, or begins a new pass if one is due. */
 const claim = (db: Sql, now: number, leaseUntil: number, plan: LeftoverPlan | null) => {
   const { sql, raw, id } = db
   return db.transaction(
     Effect.gen(function* () {
-      // A pass before the first, so that there is a row to lock.
+      // A pass number 0, so that there is a row to lock.
       yield* sql`
         INSERT INTO ${id.listings} (name, pass, token, started_at, listed, unowned, ended_at)
         VALUES ('leftovers', 0, 0, to_timestamp(0), 0, 0, to_timestamp(0)) ON CONFLICT (name) DO NOTHING`
@@ -94,12 +95,12 @@ const claim = (db: Sql, now: number, leaseUntil: number, plan: LeftoverPlan | nu
   )
 }
 
-/** The next pass, cut into ranges where there is much to list; null when it is not time. */
+/** Begins the next pass, cut into ranges if there is much to list. Returns null if it is not due. */
 const begin = Effect.fnUntraced(function* (db: Sql, now: number, before: PassRow, plan: LeftoverPlan | null) {
   const { sql, raw, id } = db
   const isFirst = before.pass === 0
   if (plan === null || !(isFirst || millis(before.started_at) <= now - plan.everyMillis)) return null
-  // The planner's estimate is good enough: it only decides how many may list at once.
+  // The planner's estimate is good enough: it only decides how many collectors may list at once.
   const isCut = before.listed >= plan.cutFrom || (yield* estimate(db)) >= plan.cutFrom
   const cuts = isCut ? plan.cuts : []
   const pass = before.pass + 1
@@ -116,10 +117,11 @@ const begin = Effect.fnUntraced(function* (db: Sql, now: number, before: PassRow
 })
 
 /**
- * Where unannounced writers are guarded against, the key may be one that they use again: it is buried with its locks held,
- * and one that somebody is inserting is left for the next search. The lock on blobs keeps the guard what it is.
+ * Journals those of `objects` that nothing owns. Where triggers act against unannounced writers, these may
+ * use the key again: it gets a tombstone while its lock is held, and a key that is being inserted is left
+ * for the next search. The lock on blobs keeps the set of triggers from changing.
  */
-const journalGuarded = (
+export const journalUnowned = (
   db: Sql,
   now: number,
   objects: Parameters<Leftovers["journal"]>[1],
@@ -153,8 +155,9 @@ const journalGuarded = (
 }
 
 /**
- * One statement, so one snapshot: a key cannot hide in the instant in which publishing moves it from the intents to
- * the blobs, or an upload session takes it. Whoever calls has listed before.
+ * Asks all owners in one statement, so in one snapshot: publishing and upload sessions move a key from the
+ * intents to another owner in one step, which no snapshot can miss. The caller has listed the objects
+ * before.
  */
 const journal = (
   { sql, id }: Sql,
@@ -219,7 +222,10 @@ const yieldLease = (db: Sql, scan: LeftoverScan) => {
   )
 }
 
-/** Waits for whoever journals for another range, and takes that back, too. */
+/**
+ * Withdraws the pass. Waits for collectors that journal for other ranges, and takes their leftovers back,
+ * too.
+ */
 const withdraw = (db: Sql, scan: LeftoverScan) => {
   const { sql, raw, id } = db
   return db.transaction(

@@ -1,7 +1,7 @@
 /**
- * Finding, condemning and purging blobs that nothing refers to: steps M and P of docs/design/protocol.md.
+ * Orphans: how they are found, condemned and purged.
  *
- * `find` and `record` are advisory. Only `purge` takes anything away, and it believes nothing that was read before
+ * `find` and `record` are advisory. Only `purge` deletes anything, and it uses nothing that was read before
  * it held the lock.
  */
 import { Effect, Option } from "effect"
@@ -24,7 +24,10 @@ import { byIndex, given, instant, millis, quote, type Sql, verbs } from "./Sql.t
 import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
 import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
 
-/** `catalog` is what the guard found last; it fails before the guard has passed. */
+/**
+ * Returns the verbs of orphans. `catalog` is what the schema guard found last. It fails before the guard
+ * has passed.
+ */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Orphans => {
   const known = given(db, catalog)
   return verbs<Orphans>(db, "orphans", {
@@ -38,7 +41,7 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): O
   })
 }
 
-/** The next `limit` blobs after `after`, by an index-only scan of the digests. */
+/** Returns the slice of the next `limit` blobs after `after`, by an index-only scan of the digests. */
 const pageAfter = (
   { sql, raw, id }: Sql,
   digestType: string,
@@ -89,7 +92,7 @@ const claimSlice = (db: Sql, { digest }: Catalog, limit: number, end: ScanEnd | 
     })
   )
 
-/** `AND column > after AND column <= upTo`, as far as the slice has ends. */
+/** Returns `AND column > after AND column <= upTo`, without the ends that the slice does not have. */
 const within =
   ({ sql, raw }: Sql, { digest }: Catalog, slice: Slice) =>
   (column: Statement.Fragment): Statement.Fragment => {
@@ -99,7 +102,7 @@ const within =
     return sql`${lower}${upper}`
   }
 
-/** The last time a blob was of use to anybody, as far as the catalogue knows. */
+/** Returns the expression for when the blob `b` was last used, as far as the catalogue knows. */
 export const usedAt = ({ names, raw }: Sql) =>
   raw(
     names.lastUsedAtColumn === null
@@ -107,6 +110,7 @@ export const usedAt = ({ names, raw }: Sql) =>
       : `greatest(b.${quote(names.createdAtColumn)}, b.${quote(names.lastUsedAtColumn)})`
   )
 
+/** An orphan as statements return it. */
 export interface OrphanRow {
   readonly digest: string
   readonly size_bytes: number
@@ -116,8 +120,9 @@ export interface OrphanRow {
 }
 
 /**
- * In two stages: the anti-join touches indexes only and is materialised, so that heap pages are read for orphans
- * alone (6–12 s for 10 million blobs instead of 19–23 s; measured 2026-11-22).
+ * Finds the orphans of a slice in two stages. The anti-join reads indexes only and is materialised, so that
+ * heap pages are read for orphans alone (6–12 s for 10 million blobs instead of 19–23 s; measured
+ * 2026-11-22).
  */
 const find = (db: Sql, catalog: Catalog, slice: Slice) => {
   const { sql, id, raw } = db
@@ -138,6 +143,7 @@ const find = (db: Sql, catalog: Catalog, slice: Slice) => {
   return byIndex(db, orphans)
 }
 
+/** Returns the row as an orphan. */
 export const orphanOf = (row: OrphanRow): Orphan => ({
   digest: row.digest as Digest,
   sizeBytes: row.size_bytes,
@@ -147,13 +153,14 @@ export const orphanOf = (row: OrphanRow): Orphan => ({
 })
 
 /**
- * Two statements that take only the rows they change: first, in digest order, those that are new; then those that are
- * there, passing over what somebody else is at work on (adopting or purging it). Only the first can wait, and it holds
- * nothing yet that another would wait for; so no two collectors, and no collector and writer, wait for each other in a
- * circle. (The other way round, an insert waited for a row that had been cleared and not yet committed.)
+ * Records sightings in two statements that lock only the rows they change. The first inserts new sightings
+ * in digest order. The second changes existing ones and skips those that another transaction adopts or
+ * purges. Only the first can wait, and it holds no lock yet that another waits for. So collectors and
+ * writers cannot deadlock. (In the other order, an insert waited for a row that had been cleared and not
+ * yet committed.)
  *
- * New are only those whose blob is there: what another collector has purged since it was found has lost blob and sighting
- * in one transaction, and a sighting of nothing would stand in the backlog until the next scan.
+ * A new sighting needs its blob: a collector that purged the blob meanwhile deleted blob and sighting in
+ * one transaction. A sighting without a blob would stay in the backlog until the next scan.
  */
 const record = (db: Sql, catalog: Catalog, slice: Slice, marks: Parameters<Orphans["record"]>[1]) => {
   const { sql, id, raw } = db
@@ -203,8 +210,8 @@ const purge = (db: Sql, catalog: Catalog, request: PurgeRequest) => {
   const type = raw(catalog.digest.type)
   return db.transaction(
     Effect.gen(function* () {
-      // Adding a foreign key needs a lock that conflicts with this one, so the reference tables stay what they are
-      // until we commit.
+      // Adding a foreign key needs a lock that conflicts with this one, so the set of reference tables cannot change
+      // until the commit.
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
       if ((yield* currentFingerprint(db)) !== catalog.fingerprint) return yield* schemaChanged
 
@@ -256,9 +263,10 @@ const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: State
 }
 
 /**
- * A statement of its own, after the one that took the locks: its snapshot is newer than every reference that was
- * committed before them, and one that comes later waits for us and then finds no blob. In a single statement the
- * sub-queries would be evaluated on a snapshot from before the lock was granted.
+ * Deletes rows and journals their keys. It is a statement of its own, after the one that took the locks:
+ * its snapshot is newer than every reference that was committed before them. A later reference waits for
+ * this transaction and then finds no blob. In a single statement the sub-queries would use a snapshot from
+ * before the lock was granted.
  */
 const deleteAndJournal = (
   db: Sql,
@@ -268,7 +276,7 @@ const deleteAndJournal = (
 ) => {
   const { sql, id, raw } = db
   const lease = request.leaseUntil === null ? null : instant(request.leaseUntil)
-  // Of every blob, whatever its key: an unannounced writer may have seen the row and so sent nothing to its own key.
+  // For every blob, whatever its key: an unannounced writer may have seen the row and so sent nothing to its own key.
   const buried = sql`
       buried AS (
         INSERT INTO ${id.tombstones} (digest, since)
@@ -281,7 +289,7 @@ const deleteAndJournal = (
         WHERE b.${id.digest} = ANY(${locked}::text[]::${raw(catalog.digest.type)}[])
           AND ${usedAt(db)} <= ${instant(request.usedCutoff)}::timestamptz
           AND ${catalog.referencePredicates(() => raw(""))}
-          -- What can name no object cannot be deleted either, and would hold up the keys beside it.
+          -- A key that cannot name an object cannot be deleted either, and would delay the keys of its batch.
           AND octet_length(b.${id.key}) BETWEEN 1 AND 1024
         RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
       journaled AS (
@@ -289,7 +297,7 @@ const deleteAndJournal = (
         SELECT object_key, digest, size_bytes, 'purged', ${instant(request.now)}::timestamptz,
           ${instant(request.deleteNotBefore)}::timestamptz, ${lease}::timestamptz
         FROM dead ORDER BY object_key
-        -- Only a writer that uses a key twice can meet its own journal row here: start it afresh.
+        -- Only a writer that uses a key twice can meet its own journal row here, which starts again.
         ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
           reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
           claimed_until = EXCLUDED.claimed_until, attempts = 0, last_error = NULL, dead_at = NULL)
@@ -303,7 +311,10 @@ const deleteAndJournal = (
   )
 }
 
-/** Of the claimed, those that exist but are not `locked` by us: somebody is at work on them, or inserting them again. */
+/**
+ * Returns those of the claimed that exist and are not `locked` here: another transaction uses or inserts
+ * them.
+ */
 const stillThere = (
   { sql, id }: Sql,
   type: Statement.Fragment,

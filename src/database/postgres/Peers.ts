@@ -3,6 +3,7 @@ import { Clock, Effect } from "effect"
 import type { Peer, Peers } from "../Database.ts"
 import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
 
+/** Returns the verbs of peers. */
 export const make = (db: Sql): Peers => {
   const plain = on(db)
   return verbs<Peers>(db, "peers", {
@@ -29,7 +30,7 @@ const register = Effect.fnUntraced(function* (
       ${JSON.stringify(self.settings)}::text::jsonb)
     ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, expires_at = EXCLUDED.expires_at,
       settings = EXCLUDED.settings`
-  // After the own row is committed: of two that begin together, one sees the other.
+  // After the own row is committed: of two collectors that begin together, one sees the other.
   return yield* others(db, now, self.id)
 })
 
@@ -45,7 +46,9 @@ const others = ({ sql, id }: Sql, now: number, self: string) =>
 const leave = ({ sql, id }: Sql, self: string) =>
   Effect.asVoid(sql`DELETE FROM ${id.collectors} WHERE id = ${self}`)
 
-/** Of two answers the quicker: the first may have had to connect. */
+/**
+ * Measures the clocks' difference twice and returns the quicker answer: the first may have had to connect.
+ */
 export const skew = Effect.fnUntraced(function* ({ sql }: Sql) {
   const ask = Effect.gen(function* () {
     const before = yield* Clock.currentTimeMillis

@@ -1,10 +1,13 @@
-/** Pins: rows by which blobs are kept to which nothing refers yet. A purge looks for them as for references. */
+/** Pins: rows that keep blobs without references. A purge looks for them as for references. */
 import { Effect } from "effect"
 import type { Pin } from "../Database.ts"
 import { instant, lastOf, type Sql } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
 
-/** Within a transaction that holds their blobs. Of equal ids the last wins, and the later expiry. */
+/**
+ * Adds pins. Runs within a transaction that has locked their blobs. Of equal ids the last wins, and the
+ * later expiry.
+ */
 export const pin = ({ sql, id, raw }: Sql, type: DigestType, pins: ReadonlyArray<Pin>) => {
   const rows = lastOf(pins, ({ id }) => id)
   return rows.length === 0
@@ -17,6 +20,7 @@ export const pin = ({ sql, id, raw }: Sql, type: DigestType, pins: ReadonlyArray
       ON CONFLICT (id) DO UPDATE SET digest = EXCLUDED.digest, expires_at = greatest(p.expires_at, EXCLUDED.expires_at)`)
 }
 
+/** Releases pins and returns how many existed. */
 export const unpin = ({ sql, id }: Sql, ids: ReadonlyArray<string>) =>
   ids.length === 0
     ? Effect.succeed(0)
@@ -28,6 +32,7 @@ export const unpin = ({ sql, id }: Sql, ids: ReadonlyArray<string>) =>
         (rows) => rows.length
       )
 
+/** Releases expired pins and returns how many. */
 export const expirePins = ({ sql, id }: Sql, now: number, limit: number) =>
   Effect.map(
     sql`

@@ -1,9 +1,12 @@
-/** References of the catalogue that `migrate` creates. Rows are taken in the order of their names, so writers cannot deadlock. */
+/**
+ * References in the catalogue that `migrate` creates. Rows are locked in the order of their names, so
+ * writers cannot deadlock.
+ */
 import { Effect } from "effect"
 import type { Reference } from "../Database.ts"
 import { instant, lastOf, qualified, type Sql } from "./Sql.ts"
 
-/** The last of several references to one name wins, as it would had they come one by one. */
+/** Adds references. The last of several with one name wins, as if they were added one by one. */
 export const refer = ({ sql, names, raw }: Sql, now: number, references: ReadonlyArray<Reference>) => {
   const at = instant(now)
   const table = (name: string) => raw(qualified(names.schema, name))
@@ -34,7 +37,7 @@ type LocalFile = Extract<Reference, { _tag: "LocalFile" }>
 const isArtifact = (reference: Reference): reference is Artifact => reference._tag === "Artifact"
 const isLocalFile = (reference: Reference): reference is LocalFile => reference._tag === "LocalFile"
 
-/** In the order in which `refer` takes the rows. */
+/** Removes references, in the order in which `refer` locks their rows. Returns how many existed. */
 export const unreference = (db: Sql, references: ReadonlyArray<Reference>) => {
   const { sql, names, raw } = db
   const table = (name: string) => raw(qualified(names.schema, name))

@@ -1,5 +1,6 @@
 /**
- * How statements reach PostgreSQL: quoting, transactions, translation of errors, and the retry of whole verbs.
+ * How statements reach PostgreSQL: quoting, transactions, translation of errors, and the retry of whole
+ * verbs.
  *
  * Every verb but one is a transaction that may be repeated, so the retry lives here and nowhere above.
  */
@@ -8,25 +9,27 @@ import { SqlClient, SqlError, type Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
 
-/** An identifier, quoted; dots in it are part of the name. */
+/** Returns an identifier, quoted. Dots in it are part of the name. */
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-/** `schema.table`, quoted. */
+/** Returns `schema.table`, quoted. */
 export const qualified = (schema: string, table: string): string => `${quote(schema)}.${quote(table)}`
 
+/** A connection for verbs, and the names that statements need. */
 export interface Sql {
   readonly sql: SqlClient.SqlClient
   readonly names: CatalogNames
-  /** Text put into a statement as it is: quoted identifiers and type names only, never values. */
+  /** Puts text into a statement as it is: quoted identifiers and type names only, never values. */
   readonly raw: (text: string) => Statement.Fragment
   /** Identifiers every statement needs, quoted. */
   readonly id: Identifiers
   /**
-   * Runs `effect` as the verb `operation`: errors translated, transient ones retried, on the process's own clock.
+   * Runs `effect` as the verb `operation`: errors translated, transient ones retried, on the process's own
+   * clock.
    *
-   * Leaves a transaction that the caller has open with this client, and uses another connection. In the caller's
-   * transaction the verb would be a savepoint: objects would be deleted before the commit, and rows would return with a
-   * rollback.
+   * Leaves a transaction that the caller has open with this client, and uses another connection. In the
+   * caller's transaction the verb would be a savepoint: objects would be deleted before the commit, and
+   * rows would return with a rollback.
    */
   readonly verb: <A, E>(
     operation: string,
@@ -35,17 +38,19 @@ export interface Sql {
   /** Runs `effect` like `verb`, but tries it once: a lost commit must not be repeated. */
   readonly once: Sql["verb"]
   /**
-   * Runs `effect` as a savepoint of the caller's open transaction, tried once, or like `verb` where there is none. Only
-   * for verbs that precede no request to the store.
+   * Runs `effect` as a savepoint of the caller's open transaction, tried once, or like `verb` where there
+   * is none. Only for verbs that precede no request to the store.
    */
   readonly joining: Sql["verb"]
   /**
-   * Runs `effect` in one READ COMMITTED transaction: each statement sees what was committed before it began. Its commit
-   * waits for the disk, whatever the settings of the connection, role or database. A savepoint sets nothing.
+   * Runs `effect` in one READ COMMITTED transaction: each statement sees what was committed before it
+   * began. Its commit waits for the disk, whatever the settings of the connection, role or database. A
+   * savepoint sets nothing.
    */
   readonly transaction: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
 }
 
+/** The quoted names of tables and of the catalogue's columns. */
 export interface Identifiers {
   readonly blobs: Statement.Fragment
   readonly digest: Statement.Fragment
@@ -65,16 +70,16 @@ export interface Identifiers {
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
   readonly candidates: Statement.Fragment
-  readonly uploadSessions: Statement.Fragment
+  /**
+   * Chunks of upload sessions. The registry writes them, and they stay in the core as the fourth owner of
+   * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
+   */
   readonly uploadChunks: Statement.Fragment
-  readonly manifests: Statement.Fragment
-  readonly manifestReferences: Statement.Fragment
-  readonly tags: Statement.Fragment
 }
 
 /**
- * 5 attempts within 10 s: enough for a fail-over of the connection pool or a lost lock race. Longer outages are the
- * schedule's business.
+ * 5 attempts within 10 s: enough for a fail-over of the connection pool or a lost lock race. Later sweeps
+ * retry the rest.
  */
 const policy = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("1 second")]).pipe(
   Schedule.jittered,
@@ -82,16 +87,16 @@ const policy = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
 )
 
 /**
- * The pool's time-outs and our back-off must run even when `TestClock` governs the decisions; decisions never read
- * this clock, since callers pass instants.
+ * Runs an effect on the process's clock. The pool's time-outs and the back-off must run even when
+ * `TestClock` governs the decisions. Decisions never read this clock: callers pass instants.
  */
 export const onProcessClock = Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
 
+/** Returns the connection for a catalogue with these names, on the client of the context. */
 export const make = Effect.fnUntraced(function* (names: CatalogNames) {
   const sql = yield* SqlClient.SqlClient
   const raw = (text: string) => sql.literal(text)
   const own = (table: string) => raw(qualified(names.collectorSchema, table))
-  const registry = (table: string) => raw(qualified(names.registrySchema, table))
   const db: Sql = {
     sql,
     names,
@@ -115,11 +120,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
-      uploadSessions: own("upload_sessions"),
-      uploadChunks: own("upload_chunks"),
-      manifests: registry("manifests"),
-      manifestReferences: registry("manifest_references"),
-      tags: registry("tags")
+      uploadChunks: own("upload_chunks")
     },
     verb: (operation, effect) =>
       leavesTransaction(
@@ -177,9 +178,9 @@ export type Modes<Group> = {
 type Run = (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown>
 
 /**
- * Makes the verbs of `Group` from what each does. The span, the translation of errors, the retry and the caller's
- * transaction are the same for all. A verb is called `group.name`, as in `orphans.purge`, or `name` where the group has
- * none.
+ * Makes the verbs of `Group` from what each does. The span, the translation of errors, the retry and the
+ * caller's transaction are the same for all. A verb is called `group.name`, as in `orphans.purge`, or
+ * `name` where the group has none.
  */
 export const verbs = <Group extends object>(
   db: Sql,
@@ -209,24 +210,24 @@ export const verbs = <Group extends object>(
 
 /** Gives the first argument of a verb. */
 export const on =
-  (db: Sql) =>
-  <Args extends ReadonlyArray<unknown>, A>(run: (db: Sql, ...args: Args) => A) =>
+  <Db extends Sql>(db: Db) =>
+  <Args extends ReadonlyArray<unknown>, A>(run: (db: Db, ...args: Args) => A) =>
   (...args: Args): A =>
     run(db, ...args)
 
 /** Gives the first two arguments of a verb. The second is read anew for each call. */
 export const given =
-  <Read, E1>(db: Sql, read: Effect.Effect<Read, E1>) =>
+  <Db extends Sql, Read, E1>(db: Db, read: Effect.Effect<Read, E1>) =>
   <Args extends ReadonlyArray<unknown>, A, E>(
-    run: (db: Sql, read: Read, ...args: Args) => Effect.Effect<A, E>
+    run: (db: Db, read: Read, ...args: Args) => Effect.Effect<A, E>
   ) =>
   (...args: Args): Effect.Effect<A, E | E1> =>
     Effect.flatMap(read, (found) => run(db, found, ...args))
 
 /**
- * Runs a verb outside a transaction that the caller has open: drops it from the fiber's context. The verb needs another
- * connection than the caller's, and a pool of one would make it wait for ever, so it first waits for a free connection
- * and gives up after a while.
+ * Runs a verb outside a transaction that the caller has open: drops it from the fiber's context. The verb
+ * needs another connection than the caller's, and a pool of one would make it wait for ever, so it first
+ * waits for a free connection and gives up after a while.
  */
 const leavesTransaction = <A, E>(
   sql: SqlClient.SqlClient,
@@ -259,8 +260,9 @@ const noSecondConnection = (operation: string): DatabaseError =>
   })
 
 /**
- * A purge that a crash undoes after its object was deleted leaves a row without bytes, and a host's client, role or
- * database may have `synchronous_commit` off. Values that wait for more than the local disk stay.
+ * Makes the commit wait for the disk. A host's client, role or database may have `synchronous_commit` off,
+ * and a purge that a crash undoes after its object was deleted leaves a row without bytes. Values that wait
+ * for more than the local disk stay.
  */
 const commitsDurably = (sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
@@ -278,8 +280,8 @@ const translated = <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
   )
 
 /**
- * On a connection that is lost the client cannot roll back either, and calls that a defect. PostgreSQL has rolled
- * back by itself, so what went wrong first stands, and can be tried again.
+ * Turns a failed rollback into the error that caused it. On a lost connection the client cannot roll back
+ * and reports a defect. PostgreSQL has rolled back by itself, so the verb can be retried.
  */
 const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError.SqlError> =>
   Effect.catchCause(effect, (cause): Effect.Effect<never, E | SqlError.SqlError> => {
@@ -293,10 +295,11 @@ const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E 
   })
 
 /**
- * A transaction in which rows are found by index and ranges of indexes are merged or hashed, whatever the planner believes.
- * With statistics that are missing or old it reads whole tables for each slice; and where they say that a slice holds next
- * to nothing, it compares all of its blobs with all of its references, which for 10,000 takes longer than a statement
- * may (test/database/locks/ScanPlans.ts). What has no other plan keeps it, at a cost that would have it compiled: hence `jit`.
+ * Runs `effect` in a transaction in which rows are found by index, and ranges of indexes are merged or
+ * hashed, under any statistics. With missing or old statistics the planner reads whole tables for each
+ * slice. With statistics by which a slice holds almost nothing, it compares all of its blobs with all of
+ * its references, which for 10,000 takes longer than a statement may (test/database/locks/ScanPlans.ts). A
+ * statement without another plan keeps its plan at a cost that would have it compiled, hence `jit`.
  */
 export const byIndex = <A, E>(
   db: Sql,
@@ -311,18 +314,19 @@ export const byIndex = <A, E>(
     )
   )
 
-/** An instant as a parameter. */
+/** Returns an instant as a parameter. */
 export const instant = (millis: number): Date => new Date(millis)
 
-/** A timestamp column's value, to the nearest millisecond. */
+/** Returns a timestamp column's value, to the nearest millisecond. */
 export const millis = (value: Date): number => value.getTime()
 
-/** The same of a column that may be NULL. */
+/** Returns the value of a timestamp column that may be NULL. */
 export const millisOrNull = (value: Date | null): number | null => (value === null ? null : millis(value))
 
 /** SQLSTATEs that the driver files under "unknown" although the same statement may succeed a moment later. */
 const unavailable = new Set(["57P01", "57P02", "57P03", "53300", "53200", "53100"])
 
+/** Returns the SQLSTATE of an error, if it came from the server. */
 export const sqlState = (error: SqlError.SqlError): string | undefined => {
   const cause = error.reason.cause
   return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
@@ -350,7 +354,7 @@ const failureOf = (error: SqlError.SqlError): DatabaseFailure => {
   }
 }
 
-/** The one place where a driver's error becomes ours. */
+/** Turns a driver's error into a `DatabaseError`. The only place that does. */
 export const translate = (operation: string, error: SqlError.SqlError): DatabaseError => {
   const cause = error.reason.cause
   const words = cause instanceof Error ? cause.message : error.message
@@ -363,7 +367,7 @@ export const translate = (operation: string, error: SqlError.SqlError): Database
   })
 }
 
-/** Of items with one name the last: a statement must not touch a row twice. */
+/** Returns the last of the items with each name: a statement must not change a row twice. */
 export const lastOf = <A>(items: ReadonlyArray<A>, name: (item: A) => string): ReadonlyArray<A> => [
   ...new Map(items.map((item) => [name(item), item])).values()
 ]

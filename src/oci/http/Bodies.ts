@@ -1,7 +1,7 @@
 /**
  * Bodies of requests: how many are received at once, and how long one may stall.
  *
- * A body is a stream that is read as fast as it is stored, and is never held in memory as a whole. A body
+ * A body is a stream that is read as fast as it is stored, and is never kept in memory as a whole. A body
  * that its client does not send to the end fails, over HTTP/1 and HTTP/2, so that no byte of it is stored
  * (test/oci/http/Torn.test.ts).
  */

@@ -4,8 +4,8 @@
  */
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
-import type { Manifest } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
+import type { Manifest } from "../database/RegistryDatabase.ts"
 import type { Page, PageOptions } from "../Repositories.ts"
 import type { HandlerContext, HandlerRequest, HandlerResult } from "./Handler.ts"
 import { nextPage } from "./Location.ts"

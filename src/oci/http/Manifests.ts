@@ -35,7 +35,7 @@ export const get = (
     return yield* streamedResponse(context, manifest.bytes, { status: 200, mediaType, sizeBytes, headers })
   })
 
-/** Stores a manifest. Only manifests are held in memory as a whole, at most `bodiesMax` at once. */
+/** Stores a manifest. Only manifests are kept in memory as a whole, at most `bodiesMax` at once. */
 export const put = (
   context: HandlerContext,
   input: HandlerRequest,

@@ -6,19 +6,20 @@
  * first is deleted. Manifests within their grace do not count: a day of pushes leaves as many of them as it had builds.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database, type Exposure } from "../../database/Database.ts"
+import { CollectorDatabase, type Exposure } from "../../database/Database.ts"
 import * as Breaker from "../../sweep/Breaker.ts"
 import type { Phase, PhaseContext } from "../../sweep/Phase.ts"
 import type { SweepSettings } from "../../sweep/Settings.ts"
+import { RegistryDatabase } from "../database/RegistryDatabase.ts"
 
 /** The bytes of manifests are not counted: other manifests may need them. */
-export const breaker: Breaker.CountingBreaker<Database> = {
+export const breaker: Breaker.CountingBreaker<RegistryDatabase> = {
   name: "manifests",
   describe: ({ blobs, totalBlobs }) =>
     `${Breaker.shareOf(blobs, totalBlobs)} manifests have been untagged for longer than GC_UNTAGGED_GRACE`,
   look: "If tags were deleted by mistake, tag their manifests again by digest; docs/operations.md says how to find them",
   exposure: Effect.fnUntraced(function* (settings, confirmedAt, at, unless) {
-    const { manifests } = yield* Database
+    const { manifests } = yield* RegistryDatabase
     const untaggedSince = cutoffOf(settings, at)
     if (untaggedSince === null) return Breaker.nothing
     const { total, untagged } = yield* manifests.exposure(confirmedAt, untaggedSince, unless)
@@ -27,10 +28,10 @@ export const breaker: Breaker.CountingBreaker<Database> = {
 }
 
 /** Takes a quarter of the time: after a long pause there may be many manifests, and the phases behind must run. */
-export const manifests: Phase<Database> = {
+export const manifests: Phase<CollectorDatabase | RegistryDatabase> = {
   name: "manifests",
   timeShare: 1 / 4,
-  requires: [Database],
+  requires: [CollectorDatabase, RegistryDatabase],
   breaker,
   isQuiet: true,
   run: (context) =>
@@ -42,7 +43,7 @@ export const manifests: Phase<Database> = {
 }
 
 const collect = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { manifests } = yield* Database
+  const { manifests } = yield* RegistryDatabase
   const { settings } = context
   if (!(yield* context.mayContinue)) return
   const untaggedSince = cutoffOf(settings, yield* Breaker.judge(settings, breaker))
@@ -61,7 +62,7 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
 
 /** What the phase of orphans would then find, a dry run does not foresee. */
 const preview = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { manifests } = yield* Database
+  const { manifests } = yield* RegistryDatabase
   const { settings } = context
   const untaggedSince = cutoffOf(settings, yield* Clock.currentTimeMillis)
   if (untaggedSince === null) return

@@ -6,19 +6,24 @@
  * objects. A client that returns to such a session is told that it is unknown, and begins a new one.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database } from "../../database/Database.ts"
 import type { Phase, PhaseContext } from "../../sweep/Phase.ts"
+import { RegistryDatabase } from "../database/RegistryDatabase.ts"
 
 /** Reports as `uploads`, before the listing of staged uploads, with which it shares half of the time. */
-export const uploadSessions: Phase<Database> = {
+export const uploadSessions: Phase<RegistryDatabase> = {
   name: "uploads",
   timeShare: 1 / 2,
-  requires: [Database],
+  requires: [RegistryDatabase],
+  backlog: Effect.fnUntraced(function* ({ uploadGrace }) {
+    const { oldestActivityAt, sessions } = yield* (yield* RegistryDatabase).sessions.backlog
+    const dueAt = oldestActivityAt === null ? null : oldestActivityAt + Duration.toMillis(uploadGrace)
+    return { sessions, dueAt }
+  }),
   run: (context) => (context.dryRun ? preview(context) : collect(context))
 }
 
 const collect = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { sessions } = yield* Database
+  const { sessions } = yield* RegistryDatabase
   const idleSince = yield* idleSinceOf(context)
   yield* context.deletePages(
     Effect.fnUntraced(function* (limit) {
@@ -42,7 +47,7 @@ const granted = <A>({ bounds, counts }: PhaseContext, limit: number, journaled: 
 }
 
 const preview = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { sessions } = yield* Database
+  const { sessions } = yield* RegistryDatabase
   const now = yield* Clock.currentTimeMillis
   const { bytes, chunks } = yield* sessions.idle(now, yield* idleSinceOf(context))
   context.counts.seen(chunks)

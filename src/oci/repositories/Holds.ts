@@ -7,9 +7,9 @@
  */
 import { Clock, Effect, Option } from "effect"
 import { BlobUnknown } from "../../blobs/errors.ts"
-import type { RepositoryBlob } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ByteRange } from "../../storage/Storage.ts"
+import type { RepositoryBlob } from "../database/RegistryDatabase.ts"
 import { holdId } from "../Names.ts"
 import { BlobNeeded } from "./errors.ts"
 import type { RepositoryContext } from "./RepositoryContext.ts"
@@ -73,7 +73,7 @@ export const deleteBlob = Effect.fnUntraced(function* (
   if (found.value.isReferenced) return yield* new BlobNeeded({ repository, digest })
   // A manifest that was stored since the check keeps the blob by its own reference, so the order does not
   // matter.
-  yield* context.database.blobs.unpin([holdId(repository, digest)])
+  yield* context.database.unpin([holdId(repository, digest)])
 })
 
 /**
@@ -81,11 +81,11 @@ export const deleteBlob = Effect.fnUntraced(function* (
  * deletes it.
  */
 const find = Effect.fnUntraced(function* (
-  { database }: RepositoryContext,
+  { registry }: RepositoryContext,
   repository: string,
   digest: Digest
 ) {
-  const found = yield* database.manifests.blob(repository, digest)
+  const found = yield* registry.manifests.blob(repository, digest)
   const now = yield* Clock.currentTimeMillis
   return Option.filter(
     found,
@@ -101,6 +101,6 @@ const hold = Effect.fnUntraced(function* (
 ) {
   const now = yield* Clock.currentTimeMillis
   const pin = { id: holdId(repository, digest), digest, expiresAt: now + holdMillis }
-  const live = yield* database.blobs.adopt(now, [], { pins: [pin] })
+  const live = yield* database.adopt(now, [], { pins: [pin] })
   return live.has(digest)
 })

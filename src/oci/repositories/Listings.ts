@@ -1,7 +1,8 @@
 /** Finds and deletes what a repository has by name: manifests, tags, referrers. */
 import { Clock, Effect, Option } from "effect"
-import { type Manifest, type StoredManifest, touchEveryMillis } from "../../database/Database.ts"
+import { touchEveryMillis } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
+import type { Manifest, StoredManifest } from "../database/RegistryDatabase.ts"
 import { ManifestNeeded, ManifestUnknown, RepositoryUnknown } from "./errors.ts"
 import { digestOf, nameOf, type RepositoryContext } from "./RepositoryContext.ts"
 
@@ -28,7 +29,7 @@ export const manifest = Effect.fnUntraced(function* (
 ) {
   const name = Option.getOrNull(nameOf(reference))
   if (name === null) return yield* new ManifestUnknown({ repository, reference })
-  const found = Option.getOrNull(yield* context.database.manifests.find(repository, name))
+  const found = Option.getOrNull(yield* context.registry.manifests.find(repository, name))
   if (found === null) return yield* new ManifestUnknown({ repository, reference })
   const { digest, key, mediaType, sizeBytes } = found
   if (!(yield* renew(context, found))) return yield* new ManifestUnknown({ repository, reference })
@@ -43,7 +44,7 @@ export const manifest = Effect.fnUntraced(function* (
  * A failed write is logged and the client gets the manifest: pulls must work while the database is read-only.
  */
 const renew = Effect.fnUntraced(function* (
-  { database: { manifests }, holdMillis }: RepositoryContext,
+  { registry: { manifests }, holdMillis }: RepositoryContext,
   { digest, repository, untaggedAt }: StoredManifest
 ) {
   const now = yield* Clock.currentTimeMillis
@@ -61,7 +62,7 @@ const renew = Effect.fnUntraced(function* (
 
 /** Implements `Repositories.deleteManifest`. */
 export const deleteManifest = Effect.fnUntraced(function* (
-  { database: { manifests } }: RepositoryContext,
+  { registry: { manifests } }: RepositoryContext,
   repository: string,
   reference: string
 ) {
@@ -79,7 +80,7 @@ export const deleteManifest = Effect.fnUntraced(function* (
 
 /** Implements `Repositories.tags`. */
 export const tags = Effect.fnUntraced(function* (
-  { database: { manifests } }: RepositoryContext,
+  { registry: { manifests } }: RepositoryContext,
   repository: string,
   { after = "", limit }: PageOptions
 ) {
@@ -90,7 +91,7 @@ export const tags = Effect.fnUntraced(function* (
 
 /** Implements `Repositories.list`. */
 export const list = Effect.fnUntraced(function* (
-  { database: { manifests } }: RepositoryContext,
+  { registry: { manifests } }: RepositoryContext,
   { after = "", limit }: PageOptions
 ) {
   return pageOf(yield* manifests.repositories(after === "" ? null : after, limit + 1), limit)
@@ -112,7 +113,7 @@ const referrersMaxCharacters = 3 * 1024 * 1024
 
 /** Implements `Repositories.referrers`. */
 export const referrers = Effect.fnUntraced(function* (
-  { database: { manifests } }: RepositoryContext,
+  { registry: { manifests } }: RepositoryContext,
   repository: string,
   subject: Digest,
   { after, artifactType = null, limit }: PageOptions & { readonly artifactType?: string | null | undefined }

@@ -8,9 +8,9 @@
 import { Clock, Duration, Effect, Option, Stream } from "effect"
 import { DigestMismatch, DigestUnsupported, UploadExpired } from "../../blobs/errors.ts"
 import { attemptsMax } from "../../blobs/WriterContext.ts"
-import type { Manifest, ManifestReference, PutManifest } from "../../database/Database.ts"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import { algorithmOf, type Digest } from "../../domain/Digest.ts"
+import type { Manifest, ManifestReference, PutManifest } from "../database/RegistryDatabase.ts"
 import { ManifestInvalid, ManifestMissingBlobs } from "./errors.ts"
 import { type ManifestContents, parseManifest } from "./ManifestFormat.ts"
 import { hash, nameOf, type RepositoryContext } from "./RepositoryContext.ts"
@@ -102,7 +102,7 @@ const record = (
   options: { readonly tags: ReadonlyArray<string>; readonly release: ReadonlyArray<string> }
 ): Effect.Effect<PutManifest, DatabaseError> =>
   Effect.gen(function* () {
-    const { manifests } = context.database
+    const { manifests } = context.registry
     // The call is idempotent, so a lost answer is retried here and not by the client.
     const recorded = yield* Effect.flatMap(Clock.currentTimeMillis, (now) =>
       manifests.put(now, manifest, references, options)

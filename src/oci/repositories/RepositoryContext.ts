@@ -2,13 +2,15 @@
 import { createHash } from "node:crypto"
 import { Option, Schema } from "effect"
 import type { BlobStore } from "../../blobs/BlobStore.ts"
-import type { Database, ManifestName } from "../../database/Database.ts"
+import type { BlobDatabase } from "../../database/Database.ts"
 import { type Algorithm, algorithmOf, Digest, fromHex } from "../../domain/Digest.ts"
+import type { ManifestName, RegistryDatabase } from "../database/RegistryDatabase.ts"
 import { Tag } from "../Names.ts"
 
 /** Services and settings of `Repositories`. */
 export interface RepositoryContext {
-  readonly database: Database["Service"]
+  readonly database: BlobDatabase["Service"]
+  readonly registry: RegistryDatabase["Service"]
   readonly blobs: BlobStore["Service"]
   /** Length of a hold, in milliseconds. */
   readonly holdMillis: number

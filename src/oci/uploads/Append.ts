@@ -61,7 +61,7 @@ export const append = Effect.fnUntraced(function* <E, R>(
     whileAlive(progress, activityMillis(context), touch(context, ref, startByte))
   )
   if (sent === null) return yield* new UploadExpired({ digest: null, attempts: 1 })
-  const outcome = yield* context.database.sessions.append(yield* Clock.currentTimeMillis, ref, {
+  const outcome = yield* context.registry.sessions.append(yield* Clock.currentTimeMillis, ref, {
     startByte,
     ...sent
   })
@@ -91,7 +91,7 @@ const chunkKeys = (context: UploadContext, { id }: SessionRef, startByte: number
  * them.
  */
 const touch = Effect.fnUntraced(function* (context: UploadContext, ref: SessionRef, startByte: number) {
-  const isOpen = yield* context.database.sessions.touch(yield* Clock.currentTimeMillis, ref).pipe(
+  const isOpen = yield* context.registry.sessions.touch(yield* Clock.currentTimeMillis, ref).pipe(
     // The next record comes long before the session counts as idle.
     Effect.catch((error) =>
       Effect.as(

@@ -79,7 +79,7 @@ export const finish = Effect.fnUntraced(function* <E, R>(
       const progress = bodyProgress()
       const work = makeBlob({ context, lease, session: acquired, options, progress })
       const finished = yield* Effect.raceFirst(work, renewUntilLost(context, lease, progress))
-      lease.mayBeHeld = false
+      lease.needsRelease = false
       return finished === "lost" ? yield* answerAfterLoss(context, ref, digest) : finished
     })
   )
@@ -102,8 +102,8 @@ const makeBlob = <E, R>(finishing: Finishing<E, R>) =>
   }).pipe(
     Effect.scoped,
     Effect.catchIf(isMissing, (error) =>
-      // Chunks are deleted after their session ends. A chunk that is missing while the lease is held is a
-      // lost object.
+      // Chunks are deleted after their session ends. A chunk that is missing while this request has the lease
+      // is a lost object.
       Effect.flatMap(renewFinishLease(finishing.context, finishing.lease), (isOurs) =>
         isOurs ? Effect.fail(error) : Effect.succeed("lost" as const)
       )
@@ -152,14 +152,14 @@ const assemble = Effect.fnUntraced(function* <E, R>(
   )
 })
 
-/** Publishes the blob and ends the session in one transaction, if the lease is still held. */
+/** Publishes the blob and ends the session in one transaction, if this request still has the lease. */
 const complete = Effect.fnUntraced(function* (
   context: UploadContext,
   { ref, token }: FinishLease,
   { digest, key, sizeBytes }: Sent
 ) {
   const now = yield* Clock.currentTimeMillis
-  const outcome = yield* context.database.sessions
+  const outcome = yield* context.registry.sessions
     .complete(now, ref, token, {
       key,
       digest,
@@ -172,7 +172,7 @@ const complete = Effect.fnUntraced(function* (
         (error) => error.isRetryable,
         // The transaction may have been committed although its answer was lost. The session's row tells.
         (error) =>
-          Effect.flatMap(context.database.sessions.read(ref), (found) =>
+          Effect.flatMap(context.registry.sessions.read(ref), (found) =>
             Option.isSome(found) && found.value.digest === digest
               ? Effect.succeed("lost" as const)
               : Effect.fail(error)
@@ -217,7 +217,7 @@ const repeatAnswer = Effect.fnUntraced(function* (
   digest: Digest
 ) {
   if (became !== digest) return yield* new UploadUnknown({ ...ref })
-  const { blobs } = context.database
+  const blobs = context.database
   const now = yield* Clock.currentTimeMillis
   const live = yield* blobs.adopt(now, [], { pins: [hold(context, ref, digest, now)] })
   const found = yield* blobs.locate(digest)

@@ -17,7 +17,7 @@ export interface FinishLease {
   /** Identifies the request to the database. */
   readonly token: string
   /** Whether the database may have a lease of this token, which must then be released. */
-  mayBeHeld: boolean
+  needsRelease: boolean
 }
 
 /** A session that this request has leased, or that is a blob already. */
@@ -29,8 +29,8 @@ export type Acquired =
 const pollMillis = 500
 
 /**
- * Runs `use` with a lease that is not acquired yet. Releases it however `use` ends, unless `use` says that
- * none is held.
+ * Runs `use` with a lease that is not acquired yet. Releases it however `use` ends, unless `use` clears
+ * `needsRelease`.
  */
 export const withFinishLease = <A, E, R>(
   context: UploadContext,
@@ -38,10 +38,10 @@ export const withFinishLease = <A, E, R>(
   use: (lease: FinishLease) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.flatMap(KeyNonce, (nonce) => {
-    const lease: FinishLease = { ref, token: nonce(), mayBeHeld: false }
+    const lease: FinishLease = { ref, token: nonce(), needsRelease: false }
     return Effect.onExit(
       Effect.suspend(() => use(lease)),
-      () => (lease.mayBeHeld ? release(context, lease) : Effect.void)
+      () => (lease.needsRelease ? release(context, lease) : Effect.void)
     )
   })
 
@@ -50,16 +50,16 @@ export const withFinishLease = <A, E, R>(
  * after that, and with `UploadUnknown` if the session does not exist.
  */
 export const acquireFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
-  const { sessions } = context.database
+  const { sessions } = context.registry
   const { ref } = lease
   const deadline = (yield* Clock.currentTimeMillis) + context.busyWaitMillis
   for (;;) {
     const now = yield* Clock.currentTimeMillis
     // Set before the call: if its answer is lost, the lease may have been taken.
-    lease.mayBeHeld = true
+    lease.needsRelease = true
     const outcome = yield* sessions.claim(now, ref, leaseUntil(context, lease, now))
     if (outcome._tag === "claimed") return outcome
-    lease.mayBeHeld = false
+    lease.needsRelease = false
     if (outcome._tag === "done") return outcome
     if (outcome._tag === "unknown") return yield* new UploadUnknown({ ...ref })
     if (now >= deadline) return yield* new UploadBusy({ id: ref.id })
@@ -97,7 +97,7 @@ export const renewUntilLost = Effect.fnUntraced(function* (
 /** Renews the lease, and returns false if another request has it. */
 export const renewFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
   const now = yield* Clock.currentTimeMillis
-  return yield* context.database.sessions.renewClaim(now, lease.ref, leaseUntil(context, lease, now))
+  return yield* context.registry.sessions.renewClaim(now, lease.ref, leaseUntil(context, lease, now))
 })
 
 const leaseUntil = ({ finishLeaseMillis }: UploadContext, { token }: FinishLease, now: number): Lease => ({
@@ -105,9 +105,9 @@ const leaseUntil = ({ finishLeaseMillis }: UploadContext, { token }: FinishLease
   until: now + finishLeaseMillis
 })
 
-const release = Effect.fnUntraced(function* ({ database }: UploadContext, { ref, token }: FinishLease) {
+const release = Effect.fnUntraced(function* ({ registry }: UploadContext, { ref, token }: FinishLease) {
   const now = yield* Clock.currentTimeMillis
-  yield* Effect.catch(database.sessions.release(now, ref, token), (error) =>
+  yield* Effect.catch(registry.sessions.release(now, ref, token), (error) =>
     Effect.logWarning(
       "The lease on an upload session was not released. Other requests of the session wait until it ends.",
       error

@@ -2,11 +2,12 @@
 import { Effect, Option, Sink, Stream } from "effect"
 import type { BodyProgress } from "../../blobs/BodyProgress.ts"
 import type { WriterContext } from "../../blobs/WriterContext.ts"
-import type { SessionRef, UploadSession } from "../database/contract/UploadSessions.ts"
+import type { RegistryDatabase, SessionRef, UploadSession } from "../database/RegistryDatabase.ts"
 import { OffsetMismatch, UploadUnknown } from "./errors.ts"
 
 /** Services and settings of the upload service. `pinMillis` is how long a repository holds a blob. */
 export interface UploadContext extends WriterContext {
+  readonly registry: RegistryDatabase["Service"]
   /** Prefix of the keys of staged chunks. */
   readonly chunkPrefix: string
   /** Length of a finish lease, in milliseconds. */
@@ -40,8 +41,8 @@ export const statusOf = ({ id, receivedBytes, repository }: UploadSession): Uplo
 })
 
 /** Reads the session. Fails with `UploadUnknown` if it does not exist. */
-export const readSession = Effect.fnUntraced(function* ({ database }: UploadContext, session: SessionRef) {
-  const found = yield* database.sessions.read(session)
+export const readSession = Effect.fnUntraced(function* ({ registry }: UploadContext, session: SessionRef) {
+  const found = yield* registry.sessions.read(session)
   if (Option.isNone(found)) return yield* new UploadUnknown({ ...session })
   return found.value
 })

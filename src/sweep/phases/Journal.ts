@@ -5,22 +5,22 @@
  * cannot be deleted never hold up the keys behind them.
  */
 import { Clock, Duration, Effect } from "effect"
-import { Database } from "../../database/Database.ts"
+import { CollectorDatabase } from "../../database/Database.ts"
 import type { Storage } from "../../storage/Storage.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
 import { Progress } from "../Progress.ts"
 
 /** Reaps expired intents, then deletes what is due. */
-export const journal: Phase<Database | Storage> = {
+export const journal: Phase<CollectorDatabase | Storage> = {
   name: "journal",
   timeShare: 1,
-  requires: [Database],
+  requires: [CollectorDatabase],
   run: (context) => (context.dryRun ? preview(context) : collect(context))
 }
 
 const collect = Effect.fnUntraced(function* (context: PhaseContext) {
   const { counts, settings } = context
-  const database = yield* Database
+  const database = yield* CollectorDatabase
   const startedAt = yield* Clock.currentTimeMillis
   yield* reapIntents(context, startedAt)
   if ((yield* Progress).watched) counts.expect((yield* database.backlog(startedAt)).journalDue)
@@ -43,13 +43,13 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
  * the first claim must not decide.
  */
 const reapIntents = Effect.fnUntraced(function* ({ settings }: PhaseContext, now: number) {
-  const { journal } = yield* Database
+  const { journal } = yield* CollectorDatabase
   const due = now + Math.max(1, Duration.toMillis(settings.deleteDelay))
   while ((yield* journal.reapIntents(now, due, settings.batchMax)) === settings.batchMax);
 })
 
 const preview = Effect.fnUntraced(function* ({ counts }: PhaseContext) {
-  const { backlog } = yield* Database
+  const { backlog } = yield* CollectorDatabase
   const { journalDue, journalDueBytes, journaled } = yield* backlog(yield* Clock.currentTimeMillis)
   counts.seen(journaled)
   counts.eligible(journalDue, journalDueBytes, [])

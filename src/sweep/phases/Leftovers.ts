@@ -14,7 +14,7 @@
 import { Cause, Clock, Duration, Effect, Option, Result, Stream } from "effect"
 import {
   type BreakerState,
-  Database,
+  CollectorDatabase,
   type Exposure,
   isOpen,
   type LeftoverCounts,
@@ -42,10 +42,10 @@ export const breaker: Breaker.Breaker = {
 }
 
 /** Takes half of the time: a listing may take longer than a sweep, in every sweep, and the journal runs behind it. */
-export const leftovers: Phase<Database | Storage> = {
+export const leftovers: Phase<CollectorDatabase | Storage> = {
   name: "leftovers",
   timeShare: 1 / 2,
-  requires: [Database, Storage],
+  requires: [CollectorDatabase, Storage],
   breaker,
   run: Effect.fnUntraced(function* (context) {
     if (!(yield* context.mayContinue)) return
@@ -92,7 +92,7 @@ const cutsOf = ({ blobPrefix }: SweepSettings): ReadonlyArray<ObjectKey> =>
   [..."123456789abcdef"].map((digit) => `${blobPrefix}sha256/${digit}` as ObjectKey)
 
 const claim = Effect.fnUntraced(function* (settings: SweepSettings, plan: LeftoverPlan | null) {
-  const { leftovers } = yield* Database
+  const { leftovers } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   return yield* leftovers.claim(now, now + Duration.toMillis(settings.lease), plan)
 })
@@ -100,7 +100,7 @@ const claim = Effect.fnUntraced(function* (settings: SweepSettings, plan: Leftov
 /** Lists a range to its end. Answers false when that was not reached. */
 const listRange = Effect.fnUntraced(
   function* (context: PhaseContext, mayContinue: Effect.Effect<boolean>, scan: LeftoverScan) {
-    const { breakers, leftovers } = yield* Database
+    const { breakers, leftovers } = yield* CollectorDatabase
     const { counts, pace, settings } = context
     const state = yield* breakers.read(breaker.name)
     if (isOpen(state)) {
@@ -138,7 +138,7 @@ const listRange = Effect.fnUntraced(
       // The lease of a process that was killed ends by itself.
       Cause.hasInterruptsOnly(cause)
         ? Effect.void
-        : Effect.flatMap(Database, ({ leftovers }) => Effect.ignore(leftovers.yield(scan)))
+        : Effect.flatMap(CollectorDatabase, ({ leftovers }) => Effect.ignore(leftovers.yield(scan)))
     )
 )
 
@@ -174,7 +174,7 @@ const advance = Effect.fnUntraced(function* (
   after: ObjectKey | null,
   counts: LeftoverCounts
 ) {
-  const { leftovers } = yield* Database
+  const { leftovers } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   return yield* leftovers.advance(scan, { ...counts, after }, now, now + Duration.toMillis(settings.lease))
 })
@@ -183,7 +183,7 @@ const nothing: LeftoverCounts = { listed: 0, unowned: 0 }
 
 /** What `collect` would journal in a whole pass, whether or not one is due. Writes nothing. */
 const preview = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { breakers } = yield* Database
+  const { breakers } = yield* CollectorDatabase
   const { counts, settings } = context
   const state = yield* breakers.read(breaker.name)
   if (isOpen(state)) return yield* Breaker.opened(breaker, state)
@@ -212,7 +212,7 @@ const sortPage = Effect.fnUntraced(function* (
   { counts, settings }: PhaseContext,
   page: ReadonlyArray<StoredObject>
 ) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   // Staged uploads are another phase's, whatever the prefixes.
   const objects = page.filter(({ key }) => !key.startsWith(settings.uploadPrefix))
   const known = yield* audit.lookup(objects.map(({ key }) => key))
@@ -234,7 +234,7 @@ const journal = Effect.fnUntraced(function* (
   unowned: ReadonlyArray<StoredObject>,
   scan: LeftoverScan
 ) {
-  const { leftovers } = yield* Database
+  const { leftovers } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   const wait = Math.max(1, Duration.toMillis(settings.quarantine), Duration.toMillis(settings.deleteDelay))
   const journaled = yield* leftovers.journal(now, unowned, now + wait, scan)
@@ -257,7 +257,7 @@ export const trips = (
  * before the pass began, even where clocks differ (see {@link isConfirmed}).
  */
 const trip = Effect.fnUntraced(function* (state: BreakerState, scan: LeftoverScan, counts: LeftoverCounts) {
-  const { leftovers } = yield* Database
+  const { leftovers } = yield* CollectorDatabase
   const at = Math.max(yield* Clock.currentTimeMillis, scan.startedAt)
   const error = yield* Effect.flip(
     Breaker.trip(breaker, { at, confirmedAt: state.confirmedAt, exposure: exposureOf(counts) })

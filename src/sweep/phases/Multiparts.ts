@@ -6,15 +6,15 @@
  * not keep one, because its object is whole: an upload under way for its key is the relic of an earlier request.
  */
 import { Clock, Duration, Effect, Result } from "effect"
-import { Database } from "../../database/Database.ts"
+import { CollectorDatabase } from "../../database/Database.ts"
 import { type MultipartUpload, Storage } from "../../storage/Storage.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
 
 /** Takes a quarter of the time: stores tell the age of an upload in a request of its own, and every sweep lists anew. */
-export const multiparts: Phase<Database | Storage> = {
+export const multiparts: Phase<CollectorDatabase | Storage> = {
   name: "multiparts",
   timeShare: 1 / 4,
-  requires: [Database, Storage],
+  requires: [CollectorDatabase, Storage],
   run: Effect.fnUntraced(function* (context) {
     const { counts, settings } = context
     const storage = yield* Storage
@@ -36,7 +36,7 @@ const abortStale = Effect.fnUntraced(function* (
   context: PhaseContext,
   stale: ReadonlyArray<MultipartUpload>
 ) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   const { bounds, counts, pace, settings } = context
   const storage = yield* Storage
   const known = yield* audit.lookup(stale.map(({ key }) => key))

@@ -3,7 +3,7 @@
  * and deleted, page by page.
  */
 import { Clock, Effect } from "effect"
-import { Database, type PurgeCursor } from "../../database/Database.ts"
+import { CollectorDatabase, type PurgeCursor } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Storage } from "../../storage/Storage.ts"
@@ -15,20 +15,20 @@ import type { Phase, PhaseContext } from "../Phase.ts"
 const findShare = 1 / 2
 
 /** Judged by all that stands condemned: what waits out its quarantine is about to be deleted. */
-export const breaker: Breaker.CountingBreaker<Database> = {
+export const breaker: Breaker.CountingBreaker<CollectorDatabase> = {
   name: "orphans",
   describe: ({ blobs, bytes, totalBlobs, totalBytes }) =>
     `${Breaker.shareOf(blobs, totalBlobs)} blobs, ${Breaker.shareOf(bytes, totalBytes)} bytes, are condemned`,
   look: "To see them: artifact-gc condemned. To take them back: artifact-gc restore",
   exposure: (_settings, confirmedAt, _at, unless) =>
-    Effect.flatMap(Database, ({ breakers }) => breakers.exposure(confirmedAt, unless))
+    Effect.flatMap(CollectorDatabase, ({ breakers }) => breakers.exposure(confirmedAt, unless))
 }
 
 /** Scans, condemns, purges and deletes. */
-export const orphans: Phase<Database | Storage> = {
+export const orphans: Phase<CollectorDatabase | Storage> = {
   name: "orphans",
   timeShare: 1,
-  requires: [Database],
+  requires: [CollectorDatabase],
   breaker,
   run: (context) => (context.dryRun ? preview(context) : collect(context))
 }
@@ -42,14 +42,14 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
 
 /** Before the scan, which thereby sees what the pins held. */
 const expirePins = Effect.fnUntraced(function* ({ settings }: PhaseContext) {
-  const { blobs } = yield* Database
+  const { journal } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
-  while ((yield* blobs.expirePins(now, settings.batchMax)) === settings.batchMax);
+  while ((yield* journal.expirePins(now, settings.batchMax)) === settings.batchMax);
 })
 
 /** Purges pages one after the other while the objects of earlier pages are being deleted. */
 const purge = Effect.fnUntraced(function* (context: PhaseContext, judgedAt: number) {
-  const { orphans } = yield* Database
+  const { orphans } = yield* CollectorDatabase
   const { counts, settings } = context
   const { graceMillis, quarantineMillis } = waitsOf(settings)
   yield* context.deletePages(
@@ -78,7 +78,7 @@ const purge = Effect.fnUntraced(function* (context: PhaseContext, judgedAt: numb
 
 /** What `collect` would delete now: the same scan, the same query, the same rule, and nothing written. */
 const preview = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { breakers, orphans } = yield* Database
+  const { breakers, orphans } = yield* CollectorDatabase
   const { counts, settings } = context
   const { confirmedAt } = yield* breakers.read(breaker.name)
   const condemned = { blobs: 0, bytes: 0 }

@@ -9,7 +9,7 @@
  * dead. A failed delete needs no journal: the next listing finds the object again.
  */
 import { Clock, Duration, Effect, Result, Stream } from "effect"
-import { Database } from "../../database/Database.ts"
+import { CollectorDatabase } from "../../database/Database.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { Storage, type StoredObject } from "../../storage/Storage.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
@@ -30,10 +30,10 @@ interface Folder {
 }
 
 /** Takes half of the time: the listing begins anew in every sweep, and the phases behind must run. */
-export const stagedUploads: Phase<Database | Storage> = {
+export const stagedUploads: Phase<CollectorDatabase | Storage> = {
   name: "uploads",
   timeShare: 1 / 2,
-  requires: [Database, Storage],
+  requires: [CollectorDatabase, Storage],
   run: Effect.fnUntraced(function* (context) {
     if (!(yield* context.mayContinue)) return
     yield* context.forEachBatch(yield* staleBatches(context), (batch) => deleteUnowned(context, batch))
@@ -124,7 +124,7 @@ const deleteUnowned = Effect.fnUntraced(function* (
   context: PhaseContext,
   batch: ReadonlyArray<StoredObject>
 ) {
-  const { audit } = yield* Database
+  const { audit } = yield* CollectorDatabase
   const { bounds, counts, pace } = context
   const storage = yield* Storage
   const known = yield* audit.lookup(batch.map((object) => object.key))

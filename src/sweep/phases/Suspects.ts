@@ -6,7 +6,7 @@
  * Their writers wait for this, so it runs before the orphans (docs/design/unannounced-writers.md).
  */
 import { Clock, Duration, Effect, Result } from "effect"
-import { Database, type Suspect } from "../../database/Database.ts"
+import { BlobDatabase, CollectorDatabase, type Suspect } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { fresh, KeyNonce, ObjectKey } from "../../domain/ObjectKey.ts"
 import { Storage } from "../../storage/Storage.ts"
@@ -19,16 +19,16 @@ const copyLease = Duration.hours(1)
 const consecutiveFailuresMax = 3
 
 /** Takes a quarter of the time: copies may take long, and the phases behind must run. */
-export const suspects: Phase<Database | Storage> = {
+export const suspects: Phase<BlobDatabase | CollectorDatabase | Storage> = {
   name: "suspects",
   timeShare: 1 / 4,
-  requires: [Database, Storage],
+  requires: [BlobDatabase, CollectorDatabase, Storage],
   isQuiet: true,
   run: (context) => (context.dryRun ? preview(context) : collect(context))
 }
 
 const collect = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { suspects } = yield* Database
+  const { suspects } = yield* CollectorDatabase
   const { counts, settings } = context
   const verify = yield* verifier(context)
   const isDone = yield* context.pages(
@@ -46,7 +46,7 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
 })
 
 const preview = Effect.fnUntraced(function* ({ counts, settings }: PhaseContext) {
-  const { suspects } = yield* Database
+  const { suspects } = yield* CollectorDatabase
   const page = yield* suspects.page(null, settings.batchMax)
   counts.seen(page.length)
   counts.kept("suspect", page.length)
@@ -54,7 +54,8 @@ const preview = Effect.fnUntraced(function* ({ counts, settings }: PhaseContext)
 
 /** Returns what takes one suspect out of doubt, for as long as the store answers. */
 const verifier = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { blobs, suspects } = yield* Database
+  const blobs = yield* BlobDatabase
+  const { suspects } = yield* CollectorDatabase
   const { counts, settings } = context
   const storage = yield* Storage
   let failuresInARow = 0

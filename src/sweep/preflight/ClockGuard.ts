@@ -5,14 +5,14 @@
  * idle, or restored from a backup, has old objects and a right clock.
  */
 import { Duration, Effect, Option } from "effect"
-import { Database } from "../../database/Database.ts"
+import { CollectorDatabase } from "../../database/Database.ts"
 import { ClockRefused } from "../../domain/Refusals.ts"
 import { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
 
 /** Fails with `ClockRefused` when two of the clocks are further apart than the tolerance. */
 export const clockGuard = Effect.fnUntraced(function* (settings: SweepSettings) {
-  const databaseSkewMillis = yield* (yield* Database).skew
+  const databaseSkewMillis = yield* (yield* CollectorDatabase).skew
   const storeSkewMillis = Option.getOrNull(yield* (yield* Storage).skew)
   const toleranceMillis = Duration.toMillis(settings.clockTolerance)
   const culprit = culpritOf(databaseSkewMillis, storeSkewMillis, toleranceMillis)

@@ -3,7 +3,7 @@
  * the sweep, and nothing is deleted. A guard that gets no answer refuses, too: doubt keeps bytes.
  */
 import { Cause, Effect, Result } from "effect"
-import { Database } from "../../database/Database.ts"
+import { CollectorDatabase } from "../../database/Database.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
 import { Storage } from "../../storage/Storage.ts"
 import { describe } from "../PhaseCounts.ts"
@@ -23,7 +23,7 @@ export interface Verdict {
 
 /** Where triggers note some changes and not others, every sweep scans the whole catalogue, and the operator is told why. */
 const watchFindings = Effect.gen(function* () {
-  const { candidates } = yield* Database
+  const { candidates } = yield* CollectorDatabase
   const { unwatched } = yield* candidates.watch
   return unwatched.length === 0
     ? []
@@ -39,7 +39,7 @@ export const judge = Effect.fnUntraced(function* (
   now: number,
   dryRun: boolean
 ) {
-  const database = yield* Database
+  const database = yield* CollectorDatabase
   const storage = yield* Storage
   const findings: Array<GuardFinding> = []
   let store: StoreReport | null = null

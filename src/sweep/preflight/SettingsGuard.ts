@@ -3,7 +3,7 @@
  * is in force. Where their stores differ, one deletes rows and finds no objects.
  */
 import { Duration, Effect } from "effect"
-import { Database, type Peer } from "../../database/Database.ts"
+import { CollectorDatabase, type Peer } from "../../database/Database.ts"
 import { SettingsRefused } from "../../domain/Refusals.ts"
 import { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
@@ -18,7 +18,7 @@ export const settingsGuard = Effect.fnUntraced(function* (
   now: number,
   dryRun: boolean
 ) {
-  const { peers: collectors } = yield* Database
+  const { peers: collectors } = yield* CollectorDatabase
   const { description } = yield* Storage
   const ours = sharedSettings(settings, description)
   const peers = dryRun

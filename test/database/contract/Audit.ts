@@ -1,8 +1,9 @@
 /** What the audit reads: every key the database knows, in the order of the store, and who refers to a blob. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, type KnownKey } from "../../../src/database/Database.ts"
+import type { KnownKey } from "../../../src/database/Database.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,

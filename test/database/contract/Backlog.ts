@@ -1,19 +1,17 @@
 /** What waits for a later sweep, and what the guard answers of our own catalogue. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   blobs,
   condemned,
   dead,
-  digest,
   hour,
   intent,
   now,
   orphan,
   type Promised,
   pin,
-  session,
   write
 } from "../../fixtures/samples.ts"
 
@@ -31,12 +29,10 @@ export const backlog = (promised: Promised): void => {
           journalDueBytes: 0,
           deadLetters: 0,
           intents: 0,
-          sessions: 0,
           pins: 0,
           oldestSeenAt: null,
           oldestCondemnedAt: null,
-          nextJournalAt: null,
-          oldestActivityAt: null
+          nextJournalAt: null
         })
       })
     )
@@ -60,17 +56,7 @@ export const backlog = (promised: Promised): void => {
             dead(50, { notBefore: now - 2 * hour, deadAt: now - hour })
           ],
           intents: [intent(1), intent(2)],
-          pins: [pin("a", 1), pin("b", 1), pin("c", 2)],
-          sessions: [
-            session("a"),
-            session("b", {
-              lastActivityAt: now - 3 * hour,
-              state: "finalizing",
-              token: "t",
-              leaseUntil: now
-            }),
-            session("c", { lastActivityAt: now - 4 * hour, state: "done", digest: digest(1) })
-          ]
+          pins: [pin("a", 1), pin("b", 1), pin("c", 2)]
         })
         assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
           waiting: 2,
@@ -81,12 +67,10 @@ export const backlog = (promised: Promised): void => {
           journalDueBytes: 40,
           deadLetters: 1,
           intents: 2,
-          sessions: 2,
           pins: 3,
           oldestSeenAt: now - 2 * hour,
           oldestCondemnedAt: now - hour,
-          nextJournalAt: now,
-          oldestActivityAt: now - 3 * hour
+          nextJournalAt: now
         })
       })
     )

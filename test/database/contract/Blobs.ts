@@ -1,7 +1,8 @@
 /** The writers' side: adopt, intend, publish, unreference, locate, owned. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { Database, type Publication, touchEveryMillis } from "../../../src/database/Database.ts"
+import { type Publication, touchEveryMillis } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,

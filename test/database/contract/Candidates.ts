@@ -1,7 +1,7 @@
 /** Finding orphans by what changed: what is noted, what becomes of it. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { Database } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,
@@ -92,8 +92,8 @@ export const candidates = (promised: Promised): void => {
     promised("note a blob when a pin is released or expires", () =>
       Effect.gen(function* () {
         const given = { blobs: blobs(1, 2, 3), pins: [pin("a", 1), pin("b", 2, now - 1), pin("c", 3)] }
-        const changed = noted(given, ({ blobs: writers }) =>
-          Effect.all([writers.unpin(["a"]), writers.expirePins(now, 10)])
+        const changed = noted(given, ({ blobs: writers, journal }) =>
+          Effect.all([writers.unpin(["a"]), journal.expirePins(now, 10)])
         )
         assert.deepStrictEqual(yield* changed, digests(1, 2))
       })

@@ -1,8 +1,9 @@
 /** Upload sessions on their way to a blob: claim, renewClaim, release, complete. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, type Publication } from "../../../src/database/Database.ts"
-import type { SessionRow } from "../../../src/database/Memory.ts"
+import type { Publication } from "../../../src/database/Database.ts"
+import type { SessionRow } from "../../../src/oci/database/Memory.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,

@@ -1,7 +1,8 @@
 /** What the guards of a sweep remember and ask: breakers, other collectors, the server's clock. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, type Exposure, isOpen } from "../../../src/database/Database.ts"
+import { type Exposure, isOpen } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   blob,
   blobs,

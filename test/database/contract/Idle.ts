@@ -1,7 +1,9 @@
 /** Upload sessions that nobody goes on with: expire, idle. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, type ExpireRequest, type JournalEntry } from "../../../src/database/Database.ts"
+import type { JournalEntry } from "../../../src/database/Database.ts"
+import type { ExpireRequest } from "../../../src/oci/database/RegistryDatabase.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   chunk,
   dead,
@@ -113,6 +115,22 @@ export const idling = (promised: Promised): void => {
           [before.key]
         )
         assert.lengthOf((yield* journal.claim(leaseUntil, leaseUntil + 1, 100)).entries, 3)
+      })
+    )
+
+    promised("are counted and dated in the backlog while they are open or being finished", () =>
+      Effect.gen(function* () {
+        const { backlog } = yield* verbs
+        assert.deepStrictEqual(yield* backlog, { sessions: 0, oldestActivityAt: null })
+        const finalizing = { state: "finalizing", token: "t", leaseUntil: now } as const
+        yield* write({
+          sessions: [
+            session("a"),
+            session("b", { lastActivityAt: now - 3 * hour, ...finalizing }),
+            session("c", { lastActivityAt: now - 4 * hour, state: "done", digest: digest(1) })
+          ]
+        })
+        assert.deepStrictEqual(yield* backlog, { sessions: 2, oldestActivityAt: now - 3 * hour })
       })
     )
   })

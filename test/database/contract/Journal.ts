@@ -1,7 +1,8 @@
 /** Dead keys: claim, confirm, postpone, dead letters, and the reaping of intents. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, type JournalEntry, type Postponement } from "../../../src/database/Database.ts"
+import type { JournalEntry, Postponement } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   blobs,
   chunk,

@@ -1,7 +1,8 @@
 /** Objects that nothing knows: whose turn it is to list, and what is journaled; uploads in parts on their way to it. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { Database, type LeftoverPlan, type LeftoverScan } from "../../../src/database/Database.ts"
+import type { LeftoverPlan, LeftoverScan } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   blobs,
   chunk,

@@ -1,7 +1,7 @@
 /** The registry's catalogue as it is listed, and what of it expires. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { Manifest } from "../../../src/database/Database.ts"
+import type { Manifest } from "../../../src/oci/database/RegistryDatabase.ts"
 import { holdId } from "../../../src/oci/Names.ts"
 import {
   blob,

@@ -1,8 +1,9 @@
 /** The registry's catalogue, its writers' side: put, find, touch, untag, delete. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { Database, type Manifest, type ManifestReference } from "../../../src/database/Database.ts"
-import type { ManifestRow } from "../../../src/database/Memory.ts"
+import type { ManifestRow } from "../../../src/oci/database/Memory.ts"
+import type { Manifest, ManifestReference } from "../../../src/oci/database/RegistryDatabase.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   blob,
   blobs,

@@ -1,7 +1,8 @@
 /** What keeps a blob or an upload besides references: pins and leases. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, touchEveryMillis } from "../../../src/database/Database.ts"
+import { touchEveryMillis } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,
@@ -73,7 +74,7 @@ export const pins = (promised: Promised): void => {
 
     promised("ends at its expiry or after, a few at a time", () =>
       Effect.gen(function* () {
-        const { expirePins } = yield* writers
+        const { expirePins } = (yield* Database).journal
         const later = pin("d", 1, now + 1)
         yield* write({
           blobs: blobs(1),

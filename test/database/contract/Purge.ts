@@ -1,13 +1,8 @@
 /** Taking condemned orphans away: purge. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import {
-  Database,
-  type PurgeCursor,
-  type PurgedBlob,
-  type PurgePage,
-  type PurgeRequest
-} from "../../../src/database/Database.ts"
+import type { PurgeCursor, PurgedBlob, PurgePage, PurgeRequest } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,

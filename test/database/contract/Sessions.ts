@@ -1,7 +1,8 @@
 /** Upload sessions while they grow: open, read, touch, append, cancel. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { Database, type StagedChunk, type UploadSession } from "../../../src/database/Database.ts"
+import type { StagedChunk, UploadSession } from "../../../src/oci/database/RegistryDatabase.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   chunk,
   dead,

@@ -1,7 +1,8 @@
 /** What of a slice is garbage, and writing it down: find and record. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, type Slice } from "../../../src/database/Database.ts"
+import type { Slice } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,

@@ -1,8 +1,9 @@
 /** The shared scan: claimSlice and readSlice. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { type ClaimedSlice, Database, type ScanEnd } from "../../../src/database/Database.ts"
+import type { ClaimedSlice, ScanEnd } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
+import { Database } from "../../fixtures/Database.ts"
 import { blob, blobs, digest, digests, type Promised, rows, write } from "../../fixtures/samples.ts"
 
 const slice = (pass: number, after: Digest | null, upTo: Digest | null, count: number): ClaimedSlice => ({

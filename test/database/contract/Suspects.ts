@@ -1,7 +1,8 @@
 /** Blobs in doubt: what writers make of them, and how their doubt ends. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, type Suspect } from "../../../src/database/Database.ts"
+import type { Suspect } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blob,

@@ -1,7 +1,8 @@
 /** The undo window: condemned blobs, listed and taken back. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { Database, restorePin } from "../../../src/database/Database.ts"
+import { restorePin } from "../../../src/database/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
   blobs,
@@ -141,7 +142,7 @@ export const undoing = (promised: Promised): void => {
         const database = yield* Database
         yield* database.orphans.restore(now, digests(1, 2), now + hour)
         yield* database.blobs.adopt(now, [artifact("kept", 2)])
-        assert.strictEqual(yield* database.blobs.expirePins(now + hour, 10), 2)
+        assert.strictEqual(yield* database.journal.expirePins(now + hour, 10), 2)
         const found = yield* database.orphans.find(everything)
         assert.deepStrictEqual(
           found.map((row) => [row.digest, row.seenAt, row.condemnedAt]),

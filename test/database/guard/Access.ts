@@ -1,12 +1,13 @@
 /** The problems of the collector's role and of its own tables, and the report of all problems at once. */
+
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import { tableProblems } from "../../../src/database/postgres/schema/BlobsTable.ts"
 import { latestMigration } from "../../../src/database/postgres/schema/MigrationList.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import {
   type Bench,
@@ -24,7 +25,7 @@ export const asNobody = Effect.fnUntraced(function* (b: Bench) {
     b.run(`DROP OWNED BY ${role}`, `DROP ROLE ${role}`)
   )
   const client = Databases.client(Databases.as(b.place, role), { maxConnections: 2 })
-  const layer = Layer.provide(Postgres.layer(b.names), client)
+  const layer = Layer.provide(AllDatabases.onClient(b.names), client)
   return { role, database: Context.get(yield* Layer.build(layer), Database) }
 })
 

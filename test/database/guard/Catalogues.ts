@@ -1,8 +1,9 @@
 /** Sweeps of catalogues of other shapes: orphans are deleted, all other blobs stay. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { ClaimedSlice, Database, PurgeCursor, ScanEnd } from "../../../src/database/Database.ts"
+import type { ClaimedSlice, PurgeCursor, ScanEnd } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import { type BenchOptions, bench } from "../../fixtures/database/CatalogueBench.ts"
 
 /**

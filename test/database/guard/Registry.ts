@@ -1,9 +1,11 @@
 /** The registry's tables under the schema guard, and the verbs of manifests in a database without them. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { Database } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { Digest } from "../../../src/domain/Digest.ts"
+import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import { bench, plain, problemsOf, refuses, repair } from "../../fixtures/database/CatalogueBench.ts"
 import { asNobody, grants } from "./Access.ts"
@@ -93,7 +95,7 @@ const accepted = (): void => {
       const client = Effect.provide(Databases.client(b.place))
       yield* Postgres.guardUnannouncedWriters(b.names).pipe(client)
       assert.deepStrictEqual(yield* b.problems, [])
-      yield* Postgres.migrate(b.names, { createCatalog: false, registry: true }).pipe(client)
+      yield* RegistryPostgres.migrate(b.names, { createCatalog: false, registry: true }).pipe(client)
       assert.deepStrictEqual(
         (yield* b.problems).map((problem) => [problem.kind, plain(b, problem).table]),
         [
@@ -147,7 +149,7 @@ const privileges = (): void => {
 
 const versions = (): void => {
   const table = "r.registry_migrations"
-  const latest = Postgres.latestRegistryMigration
+  const latest = RegistryPostgres.latestRegistryMigration
   const options = { registry: true }
   refuses("tables of an older version", {
     options,

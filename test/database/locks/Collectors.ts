@@ -1,14 +1,9 @@
 /** Several collectors at once, and collectors among writers: each thing to one of them, and nobody in a circle. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Result } from "effect"
-import type {
-  ClaimedSlice,
-  Database,
-  PurgeCursor,
-  PurgedBlob,
-  ScanEnd
-} from "../../../src/database/Database.ts"
+import type { ClaimedSlice, PurgeCursor, PurgedBlob, ScanEnd } from "../../../src/database/Database.ts"
 import { type Arena, arena } from "../../fixtures/Arena.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import {
   artifact,

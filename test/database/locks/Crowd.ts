@@ -1,9 +1,10 @@
 /** Many at one repository, at random: whatever they do to each other, nothing dangles, and nothing stays for ever. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Database, ManifestReference } from "../../../src/database/Database.ts"
-import type { ManifestRow } from "../../../src/database/Memory.ts"
+import type { ManifestRow } from "../../../src/oci/database/Memory.ts"
+import type { ManifestReference } from "../../../src/oci/database/RegistryDatabase.ts"
 import { arena } from "../../fixtures/Arena.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { blobs, digest as digestOf, hour, now } from "../../fixtures/samples.ts"
 import type { Rows } from "../../fixtures/Tables.ts"

@@ -2,16 +2,17 @@
  * The collector and the blob store on the client of an app that has a transaction of its own open, and whose connections
  * do not wait for the disk. Each promise has a control that shows the loss.
  */
+
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import type { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
+import type { Database } from "../../fixtures/Database.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import { inPostgres, Tables } from "../../fixtures/Tables.ts"
 
@@ -44,7 +45,7 @@ const appOn = (
   Effect.gen(function* () {
     const host = yield* Layer.build(client)
     const sql = Context.get(host, SqlClient.SqlClient)
-    const database: Layer.Layer<Database> = Postgres.layer().pipe(
+    const database: Layer.Layer<Database | AllDatabases.Databases> = AllDatabases.onClient().pipe(
       Layer.provide(Layer.succeed(SqlClient.SqlClient, collectorsClient(sql)))
     )
     const all = yield* Layer.build(

@@ -1,8 +1,8 @@
 /** Manifests that are put, tagged and deleted while others expire: whoever comes second waits, and is told the truth. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
-import type { Database } from "../../../src/database/Database.ts"
 import { type Arena, arena, before, later, ownArena, purgeStatement } from "../../fixtures/Arena.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { blobs, condemned, digest, digests, hour, key, minute, now } from "../../fixtures/samples.ts"
 import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"

@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
-import type { ExpireRequest, Sessions } from "../../../src/database/Database.ts"
+import type { ExpireRequest, Sessions } from "../../../src/oci/database/RegistryDatabase.ts"
 import * as Facts from "../../../src/testing/Facts.ts"
 import { type Arena, arena, before } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"

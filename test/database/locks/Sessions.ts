@@ -1,7 +1,8 @@
 /** Requests of one upload session on several replicas: whoever comes second waits and is then told the truth. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Lease, Publication, Sessions } from "../../../src/database/Database.ts"
+import type { Publication } from "../../../src/database/Database.ts"
+import type { Lease, Sessions } from "../../../src/oci/database/RegistryDatabase.ts"
 import { type Arena, arena, before, later, ownArena } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { blob, chunk, digest, hour, intent, minute, now, session } from "../../fixtures/samples.ts"

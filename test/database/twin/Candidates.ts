@@ -3,7 +3,7 @@
  * a set, and reviewed all at once: how often a blob is noted by one statement, and in which order, is nobody's business.
  */
 import { Effect, Option } from "effect"
-import type { Database } from "../../../src/database/Database.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import { digest, minute, now } from "../../fixtures/samples.ts"
 import type { Rows, Tables } from "../../fixtures/Tables.ts"
 

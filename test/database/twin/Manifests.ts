@@ -3,8 +3,9 @@
  * and indexes may list each other: no registry does that, and the backends must agree all the same.
  */
 import { Effect } from "effect"
-import type { Database, ManifestReference } from "../../../src/database/Database.ts"
+import type { ManifestReference } from "../../../src/oci/database/RegistryDatabase.ts"
 import { holdId } from "../../../src/oci/Names.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import { digest, minute, now } from "../../fixtures/samples.ts"
 import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
 

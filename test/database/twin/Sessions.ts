@@ -1,8 +1,9 @@
 /** What the comparison of backends does with upload sessions. Repositories, sessions and tokens are few, so that commands meet. */
 import { Effect, Option } from "effect"
-import type { Database, StagedChunk } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import type { StagedChunk } from "../../../src/oci/database/RegistryDatabase.ts"
+import type { Database } from "../../fixtures/Database.ts"
 import { artifact, chunk, digest, key, minute, now, pin, session } from "../../fixtures/samples.ts"
 
 export const sessionVerbs = [

@@ -2,10 +2,10 @@
  * Unannounced writers, native writers and collectors with very short waits, all at once for a few seconds.
  * Their store loses answers and delays requests. The test checks what readers and operators would see.
  */
+
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
-import { Database } from "../../../src/database/Database.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -14,6 +14,7 @@ import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { fails, lands } from "../../../src/testing/Faults.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
 import { type Arena, ownArena } from "../../fixtures/Arena.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { inserts, installs, refers, unannouncedKey } from "../../fixtures/database/WriterStage.ts"
 import { artifact, digest, key } from "../../fixtures/samples.ts"
@@ -96,10 +97,7 @@ const nativeWriter = Effect.fnUntraced(function* ({ arena, store, counts }: Crow
 })
 
 const collector = Effect.fnUntraced(function* ({ arena, store, counts }: Crowd) {
-  const services = Layer.mergeAll(
-    Layer.succeed(Database, yield* arena.process()),
-    Layer.succeed(Storage, store)
-  )
+  const services = Layer.mergeAll(AllDatabases.all(yield* arena.process()), Layer.succeed(Storage, store))
   const sweep = Context.get(yield* Layer.build(Layer.provide(Sweep.layer(settings), services)), Sweep)
   return {
     sweeps: Effect.map(sweep.once(), ({ phases, totals }) => {
@@ -143,7 +141,10 @@ const run = Effect.fnUntraced(function* (c: Crowd, enough: Effect.Effect<unknown
   c.faults.heal()
   yield* Effect.sleep(Duration.millis(2 * lateMillis))
   for (let n = 0; n < 6; n++)
-    yield* Effect.andThen(Effect.all(collectors.map(({ sweeps }) => sweeps)), Effect.sleep("40 millis"))
+    yield* Effect.andThen(
+      Effect.forEach(collectors, ({ sweeps }) => sweeps),
+      Effect.sleep("40 millis")
+    )
 })
 
 /** How long the run lasts at least. On a busy machine it lasts until every count is above zero. */

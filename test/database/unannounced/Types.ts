@@ -1,12 +1,14 @@
 /** The triggers against unannounced writers on catalogues of other shapes: the same steps on each. */
+
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
-import { Database } from "../../../src/database/Database.ts"
-import * as Postgres from "../../../src/database/Postgres.ts"
 import { type CatalogNames, defaultNames } from "../../../src/domain/CatalogNames.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import * as Databases from "../../fixtures/Databases.ts"
 import { installs, missing, refused, unverified } from "../../fixtures/database/WriterStage.ts"
 
@@ -46,9 +48,9 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
       const writer = Context.get(yield* connect, SqlClient.SqlClient)
       for (const statement of given.tables) yield* writer.unsafe(statement)
       const client = yield* Layer.build(Databases.client(place))
-      yield* Postgres.migrate(names, { createCatalog: false }).pipe(Effect.provideContext(client))
+      yield* RegistryPostgres.migrate(names, { createCatalog: false }).pipe(Effect.provideContext(client))
       yield* installs(place, names)
-      const layer = Layer.provide(Postgres.layer(names), Layer.succeedContext(client))
+      const layer = Layer.provide(AllDatabases.onClient(names), Layer.succeedContext(client))
       const database = Context.get(yield* Layer.build(layer), Database)
       if (given.set !== undefined) yield* writer.unsafe(given.set)
       const inserts = writer.unsafe(

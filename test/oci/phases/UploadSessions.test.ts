@@ -1,13 +1,14 @@
 /** Upload sessions that nobody goes on with, and those that somebody does, however slowly. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Deferred, Duration, Effect, Fiber, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Database } from "../../../src/database/Database.ts"
 import { Uploads, UploadUnknown } from "../../../src/oci/Uploads.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { fails, hangsAfter, hangsBefore } from "../../../src/testing/Faults.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
 import {
   appendChunk,
   blobs,
@@ -239,7 +240,7 @@ const replica = Effect.gen(function* () {
   const { rows, store } = yield* World
   const script = FaultyStorage.script()
   const services = Layer.merge(
-    Layer.succeed(Database, rows),
+    AllDatabases.all(rows),
     Layer.succeed(Storage, FaultyStorage.wrap(store, script))
   )
   const uploads = Context.get(yield* Layer.build(Layer.provide(Uploads.layer(), services)), Uploads)

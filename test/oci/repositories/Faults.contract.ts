@@ -3,19 +3,20 @@
  * promised. Any other client repeats its request, and then finds it. Nothing else is lost. Once all is
  * deleted and all waits are over, nothing is left.
  */
+
 import { assert } from "@effect/vitest"
 import { Effect, Layer, Option, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import { Database } from "../../../src/database/Database.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
 import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
 import { Repositories } from "../../../src/oci/Repositories.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as Facts from "../../../src/testing/Facts.ts"
-import * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
+import { Database } from "../../fixtures/Database.ts"
 import type { FaultStory, FaultTable } from "../../fixtures/FaultTable.ts"
 import {
   aboutOf,
@@ -179,10 +180,10 @@ const stories: ReadonlyArray<Story> = [
 
 /** Repositories whose calls are struck, and a collector whose calls are not. */
 const setUp = Effect.gen(function* () {
-  const services = [Layer.succeed(Database, yield* Database), Layer.succeed(Storage, yield* Storage)] as const
-  const scripts = { database: FaultyDatabase.script(), storage: FaultyStorage.script() }
+  const services = [AllDatabases.all(yield* Database), Layer.succeed(Storage, yield* Storage)] as const
+  const scripts = { database: AllDatabases.script(), storage: FaultyStorage.script() }
   const faulty = Layer.merge(
-    FaultyDatabase.layer(scripts.database),
+    AllDatabases.faulty(scripts.database),
     FaultyStorage.layer(scripts.storage)
   ).pipe(Layer.provide([...services]))
   const registry = Repositories.layer().pipe(

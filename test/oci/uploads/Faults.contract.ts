@@ -97,7 +97,7 @@ const stories: ReadonlyArray<Story> = [
     content: "hello world",
     own: reaped("reaped"),
     act: pushes(["hello ", "world"]),
-    calls: ["sessions.complete", "copy", "leftovers.journal"]
+    calls: ["sessions.complete", "copy", "blobs.discard"]
   },
   {
     name: "several chunks whose blob is reaped and deleted before it is one",
@@ -111,7 +111,7 @@ const stories: ReadonlyArray<Story> = [
     content: "hello world",
     own: reaped("reaped"),
     act: pushes(["hello "], "world"),
-    calls: ["sessions.complete", "copy", "leftovers.journal"]
+    calls: ["sessions.complete", "copy", "blobs.discard"]
   },
   {
     name: "a session that is cancelled",

@@ -215,13 +215,13 @@ const inTime = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E,
 const play = Effect.fnUntraced(function* (race: Race, index: number, when: "before" | "after") {
   const { replicas, scripts } = yield* Stage
   const session = yield* pushed(...race.chunks)
-  const [isStopped, goesOn] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+  const [isStopped, resumed] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
   let calls = 0
   scripts[0].rule(() => {
     calls += 1
     if (calls <= index) return undefined
     // The whole process is stopped, its renewals as well.
-    const still = Effect.andThen(Deferred.succeed(isStopped, undefined), Deferred.await(goesOn))
+    const still = Effect.andThen(Deferred.succeed(isStopped, undefined), Deferred.await(resumed))
     return when === "before" || calls > index + 1 ? hangsBefore(still) : hangsAfter(still)
   })
   const first = yield* Effect.forkChild(verdict(race.stopped(replicas[0], session)))
@@ -235,7 +235,7 @@ const play = Effect.fnUntraced(function* (race: Race, index: number, when: "befo
   }
   const second = yield* inTime(verdict(race.meanwhile(replicas[1], session)))
   yield* sound
-  yield* Deferred.succeed(goesOn, undefined)
+  yield* Deferred.succeed(resumed, undefined)
   scripts[0].rule(() => undefined)
   const answers = `${yield* inTime(Fiber.join(first))}, ${second}`
   yield* sound

@@ -274,8 +274,8 @@ describe("a client that closes a session that another replica is closing", () =>
   const closing = Effect.gen(function* () {
     const { replicas, scripts } = yield* Stage
     const session = yield* pushed("hello")
-    const goesOn = yield* Deferred.make<void>()
-    scripts[0].database.next("sessions.complete", hangsBefore(Deferred.await(goesOn)))
+    const resumed = yield* Deferred.make<void>()
+    scripts[0].database.next("sessions.complete", hangsBefore(Deferred.await(resumed)))
     const first = yield* Effect.forkChild(
       verdict(replicas[0].finish(repository, session.id, { digest: digestOf("hello") }))
     )
@@ -284,16 +284,16 @@ describe("a client that closes a session that another replica is closing", () =>
       verdict(replicas[1].finish(repository, session.id, { digest: digestOf("hello") }))
     )
     yield* settle
-    return { session, first, second, goesOn }
+    return { session, first, second, resumed }
   })
 
   it.effect("waits for the other replica's answer", () =>
     play(
       Effect.gen(function* () {
-        const { first, goesOn, second } = yield* closing
+        const { first, resumed, second } = yield* closing
         yield* TestClock.adjust("20 seconds")
         assert.isUndefined(second.pollUnsafe())
-        yield* Deferred.succeed(goesOn, undefined)
+        yield* Deferred.succeed(resumed, undefined)
         yield* TestClock.adjust("1 second")
         assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], ["ok", "ok"])
         yield* cleansUp("hello")
@@ -304,10 +304,10 @@ describe("a client that closes a session that another replica is closing", () =>
   it.effect("gets `UploadBusy` if that takes too long, and may repeat the request", () =>
     play(
       Effect.gen(function* () {
-        const { first, goesOn, second, session } = yield* closing
+        const { first, resumed, second, session } = yield* closing
         yield* TestClock.adjust("30 seconds")
         assert.strictEqual(yield* Fiber.join(second), "UploadBusy")
-        yield* Deferred.succeed(goesOn, undefined)
+        yield* Deferred.succeed(resumed, undefined)
         assert.strictEqual(yield* Fiber.join(first), "ok")
         yield* close(session, "hello")
         yield* cleansUp("hello")

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Database } from "../../../src/database/Database.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Uploads } from "../../../src/oci/Uploads.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
+import * as AllDatabases from "../../fixtures/Database.ts"
 import {
   abandon,
   artifact,
@@ -102,7 +102,7 @@ describe("an upload in parts that nobody finished", () => {
   it.effect("is kept while a live session sends it, for days and as its first chunk or a later one", () =>
     Effect.gen(function* () {
       const { bucket, rows, state, store } = yield* World
-      const services = Layer.merge(Layer.succeed(Database, rows), Layer.succeed(Storage, store))
+      const services = Layer.merge(AllDatabases.all(rows), Layer.succeed(Storage, store))
       const uploads = Context.get(yield* Layer.build(Layer.provide(Uploads.layer(), services)), Uploads)
       const { id } = yield* uploads.start("r")
       /** A byte every fifty minutes, for three days. */

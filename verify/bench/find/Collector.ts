@@ -2,7 +2,7 @@
  * The collector's pass over the whole catalogue, slice by slice, with the layers and the heap of the binary.
  */
 import { Effect } from "effect"
-import { Database, type Slice } from "../../../src/database/Database.ts"
+import { CollectorDatabase, type Slice } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import * as Services from "../harness/Services.ts"
@@ -12,7 +12,7 @@ import { type Pass, type Task, totals } from "./Task.ts"
 keepHeapSmall()
 
 const pass = Effect.fnUntraced(function* (scanPage: number) {
-  const { orphans } = yield* Database
+  const { orphans } = yield* CollectorDatabase
   const { add, took, found, slowestMillis } = totals()
   /** Times a verb, which is one statement and the settings before it. */
   const timed = Effect.fnUntraced(function* <A, E>(statement: Effect.Effect<A, E>) {

@@ -3,7 +3,7 @@
 import { connect } from "../harness/Postgres.ts"
 import { recorder } from "../harness/Recorder.ts"
 import { runVariant } from "../harness/Variant.ts"
-import { querying } from "../sweep/Purge.ts"
+import { beginTransaction, querying } from "../sweep/Purge.ts"
 import * as Statements from "../sweep/Statements.ts"
 import { type Pass, type Task, totals } from "./Task.ts"
 
@@ -15,7 +15,7 @@ await runVariant<Task, Pass>(async ({ databaseUrl, scanPage, records }) => {
   /** Executes a statement in its own transaction, as the collector does. */
   const query = async (statement: Statements.Sql) => {
     const began = performance.now()
-    await onAny(database, Statements.begin)
+    await beginTransaction(onAny, database)
     await onAny(database, Statements.byIndex)
     const rows = await onAny(database, statement)
     await onAny(database, Statements.commit)

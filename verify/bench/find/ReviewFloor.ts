@@ -3,8 +3,8 @@
 import { connect } from "../harness/Postgres.ts"
 import { recorder } from "../harness/Recorder.ts"
 import { runVariant } from "../harness/Variant.ts"
-import { querying } from "../sweep/Purge.ts"
-import { begin, byIndex, commit, type Sql } from "../sweep/Statements.ts"
+import { beginTransaction, querying } from "../sweep/Purge.ts"
+import { byIndex, commit, type Sql } from "../sweep/Statements.ts"
 import * as Statements from "./ReviewStatements.ts"
 import { type Review, type Task, totals } from "./Task.ts"
 
@@ -15,7 +15,7 @@ await runVariant<Task, Review>(async ({ databaseUrl, scanPage, records }) => {
   const query = (statement: Sql) => onAny(database, statement)
 
   const reviewPage = async (): Promise<number> => {
-    await query(begin)
+    await beginTransaction(onAny, database)
     await query(byIndex)
     const page = await query(Statements.lockCandidates(scanPage))
     if (page.length > 0) {
@@ -38,7 +38,7 @@ await runVariant<Task, Review>(async ({ databaseUrl, scanPage, records }) => {
     let after: string | null = null
     let more: boolean
     do {
-      await query(begin)
+      await beginTransaction(onAny, database)
       await query(byIndex)
       const page = await query(Statements.readSightings(after, scanPage))
       await query(commit)

@@ -1,6 +1,6 @@
 /** The collector's review of candidates, and its check of the sightings that result. */
 import { Clock, Effect } from "effect"
-import { Database, type Reviewed, type Sighted } from "../../../src/database/Database.ts"
+import { CollectorDatabase, type Reviewed, type Sighted } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import * as Services from "../harness/Services.ts"
@@ -10,7 +10,7 @@ import { type Review, type Task, totals } from "./Task.ts"
 keepHeapSmall()
 
 const review = Effect.fnUntraced(function* (scanPage: number) {
-  const { candidates } = yield* Database
+  const { candidates } = yield* CollectorDatabase
   const { add, found } = totals()
   let reviewed = 0
   let page: Reviewed

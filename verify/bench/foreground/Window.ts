@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { Effect, Redacted } from "effect"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
+import * as RegistryPostgres from "../../../src/oci/database/Postgres.ts"
 import type { Dataset } from "../harness/Dataset.ts"
 import * as FakeStore from "../harness/FakeStore.ts"
 import { withConnection } from "../harness/Postgres.ts"
@@ -82,7 +83,7 @@ export const measureWindow = async (
 
 const addRegistry = (databaseUrl: string) => {
   const client = Postgres.layerClient({ url: Redacted.make(databaseUrl) })
-  const adding = Postgres.migrate(defaultNames, { createCatalog: true, registry: true })
+  const adding = RegistryPostgres.migrate(defaultNames, { createCatalog: true, registry: true })
   return Effect.runPromise(Effect.provide(adding, client))
 }
 

@@ -1,6 +1,6 @@
 /** The database layer of the binary, with its schema inspected and a connection open. */
 import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
-import { Database } from "../../../src/database/Database.ts"
+import { CollectorDatabase } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import type { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { recorder, recordingTracer, type Statements } from "./Recorder.ts"
@@ -9,7 +9,7 @@ import { recorder, recordingTracer, type Statements } from "./Recorder.ts"
 export interface Services {
   /** Returns the result of `work`, and the statements it executed if they are recorded. */
   readonly run: <A>(
-    work: Effect.Effect<A, DatabaseError, Database>
+    work: Effect.Effect<A, DatabaseError, CollectorDatabase>
   ) => Promise<A & { readonly statements: Statements }>
   /** Closes the connections. */
   readonly close: () => Promise<void>
@@ -22,7 +22,7 @@ export const open = async (task: {
 }): Promise<Services> => {
   const client = Postgres.layerClient({ url: Redacted.make(task.databaseUrl) })
   const runtime = ManagedRuntime.make(Layer.provide(Postgres.layer(), client))
-  await runtime.runPromise(Effect.flatMap(Database, (database) => database.inspect))
+  await runtime.runPromise(Effect.flatMap(CollectorDatabase, (database) => database.inspect))
   const records = recorder(task.records)
   return {
     run: async (work) => {

@@ -4,7 +4,7 @@
  * once.
  */
 import { Clock, Duration, Effect, Option, Stream } from "effect"
-import { Database, type PurgeCursor } from "../../../src/database/Database.ts"
+import { CollectorDatabase, type PurgeCursor } from "../../../src/database/Database.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
 import { defaultSettings } from "../../../src/sweep/Settings.ts"
 import * as Services from "../harness/Services.ts"
@@ -18,7 +18,7 @@ const quarantineMillis = Duration.toMillis(defaultSettings.quarantine)
 const leaseMillis = Duration.toMillis(defaultSettings.lease)
 
 const purgePage = Effect.fnUntraced(function* (limit: number, after: PurgeCursor | null) {
-  const { breakers, orphans } = yield* Database
+  const { breakers, orphans } = yield* CollectorDatabase
   // A sweep reads it before each page, too.
   yield* breakers.read("orphans")
   const now = yield* Clock.currentTimeMillis
@@ -37,7 +37,7 @@ const purgePage = Effect.fnUntraced(function* (limit: number, after: PurgeCursor
 })
 
 const purge = Effect.fnUntraced(function* ({ batch, concurrency }: Task) {
-  const { journal } = yield* Database
+  const { journal } = yield* CollectorDatabase
   const pages = Stream.paginate(null, (after: PurgeCursor | null) => purgePage(batch, after))
   const purged = yield* pages.pipe(
     Stream.mapEffect((keys) => Effect.as(journal.confirm(keys), keys.length), {

@@ -8,7 +8,7 @@ import { ensure } from "../harness/Question.ts"
 import { recorder } from "../harness/Recorder.ts"
 import { runVariant } from "../harness/Variant.ts"
 import { client } from "./Client.ts"
-import { forEachPage, purge, type Query, querying } from "./Purge.ts"
+import { beginTransaction, forEachPage, purge, type Query, querying } from "./Purge.ts"
 import * as Statements from "./Statements.ts"
 import type { Outcome, Task } from "./Task.ts"
 
@@ -16,7 +16,7 @@ import type { Outcome, Task } from "./Task.ts"
 const scan = async (query: Query, connection: Connection, { scanPage }: Task) => {
   let firstPass: number | null = null
   while (true) {
-    await query(connection, Statements.begin)
+    await beginTransaction(query, connection)
     await query(connection, Statements.byIndex)
     const [at] = await query(connection, Statements.lockScan(firstPass))
     if (at === undefined || at.done === true) break
@@ -33,13 +33,13 @@ const scan = async (query: Query, connection: Connection, { scanPage }: Task) =>
 
 /** Records the orphans of a slice. All were condemned before, so none is condemned now. */
 const record = async (query: Query, connection: Connection, slice: Statements.Slice) => {
-  await query(connection, Statements.begin)
+  await beginTransaction(query, connection)
   await query(connection, Statements.byIndex)
   const orphans = await query(connection, Statements.find(slice))
   await query(connection, Statements.commit)
   const seen = orphans.map(({ digest }) => digest as string)
   const now = new Date()
-  await query(connection, Statements.begin)
+  await beginTransaction(query, connection)
   await query(connection, Statements.recordNew(now, seen, []))
   await query(connection, Statements.recordKnown(slice, now, seen, []))
   await query(connection, Statements.commit)

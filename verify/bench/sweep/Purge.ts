@@ -22,6 +22,12 @@ export const querying =
     return connection.query(statement.text, statement.parameters)
   }
 
+/** Begins a transaction as the collector does. */
+export const beginTransaction = async (query: Query, connection: Connection): Promise<void> => {
+  await query(connection, Statements.begin)
+  await query(connection, Statements.commitDurably)
+}
+
 /** Purges pages of `batch` condemned blobs, and yields the keys of each page. */
 export async function* purge(query: Query, connection: Connection, batch: number) {
   let after: Statements.Cursor | null = null
@@ -29,7 +35,7 @@ export async function* purge(query: Query, connection: Connection, batch: number
     const now = Date.now()
     const cutoff = new Date(now - hourMillis)
     await query(connection, Statements.breaker)
-    await query(connection, Statements.begin)
+    await beginTransaction(query, connection)
     await query(connection, Statements.lockBlobs)
     const [table] = await query(connection, Statements.catalogueTable)
     await query(connection, Statements.fingerprint(String(table?.oid)))

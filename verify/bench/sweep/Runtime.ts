@@ -2,7 +2,7 @@
 import { ConfigProvider, Effect, ManagedRuntime } from "effect"
 import * as Services from "../../../src/cli/Services.ts"
 import { load } from "../../../src/config/Config.ts"
-import { Database } from "../../../src/database/Database.ts"
+import { CollectorDatabase } from "../../../src/database/Database.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import type { Task } from "./Task.ts"
 
@@ -37,7 +37,7 @@ export const prepared = async (task: Task, more: Environment = {}) => {
   await runtime.runPromise(
     Effect.gen(function* () {
       yield* (yield* Storage).probe
-      yield* (yield* Database).inspect
+      yield* (yield* CollectorDatabase).inspect
     })
   )
   return runtime

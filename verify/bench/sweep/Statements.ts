@@ -38,6 +38,11 @@ export const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unkn
 
 /** Begins a transaction. */
 export const begin = sql`BEGIN ISOLATION LEVEL READ COMMITTED`
+/** Makes a commit wait for the disk. Every transaction of the collector executes it first. */
+export const commitDurably = sql`
+  SELECT set_config('synchronous_commit', 'on', true)
+  WHERE current_setting('synchronous_commit') IN ('off', 'local')`
+
 /** Commits a transaction. */
 export const commit = sql`COMMIT`
 

@@ -1,7 +1,7 @@
 /** The work of a simulation's processes, and what each process requires of the code. */
 import { Clock, Effect, Exit, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import { Database, restorePin } from "../../../src/database/Database.ts"
+import { CollectorDatabase, restorePin } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -62,7 +62,7 @@ const read = Effect.fnUntraced(function* (actor: Actor) {
 /** Does what operators do: confirms breakers, restores condemned blobs, retries dead letters. */
 const operate = Effect.fnUntraced(function* ({ world }: Actor) {
   const { count, oracle, parameters, rng, time } = world
-  const { breakers, journal, orphans } = yield* Database
+  const { breakers, journal, orphans } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   const kind = rng.below(3)
   if (kind === 0) return yield* Effect.ignore(breakers.confirm(now))

@@ -1,14 +1,14 @@
 /** The database and the store of a world, in memory, and how its processes reach them through the network. */
 import { Effect } from "effect"
-import { Database } from "../../../src/database/Database.ts"
-import * as MemoryDatabase from "../../../src/database/Memory.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { StorageError } from "../../../src/domain/StorageError.ts"
+import * as RegistryMemory from "../../../src/oci/database/Memory.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import * as Faults from "../../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
+import * as Databases from "./Databases.ts"
 import type { Backends, Mutation, Step } from "./Mutation.ts"
 import type { Network } from "./Network.ts"
 import * as PagedStore from "./PagedStore.ts"
@@ -19,13 +19,13 @@ export const simulated = "scripted fault"
 
 /** The state of the database and the store. */
 export interface BackendState {
-  readonly rows: MemoryDatabase.State
+  readonly rows: RegistryMemory.RegistryState
   readonly store: MemoryStorage.State
 }
 
 /** Creates an empty database and an empty store. */
 export const emptyState = (): BackendState => ({
-  rows: MemoryDatabase.emptyState(),
+  rows: RegistryMemory.emptyState(),
   store: MemoryStorage.emptyState()
 })
 
@@ -39,15 +39,10 @@ export interface BackendAccess {
 
 /** Creates the access to the backends with this state. */
 export const make = ({ rows, store }: BackendState, network: Network, mutation: Mutation): BackendAccess => {
-  const memory = Effect.runSync(
-    Effect.provide(Effect.all([Database, Storage]), [
-      MemoryDatabase.layer(rows),
-      MemoryStorage.layerOf(store)
-    ])
-  )
-  const [database, storage] = memory
+  const database = Databases.make(rows)
+  const storage = Effect.runSync(Effect.provide(Storage, MemoryStorage.layerOf(store)))
   const mutated = mutation.rows?.(database, rows, store.objects) ?? database
-  const databaseScript = Faults.make<FaultyDatabase.Verb, DatabaseError["reason"]>()
+  const databaseScript = Faults.make<Databases.Verb, DatabaseError["reason"]>()
   const storageScript = FaultyStorage.script()
 
   let uploads = 0
@@ -58,7 +53,7 @@ export const make = ({ rows, store }: BackendState, network: Network, mutation: 
     detail: simulated
   })
 
-  const databaseOf = (process: Process, skew: Effect.Effect<number>): Database["Service"] =>
+  const databaseOf = (process: Process, skew: Effect.Effect<number>): Databases.Databases =>
     FaultyDatabase.wrap(
       { ...mutated, skew },
       {

@@ -22,7 +22,7 @@ export const countEffect = (count: Count, verb: string, exit: Exit.Exit<unknown,
     count("leftovers journaled", (value as ReadonlyArray<unknown>).length)
   } else if (verb === "breakers.trip") {
     count("breaker tripped")
-  } else if (verb === "blobs.expirePins") {
+  } else if (verb === "journal.expirePins") {
     count("pins expired", value)
   } else if (verb === "complete parts") {
     count("uploads in parts completed")

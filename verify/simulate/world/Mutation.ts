@@ -1,15 +1,15 @@
 /** A change to the code under test, to show that the simulation notices it. */
 import type { Effect } from "effect"
-import type { Database } from "../../../src/database/Database.ts"
-import type { State } from "../../../src/database/Memory.ts"
 import type { DatabaseError } from "../../../src/domain/DatabaseError.ts"
+import type { RegistryState as State } from "../../../src/oci/database/Memory.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
 import type { SweepSettings } from "../../../src/sweep/Settings.ts"
+import type { Databases } from "./Databases.ts"
 
 /** The database and the store as a process reaches them. */
 export interface Backends {
-  readonly database: Database["Service"]
+  readonly database: Databases
   readonly storage: Storage["Service"]
 }
 
@@ -23,11 +23,7 @@ export type Step = <A>(
 /** Describes the change. */
 export interface Mutation {
   /** Replaces what a request does, within its one step. */
-  readonly rows?: (
-    rows: Database["Service"],
-    state: State,
-    objects: StoreState["objects"]
-  ) => Database["Service"]
+  readonly rows?: (rows: Databases, state: State, objects: StoreState["objects"]) => Databases
   /** Replaces what a process asks for. Each request that it sends is a step of its own. */
   readonly backends?: (backends: Backends & { readonly step: Step }, state: State) => Backends
   /** Replaces the random part of object keys. */

@@ -4,7 +4,7 @@
  */
 import { Clock, Effect, Exit, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import { Database } from "../../../src/database/Database.ts"
+import { CollectorDatabase } from "../../../src/database/Database.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { bytesOf } from "./Contents.ts"
 import type { Delivery } from "./Delivery.ts"
@@ -71,7 +71,7 @@ const collect = (world: World, processes: Processes): string | null => {
 
 /** Confirms breakers and retries dead letters, as an operator does after reading reports; then sweeps. */
 const sweep = Effect.gen(function* () {
-  const { breakers, journal } = yield* Database
+  const { breakers, journal } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   yield* breakers.confirm(now)
   yield* journal.retry(now, "all")

@@ -4,7 +4,6 @@ import { Clock, Context, Duration, Effect, Layer, References } from "effect"
 import { Random } from "effect/Random"
 import { Scheduler } from "effect/Scheduler"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import { Database } from "../../../src/database/Database.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
 import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -12,6 +11,7 @@ import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as BackendAccess from "./Backends.ts"
 import { bytesOf } from "./Contents.ts"
 import { type Count, countEffect } from "./Counts.ts"
+import * as Databases from "./Databases.ts"
 import * as ManualScheduler from "./ManualScheduler.ts"
 import type { Backends, Mutation } from "./Mutation.ts"
 import * as Network from "./Network.ts"
@@ -22,7 +22,7 @@ import type { Rng } from "./Rng.ts"
 import * as Time from "./Time.ts"
 
 /** The services that a process uses. */
-export type Services = Sweep | BlobStore | Database | Storage
+export type Services = Sweep | BlobStore | Databases.Services | Storage
 
 /** Holds everything that the processes of a run share. */
 export interface World extends BackendAccess.BackendState {
@@ -116,6 +116,6 @@ const layerOf = (
       Sweep.layer(settings, registryPhases),
       BlobStore.layer({ uploadLease: parameters.uploadLease, pin: Duration.minutes(1) })
     ),
-    Layer.mergeAll(Layer.succeed(Database, database), Layer.succeed(Storage, storage))
+    Layer.mergeAll(Databases.services(database), Layer.succeed(Storage, storage))
   )
 }

@@ -1,5 +1,5 @@
 /** The catalogue's type of digests. Statements that compare, sort or store a digest must name it. */
-import { Effect } from "effect"
+import { Effect, Ref } from "effect"
 import type { SqlError } from "effect/sql"
 import { qualified, type Sql } from "../Sql.ts"
 
@@ -27,3 +27,14 @@ export const readDigestType = ({ sql, names }: Sql): Effect.Effect<DigestType | 
         AND NOT a.attisdropped`,
     (rows) => rows[0] ?? null
   )
+
+/** Returns the digest column's type, read once: writers need it, and it must not cost them a round trip each. */
+export const cachedDigestType = Effect.fnUntraced(function* (db: Sql) {
+  const cached = yield* Ref.make<DigestType | null>(null)
+  const read = Effect.tap(readDigestType(db), (found) => Ref.set(cached, found))
+  return Ref.get(cached).pipe(
+    Effect.flatMap((found) => (found === null ? read : Effect.succeed(found))),
+    // Without a catalogue the statement itself says best what is missing.
+    Effect.map((found) => found ?? { type: "text", collate: "" })
+  )
+})

@@ -1,6 +1,5 @@
 /**
- * Installs and updates the collector's own tables and, on request, an empty catalogue and the registry's
- * tables (RegistryTables.ts).
+ * Installs and updates the collector's own tables and, on request, an empty catalogue.
  *
  * All pending migrations run in one transaction behind an advisory lock, so replicas that start together wait
  * for each other. No migration changes a row, a column or a constraint of an existing catalogue. What the
@@ -11,14 +10,9 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
-import {
-  createManifests,
-  isInstalled,
-  registryMigrations
-} from "../../../oci/database/postgres/RegistryTables.ts"
 import { make, onProcessClock, quote, type Sql, translate } from "../Sql.ts"
 import { catalogMissing } from "./BlobsTable.ts"
-import { readDigestType } from "./DigestType.ts"
+import { type DigestType, readDigestType } from "./DigestType.ts"
 import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
 
 /** One lock serves all installations in a database: migrations are rare. The number has no meaning. */
@@ -26,34 +20,47 @@ const lockId = 5_821_309_417
 
 /** A migration that was applied just now. */
 export interface Applied {
-  /** Its number. The registry's migrations have numbers of their own. */
+  /** Its number within its set. */
   readonly id: number
   /** Its name, without the number. */
   readonly name: string
-  /** Whether it is one of the registry's. */
-  readonly ofRegistry: boolean
+  /** Names its set: `collector`, or that of a {@link FurtherMigrations}. */
+  readonly set: string
 }
 
 /** What `migrate` installs beside the collector's own tables. */
 export interface MigrateOptions {
   /** Whether to create an empty catalogue where there is none. */
   readonly createCatalog: boolean
-  /**
-   * Whether to install the registry's tables where there are none. Default false. Installed ones are always
-   * updated.
-   */
-  readonly registry?: boolean
+}
+
+/** Migrations of another part of the program. They run after the collector's, in the same transaction. */
+export interface FurtherMigrations {
+  /** Names them in {@link Applied}. */
+  readonly set: string
+  /** The schema of their tables. Created if it is missing. */
+  readonly schema: string
+  /** The table that records which were applied. */
+  readonly table: string
+  /** Returns whether they run. */
+  readonly isWanted: (db: Sql) => Effect.Effect<boolean, SqlError.SqlError>
+  /** Returns them by number and name, as in `0001_manifests`. `type` is that of the catalogue's digests. */
+  readonly migrations: (
+    db: Sql,
+    type: DigestType
+  ) => Readonly<Record<string, Effect.Effect<void, SqlError.SqlError>>>
 }
 
 /**
- * Updates the collector's tables to `latestMigration` and the registry's to theirs. Idempotent.
+ * Updates the collector's tables to `latestMigration`, then runs `further`. Idempotent.
  *
  * Fails with `SchemaRefused` if the catalogue's table does not exist and `createCatalog` is false. Beside an
  * empty catalogue under a mistyped name, every object in the store would look like a leftover.
  */
 export const migrate = Effect.fn("Migrations.migrate")(function* (
   names: CatalogNames,
-  options: MigrateOptions
+  options: MigrateOptions,
+  further: ReadonlyArray<FurtherMigrations> = []
 ) {
   const db = yield* make(names)
   const { sql } = db
@@ -65,15 +72,17 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     if (!options.createCatalog && !(yield* tableExists(db, names.schema, names.blobsTable))) {
       return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
     }
-    const collector = yield* apply(db, names.collectorSchema, "migrations", collectorMigrations(db))
-    if (options.registry !== true && !(yield* isInstalled(db))) return collector
-    // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.
-    yield* sql`SELECT set_config('lock_timeout', ${lockTimeout[0]?.before ?? "2s"}, true)`
-    const type = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
-    const registry = yield* apply(db, names.registrySchema, registryMigrations, {
-      "0001_manifests": createManifests(db, type)
-    })
-    return [...collector, ...registry]
+    const applied = [
+      ...(yield* apply(db, "collector", names.collectorSchema, "migrations", collectorMigrations(db)))
+    ]
+    for (const { isWanted, migrations, schema, set, table } of further) {
+      if (!(yield* isWanted(db))) continue
+      // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.
+      yield* sql`SELECT set_config('lock_timeout', ${lockTimeout[0]?.before ?? "2s"}, true)`
+      const type = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
+      applied.push(...(yield* apply(db, set, schema, table, migrations(db, type))))
+    }
+    return applied
   })
   return yield* db.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
     Effect.catchTags({
@@ -97,13 +106,14 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
 /** Runs the migrations that are not yet recorded in this table of this schema. */
 const apply = Effect.fnUntraced(function* (
   db: Sql,
+  set: string,
   schema: string,
   table: string,
-  migrations: Record<string, Effect.Effect<void, SqlError.SqlError>>
+  migrations: Readonly<Record<string, Effect.Effect<void, SqlError.SqlError>>>
 ) {
   yield* createSchema(db, schema)
   // The migrator cannot be given the schema, because it takes a dot in a name for a separator.
   yield* db.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
   const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
-  return applied.map(([id, name]): Applied => ({ id, name, ofRegistry: table === registryMigrations }))
+  return applied.map(([id, name]): Applied => ({ id, name, set }))
 })

@@ -7,7 +7,7 @@
  * foreign key to blobs protects them from that moment on (docs/design/protocol.md, "References").
  */
 import { Array as Arr, Effect } from "effect"
-import type { Statement } from "effect/sql"
+import type { SqlError, Statement } from "effect/sql"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import type { ReferenceTable, Watch } from "../../Database.ts"
 import { qualified, quote, type Sql } from "../Sql.ts"
@@ -18,7 +18,6 @@ import { catalogMissing, columnProblems, readBlobsTable, readColumns, tableProbl
 import type { DigestType } from "./DigestType.ts"
 import { type ForeignKey, keyProblems, readForeignKeys, readKeysFingerprint } from "./ForeignKeys.ts"
 import { accessProblems, readAccess, readVersion } from "./Privileges.ts"
-import { readRegistryProblems } from "./RegistryAccess.ts"
 
 /** What the guard found, in the form that statements need. */
 export interface Catalog {
@@ -47,8 +46,14 @@ export interface Catalog {
   readonly fingerprint: string
 }
 
+/** Tables of another part of the program in this database, which the guard judges with the collector's. */
+export interface SchemaExtension {
+  /** Returns the problems of the tables, if they were ever created. `role` is quoted. */
+  readonly problems: (db: Sql, role: string) => Effect.Effect<ReadonlyArray<SchemaProblem>, SqlError.SqlError>
+}
+
 /** Reads the catalogue. Fails with `SchemaRefused` and every problem found, not only the first. */
-export const inspect = Effect.fnUntraced(function* (db: Sql) {
+export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: ReadonlyArray<SchemaExtension>) {
   const { names } = db
   const table = yield* readBlobsTable(db)
   if (table === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
@@ -65,7 +70,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql) {
   const problems: ReadonlyArray<SchemaProblem> = [
     ...tableProblems(names, table),
     ...accessProblems(names, table.role, yield* readAccess(db), yield* readVersion(db)),
-    ...(yield* readRegistryProblems(db, table.role)),
+    ...(yield* Effect.forEach(extensions, ({ problems }) => problems(db, table.role))).flat(),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
     ...triggerProblems(names, references, triggers)

@@ -1,11 +1,12 @@
 /**
- * Upload sessions: a body that comes in chunks, each perhaps to another replica. All state is here and in the store, so
- * that any replica can go on with any session.
+ * Upload sessions: a body that arrives in chunks, each perhaps at another replica. All state is in the
+ * database and the store, so that any replica can continue any session.
  *
- * A staged chunk is an object whose key was announced by `Blobs.intend` before its first byte. `append` turns the
- * announcement into a chunk of the session, `complete` turns the chunk, or an object made of all of them, into a blob,
- * and whatever a session does not need any more is journaled in the transaction that says so. So at every instant each
- * key belongs to exactly one of announcement, session, blob and journal, and whoever dies leaves nothing unknown.
+ * A staged chunk is an object whose key got an intent by `Blobs.intend` before its first byte. `append`
+ * turns the intent into a chunk of the session. `complete` turns the chunk, or an object made of all
+ * chunks, into a blob. A key that a session no longer needs is journaled in the transaction that decides
+ * so. So at every instant each key belongs to exactly one of intent, session, blob and journal, and a
+ * process that dies leaves no unknown key.
  */
 import type { Option } from "effect"
 import type { Publication, PublishOutcome } from "../../../database/contract/Blobs.ts"
@@ -16,21 +17,22 @@ import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 
 /**
  * - `open`: takes chunks
- * - `finalizing`: somebody makes a blob of it, under a lease
- * - `done`: it became the blob `digest`; kept for a while, for the answer to be given again
+ * - `finalizing`: a replica makes a blob of it, under a lease
+ * - `done`: it became the blob `digest`. Kept for a while, so that the answer can be repeated
  *
- * A session that was cancelled or expired has no row.
+ * A session that was cancelled or has expired has no row.
  */
 export type SessionState = "open" | "finalizing" | "done"
 
+/** An upload session as it is stored. */
 export interface UploadSession {
   readonly id: string
-  /** Whose upload it is; no other repository can see it. */
+  /** The repository of the upload. No other repository sees it. */
   readonly repository: string
-  /** By which its chunks are hashed. */
+  /** The algorithm of its chunks' digests. */
   readonly algorithm: Algorithm
   readonly state: SessionState
-  /** Bytes in its chunks: where the next one begins. */
+  /** Bytes in its chunks, which is where the next one begins. */
   readonly receivedBytes: number
   /** Null unless it is done. */
   readonly digest: Digest | null
@@ -42,23 +44,24 @@ export interface StagedChunk {
   readonly startByte: number
   readonly sizeBytes: number
   readonly key: ObjectKey
-  /** Of the chunk by itself, by the session's algorithm. */
+  /** The chunk's own digest, by the session's algorithm. */
   readonly digest: Digest
 }
 
-/** Names a session; one of another repository counts as unknown. */
+/** Names a session. A session of another repository counts as unknown. */
 export interface SessionRef {
   readonly repository: string
   readonly id: string
 }
 
 /**
- * - `appended`: the chunk is part of the session, which is as answered; also when it was already, and when it has no byte
- * - `conflict`: the session is open and ends elsewhere than `startByte`, or it is not open
- * - `unknown`: there is no such session
- * - `expired`: the announcement was reaped; the bytes must come again
+ * - `appended`: the chunk is part of the session, which is returned as it is now. Also answered if it was
+ *   so already, and for a chunk without bytes
+ * - `conflict`: the session is not open, or does not end at `startByte`
+ * - `unknown`: the session does not exist
+ * - `expired`: the intent was reaped. The client must send the bytes again
  *
- * In all cases but the first the announcement, if it is still there, has become a journal row.
+ * In all cases but the first the intent, if it still existed, has become a journal row.
  */
 export type AppendOutcome =
   | { readonly _tag: "appended"; readonly session: UploadSession }
@@ -66,18 +69,19 @@ export type AppendOutcome =
   | { readonly _tag: "unknown" }
   | { readonly _tag: "expired" }
 
-/** By which one of those who finish a session holds it. */
+/** The lease under which one replica finishes a session. */
 export interface Lease {
   /** Never used before. */
   readonly token: string
+  /** When it ends. */
   readonly until: number
 }
 
 /**
- * - `claimed`: it is this caller's until the lease ends; with its chunks in order
- * - `busy`: somebody else has it until `until`
+ * - `claimed`: the caller has it until the lease ends. Returned with its chunks in order
+ * - `busy`: another caller has it until `until`
  * - `done`: it is a blob already
- * - `unknown`: there is no such session
+ * - `unknown`: the session does not exist
  */
 export type ClaimOutcome =
   | { readonly _tag: "claimed"; readonly session: UploadSession; readonly chunks: ReadonlyArray<StagedChunk> }
@@ -85,56 +89,71 @@ export type ClaimOutcome =
   | { readonly _tag: "done"; readonly session: UploadSession; readonly digest: Digest }
   | { readonly _tag: "unknown" }
 
-/** Sessions without activity that are not done, with what they have. */
+/** Sessions without activity that are not done, with the chunks and bytes that they have. */
 export interface IdleSessions {
   readonly sessions: number
   readonly chunks: number
   readonly bytes: number
 }
 
-/** Which sessions are to be ended, and when their objects may be deleted. */
+/** Upload sessions that are open or being finished. */
+export interface OpenSessions {
+  readonly sessions: number
+  /** The earliest last activity of one; null without one. */
+  readonly oldestActivityAt: number | null
+}
+
+/** Which sessions to end, and when their objects may be deleted. */
 export interface ExpireRequest {
   readonly now: number
-  /** Sessions without activity since then. */
+  /** Ends sessions without activity since then. */
   readonly idleSince: number
-  /** Sessions and chunks together, but for one session, which is ended whole however many chunks it has. */
+  /** Limits sessions and chunks together. The first session is ended whole even if it has more chunks. */
   readonly limit: number
   /** When the objects may be deleted. */
   readonly deleteNotBefore: number
-  /** Until when no other collector deletes them; null leaves them to whoever comes first. */
+  /** Until when no other collector deletes them; null leaves them to any collector. */
   readonly leaseUntil: number | null
 }
 
-/** What `expire` took away. */
+/** What `expire` ended. */
 export interface ExpiredSessions {
   readonly sessions: number
-  /** Sessions that were done, and that nobody will ask for again. */
+  /** Sessions that were done, whose answer is no longer kept. */
   readonly forgotten: number
-  /** The chunks' keys, journaled and leased: the caller may delete their objects as those of a purge. In key order. */
+  /**
+   * The chunks' keys in key order, journaled and leased. The caller may delete their objects like those of
+   * a purge.
+   */
   readonly journaled: ReadonlyArray<JournalEntry>
 }
 
+/** The verbs of upload sessions. */
 export interface Sessions {
-  /** Begins a session, open and empty. Beginning it again does no harm. */
+  /** Begins a session, open and empty. Idempotent. */
   readonly open: (now: number, session: SessionRef & { readonly algorithm: Algorithm }) => Result<void>
+  /** Returns a session. */
   readonly read: (session: SessionRef) => Result<Option.Option<UploadSession>>
-  /** Notes that bytes are coming; false when the session is gone or done. */
+  /** Records that bytes arrive. Returns false if the session is done or does not exist. */
   readonly touch: (now: number, session: SessionRef) => Result<boolean>
-  /** Compare and set: adds an announced chunk to an open session that ends where the chunk begins. */
+  /** Compare and set: adds a chunk with an intent to an open session that ends where the chunk begins. */
   readonly append: (now: number, session: SessionRef, chunk: StagedChunk) => Result<AppendOutcome>
-  /** Takes an open session, or one whose lease has ended at `now`, for finishing. The same token claims it again. */
+  /**
+   * Claims for finishing a session that is open, or whose lease has ended at `now`. The same token claims
+   * it again.
+   */
   readonly claim: (now: number, session: SessionRef, lease: Lease) => Result<ClaimOutcome>
-  /** Puts off the end of a lease and notes activity; false when it is not this token's any more. */
+  /** Extends a lease and records activity. Returns false if this token no longer has the session. */
   readonly renewClaim: (now: number, session: SessionRef, lease: Lease) => Result<boolean>
-  /** Gives a claimed session back, open and as it was; false when it is not this token's any more. */
+  /** Opens a claimed session again, as it was. Returns false if this token no longer has it. */
   readonly release: (now: number, session: SessionRef, token: string) => Result<boolean>
   /**
-   * In one transaction, and only while the session is this token's: the publication as by `Blobs.publish`, whose key
-   * is announced or is that of one of the session's chunks; the session done; its other chunks journaled. Done again
-   * with the same token and digest it answers what it did.
+   * Publishes as `Blobs.publish` does, marks the session done and journals its other chunks, in one
+   * transaction and only while this token has the session. The publication's key has an intent, or is that
+   * of one of the session's chunks. Repeated with the same token and digest it returns the first outcome.
    *
-   * `lost`: the session is not this token's any more, and nothing has changed, but that the key's announcement has
-   * become a journal row. `expired`: the announcement was reaped, and nothing has changed.
+   * `lost`: this token no longer has the session. Nothing changed, except that the key's intent has become
+   * a journal row. `expired`: the intent was reaped. Nothing changed.
    */
   readonly complete: (
     now: number,
@@ -143,17 +162,20 @@ export interface Sessions {
     publication: Publication
   ) => Result<PublishOutcome | "lost">
   /**
-   * Ends a session that is not done and journals its chunks. False when there is none, which is also what a repetition
-   * finds, or when somebody is finishing it at `now`.
+   * Ends a session that is not done and journals its chunks. Returns false if it does not exist, as a
+   * repetition finds, or if a replica is finishing it at `now`.
    */
   readonly cancel: (now: number, session: SessionRef) => Result<boolean>
   /**
-   * Ends sessions without activity since `idleSince`, the longest idle first, and journals their chunks; forgets those
-   * that are done for as long. At least one session if there is any, and together no more than `limit` sessions and
-   * chunks otherwise. Passes over a lease that has not ended at `now`, and over sessions that somebody is at work on.
-   * Nothing is left to do when the answer has neither sessions nor forgotten ones.
+   * Ends sessions without activity since `idleSince`, the longest idle first, and journals their chunks.
+   * Forgets sessions that have been done for as long. Takes at least one session if there is one, and
+   * otherwise no more than `limit` sessions and chunks together. Skips leases that have not ended at `now`,
+   * and sessions that another transaction holds. An answer without ended and forgotten sessions means that
+   * none is left.
    */
   readonly expire: (request: ExpireRequest) => Result<ExpiredSessions>
-  /** What `expire` would end, those that are done not counted. */
+  /** Returns what `expire` would end, without sessions that are done. */
   readonly idle: (now: number, idleSince: number) => Result<IdleSessions>
+  /** Counts the sessions that are open or being finished. */
+  readonly backlog: Result<OpenSessions>
 }

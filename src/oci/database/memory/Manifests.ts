@@ -1,23 +1,18 @@
 /**
  * The registry's catalogue in memory.
  *
- * `untaggedAt` is null exactly while a tag names a manifest, or after `expire` found it needed otherwise; whatever takes
- * a tag, an index or a subject away from a manifest without tags says when.
+ * `untaggedAt` is null exactly while a tag names a manifest, or after `expire` found it needed otherwise. A
+ * verb that takes a tag, an index or a subject from a manifest without tags sets it.
  */
 import { Effect, Option } from "effect"
-import type {
-  DeleteManifest,
-  Manifest,
-  ManifestName,
-  Manifests,
-  PutManifest
-} from "../../../database/Database.ts"
 import { touchLive } from "../../../database/memory/Blobs.ts"
-import { type ManifestRow, manifestId, type State } from "../../../database/memory/State.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import { holdId } from "../../Names.ts"
+import type { DeleteManifest, Manifest, ManifestName, Manifests, PutManifest } from "../contract/Manifests.ts"
+import { type ManifestRow, manifestId, type RegistryState } from "./RegistryState.ts"
 
-export const manifests = (state: State): Manifests => ({
+/** Returns the verbs of manifests and tags over `state`. */
+export const manifests = (state: RegistryState): Manifests => ({
   probe: Effect.void,
   put: (...args) => Effect.sync(() => put(state, ...args)),
   find: (repository, name) =>
@@ -97,7 +92,7 @@ export const manifests = (state: State): Manifests => ({
 })
 
 const put = (
-  state: State,
+  state: RegistryState,
   now: number,
   manifest: Manifest,
   references: Parameters<Manifests["put"]>[2],
@@ -130,7 +125,7 @@ const put = (
   return { _tag: "stored" }
 }
 
-const remove = (state: State, now: number, repository: string, digest: Digest): DeleteManifest => {
+const remove = (state: RegistryState, now: number, repository: string, digest: Digest): DeleteManifest => {
   const row = state.manifests.get(manifestId(repository, digest))
   if (row === undefined) return "unknown"
   if (isListed(state, row)) return "listed"
@@ -141,11 +136,11 @@ const remove = (state: State, now: number, repository: string, digest: Digest): 
   return "deleted"
 }
 
-/** Of those that are due at a time. The other backends hold locks on as many. */
+/** How many due manifests are judged at a time. The other backends hold locks on as many. */
 const pageMax = 100
 
-/** As the other backends do it, page by page, because a page's work may change what the next one finds. */
-const expire = (state: State, now: number, untaggedSince: number, limit: number): number => {
+/** Works page by page like the other backends, because a page's work may change what the next one finds. */
+const expire = (state: RegistryState, now: number, untaggedSince: number, limit: number): number => {
   let deleted = 0
   let after: ManifestRow | null = null
   while (deleted < limit) {
@@ -170,7 +165,7 @@ const expire = (state: State, now: number, untaggedSince: number, limit: number)
 
 // -- what is needed
 
-const candidates = (state: State, untaggedSince: number): ReadonlyArray<ManifestRow> =>
+const candidates = (state: RegistryState, untaggedSince: number): ReadonlyArray<ManifestRow> =>
   [...state.manifests.values()]
     .filter((row) => row.untaggedAt !== null && row.untaggedAt <= untaggedSince)
     .sort((a, b) => (isBefore(a, b) ? -1 : 1))
@@ -183,30 +178,30 @@ const isBefore = (one: ManifestRow, other: ManifestRow): boolean => {
   return a[1] === b[1] ? a[2] < b[2] : a[1] < b[1]
 }
 
-const isNeeded = (state: State, row: ManifestRow): boolean =>
+const isNeeded = (state: RegistryState, row: ManifestRow): boolean =>
   isTagged(state, row) ||
   isListed(state, row) ||
   (row.subject !== null && state.manifests.has(manifestId(row.repository, row.subject)))
 
-const isTagged = (state: State, { repository, digest }: ManifestRow): boolean =>
+const isTagged = (state: RegistryState, { repository, digest }: ManifestRow): boolean =>
   [...state.tags.values()].some((tag) => tag.repository === repository && tag.digest === digest)
 
-const isListed = (state: State, { repository, digest }: ManifestRow): boolean =>
+const isListed = (state: RegistryState, { repository, digest }: ManifestRow): boolean =>
   [...state.manifests.values()].some(
     (row) =>
       row.repository === repository &&
       row.references.some((one) => one.kind === "manifest" && one.digest === digest)
   )
 
-/** Something that needed this manifest is gone. */
-const release = (state: State, now: number, repository: string, digest: Digest): void => {
+/** Records that a manifest lost a tag, an index or a subject that needed it. */
+const release = (state: RegistryState, now: number, repository: string, digest: Digest): void => {
   const row = state.manifests.get(manifestId(repository, digest))
   if (row === undefined || isTagged(state, row)) return
   state.manifests.set(manifestId(repository, digest), { ...row, untaggedAt: now })
 }
 
 /** Deletes a manifest without tags. */
-const drop = (state: State, now: number, { repository, digest, references }: ManifestRow): void => {
+const drop = (state: RegistryState, now: number, { repository, digest, references }: ManifestRow): void => {
   state.manifests.delete(manifestId(repository, digest))
   const children = references.flatMap((one) => (one.kind === "manifest" ? one.digest : []))
   const about = [...state.manifests.values()].filter(
@@ -219,7 +214,7 @@ const drop = (state: State, now: number, { repository, digest, references }: Man
 
 // -- reading
 
-const rowOf = (state: State, repository: string, name: ManifestName): ManifestRow | undefined => {
+const rowOf = (state: RegistryState, repository: string, name: ManifestName): ManifestRow | undefined => {
   const digest =
     name._tag === "Digest" ? name.digest : state.tags.get(manifestId(repository, name.tag))?.digest
   return digest === undefined ? undefined : state.manifests.get(manifestId(repository, digest))

@@ -1,32 +1,26 @@
 /** Upload sessions, in memory. */
 import { Effect, Option } from "effect"
+import type { JournalEntry, Publication, PublishOutcome } from "../../../database/Database.ts"
+import { publish } from "../../../database/memory/Blobs.ts"
+import { byKey, type ChunkRow, type JournalRow, journalRow } from "../../../database/memory/State.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 import type {
   AppendOutcome,
   ClaimOutcome,
   ExpiredSessions,
   ExpireRequest,
   IdleSessions,
-  JournalEntry,
   Lease,
-  Publication,
-  PublishOutcome,
+  OpenSessions,
   SessionRef,
   Sessions,
   StagedChunk,
   UploadSession
-} from "../../../database/Database.ts"
-import { publish } from "../../../database/memory/Blobs.ts"
-import {
-  byKey,
-  type ChunkRow,
-  type JournalRow,
-  journalRow,
-  type SessionRow,
-  type State
-} from "../../../database/memory/State.ts"
-import type { ObjectKey } from "../../../domain/ObjectKey.ts"
+} from "../contract/UploadSessions.ts"
+import type { RegistryState, SessionRow } from "./RegistryState.ts"
 
-export const sessions = (state: State): Sessions => ({
+/** Returns the verbs of upload sessions over `state`. */
+export const sessions = (state: RegistryState): Sessions => ({
   open: (now, { repository, id, algorithm }) =>
     Effect.sync(() => {
       if (state.sessions.has(id)) return
@@ -77,10 +71,11 @@ export const sessions = (state: State): Sessions => ({
       return true
     }),
   expire: (request) => Effect.sync(() => expire(state, request)),
-  idle: (now, idleSince) => Effect.sync(() => idle(state, now, idleSince))
+  idle: (now, idleSince) => Effect.sync(() => idle(state, now, idleSince)),
+  backlog: Effect.sync(() => backlog(state))
 })
 
-const find = (state: State, { repository, id }: SessionRef): SessionRow | null => {
+const find = (state: RegistryState, { repository, id }: SessionRef): SessionRow | null => {
   const row = state.sessions.get(id)
   return row === undefined || row.repository !== repository ? null : row
 }
@@ -90,33 +85,38 @@ const toSession = ({ token, leaseUntil, ...session }: SessionRow): UploadSession
 const isLeased = (row: SessionRow, now: number): boolean =>
   row.state === "finalizing" && row.leaseUntil !== null && row.leaseUntil > now
 
-const change = (state: State, now: number, row: SessionRow, to: Partial<SessionRow>): UploadSession => {
+const change = (
+  state: RegistryState,
+  now: number,
+  row: SessionRow,
+  to: Partial<SessionRow>
+): UploadSession => {
   const changed = { ...row, ...to, lastActivityAt: Math.max(row.lastActivityAt, now) }
   state.sessions.set(row.id, changed)
   return toSession(changed)
 }
 
-const chunksOf = (state: State, id: string): ReadonlyArray<ChunkRow> =>
+const chunksOf = (state: RegistryState, id: string): ReadonlyArray<ChunkRow> =>
   [...state.chunks.values()].filter(({ session }) => session === id).sort((a, b) => a.startByte - b.startByte)
 
-/** The bytes of an announcement that no session takes. */
-const discard = (state: State, now: number, key: ObjectKey, sizeBytes: number): void => {
+/** Journals a key with an intent whose bytes no session takes. */
+const discard = (state: RegistryState, now: number, key: ObjectKey, sizeBytes: number): void => {
   const intent = state.intents.get(key)
   if (intent === undefined) return
   state.intents.delete(key)
   bury(state, key, journalRow(null, sizeBytes, "upload", now, { uploadId: intent.uploadId }))
 }
 
-/** A key that is journaled already stays as it is there, and false is answered. */
-const bury = (state: State, key: ObjectKey, row: JournalRow): boolean => {
+/** Journals a key. Returns false and changes nothing if it is journaled already. */
+const bury = (state: RegistryState, key: ObjectKey, row: JournalRow): boolean => {
   if (state.journal.has(key)) return false
   state.journal.set(key, row)
   return true
 }
 
-/** Journals all chunks of a session; those it journaled. */
+/** Journals all chunks of a session and returns those it journaled. */
 const end = (
-  state: State,
+  state: RegistryState,
   id: string,
   notBefore: number,
   claimedUntil: number | null = null
@@ -128,7 +128,7 @@ const end = (
   )
 }
 
-const append = (state: State, now: number, ref: SessionRef, chunk: StagedChunk): AppendOutcome => {
+const append = (state: RegistryState, now: number, ref: SessionRef, chunk: StagedChunk): AppendOutcome => {
   const { key, sizeBytes, startByte, digest } = chunk
   const row = find(state, ref)
   const known = state.chunks.get(key)
@@ -152,7 +152,7 @@ const append = (state: State, now: number, ref: SessionRef, chunk: StagedChunk):
   return { _tag: "appended", session: change(state, now, row, { receivedBytes: startByte + sizeBytes }) }
 }
 
-const claim = (state: State, now: number, ref: SessionRef, { token, until }: Lease): ClaimOutcome => {
+const claim = (state: RegistryState, now: number, ref: SessionRef, { token, until }: Lease): ClaimOutcome => {
   const row = find(state, ref)
   if (row === null) return { _tag: "unknown" }
   const session = toSession(row)
@@ -171,7 +171,7 @@ const claim = (state: State, now: number, ref: SessionRef, { token, until }: Lea
 }
 
 const complete = (
-  state: State,
+  state: RegistryState,
   now: number,
   ref: SessionRef,
   token: string,
@@ -197,14 +197,14 @@ const complete = (
   return outcome
 }
 
-const idleRows = (state: State, now: number, idleSince: number): ReadonlyArray<SessionRow> =>
+const idleRows = (state: RegistryState, now: number, idleSince: number): ReadonlyArray<SessionRow> =>
   byKey(state.sessions)
     .map(([, row]) => row)
     .filter((row) => row.lastActivityAt <= idleSince && !isLeased(row, now))
     .sort((a, b) => a.lastActivityAt - b.lastActivityAt)
 
 const expire = (
-  state: State,
+  state: RegistryState,
   { deleteNotBefore, idleSince, leaseUntil, limit, now }: ExpireRequest
 ): ExpiredSessions => {
   let weight = 0
@@ -232,7 +232,7 @@ const expire = (
   }
 }
 
-const idle = (state: State, now: number, idleSince: number): IdleSessions => {
+const idle = (state: RegistryState, now: number, idleSince: number): IdleSessions => {
   const rows = idleRows(state, now, idleSince).filter((row) => row.state !== "done")
   return { sessions: rows.length, ...sums(rows.flatMap(({ id }) => chunksOf(state, id))) }
 }
@@ -241,3 +241,11 @@ const sums = (chunks: ReadonlyArray<ChunkRow>): Pick<IdleSessions, "chunks" | "b
   chunks: chunks.length,
   bytes: chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 })
+
+const backlog = (state: RegistryState): OpenSessions => {
+  const open = [...state.sessions.values()].filter((row) => row.state !== "done")
+  return {
+    sessions: open.length,
+    oldestActivityAt: open.length === 0 ? null : Math.min(...open.map(({ lastActivityAt }) => lastActivityAt))
+  }
+}

@@ -1,32 +1,33 @@
 /**
- * The end of manifests that nothing needs any more, page by page, each a transaction.
+ * Deletes manifests that nothing needs any more, page by page, each in a transaction.
  *
- * Nothing is waited for: a manifest that somebody has locked is passed over, and so is one whose end would concern one
- * that is locked. Candidates that turn out to be needed are no candidates from then on: whatever needs them now says so
- * when it goes.
+ * It waits for no lock. It skips a manifest that another transaction has locked, and one whose deletion
+ * would change a locked manifest. A due manifest that turns out to be needed is no longer due: when its
+ * tag, index or subject is deleted, that transaction marks it untagged again.
  */
 import { Effect } from "effect"
-import { instant, qualified, type Sql } from "../../../database/postgres/Sql.ts"
+import { instant, qualified } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import { dependents, isNeeded, type ManifestKey, remove, rowsOf } from "./ManifestRows.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 
-/** Of the candidates that are locked at a time. The memory backend takes as many. */
+/** How many due manifests are locked at a time. The memory backend takes as many. */
 const pageMax = 100
 
 interface Candidate extends ManifestKey {
-  /** In the server's own words, which say more than milliseconds. */
+  /** The server's own text, which is more precise than milliseconds. */
   readonly untaggedAt: string
 }
 
 interface Page {
   readonly deleted: number
-  /** Null when no candidate is left to look at. */
+  /** Where the next page begins; null when none is left. */
   readonly next: Candidate | null
 }
 
-/** All pages, of which `page` is one, until `limit` manifests are deleted. */
+/** Runs pages until `limit` manifests are deleted or none is left. Returns how many were deleted. */
 export const expire = Effect.fnUntraced(function* (
   limit: number,
   page: (after: Candidate | null, size: number) => Effect.Effect<Page, DatabaseError>
@@ -42,9 +43,9 @@ export const expire = Effect.fnUntraced(function* (
   return deleted
 })
 
-/** Within a transaction. */
+/** Deletes a page of due manifests. Runs within a transaction. */
 export const expirePage = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   untaggedSince: number,
@@ -64,9 +65,9 @@ export const expirePage = Effect.fnUntraced(function* (
 
 const nameOf = ({ repository, digest }: ManifestKey): string => JSON.stringify([repository, digest])
 
-/** By the columns, not by the texts that stand for them in the answer: only theirs is the order of an index. */
+/** Sorts by the columns, not by their texts in the answer: only the columns have the order of an index. */
 const lockCandidates = (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   untaggedSince: number,
   after: Candidate | null,
@@ -91,8 +92,8 @@ const lockCandidates = (
   )
 }
 
-/** Those of locked candidates that are needed, which from now on are no candidates. */
-const settle = (db: Sql, type: DigestType, page: ReadonlyArray<ManifestKey>) => {
+/** Returns those of the locked manifests that are needed. They are no longer due. */
+const settle = (db: RegistrySql, type: DigestType, page: ReadonlyArray<ManifestKey>) => {
   const { sql, id } = db
   return Effect.map(
     sql<{ repository: string; digest: string }>`
@@ -103,9 +104,12 @@ const settle = (db: Sql, type: DigestType, page: ReadonlyArray<ManifestKey>) => 
   )
 }
 
-/** Locks whom the end of `keys` concerns; answers those of `keys` for which that is not possible now. */
+/**
+ * Locks the manifests that the deletion of `keys` changes. Returns those of `keys` for which that fails
+ * now.
+ */
 const lockDependents = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   keys: ReadonlyArray<ManifestKey>
 ) {
@@ -128,8 +132,8 @@ const lockDependents = Effect.fnUntraced(function* (
   )
 })
 
-/** How many candidates nothing needs. */
-export const untagged = (db: Sql, untaggedSince: number) => {
+/** Counts due manifests that nothing needs. */
+export const untagged = (db: RegistrySql, untaggedSince: number) => {
   const { sql, id } = db
   return Effect.map(
     sql<{ n: number }>`
@@ -139,12 +143,15 @@ export const untagged = (db: Sql, untaggedSince: number) => {
   )
 }
 
-/** Counting manifests exactly costs a scan: no more of them than this, about a second's worth. */
+/** Up to here manifests are counted exactly, which costs a scan of about a second. */
 const countMax = 1_000_000
 
-/** How many nothing needs that are untagged after `after` until `untaggedSince`, and of how many, if they are more than `unless`. */
+/**
+ * Counts manifests that nothing needs, untagged after `after` until `untaggedSince`, and all if they are
+ * more than `unless`.
+ */
 export const exposure = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   after: number | null,
   untaggedSince: number,
   unless: number

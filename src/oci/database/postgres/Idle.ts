@@ -1,30 +1,33 @@
 /**
- * Sessions that nobody goes on with. What counts is the session's last activity, never the age of an object: the first
+ * Idle upload sessions. Judged by the session's last activity, never by the age of an object: the first
  * chunk of a slow push is old while the push is alive.
  */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
+import type { JournalEntry } from "../../../database/Database.ts"
+import { instant, millisOrNull } from "../../../database/postgres/Sql.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 import type {
   ExpiredSessions,
   ExpireRequest,
   IdleSessions,
-  JournalEntry,
+  OpenSessions,
   SessionState
-} from "../../../database/Database.ts"
-import { instant, type Sql } from "../../../database/postgres/Sql.ts"
-import type { ObjectKey } from "../../../domain/ObjectKey.ts"
+} from "../contract/UploadSessions.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 
-/** Idle, and in nobody's hands at `now`. */
-const isIdle = ({ sql }: Sql, now: number, idleSince: number) => sql`
+/** Returns the condition that the session `s` is idle and under no lease at `now`. */
+const isIdle = ({ sql }: RegistrySql, now: number, idleSince: number) => sql`
   s.last_activity_at <= ${instant(idleSince)}::timestamptz
   AND (s.lease_until IS NULL OR s.lease_until <= ${instant(now)}::timestamptz)`
 
 /**
- * The sessions first, and their chunks in a later statement: only under the lock are those all there are. A session that
- * somebody was at work on when the statement began is judged again as it is then.
+ * Ends idle sessions. Locks the sessions first and reads their chunks in a later statement: only under the
+ * lock is the list of chunks complete. A session that another transaction changed meanwhile is judged again
+ * as it is then.
  */
 export const expire = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   { deleteNotBefore, idleSince, leaseUntil, limit, now }: ExpireRequest
 ): Effect.fn.Return<ExpiredSessions, SqlError.SqlError> {
   const { sql, id } = db
@@ -39,9 +42,9 @@ export const expire = Effect.fnUntraced(function* (
   return { sessions: chosen.length - forgotten, forgotten, journaled }
 })
 
-/** As many of `found` as have no more than `limit` chunks together, themselves counted; at least one. */
+/** Returns as many of `found` as have no more than `limit` sessions and chunks together, but at least one. */
 const withinLimit = <Row extends { readonly id: string }>(
-  { sql, id }: Sql,
+  { sql, id }: RegistrySql,
   found: ReadonlyArray<Row>,
   limit: number
 ) =>
@@ -59,9 +62,12 @@ const withinLimit = <Row extends { readonly id: string }>(
     }
   )
 
-/** Journals all chunks of sessions whose rows the transaction holds; those it journaled, in key order. */
+/**
+ * Journals all chunks of sessions whose rows the transaction holds. Returns those it journaled, in key
+ * order.
+ */
 export const journalChunks = (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   ids: ReadonlyArray<string>,
   due: { readonly now: number; readonly notBefore: number; readonly leaseUntil: number | null }
 ) =>
@@ -87,7 +93,8 @@ export const journalChunks = (
       }))
   )
 
-export const idle = (db: Sql, now: number, idleSince: number) => {
+/** Counts idle sessions that are not done, with their chunks and bytes. */
+export const idle = (db: RegistrySql, now: number, idleSince: number) => {
   const { sql, id } = db
   return Effect.map(
     sql<IdleSessions>`
@@ -103,3 +110,15 @@ export const idle = (db: Sql, now: number, idleSince: number) => {
     })
   )
 }
+
+/** Counts the sessions that are open or being finished. */
+export const backlog = ({ sql, id }: RegistrySql) =>
+  Effect.map(
+    sql<{ sessions: number; oldest_activity_at: Date | null }>`
+      SELECT count(*)::float8 AS sessions, min(last_activity_at) AS oldest_activity_at
+      FROM ${id.uploadSessions} WHERE state <> 'done'`,
+    ([row]): OpenSessions => ({
+      sessions: row?.sessions ?? 0,
+      oldestActivityAt: millisOrNull(row?.oldest_activity_at ?? null)
+    })
+  )

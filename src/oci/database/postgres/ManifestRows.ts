@@ -1,9 +1,13 @@
-/** Rows of tags and manifests: locked in the order that Manifests.ts says, and taken away with all that hangs on them. */
+/**
+ * Rows of tags and manifests: locks in the order of Manifests.ts, and deletion with everything that depends
+ * on them.
+ */
 import { Effect } from "effect"
 import type { Statement } from "effect/sql"
-import { instant, type Sql } from "../../../database/postgres/Sql.ts"
+import { instant } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 
 /** A manifest by its primary key. */
 export interface ManifestKey {
@@ -11,8 +15,8 @@ export interface ManifestKey {
   readonly digest: Digest
 }
 
-/** Locks those of `names` that are tags of the repository; answers what they name. */
-export const lockTags = ({ sql, id }: Sql, repository: string, names: ReadonlyArray<string>) =>
+/** Locks those of `names` that are tags of the repository, and returns the digests that they name. */
+export const lockTags = ({ sql, id }: RegistrySql, repository: string, names: ReadonlyArray<string>) =>
   names.length === 0
     ? Effect.succeed(new Map<string, Digest>())
     : Effect.map(
@@ -22,9 +26,9 @@ export const lockTags = ({ sql, id }: Sql, repository: string, names: ReadonlyAr
         (rows) => new Map(rows.map((row) => [row.name, row.digest as Digest]))
       )
 
-/** Locks those of `digests` that are manifests of the repository, and answers them. */
+/** Locks those of `digests` that are manifests of the repository, and returns them. */
 export const lockManifests = (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   repository: string,
   digests: ReadonlyArray<Digest>
@@ -37,24 +41,30 @@ export const lockManifests = (
     (rows) => new Set(rows.map((row) => row.digest as Digest))
   )
 
-/** That something in its repository needs the manifest `m`: a tag, an index, or a subject that exists. */
-export const isNeeded = ({ sql, id }: Sql): Statement.Fragment => sql`(
+/**
+ * Returns the condition that its repository needs the manifest `m`: a tag, an index, or a subject that
+ * exists.
+ */
+export const isNeeded = ({ sql, id }: RegistrySql): Statement.Fragment => sql`(
   EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)
   OR EXISTS (SELECT FROM ${id.manifestReferences} r
     WHERE r.repository = m.repository AND r.digest = m.digest AND r.kind = 'manifest')
   OR EXISTS (SELECT FROM ${id.manifests} s WHERE s.repository = m.repository AND s.digest = m.subject))`
 
-/** Manifests as rows `k (repository, digest)`, for a statement to join with. */
+/** Returns manifests as rows `k (repository, digest)`, for a statement to join. */
 export const rowsOf = (
-  { sql, raw }: Sql,
+  { sql, raw }: RegistrySql,
   type: DigestType,
   keys: ReadonlyArray<ManifestKey>
 ): Statement.Fragment => sql`
   (SELECT r AS repository, d::${raw(type.type)} AS digest FROM unnest(
     ${keys.map((key) => key.repository)}::text[], ${keys.map((key) => key.digest)}::text[]) AS t (r, d)) k`
 
-/** Whom the end of the manifests `k` concerns: those they list, and those that are about them. */
-export const dependents = (db: Sql, keys: Statement.Fragment): Statement.Fragment => {
+/**
+ * Returns the manifests that the deletion of `k` changes: those that they list, and those that are about
+ * them.
+ */
+export const dependents = (db: RegistrySql, keys: Statement.Fragment): Statement.Fragment => {
   const { sql, id } = db
   return sql`
     SELECT k.repository, k.digest AS of, m.digest FROM ${keys}
@@ -65,18 +75,18 @@ export const dependents = (db: Sql, keys: Statement.Fragment): Statement.Fragmen
     JOIN ${id.manifests} m ON m.repository = k.repository AND m.subject = k.digest`
 }
 
-/** Of locked manifests, from which something is taken away: those without a tag are untagged from `now` on. */
-export const release = (db: Sql, type: DigestType, now: number, keys: ReadonlyArray<ManifestKey>) =>
+/** Marks those of the locked manifests that have no tag as untagged from `now` on. */
+export const release = (db: RegistrySql, type: DigestType, now: number, keys: ReadonlyArray<ManifestKey>) =>
   keys.length === 0 ? Effect.void : releaseRows(db, now, rowsOf(db, type, keys))
 
-const releaseRows = ({ sql, id }: Sql, now: number, rows: Statement.Fragment) => sql`
+const releaseRows = ({ sql, id }: RegistrySql, now: number, rows: Statement.Fragment) => sql`
   UPDATE ${id.manifests} m SET untagged_at = ${instant(now)}::timestamptz FROM ${rows}
   WHERE m.repository = k.repository AND m.digest = k.digest
     AND NOT EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)`
 
-/** Deletes locked manifests with their tags; whom they kept is untagged from `now` on. */
+/** Deletes locked manifests with their tags. The manifests that they kept are untagged from `now` on. */
 export const remove = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   keys: ReadonlyArray<ManifestKey>

@@ -1,39 +1,44 @@
 /**
- * The registry's catalogue: manifests, what they refer to, and tags; how each is put and taken away. How they are read
- * and how they expire stands in manifests/.
+ * The registry's catalogue: how manifests, their references and tags are stored and deleted.
+ * ReadManifests.ts reads them, ExpireManifests.ts expires them.
  *
- * Locks are taken in one order, within each kind by name: blobs, tags, manifests, then rows that are new. Whoever changes
- * a manifest, its tags, what lists it or what it is about, holds the row of that manifest, and those of its children and
- * its subject, until the end. So whether a manifest is needed cannot change while its row is locked. Who finds, with
- * locks in hand, that somebody has made a row which had to be locked before, begins anew: to wait for it now could be to
- * wait in a circle.
+ * Locks are taken in one order, within each kind by name: blobs, tags, manifests, then rows that are new. A
+ * transaction that changes a manifest, its tags, an index of it or its subject holds the rows of that
+ * manifest, of its children and of its subject until its end. So whether a manifest is needed cannot change
+ * while its row is locked. A transaction that holds locks and finds a new row that it should have locked
+ * earlier begins anew, because waiting now could be a deadlock.
  */
 import { Effect } from "effect"
 import { SqlError } from "effect/sql"
+import { lockLive } from "../../../database/postgres/Blobs.ts"
+import { unpin } from "../../../database/postgres/Pins.ts"
+import { given, instant, on, sqlState, translate, verbs } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import { DatabaseError } from "../../../domain/DatabaseError.ts"
+import type { Digest } from "../../../domain/Digest.ts"
 import type {
   DeleteManifest,
   Manifest,
   ManifestReference,
   Manifests,
   PutManifest
-} from "../../../database/Database.ts"
-import { lockLive } from "../../../database/postgres/Blobs.ts"
-import { unpin } from "../../../database/postgres/Pins.ts"
-import { given, instant, on, type Sql, sqlState, translate, verbs } from "../../../database/postgres/Sql.ts"
-import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
-import { DatabaseError } from "../../../domain/DatabaseError.ts"
-import type { Digest } from "../../../domain/Digest.ts"
+} from "../contract/Manifests.ts"
 import { expire, expirePage, exposure, untagged } from "./ExpireManifests.ts"
 import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./ManifestRows.ts"
 import * as Reading from "./ReadManifests.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 import { isInstalled, notInstalled } from "./RegistryTables.ts"
 
-export const make = (inner: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Manifests => {
+/** Returns the verbs of manifests and tags. */
+export const make = (
+  inner: RegistrySql,
+  digestType: Effect.Effect<DigestType, SqlError.SqlError>
+): Manifests => {
   const db = tellingWhatIsMissing(inner)
   const plain = on(db)
   const typed = given(db, digestType)
   const locked = <Args extends ReadonlyArray<unknown>, A, E>(
-    run: (db: Sql, type: DigestType, ...args: Args) => Effect.Effect<A, E>
+    run: (db: RegistrySql, type: DigestType, ...args: Args) => Effect.Effect<A, E>
   ) => typed((_, type, ...args: Args) => db.transaction(run(db, type, ...args)))
   const ifInstalled = <A, E>(none: A, count: Effect.Effect<A, E>) =>
     Effect.flatMap(isInstalled(db), (installed) => (installed ? count : Effect.succeed(none)))
@@ -52,7 +57,7 @@ export const make = (inner: Sql, digestType: Effect.Effect<DigestType, SqlError.
       untagged: (untaggedSince) => ifInstalled(0, untagged(db, untaggedSince)),
       exposure: (...args) => ifInstalled({ untagged: 0, total: 0 }, exposure(db, ...args))
     }),
-    // Each page is a transaction that is tried again by itself.
+    // Each page is a transaction that is retried by itself, so that a retry repeats no count.
     expire: Effect.fnUntraced(function* (now, untaggedSince, limit) {
       if (!(yield* db.verb("manifests.installed", isInstalled(db)))) return 0
       const page = locked(expirePage)
@@ -63,8 +68,8 @@ export const make = (inner: Sql, digestType: Effect.Effect<DigestType, SqlError.
   }
 }
 
-/** Where the registry's tables are missing, the error says what to run. */
-const tellingWhatIsMissing = (db: Sql): Sql => ({
+/** If the registry's tables are missing, the error says what to run. */
+const tellingWhatIsMissing = (db: RegistrySql): RegistrySql => ({
   ...db,
   verb: (operation, effect) =>
     db.verb(
@@ -80,7 +85,7 @@ const tellingWhatIsMissing = (db: Sql): Sql => ({
 })
 
 const put = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   manifest: Manifest,
@@ -113,9 +118,9 @@ const put = Effect.fnUntraced(function* (
   return { _tag: "stored" } satisfies PutManifest
 })
 
-/** A row that `isThere` is locked, so that its tags are what they seem. */
+/** Writes the manifest's row. A row that `isThere` is locked, so its tags cannot change. */
 const writeManifest = Effect.fnUntraced(function* (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   now: number,
   { annotations, artifactType, digest, mediaType, repository, sizeBytes, subject }: Manifest,
@@ -142,9 +147,9 @@ const writeManifest = Effect.fnUntraced(function* (
     return yield* beginAnew("manifests.put", `made manifest ${digest} of ${repository}`)
 })
 
-/** `before` are those that were there; they are locked. */
+/** Moves tags to the manifest. `before` are the tags that existed; they are locked. */
 const writeTags = Effect.fnUntraced(function* (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   { repository, digest }: Manifest,
   tags: ReadonlyArray<string>,
@@ -163,12 +168,12 @@ const writeTags = Effect.fnUntraced(function* (
   if (made.length < fresh.length) return yield* beginAnew("manifests.put", `made a tag of ${repository}`)
 })
 
-/** Rolls back, and the verb is tried again. */
+/** Returns the error that rolls back and has the verb retried. */
 const beginAnew = (operation: string, what: string) =>
-  new DatabaseError({ operation, reason: "Contended", detail: `somebody else ${what} at the same time` })
+  new DatabaseError({ operation, reason: "Contended", detail: `another client ${what} at the same time` })
 
 const writeReferences = Effect.fnUntraced(function* (
-  { sql, id, raw }: Sql,
+  { sql, id, raw }: RegistrySql,
   type: DigestType,
   { repository, digest }: Manifest,
   references: ReadonlyArray<ManifestReference>
@@ -185,8 +190,14 @@ const writeReferences = Effect.fnUntraced(function* (
     SELECT ${repository}, ${own}, w.digest, w.kind FROM (${wanted}) w ON CONFLICT DO NOTHING`
 })
 
-/** An update, whatever it changes, waits for whoever is about to delete the row, and then finds it gone. */
-const touch = ({ sql, id, raw }: Sql, type: DigestType, now: number, repository: string, digest: Digest) =>
+/** Returns whether the manifest exists. The update waits for a deletion in flight, and then finds no row. */
+const touch = (
+  { sql, id, raw }: RegistrySql,
+  type: DigestType,
+  now: number,
+  repository: string,
+  digest: Digest
+) =>
   Effect.map(
     sql`
       UPDATE ${id.manifests}
@@ -196,7 +207,7 @@ const touch = ({ sql, id, raw }: Sql, type: DigestType, now: number, repository:
   )
 
 const untag = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   repository: string,
@@ -212,7 +223,7 @@ const untag = Effect.fnUntraced(function* (
 })
 
 const deleteManifest = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   repository: string,
@@ -235,7 +246,7 @@ const deleteManifest = Effect.fnUntraced(function* (
     SELECT FROM ${id.manifestReferences}
     WHERE repository = ${repository} AND digest = ${own} AND kind = 'manifest' LIMIT 1`
   if (listed.length > 0) return "listed" satisfies DeleteManifest
-  // Now that it is locked there come no more.
+  // No more are added while the manifest is locked.
   const isComplete =
     (yield* tagged).every((tag) => before.has(tag.name)) &&
     (yield* concerned).every((one) => there.has(one.digest as Digest))

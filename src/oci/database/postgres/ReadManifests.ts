@@ -1,17 +1,18 @@
-/** What is asked of the registry's catalogue. Each is one statement that an index answers. */
+/** Reading of the registry's catalogue. Each verb is one statement that an index answers. */
 import { Effect, Option } from "effect"
 import type { Statement } from "effect/sql"
-import type { Manifest, ManifestName, RepositoryBlob, StoredManifest } from "../../../database/Database.ts"
-import { millisOrNull, qualified, type Sql } from "../../../database/postgres/Sql.ts"
+import { millisOrNull, qualified } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 import { holdId } from "../../Names.ts"
+import type { Manifest, ManifestName, RepositoryBlob, StoredManifest } from "../contract/Manifests.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 import { readLackingPrivileges, readRegistryVersion, versionProblem } from "./RegistryTables.ts"
 
-/** That a registry can work with the tables. */
-export const probe = Effect.fnUntraced(function* (db: Sql) {
+/** Fails unless a registry can work with the tables. */
+export const probe = Effect.fnUntraced(function* (db: RegistrySql) {
   const operation = "manifests.probe"
   const problem = versionProblem(yield* readRegistryVersion(db))
   if (problem !== null) {
@@ -39,7 +40,7 @@ interface Row {
   readonly subject: string | null
 }
 
-const columns = ({ sql }: Sql): Statement.Fragment => sql`
+const columns = ({ sql }: RegistrySql): Statement.Fragment => sql`
   m.repository, m.digest::text AS digest, m.media_type, m.size_bytes::float8 AS size_bytes, m.artifact_type,
   m.annotations::text AS annotations, m.subject::text AS subject`
 
@@ -53,7 +54,8 @@ const toManifest = (row: Row): Manifest => ({
   subject: row.subject as Digest | null
 })
 
-export const find = (db: Sql, type: DigestType, repository: string, name: ManifestName) => {
+/** Returns a manifest by digest or tag. */
+export const find = (db: RegistrySql, type: DigestType, repository: string, name: ManifestName) => {
   const { sql, id, raw } = db
   const chosen =
     name._tag === "Digest"
@@ -75,8 +77,16 @@ export const find = (db: Sql, type: DigestType, repository: string, name: Manife
   )
 }
 
-/** EXISTS would be answered by a scan where the planner hopes to meet the repository soon; an order asks for the index. */
-export const tags = ({ sql, id, raw }: Sql, repository: string, after: string | null, limit: number) => {
+/**
+ * Returns a page of tags, or none if the repository has no manifest. Asks for an order: with EXISTS the
+ * planner may scan the table in the hope to meet the repository soon.
+ */
+export const tags = (
+  { sql, id, raw }: RegistrySql,
+  repository: string,
+  after: string | null,
+  limit: number
+) => {
   const beyond = after === null ? raw("") : sql`AND name > ${after}::text`
   return Effect.map(
     sql<{ known: boolean; names: ReadonlyArray<string> }>`
@@ -87,8 +97,11 @@ export const tags = ({ sql, id, raw }: Sql, repository: string, after: string | 
   )
 }
 
-/** Jumps from one repository to the next: what it costs is how many it answers, not how many manifests they have. */
-export const repositories = ({ sql, id, raw }: Sql, after: string | null, limit: number) => {
+/**
+ * Returns a page of repositories. Jumps from one to the next: the cost depends on their number, not on
+ * their manifests.
+ */
+export const repositories = ({ sql, id, raw }: RegistrySql, after: string | null, limit: number) => {
   const beyond = after === null ? raw("") : sql`WHERE repository > ${after}::text`
   return Effect.map(
     sql<{ repository: string }>`
@@ -103,8 +116,9 @@ export const repositories = ({ sql, id, raw }: Sql, after: string | null, limit:
   )
 }
 
+/** Returns a page of manifests about `subject`. */
 export const referrers = (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   repository: string,
   subject: Digest,
@@ -125,7 +139,8 @@ export const referrers = (
   )
 }
 
-export const blob = ({ sql, id, raw }: Sql, type: DigestType, repository: string, digest: Digest) =>
+/** Returns the blob as the repository has it, or none. */
+export const blob = ({ sql, id, raw }: RegistrySql, type: DigestType, repository: string, digest: Digest) =>
   Effect.map(
     sql<{ object_key: string; size_bytes: number; held_until: Date | null; referenced: boolean }>`
       SELECT b.${id.key} AS object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes,

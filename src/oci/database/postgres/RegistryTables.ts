@@ -1,31 +1,37 @@
 /**
- * The tables of the OCI registry, in a schema of their own: manifests, what they refer to, and tags.
+ * The tables of the OCI registry, in a schema of their own: manifests, their references, and tags.
  *
- * Whatever a manifest keeps alive has a foreign key to the catalogue's blobs and an index on it, so that the schema
- * guard finds and accepts it like anybody's; dropping the schema leaves no trace. The keys are NO ACTION: nothing here
- * is deleted because something else is.
+ * Every reference of a manifest has a foreign key to the catalogue's blobs and an index on it, so that the
+ * schema guard finds and accepts it like that of any other table. Dropping the schema leaves no trace. The
+ * keys are NO ACTION: no row here is deleted because another is.
  *
- * The rules of Migrations.ts hold for adding one.
+ * The rules of MigrationList.ts hold for adding a migration.
  */
 import { Effect } from "effect"
 import { qualified, quote, type Sql } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import type { FurtherMigrations } from "../../../database/postgres/schema/Migrations.ts"
+import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 
 /** The version this program works with. */
 export const latestRegistryMigration = 1
 
-/** Not `migrations`, so that the tables may stand in any schema, the collector's included. */
+/** Not `migrations`, so that the tables may be in any schema, the collector's included. */
 export const registryMigrations = "registry_migrations"
+
+/** Names the registry's migrations among those that were applied. */
+export const registrySet = "registry"
 
 const installIt = "run: artifact-gc migrate --registry"
 
 /**
- * Repositories, tags and so pages of them sort by bytes. `subject` has no foreign key, because a subject need not exist.
- * `untagged_at` is null while a tag names the manifest, or after `expire` found it needed otherwise. `annotations` are
- * kept as they came: jsonb cannot hold everything that JSON can say.
+ * Creates the tables. Repositories and tags, and so pages of them, sort by bytes. `subject` has no foreign
+ * key, because a subject need not exist. `untagged_at` is null while a tag names the manifest, or after
+ * `expire` found it needed otherwise. `annotations` are kept as they were sent: jsonb cannot hold
+ * everything that JSON can say.
  */
-export const createManifests = (db: Sql, { type, collate }: DigestType) => {
+const createManifests = (db: Sql, { type, collate }: DigestType) => {
   const { names } = db
   const own = (table: string) => qualified(names.registrySchema, table)
   const digest = `${type}${collate}`
@@ -67,7 +73,7 @@ export const createManifests = (db: Sql, { type, collate }: DigestType) => {
   )
 }
 
-/** Whether the tables were ever made; asks for no privilege. */
+/** Returns whether the tables were ever created. Needs no privilege. */
 export const isInstalled = ({ sql, names }: Sql) =>
   Effect.map(
     sql`
@@ -76,7 +82,7 @@ export const isInstalled = ({ sql, names }: Sql) =>
     (rows) => rows.length > 0
   )
 
-/** What a registry does to its tables, as far as this role may not. Tables that are missing are passed over. */
+/** Returns the privileges that a registry needs on its tables and this role lacks. Skips missing tables. */
 export const readLackingPrivileges = ({ sql, names }: Sql) =>
   sql<{ table: string; missing: string }>`
     SELECT c.relname AS table, string_agg(p, ', ' ORDER BY n) AS missing
@@ -86,7 +92,7 @@ export const readLackingPrivileges = ({ sql, names }: Sql) =>
       AND NOT has_table_privilege(c.oid, p)
     GROUP BY c.relname ORDER BY c.relname`
 
-/** The newest migration applied. */
+/** Returns the number of the newest migration applied. */
 export const readRegistryVersion = ({ sql, names, raw }: Sql) =>
   Effect.map(
     sql<{ id: number }>`SELECT coalesce(max(migration_id), 0)::int AS id
@@ -94,7 +100,7 @@ export const readRegistryVersion = ({ sql, names, raw }: Sql) =>
     (rows) => rows[0]?.id ?? 0
   )
 
-/** What is wrong with the tables' version, and what puts it right; null where it is this program's. */
+/** Returns what is wrong with the tables' version, and the fix; null if it is this program's. */
 export const versionProblem = (
   version: number
 ): { readonly problem: string; readonly fix: string } | null => {
@@ -110,6 +116,15 @@ export const versionProblem = (
       }
 }
 
-/** That there is no such table, in the server's words. */
+/** Returns the error for a table that does not exist, in the server's words. */
 export const notInstalled = (operation: string, words: string, cause?: unknown): DatabaseError =>
   new DatabaseError({ operation, reason: "NotInstalled", detail: `${words}; ${installIt}`, cause })
+
+/** Returns the registry's migrations. They run if they are wanted, and otherwise update tables that exist. */
+export const furtherMigrations = (names: CatalogNames, isWanted: boolean): FurtherMigrations => ({
+  set: registrySet,
+  schema: names.registrySchema,
+  table: registryMigrations,
+  isWanted: (db) => (isWanted ? Effect.succeed(true) : isInstalled(db)),
+  migrations: (db, type) => ({ "0001_manifests": createManifests(db, type) })
+})

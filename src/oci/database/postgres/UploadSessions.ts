@@ -1,34 +1,35 @@
 /**
- * Upload sessions: each verb is a transaction that moves keys between announcement, session, blob and journal, so that
- * each key has exactly one owner whenever somebody looks.
+ * Upload sessions. Each verb is a transaction that moves keys between intent, session, blob and journal, so
+ * that each key has exactly one owner in every snapshot.
  *
- * Locks are taken in one order: the session's row, then intents, then what `publish` takes (sightings, blobs, pins), then
- * journal rows. Nobody who holds one of the later ones asks for a session's: reaping, purging and searching for leftovers
- * know nothing of sessions. Chunks are read and changed only by who holds their session's row. A verb takes one session,
- * but for `expire`, which passes over those that are held.
+ * Locks are taken in one order: the session's row, then intents, then those of `publish` (sightings, blobs,
+ * pins), then journal rows. No transaction that holds a later lock asks for a session's: reaping, purging
+ * and the search for leftovers know no sessions. Chunks are read and changed only by the transaction that
+ * holds their session's row. A verb takes one session, except `expire`, which skips locked ones.
  */
 import { Effect, Option } from "effect"
 import type { SqlError } from "effect/sql"
+import type { Publication, PublishOutcome } from "../../../database/Database.ts"
+import { publish } from "../../../database/postgres/Blobs.ts"
+import { given, instant, millis, millisOrNull, on, verbs } from "../../../database/postgres/Sql.ts"
+import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
+import type { Algorithm, Digest } from "../../../domain/Digest.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 import type {
   AppendOutcome,
   ClaimOutcome,
   Lease,
-  Publication,
-  PublishOutcome,
   SessionRef,
   SessionState,
   Sessions,
   StagedChunk,
   UploadSession
-} from "../../../database/Database.ts"
-import { publish } from "../../../database/postgres/Blobs.ts"
-import { given, instant, millis, millisOrNull, on, type Sql, verbs } from "../../../database/postgres/Sql.ts"
-import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
-import type { Algorithm, Digest } from "../../../domain/Digest.ts"
-import type { ObjectKey } from "../../../domain/ObjectKey.ts"
-import { expire, idle, journalChunks } from "./Idle.ts"
+} from "../contract/UploadSessions.ts"
+import { backlog, expire, idle, journalChunks } from "./Idle.ts"
+import type { RegistrySql } from "./RegistrySql.ts"
 
-export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Sessions => {
+/** Returns the verbs of upload sessions. */
+export const make = (db: RegistrySql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Sessions => {
   const plain = on(db)
   return verbs<Sessions>(db, "sessions", {
     open: plain(open),
@@ -44,7 +45,8 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
     )((_, type, ...args: Parameters<Sessions["complete"]>) => db.transaction(complete(db, type, ...args))),
     cancel: (...args) => db.transaction(cancel(db, ...args)),
     expire: (request) => db.transaction(expire(db, request)),
-    idle: plain(idle)
+    idle: plain(idle),
+    backlog: backlog(db)
   })
 }
 
@@ -70,37 +72,38 @@ const toSession = (row: Row): UploadSession => ({
   lastActivityAt: millis(row.last_activity_at)
 })
 
-const columns = ({ sql }: Sql) => sql`
+const columns = ({ sql }: RegistrySql) => sql`
   id, repository, algorithm, state, received_bytes::float8 AS received_bytes, digest, token, lease_until,
   last_activity_at`
 
-const named = ({ sql }: Sql, { repository, id }: SessionRef) => sql`id = ${id} AND repository = ${repository}`
+const named = ({ sql }: RegistrySql, { repository, id }: SessionRef) =>
+  sql`id = ${id} AND repository = ${repository}`
 
-/** Clocks of replicas differ, and activity does not go back. */
-const active = ({ sql }: Sql, now: number) =>
+/** Records activity. Clocks of replicas differ, so the instant never moves back. */
+const active = ({ sql }: RegistrySql, now: number) =>
   sql`last_activity_at = greatest(last_activity_at, ${instant(now)}::timestamptz)`
 
-const open = ({ sql, id }: Sql, now: number, ref: SessionRef & { readonly algorithm: Algorithm }) =>
+const open = ({ sql, id }: RegistrySql, now: number, ref: SessionRef & { readonly algorithm: Algorithm }) =>
   Effect.asVoid(sql`
     INSERT INTO ${id.uploadSessions} (id, repository, algorithm, state, received_bytes, last_activity_at)
     VALUES (${ref.id}, ${ref.repository}, ${ref.algorithm}, 'open', 0, ${instant(now)}::timestamptz)
     ON CONFLICT (id) DO NOTHING`)
 
-const read = (db: Sql, ref: SessionRef) =>
+const read = (db: RegistrySql, ref: SessionRef) =>
   Effect.map(
     db.sql<Row>`SELECT ${columns(db)} FROM ${db.id.uploadSessions} WHERE ${named(db, ref)}`,
     ([row]) => Option.map(Option.fromUndefinedOr(row), toSession)
   )
 
-/** The session's row, locked; undefined when there is none. */
-const lock = (db: Sql, ref: SessionRef) =>
+/** Locks and returns the session's row, or undefined if there is none. */
+const lock = (db: RegistrySql, ref: SessionRef) =>
   Effect.map(
     db.sql<Row>`
       SELECT ${columns(db)} FROM ${db.id.uploadSessions} WHERE ${named(db, ref)} FOR UPDATE`,
     ([row]) => row
   )
 
-const touch = (db: Sql, now: number, ref: SessionRef) =>
+const touch = (db: RegistrySql, now: number, ref: SessionRef) =>
   Effect.map(
     db.sql`
       UPDATE ${db.id.uploadSessions} SET ${active(db, now)}
@@ -109,7 +112,7 @@ const touch = (db: Sql, now: number, ref: SessionRef) =>
   )
 
 const append = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   now: number,
   ref: SessionRef,
   chunk: StagedChunk
@@ -134,8 +137,13 @@ const append = Effect.fnUntraced(function* (
   }
 })
 
-/** From an announcement to the end of a session; undefined when the announcement is gone. */
-const add = (db: Sql, now: number, ref: SessionRef, { digest, key, sizeBytes, startByte }: StagedChunk) => {
+/** Turns an intent into the last chunk of a session. Returns undefined if the intent no longer exists. */
+const add = (
+  db: RegistrySql,
+  now: number,
+  ref: SessionRef,
+  { digest, key, sizeBytes, startByte }: StagedChunk
+) => {
   const { sql, id } = db
   return Effect.map(
     sql<Row>`
@@ -151,8 +159,8 @@ const add = (db: Sql, now: number, ref: SessionRef, { digest, key, sizeBytes, st
   )
 }
 
-/** Whether an earlier try has added the chunk, and only its answer was lost. */
-const isChunk = ({ sql, id }: Sql, ref: SessionRef, { key, startByte }: StagedChunk) =>
+/** Returns whether an earlier try has added the chunk and only its answer was lost. */
+const isChunk = ({ sql, id }: RegistrySql, ref: SessionRef, { key, startByte }: StagedChunk) =>
   Effect.map(
     sql`
       SELECT 1 AS there FROM ${id.uploadChunks}
@@ -160,9 +168,9 @@ const isChunk = ({ sql, id }: Sql, ref: SessionRef, { key, startByte }: StagedCh
     (rows) => rows.length > 0
   )
 
-/** From an announcement, if it is still there, to the journal: the bytes of who came too late. */
+/** Journals the key of bytes that arrived too late, if its intent still exists. */
 const discard = (
-  { sql, id }: Sql,
+  { sql, id }: RegistrySql,
   now: number,
   { key, sizeBytes }: { readonly key: ObjectKey; readonly sizeBytes: number }
 ) => sql`
@@ -174,7 +182,7 @@ const discard = (
   FROM dropped ON CONFLICT (object_key) DO NOTHING`
 
 const claim = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   now: number,
   ref: SessionRef,
   { token, until }: Lease
@@ -198,7 +206,7 @@ const claim = Effect.fnUntraced(function* (
   return { _tag: "claimed", session: toSession(claimed), chunks: yield* chunksOf(db, ref) }
 })
 
-const chunksOf = ({ sql, id }: Sql, ref: SessionRef) =>
+const chunksOf = ({ sql, id }: RegistrySql, ref: SessionRef) =>
   Effect.map(
     sql<{ start_byte: number; size_bytes: number; object_key: string; digest: string }>`
       SELECT start_byte::float8 AS start_byte, size_bytes::float8 AS size_bytes, object_key, digest
@@ -212,7 +220,7 @@ const chunksOf = ({ sql, id }: Sql, ref: SessionRef) =>
       }))
   )
 
-const renewClaim = (db: Sql, now: number, ref: SessionRef, { token, until }: Lease) =>
+const renewClaim = (db: RegistrySql, now: number, ref: SessionRef, { token, until }: Lease) =>
   Effect.map(
     db.sql`
       UPDATE ${db.id.uploadSessions}
@@ -221,8 +229,8 @@ const renewClaim = (db: Sql, now: number, ref: SessionRef, { token, until }: Lea
     (rows) => rows.length > 0
   )
 
-/** The token stays, so that a repetition answers what the first try did. */
-const release = (db: Sql, now: number, ref: SessionRef, token: string) =>
+/** Keeps the token, so that a repetition returns what the first try did. */
+const release = (db: RegistrySql, now: number, ref: SessionRef, token: string) =>
   Effect.map(
     db.sql`
       UPDATE ${db.id.uploadSessions} SET state = 'open', lease_until = NULL, ${active(db, now)}
@@ -231,7 +239,7 @@ const release = (db: Sql, now: number, ref: SessionRef, token: string) =>
   )
 
 const complete = Effect.fnUntraced(function* (
-  db: Sql,
+  db: RegistrySql,
   type: DigestType,
   now: number,
   ref: SessionRef,
@@ -248,7 +256,7 @@ const complete = Effect.fnUntraced(function* (
     yield* discard(db, now, publication)
     return "lost"
   }
-  // An announcement again, by which `publish` and the triggers against unannounced writers know a fresh key.
+  // An intent again: `publish` and the triggers against unannounced writers know a fresh key by it.
   yield* sql`
     WITH taken AS (
       DELETE FROM ${id.uploadChunks} WHERE object_key = ${publication.key} AND session_id = ${ref.id}
@@ -265,8 +273,8 @@ const complete = Effect.fnUntraced(function* (
   return outcome
 })
 
-/** What became of a publication that an earlier try has made. */
-const outcomeOf = ({ sql, id, raw }: Sql, type: DigestType, { digest, key }: Publication) =>
+/** Returns the outcome of a publication that an earlier try made. */
+const outcomeOf = ({ sql, id, raw }: RegistrySql, type: DigestType, { digest, key }: Publication) =>
   Effect.map(
     sql`
       SELECT 1 AS there FROM ${id.blobs}
@@ -274,7 +282,7 @@ const outcomeOf = ({ sql, id, raw }: Sql, type: DigestType, { digest, key }: Pub
     (rows): PublishOutcome => (rows.length > 0 ? "published" : "deduplicated")
   )
 
-const cancel = Effect.fnUntraced(function* (db: Sql, now: number, ref: SessionRef) {
+const cancel = Effect.fnUntraced(function* (db: RegistrySql, now: number, ref: SessionRef) {
   const row = yield* lock(db, ref)
   if (row === undefined || row.state === "done") return false
   if (row.lease_until !== null && millis(row.lease_until) > now) return false

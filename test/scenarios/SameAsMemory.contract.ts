@@ -1,11 +1,11 @@
-/** Holds a backend to telling every story as memory tells it: report, rows and objects after every sweep. */
+/** Requires a backend to give the same reports, rows and objects after every sweep as memory does. */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect, Layer } from "effect"
 import * as MemoryStorage from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import * as Databases from "../fixtures/Databases.ts"
+import { scenarios, stagedUploads } from "../fixtures/scenarios/Scenarios.ts"
 import { type Backend, OtherClient, play, type Scene } from "../fixtures/scenarios/Stage.ts"
-import { scenarios, stagedUploads } from "./scenarios.ts"
 
 /** A store in memory, and another client of it. */
 const store = Layer.unwrap(
@@ -25,9 +25,10 @@ const store = Layer.unwrap(
   })
 )
 
+/** The backend in memory. */
 export const memory: Backend<never> = { layer: Layer.merge(Databases.memory, store) }
 
-/** A store that knows no uploads in parts, with those of one in memory. */
+/** Adds the uploads in parts of a memory store to a store that has none. */
 export const withParts = <E>(layer: Layer.Layer<Storage, E>): Layer.Layer<Storage | OtherClient, E> =>
   Layer.effectContext(
     Effect.gen(function* () {
@@ -38,13 +39,15 @@ export const withParts = <E>(layer: Layer.Layer<Storage, E>): Layer.Layer<Storag
     })
   ).pipe(Layer.provide(layer))
 
+/** Options of the comparison. */
 export interface Options {
-  /** When the stories begin. Default: always at the same instant. */
+  /** Returns the instant at which a scenario begins. Default: always the same. */
   readonly start?: () => number
-  /** The store dates objects by a clock of its own, so that no two tellings agree on when. */
+  /** True if the store dates objects by its own clock, so that the dates of two runs differ. */
   readonly ownClock?: boolean
 }
 
+/** Plays every scenario on the backend and in memory, and compares the scenes. */
 export const sameAsMemory = <E>(name: string, backend: Backend<E>, options: Options = {}): void => {
   const start = options.start ?? (() => Date.parse("2026-11-22T00:00:00.000Z"))
   describe(`on ${name} as in memory`, () => {
@@ -62,5 +65,5 @@ export const sameAsMemory = <E>(name: string, backend: Backend<E>, options: Opti
   })
 }
 
-/** Of a story that goes by the store's clock: everything but when the sweeps began. */
+/** Removes the start of the sweep from a scene, which depends on the store's clock. */
 const undated = (scene: Scene): Scene => ({ ...scene, report: { ...scene.report, startedAt: "", sweep: "" } })

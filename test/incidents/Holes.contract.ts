@@ -1,6 +1,6 @@
 /**
- * Holes in the protocols of peers, on PostgreSQL with two sessions: the same moment in theirs, which loses, and in ours,
- * which does not.
+ * Holes in the protocols of other collectors, on PostgreSQL with two sessions. Each race runs in their
+ * protocol, which loses a blob, and in ours, which does not.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Result } from "effect"
@@ -8,12 +8,12 @@ import { SqlClient } from "effect/sql"
 import { hangsBefore } from "../../src/testing/Faults.ts"
 import { before, later, purgeStatement } from "../fixtures/Arena.ts"
 import * as Databases from "../fixtures/Databases.ts"
-import { keyOf, refer, scene, store } from "../fixtures/incidents/scene.ts"
+import { keyOf, refer, scene, store } from "../fixtures/incidents/Scene.ts"
 import { digest } from "../fixtures/samples.ts"
 
 const unreferenced = "NOT EXISTS (SELECT FROM artifacts a WHERE a.digest = b.digest)"
 
-/** A catalogue whose one blob nothing refers to. */
+/** Makes a catalogue with one orphan. */
 const oneOrphan = Effect.fnUntraced(function* (server: Databases.Server) {
   const s = yield* scene(server)
   yield* store(s.database, s.storage, 1)
@@ -28,7 +28,7 @@ const oneStatement = (server: Databases.Server): void => {
       yield* writer("BEGIN")
       yield* writer("SELECT pg_advisory_xact_lock(42)")
       yield* refer(writer, "late", 1)
-      // The statement has its snapshot, and comes to the row only when the writer has committed.
+      // The statement takes its snapshot now, and locks the row after the writer has committed.
       const marking = yield* Effect.forkChild(
         s.hand(`SELECT digest FROM blobs b WHERE (SELECT true FROM pg_advisory_xact_lock(42)) AND ${unreferenced}
           FOR UPDATE SKIP LOCKED`)
@@ -40,7 +40,7 @@ const oneStatement = (server: Databases.Server): void => {
     })
   )
 
-  it.live("ours: locks first and looks again, and keeps it", () =>
+  it.live("ours: locks first, checks again, and keeps the blob", () =>
     Effect.gen(function* () {
       const s = yield* oneOrphan(server)
       const writer = yield* s.session
@@ -54,22 +54,20 @@ const oneStatement = (server: Databases.Server): void => {
 }
 
 const objectFirst = (server: Databases.Server): void => {
-  it.live(
-    "theirs: a reference that comes between the object's delete and the row's is left without bytes",
-    () =>
-      Effect.gen(function* () {
-        const s = yield* oneOrphan(server)
-        assert.lengthOf(yield* s.hand(`SELECT FROM blobs b WHERE ${unreferenced}`), 1)
-        yield* s.storage.delete([keyOf(1)])
-        yield* refer(yield* s.session, "late", 1)
-        assert.lengthOf(yield* s.hand(`DELETE FROM blobs b WHERE ${unreferenced} RETURNING 1`), 0)
-        const { blobs, references } = yield* s.tables.rows
-        assert.deepStrictEqual([blobs.length, references.length, s.objects.size], [1, 1, 0])
-      })
+  it.live("theirs: a reference that is written between the deletes of object and row has no bytes", () =>
+    Effect.gen(function* () {
+      const s = yield* oneOrphan(server)
+      assert.lengthOf(yield* s.hand(`SELECT FROM blobs b WHERE ${unreferenced}`), 1)
+      yield* s.storage.delete([keyOf(1)])
+      yield* refer(yield* s.session, "late", 1)
+      assert.lengthOf(yield* s.hand(`DELETE FROM blobs b WHERE ${unreferenced} RETURNING 1`), 0)
+      const { blobs, references } = yield* s.tables.rows
+      assert.deepStrictEqual([blobs.length, references.length, s.objects.size], [1, 1, 0])
+    })
   )
 
   it.live(
-    "ours: the row is gone by then, the reference is refused, and the upload that follows has a key of its own",
+    "ours: the row is deleted first, so the reference is refused, and the next upload has a key of its own",
     () =>
       Effect.gen(function* () {
         const s = yield* oneOrphan(server)
@@ -89,7 +87,7 @@ const objectFirst = (server: Databases.Server): void => {
 }
 
 const weakLock = (server: Databases.Server): void => {
-  it.live("theirs: FOR NO KEY UPDATE lets a reference in while the row is being condemned", () =>
+  it.live("theirs: FOR NO KEY UPDATE permits a reference while the row is being condemned", () =>
     Effect.gen(function* () {
       const s = yield* oneOrphan(server)
       const writer = yield* s.session
@@ -102,7 +100,7 @@ const weakLock = (server: Databases.Server): void => {
     })
   )
 
-  it.live("ours: FOR UPDATE makes it wait, and the answer is the truth", () =>
+  it.live("ours: FOR UPDATE makes the reference wait, and it is then refused", () =>
     Effect.gen(function* () {
       const s = yield* oneOrphan(server)
       const late = later(Effect.result(refer(yield* s.session, "late", 1)))
@@ -118,27 +116,25 @@ const weakLock = (server: Databases.Server): void => {
 }
 
 const doNothing = (server: Databases.Server): void => {
-  it.live(
-    "theirs: ON CONFLICT DO NOTHING says at once that the blob exists, while its row is being deleted",
-    () =>
-      Effect.gen(function* () {
-        const s = yield* oneOrphan(server)
-        const writer = yield* s.session
-        let inserted = -1
-        const dedup = Effect.map(
-          writer(
-            `INSERT INTO blobs (digest, object_key, size_bytes, created_at) VALUES ($1, 'theirs', 1, now())
+  it.live("theirs: ON CONFLICT DO NOTHING reports an existing blob while its row is being deleted", () =>
+    Effect.gen(function* () {
+      const s = yield* oneOrphan(server)
+      const writer = yield* s.session
+      let inserted = -1
+      const dedup = Effect.map(
+        writer(
+          `INSERT INTO blobs (digest, object_key, size_bytes, created_at) VALUES ($1, 'theirs', 1, now())
            ON CONFLICT DO NOTHING RETURNING 1`,
-            [digest(1)]
-          ),
-          (rows) => {
-            inserted = rows.length
-          }
-        )
-        yield* (yield* s.collector()).once().pipe(before(purgeStatement.deletes, dedup))
-        assert.strictEqual(inserted, 0, "which it takes for: exists, send nothing")
-        assert.deepStrictEqual((yield* s.tables.rows).blobs, [])
-      })
+          [digest(1)]
+        ),
+        (rows) => {
+          inserted = rows.length
+        }
+      )
+      yield* (yield* s.collector()).once().pipe(before(purgeStatement.deletes, dedup))
+      assert.strictEqual(inserted, 0, "the writer concludes that the blob exists and sends nothing")
+      assert.deepStrictEqual((yield* s.tables.rows).blobs, [])
+    })
   )
 
   it.live("ours: a publish waits for the purge and then owns the blob", () =>
@@ -159,7 +155,7 @@ const leakingLock = (server: Databases.Server): void => {
   const held =
     "SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE datname = current_database() AND locktype = 'advisory'"
 
-  it.live("theirs: a session's advisory lock stays with the pool's connection when its owner has died", () =>
+  it.live("theirs: an advisory lock of a session stays with the pool's connection after its owner died", () =>
     Effect.gen(function* () {
       const s = yield* oneOrphan(server)
       const reached = yield* Deferred.make<void>()
@@ -179,7 +175,7 @@ const leakingLock = (server: Databases.Server): void => {
     })
   )
 
-  it.live("ours: neither a sweep nor one that is killed in mid-purge leaves a lock in its pool", () =>
+  it.live("ours: no sweep leaves a lock in its pool, even if it is killed during a purge", () =>
     Effect.gen(function* () {
       const s = yield* oneOrphan(server)
       const collector = yield* s.collector()
@@ -191,13 +187,14 @@ const leakingLock = (server: Databases.Server): void => {
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(dying)))
       assert.lengthOf(yield* s.hand(held), 0)
       const [due] = yield* (yield* s.process()).blobs.locate(digest(1)).pipe(Effect.map(Option.toArray))
-      assert.strictEqual(due?.key, keyOf(1), "and what it had in hand was rolled back")
+      assert.strictEqual(due?.key, keyOf(1), "its purge was rolled back")
       assert.strictEqual((yield* collector.once()).totals.deleted, 1)
       assert.lengthOf(yield* s.hand(held), 0)
     })
   )
 }
 
+/** Runs the races on a server. */
 export const peerHoles = (server: Databases.Server): void => {
   describe(`On ${server.name}`, () => {
     describe("one statement that looks for references and locks", () => oneStatement(server))

@@ -1,0 +1,18 @@
+/**
+ * The database as an OCI registry needs it beside {@link BlobDatabase}: upload sessions, manifests and
+ * tags.
+ */
+import { Context } from "effect"
+import type { Manifests } from "./Manifests.ts"
+import type { Sessions } from "./UploadSessions.ts"
+
+/** The registry's database. Its verbs are named `sessions.append`, `manifests.put`. */
+export class RegistryDatabase extends Context.Service<
+  RegistryDatabase,
+  {
+    /** Upload sessions and their chunks. */
+    readonly sessions: Sessions
+    /** Manifests, the blobs and manifests that they need, and tags. */
+    readonly manifests: Manifests
+  }
+>()("artifact-gc/oci/database/RegistryDatabase") {}

@@ -1,0 +1,69 @@
+/** The registry's tables of the memory backend, beside the core's. Tests may read and write them. */
+import { emptyState as emptyCore, type State } from "../../../database/Memory.ts"
+import type { Digest } from "../../../domain/Digest.ts"
+import type { Manifest, ManifestReference } from "../contract/Manifests.ts"
+import type { UploadSession } from "../contract/UploadSessions.ts"
+
+/** An upload session's row. */
+export interface SessionRow extends UploadSession {
+  /** The token of the last lease, kept after its end. */
+  readonly token: string | null
+  /** Null unless it is being finished. */
+  readonly leaseUntil: number | null
+}
+
+/** A manifest's row, with its references. */
+export interface ManifestRow extends Manifest {
+  readonly references: ReadonlyArray<ManifestReference>
+  /** Null while a tag names it, or after `expire` found it needed. Otherwise since when neither is known. */
+  readonly untaggedAt: number | null
+}
+
+/** A tag's row. */
+export interface TagRow {
+  readonly repository: string
+  readonly name: string
+  readonly digest: Digest
+}
+
+/** The core's tables and the registry's. */
+export interface RegistryState extends State {
+  /** Upload sessions, by id. */
+  readonly sessions: Map<string, SessionRow>
+  /** By repository and digest: see {@link manifestId}. */
+  readonly manifests: Map<string, ManifestRow>
+  /** By repository and name. */
+  readonly tags: Map<string, TagRow>
+}
+
+/** Returns an empty catalogue in which manifests keep their own bytes and the blobs that they need. */
+export const emptyState = (): RegistryState => {
+  const manifests = new Map<string, ManifestRow>()
+  const core = emptyCore()
+  core.referringTables.push(
+    {
+      table: "manifest_references",
+      column: "digest",
+      constraint: "manifest_references_digest_fkey",
+      rows: () =>
+        [...manifests.values()].flatMap((row) =>
+          row.references.map(({ digest, kind }) => ({
+            id: [row.repository, row.digest, digest, kind].join(" "),
+            digest
+          }))
+        )
+    },
+    {
+      table: "manifests",
+      column: "digest",
+      constraint: "manifests_digest_fkey",
+      rows: () =>
+        [...manifests.values()].map(({ repository, digest }) => ({ id: `${repository} ${digest}`, digest }))
+    }
+  )
+  return { ...core, manifests, sessions: new Map(), tags: new Map() }
+}
+
+/** Returns the primary key of a manifest, or of a tag by its name. */
+export const manifestId = (repository: string, digestOrTag: string): string =>
+  JSON.stringify([repository, digestOrTag])
