@@ -11,10 +11,26 @@ export interface LeftOut {
   readonly why: string
 }
 
-/** What `npm run test:fast` leaves out. */
+const named = (...names: ReadonlyArray<string>): RegExp => new RegExp(`/(${names.join("|")})\\.test\\.ts$`)
+
+/**
+ * What `npm run test:fast` leaves out. Most of the others take milliseconds, and all of them together less than 20
+ * seconds on two cores.
+ */
 export const slow: ReadonlyArray<LeftOut> = [
   { name: /\.postgres\.test\.ts$/, why: "start PostgreSQL" },
-  { name: /\/(Crash|Faults|Mutants|uploads\/Races)\.test\.ts$/, why: "try every fault at every step" }
+  {
+    name: named("Crash", "Faults", "uploads/Races", "Mutants", "Simulation"),
+    why: "try every fault at every step, or hundreds of seeds"
+  },
+  {
+    name: named(
+      ...["storage/Files", "files/KeyPath", "s3/Time", "s3/Upload", "http/Bodies", "uploads/Slow"],
+      ...["phases/Watched", "phases/LeftoverRanges", "repositories/Sweeps", "audit/Merge"],
+      ...["incidents/Writers", "incidents/Stores"]
+    ),
+    why: "take one second to seven: on disk, in real time, or of many steps"
+  }
 ]
 
 /** Returns the test files whose path matches, relative to the repository. */
