@@ -1,7 +1,7 @@
 /* Collectors: src/sweep on the verbs of src/database/contract/Orphans.ts, Journal.ts and Leftovers.ts.
  *
- * Each task is a process of its own, so any number of collectors may be at any of them in any order. A task that
- * remembers nothing between two transactions needs one process, however many collectors there are.
+ * Each task is a process of its own, so any number of collectors may run the tasks in any order. A task without
+ * memory between two transactions needs only one process, for any number of collectors.
  */
 
 #ifdef PIN_IGNORED
@@ -10,20 +10,20 @@
 #define unused (reference == 0 && pin == 0)
 #endif
 
-/* find, record: advisory. What find saw may be long past when record writes it down, so any row may be condemned. */
+/* find, record: advisory. The result of find may be out of date when record writes it, so any row may be condemned. */
 proctype Condemn()
 {
 end:    do
         :: d_step { row != NONE && !condemned && !locked ->
                     condemned = 1; printf("collector: record, the row is condemned\n") }
 #ifndef LIVE
-        /* record clears the marks of what is no orphan any more. (restore is a pin, and a writer's step.) */
+        /* record clears the marks of rows that are no longer orphans. (restore is a pin, and a step of a writer.) */
         :: d_step { condemned && !locked -> condemned = 0; printf("collector: record, the mark is cleared\n") }
 #endif
         od
 }
 
-/* The foreign key's own check when a row is deleted. Left out elsewhere: the protocol must not need it. */
+/* The foreign key's own check of a deleted row. It is omitted elsewhere, since the protocol must not need it. */
 #ifdef FK_NET
 #define FK_REFUSES (reference != 0 || pin != 0)
 #else
@@ -45,19 +45,19 @@ proctype Purge()
 {
 end:    do
 #if defined(ONE_STATEMENT)
-        /* Mutant: the statement's snapshot is older than its lock, and so is what it knows of references. */
+        /* Mutant: the statement's snapshot of the references is older than its lock. */
         :: d_step { row != NONE && condemned && unused -> printf("collector: purge, snapshot: unreferenced\n") }
            if
            :: d_step { row != NONE && !FK_REFUSES -> purgeRow() }
            :: d_step { row == NONE || FK_REFUSES -> printf("collector: purge, rolled back\n") }
            fi
 #elif defined(NO_RECHECK)
-        :: d_step { row != NONE && condemned -> printf("collector: purge, takes the condemned row on trust\n") }
+        :: d_step { row != NONE && condemned -> printf("collector: purge, does not check the condemned row again\n") }
            d_step { if :: row != NONE -> purgeRow() :: else fi }
 #else
 #ifdef DELETE_FIRST
-        /* Mutant: the object goes before the transaction that decides. */
-        :: d_step { row != NONE && condemned && unused -> printf("collector: purge, will take the row\n") }
+        /* Mutant: the object is deleted before the transaction that decides. */
+        :: d_step { row != NONE && condemned && unused -> printf("collector: purge, decides to delete the row\n") }
            d_step { if :: row != NONE -> DROP(object, row);
                     printf("collector: delete of key %d before the purge\n", row) :: else fi }
 #else
@@ -73,7 +73,7 @@ end:    do
         od
 }
 
-/* reapIntents: any intent, at any time. */
+/* reapIntents: reaps any intent at any time. */
 proctype Reap(byte k)
 {
 end:    do
@@ -82,7 +82,7 @@ end:    do
         od
 }
 
-/* expirePins: any pin, at any time. */
+/* expirePins: ends any pin at any time. */
 proctype Expire(byte w)
 {
 end:    do
@@ -90,7 +90,7 @@ end:    do
         od
 }
 
-/* A key that a row owns again is struck off; only a writer that uses a key twice can bring that about. */
+/* A key that a row owns again leaves the journal. Only a writer that uses a key twice can cause this. */
 #define CLAIM(k) \
         :: d_step { k < K && HAS(due, k) && row != k -> key = k; ADD(lateDelete, k); \
                     printf("collector: claim of key %d\n", k) } \
@@ -98,7 +98,7 @@ end:    do
                     printf("collector: claim, key %d is owned again\n", k) } \
            goto start
 
-/* claim, storage.delete, confirm. The lease of a claim may have run out at once, so several may have one key. */
+/* claim, storage.delete, confirm. The lease of a claim may end at once, so several collectors may have one key. */
 proctype Delete()
 {
         byte key;
@@ -125,7 +125,7 @@ end:    if
 #define JOURNAL_LEFTOVER(k) ADD(journal, k); printf("collector: leftovers, key %d to the journal\n", k)
 
 /* storage.list, then leftovers.journal: one snapshot of the catalogue, taken after the page was listed. Each key
- * is looked at for itself, so that a listing may take as long as it likes. */
+ * is checked separately, so a listing may take any time. */
 proctype Leftovers(byte k)
 {
 end:    do

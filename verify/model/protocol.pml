@@ -1,17 +1,17 @@
-/* The protocol of docs/design/protocol.md as a model for spin: how to read it is in docs/design/model.md, how to
- * run it in Searches.ts. */
+/* The protocol of docs/design/protocol.md as a model for spin. docs/design/model.md explains it. Searches.ts has the
+ * searches. */
 #include "world.pml"
 #include "writers.pml"
 #include "collectors.pml"
 #include "witnesses.pml"
 
 #ifdef LOST_COMMITS
-/* The replica catches up, or takes over and one purge or reap has never been. */
+/* The replica receives a commit, or takes over without one purge or reap. */
 proctype Replica(byte k)
 {
 end:    do
         :: d_step { HAS(youngPurge | youngReap, k) -> DROP(youngPurge, k); DROP(youngReap, k);
-                    printf("replica: has heard of key %d\n", k) }
+                    printf("replica: receives the commit of key %d\n", k) }
         :: d_step { HAS(youngPurge, k) && !failedOver && row == NONE ->
                     failedOver = 1; DROP(youngPurge, k); DROP(journal, k); row = k;
                     printf("failover: the purge of key %d is lost\n", k) }

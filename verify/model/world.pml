@@ -1,8 +1,8 @@
-/* The world: what the catalogue and the store hold, what may go wrong, and what must never be.
+/* The world: the contents of the catalogue and the store, the possible faults, and the promises.
  *
- * One digest. Digests meet only in batches, and a batch is a transaction that does the same to each.
- * K object keys, W writers, C collectors. There is no clock: every grace, quarantine, lease and delay has
- * elapsed whenever somebody looks, so what holds here holds however long, or short, the waits are.
+ * One digest. Digests share only batches, and a batch is a transaction that does the same to each of them.
+ * K object keys, W writers, C collectors. There is no clock: every grace, quarantine, lease and delay may be over
+ * at any look. So a result that holds here holds for waits of any length.
  */
 #ifndef K
 #define K 2
@@ -21,7 +21,7 @@
 
 #define NONE 7
 
-/* The catalogue. What a transaction writes, it writes in one step. */
+/* The catalogue. A transaction writes in one step. */
 byte row = NONE;        /* blobs: the key of the digest's row, or NONE                    */
 bit locked;             /* a purge holds the row FOR UPDATE                               */
 bit condemned;          /* orphans: the row is in quarantine                              */
@@ -29,19 +29,18 @@ byte reference;         /* artifacts: the writers whose reference is committed  
 byte pin;               /* pins: the writers whose pin is committed                       */
 byte intent;            /* intents: the keys announced                                    */
 byte journal;           /* journal: the keys to delete                                    */
-byte nextKey;           /* a key that was never used; random in the code, so never met twice */
+byte nextKey;           /* a key that was never used (the code uses random keys)          */
 
 /* The store. */
 byte object;            /* the keys that have an object                                   */
 byte latePut;           /* PUTs that timed out at the writer and may still take effect    */
-byte lateDelete;        /* DELETEs that some collector has sent, or is about to send      */
+byte lateDelete;        /* DELETEs that a collector has sent, or is about to send         */
 
 #define owned(k) (row == (k) || HAS(intent, k))
 
-/* What may go wrong. When safety is checked there is no bound: any process dies at any step, as often as it
- * likes, and a request that timed out takes effect at any later moment, any number of times. A promise that
- * something happens in the end cannot outlast endless faults, so there they are counted. Weak fairness obliges each
- * process to go on; OR_NOTHING frees those that need not. */
+/* Faults. Searches for safety have no bound: a process dies at any step, any number of times, and a request that
+ * timed out takes effect at any later moment, any number of times. A liveness promise cannot hold under endless
+ * faults, so I3 counts them. Weak fairness makes each process continue. OR_NOTHING exempts a process from this. */
 #ifdef LIVE
 #ifndef FAULTS
 #define FAULTS 1
@@ -57,8 +56,8 @@ bit idle;
 #define OR_NOTHING(then)
 #endif
 
-/* A failover to a replica that had not received the last commits. `young` are the keys whose death the replica
- * has not heard of; with DELAY a young key is not deleted yet (GC_DELETE_DELAY exceeds the replication lag). */
+/* A failover to a replica without the last commits. `young` keys died in a commit that the replica has not received.
+ * With DELAY a young key is not deleted yet (GC_DELETE_DELAY exceeds the replication lag). */
 #ifdef LOST_COMMITS
 byte youngPurge, youngReap;
 bit failedOver;
@@ -78,12 +77,12 @@ bit failedOver;
 #define JOURNAL(k) ADD(journal, k)
 #endif
 
-/* What must never be. */
+/* The promises I1, I2 and I5, which must hold in every state. */
 #define I1 (reference == 0 || (row != NONE && HAS(object, row)))
 #define I2 (row == NONE || HAS(object, row))
 #define I5 (pin == 0 || row != NONE)
 
-/* `ONLY` narrows a mutant's search to one promise, where a lesser one would fail first. */
+/* `ONLY` restricts the search of a mutant to one promise, where another would fail first. */
 #ifndef ONLY
 #define ONLY 0
 #endif
@@ -99,9 +98,9 @@ end:    if
         fi
 }
 
-/* I4, a reader: finds the key while writer 0's reference stands, and fetches it later. If the reference goes in
- * between it gives up: then only the delete delay helps, and that is a matter of time. Writers are alike, so one
- * reference stands for all. */
+/* I4, a reader: finds the key while the reference of writer 0 exists, and fetches the object later. If the reference
+ * is removed in between, the reader stops: only the delete delay would help, and the model has no clock. All writers
+ * are alike, so one reference represents all. */
 byte reading = NONE;
 
 proctype Reader()
@@ -110,13 +109,13 @@ end:    do
         :: d_step { reading == NONE && HAS(reference, 0) && row != NONE -> reading = row;
                     printf("reader: locate, key %d\n", row) }
         :: d_step { reading != NONE && checks(4) && !HAS(object, reading) ->
-                    printf("BROKEN I4: get of key %d finds nothing, and the reference stands\n", reading);
+                    printf("BROKEN I4: get of key %d finds no object, and the reference exists\n", reading);
                     assert(false) }
         :: d_step { reading != NONE -> reading = NONE }
         od
 }
 
-/* Requests that timed out, or were sent by a process that slept. Nothing obliges them to arrive. */
+/* Requests that timed out, or were sent by a paused process. They need not arrive. */
 proctype Network(byte k)
 {
 end:    do
@@ -128,7 +127,7 @@ end:    do
         od
 }
 
-/* I3: no key is garbage from some moment on for ever, and no pin stays for ever. */
+/* I3: no key is garbage for ever from some moment on, and no pin stays for ever. */
 #define used       (reference != 0 || pin != 0)
 #define exists(k)  (row == (k) || HAS(intent, k) || HAS(journal, k) || HAS(object, k))
 #define garbage(k) (exists(k) && !(row == (k) && used))

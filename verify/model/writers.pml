@@ -1,11 +1,11 @@
 /* Writers: src/blobs/BlobStore.ts on the verbs of src/database/contract/Blobs.ts.
  *
- * A writer that dies leaves its intent, object, pin or reference behind and begins again, or never comes back:
- * both are the state START without more. So is one that gives up.
+ * A writer that dies leaves its intent, object, pin or reference behind. It begins again or never returns; the model
+ * represents both by the state START. The same holds for a writer that gives up.
  */
 
-/* The foreign key of a reference, or of a pin: takes KEY SHARE on the row, so it waits for a purge and then finds
- * no row (23503). Everything a writer does to the row waits in this way. */
+/* The foreign key of a reference or a pin takes KEY SHARE on the row. So it waits for a purge and then finds no row
+ * (23503). Every operation of a writer on the row waits in this way. */
 #define canRefer (row != NONE && !locked)
 
 inline publish(w, key)
@@ -36,25 +36,25 @@ proctype Writer(byte w)
 start:  key = 0;
 end:    if
 #ifdef NO_FK
-        /* Mutant: looks with a plain SELECT, and inserts a reference that no foreign key checks. */
+        /* Mutant: reads with a plain SELECT, and inserts a reference that no foreign key checks. */
         :: d_step { row != NONE -> printf("writer %d: sees the row\n", w) }
            d_step { ADD(reference, w); condemned = 0; printf("writer %d: inserts a reference, unchecked\n", w) };
            goto start
 #else
-        /* adopt: a dedup hit with its reference in the same transaction, which releases the pin, if there is one. So
-         * this is also the reference that comes later. */
+        /* adopt: a dedup hit with its reference in the same transaction, which also releases a pin. So this is also
+         * the reference to a pinned blob. */
         :: d_step { canRefer && !(HAS(reference, w) && !HAS(pin, w)) ->
                     ADD(reference, w); DROP(pin, w); condemned = 0;
                     printf("writer %d: adopt, reference\n", w) }
            goto start
 #endif
-        /* adopt with a pin alone: a dedup hit, to be referred to later. */
+        /* adopt with only a pin: a dedup hit whose reference follows later. */
         :: d_step { canRefer && !HAS(pin, w) -> ADD(pin, w); condemned = 0; printf("writer %d: pin\n", w) }
            goto start
-        /* unpin: no reference will come. */
+        /* unpin: no reference will follow. */
         :: d_step { HAS(pin, w) -> DROP(pin, w); printf("writer %d: unpin\n", w) }
            goto start
-        /* intend: announces an upload. Whether adopt found no row just now or long ago makes no difference. */
+        /* intend: announces an upload. It does not matter when adopt found no row. */
 #ifdef SAME_KEY
         :: d_step { row == NONE -> key = 0; ADD(intent, key); printf("writer %d: intend, key 0 again\n", w) }
 #else
@@ -66,7 +66,7 @@ end:    if
 
 send:   if
 #ifdef INTEND_AGAIN
-        /* Mutant: the answer of intend was lost, and it is repeated. */
+        /* Mutant: the answer of intend was lost, and the writer repeats it. */
         :: d_step { ADD(intent, key); printf("writer %d: intend, key %d once more\n", w, key) }
            goto send
 #endif
@@ -77,7 +77,7 @@ send:   if
            goto start
         fi;
 
-        /* publish: the intent under its row lock, the row, the reference or pin, one transaction. */
+        /* publish: one transaction with the intent under its row lock, the row, and the reference or pin. */
         if
 #ifdef PUBLISH_BLIND
         :: atomic { !locked -> publish(w, key) }
@@ -90,13 +90,13 @@ send:   if
         goto start
 }
 
-/* unreference: whoever, whenever, or never. */
+/* unreference: by any process, at any time, or never. */
 proctype Unreference(byte w)
 {
 end:    do
         :: d_step { HAS(reference, w) -> DROP(reference, w);
                     if :: w == 0 -> reading = NONE :: else fi;
-                    printf("user: unreference of writer %d's\n", w) }
+                    printf("user: unreference of writer %d\n", w) }
         OR_NOTHING(skip)
         od
 }
