@@ -2,13 +2,14 @@
  * Runs the tests, lists failures last, and says what it did not run. Its usage text is below.
  */
 import { spawn } from "node:child_process"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { onEndingSignal, runProgram, tally } from "./Program.ts"
 import { fileAt, root } from "./Repository.ts"
 import { endOf, exitCodeOf } from "./servers/Processes.ts"
 import { runWithServers } from "./servers/Servers.ts"
+import { onRealServers, slow, testFiles } from "./TestFiles.ts"
 import { empty, type Outcome, outcomeOf, type Report } from "./TestReport.ts"
 
 const usage = `usage: npm test [-- ARGUMENTS]            every test that needs no server of its own
@@ -24,20 +25,13 @@ ARTIFACT_GC_TEST_TALLY names a file to which "suite passed failed skipped" is ap
 
 const suites = ["unit", "fast", "real"] as const
 
+/** The name of a project in vitest.config.ts, too. */
 type Suite = (typeof suites)[number]
-
-/** The vitest projects of each suite (vitest.config.ts). */
-const projectsOf: Readonly<Record<Suite, ReadonlyArray<string>>> = {
-  unit: ["unit"],
-  fast: ["fast"],
-  real: ["real"]
-}
 
 const commandLine = (suite: Suite, args: ReadonlyArray<string>, outputFile: string): Array<string> => {
   const has = (name: string) => args.some((arg) => arg.startsWith(name))
   return [
-    ...[fileAt("node_modules/vitest/vitest.mjs"), "run"],
-    ...projectsOf[suite].flatMap((project) => ["--project", project]),
+    ...[fileAt("node_modules/vitest/vitest.mjs"), "run", "--project", suite],
     // The report is what is counted. Reporters on the command line come beside it.
     ...(has("--reporter=") ? [] : ["--reporter=default"]),
     ...(has("--reporter=json") ? [] : ["--reporter=json"]),
@@ -53,21 +47,13 @@ const runNode = async (args: ReadonlyArray<string>): Promise<number> => {
   return exitCodeOf(await endOf(child))
 }
 
-const countFiles = (ending: string): number =>
-  readdirSync(fileAt("test"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(ending))
-    .length
-
 const leftOut = (suite: Suite): ReadonlyArray<string> => {
-  const real = [
-    `left out: ${countFiles(".real.test.ts")} files on real servers (*.real.test.ts); run them with: npm run test:real`,
-    "          (once before that: npm run servers -- install)"
-  ]
+  const left = (name: RegExp, why: string, command: string) =>
+    `left out: ${testFiles(name).length} files that ${why}; run them with: ${command}`
   if (suite === "real") return []
-  if (suite === "unit") return real
-  const postgres = countFiles(".postgres.test.ts")
   return [
-    `left out: ${postgres} files on embedded PostgreSQL (*.postgres.test.ts); run them, too, with: npm test`,
-    ...real
+    ...(suite === "fast" ? slow.map(({ name, why }) => left(name, why, "npm test")) : []),
+    left(onRealServers, "need PostgreSQL 15 and a real S3 server", "npm run test:real")
   ]
 }
 
@@ -82,7 +68,7 @@ const tell = (suite: Suite, { passed, failed, skipped, failures }: Outcome): voi
     ...(more > 0 ? [`skipped: ${more} more`] : []),
     ...leftOut(suite),
     ...failures.map((failure) => `failed: ${failure}`),
-    `${suite}: ${passed} passed, ${failed} failed, ${skipped.length} skipped`
+    `${suite} on Node ${process.versions.node}: ${passed} passed, ${failed} failed, ${skipped.length} skipped`
   ]
   process.stdout.write(lines.map((line) => `${line}\n`).join(""))
 }

@@ -13,7 +13,7 @@ import * as ProgressLine from "./ProgressLine.ts"
 import { graceful } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
-/** The command `artifact-gc audit`. */
+/** Defines the command `artifact-gc audit`. */
 export const command = Command.make(
   "audit",
   {

@@ -14,7 +14,7 @@ import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
-/** The command `artifact-gc breaker`. */
+/** Defines the command `artifact-gc breaker`. */
 export const command = Command.make(
   "breaker",
   {

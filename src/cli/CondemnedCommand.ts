@@ -7,7 +7,7 @@ import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
-/** The flag that selects what one sweep condemned. */
+/** Defines the flag that selects what one sweep condemned. */
 export const sweepFlag = Flag.String("sweep").pipe(
   Flag.withDescription(
     "Only blobs that this sweep condemned. Reports and `condemned` show the names of sweeps"
@@ -15,7 +15,7 @@ export const sweepFlag = Flag.String("sweep").pipe(
   Flag.optional
 )
 
-/** The command `artifact-gc condemned`. */
+/** Defines the command `artifact-gc condemned`. */
 export const command = Command.make(
   "condemned",
   { sweep: sweepFlag, json: jsonFlag, ...placeFlags },

@@ -20,7 +20,7 @@ import { service } from "./RunCommand.ts"
 import * as Services from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
-/** The command `artifact-gc demo`. */
+/** Defines the command `artifact-gc demo`. */
 export const command = Command.make(
   "demo",
   {

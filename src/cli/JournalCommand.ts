@@ -10,7 +10,7 @@ import * as Text from "./Text.ts"
 
 const pageMax = 1000
 
-/** The command `artifact-gc journal`. */
+/** Defines the command `artifact-gc journal`. */
 export const command = Command.make(
   "journal",
   {

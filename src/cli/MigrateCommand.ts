@@ -20,7 +20,7 @@ import { jsonFlag } from "./SweepCommand.ts"
 /** A flag's former name: accepted, and not shown in the help. */
 const formerName = (name: string) => Flag.Boolean(name).pipe(Flag.withDefault(false), Flag.withHidden)
 
-/** The command `artifact-gc migrate`. */
+/** Defines the command `artifact-gc migrate`. */
 export const command = Command.make(
   "migrate",
   {

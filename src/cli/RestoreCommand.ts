@@ -13,7 +13,7 @@ import * as Text from "./Text.ts"
 
 const holdMax = Duration.weeks(520)
 
-/** The command `artifact-gc restore`. */
+/** Defines the command `artifact-gc restore`. */
 export const command = Command.make(
   "restore",
   {

@@ -13,7 +13,7 @@ import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
-/** The command `artifact-gc run`. */
+/** Defines the command `artifact-gc run`. */
 export const command = Command.make(
   "run",
   { json: jsonFlag, ...sweepFlags },

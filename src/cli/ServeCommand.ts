@@ -14,7 +14,7 @@ import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Try from "./serve/Try.ts"
 
-/** The command `artifact-gc serve`. */
+/** Defines the command `artifact-gc serve`. */
 export const command = Command.make(
   "serve",
   {

@@ -12,13 +12,13 @@ import * as ProgressLine from "./ProgressLine.ts"
 import { graceful } from "./Shutdown.ts"
 import * as Text from "./Text.ts"
 
-/** The flag that chooses JSON for the result. */
+/** Defines the flag that chooses JSON for the result. */
 export const jsonFlag = Flag.Boolean("json").pipe(
   Flag.withDescription("Print JSON on stdout instead of text"),
   Flag.withDefault(false)
 )
 
-/** The command `artifact-gc sweep`. */
+/** Defines the command `artifact-gc sweep`. */
 export const command = Command.make(
   "sweep",
   {

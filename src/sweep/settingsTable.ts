@@ -40,11 +40,12 @@ export const waits = {
     tooHigh: "Layers of images that every build replaces use space for longer."
   }),
   uploadPrefix: text("GC_UPLOAD_PREFIX", "uploads/", {
-    about: "Prefix of staged uploads. Each upload has a folder of its own below it."
+    about:
+      "Prefix of staged uploads, which the sweep deletes after GC_UPLOAD_GRACE. Each upload has a folder of its own below it."
   }),
   uploadGrace: duration("GC_UPLOAD_GRACE", "24 hours", "1 second", {
     about:
-      "Time without progress after which an unfinished upload is deleted. For an upload session of the registry it counts from the last byte. For a staged upload of another program it counts from the last object, and for a multipart upload from the last part. A day outlasts slow pushes and retries.",
+      "Time without progress after which an unfinished upload is deleted. For an upload session of the registry it counts from the last byte. For a staged upload of another program it counts from the last object, and for an upload in parts from the last part. A day outlasts slow pushes and retries.",
     tooLow: "Pushes that pause are cut off.",
     tooHigh: "Chunks of failed pushes use space for longer."
   }),
@@ -168,8 +169,7 @@ export const guards = {
       "What to do when another collector of this catalogue has other waits, other prefixes or another store. `refuse`, because the shortest of all waits would be in force, and another store lacks the objects."
   }),
   collectorId: optionalText("GC_COLLECTOR_ID", "text", {
-    about:
-      "Name of this collector. Each collector of a catalogue needs its own. Without it, the name is host name and process."
+    about: "Name of this collector, unique in its catalogue. Without it, the name is host name and process."
   }),
   presence: followingDuration(
     "GC_PRESENCE",

@@ -104,7 +104,7 @@ const verdict = (f: Findings, good: boolean): string =>
   [
     "",
     "Everything read back:",
-    `  ${Text.count(f.readable)} blobs with references are readable and hash to their digest, ${f.unreadable} are not`,
+    `  ${Text.count(f.readable)} blobs to keep are readable and hash to their digest, ${f.unreadable} are not`,
     `  ${Text.count(f.goneRows)} orphans are deleted from the catalogue, ${f.remainingRows} remain`,
     `  ${Text.count(f.objects)} objects in the store, ${f.leakedObjects} of them without an owner`,
     `  ${f.stagedKept} fresh staged chunks kept, ${f.stagedWrong} wrongly kept or lost`,

@@ -22,7 +22,7 @@ import {
   write
 } from "../../fixtures/samples.ts"
 import { Tables } from "../../fixtures/Tables.ts"
-import { config, layer, manifest, manifestRow } from "./Manifests.ts"
+import { config, layer, manifest, manifestRow } from "../../oci/database/contract/Manifests.ts"
 
 const watch = Effect.gen(function* () {
   yield* (yield* Tables).watch

@@ -5,7 +5,15 @@ import { type Arena, arena, before, later, ownArena, purgeStatement } from "../.
 import type { Database } from "../../fixtures/Database.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { blobs, condemned, digest, digests, hour, key, minute, now } from "../../fixtures/samples.ts"
-import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
+import {
+  app,
+  child,
+  config,
+  layer,
+  manifest,
+  manifestRow,
+  tagRow
+} from "../../oci/database/contract/Manifests.ts"
 
 type Manifests = Database["Service"]["manifests"]
 

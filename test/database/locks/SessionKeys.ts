@@ -10,7 +10,7 @@ import { type Arena, arena, before } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { chunk, digest, hour, intent, minute, now, session } from "../../fixtures/samples.ts"
 import type { Rows } from "../../fixtures/Tables.ts"
-import { brought, discarded, ref } from "../contract/Sessions.ts"
+import { brought, discarded, ref } from "../../oci/database/contract/Sessions.ts"
 import { contend, made, mine, sessionStatement } from "./Sessions.ts"
 
 /** Of what is idle since half an hour ago. */

@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { type Arena, arena } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { hour, intent, minute, now } from "../../fixtures/samples.ts"
-import { brought, ref } from "../contract/Sessions.ts"
+import { brought, ref } from "../../oci/database/contract/Sessions.ts"
 import { plansOf } from "./Plans.ts"
 import { made } from "./Sessions.ts"
 

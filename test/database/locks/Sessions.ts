@@ -6,7 +6,7 @@ import type { Lease, Sessions } from "../../../src/oci/database/RegistryDatabase
 import { type Arena, arena, before, later, ownArena } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { blob, chunk, digest, hour, intent, minute, now, session } from "../../fixtures/samples.ts"
-import { answered, brought, discarded, ref } from "../contract/Sessions.ts"
+import { answered, brought, discarded, ref } from "../../oci/database/contract/Sessions.ts"
 
 /** The statements that change something, in the verbs they are of. */
 export const sessionStatement = {

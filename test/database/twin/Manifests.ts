@@ -7,7 +7,15 @@ import type { ManifestReference } from "../../../src/oci/database/RegistryDataba
 import { holdId } from "../../../src/oci/Names.ts"
 import type { Database } from "../../fixtures/Database.ts"
 import { digest, minute, now } from "../../fixtures/samples.ts"
-import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
+import {
+  app,
+  child,
+  config,
+  layer,
+  manifest,
+  manifestRow,
+  tagRow
+} from "../../oci/database/contract/Manifests.ts"
 
 export const manifestVerbs = [
   "push",

@@ -1,9 +1,9 @@
 /** Upload sessions that nobody goes on with: expire, idle. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import type { JournalEntry } from "../../../src/database/Database.ts"
-import type { ExpireRequest } from "../../../src/oci/database/RegistryDatabase.ts"
-import { Database } from "../../fixtures/Database.ts"
+import type { JournalEntry } from "../../../../src/database/Database.ts"
+import type { ExpireRequest } from "../../../../src/oci/database/RegistryDatabase.ts"
+import { Database } from "../../../fixtures/Database.ts"
 import {
   chunk,
   dead,
@@ -16,7 +16,7 @@ import {
   rows,
   session,
   write
-} from "../../fixtures/samples.ts"
+} from "../../../fixtures/samples.ts"
 import { discarded } from "./Sessions.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)

@@ -1,9 +1,9 @@
 /** Upload sessions on their way to a blob: claim, renewClaim, release, complete. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Publication } from "../../../src/database/Database.ts"
-import type { SessionRow } from "../../../src/oci/database/Memory.ts"
-import { Database } from "../../fixtures/Database.ts"
+import type { Publication } from "../../../../src/database/Database.ts"
+import type { SessionRow } from "../../../../src/oci/database/Memory.ts"
+import { Database } from "../../../fixtures/Database.ts"
 import {
   artifact,
   blob,
@@ -22,7 +22,7 @@ import {
   rows,
   session,
   write
-} from "../../fixtures/samples.ts"
+} from "../../../fixtures/samples.ts"
 import { answered, brought, discarded, ref } from "./Sessions.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)

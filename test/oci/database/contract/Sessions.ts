@@ -1,8 +1,8 @@
 /** Upload sessions while they grow: open, read, touch, append, cancel. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { StagedChunk, UploadSession } from "../../../src/oci/database/RegistryDatabase.ts"
-import { Database } from "../../fixtures/Database.ts"
+import type { StagedChunk, UploadSession } from "../../../../src/oci/database/RegistryDatabase.ts"
+import { Database } from "../../../fixtures/Database.ts"
 import {
   chunk,
   dead,
@@ -15,7 +15,7 @@ import {
   rows,
   session,
   write
-} from "../../fixtures/samples.ts"
+} from "../../../fixtures/samples.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)
 
