@@ -58,7 +58,7 @@ const pageAfter = (
     (rows) => {
       const blobs = rows[0]?.blobs ?? 0
       const upTo = rows[0]?.up_to ?? null
-      // A short page is the last one; leaving it open includes what is inserted behind it meanwhile.
+      // A short page is the last one. Its open end includes blobs that are inserted behind it meanwhile.
       return { after, upTo: blobs < limit || upTo === null ? null : (upTo as Digest), blobs }
     }
   )

@@ -45,7 +45,7 @@ const noted = Effect.fnUntraced(function* <E>(
 
 export const candidates = (promised: Promised): void => {
   describe("watched references", () => {
-    promised("are not, unless somebody asked for it, and then nothing is noted", () =>
+    promised("are not, unless an operator asked for it, and then nothing is queued", () =>
       Effect.gen(function* () {
         yield* write({ blobs: blobs(1), references: [artifact("a", 1)] })
         const { blobs: writers, candidates } = yield* Database

@@ -1,6 +1,6 @@
 /**
  * What the comparison of backends does with a registry's catalogue. What a manifest refers to changes from push to push,
- * and indexes may list each other: no registry does that, and the backends must agree all the same.
+ * and indexes may list each other: no registry does that, and the backends must agree nevertheless.
  */
 import { Effect } from "effect"
 import type { ManifestReference } from "../../../src/oci/database/RegistryDatabase.ts"
