@@ -69,7 +69,7 @@ describe("an upload in parts that was never finished", () => {
         failed: {},
         stoppedBy: null
       })
-      assert.deepStrictEqual(yield* parts, ["slow", "another program's"])
+      assert.deepStrictEqual(yield* parts, ["another program's", "slow"])
     }).pipe(Effect.provide(world()))
   )
 
