@@ -43,7 +43,7 @@ export interface Sql {
    */
   readonly joining: Sql["verb"]
   /**
-   * Runs `effect` in one READ COMMITTED transaction: each statement sees all commits before it
+   * Runs `effect` in one READ COMMITTED transaction: each statement sees all transactions committed before it
    * began. Its commit waits for the disk, whatever the settings of the connection, role or database. A
    * savepoint sets nothing.
    */
