@@ -1,7 +1,7 @@
 /**
  * artifact-gc as a library.
  *
- * Compose `Sweep.layer` with a `Database` and a `Storage` layer. Then run `Sweep.once`, or consume
+ * Compose `Sweep.layer` with a database layer (`Postgres.layer`) and a `Storage` layer. Then run `Sweep.once`, or consume
  * `Collector.reports` for a schedule. `BlobStore.layer` is the writer that is safe beside them.
  * `artifact-gc/testing` contains the tools for time-travel tests. The README shows each in a few lines.
  */
@@ -38,9 +38,13 @@ export * as MemoryStorage from "./storage/Memory.ts"
 export * as S3Storage from "./storage/S3.ts"
 export * as Storage from "./storage/Storage.ts"
 
-// The OCI registry: its services, and its routes for a server of the host.
+// The OCI registry: its database, its services, its phases of a sweep, and its routes for a server of the host.
 
+export * as RegistryMemory from "./oci/database/Memory.ts"
+export * as RegistryPostgres from "./oci/database/Postgres.ts"
+export * as RegistryDatabase from "./oci/database/RegistryDatabase.ts"
 export * as OciRoutes from "./oci/http/Routes.ts"
+export * as RegistryPhases from "./oci/RegistryPhases.ts"
 export * as Repositories from "./oci/Repositories.ts"
 export * as Uploads from "./oci/Uploads.ts"
 

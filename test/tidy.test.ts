@@ -174,7 +174,7 @@ describe("prose", () => {
     /\b(whoever|whosoever|nobody|somebody|anybody|everybody|in vain|all the same|comes? to pass|shall|save (when|that|where)|foreign writers?)\b/i
 
   /** Interfaces that keep an old name: SQL names, flags and settings. */
-  const kept = /guard-foreign-writers|unguard-foreign-writers|guardForeign|guard_foreign|foreign_writer/gi
+  const kept = /guard-foreign-writers|unguard-foreign-writers|guardForeign|guard_foreign|foreign_?writers?\b/g
 
   const pages = [
     ...filesBelow("docs", ".md"),

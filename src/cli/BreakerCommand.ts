@@ -9,6 +9,7 @@ import {
   isOpen
 } from "../database/Database.ts"
 import * as Manifests from "../oci/phases/Manifests.ts"
+import { registryPhases } from "../oci/RegistryPhases.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -52,6 +53,7 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
   const manifests = yield* breakers.read("manifests")
   const orphans = yield* breakers.read("orphans")
   const leftovers = yield* breakers.read("leftovers")
+  const further = yield* Effect.forEach(others, ({ name }) => breakers.read(name))
   const always = -1
   const now = yield* breakers.exposure(orphans.confirmedAt, always)
   const untagged = yield* Manifests.breaker.exposure(
@@ -68,7 +70,8 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
           manifests: {
             ...stateOf(manifests),
             untaggedSince: { untagged: untagged.blobs, total: untagged.totalBlobs }
-          }
+          },
+          ...Object.fromEntries(further.map((state) => [state.name, stateOf(state)]))
         })
       : [
           ...lines(orphans),
@@ -80,7 +83,8 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
             : [
                 ...lines(manifests),
                 `  ${manifestsOf(untagged.blobs, untagged.totalBlobs)} untagged for longer than GC_UNTAGGED_GRACE${sinceOf(manifests)}`
-              ])
+              ]),
+          ...further.flatMap(lines)
         ].join("\n")
   )
 })
@@ -98,11 +102,12 @@ const stateOf = (state: BreakerState) => ({
 const lines = (state: BreakerState): ReadonlyArray<string> => {
   const { confirmedAt, exposure, name, trippedAt } = state
   if (trippedAt === null || exposure === null) return [`${name}: closed; it has never tripped`]
-  const opened = `${at(trippedAt)} over ${describe[name](exposure)}`
+  const other = others.find((breaker) => breaker.name === name)
+  const opened = `${at(trippedAt)} over ${(describe[name] ?? other?.describe)?.(exposure) ?? exposure.blobs}`
   return isOpen(state)
     ? [
         `${name}: OPEN since ${opened}`,
-        `  To see them: ${look[name]}. To delete them: artifact-gc breaker --confirm.`
+        `  To see them: ${look[name] ?? other?.look}. To delete them: artifact-gc breaker --confirm.`
       ]
     : [`${name}: closed; tripped ${opened}, confirmed ${at(confirmedAt)}`]
 }
@@ -133,3 +138,8 @@ const describe: Record<BreakerName, (exposure: Exposure) => string> = {
   orphans: shareOf,
   leftovers: objectsOf
 }
+
+/** The breakers of phases that this command has no words of its own for. */
+const others = registryPhases.flatMap(({ breaker }) =>
+  breaker === undefined || breaker.name in describe ? [] : [breaker]
+)

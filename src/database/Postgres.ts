@@ -16,11 +16,12 @@ import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import * as Peers from "./postgres/Peers.ts"
-import { make, on, verbs } from "./postgres/Sql.ts"
+import { make } from "./postgres/Sql.ts"
 import { cachedDigestType } from "./postgres/schema/DigestType.ts"
 import { type Catalog, inspect, type SchemaExtension } from "./postgres/schema/SchemaGuard.ts"
 import * as Suspects from "./postgres/triggers/unannounced/Suspects.ts"
 import * as Candidates from "./postgres/triggers/watch/Candidates.ts"
+import { on, verbs } from "./postgres/Verbs.ts"
 
 export { latestMigration } from "./postgres/schema/MigrationList.ts"
 export {

@@ -1,4 +1,4 @@
 import * as Databases from "../fixtures/Databases.ts"
-import { changeContract } from "./locks.ts"
+import { changeContract } from "./Locks.contract.ts"
 
 changeContract(Databases.embedded)

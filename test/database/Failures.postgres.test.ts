@@ -36,7 +36,7 @@ describe("The database in PostgreSQL", () => {
     })
   )
 
-  it.effect("tries again when a connection breaks, but never to announce an upload", () =>
+  it.effect("tries again when a connection breaks, but never to insert an intent", () =>
     Effect.gen(function* () {
       let connections = 0
       const server = createServer((socket) => {

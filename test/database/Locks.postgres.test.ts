@@ -1,4 +1,4 @@
 import * as Databases from "../fixtures/Databases.ts"
-import { lockContract } from "./locks.ts"
+import { lockContract } from "./Locks.contract.ts"
 
 lockContract(Databases.embedded)

@@ -1,4 +1,4 @@
 import * as Databases from "../fixtures/Databases.ts"
-import { databaseContract } from "./contract.ts"
+import { databaseContract } from "./Database.contract.ts"
 
 databaseContract("memory", Databases.memory)

@@ -107,7 +107,7 @@ describe("penpot/penpot#11344: a key that cannot be deleted was retried for ever
   )
 })
 
-describe("goharbor/harbor#19991, #21919, #22117: hours to months, and nobody could say how long", () => {
+describe("goharbor/harbor#19991, #21919, #22117: hours to months, and no report said how long", () => {
   const many = 10_000
 
   it.effect(

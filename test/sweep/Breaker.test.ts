@@ -148,7 +148,7 @@ describe("the breaker", () => {
     }).pipe(Effect.provide(world(cautious)))
   )
 
-  it.effect("opens again also when whoever confirmed has a clock that is ahead", () =>
+  it.effect("opens again although the clock of the confirming host is ahead", () =>
     Effect.gen(function* () {
       yield* referenced(names(20))
       yield* dropped(names(10))
@@ -223,7 +223,7 @@ describe("the breaker", () => {
 })
 
 describe("without the breaker", () => {
-  /** A restore of the catalogue forgot the references; somebody puts them back a day later. */
+  /** A restore of the catalogue forgot the references; an operator puts them back a day later. */
   const forgotten = Effect.gen(function* () {
     const all = names(20)
     yield* referenced(all)

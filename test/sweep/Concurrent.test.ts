@@ -81,7 +81,11 @@ describe("collectors on one catalogue", () => {
         180
       )
       assert.isTrue(reports.every((report) => report.outcome === "complete"))
-      assert.isAbove(reports.filter((report) => report.totals.deleted > 0).length, 1, "nobody helped")
+      assert.isAbove(
+        reports.filter((report) => report.totals.deleted > 0).length,
+        1,
+        "no other collector helped"
+      )
       const times = yield* requested
       assert.strictEqual(times.size, 60)
       assert.deepStrictEqual([...new Set(times.values())], [1])

@@ -179,7 +179,7 @@ describe("the question who owns a key, before anything that was found by listing
     return yield* broken
   })
 
-  /** Believes that nothing below the upload prefix is anybody's. */
+  /** Answers that nothing below the upload prefix has an owner. */
   const unasked: Wrapper = (inner) => ({
     ...inner,
     audit: { ...inner.audit, lookup: () => Effect.succeed([]) }
@@ -295,7 +295,7 @@ describe("the journal", () => {
     }).pipe(Effect.provide(world(noWaits, protectedWorld)))
   )
 
-  it.effect("without which the object leaks for good", () =>
+  it.effect("without which the object leaks for ever", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* crashed, [blobKey("a")])
       yield* TestClock.adjust(30 * day)

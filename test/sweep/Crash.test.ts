@@ -199,7 +199,7 @@ const replay = Effect.fnUntraced(function* (
 describe("a sweep of which one call", () => {
   for (const [what, fault] of Object.entries(faults)) {
     for (const writes of [false, true]) {
-      const meanwhile = writes ? "everything is pushed again" : "nobody writes"
+      const meanwhile = writes ? "everything is pushed again" : "no writer works"
       it.effect(`${what}, while ${meanwhile}, loses nothing and leaks nothing`, () =>
         Effect.gen(function* () {
           const { count, verbs } = yield* Effect.provide(recorded, world(settings))

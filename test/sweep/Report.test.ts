@@ -402,7 +402,7 @@ describe("a catalogue that the guard refuses", () => {
 })
 
 describe("progress", () => {
-  it.effect("is told to whoever runs the sweep, batch by batch", () =>
+  it.effect("is reported to the caller of the sweep, batch by batch", () =>
     Effect.gen(function* () {
       yield* mixed
       const mine: Array<ProgressEvent> = []

@@ -6,7 +6,7 @@ import { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { fails, lands } from "../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
-import { databaseContract } from "../database/contract.ts"
+import { databaseContract } from "../database/Database.contract.ts"
 import { faulty, script } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
 

@@ -1,8 +1,8 @@
 /** Breakers: stops that stay until a person confirms. */
 import type { Result } from "./Result.ts"
 
-/** What a breaker guards. `manifests` is the registry's. */
-export type BreakerName = "manifests" | "orphans" | "leftovers"
+/** The name of a breaker, which its phase chooses. */
+export type BreakerName = string
 
 /**
  * How much would be deleted, of how much. Of manifests and leftovers only the numbers are known, not the

@@ -147,8 +147,6 @@ export const referenceId = (reference: Reference): string =>
     ? JSON.stringify(["artifact", reference.repository, reference.name])
     : JSON.stringify(["local file", reference.path])
 
-// -- what the verbs share
-
 /** Returns the entries in key order. */
 export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
   [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))

@@ -6,9 +6,10 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Referrer } from "../Database.ts"
 import { estimate } from "./Breakers.ts"
-import { given, on, qualified, quote, type Sql, verbs } from "./Sql.ts"
+import { qualified, quote, type Sql } from "./Sql.ts"
 import type { ForeignKey } from "./schema/ForeignKeys.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
+import { given, on, verbs } from "./Verbs.ts"
 
 /** How many referring rows of a table are named. */
 const sampleMax = 3

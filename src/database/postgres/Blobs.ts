@@ -21,9 +21,10 @@ import {
 import { journalUnowned } from "./Leftovers.ts"
 import { pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
-import { given, instant, lastOf, type Mode, on, quote, type Sql, verbs } from "./Sql.ts"
+import { instant, lastOf, quote, type Sql } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
 import { isSuspect, replaceSuspects } from "./triggers/unannounced/Suspects.ts"
+import { given, type Mode, on, verbs } from "./Verbs.ts"
 
 /** Returns the writers' verbs. */
 export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {

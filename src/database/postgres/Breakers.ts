@@ -1,7 +1,8 @@
 /** Breakers: their state, and the exposure by which they are judged. */
 import { Effect } from "effect"
 import type { BreakerName, BreakerState, Breakers, Exposure } from "../Database.ts"
-import { instant, millis, millisOrNull, on, qualified, type Sql, verbs } from "./Sql.ts"
+import { instant, millis, millisOrNull, qualified, type Sql } from "./Sql.ts"
+import { on, verbs } from "./Verbs.ts"
 
 interface BreakerRow {
   readonly name: BreakerName

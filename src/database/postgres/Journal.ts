@@ -11,7 +11,8 @@ import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
 import { expirePins } from "./Pins.ts"
-import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
+import { instant, millis, type Sql } from "./Sql.ts"
+import { on, verbs } from "./Verbs.ts"
 
 interface EntryRow {
   readonly object_key: string

@@ -10,9 +10,10 @@ import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
 import { estimate } from "./Breakers.ts"
-import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
+import { instant, millis, type Sql } from "./Sql.ts"
 import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
 import { areInstalled } from "./triggers/unannounced/UnannouncedWriters.ts"
+import { on, verbs } from "./Verbs.ts"
 
 /** Returns the verbs of leftovers. */
 export const make = (db: Sql): Leftovers => {

@@ -20,9 +20,10 @@ import type {
   Slice
 } from "../Database.ts"
 import { condemned, restore } from "./Condemned.ts"
-import { byIndex, given, instant, millis, quote, type Sql, verbs } from "./Sql.ts"
+import { byIndex, instant, millis, quote, type Sql } from "./Sql.ts"
 import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
 import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
+import { given, verbs } from "./Verbs.ts"
 
 /**
  * Returns the verbs of orphans. `catalog` is what the schema guard found last. It fails before the guard
@@ -57,7 +58,7 @@ const pageAfter = (
     (rows) => {
       const blobs = rows[0]?.blobs ?? 0
       const upTo = rows[0]?.up_to ?? null
-      // A short page is the last one; leaving it open includes what is inserted behind it meanwhile.
+      // A short page is the last one. Its open end includes blobs that are inserted behind it meanwhile.
       return { after, upTo: blobs < limit || upTo === null ? null : (upTo as Digest), blobs }
     }
   )

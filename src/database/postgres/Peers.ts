@@ -1,7 +1,8 @@
 /** The collectors that work on a catalogue, and how far the server's clock is from theirs. */
 import { Clock, Effect } from "effect"
 import type { Peer, Peers } from "../Database.ts"
-import { instant, millis, on, type Sql, verbs } from "./Sql.ts"
+import { instant, millis, type Sql } from "./Sql.ts"
+import { on, verbs } from "./Verbs.ts"
 
 /** Returns the verbs of peers. */
 export const make = (db: Sql): Peers => {

@@ -54,7 +54,7 @@ const inByteOrder = [
   "blobs0/1"
 ].map((key) => ObjectKey.make(key))
 
-/** The same in an order that is nobody's. */
+/** The same in another order. */
 const shuffled = inByteOrder.map((_, n) => inByteOrder[(n * 11) % inByteOrder.length] as ObjectKey)
 
 const inAll = (keys: ReadonlyArray<ObjectKey>) =>

@@ -111,7 +111,7 @@ export const writing = (promised: Promised): void => {
   })
 
   describe("intend", () => {
-    promised("announces uploads; announcing one again moves its expiry", () =>
+    promised("inserts intents; inserting one again moves its expiry", () =>
       Effect.gen(function* () {
         const { intend } = yield* writers
         yield* intend([])
@@ -166,7 +166,7 @@ export const writing = (promised: Promised): void => {
       })
     )
 
-    promised("changes nothing for an upload that was reaped or never announced", () =>
+    promised("changes nothing for an upload that was reaped or never had an intent", () =>
       Effect.gen(function* () {
         const { publish } = yield* writers
         yield* write({ blobs: blobs(2), orphans: [condemned(2)] })
@@ -271,7 +271,7 @@ export const writing = (promised: Promised): void => {
   })
 
   describe("owned", () => {
-    promised("names the keys of blobs, announced uploads and upload sessions, not dead or unknown ones", () =>
+    promised("names the keys of blobs, intents and staged chunks, not dead or unknown ones", () =>
       Effect.gen(function* () {
         const { owned } = yield* writers
         yield* write({

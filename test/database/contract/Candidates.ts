@@ -22,7 +22,7 @@ import {
   write
 } from "../../fixtures/samples.ts"
 import { Tables } from "../../fixtures/Tables.ts"
-import { config, layer, manifest, manifestRow } from "./Manifests.ts"
+import { config, layer, manifest, manifestRow } from "../../oci/database/contract/Manifests.ts"
 
 const watch = Effect.gen(function* () {
   yield* (yield* Tables).watch
@@ -45,7 +45,7 @@ const noted = Effect.fnUntraced(function* <E>(
 
 export const candidates = (promised: Promised): void => {
   describe("watched references", () => {
-    promised("are not, unless somebody asked for it, and then nothing is noted", () =>
+    promised("are not, unless an operator asked for it, and then nothing is queued", () =>
       Effect.gen(function* () {
         yield* write({ blobs: blobs(1), references: [artifact("a", 1)] })
         const { blobs: writers, candidates } = yield* Database

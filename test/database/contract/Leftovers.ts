@@ -121,7 +121,7 @@ const whoseTurn = (promised: Promised): void => {
       })
     )
 
-    promised("goes on while nobody else has taken the scan, even past the end of the lease", () =>
+    promised("continues while no other collector has the scan, even past the end of the lease", () =>
       Effect.gen(function* () {
         const { advance } = yield* verbs
         const counts = yield* advance(yield* take(), halfway, now + day, now + day + hour)
@@ -146,7 +146,7 @@ const whoseTurn = (promised: Promised): void => {
   })
 
   describe("leftovers.withdraw", () => {
-    promised("takes back the leftovers that nobody has begun to delete, and begins the pass anew", () =>
+    promised("takes back the leftovers that no collector has begun to delete, and begins the pass anew", () =>
       Effect.gen(function* () {
         const leftovers = yield* verbs
         const others = [

@@ -245,7 +245,7 @@ export const pins = (promised: Promised): void => {
       })
     )
 
-    promised("takes the id of its upload in parts to the journal, for whoever aborts it", () =>
+    promised("takes the id of its multipart upload to the journal, for the sweep that aborts it", () =>
       Effect.gen(function* () {
         const { blobs: verbs, journal } = yield* Database
         yield* write({ intents: [intent(1), intent(2)] })

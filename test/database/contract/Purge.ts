@@ -44,7 +44,7 @@ const page = (change: Partial<PurgePage>): PurgePage => ({
   next: null,
   ...change
 })
-/** The order within a page is nobody's business. */
+/** The order within a page does not matter. */
 const ordered = (found: PurgePage): PurgePage => ({
   ...found,
   purged: [...found.purged].sort((a, b) => (a.digest < b.digest ? -1 : 1))
@@ -70,7 +70,7 @@ export const purging = (promised: Promised): void => {
       })
     )
 
-    promised("leaves the key to whoever comes first when no lease is asked for", () =>
+    promised("leaves the key to any collector when no lease is asked for", () =>
       Effect.gen(function* () {
         yield* write({ blobs: blobs(1), orphans: [condemned(1)] })
         yield* purge({ leaseUntil: null })

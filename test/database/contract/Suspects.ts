@@ -126,7 +126,7 @@ export const doubting = (promised: Promised): void => {
       })
     )
 
-    promised("are dropped with their sightings, unless something keeps them all the same", () =>
+    promised("are dropped with their sightings, unless something refers to them", () =>
       Effect.gen(function* () {
         const { drop } = yield* suspects
         yield* write({

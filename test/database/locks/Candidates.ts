@@ -1,4 +1,4 @@
-/** Whoever changes references, and collectors that review what was noted, at the same time: no loss goes unnoticed. */
+/** Writers that change references and collectors that review candidates at the same time: no loss is missed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { arena, before as hooked, ownArena } from "../../fixtures/Arena.ts"
@@ -50,7 +50,7 @@ export const candidates = (server: Server): void => {
       }).pipe(Effect.scoped)
     )
 
-    it.live("make nobody wait: not two that lose the same blob, and none for a review of it", () =>
+    it.live("make no transaction wait: not two that lose the same blob, and none for a review of it", () =>
       Effect.gen(function* () {
         const { database, tables, session } = yield* arena(server)
         yield* tables.write({

@@ -29,7 +29,7 @@ const gone = (n: number) => ({ digest: digest(n), key: key(n), sizeBytes: n })
 const condemnedBlobs = ({ tables }: Arena, ...ns: ReadonlyArray<number>) =>
   tables.write({ blobs: blobs(...ns), orphans: ns.map((n) => condemned(n)) })
 
-/** A table that nobody told us about and that refers to blob 1. */
+/** A table that was added without notice and refers to blob 1. */
 const pins = Effect.fnUntraced(function* (session: Session) {
   yield* session('CREATE TABLE pins (id serial PRIMARY KEY, digest text COLLATE "C" NOT NULL)')
   yield* session("CREATE INDEX ON pins (digest)")
@@ -199,7 +199,7 @@ const killPurge = `
   WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()`
 
 const interruptions = (server: Server): void => {
-  it.live("gives way to whoever holds the table, says so, and has changed nothing", () =>
+  it.live("gives way to the transaction that holds the table, says so, and has changed nothing", () =>
     Effect.gen(function* () {
       const a = yield* arena(server)
       yield* condemnedBlobs(a, 1)

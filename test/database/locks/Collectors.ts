@@ -1,4 +1,4 @@
-/** Several collectors at once, and collectors among writers: each thing to one of them, and nobody in a circle. */
+/** Several collectors at once, and collectors among writers: each row to one of them, and no deadlock. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Result } from "effect"
 import type { ClaimedSlice, PurgeCursor, PurgedBlob, ScanEnd } from "../../../src/database/Database.ts"

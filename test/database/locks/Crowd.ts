@@ -8,7 +8,7 @@ import type { Database } from "../../fixtures/Database.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { blobs, digest as digestOf, hour, now } from "../../fixtures/samples.ts"
 import type { Rows } from "../../fixtures/Tables.ts"
-import { app, child, layer, manifest } from "../contract/Manifests.ts"
+import { app, child, layer, manifest } from "../../oci/database/contract/Manifests.ts"
 
 /** Three images, two indexes that share one of them, and two that are about others. */
 const catalogue: ReadonlyArray<{

@@ -1,4 +1,4 @@
-/** A key that is published while the database is asked whether anything owns it: no moment in which it seems nobody's. */
+/** A key that is published while the database is asked for its owner: in no snapshot is it without one. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { LeftoverPlan } from "../../../src/database/Database.ts"
@@ -151,13 +151,13 @@ const sharing = (server: Server): void => {
     )
   }
 
-  it.live("taking back passes over what somebody is about to delete, and takes it the next time", () =>
+  it.live("taking back skips keys that a collector is about to delete, and takes them the next time", () =>
     Effect.gen(function* () {
       const a = yield* arena(server)
       const [one, two] = [yield* a.process(), yield* a.process()]
       const scan = Option.getOrThrow(yield* one.leftovers.claim(now, now + minute, whole))
       yield* one.leftovers.journal(now, [object], now + hour)
-      // Somebody else is about to delete it: passed over, not waited for.
+      // Another collector is about to delete it: it is skipped, not waited for.
       const holder = yield* a.session
       yield* holder("BEGIN")
       yield* holder("SELECT FROM artifact_gc.journal FOR UPDATE")

@@ -3,9 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { type Arena, arena } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
+import { plansOf } from "../../fixtures/database/Plans.ts"
 import { digest, hour, now } from "../../fixtures/samples.ts"
-import { child, config, layer, manifest } from "../contract/Manifests.ts"
-import { plansOf } from "./Plans.ts"
+import { child, config, layer, manifest } from "../../oci/database/contract/Manifests.ts"
 
 /** Ten thousand manifests with two layers each, in a hundred repositories; one in five hundred is untagged. */
 const many = Effect.fnUntraced(function* (a: Arena) {

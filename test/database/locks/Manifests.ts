@@ -1,11 +1,19 @@
-/** Manifests that are put, tagged and deleted while others expire: whoever comes second waits, and is told the truth. */
+/** Manifests that are put, tagged and deleted while others expire: the second waits and then sees the result. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { type Arena, arena, before, later, ownArena, purgeStatement } from "../../fixtures/Arena.ts"
 import type { Database } from "../../fixtures/Database.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { blobs, condemned, digest, digests, hour, key, minute, now } from "../../fixtures/samples.ts"
-import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
+import {
+  app,
+  child,
+  config,
+  layer,
+  manifest,
+  manifestRow,
+  tagRow
+} from "../../oci/database/contract/Manifests.ts"
 
 type Manifests = Database["Service"]["manifests"]
 
@@ -321,7 +329,7 @@ const needing = (server: Server): void => {
     Effect.gen(function* () {
       const { a, own } = yield* stage(server)
       const collector = yield* a.process()
-      // They are condemned by somebody who looked before, and writes it down after.
+      // A collector that looked before condemns them after.
       const condemn = a.tables.write({ orphans: [2, 3, 4].map((n) => condemned(n)) })
       const purge = collector.orphans.purge(purgeRequest)
       const answers = yield* throughout(once.manifestsAreLocked, image(own), Effect.andThen(condemn, purge))

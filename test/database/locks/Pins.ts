@@ -81,7 +81,7 @@ const againstPurge = (server: Server): void => {
     })
   )
 
-  it.live("or the purge has the blob, whoever is faster", () =>
+  it.live("or the purge has the blob, depending on which is faster", () =>
     Effect.gen(function* () {
       const a = yield* arena(server)
       const collector = yield* a.process()
@@ -138,7 +138,7 @@ const againstPurge = (server: Server): void => {
 }
 
 const againstReap = (server: Server): void => {
-  it.live("or the reap has the upload, whoever is faster", () =>
+  it.live("or the reap has the upload, depending on which is faster", () =>
     Effect.gen(function* () {
       const a = yield* arena(server)
       const collector = yield* a.process()

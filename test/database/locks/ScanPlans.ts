@@ -8,9 +8,17 @@ import type { Slice } from "../../../src/database/Database.ts"
 import { looksUp } from "../../../src/database/postgres/schema/SchemaGuard.ts"
 import { type Arena, ownArena, type Session } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
+import {
+  asTree,
+  type Explained,
+  type Node,
+  nodesOf,
+  readsOf,
+  rootOf,
+  treesOf
+} from "../../fixtures/database/Plans.ts"
+import { filled, type Knowledge, made, statistics } from "../../fixtures/database/Statistics.ts"
 import { now, sweep } from "../../fixtures/samples.ts"
-import { asTree, type Explained, type Node, nodesOf, readsOf, rootOf, treesOf } from "./Plans.ts"
-import { filled, type Knowledge, made, statistics } from "./Statistics.ts"
 
 /** Blobs of a slice. */
 const slice = 10_000

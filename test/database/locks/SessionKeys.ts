@@ -10,7 +10,7 @@ import { type Arena, arena, before } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { chunk, digest, hour, intent, minute, now, session } from "../../fixtures/samples.ts"
 import type { Rows } from "../../fixtures/Tables.ts"
-import { brought, discarded, ref } from "../contract/Sessions.ts"
+import { brought, discarded, ref } from "../../oci/database/contract/Sessions.ts"
 import { contend, made, mine, sessionStatement } from "./Sessions.ts"
 
 /** Of what is idle since half an hour ago. */
@@ -23,7 +23,7 @@ const request: ExpireRequest = {
 }
 const nothing = { sessions: 0, forgotten: 0, journaled: [] }
 
-/** Session `s`, idle, with a first chunk of 6 bytes and an announcement of a second. */
+/** Session `s`, idle, with a first chunk of 6 bytes and the intent of a second. */
 const idle = ({ tables }: Arena, expiresAt = now + hour) =>
   tables.write({
     sessions: [session("s", { receivedBytes: 6 })],
@@ -49,7 +49,7 @@ const reaping = (server: Server): void => {
     })
   )
 
-  it.live("exactly one of append and reap has the key, whoever is faster", () =>
+  it.live("exactly one of append and reap has the key, depending on which is faster", () =>
     Effect.gen(function* () {
       const a = yield* arena(server)
       const collector = yield* a.process()
@@ -77,25 +77,23 @@ const reaping = (server: Server): void => {
     })
   )
 
-  it.live(
-    "control: a chunk that does not ask for its announcement is of an object that is being deleted",
-    () =>
-      Effect.gen(function* () {
-        const a = yield* arena(server)
-        yield* idle(a, now)
-        yield* a.database.journal.reapIntents(now, now, 100)
-        const { entries } = yield* a.database.journal.claim(now, now + hour, 100)
-        const writer = yield* a.session
-        yield* writer("INSERT INTO artifact_gc.upload_chunks VALUES ($1, 's', 6, 1, $2)", [
-          intent(1).key,
-          digest(1)
-        ])
-        const chunks = (yield* a.tables.rows).chunks.map(({ key }) => key)
-        assert.includeMembers(
-          chunks,
-          entries.map(({ key }) => key)
-        )
-      })
+  it.live("control: a chunk that is added without its intent is of an object that is being deleted", () =>
+    Effect.gen(function* () {
+      const a = yield* arena(server)
+      yield* idle(a, now)
+      yield* a.database.journal.reapIntents(now, now, 100)
+      const { entries } = yield* a.database.journal.claim(now, now + hour, 100)
+      const writer = yield* a.session
+      yield* writer("INSERT INTO artifact_gc.upload_chunks VALUES ($1, 's', 6, 1, $2)", [
+        intent(1).key,
+        digest(1)
+      ])
+      const chunks = (yield* a.tables.rows).chunks.map(({ key }) => key)
+      assert.includeMembers(
+        chunks,
+        entries.map(({ key }) => key)
+      )
+    })
   )
 }
 
@@ -203,7 +201,7 @@ const searching = (server: Server): void => {
     ["while the session is claimed", sessionStatement.claims],
     ["when its session has given it up and no row has it", sessionStatement.publishes],
     [
-      "when it is a blob's and still announced",
+      "when it is a blob's and its intent still exists",
       /^\s*DELETE FROM "artifact_gc"\."intents" WHERE object_key = ANY/
     ],
     ["when it is a blob's and its session not done", sessionStatement.completes]
@@ -260,7 +258,7 @@ const factsOf = (rows: Rows): Facts.Rows => ({
 })
 
 const together = (server: Server): void => {
-  it.live("everybody at once loses no key, gives none two owners, and waits for nobody in a circle", () =>
+  it.live("all requests at once lose no key, give none two owners, and do not deadlock", () =>
     Effect.gen(function* () {
       const a = yield* arena(server)
       const used: Array<number> = []

@@ -3,9 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { type Arena, arena } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
+import { plansOf } from "../../fixtures/database/Plans.ts"
 import { hour, intent, minute, now } from "../../fixtures/samples.ts"
-import { brought, ref } from "../contract/Sessions.ts"
-import { plansOf } from "./Plans.ts"
+import { brought, ref } from "../../oci/database/contract/Sessions.ts"
 import { made } from "./Sessions.ts"
 
 /** Ten thousand sessions of two chunks, all but one in twenty active. */

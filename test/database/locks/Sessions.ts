@@ -1,4 +1,4 @@
-/** Requests of one upload session on several replicas: whoever comes second waits and is then told the truth. */
+/** Requests of one upload session on several replicas: the second waits and then sees the result. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Publication } from "../../../src/database/Database.ts"
@@ -6,7 +6,7 @@ import type { Lease, Sessions } from "../../../src/oci/database/RegistryDatabase
 import { type Arena, arena, before, later, ownArena } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import { blob, chunk, digest, hour, intent, minute, now, session } from "../../fixtures/samples.ts"
-import { answered, brought, discarded, ref } from "../contract/Sessions.ts"
+import { answered, brought, discarded, ref } from "../../oci/database/contract/Sessions.ts"
 
 /** The statements that change something, in the verbs they are of. */
 export const sessionStatement = {
@@ -26,7 +26,7 @@ export const made = (n: number): Publication => ({
   references: []
 })
 
-/** Session `s` with a first chunk of 6 bytes, and announcements of what may come next. */
+/** Session `s` with a first chunk of 6 bytes, and intents of the chunks that may follow. */
 const grown = ({ tables }: Arena) =>
   tables.write({
     sessions: [session("s", { receivedBytes: 6 })],
@@ -239,32 +239,34 @@ const takingOver = (server: Server): void => {
     yield* a.database.sessions.claim(now, ref("s"), mine)
   })
 
-  it.live("whoever comes back after its lease and a take-over has lost, and its object is journaled", () =>
-    Effect.gen(function* () {
-      const a = yield* arena(server)
-      yield* claimed(a)
-      const [taken, late] = yield* contend(
-        a,
-        sessionStatement.claims,
-        ({ claim }) => claim(mine.until, ref("s"), theirs),
-        ({ complete }) => complete(mine.until, ref("s"), "mine", made(1))
-      )
-      assert.deepStrictEqual([taken._tag, late], ["claimed", "lost"])
-      const { sessions } = a.database
-      assert.strictEqual(
-        yield* sessions.complete(mine.until, ref("s"), "mine", made(6)),
-        "lost",
-        "by adoption"
-      )
-      assert.strictEqual(yield* sessions.complete(now, ref("s"), "theirs", made(6)), "published")
-      const after = yield* a.tables.rows
-      assert.deepStrictEqual(
-        after.blobs.map(({ key }) => key),
-        [intent(6).key]
-      )
-      assert.deepStrictEqual([after.chunks, after.intents], [[], [intent(2), intent(3)]])
-      assert.deepStrictEqual(after.journal, [discarded(1, { notBefore: mine.until })])
-    })
+  it.live(
+    "a replica that returns after its lease and a take-over has lost, and its object is journaled",
+    () =>
+      Effect.gen(function* () {
+        const a = yield* arena(server)
+        yield* claimed(a)
+        const [taken, late] = yield* contend(
+          a,
+          sessionStatement.claims,
+          ({ claim }) => claim(mine.until, ref("s"), theirs),
+          ({ complete }) => complete(mine.until, ref("s"), "mine", made(1))
+        )
+        assert.deepStrictEqual([taken._tag, late], ["claimed", "lost"])
+        const { sessions } = a.database
+        assert.strictEqual(
+          yield* sessions.complete(mine.until, ref("s"), "mine", made(6)),
+          "lost",
+          "by adoption"
+        )
+        assert.strictEqual(yield* sessions.complete(now, ref("s"), "theirs", made(6)), "published")
+        const after = yield* a.tables.rows
+        assert.deepStrictEqual(
+          after.blobs.map(({ key }) => key),
+          [intent(6).key]
+        )
+        assert.deepStrictEqual([after.chunks, after.intents], [[], [intent(2), intent(3)]])
+        assert.deepStrictEqual(after.journal, [discarded(1, { notBefore: mine.until })])
+      })
   )
 
   it.live("a take-over waits for a completion in flight, and finds the session done", () =>

@@ -1,4 +1,4 @@
-/** Writers and the collector at one blob: whoever comes second waits and is then told the truth. */
+/** Writers and the collector at one blob: the second waits and then sees the result. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Result } from "effect"
 import type { PublishOutcome } from "../../../src/database/Database.ts"
@@ -192,7 +192,7 @@ const reaping = (server: Server): void => {
     )
   }
 
-  it.live("exactly one of publish and reap has the key, whoever is faster", () =>
+  it.live("exactly one of publish and reap has the key, depending on which is faster", () =>
     Effect.gen(function* () {
       const a = yield* arena(server)
       const collector = yield* a.process()

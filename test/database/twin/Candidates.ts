@@ -1,6 +1,6 @@
 /**
  * What the comparison of backends does with references that are watched, and for a while are not. Candidates are compared as
- * a set, and reviewed all at once: how often a blob is noted by one statement, and in which order, is nobody's business.
+ * a set, and reviewed all at once: how often and in which order one statement queues a blob does not matter.
  */
 import { Effect, Option } from "effect"
 import type { Database } from "../../fixtures/Database.ts"
@@ -57,7 +57,7 @@ export const runCandidate = (side: Side, c: CandidateCommand): Effect.Effect<unk
         const ended = yield* candidates.settle({
           now: at,
           condemned: found.filter((_, index) => (c.at >> (index % 3)) % 2 === 1),
-          // What was not said to be stale is not either, whoever asks.
+          // A sighting that was not reported as stale is not stale.
           stale: c.flag ? [...page.stale, ...found, digest(c.a)] : page.stale,
           sweep: `s${c.b}`
         })

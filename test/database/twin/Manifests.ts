@@ -1,13 +1,21 @@
 /**
  * What the comparison of backends does with a registry's catalogue. What a manifest refers to changes from push to push,
- * and indexes may list each other: no registry does that, and the backends must agree all the same.
+ * and indexes may list each other: no registry does that, and the backends must agree nevertheless.
  */
 import { Effect } from "effect"
 import type { ManifestReference } from "../../../src/oci/database/RegistryDatabase.ts"
 import { holdId } from "../../../src/oci/Names.ts"
 import type { Database } from "../../fixtures/Database.ts"
 import { digest, minute, now } from "../../fixtures/samples.ts"
-import { app, child, config, layer, manifest, manifestRow, tagRow } from "../contract/Manifests.ts"
+import {
+  app,
+  child,
+  config,
+  layer,
+  manifest,
+  manifestRow,
+  tagRow
+} from "../../oci/database/contract/Manifests.ts"
 
 export const manifestVerbs = [
   "push",

@@ -36,7 +36,7 @@ interface Uploads {
 
 const instant = (at: number): number => now + at * 15 * minute
 
-/** Three sessions: empty, of a chunk and of two; open, done, or in somebody's hands. */
+/** Three sessions: empty, of a chunk and of two; open, done, or under a lease. */
 export const sessionRows = (given: ReadonlyArray<{ readonly used: number; readonly state: number }>) => {
   const chunks = [chunk(5, "s1", 0), chunk(6, "s2", 0), chunk(7, "s2", 6)].map((row) => ({
     ...row,
@@ -63,7 +63,7 @@ export const runSession = (
   const at = instant(c.at)
   const ref = { repository: c.b === 7 ? "library/other" : "library/app", id: `s${c.a % 3}` }
   const lease = { token: `token ${c.b % 2}`, until: instant(c.at + (c.a % 3)) }
-  /** A key that is new to both, announced or, rarely, not. */
+  /** A key that is new to both, with an intent or, rarely, without. */
   const announced = Effect.fnUntraced(function* (of: Digest, sizeBytes: number) {
     const upload = { key: key(`upload-${memory.uploads.length}`), digest: of, sizeBytes }
     memory.uploads.push(upload)

@@ -16,7 +16,7 @@ import {
   unverified
 } from "../../fixtures/database/WriterStage.ts"
 import { artifact, digest, key } from "../../fixtures/samples.ts"
-import { ref } from "../contract/Sessions.ts"
+import { ref } from "../../oci/database/contract/Sessions.ts"
 
 /** An unannounced blob is purged, and its DELETE arrives after its writer's next upload. */
 const lateDelete = Effect.fnUntraced(function* (s: Stage) {

@@ -162,7 +162,7 @@ describe("a manifest that something needs", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("loses them where nobody asks for its tag (control)", () =>
+  it.effect("loses them where its tag is not looked for (control)", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* taggedForDays, [])
     }).pipe(Effect.provide(world({}, blind)))
@@ -181,7 +181,7 @@ describe("the phase of manifests", () => {
     }).pipe(Effect.provide(world({ batchMax: 2 })))
   )
 
-  it.effect("has a quarter of the time, and the next sweep goes on; the others come to pass", () =>
+  it.effect("uses a quarter of the time, the next sweep continues, and the other phases run", () =>
     Effect.gen(function* () {
       const { database } = yield* World
       yield* Effect.forEach(names("a", 6), (name) => manifest(name))
@@ -269,7 +269,7 @@ describe("the breaker of manifests", () => {
     }).pipe(Effect.provide(world(bounds)))
   )
 
-  it.effect("without which they are gone before anybody has looked (control)", () =>
+  it.effect("without which they are deleted before an operator has looked (control)", () =>
     Effect.gen(function* () {
       yield* images
       yield* tagsLost(4)

@@ -1,4 +1,4 @@
-/** Upload sessions that nobody goes on with, and those that somebody does, however slowly. */
+/** Upload sessions that no client continues, and those that a client continues, however slowly. */
 
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Deferred, Duration, Effect, Fiber, Layer, Option, Stream } from "effect"
@@ -47,7 +47,7 @@ const finish = Effect.fnUntraced(function* (id: string, sizeBytes = 1) {
   return yield* rows.sessions.complete(now, ref(id), id, publication)
 })
 
-describe("an upload session that nobody goes on with", () => {
+describe("an upload session that no client continues", () => {
   it.effect("is ended when nothing was heard of it for 24 hours, to the millisecond, with its chunks", () =>
     Effect.gen(function* () {
       yield* session("s", [3, 4, 5])

@@ -25,7 +25,7 @@ import {
 } from "../../fixtures/World.ts"
 
 const digits = [..."0123456789abcdef"]
-/** One in each range, by how the blob store makes keys; some more that nobody's store makes, before and after them. */
+/** One key in each range, as the blob store makes keys, and some before and after them that no store makes. */
 const strays = [
   ...digits.map((digit) => `blobs/sha256/${digit}0/stray`),
   ...["blobs/by-hand", "blobs/sha256/zz/stray", "blobs/sha512/00/stray", "blobs/unknown"]

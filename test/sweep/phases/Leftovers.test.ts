@@ -389,7 +389,7 @@ describe("the breaker of the leftovers", () => {
       assert.strictEqual((yield* journaled).length, 16)
       const begun = stray(3)
       state.journal.set(begun, { ...(yield* journalRow(begun)), attempts: 1, notBefore: start + 365 * day })
-      // More arrive, old ones, as of somebody else's store.
+      // Old objects arrive, as of another catalogue's store.
       yield* stageAll(strays(100, 100))
       yield* TestClock.setTime(start + 2 * day)
       state.journal.forEach((row, key) => {

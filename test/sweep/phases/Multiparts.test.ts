@@ -52,13 +52,13 @@ const removals = Effect.map(World, ({ storage }) =>
   )
 )
 
-describe("an upload in parts that nobody finished", () => {
+describe("an upload in parts that was never finished", () => {
   it.effect("is aborted 24 hours after its newest part, to the millisecond, below either prefix", () =>
     Effect.gen(function* () {
       yield* beginParts("uploads/s/1", "staged")
       yield* beginParts("blobs/a/1", "blob")
       yield* beginParts("blobs/b/1", "slow", start + 1)
-      yield* beginParts("other/a/1", "somebody else's")
+      yield* beginParts("other/a/1", "another program's")
       assert.deepInclude(counts(yield* sweepAfter(day - 1), "multiparts"), { seen: 3, kept: { grace: 3 } })
       assert.deepStrictEqual(counts(yield* sweepAfter(1), "multiparts"), {
         seen: 3,
@@ -69,7 +69,7 @@ describe("an upload in parts that nobody finished", () => {
         failed: {},
         stoppedBy: null
       })
-      assert.deepStrictEqual(yield* parts, ["slow", "somebody else's"])
+      assert.deepStrictEqual(yield* parts, ["another program's", "slow"])
     }).pipe(Effect.provide(world()))
   )
 
@@ -149,7 +149,7 @@ describe("an upload in parts that nobody finished", () => {
     }).pipe(Effect.provide(world()))
   )
 
-  it.effect("is cut off if nobody asks who owns its key (control)", () =>
+  it.effect("is aborted if the owner of its key is not asked for (control)", () =>
     Effect.gen(function* () {
       yield* abandon("a", start + 7 * day, false)
       yield* beginParts(blobKey("a"), "silent")

@@ -271,7 +271,7 @@ describe("a delete of staged uploads that fails", () => {
   )
 })
 
-describe("an announced upload that nobody finishes", () => {
+describe("an announced upload that is never finished", () => {
   it.effect("is reaped when its intent expires, to the millisecond, with or without bytes", () =>
     Effect.gen(function* () {
       yield* abandon("a", start + hour)

@@ -97,7 +97,7 @@ describe("the clock guard", () => {
     }).pipe(Effect.provide(world(noWaits)))
   )
 
-  it("accuses nobody where a clock stands between two others, or where there are but two", () => {
+  it("accuses no clock that lies between two others, and none where only two are compared", () => {
     assert.strictEqual(culpritOf(50, 100, 60), "undecided")
     assert.strictEqual(culpritOf(100, null, 60), "undecided")
     assert.isNull(culpritOf(60, null, 60))
@@ -208,7 +208,7 @@ describe("the settings guard", () => {
       }).pipe(Effect.provide(world()))
   )
 
-  it.effect("is asked by a dry run too, which nobody else learns of", () =>
+  it.effect("is asked by a dry run too, which leaves no registration", () =>
     Effect.gen(function* () {
       const other = yield* replica({ collectorId: "other", grace: Duration.days(1) })
       yield* garbage
@@ -253,7 +253,7 @@ describe("the store guard", () => {
     })
 
   it.effect(
-    "refuses a bucket with versions where nobody chose what a delete does, and names both choices",
+    "refuses a bucket with versions while no operator chose what a delete does, and names both choices",
     () =>
       Effect.gen(function* () {
         yield* garbage

@@ -1,11 +1,12 @@
 /** Counts how often a run met the situations that the simulation is for. */
 import type { Exit } from "effect"
+import type { Verb } from "./Network.ts"
 
 /** Adds `times`, or 1, to a named count. */
 export type Count = (what: string, times?: number) => void
 
 /** Counts the situations that the effect of a request shows. */
-export const countEffect = (count: Count, verb: string, exit: Exit.Exit<unknown, unknown>): void => {
+export const countEffect = (count: Count, verb: Verb, exit: Exit.Exit<unknown, unknown>): void => {
   if (exit._tag === "Failure") return
   const value = exit.value as never
   if (verb === "blobs.publish") {

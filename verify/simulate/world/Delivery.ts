@@ -1,6 +1,6 @@
 /** The outcome of a request: success, or a failure of the network, the server or the client. */
 
-import type { Request } from "./Network.ts"
+import type { Request, Verb } from "./Network.ts"
 import type { Processes } from "./Processes.ts"
 import * as Trace from "./Trace.ts"
 import type { World } from "./World.ts"
@@ -16,10 +16,10 @@ export interface Delivery {
 }
 
 /** Requests that a network or an SDK may send twice. A transaction is never among them. */
-const repeatable: ReadonlySet<string> = new Set(["put", "delete", "abort", "copy"])
+const repeatable: ReadonlySet<Verb> = new Set(["put", "delete", "abort", "copy"])
 
 /** Requests whose answer may be out of date before the process sends its next one. */
-const readThenAct: ReadonlySet<string> = new Set([
+const readThenAct: ReadonlySet<Verb> = new Set([
   "orphans.find",
   "orphans.purge",
   "blobs.adopt",

@@ -6,6 +6,7 @@ import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
 import type { SweepSettings } from "../../../src/sweep/Settings.ts"
 import type { Databases } from "./Databases.ts"
+import type { Verb } from "./Network.ts"
 
 /** The database and the store as a process reaches them. */
 export interface Backends {
@@ -15,7 +16,7 @@ export interface Backends {
 
 /** Sends any other request to the database, as a step of its own. */
 export type Step = <A>(
-  verb: string,
+  verb: Verb,
   args: ReadonlyArray<unknown>,
   effect: Effect.Effect<A, DatabaseError>
 ) => Effect.Effect<A, DatabaseError>

@@ -7,12 +7,23 @@
  * overlap. Other requests may take effect between any two requests of a process.
  */
 import { Effect, Exit } from "effect"
+import type * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
+import type * as Databases from "./Databases.ts"
 import type { Process } from "./Process.ts"
+
+/** Names a request. The compiler so finds a verb that was renamed and is still compared with its old name. */
+export type Verb =
+  | Databases.Verb
+  | FaultyStorage.Operation
+  | "pause"
+  | "begin parts"
+  | "complete parts"
+  | "adopt without lock"
 
 /** A request under way. */
 export interface Request {
   readonly process: Process
-  readonly verb: string
+  readonly verb: Verb
   readonly args: ReadonlyArray<unknown>
   /** Lets it take effect. May be called more than once, since networks repeat requests. */
   readonly execute: () => Exit.Exit<unknown, unknown>
@@ -36,7 +47,7 @@ export interface Network {
   /** Sends a request and waits for its outcome. */
   readonly send: <A, E, R>(
     process: Process,
-    verb: string,
+    verb: Verb,
     args: ReadonlyArray<unknown>,
     effect: Effect.Effect<A, E, R>,
     unknown: E
@@ -64,7 +75,7 @@ export const make = (options: {
 
   const enqueue = <A, E>(
     process: Process,
-    verb: string,
+    verb: Verb,
     args: ReadonlyArray<unknown>,
     effect: Effect.Effect<A, E>,
     unknown: E

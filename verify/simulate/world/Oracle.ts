@@ -15,7 +15,7 @@ import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import { invariantsOf } from "../../../src/testing/Facts.ts"
 import * as Acknowledged from "./Acknowledged.ts"
-import type { Executed } from "./Network.ts"
+import type { Executed, Verb } from "./Network.ts"
 import type { WorldParameters } from "./Parameters.ts"
 import type { Time } from "./Time.ts"
 
@@ -182,13 +182,14 @@ const effects = (
 }
 
 /** Requests that a collector may send with a wrong clock. */
-const harmless: ReadonlySet<string> = new Set([
+const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
   "candidates.watch",
   "skew",
   "backlog",
-  "collectors.leave"
+  "sessions.backlog",
+  "peers.leave"
 ])
 
 const referencesOf = ({ verb, args }: Pick<Executed, "verb" | "args">): ReadonlyArray<Reference> => {

@@ -7,6 +7,7 @@ import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { StorageError } from "../../../src/domain/StorageError.ts"
 import type { State } from "../../../src/storage/Memory.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
+import type { Verb } from "./Network.ts"
 
 /** Objects a page. Small, so that a listing of a few objects takes several requests. */
 const pageMax = 2
@@ -20,7 +21,7 @@ export const make = (options: {
   readonly state: State
   /** Sends any other request to the store. */
   readonly request: <A>(
-    verb: string,
+    verb: Verb,
     args: ReadonlyArray<unknown>,
     effect: Effect.Effect<A, StorageError>
   ) => Effect.Effect<A, StorageError>

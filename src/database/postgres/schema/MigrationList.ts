@@ -180,6 +180,9 @@ const createUnannouncedWriters = Effect.fnUntraced(function* (db: Sql) {
 })
 
 /**
+ * The registry writes these tables. They are the collector's, because chunks are the fourth owner of keys beside
+ * blobs, intents and the journal: whether a key is dead is asked in one snapshot over all owners.
+ *
  * The foreign key keeps a session while chunks belong to it. Without it, chunks of a deleted session would
  * have no owner. It must not cascade, because the chunks' keys have to be journaled.
  */

@@ -163,8 +163,6 @@ const expire = (state: RegistryState, now: number, untaggedSince: number, limit:
   return deleted
 }
 
-// -- what is needed
-
 const candidates = (state: RegistryState, untaggedSince: number): ReadonlyArray<ManifestRow> =>
   [...state.manifests.values()]
     .filter((row) => row.untaggedAt !== null && row.untaggedAt <= untaggedSince)
@@ -211,8 +209,6 @@ const drop = (state: RegistryState, now: number, { repository, digest, reference
     release(state, now, repository, released)
   }
 }
-
-// -- reading
 
 const rowOf = (state: RegistryState, repository: string, name: ManifestName): ManifestRow | undefined => {
   const digest =

@@ -12,9 +12,10 @@ import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../../domain/Digest.ts"
 import type { ObjectKey } from "../../../../domain/ObjectKey.ts"
 import type { DropOutcome, RekeyOutcome, Suspect, Suspects } from "../../../contract/Suspects.ts"
-import { given, instant, type Sql, verbs } from "../../Sql.ts"
+import { instant, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
+import { given, verbs } from "../../Verbs.ts"
 
 /** Returns the verbs of suspects. `catalog` is what the schema guard found last. It fails before that. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Suspects => {

@@ -16,8 +16,9 @@ import type { Digest } from "../../../../domain/Digest.ts"
 import type { Orphan } from "../../../../domain/Orphan.ts"
 import type { Candidates, Pass, Reviewed, Sighted } from "../../../Database.ts"
 import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
-import { byIndex, given, instant, on, type Sql, verbs } from "../../Sql.ts"
+import { byIndex, instant, type Sql } from "../../Sql.ts"
 import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
+import { given, on, verbs } from "../../Verbs.ts"
 
 /** Returns the verbs of candidates. `catalog` is what the schema guard found last. It fails before that. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Candidates => {

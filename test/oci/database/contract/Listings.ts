@@ -1,8 +1,8 @@
 /** The registry's catalogue as it is listed, and what of it expires. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { Manifest } from "../../../src/oci/database/RegistryDatabase.ts"
-import { holdId } from "../../../src/oci/Names.ts"
+import type { Manifest } from "../../../../src/oci/database/RegistryDatabase.ts"
+import { holdId } from "../../../../src/oci/Names.ts"
 import {
   blob,
   blobs,
@@ -14,7 +14,7 @@ import {
   type Promised,
   rows,
   write
-} from "../../fixtures/samples.ts"
+} from "../../../fixtures/samples.ts"
 import {
   app,
   child,

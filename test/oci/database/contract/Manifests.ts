@@ -1,9 +1,9 @@
 /** The registry's catalogue, its writers' side: put, find, touch, untag, delete. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { ManifestRow } from "../../../src/oci/database/Memory.ts"
-import type { Manifest, ManifestReference } from "../../../src/oci/database/RegistryDatabase.ts"
-import { Database } from "../../fixtures/Database.ts"
+import type { ManifestRow } from "../../../../src/oci/database/Memory.ts"
+import type { Manifest, ManifestReference } from "../../../../src/oci/database/RegistryDatabase.ts"
+import { Database } from "../../../fixtures/Database.ts"
 import {
   blob,
   blobs,
@@ -18,7 +18,7 @@ import {
   pin,
   rows,
   write
-} from "../../fixtures/samples.ts"
+} from "../../../fixtures/samples.ts"
 
 export const app = "library/app"
 

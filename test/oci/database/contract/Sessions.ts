@@ -1,8 +1,8 @@
 /** Upload sessions while they grow: open, read, touch, append, cancel. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { StagedChunk, UploadSession } from "../../../src/oci/database/RegistryDatabase.ts"
-import { Database } from "../../fixtures/Database.ts"
+import type { StagedChunk, UploadSession } from "../../../../src/oci/database/RegistryDatabase.ts"
+import { Database } from "../../../fixtures/Database.ts"
 import {
   chunk,
   dead,
@@ -15,7 +15,7 @@ import {
   rows,
   session,
   write
-} from "../../fixtures/samples.ts"
+} from "../../../fixtures/samples.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)
 
@@ -47,7 +47,7 @@ const beginning = (promised: Promised): void => {
       })
     )
 
-    promised("changes nothing when it is done again, whoever asks", () =>
+    promised("changes nothing when it is done again, for any repository", () =>
       Effect.gen(function* () {
         const { open } = yield* verbs
         const given = session("s", { receivedBytes: 6 })
@@ -88,7 +88,7 @@ const beginning = (promised: Promised): void => {
       })
     )
 
-    promised("says so when the session is gone, somebody else's or done", () =>
+    promised("says so when the session is gone, another repository's or done", () =>
       Effect.gen(function* () {
         const { touch } = yield* verbs
         const given = [session("d", { state: "done", digest: digest(1) }), session("s")]
@@ -101,7 +101,7 @@ const beginning = (promised: Promised): void => {
 }
 
 const growing = (promised: Promised): void => {
-  promised("makes chunks of announcements, one after the other", () =>
+  promised("makes chunks of intents, one after the other", () =>
     Effect.gen(function* () {
       const { append } = yield* verbs
       const large = { ...brought(2, 6), sizeBytes: 2 ** 40 }
@@ -143,7 +143,7 @@ const growing = (promised: Promised): void => {
     })
   )
 
-  promised("of no byte adds nothing, and its announcement is journaled", () =>
+  promised("of no byte adds nothing, and its key is journaled", () =>
     Effect.gen(function* () {
       const { append } = yield* verbs
       yield* write({
@@ -163,7 +163,7 @@ const growing = (promised: Promised): void => {
     })
   )
 
-  promised("of an announcement that was reaped is expired, and the session is as it was", () =>
+  promised("of an intent that was reaped is expired, and the session is as it was", () =>
     Effect.gen(function* () {
       const { append } = yield* verbs
       const { journal } = yield* Database
@@ -195,7 +195,7 @@ const refusing = (promised: Promised): void => {
     ["of a session that is being finished, also when that lease has ended", "f", 4],
     ["of a session that is done", "d", 6]
   ] as const) {
-    promised(`is in conflict ${what}, and its announcement is journaled with its upload in parts`, () =>
+    promised(`is in conflict ${what}, and its key is journaled with its multipart upload`, () =>
       Effect.gen(function* () {
         const { append } = yield* verbs
         yield* write({ ...given, intents: [{ ...intent(2), uploadId: "parts" }, intent(3)] })
@@ -214,7 +214,7 @@ const refusing = (promised: Promised): void => {
     )
   }
 
-  promised("is unknown in no session or another repository's, and its announcement is journaled", () =>
+  promised("is unknown in no session or another repository's, and its key is journaled", () =>
     Effect.gen(function* () {
       const { append } = yield* verbs
       yield* write({ ...given, intents: [intent(2), intent(3)] })
@@ -258,7 +258,7 @@ const cancelling = (promised: Promised): void => {
     })
   )
 
-  promised("leaves a session that is done, that is somebody else's, or that is being finished", () =>
+  promised("leaves a session that is done, that is another repository's, or that is being finished", () =>
     Effect.gen(function* () {
       const { cancel } = yield* verbs
       const given = [
@@ -271,7 +271,7 @@ const cancelling = (promised: Promised): void => {
         assert.isFalse(yield* cancel(now, one), JSON.stringify(one))
       }
       assert.deepStrictEqual((yield* rows).sessions, given)
-      assert.isTrue(yield* cancel(now + 1, ref("f")), "whoever was finishing it is dead")
+      assert.isTrue(yield* cancel(now + 1, ref("f")), "the lease has ended")
       const after = yield* rows
       assert.deepStrictEqual([after.chunks, after.journal], [[], [discarded(6, { notBefore: now + 1 })]])
     })

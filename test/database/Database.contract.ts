@@ -1,6 +1,6 @@
 /**
- * What every backend of `Database` promises, as one suite: every sentence of its documentation that one collector
- * can observe. What takes several connections is in Locks.ts.
+ * What every backend of the collector's and the writers' database promises, as one suite: every sentence of their
+ * documentation that one process can observe. Promises that need several connections are in Locks.contract.ts.
  *
  * Each test gets a catalogue of its own from `layer`, and compares answers and rows.
  */
@@ -14,28 +14,21 @@ import type { Tables } from "../fixtures/Tables.ts"
 import { audit } from "./contract/Audit.ts"
 import { backlog } from "./contract/Backlog.ts"
 import { writing } from "./contract/Blobs.ts"
+import { guarding } from "./contract/Breakers.ts"
 import { candidates } from "./contract/Candidates.ts"
-import { finishing } from "./contract/Finishing.ts"
-import { guarding } from "./contract/Guards.ts"
-import { idling } from "./contract/Idle.ts"
 import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
-import { registry } from "./contract/Listings.ts"
-import { registering } from "./contract/Manifests.ts"
 import { pins } from "./contract/Pins.ts"
 import { purging } from "./contract/Purge.ts"
-import { uploading } from "./contract/Sessions.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
 import { doubting } from "./contract/Suspects.ts"
 import { undoing } from "./contract/Undo.ts"
 
-/** `layer` makes a new, empty catalogue each time it is built. */
-export const databaseContract = <E>(
-  name: string,
-  layer: Layer.Layer<Database | AllDatabases.Databases | Tables, E>
-): void => {
-  const promised: Promised = (sentence, steps) => {
+/** Registers promises of a contract. `layer` makes a new, empty catalogue each time it is built. */
+export const promisedOn =
+  <E>(layer: Layer.Layer<Database | AllDatabases.Databases | Tables, E>): Promised =>
+  (sentence, steps) => {
     it.effect(
       sentence,
       () =>
@@ -46,6 +39,13 @@ export const databaseContract = <E>(
       20_000
     )
   }
+
+/** Registers all promises. */
+export const databaseContract = <E>(
+  name: string,
+  layer: Layer.Layer<Database | AllDatabases.Databases | Tables, E>
+): void => {
+  const promised = promisedOn(layer)
   describe(`Database on ${name}`, () => {
     slices(promised)
     sightings(promised)
@@ -60,10 +60,5 @@ export const databaseContract = <E>(
     guarding(promised)
     undoing(promised)
     audit(promised)
-    registering(promised)
-    registry(promised)
-    uploading(promised)
-    finishing(promised)
-    idling(promised)
   })
 }

@@ -1,9 +1,9 @@
-/** Upload sessions that nobody goes on with: expire, idle. */
+/** Idle upload sessions: expire, idle, backlog. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import type { JournalEntry } from "../../../src/database/Database.ts"
-import type { ExpireRequest } from "../../../src/oci/database/RegistryDatabase.ts"
-import { Database } from "../../fixtures/Database.ts"
+import type { JournalEntry } from "../../../../src/database/Database.ts"
+import type { ExpireRequest } from "../../../../src/oci/database/RegistryDatabase.ts"
+import { Database } from "../../../fixtures/Database.ts"
 import {
   chunk,
   dead,
@@ -16,7 +16,7 @@ import {
   rows,
   session,
   write
-} from "../../fixtures/samples.ts"
+} from "../../../fixtures/samples.ts"
 import { discarded } from "./Sessions.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)
@@ -99,23 +99,25 @@ export const idling = (promised: Promised): void => {
       })
     )
 
-    promised("leases what it journals, so that nobody else deletes it, and answers only that", () =>
-      Effect.gen(function* () {
-        const { sessions, journal } = yield* Database
-        const before = dead(6, { key: intent(6).key, notBefore: now - hour })
-        yield* write({ ...given, journal: [before] })
-        const leaseUntil = now + hour
-        const { journaled } = yield* sessions.expire({ ...request(100), deleteNotBefore: now, leaseUntil })
-        assert.deepStrictEqual(journaled, [entry(2), entry(3)], "the third is somebody else's")
-        const leased = { claimedUntil: leaseUntil }
-        assert.deepStrictEqual((yield* rows).journal, [discarded(2, leased), discarded(3, leased), before])
-        const claimed = yield* journal.claim(now, now + minute, 100)
-        assert.deepStrictEqual(
-          claimed.entries.map(({ key }) => key),
-          [before.key]
-        )
-        assert.lengthOf((yield* journal.claim(leaseUntil, leaseUntil + 1, 100)).entries, 3)
-      })
+    promised(
+      "leases the keys that it journals, so that no other collector deletes them, and returns only those",
+      () =>
+        Effect.gen(function* () {
+          const { sessions, journal } = yield* Database
+          const before = dead(6, { key: intent(6).key, notBefore: now - hour })
+          yield* write({ ...given, journal: [before] })
+          const leaseUntil = now + hour
+          const { journaled } = yield* sessions.expire({ ...request(100), deleteNotBefore: now, leaseUntil })
+          assert.deepStrictEqual(journaled, [entry(2), entry(3)], "another has journaled the third")
+          const leased = { claimedUntil: leaseUntil }
+          assert.deepStrictEqual((yield* rows).journal, [discarded(2, leased), discarded(3, leased), before])
+          const claimed = yield* journal.claim(now, now + minute, 100)
+          assert.deepStrictEqual(
+            claimed.entries.map(({ key }) => key),
+            [before.key]
+          )
+          assert.lengthOf((yield* journal.claim(leaseUntil, leaseUntil + 1, 100)).entries, 3)
+        })
     )
 
     promised("are counted and dated in the backlog while they are open or being finished", () =>

@@ -1,9 +1,9 @@
 /** Upload sessions on their way to a blob: claim, renewClaim, release, complete. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Publication } from "../../../src/database/Database.ts"
-import type { SessionRow } from "../../../src/oci/database/Memory.ts"
-import { Database } from "../../fixtures/Database.ts"
+import type { Publication } from "../../../../src/database/Database.ts"
+import type { SessionRow } from "../../../../src/oci/database/Memory.ts"
+import { Database } from "../../../fixtures/Database.ts"
 import {
   artifact,
   blob,
@@ -22,7 +22,7 @@ import {
   rows,
   session,
   write
-} from "../../fixtures/samples.ts"
+} from "../../../fixtures/samples.ts"
 import { answered, brought, discarded, ref } from "./Sessions.ts"
 
 const verbs = Effect.map(Database, ({ sessions }) => sessions)
@@ -105,7 +105,7 @@ const claiming = (promised: Promised): void => {
       })
     )
 
-    promised("says so when it is somebody else's, given back, done or gone", () =>
+    promised("says so when it is another token's, released, done or gone", () =>
       Effect.gen(function* () {
         const { renewClaim } = yield* verbs
         const given = [
@@ -143,7 +143,7 @@ const claiming = (promised: Promised): void => {
       })
     )
 
-    promised("says so when it is somebody else's, done or gone", () =>
+    promised("says so when it is another token's, done or gone", () =>
       Effect.gen(function* () {
         const { release } = yield* verbs
         const given = [{ ...finished(1), id: "d" }, mine()]
@@ -186,7 +186,7 @@ const completing = (promised: Promised): void => {
     })
   )
 
-  promised("makes an announced object a blob and journals the chunks it was made of", () =>
+  promised("makes an object with an intent a blob and journals the chunks it was made of", () =>
     Effect.gen(function* () {
       const { complete } = yield* verbs
       yield* write({
@@ -246,7 +246,7 @@ const completing = (promised: Promised): void => {
     })
   )
 
-  promised("needs no lease that lasts, only that nobody has taken the session over", () =>
+  promised("needs no lease that lasts, only that no other has taken the session over", () =>
     Effect.gen(function* () {
       const { complete } = yield* verbs
       yield* write({ sessions: [mine({ receivedBytes: 6 })], chunks: [chunk(6, "s", 0)] })
@@ -262,7 +262,7 @@ const losing = (promised: Promised): void => {
     ["was given back", [mine({ state: "open", leaseUntil: null, receivedBytes: 6 })]],
     ["belongs to another repository", [mine({ repository: "library/other", receivedBytes: 6 })]]
   ] as const) {
-    promised(`is lost when the session ${how}: what was announced is journaled, what is a chunk stays`, () =>
+    promised(`is lost when the session ${how}: a key with an intent is journaled, a chunk stays`, () =>
       Effect.gen(function* () {
         const { complete } = yield* verbs
         yield* write({ sessions, chunks, intents: [{ ...intent(8), uploadId: "parts" }] })
@@ -291,7 +291,7 @@ const losing = (promised: Promised): void => {
     })
   )
 
-  promised("is expired when the announcement was reaped, and the session can still be completed", () =>
+  promised("is expired when the intent was reaped, and the session can still be completed", () =>
     Effect.gen(function* () {
       const { complete } = yield* verbs
       const sessions = [session("other", { receivedBytes: 3 }), mine({ receivedBytes: 6 })]
