@@ -6,17 +6,26 @@
  * the time (2026-11-29). A file must therefore leave nothing behind in a module that another file sees.
  */
 import { defineConfig } from "vitest/config"
-import { slow, testFiles } from "./tools/TestFiles.ts"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
+import { rankOf, slow, testFiles } from "./tools/TestFiles.ts"
 import "./tools/VitestOnNode20.ts"
 
 const real = "test/**/*.real.test.ts"
 
 const unit = { include: ["test/**/*.test.ts"], isolate: false, testTimeout: 30_000, hookTimeout: 60_000 }
 
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const sorted = await super.sort(files)
+    return sorted.sort((a, b) => rankOf(a.moduleId) - rankOf(b.moduleId))
+  }
+}
+
 export default defineConfig({
   test: {
-    // The databases need the other cores.
-    maxWorkers: 2,
+    // One more than two cores can run: some files wait more than they work. More would make tests of time fail.
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,

@@ -38,3 +38,19 @@ export const testFiles = (name: RegExp): ReadonlyArray<string> =>
   readdirSync(fileAt("test"), { recursive: true, encoding: "utf8" })
     .map((path) => `test/${path}`)
     .filter((path) => path.endsWith(".test.ts") && name.test(path))
+
+/**
+ * Files that take ten seconds or more, longest first. They begin first: one that begins last keeps one worker busy while
+ * the others have nothing left to do. Vitest itself knows durations only of runs on the same machine.
+ */
+const longest = [
+  ...["cli/Serve", "database/Locks", "cli/Binary", "database/UnannouncedWriters", "sweep/Crash"],
+  ...["uploads/Faults", "cli/External", "cli/Guarding", "embedded-postgres/Embedded", "simulate/Mutants"],
+  ...["simulate/Simulation", "repositories/Faults", "database/Guard", "database/Postgres", "database/Watch"]
+].map((name) => new RegExp(`/${name}\\.(postgres\\.)?test\\.ts$`))
+
+/** Returns the order in which a file begins: smaller begins first. */
+export const rankOf = (path: string): number => {
+  const rank = longest.findIndex((name) => name.test(path))
+  return rank === -1 ? longest.length : rank
+}

@@ -10,7 +10,7 @@ import { SweepReport } from "../../src/domain/SweepReport.ts"
 import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedded-postgres/Embedded.ts"
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { build, logLines, type Program, type Run, start } from "../fixtures/cli/Program.ts"
+import { buildSingleFile, logLines, type Program, type Run, start } from "../fixtures/cli/Program.ts"
 import { untilTrue } from "../fixtures/Until.ts"
 
 let program: Program
@@ -21,7 +21,7 @@ let server: EmbeddedPostgres
 let sql: ManagedRuntime.ManagedRuntime<SqlClient.SqlClient, never>
 
 beforeAll(async () => {
-  program = build()
+  program = await buildSingleFile()
   cwd = program.directory("work")
   server = await Effect.runPromise(
     startPostgres({ dataDirectory: join(cwd, "postgres"), durable: false }).pipe(Scope.provide(scope))

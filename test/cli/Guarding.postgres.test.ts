@@ -6,7 +6,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
 import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedded-postgres/Embedded.ts"
-import { build, logLines, type Program, start } from "../fixtures/cli/Program.ts"
+import { buildSingleFile, logLines, type Program, start } from "../fixtures/cli/Program.ts"
 
 let program: Program
 let cwd: string
@@ -16,7 +16,7 @@ let server: EmbeddedPostgres
 let sql: ManagedRuntime.ManagedRuntime<SqlClient.SqlClient, never>
 
 beforeAll(async () => {
-  program = build()
+  program = await buildSingleFile()
   cwd = program.directory("work")
   server = await Effect.runPromise(
     startPostgres({ dataDirectory: join(cwd, "postgres"), durable: false }).pipe(Scope.provide(scope))

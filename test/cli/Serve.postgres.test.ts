@@ -58,7 +58,8 @@ const shortWaits = {
 }
 
 describe("the registry", { timeout: 90_000 }, () => {
-  it("accepts an image, serves it after a restart, and frees its space after its tag is deleted", async () => {
+  // Both wait more than they work.
+  it.concurrent("accepts an image, serves it after a restart, and frees its space after its tag is deleted", async () => {
     const cwd = program.directory("first-minute")
     const pushed = image("hello")
     const first = serve(cwd, ["--try"], shortWaits)
@@ -81,7 +82,7 @@ describe("the registry", { timeout: 90_000 }, () => {
     assert.deepStrictEqual(program.processesIn(cwd), [])
   })
 
-  it("keeps tagged images even with short waits, and deletes nothing with --no-collect", async () => {
+  it.concurrent("keeps tagged images even with short waits, and deletes nothing with --no-collect", async () => {
     const cwd = program.directory("no-collect")
     const [kept, dropped] = [image("kept"), image("dropped")]
     const passive = serve(cwd, ["--no-collect"], shortWaits)
