@@ -8,21 +8,47 @@ import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { build, logLines, type Program, type RunOptions, start } from "../fixtures/cli/Program.ts"
+import {
+  build,
+  buildSingleFile,
+  logLines,
+  type Program,
+  type RunOptions,
+  start
+} from "../fixtures/cli/Program.ts"
 import { isRunning } from "../fixtures/EmbeddedOwner.ts"
 
 let program: Program
+/** The same program as users have it, which takes longer to start. */
+let asShipped: Program
 /** A directory for the tests that ignore the data of others: the first start takes a second longer. */
 let home: string
 
-beforeAll(() => {
-  program = build()
+/** The `main.js` that a group of tests starts. */
+let main: string
+
+beforeAll(async () => {
+  program = await buildSingleFile()
+  asShipped = build()
   home = program.directory("home")
 }, 60_000)
-afterAll(() => program?.remove())
+afterAll(() => {
+  asShipped?.remove()
+  program?.remove()
+})
+
+const inSingleFile = () =>
+  beforeAll(() => {
+    main = program.path
+  })
+
+const inManyFiles = () =>
+  beforeAll(() => {
+    main = asShipped.path
+  })
 
 const artifactGc = (args: ReadonlyArray<string>, options: Partial<RunOptions> = {}) =>
-  start(process.execPath, [program.path, ...args], { cwd: home, ...options })
+  start(process.execPath, [main, ...args], { cwd: home, ...options })
 
 const finished = async (args: ReadonlyArray<string>, options: Partial<RunOptions> = {}) => {
   const run = artifactGc(args, options)
@@ -66,6 +92,8 @@ const postmaster = () =>
 const often = { GC_INTERVAL: "1 second", GC_JITTER: "0 seconds" }
 
 describe("the program", { timeout: 60_000 }, () => {
+  inManyFiles()
+
   it("prints help and version on stdout", async () => {
     const help = await finished(["--help"])
     assert.include(help.out, "USAGE\n  artifact-gc <subcommand> [flags]")
@@ -110,6 +138,8 @@ describe("the program", { timeout: 60_000 }, () => {
 })
 
 describe("the program on its embedded database", { timeout: 60_000 }, () => {
+  inSingleFile()
+
   it("migrates, names the schemas, and does nothing the second time", async () => {
     const first = await finished(["migrate"])
     assert.match(
@@ -171,7 +201,7 @@ describe("the program on its embedded database", { timeout: 60_000 }, () => {
   const script = process.platform === "linux" && existsSync("/usr/bin/script")
   it.skipIf(!script)("shows progress on a terminal, and prints only the result on stdout", async () => {
     await stage("watched", 2)
-    const command = `'${process.execPath}' '${program.path}' sweep > result`
+    const command = `'${process.execPath}' '${main}' sweep > result`
     const run = start("script", ["-qec", command, "/dev/null"], { cwd: home })
     assert.strictEqual(await run.ended, 0)
     assert.include(run.out(), "\r\u001b[2Kuploads: 2 seen · 2 deleted · 2.0 KB")
@@ -182,6 +212,8 @@ describe("the program on its embedded database", { timeout: 60_000 }, () => {
 })
 
 describe("the service", { timeout: 60_000 }, () => {
+  inSingleFile()
+
   it("sweeps until SIGTERM, one report per line, then exits with 0 and ends PostgreSQL", async () => {
     const run = artifactGc(["run", "--json"], { env: often })
     await run.says(/Sweep complete: 0 objects deleted/, 3)
@@ -229,6 +261,8 @@ describe("the service", { timeout: 60_000 }, () => {
 })
 
 describe("the demonstration", { timeout: 60_000 }, () => {
+  inManyFiles()
+
   const tree = () => {
     const cwd = program.directory("demo")
     for (const folder of ["a", "b", "c", "@scope/d"]) {
