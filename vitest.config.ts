@@ -23,8 +23,7 @@ class LongestFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    // One more than two cores can run: some files wait more than they work. More would make tests of time fail.
-    maxWorkers: 3,
+    maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
     projects: [
       {
@@ -33,6 +32,10 @@ export default defineConfig({
           ...unit,
           name: "unit",
           exclude: [real],
+          // One more than two cores can run, because some files wait more than they work. More would slow down tests
+          // of time. The group is its own, because vitest wants one number of workers for a group.
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
           globalSetup: ["test/fixtures/EmbeddedServer.ts"],
           setupFiles: ["test/fixtures/EachFile.ts"]
         }
