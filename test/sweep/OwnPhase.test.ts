@@ -41,12 +41,6 @@ const services = (stale: Array<string>) =>
     ])
   )
 
-// @ts-expect-error A list whose phases need more than is provided does not compile.
-export const incomplete: Layer.Layer<Sweep, never, BlobDatabase | CollectorDatabase | Storage> = Sweep.layer(
-  {},
-  phases
-)
-
 describe("a phase of the host's own", () => {
   it.effect("runs in its place, with its own services, and reports under its name", () => {
     const stale = ["a", "b", "c"]
@@ -62,6 +56,13 @@ describe("a phase of the host's own", () => {
       assert.strictEqual(report.totals.deleted, 3)
       assert.isEmpty(stale)
     }).pipe(Effect.provide(services(stale)))
+  })
+
+  it("whose services are not provided does not compile", () => {
+    type Incomplete = Layer.Layer<Sweep, never, BlobDatabase | CollectorDatabase | Storage>
+    // @ts-expect-error The layer requires `Previews` too.
+    const incomplete: Incomplete = Sweep.layer({}, phases)
+    assert.isTrue(Layer.isLayer(incomplete))
   })
 
   it.effect("that fails is reported, and the others run", () => {
