@@ -5,7 +5,7 @@
  * guard refuses: then nothing at all is deleted.
  */
 import { Clock, Context, Duration, Effect, Exit, Layer, Random } from "effect"
-import { type Backlog, type BlobDatabase, CollectorDatabase } from "../database/Database.ts"
+import { type Backlog, CollectorDatabase } from "../database/Database.ts"
 import { type Left, outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -29,6 +29,9 @@ export interface SweepOptions {
   /** Milliseconds since the epoch. No batch begins at or after this instant. Default: no limit. */
   readonly until?: number
 }
+
+/** The services that a phase needs. */
+export type ServicesOf<P> = P extends Phase<infer R> ? R : never
 
 /**
  * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default, `registryPhases`
@@ -56,32 +59,25 @@ export class Sweep extends Context.Service<
    * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. `phases` default
    * to those of a collector without a registry.
    */
-  static readonly layer: {
-    (settings?: Partial<SweepSettings>): Layer.Layer<Sweep, never, BlobDatabase | CollectorDatabase | Storage>
-    <R>(
-      settings: Partial<SweepSettings>,
-      phases: ReadonlyArray<Phase<R>>
-    ): Layer.Layer<Sweep, never, R | CollectorDatabase | Storage>
-  } = <R = BlobDatabase>(
+  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>(
     settings: Partial<SweepSettings> = {},
-    phases: ReadonlyArray<Phase<R | CollectorDatabase | Storage>> = collectorPhases as ReadonlyArray<
-      Phase<R | CollectorDatabase | Storage>
-    >
-  ): Layer.Layer<Sweep, never, R | CollectorDatabase | Storage> =>
+    phases?: ReadonlyArray<P>
+  ): Layer.Layer<Sweep, never, ServicesOf<P> | CollectorDatabase | Storage> =>
     Layer.effect(
       Sweep,
       Effect.gen(function* () {
         const all = withSmallBatches({ ...defaultSettings, ...settings })
+        const list = (phases ?? collectorPhases) as ReadonlyArray<Phase<ServicesOf<P>>>
         // The services alone: clock, tracer and progress are the caller's.
         const services = Context.pick(
           CollectorDatabase,
           Storage,
-          ...phases.flatMap(({ requires }) => requires)
-        )(yield* Effect.context<R | CollectorDatabase | Storage>())
+          ...list.flatMap(({ requires }) => requires)
+        )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
         const self = { id: all.collectorId ?? drawProcessName(), swept: false }
         return Sweep.of({
           settings: all,
-          once: (options = {}) => Effect.provideContext(once(all, phases, self, options), services),
+          once: (options = {}) => Effect.provideContext(once(all, list, self, options), services),
           leave: Effect.provideContext(leave(self), services)
         })
       })

@@ -159,7 +159,7 @@ describe("the README", () => {
     const blocks = ["README.md", "docs/library.md"].flatMap((path) =>
       [...text(path).matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? "")
     )
-    assert.lengthOf(blocks, 5)
+    assert.lengthOf(blocks, 6)
     const folder = mkdtempSync(join(tmpdir(), "readme-"))
     try {
       for (const [i, code] of blocks.entries())

@@ -1,0 +1,88 @@
+/** A host adds a phase to a sweep: one value, and a place in the list. */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer } from "effect"
+import type { BlobDatabase, CollectorDatabase } from "../../src/database/Database.ts"
+import * as MemoryDatabase from "../../src/database/Memory.ts"
+import * as MemoryStorage from "../../src/storage/Memory.ts"
+import type { Storage } from "../../src/storage/Storage.ts"
+import { collectorPhases } from "../../src/sweep/CollectorPhases.ts"
+import type { Phase } from "../../src/sweep/Phase.ts"
+import { Sweep } from "../../src/sweep/Sweep.ts"
+
+/** What the host's phase needs. */
+class Previews extends Context.Service<Previews, { readonly stale: Array<string> }>()("test/Previews") {}
+
+const previews: Phase<Previews> = {
+  name: "previews",
+  timeShare: 1 / 4,
+  requires: [Previews],
+  run: ({ counts, dryRun, pages }) =>
+    Effect.flatMap(Previews, ({ stale }) =>
+      pages(() =>
+        Effect.sync(() => {
+          const page = dryRun ? [...stale] : stale.splice(0, 2)
+          counts.seen(page.length)
+          counts.eligible(page.length, 0, page)
+          if (!dryRun) counts.deleted(page.length, 0)
+          return dryRun || stale.length === 0 ? null : "more"
+        })
+      )
+    )
+}
+
+const phases = [...collectorPhases, previews]
+
+const services = (stale: Array<string>) =>
+  Sweep.layer({}, phases).pipe(
+    Layer.provide([
+      MemoryDatabase.layer(MemoryDatabase.emptyState()),
+      MemoryStorage.layer,
+      Layer.succeed(Previews, { stale })
+    ])
+  )
+
+describe("a phase of the host's own", () => {
+  it.effect("runs in its place, with its own services, and reports under its name", () => {
+    const stale = ["a", "b", "c"]
+    return Effect.gen(function* () {
+      const sweep = yield* Sweep
+      const plan = yield* sweep.once({ dryRun: true })
+      assert.deepInclude(plan.phases.previews, { seen: 3, eligible: 3, deleted: 0, sample: ["a", "b", "c"] })
+      assert.lengthOf(stale, 3)
+      const report = yield* sweep.once()
+      assert.deepStrictEqual(Object.keys(report.phases), [...new Set(phases.map(({ name }) => name))])
+      assert.deepInclude(report.phases.previews, { seen: 3, deleted: 3 })
+      assert.deepInclude(report, { outcome: "complete" })
+      assert.strictEqual(report.totals.deleted, 3)
+      assert.isEmpty(stale)
+    }).pipe(Effect.provide(services(stale)))
+  })
+
+  it("whose services are not provided does not compile", () => {
+    type Incomplete = Layer.Layer<Sweep, never, BlobDatabase | CollectorDatabase | Storage>
+    // @ts-expect-error The layer requires `Previews` too.
+    const incomplete: Incomplete = Sweep.layer({}, phases)
+    assert.isTrue(Layer.isLayer(incomplete))
+  })
+
+  it.effect("that fails is reported, and the others run", () => {
+    const broken: Phase = {
+      name: "broken",
+      timeShare: 1,
+      requires: [],
+      run: () => Effect.die(new Error("the host's own mistake"))
+    }
+    return Effect.gen(function* () {
+      const report = yield* (yield* Sweep).once()
+      assert.deepInclude(report.phases.broken?.error, { message: "the host's own mistake" })
+      assert.strictEqual(report.outcome, "failed")
+      assert.isNull(report.phases.journal.error)
+    }).pipe(
+      Effect.provide(
+        Sweep.layer({}, [broken, ...collectorPhases]).pipe(
+          Layer.provide([MemoryDatabase.layer(MemoryDatabase.emptyState()), MemoryStorage.layer])
+        )
+      )
+    )
+  })
+})
