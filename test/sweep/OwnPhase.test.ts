@@ -1,7 +1,6 @@
 /** A host adds a phase to a sweep: one value, and a place in the list. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import type { BlobDatabase, CollectorDatabase } from "../../src/database/Database.ts"
 import * as MemoryDatabase from "../../src/database/Memory.ts"
 import * as MemoryStorage from "../../src/storage/Memory.ts"
 import type { Storage } from "../../src/storage/Storage.ts"
@@ -58,11 +57,13 @@ describe("a phase of the host's own", () => {
     }).pipe(Effect.provide(services(stale)))
   })
 
-  it("whose services are not provided does not compile", () => {
-    type Incomplete = Layer.Layer<Sweep, never, BlobDatabase | CollectorDatabase | Storage>
-    // @ts-expect-error The layer requires `Previews` too.
-    const incomplete: Incomplete = Sweep.layer({}, phases)
-    assert.isTrue(Layer.isLayer(incomplete))
+  it("adds its services to what the layer requires", () => {
+    type Required<L> = L extends Layer.Layer<infer _A, infer _E, infer R> ? R : never
+    const layer = Sweep.layer({}, phases)
+    const requiresAll: Previews | Storage extends Required<typeof layer> ? true : false = true
+    const alone = Sweep.layer()
+    const requiresOthers: Previews extends Required<typeof alone> ? true : false = false
+    assert.deepStrictEqual([requiresAll, requiresOthers], [true, false])
   })
 
   it.effect("that fails is reported, and the others run", () => {
