@@ -1,9 +1,10 @@
 /**
- * Three projects, run by tools/test.ts. `unit` needs nothing but npm's packages. `fast` is a part of it, for the inner
- * loop (tools/TestFiles.ts). `real` needs the servers that tools/servers starts.
+ * Three projects, run by tools/test.ts. `unit` needs nothing but npm's packages. `fast` is a part of it, for
+ * the inner loop (tools/TestFiles.ts). `real` needs the servers that tools/servers starts.
  *
- * Files of `unit` and `fast` share their workers: to import Effect and the sources anew for each file took a ninth of
- * the time (2026-11-29). A file must therefore leave nothing behind in a module that another file sees.
+ * Files of `unit` and `fast` share their workers: to import Effect and the sources anew for each file took a
+ * ninth of the time (2026-11-29). A file must therefore leave nothing behind in a module that another file
+ * sees.
  */
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
@@ -32,8 +33,8 @@ export default defineConfig({
           ...unit,
           name: "unit",
           exclude: [real],
-          // One more than two cores can run, because some files wait more than they work. More would slow down tests
-          // of time. The group is its own, because vitest wants one number of workers for a group.
+          // One more than two cores can run, because some files wait more than they work. More would slow down
+          // tests of time. The group is its own: vitest wants one number of workers for a group.
           maxWorkers: 3,
           sequence: { groupOrder: 1 },
           globalSetup: ["test/fixtures/EmbeddedServer.ts"],

@@ -1,6 +1,6 @@
 /**
- * The parts of the documentation that are made from the code: the tables of settings and of exit codes. Takes the code's
- * own tables, so that a test can compare the documents with the sources without a build.
+ * The parts of the documentation that are made from the code: the tables of settings and of exit codes. Takes
+ * the code's own tables, so that a test can compare the documents with the sources without a build.
  */
 import type { Setting } from "../src/domain/Setting.ts"
 
@@ -90,7 +90,10 @@ const fill = (document: string, name: string, content: string): string => {
   return `${document.slice(0, from + begin.length)}\n\n${content}\n\n${document.slice(to)}`
 }
 
-/** Returns, for each file with generated parts, a function from its text to the text that the code now demands. */
+/**
+ * Returns, for each file with generated parts, a function from its text to the text that the code now
+ * demands.
+ */
 export const documents = ({
   sections,
   exitCodes

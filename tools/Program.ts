@@ -41,8 +41,8 @@ const fail = (error: unknown): never => {
 }
 
 /**
- * Runs `main` with the command line's arguments and ends the process with the exit code that it returns. Exits with 2
- * after {@link Usage}, 3 after {@link Missing}, and 1 after any other error.
+ * Runs `main` with the command line's arguments and ends the process with the exit code that it returns.
+ * Exits with 2 after {@link Usage}, 3 after {@link Missing}, and 1 after any other error.
  */
 export const runProgram = (main: (args: ReadonlyArray<string>) => Promise<number>): void => {
   main(process.argv.slice(2)).then((code) => process.exit(code), fail)

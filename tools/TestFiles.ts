@@ -14,8 +14,8 @@ export interface LeftOut {
 const named = (...names: ReadonlyArray<string>): RegExp => new RegExp(`/(${names.join("|")})\\.test\\.ts$`)
 
 /**
- * What `npm run test:fast` leaves out. Most of the others take milliseconds, and all of them together less than 20
- * seconds on two cores.
+ * What `npm run test:fast` leaves out. Most of the others take milliseconds, and all of them together less
+ * than 20 seconds on two cores.
  */
 export const slow: ReadonlyArray<LeftOut> = [
   { name: /\.postgres\.test\.ts$/, why: "start PostgreSQL" },
@@ -40,8 +40,9 @@ export const testFiles = (name: RegExp): ReadonlyArray<string> =>
     .filter((path) => path.endsWith(".test.ts") && name.test(path))
 
 /**
- * Files that take ten seconds or more, longest first. They begin first: one that begins last keeps one worker busy while
- * the others have nothing left to do. Vitest itself knows durations only of runs on the same machine.
+ * Files that take ten seconds or more, longest first. They begin first: one that begins last keeps one worker
+ * busy while the others have nothing left to do. Vitest itself knows durations only of runs on the same
+ * machine.
  */
 const longest = [
   ...["cli/Serve", "database/Locks", "cli/Binary", "database/UnannouncedWriters", "sweep/Crash"],

@@ -58,8 +58,9 @@ const failuresOf = (file: ReportedFile, folder: string): ReadonlyArray<string> =
 }
 
 /**
- * Returns what a run came to. The outcome is never better than the exit code: without a failure in the report, a
- * non-zero code counts as one, and so does a run in which no test ran. `folder` is what paths are relative to.
+ * Returns what a run came to. The outcome is never better than the exit code: without a failure in the
+ * report, a non-zero code counts as one, and so does a run in which no test ran. `folder` is what paths are
+ * relative to.
  */
 export const outcomeOf = (report: Report, exitCode: number, folder: string): Outcome => {
   const tests = report.testResults.flatMap((file) => file.assertionResults)

@@ -1,7 +1,7 @@
 /**
- * Defines the functions that vitest 5 calls and Node 20 lacks. Without them vitest runs the tests but crashes when it
- * reports a failure, and the reason of the failure is lost. vitest.config.ts imports this file, so it affects vitest's
- * main process alone and no test. Delete it when Node 20 is no longer supported.
+ * Defines the functions that vitest 5 calls and Node 20 lacks. Without them vitest runs the tests but crashes
+ * when it reports a failure, and the reason of the failure is lost. vitest.config.ts imports this file, so it
+ * affects vitest's main process alone and no test. Delete it when Node 20 is no longer supported.
  */
 
 const define = (owner: object, name: string, value: unknown): void => {

@@ -1,6 +1,6 @@
 /**
- * Writes the generated parts of the documentation: the tables of settings and of exit codes. With `--check` it writes
- * nothing and exits with 1 if a document is out of date.
+ * Writes the generated parts of the documentation: the tables of settings and of exit codes. With `--check`
+ * it writes nothing and exits with 1 if a document is out of date.
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { exitCodes } from "../src/cli/ExitCode.ts"

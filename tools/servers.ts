@@ -1,6 +1,6 @@
 /**
- * Installs and runs the real servers of the real test suite, of the acceptance suites and of the benchmarks. The usage
- * text below says how.
+ * Installs and runs the real servers of the real test suite, of the acceptance suites and of the benchmarks.
+ * The usage text below says how.
  */
 import { Missing, onEndingSignal, runProgram, Usage } from "./Program.ts"
 import { Group } from "./servers/Processes.ts"
@@ -21,8 +21,8 @@ PostgreSQL 15 and an S3 server, fresh for each start and removed afterwards.
   ARTIFACT_GC_REAL_DIR   the cache folder, .real/ in the repository by default
   ARTIFACT_GC_REAL_S3    radosgw (default), minio or versitygw
 
-Exit code 2 says that the command line is wrong. Exit code 3 says that this machine lacks something: the message says
-what, and how to get it.
+Exit code 2 says that the command line is wrong. Exit code 3 says that this machine lacks something: the
+message says what, and how to get it.
 `
 
 /** Starts both servers, prints where they are, and stops them when asked to. */

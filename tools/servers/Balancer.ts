@@ -1,8 +1,8 @@
 /**
- * A balancer as unkind as possible, for tests of replicas. Each request is sent to another replica than the request
- * before, whatever connection it arrived on. Each request of an upload session is sent to another replica than that
- * session's last request, also when several sessions take turns. Bodies stream both ways and are not buffered, so a
- * slow or vanished client looks slow or vanished to the replica, too.
+ * A balancer as unkind as possible, for tests of replicas. Each request is sent to another replica than the
+ * request before, whatever connection it arrived on. Each request of an upload session is sent to another
+ * replica than that session's last request, also when several sessions take turns. Bodies stream both ways
+ * and are not buffered, so a slow or vanished client looks slow or vanished to the replica, too.
  */
 import { Agent, createServer, type IncomingMessage, type ServerResponse, request as send } from "node:http"
 import type { AddressInfo } from "node:net"

@@ -1,6 +1,6 @@
 /**
- * Debian packages without installing them: apt resolves and downloads, dpkg unpacks into a folder. Needs no root and
- * changes nothing outside the folder, which may be cached and deleted.
+ * Debian packages without installing them: apt resolves and downloads, dpkg unpacks into a folder. Needs no
+ * root and changes nothing outside the folder, which may be cached and deleted.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
@@ -8,8 +8,8 @@ import { Missing, messageOf } from "../Program.ts"
 import { run, which } from "./Processes.ts"
 
 /**
- * Returns the folder into which {@link unpack} puts a set of packages. Its name changes with the release, because the
- * programs are linked to that release's libraries.
+ * Returns the folder into which {@link unpack} puts a set of packages. Its name changes with the release,
+ * because the programs are linked to that release's libraries.
  */
 export const packageFolder = (cache: string, name: string): string => {
   const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : ""
@@ -43,15 +43,16 @@ const download = (packages: ReadonlyArray<string>, debs: string): Promise<string
   )
 
 /**
- * Downloads `packages` with the dependencies that this system lacks, and unpacks them. Does nothing if the folder
- * exists.
+ * Downloads `packages` with the dependencies that this system lacks, and unpacks them. Does nothing if the
+ * folder exists.
  */
 export const unpack = async (packages: ReadonlyArray<string>, folder: string): Promise<void> => {
   if (existsSync(folder)) return
   if (!which("apt-get") || !which("dpkg")) {
     throw new Missing(
-      `${packages.join(", ")}: this machine has no apt-get and dpkg, and these come from Debian 12's packages. ` +
-        "Elsewhere start servers of your own and name them in REAL_DATABASE_URL and REAL_S3_… (see tools/servers.ts)."
+      `${packages.join(", ")}: this machine has no apt-get and dpkg, and these come from Debian 12's ` +
+        "packages. Elsewhere start servers of your own and name them in REAL_DATABASE_URL and REAL_S3_… (see " +
+        "tools/servers.ts)."
     )
   }
   const part = `${folder}.part-${process.pid}`
@@ -78,7 +79,8 @@ const downloadAfterUpdate = async (
   const explain = (error: unknown) =>
     new Missing(
       `${packages.join(", ")}: apt-get cannot download them. ` +
-        `Check /etc/apt/sources.list and the network, run "apt-get update" as root, and try again.\n${messageOf(error)}`
+        'Check /etc/apt/sources.list and the network, run "apt-get update" as root, and try again.\n' +
+        messageOf(error)
     )
   if (process.getuid?.() !== 0) throw explain(first)
   try {

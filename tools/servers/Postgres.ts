@@ -47,8 +47,8 @@ export interface StartedPostgres {
 }
 
 /**
- * Starts a server. Its collation is ICU's English, as on many installations in use, and not byte order: a query that
- * compares keys as the object store orders them must say so, and fails here if it does not.
+ * Starts a server. Its collation is ICU's English, as on many installations in use, and not byte order: a
+ * query that compares keys as the object store orders them must say so, and fails here if it does not.
  */
 export const start = async (
   group: Group,
@@ -58,7 +58,8 @@ export const start = async (
   const found = locate(cache)
   if (!found) {
     throw new Missing(
-      "PostgreSQL 15 is not installed: run `npm run servers -- install`, or `apt-get install postgresql-15` as root."
+      "PostgreSQL 15 is not installed: run `npm run servers -- install`, or `apt-get install postgresql-15` as " +
+        "root."
     )
   }
   const folder = join(group.folder, "postgres")

@@ -1,7 +1,7 @@
 /**
- * Child processes of throw-away servers. Each belongs to a group, which owns one temporary folder. Stopping the group
- * ends every process and removes the folder. Nothing in that folder is worth keeping, so servers are stopped at once,
- * without a checkpoint.
+ * Child processes of throw-away servers. Each belongs to a group, which owns one temporary folder. Stopping
+ * the group ends every process and removes the folder. Nothing in that folder is worth keeping, so servers
+ * are stopped at once, without a checkpoint.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
 import { accessSync, chmodSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
@@ -50,8 +50,8 @@ const listening = (): Promise<Server> =>
   })
 
 /**
- * Returns `count` TCP ports that were free a moment ago. Another process may bind them first, so a start that uses them
- * must be worth a second attempt.
+ * Returns `count` TCP ports that were free a moment ago. Another process may bind them first, so a start that
+ * uses them must be worth a second attempt.
  */
 export const freePorts = async (count: number): Promise<ReadonlyArray<number>> => {
   const servers = await Promise.all(Array.from({ length: count }, listening))
@@ -67,7 +67,10 @@ export const freePort = async (): Promise<number> => {
   return port
 }
 
-/** Polls `ready` until it returns true. Fails with `what` after `timeoutMillis`, or as soon as `daemon` has ended. */
+/**
+ * Polls `ready` until it returns true. Fails with `what` after `timeoutMillis`, or as soon as `daemon` has
+ * ended.
+ */
 export const until = async (
   what: string,
   daemon: Daemon,
@@ -84,8 +87,8 @@ export const until = async (
 }
 
 /**
- * Makes up to three attempts at a start that races for free ports. Repeats it only when the process ended by itself: a
- * start that was stopped, or that hangs, would fail again.
+ * Makes up to three attempts at a start that races for free ports. Repeats it only when the process ended by
+ * itself: a start that was stopped, or that hangs, would fail again.
  */
 export const retryStart = async <A>(group: Group, start: (attempt: number) => Promise<A>): Promise<A> => {
   for (let attempt = 1; ; attempt++) {
@@ -98,8 +101,8 @@ export const retryStart = async <A>(group: Group, start: (attempt: number) => Pr
 }
 
 /**
- * Wraps a command so that Linux kills it when this process dies, also by SIGKILL: a crashed test run leaves no process
- * behind. Elsewhere only an orderly stop ends it.
+ * Wraps a command so that Linux kills it when this process dies, also by SIGKILL: a crashed test run leaves
+ * no process behind. Elsewhere only an orderly stop ends it.
  */
 export const dieWithParent = (
   command: string,
@@ -163,7 +166,9 @@ export const capture = (
     child.once("close", (code, signal) => resolve({ code, signal, stdout, all }))
   })
 
-/** Runs a command to its end and returns its standard output. Fails with the end of what it wrote if it fails. */
+/**
+ * Runs a command to its end and returns its standard output. Fails with the end of what it wrote if it fails.
+ */
 export const run = async (
   command: string,
   args: ReadonlyArray<string>,
@@ -210,8 +215,8 @@ export class Group {
   }
 
   /**
-   * Starts a process that runs until the group stops. It has a session of its own: Ctrl-C reaches the tests first, and
-   * the servers only when the tests have ended.
+   * Starts a process that runs until the group stops. It has a session of its own: Ctrl-C reaches the tests
+   * first, and the servers only when the tests have ended.
    */
   daemon(
     command: string,

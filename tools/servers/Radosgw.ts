@@ -1,6 +1,6 @@
 /**
- * Ceph's S3 server from Debian's packages: one monitor, one object store in memory, one gateway. Starts in about two
- * seconds. It uses about 14 KB of memory for an object of 1 KiB.
+ * Ceph's S3 server from Debian's packages: one monitor, one object store in memory, one gateway. Starts in
+ * about two seconds. It uses about 14 KB of memory for an object of 1 KiB.
  */
 import { randomUUID } from "node:crypto"
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"

@@ -1,4 +1,7 @@
-/** An S3 server that {@link install} fetches and {@link start} runs. Three implement it: radosgw, minio, versitygw. */
+/**
+ * An S3 server that {@link install} fetches and {@link start} runs. Three implement it: radosgw, minio,
+ * versitygw.
+ */
 import type { S3Account } from "./Bucket.ts"
 import type { Group } from "./Processes.ts"
 

@@ -14,7 +14,9 @@ import { dieWithParent, endOf, exitCodeOf, Group } from "./Processes.ts"
 import { radosgw } from "./Radosgw.ts"
 import type { S3Server } from "./S3Server.ts"
 
-/** Returns the folder into which everything is fetched: ARTIFACT_GC_REAL_DIR, or `.real/` in the repository. */
+/**
+ * Returns the folder into which everything is fetched: ARTIFACT_GC_REAL_DIR, or `.real/` in the repository.
+ */
 export const cacheFolder = (): string => resolve(process.env.ARTIFACT_GC_REAL_DIR || fileAt(".real"))
 
 const s3Servers: ReadonlyArray<S3Server> = [radosgw, minio, versitygw]
@@ -49,7 +51,9 @@ export interface Started extends Found {
 export interface UpOptions {
   /** Whether PostgreSQL waits for the disk. Default: true. */
   readonly fsync?: boolean
-  /** The group that owns the processes: its owner can stop a start that is under way. Default: a new group. */
+  /**
+   * The group that owns the processes: its owner can stop a start that is under way. Default: a new group.
+   */
   readonly group?: Group
 }
 
@@ -96,7 +100,10 @@ export interface RunWithServersOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Starts both servers, runs a command that finds them in its environment, and stops them. Returns its exit code. */
+/**
+ * Starts both servers, runs a command that finds them in its environment, and stops them. Returns its exit
+ * code.
+ */
 export const runWithServers = async (
   command: string,
   args: ReadonlyArray<string>,
@@ -113,7 +120,8 @@ export const runWithServers = async (
   }
   const stopped = () => exitCodeOf({ code: null, signal: stopping ?? "SIGTERM" })
   onEndingSignal(stop)
-  // A CI job may be killed without notice to its children. Elsewhere a user may have detached this process on purpose.
+  // A CI job may be killed without notice to its children. Elsewhere a user may have detached this process on
+  // purpose.
   const parent = process.ppid
   const orphaned = process.env.CI
     ? setInterval(() => process.ppid !== parent && stop("SIGTERM"), 5000)

@@ -9,7 +9,10 @@ const binary = fileAt("dist/main.js")
 /** Settings of the binary, as environment variables. */
 export type Settings = Readonly<Record<string, string>>
 
-/** The settings by which the binary finds the servers. Nothing else of this process's environment is passed on. */
+/**
+ * The settings by which the binary finds the servers. Nothing else of this process's environment is passed
+ * on.
+ */
 const environment = ({ databaseUrl, s3 }: Found, settings: Settings): NodeJS.ProcessEnv => ({
   PATH: process.env.PATH,
   HOME: process.env.HOME,

@@ -1,15 +1,16 @@
 /**
- * Runs real clients against the registry: skopeo, containerd and docker, from Debian's packages. They push to and pull
- * from two replicas of the binary, and each request is sent to another replica than the request before. Behind them are
- * PostgreSQL 15 and a real S3 server, with sweeps without a pause. At last all but one image is deleted, and nothing
- * else may be left.
+ * Runs real clients against the registry: skopeo, containerd and docker, from Debian's packages. They push to
+ * and pull from two replicas of the binary, and each request is sent to another replica than the request
+ * before. Behind them are PostgreSQL 15 and a real S3 server, with sweeps without a pause. At last all but
+ * one image is deleted, and nothing else may be left.
  *
  *   npm run test:clients            two to three minutes
  *   npm run test:clients -- --log   also prints what the replicas logged
  *
- * Exit codes: 0 when every check that could be made passed; 1 when any did not; 2 for a wrong command line; 3 when this
- * machine lacks something, which the message names. containerd and docker need root, and without it are skipped by name.
- * ARTIFACT_GC_TEST_TALLY names a file to which "clients passed failed skipped" is appended.
+ * Exit codes: 0 when every check that could be made passed; 1 when any did not; 2 for a wrong command line; 3
+ * when this machine lacks something, which the message names. containerd and docker need root, and without it
+ * are skipped by name. ARTIFACT_GC_TEST_TALLY names a file to which "clients passed failed skipped" is
+ * appended.
  */
 import assert from "node:assert/strict"
 import { mkdirSync, readFileSync } from "node:fs"
@@ -39,7 +40,8 @@ const healthy = ({ registry }: Context): Suite => ({
         assert.ok(Math.min(...counts) > 100, `requests: ${counts.join(" and ")}`)
         const { moved, stayed } = registry.balancer.moves()
         assert.ok(moved > 500 && stayed === 0, `requests of sessions: ${moved} moved, ${stayed} stayed`)
-        return `${counts.join(" and ")} requests; ${moved} times a session's next request had its other replica, never the same`
+        const all = counts.join(" and ")
+        return `${all} requests; ${moved} times a session's next request had its other replica, never the same`
       }
     }
   ]

@@ -1,12 +1,14 @@
 /**
- * Runs the official conformance suite of the OCI distribution specification (opencontainers/distribution-spec) against
- * the registry: as its binary, on PostgreSQL 15 and a real S3 server. It runs once against one replica, and once against
- * two, where each request is sent to another replica than the request before.
+ * Runs the official conformance suite of the OCI distribution specification
+ * (opencontainers/distribution-spec) against the registry: as its binary, on PostgreSQL 15 and a real S3
+ * server. It runs once against one replica, and once against two, where each request is sent to another
+ * replica than the request before.
  *
  *   npm run conformance
  *
- * Exit codes: 0 when everything that was asked for passed; 1 when anything did not; 3 when this machine lacks something,
- * which the message names. ARTIFACT_GC_TEST_TALLY names a file to which "conformance passed failed skipped" is appended.
+ * Exit codes: 0 when everything that was asked for passed; 1 when anything did not; 3 when this machine lacks
+ * something, which the message names. ARTIFACT_GC_TEST_TALLY names a file to which "conformance passed failed
+ * skipped" is appended.
  */
 import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -38,7 +40,8 @@ const asked = {
 /** What may be disabled, and why. */
 const declined: Readonly<Record<string, string>> = {
   "Sparse Manifests":
-    "a manifest whose blobs are missing is refused: what it refers to could be collected at any moment, and a pull would fail"
+    "a manifest whose blobs are missing is refused: " +
+    "what it refers to could be collected at any moment, and a pull would fail"
 }
 
 /** Returns the verdicts by name (`Pass`, `Fail`, `Skip`, `Disabled`, …) from the result file's two lists. */

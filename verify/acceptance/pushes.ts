@@ -1,13 +1,13 @@
 /**
- * Pushes as clients do not make them, or do not mean to: in many chunks, out of order, at the same offset on two
- * replicas, against their own end, torn, repeated; with bodies of no bytes and of gigabytes; and with replicas killed in
- * every phase. Two replicas of the binary run on PostgreSQL 15 and a real S3 server, with sweeps without a pause. At
- * last, only what was acknowledged and is held may be left.
+ * Pushes as clients do not make them, or do not mean to: in many chunks, out of order, at the same offset on
+ * two replicas, against their own end, torn, repeated; with bodies of no bytes and of gigabytes; and with
+ * replicas killed in every phase. Two replicas of the binary run on PostgreSQL 15 and a real S3 server, with
+ * sweeps without a pause. At last, only what was acknowledged and is held may be left.
  *
  *   npm run test:pushes
  *
- * Exit codes: 0 when every check passed; 1 when any did not; 3 when this machine lacks something. ARTIFACT_GC_TEST_TALLY
- * names a file to which "pushes passed failed skipped" is appended.
+ * Exit codes: 0 when every check passed; 1 when any did not; 3 when this machine lacks something.
+ * ARTIFACT_GC_TEST_TALLY names a file to which "pushes passed failed skipped" is appended.
  */
 import { onEndingSignal, runProgram, tally } from "../../tools/Program.ts"
 import { Group } from "../../tools/servers/Processes.ts"

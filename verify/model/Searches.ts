@@ -1,8 +1,8 @@
 /** The searches of the model: what each looks for, with which sizes, and what is expected. */
 
 /**
- * How a search looks. `all` visits every state. `shortest` looks for the shortest way to a broken promise. `live` looks
- * for a run in which something is garbage for ever.
+ * How a search looks. `all` visits every state. `shortest` looks for the shortest way to a broken promise.
+ * `live` looks for a run in which something is garbage for ever.
  */
 export type Kind = "all" | "shortest" | "live"
 

@@ -9,7 +9,10 @@ import type { Kind, Search } from "./Searches.ts"
 
 const sources = fileAt("verify/model")
 
-/** Runs a program to its end. Its exit code is part of the answer, because spin's programs differ in what it means. */
+/**
+ * Runs a program to its end. Its exit code is part of the answer, because spin's programs differ in what it
+ * means.
+ */
 const execute = (command: string, args: ReadonlyArray<string>, options: RunOptions = {}): Promise<Output> =>
   capture(command, args, { ...options, parentSignal: "SIGKILL" })
 
@@ -30,13 +33,15 @@ export interface Tools {
   readonly env: NodeJS.ProcessEnv
 }
 
-/** Returns the spin on PATH, or Debian's, unpacked into the cache folder, and the C compiler that both need. */
+/**
+ * Returns the spin on PATH, or Debian's, unpacked into the cache folder, and the C compiler that both need.
+ */
 export const findTools = async (cache: string): Promise<Tools> => {
   const compiler = which("gcc")
   if (!compiler) {
     throw new Missing(
-      "gcc is not on PATH. spin reads its models through gcc and writes C programs that search them: install a C " +
-        'compiler (on Debian "apt-get install gcc libc6-dev") and try again.'
+      "gcc is not on PATH. spin reads its models through gcc and writes C programs that search them: " +
+        'install a C compiler (on Debian "apt-get install gcc libc6-dev") and try again.'
     )
   }
   const installed = which("spin")
@@ -44,8 +49,8 @@ export const findTools = async (cache: string): Promise<Tools> => {
     return { spin: installed, compiler, env: process.env }
   if (!which("apt-get") || !which("dpkg")) {
     throw new Missing(
-      "The model checker spin 6.5 is not on PATH, and this machine has no apt-get and dpkg to fetch Debian's package. " +
-        "Install it from https://spinroot.com and try again."
+      "The model checker spin 6.5 is not on PATH, and this machine has no apt-get and dpkg to fetch Debian's " +
+        "package. Install it from https://spinroot.com and try again."
     )
   }
   const folder = packageFolder(cache, "spin")
@@ -147,7 +152,10 @@ const verdict = (
 
 const step = /^(writer|collector|user|reader|network|replica|failover|BROKEN|REACHED)/
 
-/** Returns the steps that led there, in the model's words. The steps after `for ever:` are repeated; there may be none. */
+/**
+ * Returns the steps that led there, in the model's words. The steps after `for ever:` are repeated; there may
+ * be none.
+ */
 const replay = async (
   spin: string,
   options: ReadonlyArray<string>,

@@ -1,6 +1,6 @@
 /**
- * Checks the protocol's model (the .pml files here, docs/design/model.md) with spin, and that each of its protections is
- * needed. The usage text below says how.
+ * Checks the protocol's model (the .pml files here, docs/design/model.md) with spin, and that each of its
+ * protections is needed. The usage text below says how.
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { setPriority, tmpdir } from "node:os"
@@ -20,9 +20,9 @@ const usage = `usage: npm run model [-- OPTIONS]
   --json         results for machines on standard output
   --help         this text
 
-Exit codes: 0 when everything came out as expected; 1 on any surprise, and a search that was cut short is one; 2 for a
-wrong command line; 3 when this machine lacks something, which the message names. ARTIFACT_GC_TEST_TALLY names a file to
-which "model passed failed skipped" is appended.
+Exit codes: 0 when everything came out as expected; 1 on any surprise, and a search that was cut short is one;
+2 for a wrong command line; 3 when this machine lacks something, which the message names.
+ARTIFACT_GC_TEST_TALLY names a file to which "model passed failed skipped" is appended.
 `
 
 type Result = Search & Found
@@ -115,7 +115,8 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   if (full && quick) throw new Usage("Choose one of --full and --quick.")
   const wanted =
     trace !== undefined ? named([trace]) : only ? named(only) : searches.filter((each) => full || !each.full)
-  // A search takes all the time it can get, and other work on this machine should not feel it. CI runs nothing beside it.
+  // A search takes all the time it can get, and other work on this machine should not feel it. CI runs nothing
+  // beside it.
   if (!process.env.CI) setPriority(process.pid, 10)
   const results = await runAll(wanted, json)
   const surprises = results.filter(({ expected, got }) => expected !== got)

@@ -1,6 +1,6 @@
 /**
- * Pushes, pulls and deletions at once, with sweeps all the while and waits of seconds. Images share layers with images
- * that are being deleted, so a push finds its layers in every state between held and deleted.
+ * Pushes, pulls and deletions at once, with sweeps all the while and waits of seconds. Images share layers
+ * with images that are being deleted, so a push finds its layers in every state between held and deleted.
  */
 import assert from "node:assert/strict"
 import { rmSync } from "node:fs"
@@ -108,7 +108,7 @@ const churn = async (context: Context): Promise<string> => {
     repositories.add(repository)
     for (let number = 0; continues(); number++) {
       const digest = await pushAndPull(repository, `churn ${worker} ${number}`, `t${number}`)
-      // By turns the manifest, which is deleted at once, and the tag, which leaves the manifest to the collector.
+      // By turns the manifest, which is deleted at once, and the tag: the manifest is then the collector's.
       await deleteManifest(url, repository, number % 2 === 0 ? digest : `t${number}`)
     }
   }

@@ -10,7 +10,9 @@ import { expectSame, skopeo } from "./Skopeo.ts"
 /** The sum of the waits is below half of it. The rest is for a busy machine. */
 const limitSeconds = 90
 
-/** Begins an upload of three chunks, each sent to another replica than the one before, and never closes it. */
+/**
+ * Begins an upload of three chunks, each sent to another replica than the one before, and never closes it.
+ */
 const abandonUpload = async ({ registry, stored, repositories }: Context): Promise<void> => {
   const { url } = registry
   repositories.add("given/up")
@@ -43,7 +45,9 @@ const deleteAllButOne = async ({ registry, repositories, kept }: Context): Promi
   }
 }
 
-/** Returns what is left that should be gone, and what is missing. Empty when everything is as it should be. */
+/**
+ * Returns what is left that should be gone, and what is missing. Empty when everything is as it should be.
+ */
 const differences = async ({ stored, kept }: Context): Promise<ReadonlyArray<string>> => {
   const wanted = new Set(kept.image.blobs.map(({ digest }) => digest))
   const blobs = await stored.blobs()

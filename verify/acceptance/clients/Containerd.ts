@@ -1,6 +1,6 @@
 /**
- * containerd and its `ctr`, which pulls and pushes as Kubernetes' nodes do. Pulls are made by a second containerd: the
- * first has the bytes already and would not ask for them.
+ * containerd and its `ctr`, which pulls and pushes as Kubernetes' nodes do. Pulls are made by a second
+ * containerd: the first has the bytes already and would not ask for them.
  */
 import assert from "node:assert/strict"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"

@@ -13,8 +13,8 @@ import { expectUnpackedSame, skopeo } from "./Skopeo.ts"
 import { untar } from "./Tar.ts"
 
 /**
- * Wraps a command in a mount namespace of its own with an empty /run. The daemon makes folders there whatever its
- * settings are, and its mounts end with the namespace.
+ * Wraps a command in a mount namespace of its own with an empty /run. The daemon makes folders there whatever
+ * its settings are, and its mounts end with the namespace.
  */
 const inOwnMounts = (program: string, args: ReadonlyArray<string>): readonly [string, Array<string>] => [
   "unshare",

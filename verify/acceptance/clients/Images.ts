@@ -1,6 +1,7 @@
 /**
- * Images made from nothing. The same seed gives the same bytes, so that what comes back can be compared with what was
- * pushed. Layers hold bytes that do not compress, so they are about as large in the registry as their `size` says.
+ * Images made from nothing. The same seed gives the same bytes, so that what comes back can be compared with
+ * what was pushed. Layers hold bytes that do not compress, so they are about as large in the registry as
+ * their `size` says.
  */
 import { createCipheriv, createHash } from "node:crypto"
 import { mkdirSync, writeFileSync } from "node:fs"
@@ -140,14 +141,18 @@ export const writeLayout = (folder: string, image: Pushable): string => {
   return folder
 }
 
-/** Writes an OCI layout in a tar, as `ctr images import` reads it, under the full name `name`. Returns the file. */
+/**
+ * Writes an OCI layout in a tar, as `ctr images import` reads it, under the full name `name`. Returns the
+ * file.
+ */
 export const writeLayoutArchive = (file: string, image: Pushable, name: string): string => {
   writeFileSync(file, tar(layoutEntries(image, { "io.containerd.image.name": name })))
   return file
 }
 
 /**
- * Writes an archive as `docker save` does: layers as plain tars, and no manifest of a registry's kind. Returns the file.
+ * Writes an archive as `docker save` does: layers as plain tars, and no manifest of a registry's kind.
+ * Returns the file.
  */
 export const writeDockerArchive = (file: string, image: Image, name: string): string => {
   const nameOf = ({ diffId }: Layer) => `${hexOf(diffId)}/layer.tar`

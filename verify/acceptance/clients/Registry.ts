@@ -1,4 +1,6 @@
-/** The registry under test: two replicas and the balancer, and the requests that the checks make themselves. */
+/**
+ * The registry under test: two replicas and the balancer, and the requests that the checks make themselves.
+ */
 import { type Balancer, startBalancer } from "../../../tools/servers/Balancer.ts"
 import type { Group } from "../../../tools/servers/Processes.ts"
 import type { Found } from "../../../tools/servers/Servers.ts"
@@ -6,9 +8,9 @@ import { migrate, type Settings, startPair } from "../Replicas.ts"
 import type { Manifest } from "./Images.ts"
 
 /**
- * Sweeps without a pause, and waits so short that all of a run's garbage is deleted while it runs. Hold, grace and
- * quarantine together limit the time between a push's first layer and its manifest. A push here takes a second, and
- * more on a busy machine.
+ * Sweeps without a pause, and waits so short that all of a run's garbage is deleted while it runs. Hold,
+ * grace and quarantine together limit the time between a push's first layer and its manifest. A push here
+ * takes a second, and more on a busy machine.
  */
 const settings: Settings = {
   GC_INTERVAL: "1 second",
@@ -78,7 +80,10 @@ export interface Request extends RequestInit {
   readonly expected?: number
 }
 
-/** Sends one request. Fails if the answer has another status than expected. The caller reads the answer's body. */
+/**
+ * Sends one request. Fails if the answer has another status than expected. The caller reads the answer's
+ * body.
+ */
 export const ask = async (
   url: string | URL,
   { method = "GET", expected = 200, ...options }: Request = {}

@@ -67,8 +67,8 @@ const assertBytes = (actual: Buffer | undefined, expected: Buffer, name: string)
   assert.ok(actual !== undefined && expected.equals(actual), `the bytes of ${name}`)
 
 /**
- * Asserts that a pulled image has the configuration and the layers of one that was pushed from a docker archive, which
- * has no gzip.
+ * Asserts that a pulled image has the configuration and the layers of one that was pushed from a docker
+ * archive, which has no gzip.
  */
 export const expectUnpackedSame = (manifest: Manifest, pulled: Pulled, image: Image): void => {
   assert.equal(manifest.config.digest, image.config.digest, "the digest of the configuration")

@@ -1,4 +1,7 @@
-/** As much of tar (POSIX ustar) as the images need: archives whose bytes depend only on their entries, and reading them. */
+/**
+ * As much of tar (POSIX ustar) as the images need: archives whose bytes depend only on their entries, and
+ * reading them.
+ */
 
 const block = 512
 

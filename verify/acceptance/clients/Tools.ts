@@ -37,8 +37,8 @@ const locate = (cache: string, program: string): string => {
 }
 
 /**
- * Returns the clients. Their homes, caches and temporary files are below `folder`. As root, skopeo puts its cache into
- * /var/lib unless the environment says that it is not root.
+ * Returns the clients. Their homes, caches and temporary files are below `folder`. As root, skopeo puts its
+ * cache into /var/lib unless the environment says that it is not root.
  */
 export const findTools = (cache: string, folder: string): Tools => {
   const at = (name: string) => {

@@ -1,4 +1,7 @@
-/** Pushes in many chunks, out of order, at the same offset on two replicas, against their own end, torn, repeated. */
+/**
+ * Pushes in many chunks, out of order, at the same offset on two replicas, against their own end, torn,
+ * repeated.
+ */
 import assert from "node:assert/strict"
 import { createHash, randomBytes } from "node:crypto"
 import { once } from "node:events"
