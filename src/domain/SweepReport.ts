@@ -77,7 +77,17 @@ export type Left = typeof Left.Type
 /** The finding of a guard. `allowed`: a setting permits it. */
 export const GuardFinding = Schema.Struct({
   /** Which guard. */
-  guard: Schema.Literals(["schema", "clock", "settings", "store", "breaker"]),
+  guard: Schema.Literals([
+    "schema",
+    "references",
+    "writers",
+    "clock",
+    "settings",
+    "store",
+    "binding",
+    "age",
+    "breaker"
+  ]),
   /** Whether the guard refused. */
   decision: Schema.Literals(["refused", "allowed"]),
   /** What it found, and what to do. */

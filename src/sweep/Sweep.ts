@@ -121,7 +121,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     options.until ?? Number.POSITIVE_INFINITY
   )
   if (!dryRun) self.swept = true
-  const { error, findings, store } = yield* Preflight.judge(settings, self.id, startedAt, dryRun)
+  const { error, findings, store } = yield* Preflight.judge({ settings, id: self.id, now: startedAt, dryRun })
   const reports =
     error === null
       ? yield* runPhases(phases, { settings, bounds, dryRun, sweep })

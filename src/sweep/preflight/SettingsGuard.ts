@@ -7,17 +7,13 @@ import { CollectorDatabase, type Peer } from "../../database/Database.ts"
 import { SettingsRefused } from "../../domain/Refusals.ts"
 import { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
+import type { GuardContext } from "./Guard.ts"
 
 /**
- * Registers collector `id` and reads the others. A dry run only reads. Fails with `SettingsRefused` for the first that has
+ * Registers this collector and reads the others. A dry run only reads. Fails with `SettingsRefused` for the first that has
  * other settings. Where settings may differ, returns a finding for each that does.
  */
-export const settingsGuard = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  id: string,
-  now: number,
-  dryRun: boolean
-) {
+export const settingsGuard = Effect.fnUntraced(function* ({ dryRun, id, now, settings }: GuardContext) {
   const { peers: collectors } = yield* CollectorDatabase
   const { description } = yield* Storage
   const ours = sharedSettings(settings, description)

@@ -4,7 +4,8 @@
  */
 import { Effect } from "effect"
 import { StoreRefused } from "../../domain/Refusals.ts"
-import { Storage, type StoreTraits } from "../../storage/Storage.ts"
+import { Storage } from "../../storage/Storage.ts"
+import type { GuardContext } from "./Guard.ts"
 
 const kept = {
   on: "the bucket is versioned, so a plain delete hides objects behind delete markers and frees nothing",
@@ -16,8 +17,10 @@ const kept = {
  * Fails with `StoreRefused` where the store keeps versions and no operator chose what a delete does. Returns a finding
  * where objects may be locked.
  */
-export const storeGuard = Effect.fnUntraced(function* ({ chosen, objectLock, versioning }: StoreTraits) {
-  const { description } = yield* Storage
+export const storeGuard = Effect.fnUntraced(function* ({ tellStore }: GuardContext) {
+  const { description, traits } = yield* Storage
+  const { chosen, deletes, objectLock, versioning } = yield* traits
+  tellStore({ deletes, objectLock, versioning })
   if (versioning !== "off" && !chosen) {
     return yield* new StoreRefused({
       store: description,

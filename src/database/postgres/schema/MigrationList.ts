@@ -9,9 +9,14 @@ import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import { qualified, quote, type Sql } from "../Sql.ts"
 import { readDigestType } from "./DigestType.ts"
+import { createBinding } from "./migrations/Binding.ts"
+import { createBreakerHistory } from "./migrations/BreakerHistory.ts"
+import { createReferences } from "./migrations/References.ts"
+import { statements } from "./migrations/Statements.ts"
+import { createUnannouncedWriterLimits } from "./migrations/UnannouncedWriterLimits.ts"
 
 /** Number of the newest migration. The program works with this version of the tables only. */
-export const latestMigration = 7
+export const latestMigration = 11
 
 /** Returns the migrations by number and name, as the migrator wants them. */
 export const collectorMigrations = (db: Sql): Record<string, Effect.Effect<void, SqlError.SqlError>> => ({
@@ -21,7 +26,11 @@ export const collectorMigrations = (db: Sql): Record<string, Effect.Effect<void,
   "0004_foreign_writers": createUnannouncedWriters(db),
   "0005_upload_sessions": createUploadSessions(db),
   "0006_candidates": createCandidates(db),
-  "0007_listing_ranges": createListingRanges(db)
+  "0007_listing_ranges": createListingRanges(db),
+  "0008_references": createReferences(db),
+  "0009_binding": createBinding(db),
+  "0010_breakers": createBreakerHistory(db),
+  "0011_unannounced_writers": createUnannouncedWriterLimits(db)
 })
 
 /** Returns whether the role can see such a table. */
@@ -36,9 +45,6 @@ export const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Sql, name
   const found = yield* sql`SELECT FROM pg_namespace WHERE nspname = ${name}`
   if (found.length === 0) yield* sql`CREATE SCHEMA IF NOT EXISTS ${raw(quote(name))}`
 })
-
-const statements = ({ sql }: Sql, ...list: ReadonlyArray<string>) =>
-  Effect.forEach(list, (statement) => sql.unsafe(statement), { discard: true })
 
 /**
  * Digests sort by bytes (`COLLATE "C"`), which costs half as much as comparing them under a language's rules.
