@@ -33,6 +33,13 @@ export interface DeleteOutcome {
   readonly failed: ReadonlyArray<DeleteFailure>
   /** How often the store asked for fewer requests before it answered. Absent means never. */
   readonly throttled?: number | undefined
+  /**
+   * The keys of `deleted` that this call named in more than one request, because an earlier one got no
+   * definite answer: none, a 5xx or a 429. That earlier request may still take effect later, and would then
+   * delete an object written under the same key meanwhile. Absent means none: one request with a definite
+   * answer deleted each key. A call knows nothing of the requests of other calls.
+   */
+  readonly resent?: ReadonlyArray<ObjectKey> | undefined
 }
 
 /** Selects bytes `start` to `end` of an object, both inclusive (RFC 9110 §14.1.2). */

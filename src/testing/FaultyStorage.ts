@@ -96,7 +96,7 @@ const deleteUnrefused = Effect.fnUntraced(function* (
     const detail = "scripted fault"
     return code === undefined ? [] : [{ key, reason: keyReason(code, detail), code, detail }]
   })
-  return { deleted: outcome.deleted, failed: [...outcome.failed, ...failed] }
+  return { ...outcome, failed: [...outcome.failed, ...failed] }
 })
 
 const scripted = (operation: Operation, args: ReadonlyArray<unknown>, reason: StorageFailure): StorageError =>

@@ -11,7 +11,7 @@ import type { StorageError } from "../../domain/StorageError.ts"
 import { checkBatch } from "../Checks.ts"
 import { type DeleteFailure, deleteBatchMax } from "../Storage.ts"
 import type { Bucket, Marker, NamedVersion, Target, VersionListing } from "./Bucket.ts"
-import { deleteTargets, failedAs, outcome } from "./Deletion.ts"
+import { deleteTargets, failedAs, nothingHeard, outcome } from "./Deletion.ts"
 import type { DialectRef } from "./Dialect.ts"
 import { misbehaved } from "./Failure.ts"
 import { possibleKeys } from "./Names.ts"
@@ -43,7 +43,7 @@ export const deleteVersions = Effect.fn("S3.delete")(function* (
     if (Result.isSuccess(result)) found.push(result.success)
     else failures.set(result.failure.key, result.failure)
   }
-  const heard = { throttled: 0 }
+  const heard = nothingHeard()
   const remove = Effect.fnUntraced(function* (targets: ReadonlyArray<Target>) {
     for (let start = 0; start < targets.length; start += deleteBatchMax) {
       const failed = yield* deleteTargets(
