@@ -10,6 +10,9 @@ import {
 } from "../database/Database.ts"
 import * as Manifests from "../oci/phases/Manifests.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
+import type { Breaker } from "../sweep/Breaker.ts"
+import * as FirstReference from "../sweep/FirstReference.ts"
+import { referencesBreaker } from "../sweep/preflight/ReferencesGuard.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import * as Print from "./Print.ts"
@@ -85,7 +88,8 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
                 ...lines(manifests),
                 `  ${manifestsOf(untagged.blobs, untagged.totalBlobs)} untagged for longer than GC_UNTAGGED_GRACE${sinceOf(manifests)}`
               ]),
-          ...further.flatMap(lines)
+          // Few operators ever meet these.
+          ...further.filter(({ trippedAt }) => trippedAt !== null).flatMap(lines)
         ].join("\n")
       )
 })
@@ -140,7 +144,11 @@ const describe: Record<BreakerName, (exposure: Exposure) => string> = {
   leftovers: objectsOf
 }
 
-/** The breakers of phases that this command has no words of its own for. */
-const others = registryPhases.flatMap(({ breaker }) =>
-  breaker === undefined || breaker.name in describe ? [] : [breaker]
-)
+/** The breakers that this command has no words of its own for: of phases, and of what sweeps know of references. */
+const others: ReadonlyArray<Breaker<unknown>> = [
+  ...registryPhases.flatMap(({ breaker }) =>
+    breaker === undefined || breaker.name in describe ? [] : [breaker]
+  ),
+  FirstReference.breaker,
+  referencesBreaker
+]

@@ -59,6 +59,10 @@ const database = {
     about:
       "Column with the time at which a writer last uploaded or found the blob: timestamp; `none` if the catalogue has no such column."
   }),
+  catalogNotReferences: optionalText("CATALOG_NOT_REFERENCES", "table.column, …", {
+    about:
+      "Columns that look like references to blobs and are none, separated by commas: `table.column` or `schema.table.column`. The collector refuses a catalogue with a column that looks like a reference, has no foreign key and is not named here (docs/operations.md, undeclared references)."
+  }),
   collectorSchema: text("COLLECTOR_SCHEMA", "artifact_gc", {
     about: "Schema of the collector's own tables, which `artifact-gc migrate` creates."
   }),

@@ -15,6 +15,7 @@ import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
 import { peers } from "./memory/Peers.ts"
+import { references, referenceTables } from "./memory/References.ts"
 import { emptyState, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
 
@@ -39,16 +40,13 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
       CollectorDatabase,
       CollectorDatabase.of({
         description: "memory",
-        inspect: Effect.sync(() => [
-          ...state.referringTables.map(({ table, column, constraint }) => ({ table, column, constraint })),
-          { table: "artifacts", column: "digest", constraint: "artifacts_digest_fkey" },
-          { table: "local_files", column: "digest", constraint: "local_files_digest_fkey" }
-        ]),
+        inspect: Effect.sync(() => referenceTables(state)),
         orphans: watching(state, orphans(state)),
         candidates: watching(state, candidates(state)),
         journal: watching(state, journal(state)),
         leftovers: leftovers(state),
         breakers: breakers(state),
+        references: references(state),
         peers: peers(state),
         suspects: watching(state, suspects(state)),
         audit: audit(state),

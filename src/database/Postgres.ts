@@ -16,6 +16,7 @@ import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import * as Peers from "./postgres/Peers.ts"
+import * as ReferenceChecks from "./postgres/ReferenceChecks.ts"
 import { make } from "./postgres/Sql.ts"
 import { cachedDigestType } from "./postgres/schema/DigestType.ts"
 import { type Catalog, inspect, type SchemaExtension } from "./postgres/schema/SchemaGuard.ts"
@@ -130,6 +131,7 @@ export const layer = (
         journal: Journal.make(db),
         leftovers: Leftovers.make(db),
         breakers: Breakers.make(db),
+        references: yield* ReferenceChecks.make(db, known, extensions),
         peers: Peers.make(db),
         suspects: Suspects.make(db, known),
         audit: Audit.make(db, known),

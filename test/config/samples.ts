@@ -49,6 +49,12 @@ export const samples: Record<keyof typeof settings, Sample> = {
   catalogSizeColumn: sampled("n", "x", "n", (c) => c.names.sizeColumn),
   catalogCreatedAtColumn: sampled("born", "x", "born", (c) => c.names.createdAtColumn),
   catalogLastUsedAtColumn: sampled("none", "x", null, (c) => c.names.lastUsedAtColumn),
+  catalogNotReferences: sampled(
+    "users.hash, audit.log.digest",
+    "a.b",
+    ["users.hash", "audit.log.digest"],
+    (c) => [...(c.names.notReferences ?? [])]
+  ),
   collectorSchema: sampled("gc", "x", "gc", (c) => c.names.collectorSchema),
   registrySchema: sampled("oci", "x", "oci", (c) => c.names.registrySchema),
   s3Bucket: sampled("one", "two", "one", (c) => s3(c)?.bucket),

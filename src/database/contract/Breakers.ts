@@ -38,6 +38,8 @@ export interface Breakers {
   readonly trip: (name: BreakerName, now: number, exposure: Exposure) => Result<void>
   /** Closes the open breakers and returns their names. What was condemned until `now` may be deleted. */
   readonly confirm: (now: number) => Result<ReadonlyArray<BreakerName>>
+  /** Closes this breaker, whose cause is gone. Does nothing if it is closed. */
+  readonly withdraw: (name: BreakerName, now: number) => Result<void>
   /**
    * Returns how much was condemned after `since` (null: ever), of how much. The totals are exact up to
    * about a million blobs, and beyond that the planner's estimate. They are zero, unread, unless more than

@@ -27,6 +27,12 @@ export const breakers = (state: State): Breakers => ({
       }
       return open.map(({ name }) => name).sort()
     }),
+  withdraw: (name, now) =>
+    Effect.sync(() => {
+      const breaker = state.breakers.get(name)
+      if (breaker === undefined || !isOpen(breaker)) return
+      state.breakers.set(name, { ...breaker, confirmedAt: Math.max(now, breaker.trippedAt ?? now) })
+    }),
   exposure: (since, unless) =>
     Effect.sync(() => {
       const sizes = [...state.orphans].flatMap(([digest, { condemnedAt }]) => {

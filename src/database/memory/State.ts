@@ -119,6 +119,15 @@ export interface State {
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
   /** How far the server's clock is ahead of the process's. */
   skewMillis: number
+  /** Whether a table of references ever held a row that a verb added, as a file on disk would show. */
+  referenced: boolean
+  /** What sweeps remember of the references. */
+  readonly remembered: {
+    /** The keys by name, with the instant at which a sweep refused because it was gone. */
+    readonly keys: Map<string, number | null>
+    /** Whether a sweep saw a table that holds or held a row. */
+    held: boolean
+  }
 }
 
 /** Returns an empty catalogue. */
@@ -138,7 +147,9 @@ export const emptyState = (): State => ({
   breakers: new Map(),
   peers: new Map(),
   suspects: new Map(),
-  skewMillis: 0
+  skewMillis: 0,
+  referenced: false,
+  remembered: { keys: new Map(), held: false }
 })
 
 /** Returns the primary key of a reference, by kind. */

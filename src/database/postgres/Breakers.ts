@@ -33,6 +33,7 @@ export const make = (db: Sql): Breakers => {
     read: plain(read),
     trip: plain(trip),
     confirm: plain(confirm),
+    withdraw: plain(withdraw),
     exposure: plain(exposureOf)
   })
 }
@@ -65,6 +66,11 @@ const confirm = ({ sql, id }: Sql, now: number) =>
       WHERE confirmed_at IS NULL OR confirmed_at < tripped_at RETURNING name`,
     (rows) => rows.map((row) => row.name).sort()
   )
+
+const withdraw = ({ sql, id }: Sql, name: BreakerName, now: number) =>
+  Effect.asVoid(sql`
+    UPDATE ${id.breakers} SET confirmed_at = greatest(tripped_at, ${instant(now)}::timestamptz)
+    WHERE name = ${name} AND (confirmed_at IS NULL OR confirmed_at < tripped_at)`)
 
 /**
  * Up to here totals are counted, in about a second. Beyond, the planner's estimate is good enough for a

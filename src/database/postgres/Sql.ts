@@ -66,6 +66,8 @@ export interface Identifiers {
   readonly listingRanges: Statement.Fragment
   readonly breakers: Statement.Fragment
   readonly collectors: Statement.Fragment
+  readonly referenceKeys: Statement.Fragment
+  readonly referenceChecks: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
@@ -116,6 +118,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       listingRanges: own("listing_ranges"),
       breakers: own("breakers"),
       collectors: own("collectors"),
+      referenceKeys: own("reference_keys"),
+      referenceChecks: own("reference_checks"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),

@@ -9,6 +9,7 @@ import type { Orphan } from "../../domain/Orphan.ts"
 import type { Storage } from "../../storage/Storage.ts"
 import * as Breaker from "../Breaker.ts"
 import { type Classified, classify, digestsOf, find, waitsOf } from "../FindOrphans.ts"
+import * as FirstReference from "../FirstReference.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
 
 /** A scan that takes longer than a sweep may last must leave time for purging what earlier sweeps condemned. */
@@ -37,6 +38,7 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
   yield* expirePins(context)
   const due = yield* find(yield* context.share(findShare))
   if (due !== null) context.counts.expect(due)
+  yield* FirstReference.judge
   yield* purge(context, yield* Breaker.judge(context.settings, breaker))
 })
 
@@ -95,6 +97,7 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
       return slice.upTo
     })
   )
+  yield* FirstReference.foresee(condemned)
   // The count stays in the report: a person sees what a confirmation would delete.
   yield* Breaker.foresee(settings, breaker, condemned)
 })

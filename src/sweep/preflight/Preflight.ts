@@ -7,6 +7,7 @@ import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../
 import { describe } from "../PhaseCounts.ts"
 import { clockGuard } from "./ClockGuard.ts"
 import type { Guard, GuardContext } from "./Guard.ts"
+import { referencesGuard } from "./ReferencesGuard.ts"
 import { schemaGuard } from "./SchemaGuard.ts"
 import { settingsGuard } from "./SettingsGuard.ts"
 import { storeGuard } from "./StoreGuard.ts"
@@ -23,6 +24,7 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
+  { name: "references", ask: referencesGuard },
   { name: "clock", ask: ({ settings }) => Effect.as(clockGuard(settings), []) },
   { name: "settings", ask: settingsGuard },
   { name: "store", ask: storeGuard }

@@ -185,6 +185,8 @@ const effects = (
 const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
+  "references.check",
+  "references.everHeld",
   "candidates.watch",
   "skew",
   "backlog",

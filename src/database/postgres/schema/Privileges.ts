@@ -39,6 +39,8 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "listing_ranges", all],
     [own, "breakers", "SELECT, INSERT, UPDATE"],
     [own, "collectors", all],
+    [own, "reference_keys", all],
+    [own, "reference_checks", "SELECT, UPDATE"],
     [own, "tombstones", "SELECT, INSERT"],
     [own, "buried_keys", "SELECT, INSERT"],
     [own, "suspects", "SELECT, DELETE"],

@@ -112,6 +112,7 @@ const put = (
   const distinct = new Map(references.map((one) => [`${one.digest} ${one.kind}`, one])).values()
   const row = { ...manifestOf(manifest), references: [...distinct], untaggedAt: now }
   state.manifests.set(manifestId(repository, digest), row)
+  state.referenced = true
   const losers = new Set<Digest>()
   for (const name of tags) {
     const before = state.tags.get(manifestId(repository, name))
