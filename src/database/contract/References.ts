@@ -45,6 +45,6 @@ export interface References {
   readonly miss: (now: number, columns: ReadonlyArray<ColumnName>) => Result<void>
   /** Forgets keys that are gone. */
   readonly forget: (columns: ReadonlyArray<ColumnName>) => Result<void>
-  /** Returns whether a sweep ever saw a reference table that holds or held a row. */
+  /** Returns whether a reference table holds or held a row, now or when an earlier sweep looked. */
   readonly everHeld: Result<boolean>
 }

@@ -64,5 +64,5 @@ export const references = (state: State): References => ({
     Effect.sync(() => {
       for (const column of columns) state.remembered.keys.delete(idOf(column))
     }),
-  everHeld: Effect.sync(() => state.remembered.held)
+  everHeld: Effect.sync(() => state.remembered.held || holdsRow(state))
 })

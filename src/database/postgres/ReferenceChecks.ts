@@ -1,6 +1,5 @@
 /** The verbs of references: what sweeps remember of the foreign keys, and undeclared references. */
 import { Effect, Ref } from "effect"
-import type { SqlError } from "effect/sql"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { References } from "../Database.ts"
 import { compareKeys, forgetKeys, holdsRow, incomplete, missKeys, recall, setOf } from "./ReferenceMemory.ts"
@@ -22,7 +21,11 @@ export const make = (
       forget: on(db)(forgetKeys),
       // It never ends, so a process asks until the first yes.
       everHeld: Effect.flatMap(Ref.get(held), (isKnown) =>
-        isKnown ? Effect.succeed(true) : Effect.tap(readHeld(db), (now) => Ref.set(held, now))
+        isKnown
+          ? Effect.succeed(true)
+          : Effect.flatMap(known, ({ keys }) => everHeld(db, keys)).pipe(
+              Effect.tap((now) => Ref.set(held, now))
+            )
       )
     })
   )
@@ -47,5 +50,7 @@ const check = Effect.fnUntraced(function* (
   return { keys: keys.length, missing, dropped, firstHeld, isComplete, ...found }
 })
 
-const readHeld = ({ id, sql }: Sql): Effect.Effect<boolean, SqlError.SqlError> =>
-  Effect.map(sql`SELECT FROM ${id.referenceChecks} WHERE held_at IS NOT NULL`, (rows) => rows.length > 0)
+const everHeld = Effect.fnUntraced(function* (db: Sql, keys: Catalog["keys"]) {
+  const remembered = yield* db.sql`SELECT FROM ${db.id.referenceChecks} WHERE held_at IS NOT NULL`
+  return remembered.length > 0 || (yield* holdsRow(db, keys))
+})
