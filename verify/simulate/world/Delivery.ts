@@ -11,8 +11,10 @@ export interface Delivery {
   readonly decide: (request: Request) => void
   /** Executes a waiting request and answers it. */
   readonly succeed: (request: Request) => void
-  /** Executes one of the requests whose senders no longer wait. */
-  readonly executeLate: () => void
+  /** Executes a request whose sender no longer waits: this one, or any. */
+  readonly executeLate: (request?: Request) => void
+  /** Answers a waiting request that its connection is lost, after it took effect or never will. */
+  readonly cut: (request: Request, takesEffect: boolean) => void
 }
 
 /** Requests that a network or an SDK may send twice. A transaction is never among them. */
@@ -92,8 +94,14 @@ export const make = (world: World, processes: Processes): Delivery => {
       if (readThenAct.has(request.verb) && rng.chance(parameters.pausesAfterRead))
         request.process.pausedUntil = processes.step + 3 + rng.below(40)
     },
-    executeLate: () => {
-      const [request] = network.late.splice(rng.below(network.late.length), 1)
+    cut: (request, takesEffect) => {
+      network.take(request)
+      if (takesEffect) execute(request, ", the connection is lost")
+      request.answer(request.unknown)
+    },
+    executeLate: (given) => {
+      const at = given === undefined ? rng.below(network.late.length) : network.late.indexOf(given)
+      const [request] = network.late.splice(at, 1)
       if (request === undefined) return
       count("late effects")
       const exit = request.execute()
