@@ -19,10 +19,12 @@ import type {
   ScanEnd,
   Slice
 } from "../Database.ts"
+import { canNameObject, sizeOf, usedAt } from "./CatalogValues.ts"
 import { condemned, restore } from "./Condemned.ts"
-import { byIndex, instant, millis, quote, type Sql } from "./Sql.ts"
-import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
+import { byIndex, instant, millis, type Sql } from "./Sql.ts"
+import { type Catalog, currentFingerprint } from "./schema/SchemaGuard.ts"
 import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
+import { looksUp } from "./Unreferenced.ts"
 import { given, verbs } from "./Verbs.ts"
 
 /**
@@ -103,14 +105,6 @@ const within =
     return sql`${lower}${upper}`
   }
 
-/** Returns the expression for when the blob `b` was last used, as far as the catalogue knows. */
-export const usedAt = ({ names, raw }: Sql) =>
-  raw(
-    names.lastUsedAtColumn === null
-      ? `b.${quote(names.createdAtColumn)}`
-      : `greatest(b.${quote(names.createdAtColumn)}, b.${quote(names.lastUsedAtColumn)})`
-  )
-
 /** An orphan as statements return it. */
 export interface OrphanRow {
   readonly digest: string
@@ -118,6 +112,8 @@ export interface OrphanRow {
   readonly used_at: Date
   readonly seen_at: Date | null
   readonly condemned_at: Date | null
+  /** False if no object can have the blob's key. */
+  readonly has_object: boolean
 }
 
 /**
@@ -130,11 +126,9 @@ const find = (db: Sql, catalog: Catalog, slice: Slice) => {
   const bound = within(db, catalog, slice)
   const orphans = Effect.map(
     sql<OrphanRow>`
-      WITH unreferenced AS MATERIALIZED (
-        SELECT b.${id.digest} AS digest FROM ${id.blobs} b
-        WHERE ${catalog.referencePredicates(bound)}${bound(raw(`b.${quote(db.names.digestColumn)}`))})
-      SELECT b.${id.digest}::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        ${usedAt(db)}::timestamptz AS used_at, o.seen_at, o.condemned_at
+      WITH ${catalog.unreferenced(bound)}
+      SELECT b.${id.digest}::text AS digest, ${sizeOf(db)}::float8 AS size_bytes,
+        ${usedAt(db, catalog.digest)} AS used_at, o.seen_at, o.condemned_at, ${canNameObject(db)} AS has_object
       FROM unreferenced u
       CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = u.digest ${raw(looksUp)}) b
       LEFT JOIN LATERAL (SELECT * FROM ${id.orphans} o WHERE o.digest = u.digest ${raw(looksUp)}) o ON true
@@ -150,7 +144,8 @@ export const orphanOf = (row: OrphanRow): Orphan => ({
   sizeBytes: row.size_bytes,
   usedAt: millis(row.used_at),
   seenAt: row.seen_at === null ? null : millis(row.seen_at),
-  condemnedAt: row.condemned_at === null ? null : millis(row.condemned_at)
+  condemnedAt: row.condemned_at === null ? null : millis(row.condemned_at),
+  ...(row.has_object ? {} : { hasObject: false })
 })
 
 /**
@@ -288,11 +283,11 @@ const deleteAndJournal = (
       WITH dead AS (
         DELETE FROM ${id.blobs} b
         WHERE b.${id.digest} = ANY(${locked}::text[]::${raw(catalog.digest.type)}[])
-          AND ${usedAt(db)} <= ${instant(request.usedCutoff)}::timestamptz
+          AND ${usedAt(db, catalog.digest)} <= ${instant(request.usedCutoff)}::timestamptz
           AND ${catalog.referencePredicates(() => raw(""))}
           -- A key that cannot name an object cannot be deleted either, and would delay the keys of its batch.
-          AND octet_length(b.${id.key}) BETWEEN 1 AND 1024
-        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
+          AND ${canNameObject(db)}
+        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, ${sizeOf(db)} AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
       journaled AS (
         INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
         SELECT object_key, digest, size_bytes, 'purged', ${instant(request.now)}::timestamptz,

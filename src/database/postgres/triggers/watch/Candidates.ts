@@ -15,9 +15,11 @@ import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../../domain/Digest.ts"
 import type { Orphan } from "../../../../domain/Orphan.ts"
 import type { Candidates, Pass, Reviewed, Sighted } from "../../../Database.ts"
-import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
+import { canNameObject, sizeOf, usedAt } from "../../CatalogValues.ts"
+import { type OrphanRow, orphanOf } from "../../Orphans.ts"
 import { byIndex, instant, type Sql } from "../../Sql.ts"
-import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
+import type { Catalog } from "../../schema/SchemaGuard.ts"
+import { looksUp } from "../../Unreferenced.ts"
 import { given, on, verbs } from "../../Verbs.ts"
 
 /** Returns the verbs of candidates. `catalog` is what the schema guard found last. It fails before that. */
@@ -75,8 +77,9 @@ const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number)
     sql<SightedRow>`
       WITH page AS MATERIALIZED (
         SELECT digest, seen_at, condemned_at FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
-      SELECT p.digest::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        ${usedAt(db)}::timestamptz AS used_at, p.seen_at, p.condemned_at,
+      SELECT p.digest::text AS digest, ${sizeOf(db)}::float8 AS size_bytes,
+        ${usedAt(db, catalog.digest)} AS used_at, p.seen_at, p.condemned_at,
+        coalesce(${canNameObject(db)}, true) AS has_object,
         b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates()} AS is_orphan
       FROM page p
       LEFT JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = p.digest ${raw(looksUp)}) b ON true
