@@ -18,6 +18,8 @@ import { predicates, stages } from "../Unreferenced.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, tableProblems } from "./BlobsTable.ts"
 import { type DigestType, digestTypeProblems } from "./DigestType.ts"
 import { type ForeignKey, keyProblems, readForeignKeys, readKeysFingerprint } from "./ForeignKeys.ts"
+import { generatedKeyProblems } from "./GeneratedKey.ts"
+import { inheritanceProblems, readInheritingTables } from "./InheritedReferences.ts"
 import { accessProblems, readAccess, readVersion } from "./Privileges.ts"
 import { timeZoneProblems, zonelessOf } from "./TimeZone.ts"
 
@@ -86,7 +88,9 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     ...(yield* timeZoneProblems(db, digest)),
     ...(column === undefined ? [] : yield* digestTypeProblems(db, digest)),
     ...keyProblems(names, table.role, keys),
-    ...triggerProblems(names, references, triggers)
+    ...inheritanceProblems(names, yield* readInheritingTables(db, table.oid)),
+    ...triggerProblems(names, references, triggers),
+    ...(triggers.length === 0 ? [] : generatedKeyProblems(names, columns))
   ]
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 
