@@ -3,7 +3,17 @@
  *
  * config/settings.ts and sweep/settingsTable.ts say what each setting means. Values never appear in an error.
  */
-import { type Config, ConfigProvider, DateTime, Duration, Effect, Option, Result, Schema, SchemaIssue } from "effect"
+import {
+  type Config,
+  ConfigProvider,
+  DateTime,
+  Duration,
+  Effect,
+  Option,
+  Result,
+  Schema,
+  SchemaIssue
+} from "effect"
 import type { CatalogNames } from "../domain/CatalogNames.ts"
 import type { When } from "../sweep/Collector.ts"
 import { defaultSettings, type SweepSettings } from "../sweep/Settings.ts"

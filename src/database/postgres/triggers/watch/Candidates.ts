@@ -36,8 +36,18 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): C
   })
 }
 
-const review = (db: Sql, catalog: Catalog, now: number, limit: number) => {
+/**
+ * Look-ups of one page: rows times reference tables. Each takes about a microsecond, so that 10,000 rows are one page
+ * beside up to 200 tables.
+ */
+const lookUpsPerPage = 2_000_000
+
+const fitting = (limit: number, { keys }: Catalog): number =>
+  Math.min(limit, Math.max(1, Math.floor(lookUpsPerPage / Math.max(1, keys.length))))
+
+const review = (db: Sql, catalog: Catalog, now: number, most: number) => {
   const { sql, id, raw } = db
+  const limit = fitting(most, catalog)
   const type = raw(catalog.digest.type)
   return byIndex(
     db,
@@ -70,8 +80,9 @@ interface SightedRow extends Omit<OrphanRow, "used_at" | "size_bytes"> {
   readonly is_orphan: boolean
 }
 
-const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number) => {
+const sighted = (db: Sql, catalog: Catalog, after: Digest | null, most: number) => {
   const { sql, id, raw } = db
+  const limit = fitting(most, catalog)
   const beyond = after === null ? raw("") : sql`WHERE digest > ${after}::text::${raw(catalog.digest.type)}`
   const looked = Effect.map(
     sql<SightedRow>`
