@@ -107,8 +107,11 @@ export class Storage extends Context.Service<
     readonly probe: Effect.Effect<void, StorageError>
     /**
      * Emits the objects whose key starts with `prefix` and, if `after` is given, sorts after `after`. They
-     * come in key order, one page of 1 to 1000 objects an element. A failed page is retried alone, so no
-     * object is emitted twice. An object that is written or deleted meanwhile may or may not appear.
+     * come in key order, one page of at most 1000 objects an element. An empty page means that the store
+     * listed nothing and that more follows, so a caller can ask its own bounds. A failed page is retried
+     * alone, so no object is emitted twice. An object that is written or deleted meanwhile may or may not
+     * appear. Fails with `Misbehaved` for an answer that is no listing, and for a listing that does not
+     * advance.
      */
     readonly list: (
       prefix: string,
@@ -149,7 +152,7 @@ export class Storage extends Context.Service<
     readonly head: (key: ObjectKey) => Effect.Effect<Option.Option<StoredObject>, StorageError>
     /**
      * Emits the unfinished multipart uploads whose key starts with `prefix`, page by page, active ones
-     * included. An upload that is completed or aborted meanwhile may be absent. Some stores (MinIO) find
+     * included. An empty page means that more follows, as in `list`. An upload that is completed or aborted meanwhile may be absent. Some stores (MinIO) find
      * uploads only by their exact key, so an empty listing proves nothing. A store without multipart uploads
      * emits none.
      */

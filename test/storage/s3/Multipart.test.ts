@@ -151,7 +151,7 @@ describe("multiparts", () => {
       Effect.gen(function* () {
         const { storage } = yield* bucketOf([listing])
         const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
-        assert.deepInclude(error, { operation: "list", reason: "Unknown" })
+        assert.deepInclude(error, { operation: "list", reason: "Misbehaved" })
       })
     )
   }
@@ -162,7 +162,7 @@ describe("multiparts", () => {
       for (const listings of [[page, page], [uploadsXml([], { key: undefined, id: undefined })]]) {
         const { asked, storage } = yield* bucketOf(listings)
         const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
-        assert.deepInclude(error, { operation: "list", reason: "Unknown" })
+        assert.deepInclude(error, { operation: "list", reason: "Misbehaved" })
         assert.strictEqual(queries(asked).filter((query) => "uploads" in query).length, listings.length)
       }
     })
