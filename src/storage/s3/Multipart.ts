@@ -44,9 +44,13 @@ export const inOneUpload = <E, R>(
     (upload, exit) => (Exit.isSuccess(exit) ? Effect.void : giveUp(bucket, upload))
   ).pipe(Effect.asVoid)
 
+/** Begins an upload without parts, which is aborted when the scope closes. */
+export const openUpload = (bucket: Bucket, key: ObjectKey) =>
+  Effect.acquireRelease(begin(bucket, "probe", key), (upload) => giveUp(bucket, upload))
+
 const begin = Effect.fnUntraced(function* (
   { calls, requests }: Bucket,
-  operation: "put" | "copy",
+  operation: "put" | "copy" | "probe",
   key: ObjectKey
 ): Effect.fn.Return<Upload, StorageError> {
   const UploadId = yield* requests.repeated({
@@ -95,7 +99,7 @@ const abort = (
 const isOver = ({ cause }: StorageError): boolean =>
   cause instanceof RequestFailed && (cause.code === "NoSuchUpload" || cause.code === "NoSuchKey")
 
-/** Implements `Storage.multiparts` for a bucket. */
+/** Emits the unfinished uploads that the store lists below a prefix. */
 export const listUploads = (bucket: Bucket, prefix: string) =>
   Stream.suspend(() => {
     const advance = Advance.begin("list", `uploads in ${bucket.name}/${prefix}`)
