@@ -7,8 +7,19 @@ import { Command } from "effect/cli"
 import { app, presenter, version } from "./cli/App.ts"
 import { codeOf } from "./cli/ExitCode.ts"
 import { SignalExit } from "./cli/Shutdown.ts"
+import { printableLines } from "./domain/printable.ts"
 
-const logger = process.stderr.isTTY ? Logger.consolePretty() : Logger.withConsoleError(Logger.formatJson)
+/** Messages name keys that others chose, and a terminal obeys the control characters in them. */
+const prettyLogger = Logger.make<unknown, void>((options) =>
+  Logger.consolePretty().log({
+    ...options,
+    message: Array.isArray(options.message)
+      ? options.message.map((part: unknown) => (typeof part === "string" ? printableLines(part) : part))
+      : options.message
+  })
+)
+
+const logger = process.stderr.isTTY ? prettyLogger : Logger.withConsoleError(Logger.formatJson)
 
 const signalExit = { code: 130 }
 

@@ -10,6 +10,9 @@ import { Schema } from "effect"
  * - `DestructiveForeignKey`: ON DELETE CASCADE, SET NULL or SET DEFAULT, so a purge would destroy references
  * - `UnenforcedForeignKey`: the foreign key's triggers are disabled, or it is NOT ENFORCED
  * - `UnsupportedForeignKey`: the foreign key spans several columns, or its column has another collation
+ * - `InheritedReference`: a table inherits from a reference table, and no foreign key covers its rows
+ * - `UndeclaredReference`: a column looks like a reference to blobs and has no foreign key
+ * - `GeneratedKey`: triggers against unannounced writers beside a key column that PostgreSQL computes
  * - `MissingIndex`: each purge would scan the table
  * - `KeyNotUnique`: two blobs could own one object, or two rows could have one digest
  * - `HiddenRows`: row-level security hides rows from the collector's role
@@ -26,6 +29,9 @@ export const SchemaProblemKind = Schema.Literals([
   "DestructiveForeignKey",
   "UnenforcedForeignKey",
   "UnsupportedForeignKey",
+  "InheritedReference",
+  "UndeclaredReference",
+  "GeneratedKey",
   "MissingIndex",
   "KeyNotUnique",
   "HiddenRows",

@@ -2,6 +2,7 @@
  * How a request to the object store fails, in the caller's terms. Each backend translates its store's errors.
  */
 import { Schema } from "effect"
+import { printable } from "./printable.ts"
 
 /**
  * Why a request to the store failed.
@@ -60,7 +61,7 @@ export class StorageError extends Schema.TaggedError<StorageError>()("StorageErr
 }) {
   /** Says what failed, why, and what to do next. */
   override get message(): string {
-    return `Storage ${this.operation} of "${this.subject}" failed (${this.reason}): ${this.detail}. ${nextStep[this.reason]}`
+    return `Storage ${this.operation} of "${printable(this.subject)}" failed (${this.reason}): ${printable(this.detail)}. ${nextStep[this.reason]}`
   }
   /** Returns whether the same request may succeed later: for `Unavailable`, `Throttled` and `TimedOut`. */
   get isRetryable(): boolean {

@@ -9,8 +9,8 @@ export interface Sample {
   readonly other: string
   readonly of: (config: Configuration) => unknown
   readonly expected: unknown
-  /** Other settings that the value needs to have an effect. */
-  readonly beside: Readonly<Record<string, string>>
+  /** Other settings that the value needs to have an effect; undefined ones are left out. */
+  readonly beside: Readonly<Record<string, string | undefined>>
 }
 
 const s3 = ({ place }: Configuration) =>
@@ -79,10 +79,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
     "there",
     "here",
     ({ place }) => place._tag === "Embedded" && place.directory,
-    {
-      DATABASE_URL: "",
-      S3_BUCKET: ""
-    }
+    { DATABASE_URL: undefined, S3_BUCKET: undefined }
   ),
   interval: sampled(
     "7 seconds",

@@ -17,6 +17,8 @@ import { watchedReferences, watchOf } from "../triggers/watch/Watching.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, tableProblems } from "./BlobsTable.ts"
 import type { DigestType } from "./DigestType.ts"
 import { type ForeignKey, keyProblems, readForeignKeys, readKeysFingerprint } from "./ForeignKeys.ts"
+import { generatedKeyProblems } from "./GeneratedKey.ts"
+import { inheritanceProblems, readInheritingTables } from "./InheritedReferences.ts"
 import { accessProblems, readAccess, readVersion } from "./Privileges.ts"
 
 /** What the guard found, in the form that statements need. */
@@ -73,7 +75,9 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     ...(yield* Effect.forEach(extensions, ({ problems }) => problems(db, table.role))).flat(),
     ...columnProblems(names, columns),
     ...keyProblems(names, table.role, keys),
-    ...triggerProblems(names, references, triggers)
+    ...inheritanceProblems(names, yield* readInheritingTables(db, table.oid)),
+    ...triggerProblems(names, references, triggers),
+    ...(triggers.length === 0 ? [] : generatedKeyProblems(names, columns))
   ]
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 
