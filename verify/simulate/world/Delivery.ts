@@ -55,7 +55,7 @@ export const make = (world: World, processes: Processes): Delivery => {
   const fail = (request: Request) => {
     network.take(request)
     const keys = request.verb === "delete" ? (request.args[0] as ReadonlyArray<string>) : []
-    const kinds = 3 + (repeatable.has(request.verb) ? 1 : 0) + (keys.length > 0 ? 1 : 0)
+    const kinds = 3 + (repeatable.has(request.verb) ? 1 : 0) + (keys.length > 0 ? 2 : 0)
     switch (rng.below(kinds)) {
       case 0:
         count("requests failed")
@@ -89,7 +89,8 @@ export const make = (world: World, processes: Processes): Delivery => {
   return {
     succeed,
     decide: (request) => {
-      if (request.verb !== "pause" && rng.chance(parameters.faults)) return fail(request)
+      if (request.verb !== "pause" && rng.chance(parameters.faults * (request.verb === "delete" ? 4 : 1)))
+        return fail(request)
       succeed(request)
       if (readThenAct.has(request.verb) && rng.chance(parameters.pausesAfterRead))
         request.process.pausedUntil = processes.step + 3 + rng.below(40)

@@ -12,6 +12,8 @@ import * as Snapshots from "./Snapshots.ts"
 export interface Durability {
   /** Records what is on the disk before and after a verb takes effect. */
   readonly run: <A, E, R>(verb: Verb, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Returns whether a crash now would take commits back. */
+  readonly isBehind: () => boolean
   /** Ends open transactions and takes back commits that are not on the disk. Returns how many. */
   readonly crash: () => number
 }
@@ -59,6 +61,7 @@ export const make = (rows: RegistryState, rng: Rng, commitsLate: boolean): Durab
         record(verb)
         return effect
       }),
+    isBehind: () => before.length > 0,
     crash: () => {
       rows.transactions.clear()
       const lost = before.length === 0 ? 0 : rng.below(before.length + 1)

@@ -99,7 +99,9 @@ const events = (world: World, processes: Processes, delivery: Delivery): (() => 
     if (rng.chance(parameters.pauses)) return pause(rng.pick(processes.running))
     if (rng.chance(parameters.skews)) return skew(rng.pick(processes.running))
     if (rng.chance(parameters.leaps)) return leap()
-    if (parameters.crashes > 0 && rng.chance(parameters.crashes)) return crash(world, processes, delivery)
+    // Seldom is a commit not on the disk yet, and then a crash shows the most.
+    const crashes = parameters.crashes * (world.durability.isBehind() ? 60 : 1)
+    if (crashes > 0 && rng.chance(crashes)) return crash(world, processes, delivery)
     if (parameters.locks > 0 && rng.chance(parameters.locks)) return lock()
     if (network.late.length > 0 && rng.chance(parameters.lateEffects)) return delivery.executeLate()
     const request = choose()

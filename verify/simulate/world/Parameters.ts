@@ -125,7 +125,7 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
     lateEffects: rng.pick([0.02, 0.1]),
     pausesAfterRead: rng.pick([0, 0.2, 0.5, 0.8]),
     skews: rng.pick([0, 0.01]),
-    crashes: rng.pick([0, 0, 0, faults / 5]),
+    crashes: rng.pick([0, 0, faults / 5]),
     locks: bucket === "versions" ? rng.pick([0, 0.02]) : 0,
     wrongClocks: rng.pick([0, 0, 0, 0, 0.2]),
     skewMillis: rng.pick([0, Duration.toMillis(defaultSettings.clockTolerance) / 4])
