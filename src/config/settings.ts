@@ -63,6 +63,10 @@ const database = {
     about:
       "Columns that look like references to blobs and are none, separated by commas: `table.column` or `schema.table.column`. The collector refuses a catalogue with a column that looks like a reference, has no foreign key and is not named here (docs/operations.md, undeclared references)."
   }),
+  catalogTimeZone: optionalText("CATALOG_TIME_ZONE", "IANA time zone", {
+    about:
+      "Zone in which the catalogue's columns of type `timestamp without time zone` are written, e.g. `America/St_Johns`, or `UTC`. Without it such columns are refused, because a use seconds ago could look hours old. Columns with a time zone do not need it."
+  }),
   collectorSchema: text("COLLECTOR_SCHEMA", "artifact_gc", {
     about: "Schema of the collector's own tables, which `artifact-gc migrate` creates."
   }),

@@ -55,7 +55,8 @@ export const samples: Record<keyof typeof settings, Sample> = {
     ["users.hash", "audit.log.digest"],
     (c) => [...(c.names.notReferences ?? [])]
   ),
-  collectorSchema: sampled("gc", "x", "gc", (c) => c.names.collectorSchema),
+  catalogTimeZone: sampled("Asia/Tokyo", "UTC", "Asia/Tokyo", (c) => c.names.timeZone),
+  collectorSchema: sampled("gc", "y", "gc", (c) => c.names.collectorSchema),
   registrySchema: sampled("oci", "x", "oci", (c) => c.names.registrySchema),
   s3Bucket: sampled("one", "two", "one", (c) => s3(c)?.bucket),
   s3Endpoint: sampled("https://one", "https://two", "https://one", (c) => s3(c)?.endpoint),

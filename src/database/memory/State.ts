@@ -1,6 +1,7 @@
 /** The tables of the memory backend. Tests may read them, and write to them like an unannounced writer. */
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { Orphan } from "../../domain/Orphan.ts"
 import type {
   BreakerName,
   BreakerState,
@@ -84,6 +85,17 @@ export interface ReferringTable extends ReferenceTable {
   readonly rows: () => ReadonlyArray<ReferringRow>
 }
 
+/** Rows of one table that a transaction changed. The value `undefined` is a deleted row. */
+export type Changes = Map<unknown, unknown>
+
+/** A transaction that a host has open. */
+export interface OpenTransaction {
+  /** By table: what its verbs changed so far. */
+  readonly changes: Map<string, Changes>
+  /** Candidates that its changes queue. */
+  readonly candidates: Array<Digest>
+}
+
 /** Every row of the catalogue and of the collector's tables. */
 export interface State {
   readonly blobs: Map<Digest, BlobRow>
@@ -128,6 +140,10 @@ export interface State {
     /** Whether a sweep saw a table that holds or held a row. */
     held: boolean
   }
+  /** Transactions that hosts have open (HostTransactions.ts). */
+  readonly transactions: Set<OpenTransaction>
+  /** True makes every verb join the caller's transaction, as a control. */
+  everyVerbJoins: boolean
 }
 
 /** Returns an empty catalogue. */
@@ -149,7 +165,9 @@ export const emptyState = (): State => ({
   suspects: new Map(),
   skewMillis: 0,
   referenced: false,
-  remembered: { keys: new Map(), held: false }
+  remembered: { keys: new Map(), held: false },
+  transactions: new Set(),
+  everyVerbJoins: false
 })
 
 /** Returns the primary key of a reference, by kind. */
@@ -172,6 +190,16 @@ export const heldDigests = (state: State): Set<Digest> =>
 
 /** Returns when the blob was last used. */
 export const usedAtOf = (row: BlobRow): number => Math.max(row.createdAt, row.lastUsedAt)
+
+/** Returns whether an object can have the blob's key. */
+export const hasObject = ({ key }: BlobRow): boolean => {
+  const length = Buffer.byteLength(key, "utf8")
+  return length >= 1 && length <= 1024
+}
+
+/** Returns the part of an orphan that says that no object can have its key. */
+export const objectOf = (row: BlobRow): Pick<Orphan, "hasObject"> =>
+  hasObject(row) ? {} : { hasObject: false }
 
 /** Returns a journal row without attempts. */
 export const journalRow = (

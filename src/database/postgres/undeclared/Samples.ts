@@ -5,7 +5,7 @@
 import { Effect, Result } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import { quote, type Sql } from "../Sql.ts"
-import { looksUp } from "../schema/SchemaGuard.ts"
+import { looksUp } from "../Unreferenced.ts"
 import type { Column, Family, SampledTable } from "./Columns.ts"
 
 /** What the values of one column of blobs look like, by a sample. */
