@@ -95,7 +95,13 @@ const keyReasons: Record<string, DeleteFailureReason> = {
 
 /** Returns the reason why a key was not deleted. `status` is the HTTP status of its own request, if any. */
 export const keyReason = (code: string, detail: string, status?: number): DeleteFailureReason => {
-  if (isLocked(code, detail)) return "locked"
+  const reason = reasonOf(code, status)
+  return (reason === "denied" || reason === "rejected" || reason === "unknown") && isLocked(code, detail)
+    ? "locked"
+    : reason
+}
+
+const reasonOf = (code: string, status: number | undefined): DeleteFailureReason => {
   const known = keyReasons[code]
   if (known !== undefined) return known
   const failure = reasons[code]
@@ -104,16 +110,15 @@ export const keyReason = (code: string, detail: string, status?: number): Delete
 }
 
 /**
- * Whether an object lock is the reason. The stores have no code for it, only a text:
- * - AWS, AccessDenied: "Access Denied because object protected by object lock."
- * - Ceph, AccessDenied: "forbidden by object lock"
+ * Whether an object lock is the reason of a refusal. S3 has no code for it, only a text:
+ * - AWS and versitygw, AccessDenied: "Access Denied because object protected by object lock."
+ * - Ceph, AccessDenied: "forbidden by object lock", or no text (Versions.ts then asks for the lock)
  * - MinIO, InvalidRequest: "Object is WORM protected and cannot be overwritten"
  *
  * The text of a missing permission may mention locks too, and means `denied`.
  */
 const isLocked = (code: string, detail: string): boolean =>
-  (code === "AccessDenied" || code === "InvalidRequest") &&
-  /object[ -]lock|\bworm\b|\bretention\b|\blegal hold\b/i.test(detail) &&
+  (/object[ -]?lock|\bworm\b|\bretention\b|\blegal hold\b/i.test(detail) || /^(Object)?Locked$/.test(code)) &&
   !/not authorized to perform/i.test(detail)
 
 /** Returns the failure of a request that got no answer in time. */
