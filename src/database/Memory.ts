@@ -52,6 +52,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         peers: peers(state),
         suspects: watching(state, suspects(state)),
         audit: audit(state),
+        installation: Effect.sync(() => ({ ...state.installation })),
         skew: Effect.sync(() => state.skewMillis),
         backlog: (now) => Effect.sync(() => backlog(state, now))
       })
