@@ -94,8 +94,8 @@ export interface SweepSettings {
   /** Prefix of blobs; objects below it that nothing owns are leftovers. Default `blobs/` (GC_BLOB_PREFIX). */
   readonly blobPrefix: string
   /**
-   * Which writers share the catalogue; null is not said. Default none said (GC_UNANNOUNCED_WRITERS): a sweep
-   * then refuses beside a catalogue that existed before `migrate`, unless the triggers are installed.
+   * Which writers share the catalogue; null is not said. Default none (GC_UNANNOUNCED_WRITERS): a sweep then
+   * refuses beside a catalogue that existed before `migrate`, unless the triggers are installed.
    */
   readonly unannouncedWriters: "none" | "guarded" | null
   /**
