@@ -185,6 +185,7 @@ const effects = (
 const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
+  "installation",
   "candidates.watch",
   "skew",
   "backlog",

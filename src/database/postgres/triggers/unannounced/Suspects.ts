@@ -19,6 +19,7 @@ import type {
   Suspects,
   TrustOutcome
 } from "../../../contract/Suspects.ts"
+import { sizeOf } from "../../CatalogValues.ts"
 import { instant, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
@@ -120,7 +121,7 @@ const page = (db: Sql, { digest: type }: Catalog, after: Digest | null, limit: n
   const beyond = after === null ? raw("") : sql`WHERE s.digest > ${after}::text::${raw(type.type)}`
   return Effect.map(
     sql<SuspectRow>`
-      SELECT s.digest::text AS digest, s.object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
+      SELECT s.digest::text AS digest, s.object_key, ${sizeOf(db)}::float8 AS size_bytes,
         s.latest::float8 AS latest, ${isSettled(db)} AS settled
       FROM (SELECT digest, object_key, max(id) AS latest FROM ${id.suspects} GROUP BY digest, object_key) s
       JOIN ${id.blobs} b ON b.${id.digest} = s.digest AND b.${id.key} = s.object_key

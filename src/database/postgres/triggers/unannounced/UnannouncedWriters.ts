@@ -8,9 +8,10 @@
  */
 import { Effect } from "effect"
 import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
-import { type SchemaProblem, SchemaRefused } from "../../../../domain/SchemaRefused.ts"
-import { instant, make, qualified, quote, type Sql } from "../../Sql.ts"
+import type { SchemaProblem } from "../../../../domain/SchemaRefused.ts"
+import { instant, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
+import { refuseGeneratedKey } from "../../schema/GeneratedKey.ts"
 import {
   difference,
   type InstalledTrigger,
@@ -36,41 +37,14 @@ export const unannouncedWriters: TriggerSet = {
  * Installs the triggers, or completes them where tables were added or dropped. Idempotent.
  *
  * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at
- * most. Fails with `SchemaRefused` if there is no catalogue, or if its key column is generated.
+ * most. Fails with `SchemaRefused` if there is no catalogue, or if PostgreSQL computes its key column.
  */
-export const guardUnannouncedWriters = Effect.fn("UnannouncedWriters.guard")(function* (names: CatalogNames) {
-  yield* refuseGeneratedKeys(names)
-  return yield* install(unannouncedWriters, names, installing)
-})
-
-const installing = "migrate.guardUnannouncedWriters"
-
-/**
- * Fails where PostgreSQL computes the key from other columns. The trigger runs before that and sees none, so it
- * would fail the writer's insert. And a suspect could not move to a fresh key.
- */
-const refuseGeneratedKeys = Effect.fnUntraced(function* (names: CatalogNames) {
-  const db = yield* make(names)
-  const generated = yield* db.verb(
-    installing,
-    db.sql`
-      SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname = ${names.schema} AND c.relname = ${names.blobsTable} AND a.attname = ${names.keyColumn}
-        AND a.attgenerated <> ''`
+export const guardUnannouncedWriters = Effect.fn("UnannouncedWriters.guard")((names: CatalogNames) =>
+  Effect.andThen(
+    refuseGeneratedKey(names, "migrate.guardUnannouncedWriters"),
+    install(unannouncedWriters, names, "migrate.guardUnannouncedWriters")
   )
-  if (generated.length === 0) return
-  const table = `${names.schema}.${names.blobsTable}`
-  return yield* new SchemaRefused({
-    problems: [
-      {
-        kind: "WrongType",
-        table,
-        problem: `column ${names.keyColumn} is generated, so no trigger can read it before the insert, and no blob can move to another key. No trigger was installed`,
-        fix: `Make it an ordinary column that the writers fill: ALTER TABLE ${qualified(names.schema, names.blobsTable)} ALTER COLUMN ${quote(names.keyColumn)} DROP EXPRESSION; Without the triggers, collect only while no such writer is at work.`
-      }
-    ]
-  })
-})
+)
 
 /**
  * Removes the triggers. Idempotent. Tombstones and suspicions stay, so that the triggers can be installed
