@@ -53,15 +53,18 @@ export const make = ({ rows, store }: BackendState, network: Network, mutation: 
     detail: simulated
   })
 
-  const databaseOf = (process: Process, skew: Effect.Effect<number>): Databases.Databases =>
-    FaultyDatabase.wrap(
+  const databaseOf = (process: Process, skew: Effect.Effect<number>): Databases.Databases => ({
+    ...FaultyDatabase.wrap(
       { ...mutated, skew },
       {
         ...databaseScript,
         run: (verb, args, effect, failure) =>
           network.send(process, verb, args, effect, failure("Unavailable"))
       }
-    )
+    ),
+    // Never changes in a world, so a request for it would only add steps.
+    installation: mutated.installation
+  })
 
   const storageOf = (process: Process, skew: Effect.Effect<number>): Storage["Service"] =>
     PagedStore.make({

@@ -185,7 +185,6 @@ const effects = (
 const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
-  "installation",
   "candidates.watch",
   "skew",
   "backlog",
