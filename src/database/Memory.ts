@@ -8,6 +8,7 @@ import { Effect, Layer } from "effect"
 import { BlobDatabase, CollectorDatabase } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
+import { binding } from "./memory/Binding.ts"
 import { blobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
@@ -48,6 +49,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         candidates: watching(state, candidates(state)),
         journal: watching(state, journal(state)),
         leftovers: leftovers(state),
+        binding: binding(state),
         breakers: breakers(state),
         peers: peers(state),
         suspects: watching(state, suspects(state)),
