@@ -123,6 +123,9 @@ export const report = (sweep: SweepReport): string => {
     ]
   ]
   const findings = findingsOf(sweep).map(({ names, message }) => `${names.join(", ")}: ${message}`)
+  const unlisted = Object.entries(phases).flatMap(([name, { unlisted }]) =>
+    unlisted === undefined ? [] : `${name}: ${unlisted}`
+  )
   const samples = Object.values(phases).flatMap(({ sample }) =>
     sample.map((item) => `  would delete ${printable(item)}`)
   )
@@ -133,6 +136,7 @@ export const report = (sweep: SweepReport): string => {
     ...(sweep.dryRun && totals.eligible > samples.length ? [`  … ${count(totals.eligible)} in all`] : []),
     ...hiddenText(sweep),
     ...findings,
+    ...unlisted,
     ...(left === null ? [] : [leftText(left)])
   ].join("\n")
 }

@@ -14,6 +14,7 @@ import { printable } from "./printable.ts"
  * - `NotFound`: the bucket does not exist, or, for reads, the object
  * - `Rejected`: the store understood and refused (bad key, malformed request, failed precondition)
  * - `Truncated`: a body was shorter or longer than its declared size; nothing was stored
+ * - `Misbehaved`: an answer that no such store gives: an HTML page, another document, a listing without an end
  * - `Unknown`: anything else; see `cause`
  */
 export const StorageFailure = Schema.Literals([
@@ -24,6 +25,7 @@ export const StorageFailure = Schema.Literals([
   "NotFound",
   "Rejected",
   "Truncated",
+  "Misbehaved",
   "Unknown"
 ])
 /** Why a request to the store failed. */
@@ -39,6 +41,8 @@ const nextStep: Record<StorageFailure, string> = {
   NotFound: "Check S3_BUCKET and S3_ENDPOINT (or FILES_DIRECTORY).",
   Rejected: "The store refused the request for the reason above; the object was not changed.",
   Truncated: "Send the body again; nothing was stored.",
+  Misbehaved:
+    "The answer was not used. Check that S3_ENDPOINT names the store itself, and not a proxy, a sign-in page or a console.",
   Unknown: "artifact-gc does not know this failure; the text above is the store's own."
 }
 

@@ -80,6 +80,7 @@ export const wrap = (inner: Storage["Service"], script: StorageScript): Storage[
       ),
     head: (key) => run("head", [key], inner.head(key)),
     multiparts: (prefix) => runPaged("multiparts", [prefix], () => inner.multiparts(prefix)),
+    multipartSearch: inner.multipartSearch,
     abortMultipart: (upload) => run("abort", [upload], inner.abortMultipart(upload)),
     skew: run("skew", [], inner.skew),
     traits: run("traits", [], inner.traits)

@@ -15,8 +15,10 @@ import type {
   SampledBlob,
   ServerIdentity
 } from "../Database.ts"
+import { canNameObject, instantFor } from "./CatalogValues.ts"
 import { instant, millis, millisOrNull, qualified, type Sql } from "./Sql.ts"
-import { type Catalog, looksUp } from "./schema/SchemaGuard.ts"
+import type { Catalog } from "./schema/SchemaGuard.ts"
+import { looksUp } from "./Unreferenced.ts"
 import { given, on, verbs } from "./Verbs.ts"
 
 /** Returns the verbs of the binding. `known` is what the schema guard found. */
@@ -236,8 +238,9 @@ const sample = Effect.fnUntraced(function* (db: Sql, catalog: Catalog, createdBe
   // The first draw bounds how many references are looked up. All rows are read only of a table of few pages.
   const rows = yield* sql<{ digest: Digest; key: ObjectKey; referenced: boolean }>`
     SELECT b.${id.digest}::text AS digest, b.${id.key} AS key, NOT (${catalog.referencePredicates()}) AS referenced
-    FROM (SELECT * FROM ${id.blobs} t ${raw(part)}
-      WHERE t.${id.createdAt} <= ${instant(createdBefore)}::timestamptz
+    FROM (SELECT * FROM ${id.blobs} b ${raw(part)}
+      WHERE b.${id.createdAt} <= ${instantFor(db, catalog.digest, names.createdAtColumn, createdBefore)}
+        AND ${canNameObject(db)}
       ORDER BY random() LIMIT ${limit * rowsPerSampled}) b`
   const referenced = rows.filter((row) => row.referenced)
   return (referenced.length > 0 ? referenced : rows)
@@ -245,8 +248,11 @@ const sample = Effect.fnUntraced(function* (db: Sql, catalog: Catalog, createdBe
     .map(({ digest, key }): SampledBlob => ({ digest, key }))
 })
 
-const due = ({ id, raw, sql }: Sql, limit: number) =>
-  sql<SampledBlob>`
+const due = (db: Sql, limit: number) => {
+  const { id, raw, sql } = db
+  return sql<SampledBlob>`
     SELECT b.${id.digest}::text AS digest, b.${id.key} AS key
     FROM (SELECT digest FROM ${id.orphans} WHERE condemned_at IS NOT NULL ORDER BY condemned_at, digest LIMIT ${limit}) o,
-      LATERAL (SELECT * FROM ${id.blobs} t WHERE t.${id.digest} = o.digest ${raw(looksUp)}) b`
+      LATERAL (SELECT * FROM ${id.blobs} t WHERE t.${id.digest} = o.digest ${raw(looksUp)}) b
+    WHERE ${canNameObject(db)}`
+}
