@@ -51,6 +51,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   StoreRefused: 4,
   BindingRefused: 4,
   KeysRefused: 4,
+  RebindRefused: 4,
   AgeRefused: 6,
   RepairRefused: 4,
   BreakerOpen: 6,

@@ -82,6 +82,16 @@ export class BindingRefused extends Schema.TaggedError<BindingRefused>()("Bindin
   }
 }
 
+/** Says that collectors are at work with the former binding. They would journal keys of the former store. */
+export class RebindRefused extends Schema.TaggedError<RebindRefused>()("RebindRefused", {
+  /** Their ids. */
+  collectors: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `Collectors are at work: ${this.collectors.join(", ")}. Nothing was changed. Stop them and run the command again. A collector that was killed is forgotten GC_PRESENCE after its last sweep.`
+  }
+}
+
 /** Says that too many rows name objects that do not exist: a wrong key column or a wrong bucket looks like this. */
 export class KeysRefused extends Schema.TaggedError<KeysRefused>()("KeysRefused", {
   /** Description of the store. */
@@ -96,7 +106,7 @@ export class KeysRefused extends Schema.TaggedError<KeysRefused>()("KeysRefused"
   keys: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `${this.missing} of ${this.sampled} rows that were drawn at random (${this.catalogue}) name objects that do not exist in ${this.store}, e.g. ${this.keys.join(", ")}. Nothing was deleted. Check CATALOG_KEY_COLUMN and the bucket. To see all: artifact-gc audit. If the objects are lost and the settings are right: artifact-gc rebind --confirm accepts the present share.`
+    return `${this.missing} of ${this.sampled} rows that were drawn at random (${this.catalogue}) name objects that do not exist in ${this.store}, e.g. ${this.keys.join(", ")}. Nothing was deleted. Check CATALOG_KEY_COLUMN and the bucket. To see all: artifact-gc audit. If some objects are lost and the settings are right: artifact-gc rebind --confirm accepts the present share.`
   }
 }
 
@@ -112,7 +122,7 @@ export class AgeRefused extends Schema.TaggedError<AgeRefused>()("AgeRefused", {
   objects: Schema.Int
 }) {
   override get message(): string {
-    return `The database may be older than the store: ${this.why}. At least ${this.objects} objects that nothing owns were written between ${this.from} and ${this.to}. None of them was deleted. If the database was restored, put the lost rows back first (docs/operations.md, Backups; artifact-gc audit lists the objects). To allow their deletion: artifact-gc breaker --confirm.`
+    return `The database may be older than the store: ${this.why}. At least ${this.objects === 1 ? "1 object that nothing owns was" : `${this.objects} objects that nothing owns were`} written between ${this.from} and ${this.to}. None of them was deleted. If the database was restored, put the lost rows back first (docs/operations.md, Backups; artifact-gc audit lists the objects). To allow their deletion: artifact-gc breaker --confirm.`
   }
 }
 

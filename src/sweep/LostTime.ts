@@ -14,7 +14,7 @@ export const breaker: Breaker.Breaker = {
   name: "age",
   describe: ({ blobs }) =>
     `at least ${blobs} objects that nothing owns were written in a time that the database may have forgotten`,
-  look: "See docs/operations.md, Backups. To list them: artifact-gc audit"
+  look: "artifact-gc audit, and docs/operations.md, Backups"
 }
 
 /** Fails with `AgeRefused` while objects of the lost time wait for a person. */
@@ -23,6 +23,15 @@ export const requireConfirmed = Effect.fnUntraced(function* ({ lost }: Pick<Phas
   const { breakers } = yield* CollectorDatabase
   const state = yield* breakers.read(breaker.name)
   if (isOpen(state)) return yield* refusal(lost, state.exposure?.blobs ?? 0)
+})
+
+/** Fails with `AgeRefused` while a lost time is recorded: for a repair, which journals all of its objects. */
+export const requireNoLostTime = Effect.gen(function* () {
+  const { binding, breakers } = yield* CollectorDatabase
+  const lost = (yield* binding.read).bound?.lost ?? null
+  if (lost === null) return
+  const { confirmedAt, exposure } = yield* breakers.read(breaker.name)
+  if (confirmedAt === null || confirmedAt < lost.foundAt) yield* refusal(lost, exposure?.blobs ?? 0)
 })
 
 /** Returns those of `objects`, which nothing owns, that were not written in the lost time. Opens the breaker for the others. */

@@ -37,10 +37,10 @@ export const keysGuard = Effect.fnUntraced(function* ({ memory, settings }: Guar
   // An idle sweep has nothing to be careful about.
   if (!isFirst && condemned.length === 0) return []
   const [referenced, due] = yield* Effect.all([look(settings, size), absentOf(condemned)], { concurrency: 2 })
-  const least = memory.binding?.bound?.foundShareMin ?? 0.9
+  const least = memory.binding?.bound?.foundShareMin ?? defaultShareMin
   if (referenced.missing.length > 0) {
     const decided = yield* look(settings, decidingSample)
-    if (isTooFew(decided, least)) return yield* refusalOf(decided, memory.binding?.catalogue ?? {})
+    if (isTooFew(decided, least)) return yield* refuse(decided)
   }
   memory.sampled = true
   return due.missing.length === 0
@@ -71,6 +71,9 @@ export const look = Effect.fnUntraced(function* (settings: Pick<SweepSettings, "
   return { sampled: sampled - (missing.length - still.length), missing: still } satisfies Looked as Looked
 })
 
+/** The part of the sampled rows that must have an object, unless a person has accepted less. */
+export const defaultShareMin = 0.9
+
 /** Rows that {@link look} draws for a verdict. */
 export const verdictSize = decidingSample
 
@@ -86,11 +89,10 @@ const absentOf = Effect.fnUntraced(function* (rows: ReadonlyArray<SampledBlob>) 
   return { sampled: rows.length, missing } satisfies Looked as Looked
 })
 
-const refusalOf = Effect.fnUntraced(function* (
-  { missing, sampled }: Looked,
-  catalogue: Readonly<Record<string, string>>
-) {
+/** Fails with `KeysRefused` for what a sample showed. */
+export const refuse = Effect.fnUntraced(function* ({ missing, sampled }: Looked) {
   const { description } = yield* Storage
+  const { catalogue } = yield* (yield* CollectorDatabase).binding.read
   return yield* new KeysRefused({
     store: description,
     catalogue: Object.entries(catalogue)
