@@ -1,5 +1,5 @@
 /** `artifact-gc rebind`: shows to what the collector's tables are bound, and binds them to what the settings name. */
-import { Clock, Console, Duration, Effect } from "effect"
+import { Clock, Duration, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type BindingState, type Bound, CollectorDatabase, type Identity } from "../database/Database.ts"
 import { RebindRefused } from "../domain/Refusals.ts"
@@ -15,6 +15,7 @@ import {
 } from "../sweep/preflight/KeysGuard.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import { configuration, sweepFlags, withServices } from "./Configured.ts"
+import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
@@ -59,7 +60,7 @@ const rebind = Effect.fnUntraced(function* (settings: SweepSettings, confirm: bo
 })
 
 const tell = (json: boolean, value: object, lines: ReadonlyArray<string>) =>
-  Console.log(json ? JSON.stringify(value) : lines.join("\n"))
+  json ? Print.json(value) : Print.text(lines.join("\n"))
 
 const unbound = [
   "The collector's tables are not bound yet. The first sweep binds them to what its settings name. Nothing was changed."
