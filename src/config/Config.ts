@@ -3,7 +3,17 @@
  *
  * config/settings.ts and sweep/settingsTable.ts say what each setting means. Values never appear in an error.
  */
-import { type Config, ConfigProvider, Duration, Effect, Result, Schema, SchemaIssue } from "effect"
+import {
+  type Config,
+  ConfigProvider,
+  DateTime,
+  Duration,
+  Effect,
+  Option,
+  Result,
+  Schema,
+  SchemaIssue
+} from "effect"
 import type { CatalogNames } from "../domain/CatalogNames.ts"
 import type { When } from "../sweep/Collector.ts"
 import { defaultSettings, type SweepSettings } from "../sweep/Settings.ts"
@@ -112,6 +122,7 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
       sizeColumn: values.catalogSizeColumn,
       createdAtColumn: values.catalogCreatedAtColumn,
       lastUsedAtColumn: values.catalogLastUsedAtColumn === "none" ? null : values.catalogLastUsedAtColumn,
+      timeZone: values.catalogTimeZone,
       collectorSchema: values.collectorSchema,
       registrySchema: values.registrySchema
     },
@@ -143,6 +154,15 @@ const requireFittingNames = (values: Values, problems: Array<string>): void => {
   const column = values.catalogLastUsedAtColumn
   if (column !== "none" && column.toLowerCase() === "none") {
     problems.push("CATALOG_LAST_USED_AT_COLUMN: write none in lower case if the catalogue has no such column")
+  }
+  if (values.collectorSchema === values.catalogSchema) {
+    problems.push(
+      "COLLECTOR_SCHEMA: must not be CATALOG_SCHEMA: the collector's tables have common names such as pins and journal"
+    )
+  }
+  const zone = values.catalogTimeZone
+  if (zone !== null && Option.isNone(DateTime.zoneMakeNamed(zone))) {
+    problems.push("CATALOG_TIME_ZONE: is no IANA time zone; write a name such as UTC or America/St_Johns")
   }
 }
 

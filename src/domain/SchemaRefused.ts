@@ -6,6 +6,8 @@ import { Schema } from "effect"
  *
  * - `MissingTable`, `MissingColumn`, `WrongType`: the configured names do not fit the catalogue
  * - `MissingCollectorTables`: `artifact-gc migrate` was not run, or was run by another version
+ * - `MissingTimeZone`: a column of instants has no time zone, and the settings name none
+ * - `DigestTypeChanged`: the collector's tables store digests in another type than the catalogue
  * - `NoReferences`: no table has a foreign key to blobs, so every blob would be an orphan
  * - `DestructiveForeignKey`: ON DELETE CASCADE, SET NULL or SET DEFAULT, so a purge would destroy references
  * - `UnenforcedForeignKey`: the foreign key's triggers are disabled, or it is NOT ENFORCED
@@ -25,6 +27,8 @@ export const SchemaProblemKind = Schema.Literals([
   "MissingColumn",
   "WrongType",
   "MissingCollectorTables",
+  "MissingTimeZone",
+  "DigestTypeChanged",
   "NoReferences",
   "DestructiveForeignKey",
   "UnenforcedForeignKey",

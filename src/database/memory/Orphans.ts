@@ -11,7 +11,8 @@ import {
   type Slice
 } from "../Database.ts"
 import { touchLive } from "./Blobs.ts"
-import { byKey, heldDigests, journalRow, type State, usedAtOf } from "./State.ts"
+import { lockedDigests } from "./HostTransactions.ts"
+import { byKey, hasObject, heldDigests, journalRow, objectOf, type State, usedAtOf } from "./State.ts"
 
 const inSlice = (slice: Slice, digest: Digest): boolean =>
   (slice.after === null || digest > slice.after) && (slice.upTo === null || digest <= slice.upTo)
@@ -58,7 +59,8 @@ export const orphans = (state: State): Orphans => ({
             sizeBytes: row.sizeBytes,
             usedAt: usedAtOf(row),
             seenAt: sighting?.seenAt ?? null,
-            condemnedAt: sighting?.condemnedAt ?? null
+            condemnedAt: sighting?.condemnedAt ?? null,
+            ...objectOf(row)
           }
         })
     }),
@@ -81,6 +83,22 @@ export const orphans = (state: State): Orphans => ({
         })
       }
       return stale.length
+    }),
+  redate: (now, digests) =>
+    Effect.sync(() => {
+      let moved = 0
+      for (const digest of digests) {
+        const sighting = state.orphans.get(digest)
+        if (sighting === undefined || Math.max(sighting.seenAt, sighting.condemnedAt ?? 0) <= now) continue
+        const { condemnedAt, seenAt } = sighting
+        state.orphans.set(digest, {
+          ...sighting,
+          seenAt: Math.min(seenAt, now),
+          condemnedAt: condemnedAt === null ? null : Math.min(condemnedAt, now)
+        })
+        moved += 1
+      }
+      return moved
     }),
   purge: (request) => Effect.sync(() => purge(state, request)),
   condemned: (selection, after, limit) =>
@@ -109,6 +127,7 @@ export const orphans = (state: State): Orphans => ({
 
 const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const { after } = request
+  const [locked, held] = [lockedDigests(state), heldDigests(state)]
   const page = byKey(state.orphans)
     .flatMap(([digest, { seenAt, condemnedAt }]) =>
       condemnedAt === null || seenAt > request.seenCutoff ? [] : [{ digest, condemnedAt }]
@@ -122,12 +141,17 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
     )
     .sort((a, b) => a.condemnedAt - b.condemnedAt)
     .slice(0, request.limit)
-  const held = heldDigests(state)
   const purged: Array<PurgedBlob> = []
+  let busy = 0
   for (const { digest } of page) {
     const row = state.blobs.get(digest)
+    if (row !== undefined && locked.has(digest)) {
+      busy += 1
+      continue
+    }
     state.orphans.delete(digest)
-    if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff) continue
+    if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff || !hasObject(row))
+      continue
     state.blobs.delete(digest)
     state.journal.set(
       row.key,
@@ -140,8 +164,8 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const last = page.at(-1)
   return {
     purged,
-    absolved: page.length - purged.length,
-    busy: 0,
+    absolved: page.length - purged.length - busy,
+    busy,
     next: last === undefined || page.length < request.limit ? null : last
   }
 }

@@ -85,7 +85,7 @@ const types = (): void => {
   accepts("other types of the same kind", [
     retyped("object_key", "varchar(1024)", "object_key"),
     retyped("size_bytes", "numeric(20)", "size_bytes"),
-    retyped("created_at", "timestamp(3)", "created_at"),
+    retyped("created_at", "timestamptz(3)", "created_at"),
     retyped("last_used_at", "timestamptz(0)", "last_used_at")
   ])
 }

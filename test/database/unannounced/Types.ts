@@ -86,7 +86,7 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
       yield* writer.unsafe("DELETE FROM layers")
       assert.lengthOf(yield* collect(database), 1)
       yield* inserts
-      assert.strictEqual(yield* database.suspects.drop(suspect), "dropped")
+      assert.strictEqual(yield* database.suspects.drop(3, suspect), "dropped")
       assert.lengthOf(yield* writer.unsafe("SELECT FROM blobs"), 0)
     })
   )
@@ -122,6 +122,7 @@ export const types = (server: Databases.Server): void => {
       digest: "'sha256:abc'"
     })
     story(server, "references by number, not by digest", {
+      names: { timeZone: "UTC" },
       tables: [
         `CREATE TABLE blobs (id serial PRIMARY KEY, digest text UNIQUE NOT NULL, object_key text NOT NULL UNIQUE,
            size_bytes int, created_at timestamp NOT NULL, last_used_at timestamp)`,
