@@ -153,7 +153,10 @@ export const migrationContract = (server: Databases.Server): void => {
         yield* existing
         yield* migrate(false, existingNames)
         assert.include(yield* schemaText("artifact_gc"), "digest bytea NOT NULL")
-        yield* run('CREATE TABLE blobs (digest varchar(80) COLLATE "POSIX" PRIMARY KEY)')
+        yield* run(
+          `CREATE TABLE blobs (digest varchar(80) COLLATE "POSIX" PRIMARY KEY, object_key text, size_bytes bigint,
+             created_at timestamptz, last_used_at timestamptz)`
+        )
         yield* migrate(false, { ...defaultNames, collectorSchema: "second" })
         assert.include(yield* schemaText("second"), 'digest character varying(80) COLLATE "POSIX" NOT NULL')
       })
