@@ -6,9 +6,6 @@ import type { S3Options } from "./Options.ts"
 
 /** Returns a client that repeats nothing, logs nothing and limits only the time to connect. */
 export const connect = (options: S3Options, maxConnections: number): S3Client => {
-  // The SDK warns on stderr that releases of 2027 will need a newer Node. Logs there are lines of JSON, and
-  // the exact pin in package.json covers the warning.
-  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
   const { credentials, endpoint } = options
   const client = new S3Client({
     region: options.region,
