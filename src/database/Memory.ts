@@ -11,6 +11,7 @@ import { backlog } from "./memory/Backlog.ts"
 import { blobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
+import { instants } from "./memory/Instants.ts"
 import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
@@ -50,6 +51,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         leftovers: leftovers(state),
         breakers: breakers(state),
         peers: peers(state),
+        instants: instants(state),
         suspects: watching(state, suspects(state)),
         audit: audit(state),
         skew: Effect.sync(() => state.skewMillis),

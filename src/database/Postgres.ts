@@ -12,6 +12,7 @@ import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
 import * as Breakers from "./postgres/Breakers.ts"
+import * as Instants from "./postgres/Instants.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
@@ -131,6 +132,7 @@ export const layer = (
         leftovers: Leftovers.make(db),
         breakers: Breakers.make(db),
         peers: Peers.make(db),
+        instants: Instants.make(db),
         suspects: Suspects.make(db, known),
         audit: Audit.make(db, known),
         ...verbs<Pick<CollectorDatabase["Service"], "inspect" | "skew" | "backlog">>(db, null, {

@@ -8,6 +8,7 @@ import type { SchemaRefused } from "../../domain/SchemaRefused.ts"
 import type { Audit } from "./Audit.ts"
 import type { Breakers } from "./Breakers.ts"
 import type { Candidates } from "./Candidates.ts"
+import type { Instants } from "./Instants.ts"
 import type { Journal } from "./Journal.ts"
 import type { Leftovers } from "./Leftovers.ts"
 import type { Orphans, ReferenceTable } from "./Orphans.ts"
@@ -67,6 +68,8 @@ export class CollectorDatabase extends Context.Service<
     readonly breakers: Breakers
     /** The other collectors of this catalogue. */
     readonly peers: Peers
+    /** Instants that a wrong clock wrote. */
+    readonly instants: Instants
     /** Blobs whose objects are in doubt. */
     readonly suspects: Suspects
     /** Reads for the audit. */

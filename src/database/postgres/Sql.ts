@@ -75,6 +75,8 @@ export interface Identifiers {
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
    */
   readonly uploadChunks: Statement.Fragment
+  /** Upload sessions, which the registry writes with their chunks. */
+  readonly uploadSessions: Statement.Fragment
 }
 
 /**
@@ -120,7 +122,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
-      uploadChunks: own("upload_chunks")
+      uploadChunks: own("upload_chunks"),
+      uploadSessions: own("upload_sessions")
     },
     verb: (operation, effect) =>
       leavesTransaction(

@@ -23,7 +23,7 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
-  { name: "clock", ask: ({ settings }) => Effect.as(clockGuard(settings), []) },
+  { name: "clock", ask: clockGuard },
   { name: "settings", ask: settingsGuard },
   { name: "store", ask: storeGuard }
 ]
