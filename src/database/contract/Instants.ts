@@ -21,7 +21,8 @@ export interface InstantLimits {
 /**
  * Finds and corrects instants that lie further ahead than any wait explains. They were written while a clock was wrong,
  * and what they date would wait for as long as the clock was ahead. Sightings are corrected where they are read
- * (`orphans.redate`). Pins are left alone, because an operator may choose any end.
+ * (`orphans.redate`). Pins are left alone, because an operator may choose any end. A writer may choose any end of an
+ * announced upload, too, so intents are corrected only where another instant shows that a clock was wrong.
  */
 export interface Instants {
   /** Returns the names of the tables that have such instants, by indexes and from small tables alone. */

@@ -7,9 +7,10 @@ import type { State } from "./State.ts"
 export const instants = (state: State): Instants => ({
   ahead: (limits) =>
     Effect.sync(() =>
-      Object.entries(found(state, limits))
-        .filter(([, changes]) => changes.length > 0)
+      Object.entries({ ...found(state, limits), intents: [], orphans: aheadSightings(state, limits) })
+        .filter(([, rows]) => rows.length > 0)
         .map(([table]) => table)
+        .sort()
     ),
   correct: (limits) =>
     Effect.sync(() => {
@@ -21,6 +22,9 @@ export const instants = (state: State): Instants => ({
       return moved
     })
 })
+
+const aheadSightings = (state: State, { now, toleranceMillis }: InstantLimits) =>
+  [...state.orphans.values()].filter(({ condemnedAt }) => (condemnedAt ?? 0) > now + toleranceMillis)
 
 /** Returns the corrections, by table. */
 const found = (state: State, limits: InstantLimits): Readonly<Record<string, ReadonlyArray<() => void>>> => {

@@ -22,7 +22,7 @@ const limitsOf = (limits: InstantLimits) => {
 }
 
 const ahead = ({ sql, id }: Sql, given: InstantLimits) => {
-  const { journal, lease, present, upload } = limitsOf(given)
+  const { journal, lease, present } = limitsOf(given)
   const beyond = (table: string, newest: Statement.Fragment, limit: Date) =>
     sql`CASE WHEN (SELECT ${newest}) > ${limit}::timestamptz THEN ${table}::text END`
   return Effect.map(
@@ -30,10 +30,10 @@ const ahead = ({ sql, id }: Sql, given: InstantLimits) => {
       SELECT array_remove(ARRAY[
         ${beyond("breakers", sql`max(greatest(tripped_at, confirmed_at)) FROM ${id.breakers}`, present)},
         ${beyond("collectors", sql`max(seen_at) FROM ${id.collectors}`, present)},
-        ${beyond("intents", sql`max(expires_at) FROM ${id.intents}`, upload)},
         ${beyond("journal", sql`max(not_before) FROM ${id.journal} WHERE dead_at IS NULL`, journal)},
         ${beyond("listing_ranges", sql`max(claimed_until) FROM ${id.listingRanges}`, lease)},
         ${beyond("listings", sql`max(greatest(started_at, ended_at)) FROM ${id.listings}`, present)},
+        ${beyond("orphans", sql`max(condemned_at) FROM ${id.orphans} WHERE condemned_at IS NOT NULL`, present)},
         ${beyond("scans", sql`max(started_at) FROM ${id.scans}`, present)},
         ${beyond("upload_sessions", sql`max(last_activity_at) FROM ${id.uploadSessions}`, present)}
       ], NULL) AS tables`,
