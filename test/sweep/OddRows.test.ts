@@ -35,7 +35,7 @@ describe("a sweep over odd rows", () => {
           const { guards, left, outcome, phases } = yield* swept
           assert.strictEqual(outcome, "complete")
           assert.strictEqual(phases.orphans.kept["key cannot exist"], 2)
-          assert.notProperty(phases.orphans.kept, "referenced")
+          if (!watched) assert.notProperty(phases.orphans.kept, "referenced")
           assert.strictEqual(phases.orphans.deleted, n === 0 ? 1 : 0)
           assert.deepStrictEqual(
             guards.map(({ decision, guard }) => [guard, decision]),
@@ -45,7 +45,7 @@ describe("a sweep over odd rows", () => {
           assert.deepInclude(left, { waiting: 0, condemned: 0, nextDueAt: null })
         }
         assert.deepStrictEqual([...state.blobs.keys()].sort(), [digest("a"), digest("b")].sort())
-      }).pipe(Effect.provide(world({ settings: noWaits })))
+      }).pipe(Effect.provide(world(noWaits)))
     )
   }
 
@@ -60,6 +60,6 @@ describe("a sweep over odd rows", () => {
       assert.deepInclude((yield* swept).phases.orphans, { deleted: 2 })
       assert.strictEqual(state.blobs.size, 0)
       assert.lengthOf(yield* objects, 0)
-    }).pipe(Effect.provide(world({ settings: noWaits })))
+    }).pipe(Effect.provide(world(noWaits)))
   )
 })

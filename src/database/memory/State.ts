@@ -85,6 +85,17 @@ export interface ReferringTable extends ReferenceTable {
   readonly rows: () => ReadonlyArray<ReferringRow>
 }
 
+/** Rows of one table that a transaction changed. The value `undefined` is a deleted row. */
+export type Changes = Map<unknown, unknown>
+
+/** A transaction that a host has open. */
+export interface OpenTransaction {
+  /** By table: what its verbs changed so far. */
+  readonly changes: Map<string, Changes>
+  /** Candidates that its changes queue. */
+  readonly candidates: Array<Digest>
+}
+
 /** Every row of the catalogue and of the collector's tables. */
 export interface State {
   readonly blobs: Map<Digest, BlobRow>
@@ -120,6 +131,10 @@ export interface State {
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
   /** How far the server's clock is ahead of the process's. */
   skewMillis: number
+  /** Transactions that hosts have open (HostTransactions.ts). */
+  readonly transactions: Set<OpenTransaction>
+  /** True makes every verb join the caller's transaction, as a control. */
+  everyVerbJoins: boolean
 }
 
 /** Returns an empty catalogue. */
@@ -139,7 +154,9 @@ export const emptyState = (): State => ({
   breakers: new Map(),
   peers: new Map(),
   suspects: new Map(),
-  skewMillis: 0
+  skewMillis: 0,
+  transactions: new Set(),
+  everyVerbJoins: false
 })
 
 /** Returns the primary key of a reference, by kind. */
