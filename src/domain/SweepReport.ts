@@ -193,6 +193,9 @@ const refusals: ReadonlySet<string> = new Set([
   "ClockRefused",
   "SettingsRefused",
   "StoreRefused",
+  "BindingRefused",
+  "KeysRefused",
+  "AgeRefused",
   "BreakerOpen"
 ])
 

@@ -17,6 +17,7 @@ import * as Pace from "./Pace.ts"
 import type { Phase } from "./Phase.ts"
 import type { SweepContext } from "./PhaseContext.ts"
 import { describe } from "./PhaseCounts.ts"
+import { emptyMemory, type Memory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
@@ -75,7 +76,7 @@ export class Sweep extends Context.Service<
           Storage,
           ...list.flatMap(({ requires }) => requires)
         )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
-        const self = { id: all.collectorId ?? drawProcessName(), swept: false }
+        const self = { id: all.collectorId ?? drawProcessName(), swept: false, memory: emptyMemory() }
         return Sweep.of({
           settings: all,
           once: (options = {}) => Effect.provideContext(once(all, list, self, options), services),
@@ -104,6 +105,7 @@ const withSmallBatches = (settings: SweepSettings): SweepSettings => {
 interface Self {
   readonly id: string
   swept: boolean
+  readonly memory: Memory
 }
 
 const once = Effect.fn("Sweep.once")(function* <R>(
@@ -122,11 +124,17 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     options.until ?? Number.POSITIVE_INFINITY
   )
   if (!dryRun) self.swept = true
-  const { error, findings, store } = yield* Preflight.judge({ settings, id: self.id, now: startedAt, dryRun })
+  const { error, findings, lost, store } = yield* Preflight.judge({
+    settings,
+    id: self.id,
+    now: startedAt,
+    dryRun,
+    memory: self.memory
+  })
   const odd = OddRows.make()
   const reports =
     error === null
-      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, odd })
+      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, lost, odd })
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
@@ -172,7 +180,7 @@ const nameOf = (startedAt: number) =>
 /** Runs the phases with what they share. */
 const runPhases = Effect.fnUntraced(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
-  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "odd">
+  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd">
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = yield* Deletion.make(sweep.settings, pace)
