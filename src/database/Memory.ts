@@ -65,6 +65,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         instants: transacting(state, instants(state)),
         suspects: transacting(state, watching(state, suspects(state))),
         audit: audit(state),
+        installation: Effect.sync(() => ({ ...state.installation })),
         skew: Effect.sync(() => state.skewMillis),
         backlog: (now) => Effect.sync(() => backlog(state, now))
       })

@@ -9,6 +9,7 @@ import type { Audit } from "./Audit.ts"
 import type { Binding } from "./Binding.ts"
 import type { Breakers } from "./Breakers.ts"
 import type { Candidates } from "./Candidates.ts"
+import type { Installation } from "./Installation.ts"
 import type { Instants } from "./Instants.ts"
 import type { Journal } from "./Journal.ts"
 import type { Leftovers } from "./Leftovers.ts"
@@ -57,6 +58,8 @@ export class CollectorDatabase extends Context.Service<
      * each sweep.
      */
     readonly inspect: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
+    /** Returns how the collector was installed. Fails before `inspect` has passed. */
+    readonly installation: Result<Installation>
     /** Blobs that nothing refers to. */
     readonly orphans: Orphans
     /** Blobs whose references changed. */

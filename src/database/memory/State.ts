@@ -135,6 +135,8 @@ export interface State {
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. Only tests add any. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
+  /** What `installation` answers. */
+  readonly installation: { catalogueExisted: boolean; unannouncedWritersGuarded: boolean }
   /** How far the server's clock is ahead of the process's. */
   skewMillis: number
   /** Transactions that hosts have open (HostTransactions.ts). */
@@ -162,6 +164,7 @@ export const emptyState = (): State => ({
   breakers: new Map(),
   peers: new Map(),
   suspects: new Map(),
+  installation: { catalogueExisted: false, unannouncedWritersGuarded: false },
   skewMillis: 0,
   transactions: new Set(),
   everyVerbJoins: false

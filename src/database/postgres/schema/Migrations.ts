@@ -10,6 +10,7 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
+import { recordOwnCatalogue } from "../Installation.ts"
 import { make, onProcessClock, quote, type Sql, translate } from "../Sql.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, sharedSchema } from "./BlobsTable.ts"
 import { adaptDigestType } from "./ChangedDigestType.ts"
@@ -71,6 +72,7 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     const lockTimeout = yield* sql<{ before: string }>`SELECT current_setting('lock_timeout') AS before`
     yield* sql`SELECT set_config('lock_timeout', '0', true)`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
+    const existed = yield* tableExists(db, names.schema, names.blobsTable)
     yield* refuseWrongNames(db, options)
     const restoreLockTimeout = sql`SELECT set_config('lock_timeout', ${lockTimeout[0]?.before ?? "2s"}, true)`
     // Changing a type locks tables of running collectors, and these must not wait long for that.
@@ -80,6 +82,7 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     const applied = [
       ...(yield* apply(db, "collector", names.collectorSchema, "migrations", collectorMigrations(db)))
     ]
+    if (!existed && applied.some(({ id }) => id === 1)) yield* recordOwnCatalogue(db)
     for (const { isWanted, migrations, schema, set, table } of further) {
       if (!(yield* isWanted(db))) continue
       // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.
