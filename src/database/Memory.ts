@@ -53,6 +53,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         suspects: watching(state, suspects(state)),
         audit: audit(state),
         skew: Effect.sync(() => state.skewMillis),
+        catalogueExisted: Effect.sync(() => state.catalogueExisted),
         backlog: (now) => Effect.sync(() => backlog(state, now))
       })
     ),

@@ -133,16 +133,21 @@ export const layer = (
         peers: Peers.make(db),
         suspects: Suspects.make(db, known),
         audit: Audit.make(db, known),
-        ...verbs<Pick<CollectorDatabase["Service"], "inspect" | "skew" | "backlog">>(db, null, {
-          inspect: inspect(db, extensions).pipe(
-            Effect.tap((found) => Ref.set(catalog, found)),
-            // What was found before may no longer be true, so it must not serve another purge.
-            Effect.tapError(() => Ref.set(catalog, null)),
-            Effect.map((found) => found.references)
-          ),
-          skew: Peers.skew(db),
-          backlog: on(db)(Backlog.backlog)
-        })
+        ...verbs<Pick<CollectorDatabase["Service"], "inspect" | "skew" | "backlog" | "catalogueExisted">>(
+          db,
+          null,
+          {
+            inspect: inspect(db, extensions).pipe(
+              Effect.tap((found) => Ref.set(catalog, found)),
+              // What was found before may no longer be true, so it must not serve another purge.
+              Effect.tapError(() => Ref.set(catalog, null)),
+              Effect.map((found) => found.references)
+            ),
+            skew: Peers.skew(db),
+            catalogueExisted: Breakers.catalogueExisted(db),
+            backlog: on(db)(Backlog.backlog)
+          }
+        )
       })
       return Context.make(CollectorDatabase, collector).pipe(
         Context.add(BlobDatabase, BlobDatabase.of(Blobs.make(db, type)))

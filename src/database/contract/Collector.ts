@@ -76,6 +76,11 @@ export class CollectorDatabase extends Context.Service<
      * question. Both are real clocks, whatever `Clock` says.
      */
     readonly skew: Result<number>
+    /**
+     * Returns whether the catalogue existed before `migrate` ran for the first time. Other programs may then
+     * keep objects in the same store. True where it is unknown.
+     */
+    readonly catalogueExisted: Result<boolean>
     /** Counts the rows that wait for a later sweep. */
     readonly backlog: (now: number) => Result<Backlog>
   }

@@ -11,7 +11,7 @@ import {
   type Slice
 } from "../Database.ts"
 import { touchLive } from "./Blobs.ts"
-import { byKey, heldDigests, journalRow, type State, usedAtOf } from "./State.ts"
+import { byKey, causeOf, heldDigests, journalRow, referredDigests, type State, usedAtOf } from "./State.ts"
 
 const inSlice = (slice: Slice, digest: Digest): boolean =>
   (slice.after === null || digest > slice.after) && (slice.upTo === null || digest <= slice.upTo)
@@ -58,9 +58,21 @@ export const orphans = (state: State): Orphans => ({
             sizeBytes: row.sizeBytes,
             usedAt: usedAtOf(row),
             seenAt: sighting?.seenAt ?? null,
-            condemnedAt: sighting?.condemnedAt ?? null
+            condemnedAt: sighting?.condemnedAt ?? null,
+            ...causeOf(sighting)
           }
         })
+    }),
+  held: (now, settles) =>
+    Effect.sync(() => {
+      const referred = referredDigests(state)
+      const judged = [...state.pins.values()].filter(({ digest }) => state.blobs.has(digest))
+      for (const { digest, id } of judged) if (settles && referred.has(digest)) state.newbornPins.delete(id)
+      const bare = judged.filter(({ digest, expiresAt }) => !referred.has(digest) && expiresAt > now)
+      return {
+        blobs: new Set(bare.map(({ digest }) => digest)).size,
+        until: bare.length === 0 ? null : Math.max(...bare.map(({ expiresAt }) => expiresAt))
+      }
     }),
   record: (slice, { now, seen, condemned, sweep, clear = true }) =>
     Effect.sync(() => {
@@ -77,7 +89,8 @@ export const orphans = (state: State): Orphans => ({
         state.orphans.set(digest, {
           seenAt: before?.seenAt ?? now,
           condemnedAt: dooms ? now : (before?.condemnedAt ?? null),
-          sweep: dooms ? sweep : (before?.sweep ?? null)
+          sweep: dooms ? sweep : (before?.sweep ?? null),
+          ...causeOf(before)
         })
       }
       return stale.length
@@ -126,6 +139,7 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const purged: Array<PurgedBlob> = []
   for (const { digest } of page) {
     const row = state.blobs.get(digest)
+    const cause = causeOf(state.orphans.get(digest))
     state.orphans.delete(digest)
     if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff) continue
     state.blobs.delete(digest)
@@ -135,7 +149,7 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
         claimedUntil: request.leaseUntil
       })
     )
-    purged.push({ digest, key: row.key, sizeBytes: row.sizeBytes })
+    purged.push({ digest, key: row.key, sizeBytes: row.sizeBytes, ...cause })
   }
   const last = page.at(-1)
   return {

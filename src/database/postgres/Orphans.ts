@@ -9,7 +9,7 @@ import type { SqlError, Statement } from "effect/sql"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Orphan } from "../../domain/Orphan.ts"
+import type { Orphan, OrphanCause } from "../../domain/Orphan.ts"
 import type {
   ClaimedSlice,
   Orphans,
@@ -20,6 +20,7 @@ import type {
   Slice
 } from "../Database.ts"
 import { condemned, restore } from "./Condemned.ts"
+import { held } from "./Pins.ts"
 import { byIndex, instant, millis, quote, type Sql } from "./Sql.ts"
 import { type Catalog, currentFingerprint, looksUp } from "./schema/SchemaGuard.ts"
 import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
@@ -35,6 +36,7 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): O
     claimSlice: known(claimSlice),
     readSlice: known(readSlice),
     find: known(find),
+    held: known(held),
     record: known(record),
     purge: known(purge),
     condemned: known(condemned),
@@ -118,6 +120,7 @@ export interface OrphanRow {
   readonly used_at: Date
   readonly seen_at: Date | null
   readonly condemned_at: Date | null
+  readonly cause: OrphanCause | null
 }
 
 /**
@@ -134,7 +137,7 @@ const find = (db: Sql, catalog: Catalog, slice: Slice) => {
         SELECT b.${id.digest} AS digest FROM ${id.blobs} b
         WHERE ${catalog.referencePredicates(bound)}${bound(raw(`b.${quote(db.names.digestColumn)}`))})
       SELECT b.${id.digest}::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        ${usedAt(db)}::timestamptz AS used_at, o.seen_at, o.condemned_at
+        ${usedAt(db)}::timestamptz AS used_at, o.seen_at, o.condemned_at, o.cause
       FROM unreferenced u
       CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = u.digest ${raw(looksUp)}) b
       LEFT JOIN LATERAL (SELECT * FROM ${id.orphans} o WHERE o.digest = u.digest ${raw(looksUp)}) o ON true
@@ -150,7 +153,8 @@ export const orphanOf = (row: OrphanRow): Orphan => ({
   sizeBytes: row.size_bytes,
   usedAt: millis(row.used_at),
   seenAt: row.seen_at === null ? null : millis(row.seen_at),
-  condemnedAt: row.condemned_at === null ? null : millis(row.condemned_at)
+  condemnedAt: row.condemned_at === null ? null : millis(row.condemned_at),
+  ...(row.cause === null ? {} : { cause: row.cause })
 })
 
 /**
@@ -204,6 +208,7 @@ const record = (db: Sql, catalog: Catalog, slice: Slice, marks: Parameters<Orpha
 interface CondemnedRow {
   readonly digest: string
   readonly condemned_at: Date
+  readonly cause: OrphanCause | null
 }
 
 const purge = (db: Sql, catalog: Catalog, request: PurgeRequest) => {
@@ -227,7 +232,11 @@ const purge = (db: Sql, catalog: Catalog, request: PurgeRequest) => {
         (row) => row.digest
       )
       const free = catalog.unannouncedWriters ? yield* lockDigests(db, catalog.digest, locked) : locked
-      const purged = yield* deleteAndJournal(db, catalog, request, free)
+      const causes = new Map(page.map(({ cause, digest }) => [digest, cause]))
+      const purged = (yield* deleteAndJournal(db, catalog, request, free)).map((blob): PurgedBlob => {
+        const cause = causes.get(blob.digest)
+        return cause == null ? blob : { ...blob, cause }
+      })
       const busy = yield* stillThere(db, type, claimed, new Set(free))
       const settled = claimed.filter((digest) => !busy.has(digest))
       yield* sql`DELETE FROM ${id.orphans} WHERE digest = ANY(${settled}::text[]::${type}[])`
@@ -257,7 +266,7 @@ const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: State
       ? raw("")
       : sql`AND (condemned_at, digest) > (${instant(request.after.condemnedAt)}::timestamptz, ${request.after.digest}::text::${type})`
   return sql<CondemnedRow>`
-    SELECT digest::text AS digest, condemned_at FROM ${id.orphans}
+    SELECT digest::text AS digest, condemned_at, cause FROM ${id.orphans}
     WHERE condemned_at <= ${instant(request.condemnedCutoff)}::timestamptz
       AND seen_at <= ${instant(request.seenCutoff)}::timestamptz ${after}
     ORDER BY condemned_at, digest LIMIT ${request.limit} FOR UPDATE SKIP LOCKED`

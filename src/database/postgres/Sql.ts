@@ -65,6 +65,8 @@ export interface Identifiers {
   readonly listings: Statement.Fragment
   readonly listingRanges: Statement.Fragment
   readonly breakers: Statement.Fragment
+  readonly breakerHistory: Statement.Fragment
+  readonly origin: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
@@ -115,6 +117,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       listings: own("listings"),
       listingRanges: own("listing_ranges"),
       breakers: own("breakers"),
+      breakerHistory: own("breaker_history"),
+      origin: own("origin"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),

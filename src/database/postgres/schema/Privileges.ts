@@ -38,6 +38,8 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "listings", "SELECT, INSERT, UPDATE"],
     [own, "listing_ranges", all],
     [own, "breakers", "SELECT, INSERT, UPDATE"],
+    [own, "breaker_history", all],
+    [own, "origin", "SELECT"],
     [own, "collectors", all],
     [own, "tombstones", "SELECT, INSERT"],
     [own, "buried_keys", "SELECT, INSERT"],

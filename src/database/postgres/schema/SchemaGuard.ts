@@ -34,6 +34,8 @@ export interface Catalog {
   readonly referencePredicates: (
     bound?: (column: Statement.Fragment) => Statement.Fragment
   ) => Statement.Fragment
+  /** The condition that no reference to `b` exists, whatever pins it has. */
+  readonly unreferenced: Statement.Fragment
   /** Whether triggers note losses of references. */
   readonly watch: Watch
   /** Whether triggers act against unannounced writers. Then every purge leaves a tombstone. */
@@ -86,6 +88,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     keys: declared,
     digest,
     referencePredicates: (bound) => predicates(db, declared, bound),
+    unreferenced: predicates(db, declared, undefined, false),
     watch: watchOf(names, references, yield* readInstalled(db, watchedReferences)),
     unannouncedWriters: triggers.length > 0,
     fingerprint
@@ -117,7 +120,8 @@ export const looksUp = "OFFSET 0"
 const predicates = (
   { sql, names, raw, id }: Sql,
   keys: ReadonlyArray<ForeignKey>,
-  bound?: (column: Statement.Fragment) => Statement.Fragment
+  bound?: (column: Statement.Fragment) => Statement.Fragment,
+  pinsCount = true
 ): Statement.Fragment => {
   const range = (column: string, isDigest: boolean) =>
     bound === undefined || !isDigest ? raw(` ${looksUp}`) : bound(raw(column))
@@ -127,6 +131,8 @@ const predicates = (
       return sql`NOT EXISTS (SELECT FROM ${raw(qualified(key.schema, key.table))} r
         WHERE ${raw(column)} = b.${raw(quote(key.referenced_column))}${range(column, key.referenced_column === names.digestColumn)})`
     }),
-    sql`NOT EXISTS (SELECT FROM ${id.pins} p WHERE p.digest = b.${id.digest}${range("p.digest", true)})`
+    ...(pinsCount
+      ? [sql`NOT EXISTS (SELECT FROM ${id.pins} p WHERE p.digest = b.${id.digest}${range("p.digest", true)})`]
+      : [])
   ])
 }

@@ -74,9 +74,9 @@ const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number)
   const looked = Effect.map(
     sql<SightedRow>`
       WITH page AS MATERIALIZED (
-        SELECT digest, seen_at, condemned_at FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
+        SELECT digest, seen_at, condemned_at, cause FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
       SELECT p.digest::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        ${usedAt(db)}::timestamptz AS used_at, p.seen_at, p.condemned_at,
+        ${usedAt(db)}::timestamptz AS used_at, p.seen_at, p.condemned_at, p.cause,
         b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates()} AS is_orphan
       FROM page p
       LEFT JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = p.digest ${raw(looksUp)}) b ON true
