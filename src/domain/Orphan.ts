@@ -30,6 +30,8 @@ export interface Orphan {
   readonly condemnedAt: number | null
   /** Absent where it is unknown. */
   readonly cause?: OrphanCause
+  /** False if no object can have its key, so that nothing could be deleted. Default true. */
+  readonly hasObject?: boolean
 }
 
 /** How long orphans wait, in milliseconds. */

@@ -23,6 +23,8 @@ export interface PhaseCounts {
   readonly held: (count: number, until: number | null) => void
   /** Adds things that should have been deleted and were not, by reason. */
   readonly failed: (reason: string, count: number) => void
+  /** Says which garbage the phase cannot find, and what deletes it. */
+  readonly unlisted: (what: string) => void
   /** Records what ended the phase early. The first record stays. */
   readonly stoppedBy: (why: StoppedBy) => void
   /** Records how many deletions are due, for watchers. */
@@ -46,6 +48,7 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
   const kept: Record<string, number> = {}
   const failed: Record<string, number> = {}
   const sample: Array<string> = []
+  let unlisted: string | null = null
   let stopped: StoppedBy | null = null
   let error: PhaseReport["error"] = null
   let heldUntil: number | null = null
@@ -76,6 +79,9 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
       if (count > 0 && until !== null) heldUntil = Math.max(until, heldUntil ?? until)
     },
     failed: (reason, count) => add(failed, reason, count),
+    unlisted: (what) => {
+      unlisted = what
+    },
     stoppedBy: (why) => {
       stopped ??= why
     },
@@ -99,6 +105,7 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
       ...(heldUntil === null ? {} : { heldUntil: new Date(heldUntil).toISOString() }),
       failed,
       sample,
+      ...(unlisted === null ? {} : { unlisted }),
       error,
       stoppedBy: error === null ? stopped : "failure",
       durationMillis

@@ -5,13 +5,24 @@ import type { Orphan } from "../../domain/Orphan.ts"
 import {
   type ClaimedSlice,
   type CondemnedSelection,
+  type Held,
   type Orphans,
   type PurgedBlob,
   restorePin,
   type Slice
 } from "../Database.ts"
 import { touchLive } from "./Blobs.ts"
-import { byKey, causeOf, heldDigests, journalRow, referredDigests, type State, usedAtOf } from "./State.ts"
+import {
+  byKey,
+  causeOf,
+  hasObject,
+  heldDigests,
+  journalRow,
+  objectOf,
+  referredDigests,
+  type State,
+  usedAtOf
+} from "./State.ts"
 
 const inSlice = (slice: Slice, digest: Digest): boolean =>
   (slice.after === null || digest > slice.after) && (slice.upTo === null || digest <= slice.upTo)
@@ -59,21 +70,12 @@ export const orphans = (state: State): Orphans => ({
             usedAt: usedAtOf(row),
             seenAt: sighting?.seenAt ?? null,
             condemnedAt: sighting?.condemnedAt ?? null,
-            ...causeOf(sighting)
+            ...causeOf(sighting),
+            ...objectOf(row)
           }
         })
     }),
-  held: (now, settles) =>
-    Effect.sync(() => {
-      const referred = referredDigests(state)
-      const judged = [...state.pins.values()].filter(({ digest }) => state.blobs.has(digest))
-      for (const { digest, id } of judged) if (settles && referred.has(digest)) state.newbornPins.delete(id)
-      const bare = judged.filter(({ digest, expiresAt }) => !referred.has(digest) && expiresAt > now)
-      return {
-        blobs: new Set(bare.map(({ digest }) => digest)).size,
-        until: bare.length === 0 ? null : Math.max(...bare.map(({ expiresAt }) => expiresAt))
-      }
-    }),
+  held: (now, settles) => Effect.sync(() => held(state, now, settles)),
   record: (slice, { now, seen, condemned, sweep, clear = true }) =>
     Effect.sync(() => {
       const present = new Set(seen)
@@ -94,6 +96,22 @@ export const orphans = (state: State): Orphans => ({
         })
       }
       return stale.length
+    }),
+  redate: (now, digests) =>
+    Effect.sync(() => {
+      let moved = 0
+      for (const digest of digests) {
+        const sighting = state.orphans.get(digest)
+        if (sighting === undefined || Math.max(sighting.seenAt, sighting.condemnedAt ?? 0) <= now) continue
+        const { condemnedAt, seenAt } = sighting
+        state.orphans.set(digest, {
+          ...sighting,
+          seenAt: Math.min(seenAt, now),
+          condemnedAt: condemnedAt === null ? null : Math.min(condemnedAt, now)
+        })
+        moved += 1
+      }
+      return moved
     }),
   purge: (request) => Effect.sync(() => purge(state, request)),
   condemned: (selection, after, limit) =>
@@ -120,6 +138,17 @@ export const orphans = (state: State): Orphans => ({
     })
 })
 
+const held = (state: State, now: number, settles: boolean): Held => {
+  const referred = referredDigests(state)
+  const judged = [...state.pins.values()].filter(({ digest }) => state.blobs.has(digest))
+  for (const { digest, id } of judged) if (settles && referred.has(digest)) state.newbornPins.delete(id)
+  const bare = judged.filter(({ digest, expiresAt }) => !referred.has(digest) && expiresAt > now)
+  return {
+    blobs: new Set(bare.map(({ digest }) => digest)).size,
+    until: bare.length === 0 ? null : Math.max(...bare.map(({ expiresAt }) => expiresAt))
+  }
+}
+
 const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const { after } = request
   const page = byKey(state.orphans)
@@ -141,7 +170,8 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
     const row = state.blobs.get(digest)
     const cause = causeOf(state.orphans.get(digest))
     state.orphans.delete(digest)
-    if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff) continue
+    if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff || !hasObject(row))
+      continue
     state.blobs.delete(digest)
     state.journal.set(
       row.key,

@@ -4,7 +4,8 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { Held, Pin } from "../Database.ts"
 import { byIndex, instant, lastOf, millisOrNull, type Sql } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
-import { type Catalog, looksUp } from "./schema/SchemaGuard.ts"
+import type { Catalog } from "./schema/SchemaGuard.ts"
+import { looksUp, unreferred } from "./Unreferenced.ts"
 
 /**
  * Adds pins. Runs within a transaction that has locked their blobs. Of equal ids the last wins, and the
@@ -61,7 +62,7 @@ export const expirePins = ({ sql, id }: Sql, now: number, limit: number) =>
   )
 
 /** Implements `orphans.held`. Skips pins that another transaction changes: the next sweep settles them. */
-export const held = (db: Sql, { unreferenced }: Catalog, now: number, settles: boolean) => {
+export const held = (db: Sql, { keys }: Catalog, now: number, settles: boolean) => {
   const { sql, id, raw } = db
   return Effect.gen(function* () {
     const some = yield* sql`SELECT FROM ${id.pins} LIMIT 1`
@@ -75,7 +76,7 @@ export const held = (db: Sql, { unreferenced }: Catalog, now: number, settles: b
       db,
       sql<{ blobs: number; until: Date | null }>`
         WITH judged AS MATERIALIZED (
-          SELECT p.id, p.digest, p.expires_at, ${unreferenced} AS bare FROM ${id.pins} p
+          SELECT p.id, p.digest, p.expires_at, ${unreferred(db, keys)} AS bare FROM ${id.pins} p
           CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = p.digest ${raw(looksUp)}) b)
         ${settles ? sql`, ${settled}` : raw("")}
         SELECT count(DISTINCT digest)::float8 AS blobs, max(expires_at) AS until FROM judged

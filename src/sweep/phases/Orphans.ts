@@ -91,7 +91,13 @@ const purge = Effect.fnUntraced(function* (
       const counted = page.purged.filter(({ cause }) => cause === undefined)
       lost.blobs += counted.length
       lost.bytes += counted.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-      counts.eligible(page.purged.length + page.busy, 0, [])
+      const refused = page.refused ?? []
+      counts.eligible(page.purged.length + page.busy + refused.length, 0, [])
+      counts.failed("refused by the database", refused.length)
+      context.odd.add(
+        "refused",
+        refused.map(({ detail, digest }) => `${digest} (${detail})`)
+      )
       counts.kept("referenced", page.absolved)
       counts.kept("busy", page.busy)
       const entries = page.purged.map(

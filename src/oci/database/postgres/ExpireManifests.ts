@@ -8,6 +8,7 @@
 import { Effect } from "effect"
 import type { Statement } from "effect/sql"
 import { totals } from "../../../database/postgres/Breakers.ts"
+import { sizeOf } from "../../../database/postgres/CatalogValues.ts"
 import { instant, qualified } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { DatabaseError } from "../../../domain/DatabaseError.ts"
@@ -199,7 +200,7 @@ export const exposure = Effect.fnUntraced(function* (
   const total = all.named + untagged
   if (untagged === 0) return { ...noExposure, total }
   const [needed] = yield* sql<{ bytes: number }>`
-    SELECT coalesce(sum(b.${id.size}), 0)::float8 AS bytes FROM ${id.blobs} b WHERE b.${id.digest} IN (
+    SELECT coalesce(sum(${sizeOf(db)}), 0)::float8 AS bytes FROM ${id.blobs} b WHERE b.${id.digest} IN (
       SELECT unnest(ARRAY[m.digest, r.digest]) FROM ${id.manifests} m
       LEFT JOIN ${id.manifestReferences} r ON r.repository = m.repository AND r.manifest = m.digest
       WHERE m.untagged_at <= ${cutoff} AND ${isLost} AND NOT ${isNeeded(db)})`
