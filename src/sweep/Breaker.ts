@@ -106,16 +106,22 @@ const weigh = Effect.fnUntraced(function* <R>(
   breaker: CountingBreaker<R>,
   confirmedAt: number | null,
   at: number,
-  expected?: Partial<Exposure>
+  expected?: Pick<Exposure, "blobs" | "bytes">
 ) {
-  const unless = expected === undefined ? settings.breakerBlobs : always
-  const first = { ...(yield* breaker.exposure(settings, confirmedAt, at, unless)), ...expected }
+  const read = (unless: number) =>
+    Effect.map(breaker.exposure(settings, confirmedAt, at, unless), (found) => ({ ...found, ...expected }))
+  const first =
+    expected === undefined
+      ? yield* read(settings.breakerBlobs)
+      : expected.blobs > settings.breakerBlobs
+        ? yield* read(always)
+        : { ...nothing, ...expected }
   const calm: Verdict = { exposure: first, trips: false, isBurst: false, history: [] }
   if (first.blobs === 0) return calm
   const history = yield* historyOf(breaker.name, at)
   const isRead = first.totalBlobs > 0
   const mustRead = !isRead && Usual.mayHaveShrunk(settings, history, confirmedAt, at, first)
-  const exposure = mustRead ? yield* breaker.exposure(settings, confirmedAt, at, always) : first
+  const exposure = mustRead ? yield* read(always) : first
   const isBurst = exceeds(settings, exposure, breaker)
   const trips =
     (isBurst && !Usual.isUsual(history, at, exposure)) ||
