@@ -230,6 +230,7 @@ describe("a sweep of which one call", () => {
           "breakers.history",
           "breakers.note",
           "orphans.held",
+          "catalogueExisted",
           "journal.expirePins",
           "backlog",
           "sessions.backlog",

@@ -221,6 +221,7 @@ describe("a dry run", () => {
         "audit.lookup",
         "breakers.read",
         "breakers.exposure",
+        "catalogueExisted",
         "breakers.history",
         "orphans.held"
       ]
