@@ -6,8 +6,10 @@ import { Context, type Effect } from "effect"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../../domain/SchemaRefused.ts"
 import type { Audit } from "./Audit.ts"
+import type { Binding } from "./Binding.ts"
 import type { Breakers } from "./Breakers.ts"
 import type { Candidates } from "./Candidates.ts"
+import type { Installation } from "./Installation.ts"
 import type { Journal } from "./Journal.ts"
 import type { Leftovers } from "./Leftovers.ts"
 import type { Orphans, ReferenceTable } from "./Orphans.ts"
@@ -55,6 +57,8 @@ export class CollectorDatabase extends Context.Service<
      * each sweep.
      */
     readonly inspect: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
+    /** Returns how the collector was installed. Fails before `inspect` has passed. */
+    readonly installation: Result<Installation>
     /** Blobs that nothing refers to. */
     readonly orphans: Orphans
     /** Blobs whose references changed. */
@@ -63,6 +67,8 @@ export class CollectorDatabase extends Context.Service<
     readonly journal: Journal
     /** Objects that nothing owns. */
     readonly leftovers: Leftovers
+    /** To which catalogue and store the tables belong. */
+    readonly binding: Binding
     /** Stops that stay until a person confirms. */
     readonly breakers: Breakers
     /** The other collectors of this catalogue. */
@@ -76,11 +82,6 @@ export class CollectorDatabase extends Context.Service<
      * question. Both are real clocks, whatever `Clock` says.
      */
     readonly skew: Result<number>
-    /**
-     * Returns whether the catalogue existed before `migrate` ran for the first time. Other programs may then
-     * keep objects in the same store. True where it is unknown.
-     */
-    readonly catalogueExisted: Result<boolean>
     /** Counts the rows that wait for a later sweep. */
     readonly backlog: (now: number) => Result<Backlog>
   }

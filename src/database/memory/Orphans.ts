@@ -12,6 +12,7 @@ import {
   type Slice
 } from "../Database.ts"
 import { touchLive } from "./Blobs.ts"
+import { lockedDigests } from "./HostTransactions.ts"
 import {
   byKey,
   causeOf,
@@ -151,6 +152,7 @@ const held = (state: State, now: number, settles: boolean): Held => {
 
 const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const { after } = request
+  const [locked, held] = [lockedDigests(state), heldDigests(state)]
   const page = byKey(state.orphans)
     .flatMap(([digest, { seenAt, condemnedAt }]) =>
       condemnedAt === null || seenAt > request.seenCutoff ? [] : [{ digest, condemnedAt }]
@@ -164,10 +166,14 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
     )
     .sort((a, b) => a.condemnedAt - b.condemnedAt)
     .slice(0, request.limit)
-  const held = heldDigests(state)
   const purged: Array<PurgedBlob> = []
+  let busy = 0
   for (const { digest } of page) {
     const row = state.blobs.get(digest)
+    if (row !== undefined && locked.has(digest)) {
+      busy += 1
+      continue
+    }
     const cause = causeOf(state.orphans.get(digest))
     state.orphans.delete(digest)
     if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff || !hasObject(row))
@@ -184,8 +190,8 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const last = page.at(-1)
   return {
     purged,
-    absolved: page.length - purged.length,
-    busy: 0,
+    absolved: page.length - purged.length - busy,
+    busy,
     next: last === undefined || page.length < request.limit ? null : last
   }
 }

@@ -172,13 +172,6 @@ const note = (
       burst_total_bytes = coalesce(EXCLUDED.burst_total_bytes, h.burst_total_bytes)`)
 }
 
-/** Returns whether the catalogue existed before the collector's tables did. */
-export const catalogueExisted = ({ sql, id }: Sql) =>
-  Effect.map(
-    sql<{ existed: boolean }>`SELECT catalogue_existed AS existed FROM ${id.origin} LIMIT 1`,
-    (rows) => rows[0]?.existed ?? true
-  )
-
 /**
  * Up to here totals are counted, in about a second. Beyond, the planner's estimate is good enough for a
  * percentage.

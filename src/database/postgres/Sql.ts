@@ -64,14 +64,15 @@ export interface Identifiers {
   readonly pins: Statement.Fragment
   readonly listings: Statement.Fragment
   readonly listingRanges: Statement.Fragment
+  readonly binding: Statement.Fragment
   readonly breakers: Statement.Fragment
   readonly breakerHistory: Statement.Fragment
-  readonly origin: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
   readonly candidates: Statement.Fragment
+  readonly installation: Statement.Fragment
   /**
    * Chunks of upload sessions. The registry writes them, and they stay in the core as the fourth owner of
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
@@ -116,14 +117,15 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       pins: own("pins"),
       listings: own("listings"),
       listingRanges: own("listing_ranges"),
+      binding: own("binding"),
       breakers: own("breakers"),
       breakerHistory: own("breaker_history"),
-      origin: own("origin"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
+      installation: own("installation"),
       uploadChunks: own("upload_chunks")
     },
     verb: (operation, effect) =>

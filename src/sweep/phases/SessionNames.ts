@@ -12,5 +12,5 @@ export const isSessionName = (name: string): boolean => uuid.test(name)
 
 /** Returns whether other programs may keep files in this store. Asks the database once, when it is first needed. */
 export const catalogueExisted = Effect.flatMap(CollectorDatabase, (database) =>
-  Effect.cached(database.catalogueExisted)
+  Effect.cached(Effect.map(database.installation, (installation) => installation.catalogueExisted))
 )

@@ -17,6 +17,7 @@ import { CollectorDatabase, type Exposure } from "../../database/Database.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { Storage, type StoredObject } from "../../storage/Storage.ts"
 import * as Breaker from "../Breaker.ts"
+import * as LostTime from "../LostTime.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
 import { catalogueExisted, isSessionName } from "./SessionNames.ts"
 
@@ -218,14 +219,18 @@ const folderOf = (prefix: string, key: string): string => {
 }
 
 /** Returns those of `batch` that nothing owns. The others count as kept. */
-const unownedOf = Effect.fnUntraced(function* ({ counts }: PhaseContext, batch: ReadonlyArray<StoredObject>) {
+const unownedOf = Effect.fnUntraced(function* (context: PhaseContext, batch: ReadonlyArray<StoredObject>) {
   const { audit } = yield* CollectorDatabase
+  const { counts } = context
   const known = yield* audit.lookup(batch.map((object) => object.key))
   const keys = new Set(known.map(({ key }) => key))
   const owned = new Set(known.filter(({ owner }) => owner !== "journal").map(({ key }) => key)).size
   counts.kept("owned by the catalogue", owned)
   counts.kept("journaled", keys.size - owned)
-  return batch.filter((object) => !keys.has(object.key))
+  return yield* LostTime.without(
+    context,
+    batch.filter((object) => !keys.has(object.key))
+  )
 })
 
 /** Deletes those of `free`, as many as the count allows. What nothing owned once is never owned again. */

@@ -19,24 +19,19 @@ import { createUnannouncedWriterLimits } from "./migrations/UnannouncedWriterLim
 export const latestMigration = 11
 
 /** Returns the migrations by number and name, as the migrator wants them. */
-export const collectorMigrations = (db: Sql): Record<string, Effect.Effect<void, SqlError.SqlError>> => {
-  let isOwnCatalogue = false
-  return {
-    "0001_catalogue": Effect.map(createCatalogue(db), (created) => {
-      isOwnCatalogue = created
-    }),
-    "0002_collector": createCollector(db),
-    "0003_writers_and_guards": createWritersAndGuards(db),
-    "0004_foreign_writers": createUnannouncedWriters(db),
-    "0005_upload_sessions": createUploadSessions(db),
-    "0006_candidates": createCandidates(db),
-    "0007_listing_ranges": createListingRanges(db),
-    "0008_references": createReferences(db),
-    "0009_binding": createBinding(db),
-    "0010_breakers": createBreakerHistory(db, () => isOwnCatalogue),
-    "0011_unannounced_writers": createUnannouncedWriterLimits(db)
-  }
-}
+export const collectorMigrations = (db: Sql): Record<string, Effect.Effect<void, SqlError.SqlError>> => ({
+  "0001_catalogue": createCatalogue(db),
+  "0002_collector": createCollector(db),
+  "0003_writers_and_guards": createWritersAndGuards(db),
+  "0004_foreign_writers": createUnannouncedWriters(db),
+  "0005_upload_sessions": createUploadSessions(db),
+  "0006_candidates": createCandidates(db),
+  "0007_listing_ranges": createListingRanges(db),
+  "0008_references": createReferences(db),
+  "0009_binding": createBinding(db),
+  "0010_breakers": createBreakerHistory(db),
+  "0011_unannounced_writers": createUnannouncedWriterLimits(db)
+})
 
 /** Returns whether the role can see such a table. */
 export const tableExists = ({ sql }: Sql, schema: string, table: string) =>
@@ -52,11 +47,11 @@ export const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Sql, name
 })
 
 /**
- * Returns whether it created the catalogue. Digests sort by bytes (`COLLATE "C"`), which costs half as much as comparing them under a language's rules.
+ * Digests sort by bytes (`COLLATE "C"`), which costs half as much as comparing them under a language's rules.
  */
 const createCatalogue = Effect.fnUntraced(function* (db: Sql) {
   const { names } = db
-  if (yield* tableExists(db, names.schema, names.blobsTable)) return false
+  if (yield* tableExists(db, names.schema, names.blobsTable)) return
   const of = (table: string) => qualified(names.schema, table)
   const blobs = of(names.blobsTable)
   const digest = quote(names.digestColumn)
@@ -83,7 +78,6 @@ const createCatalogue = Effect.fnUntraced(function* (db: Sql) {
        created_at timestamptz NOT NULL)`,
     `CREATE INDEX local_files_digest ON ${of("local_files")} (digest)`
   )
-  return true
 })
 
 const createCollector = Effect.fnUntraced(function* (db: Sql) {
