@@ -1,5 +1,5 @@
 /** `artifact-gc breaker`: shows what the breakers hold back, and confirms its deletion. */
-import { Clock, Console, Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import {
   type BreakerName,
@@ -15,6 +15,7 @@ import * as LostTime from "../sweep/LostTime.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import * as Usual from "../sweep/Usual.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
+import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
@@ -49,17 +50,14 @@ const close = Effect.fnUntraced(function* (json: boolean, names: ReadonlyArray<s
   const confirmed = yield* breakers.confirm(now, names.length === 0 ? undefined : names)
   const others = names.filter((name) => !confirmed.includes(name))
   const notOpen = others.map((name) => `The breaker ${name} is not open.`)
-  yield* Console.log(
-    json
-      ? JSON.stringify({ confirmed })
-      : confirmed.length === 0
-        ? [...notOpen, ...(names.length === 0 ? ["No breaker is open."] : []), "Nothing was changed."].join(
-            " "
-          )
-        : [
-            `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`,
-            ...notOpen
-          ].join(" ")
+  if (json) return yield* Print.json({ confirmed })
+  yield* Print.text(
+    confirmed.length === 0
+      ? [...notOpen, ...(names.length === 0 ? ["No breaker is open."] : []), "Nothing was changed."].join(" ")
+      : [
+          `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`,
+          ...notOpen
+        ].join(" ")
   )
 })
 
@@ -94,30 +92,31 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
   const at = yield* Clock.currentTimeMillis
   const now = yield* breakers.exposure(orphans.confirmedAt, always)
   const untagged = yield* Manifests.breaker.exposure(settings, manifests.confirmedAt, at, always)
-  yield* Console.log(
-    json
-      ? JSON.stringify({
-          orphans: { ...stateOf(orphans), condemnedSince: now },
-          leftovers: stateOf(leftovers),
-          manifests: {
-            ...stateOf(manifests),
-            untaggedSince: { untagged: untagged.blobs, total: untagged.totalBlobs }
-          },
-          ...Object.fromEntries(further.map((state) => [state.name, stateOf(state)]))
-        })
-      : [
-          ...told(orphans),
-          `  ${shareOf(now)} condemned${sinceOf(orphans)}`,
-          ...told(leftovers),
-          // Operators without a registry need not learn about untagged manifests.
-          ...(untagged.totalBlobs === 0 && manifests.trippedAt === null
-            ? []
-            : [
-                ...told(manifests),
-                `  ${manifestsOf(untagged.blobs, untagged.totalBlobs)} without a tag for longer than GC_UNTAGGED_GRACE, because it was deleted${sinceOf(manifests)}`
-              ]),
-          ...further.flatMap(told)
-        ].join("\n")
+  if (json) {
+    return yield* Print.json({
+      orphans: { ...stateOf(orphans), condemnedSince: now },
+      leftovers: stateOf(leftovers),
+      manifests: {
+        ...stateOf(manifests),
+        untaggedSince: { untagged: untagged.blobs, total: untagged.totalBlobs }
+      },
+      ...Object.fromEntries(further.map((state) => [state.name, stateOf(state)]))
+    })
+  }
+  yield* Print.text(
+    [
+      ...told(orphans),
+      `  ${shareOf(now)} condemned${sinceOf(orphans)}`,
+      ...told(leftovers),
+      // Operators without a registry need not learn about untagged manifests.
+      ...(untagged.totalBlobs === 0 && manifests.trippedAt === null
+        ? []
+        : [
+            ...told(manifests),
+            `  ${manifestsOf(untagged.blobs, untagged.totalBlobs)} without a tag for longer than GC_UNTAGGED_GRACE, because it was deleted${sinceOf(manifests)}`
+          ]),
+      ...further.flatMap(told)
+    ].join("\n")
   )
 })
 
