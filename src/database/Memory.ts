@@ -8,10 +8,12 @@ import { Effect, Layer } from "effect"
 import { BlobDatabase, CollectorDatabase } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
+import { binding } from "./memory/Binding.ts"
 import { blobs, joins as joinsBlobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
 import { transacting } from "./memory/HostTransactions.ts"
+import { instants } from "./memory/Instants.ts"
 import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
@@ -54,11 +56,14 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         candidates: transacting(state, watching(state, candidates(state))),
         journal: transacting(state, watching(state, journal(state))),
         leftovers: transacting(state, leftovers(state)),
+        binding: transacting(state, binding(state)),
         breakers: breakers(state),
         references: references(state),
         peers: peers(state),
+        instants: transacting(state, instants(state)),
         suspects: transacting(state, watching(state, suspects(state))),
         audit: audit(state),
+        installation: Effect.sync(() => ({ ...state.installation })),
         skew: Effect.sync(() => state.skewMillis),
         backlog: (now) => Effect.sync(() => backlog(state, now))
       })

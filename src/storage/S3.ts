@@ -10,7 +10,7 @@
  */
 import { Duration, Effect, Layer, Redacted, Ref, Stream } from "effect"
 import { exactly } from "./Body.ts"
-import { type MultipartSearch, Storage } from "./Storage.ts"
+import { Storage } from "./Storage.ts"
 import type { Bucket } from "./s3/Bucket.ts"
 import { connect } from "./s3/Client.ts"
 import { callsOf } from "./s3/Commands.ts"
@@ -20,7 +20,7 @@ import { aws } from "./s3/Dialect.ts"
 import { fromClient, scrubber } from "./s3/Failure.ts"
 import { list, probe } from "./s3/Listing.ts"
 import { abortUpload } from "./s3/Multipart.ts"
-import { multiparts, search } from "./s3/MultipartSearch.ts"
+import { type Known, multiparts, search } from "./s3/MultipartSearch.ts"
 import type { S3Options } from "./s3/Options.ts"
 import { headObject, openObject } from "./s3/Reading.ts"
 import * as Requests from "./s3/Requests.ts"
@@ -56,11 +56,13 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
   )
   const bucket: Bucket = { name: options.bucket, calls: callsOf(client, options.bucket), requests, failed }
   const dialect = yield* Ref.make(aws)
-  const searched = yield* Ref.make<MultipartSearch>("unknown")
+  // AWS documents it.
+  const searched = yield* Ref.make<Known>(options.endpoint === undefined ? "complete" : "unknown")
   const remove = options.versionedDelete === "versions" ? deleteVersions : deleteObjects
 
   return Storage.of({
     description: `s3://${options.bucket} at ${options.endpoint ?? `AWS ${options.region}`}`,
+    identity: { store: "s3", S3_ENDPOINT: hostOf(options.endpoint), S3_BUCKET: options.bucket },
     probe: probe(bucket),
     list: (prefix, options) => list(bucket, prefix, options?.after),
     delete: (keys) => remove(bucket, dialect, keys),
@@ -77,3 +79,14 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
     traits: traits(bucket, options.versionedDelete)
   })
 })
+
+/**
+ * Returns the host and port of an endpoint. All of AWS is one place, because a bucket's name is unique there,
+ * whichever of AWS's names leads to it. China's partition is a place of its own.
+ */
+export const hostOf = (endpoint: string | undefined): string => {
+  if (endpoint === undefined) return "AWS"
+  const host = URL.canParse(endpoint) ? new URL(endpoint).host : endpoint
+  if (host.endsWith(".amazonaws.com")) return "AWS"
+  return host.endsWith(".amazonaws.com.cn") ? "AWS China" : host
+}

@@ -22,15 +22,17 @@ export const breaker: Breaker.Breaker = {
 
 /** Keeps a purge from beginning, with `BreakerOpen`, until a person confirmed or a reference was seen. */
 export const judge = Effect.gen(function* () {
-  const { breakers, references } = yield* CollectorDatabase
+  const { backlog, breakers, references } = yield* CollectorDatabase
   if (yield* references.everHeld) return
   const state = yield* breakers.read(breaker.name)
   if (isOpen(state)) return yield* Breaker.opened(breaker, state)
   // One answer is enough: it is about the catalogue, not about these blobs.
   if (state.confirmedAt !== null) return
-  const exposure = yield* breakers.exposure(null, 0)
-  if (exposure.blobs === 0) return
   const at = yield* Clock.currentTimeMillis
+  // All of them: blobs that never had a reference count in no other breaker.
+  const { condemned, condemnedBytes } = yield* backlog(at)
+  if (condemned === 0) return
+  const exposure = { ...Breaker.nothing, blobs: condemned, bytes: condemnedBytes }
   return yield* Breaker.trip(breaker, { at, confirmedAt: null, exposure })
 })
 

@@ -136,9 +136,12 @@ const refuseOnce = Effect.map(World, ({ storage }) => storage.refused.set(blobKe
 const recorded = Effect.gen(function* () {
   yield* scene
   yield* refuseOnce
+  const { database, storage } = yield* World
+  // The first sweep alone binds.
+  database.calls.length = 0
+  storage.calls.length = 0
   const none = yield* strike(-1, fails("Unavailable"))
   yield* sweep()
-  const { database, storage } = yield* World
   return {
     count: none.calls(),
     verbs: new Set([...database.calls, ...storage.calls].map((call) => call.operation))
@@ -225,10 +228,20 @@ describe("a sweep of which one call", () => {
           "references.everHeld",
           "candidates.watch",
           "skew",
+          "instants.ahead",
           "peers.register",
+          "binding.read",
+          "binding.due",
+          "binding.sample",
+          "binding.remember",
+          "head",
           "traits",
           "breakers.read",
           "breakers.exposure",
+          "breakers.history",
+          "breakers.note",
+          "orphans.held",
+          "installation",
           "journal.expirePins",
           "backlog",
           "sessions.backlog",
@@ -241,6 +254,7 @@ describe("a sweep of which one call", () => {
           "suspects.rekey",
           "suspects.drop",
           "suspects.forget",
+          "suspects.endTombstones",
           "blobs.intend",
           "copy",
           "probe",

@@ -119,7 +119,7 @@ describe("the report of a sweep", () => {
             eligible: 2,
             deleted: 2,
             bytes: 300,
-            kept: { grace: 2, quarantine: 1, referenced: 1 }
+            kept: { grace: 2, quarantine: 1, referenced: 1, "in use": 2 }
           },
           leftovers: {
             ...nothing,
@@ -203,15 +203,19 @@ describe("a dry run", () => {
       assert.deepStrictEqual(yield* snapshot, before)
       assert.deepStrictEqual(
         [...new Set(storage.calls.map((call) => call.operation))],
-        ["skew", "traits", "list", "multiparts"]
+        ["skew", "traits", "head", "list", "multiparts"]
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
         "references.check",
         "references.everHeld",
+        "installation",
         "candidates.watch",
         "skew",
         "peers.others",
+        "binding.read",
+        "binding.due",
+        "binding.sample",
         "backlog",
         "sessions.backlog",
         "orphans.readSlice",
@@ -221,7 +225,10 @@ describe("a dry run", () => {
         "manifests.untagged",
         "manifests.exposure",
         "audit.lookup",
-        "breakers.read"
+        "breakers.read",
+        "breakers.exposure",
+        "breakers.history",
+        "orphans.held"
       ]
       assert.sameMembers([...new Set(database.calls.map((call) => call.operation))], [...reads])
 

@@ -64,7 +64,9 @@ export interface Identifiers {
   readonly pins: Statement.Fragment
   readonly listings: Statement.Fragment
   readonly listingRanges: Statement.Fragment
+  readonly binding: Statement.Fragment
   readonly breakers: Statement.Fragment
+  readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly referenceKeys: Statement.Fragment
   readonly referenceChecks: Statement.Fragment
@@ -72,11 +74,14 @@ export interface Identifiers {
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
   readonly candidates: Statement.Fragment
+  readonly installation: Statement.Fragment
   /**
    * Chunks of upload sessions. The registry writes them, and they stay in the core as the fourth owner of
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
    */
   readonly uploadChunks: Statement.Fragment
+  /** Upload sessions, which the registry writes with their chunks. */
+  readonly uploadSessions: Statement.Fragment
 }
 
 /**
@@ -116,7 +121,9 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       pins: own("pins"),
       listings: own("listings"),
       listingRanges: own("listing_ranges"),
+      binding: own("binding"),
       breakers: own("breakers"),
+      breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
       referenceKeys: own("reference_keys"),
       referenceChecks: own("reference_checks"),
@@ -124,7 +131,9 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
-      uploadChunks: own("upload_chunks")
+      installation: own("installation"),
+      uploadChunks: own("upload_chunks"),
+      uploadSessions: own("upload_sessions")
     },
     verb: (operation, effect) =>
       leavesTransaction(

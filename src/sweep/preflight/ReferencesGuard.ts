@@ -9,7 +9,6 @@
 import { Array as Arr, Effect } from "effect"
 import {
   CollectorDatabase,
-  type Exposure,
   isOpen,
   type MissingReference,
   type ReferenceCheck
@@ -17,15 +16,14 @@ import {
 import type { ColumnName } from "../../domain/CatalogNames.ts"
 import { ReferencesChanged } from "../../domain/Refusals.ts"
 import { SchemaRefused } from "../../domain/SchemaRefused.ts"
-import type { Breaker } from "../Breaker.ts"
+import { type Breaker, nothing } from "../Breaker.ts"
 import * as FirstReference from "../FirstReference.ts"
 import type { GuardContext } from "./Guard.ts"
 
 /** Opens when foreign keys are gone that earlier sweeps found. */
 export const referencesBreaker: Breaker = {
   name: "references",
-  describe: ({ blobs, totalBlobs }: Exposure) =>
-    `${blobs} of ${totalBlobs} foreign keys to blobs that earlier sweeps found and that are gone`,
+  describe: ({ blobs }) => `${blobs} foreign keys to blobs that earlier sweeps found are gone`,
   look: "artifact-gc sweep --dry-run"
 }
 
@@ -38,7 +36,7 @@ export const referencesGuard = Effect.fnUntraced(function* (context: GuardContex
   const found = yield* references.check(context.now, !context.dryRun)
   yield* requireKeys(context, found)
   if (found.firstHeld && !context.dryRun) {
-    yield* (yield* CollectorDatabase).breakers.withdraw(FirstReference.breaker.name, context.now)
+    yield* (yield* CollectorDatabase).breakers.confirm(context.now, [FirstReference.breaker.name])
   }
   const { dropped, hint, undeclared, unread } = found
   if (Arr.isReadonlyArrayNonEmpty(undeclared)) {
@@ -66,12 +64,12 @@ const unreadFinding = (tables: ReadonlyArray<string>): string => {
 
 const requireKeys = Effect.fnUntraced(function* (
   { dryRun, now }: GuardContext,
-  { isComplete, keys, missing }: ReferenceCheck
+  { isComplete, missing }: ReferenceCheck
 ) {
   const { breakers, references } = yield* CollectorDatabase
   const { name } = referencesBreaker
   if (missing.length === 0) {
-    if (isComplete && !dryRun) yield* breakers.withdraw(name, now)
+    if (isComplete && !dryRun) yield* breakers.confirm(now, [name])
     return
   }
   const state = yield* breakers.read(name)
@@ -86,8 +84,7 @@ const requireKeys = Effect.fnUntraced(function* (
     // After the confirmation, also where this host's clock is behind.
     const at = Math.max(now, (confirmedAt ?? 0) + 1)
     yield* references.miss(at, others)
-    const total = keys + others.length
-    yield* breakers.trip(name, at, { blobs: others.length, bytes: 0, totalBlobs: total, totalBytes: 0 })
+    yield* breakers.trip(name, at, { ...nothing, blobs: others.length })
   }
   return yield* new ReferencesChanged({
     missing: others.map(described),

@@ -207,6 +207,7 @@ const harmless: ReadonlySet<Verb> = new Set([
   "references.everHeld",
   "candidates.watch",
   "skew",
+  "instants.ahead",
   "backlog",
   "sessions.backlog",
   "peers.leave"
