@@ -112,21 +112,17 @@ export const lockLive = Effect.fnUntraced(function* (
   return live
 })
 
-const touch = (
-  { sql, id, names, raw }: Sql,
-  type: DigestType,
-  now: number,
-  digests: ReadonlyArray<Digest>
-) => {
+const touch = (db: Sql, type: DigestType, now: number, digests: ReadonlyArray<Digest>) => {
+  const { sql, id, names, raw } = db
   if (names.lastUsedAtColumn === null) return Effect.void
   const column = raw(quote(names.lastUsedAtColumn))
-  return sql`
+  return db.firing(sql`
     UPDATE ${id.blobs} SET ${column} = ${instant(now)}::timestamptz
     WHERE ${id.digest} = ANY(ARRAY(
       SELECT ${id.digest} FROM ${id.blobs}
       WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[])
         AND (${column} IS NULL OR ${column} <= ${instant(now - touchEveryMillis)}::timestamptz)
-      ORDER BY ${id.digest} FOR NO KEY UPDATE))`
+      ORDER BY ${id.digest} FOR NO KEY UPDATE)) AND ${db.asHost}`)
 }
 
 /** Ends sightings and condemnations: a referenced blob is no orphan. */
@@ -223,12 +219,8 @@ export const publish = Effect.fnUntraced(function* (
  * Inserts blobs and returns the key of each digest afterwards. DO UPDATE waits for a purge in flight and
  * then sees its result. DO NOTHING would answer "exists" for a row that is being deleted.
  */
-const insertBlobs = (
-  { sql, id, names, raw }: Sql,
-  type: DigestType,
-  now: number,
-  publications: ReadonlyArray<Publication>
-) => {
+const insertBlobs = (db: Sql, type: DigestType, now: number, publications: ReadonlyArray<Publication>) => {
+  const { sql, id, names, raw } = db
   const first = new Map<Digest, Publication>()
   for (const p of publications) if (!first.has(p.digest)) first.set(p.digest, p)
   const rows = [...first.values()]
@@ -240,14 +232,14 @@ const insertBlobs = (
   const touched = raw(used ?? quote(names.sizeColumn))
   const touchedValue = used === null ? sql`b.${touched}` : sql`greatest(b.${touched}, ${at}::timestamptz)`
   return Effect.map(
-    sql<{ digest: string; object_key: string }>`
+    db.firing(sql<{ digest: string; object_key: string }>`
       INSERT INTO ${id.blobs} AS b (${id.digest}, ${id.key}, ${id.size}, ${id.createdAt}${used === null ? raw("") : sql`, ${touched}`})
       SELECT d::${raw(type.type)}, k, s, ${at}::timestamptz${used === null ? raw("") : sql`, ${at}::timestamptz`}
       FROM unnest(${rows.map((p) => p.digest)}::text[], ${rows.map((p) => p.key)}::text[],
         ${rows.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (d, k, s)
-      ORDER BY d::${raw(type.type + type.collate)}
+      WHERE ${db.asHost} ORDER BY d::${raw(type.type + type.collate)}
       ON CONFLICT (${id.digest}) DO UPDATE SET ${touched} = ${touchedValue}
-      RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key`,
+      RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key`),
     (result) => new Map(result.map((row) => [row.digest as Digest, row.object_key as ObjectKey]))
   )
 }

@@ -284,14 +284,14 @@ const deleteAndJournal = (
         SELECT digest::${raw(catalog.digest.type)}, ${instant(request.now)}::timestamptz FROM dead ORDER BY digest
         ON CONFLICT DO NOTHING),`
   return Effect.map(
-    sql<{ digest: string; object_key: string; size_bytes: number }>`
+    db.firing(sql<{ digest: string; object_key: string; size_bytes: number }>`
       WITH dead AS (
         DELETE FROM ${id.blobs} b
         WHERE b.${id.digest} = ANY(${locked}::text[]::${raw(catalog.digest.type)}[])
           AND ${usedAt(db)} <= ${instant(request.usedCutoff)}::timestamptz
           AND ${catalog.referencePredicates(() => raw(""))}
           -- A key that cannot name an object cannot be deleted either, and would delay the keys of its batch.
-          AND octet_length(b.${id.key}) BETWEEN 1 AND 1024
+          AND octet_length(b.${id.key}) BETWEEN 1 AND 1024 AND ${db.asHost}
         RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0) AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
       journaled AS (
         INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
@@ -302,7 +302,7 @@ const deleteAndJournal = (
         ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
           reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
           claimed_until = EXCLUDED.claimed_until, attempts = 0, last_error = NULL, dead_at = NULL)
-      SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`,
+      SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`),
     (rows): ReadonlyArray<PurgedBlob> =>
       rows.map((row) => ({
         digest: row.digest as Digest,

@@ -10,7 +10,8 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
-import { make, onProcessClock, quote, type Sql, translate } from "../Sql.ts"
+import { translate } from "../Errors.ts"
+import { make, onProcessClock, quote, type Sql } from "../Sql.ts"
 import { catalogMissing } from "./BlobsTable.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
 import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
@@ -66,8 +67,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   const { sql } = db
   const run = Effect.gen(function* () {
     // Waits for another migration as long as a statement may take.
-    const lockTimeout = yield* sql<{ before: string }>`SELECT current_setting('lock_timeout') AS before`
-    yield* sql`SELECT set_config('lock_timeout', '0', true)`
+    const lockTimeout = yield* sql<{ before: string }>`
+      SELECT set_config('lock_timeout', '0', true) AS now, before FROM current_setting('lock_timeout') before`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
     if (!options.createCatalog && !(yield* tableExists(db, names.schema, names.blobsTable))) {
       return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
@@ -113,7 +114,10 @@ const apply = Effect.fnUntraced(function* (
 ) {
   yield* createSchema(db, schema)
   // The migrator cannot be given the schema, because it takes a dot in a name for a separator.
-  yield* db.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
+  const [{ path } = { path: "" }] = yield* db.sql<{ path: string }>`
+    SELECT set_config('search_path', replace(before, '"pg_catalog"', ${quote(schema)}), true) AS now, before AS path
+    FROM current_setting('search_path') before`
   const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+  yield* db.sql`SELECT set_config('search_path', ${path}, true)`
   return applied.map(([id, name]): Applied => ({ id, name, set }))
 })
