@@ -1,51 +1,16 @@
 #!/usr/bin/env node
-/** The binary. It prints results on stdout and everything else on stderr. */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
-import { Command } from "effect/cli"
-import { app, presenter, version } from "./cli/App.ts"
-import { codeOf } from "./cli/ExitCode.ts"
-import { SignalExit } from "./cli/Shutdown.ts"
+/** The binary. Says what to install where a package of the program is missing that the library does not need. */
 
-const logger = process.stderr.isTTY ? Logger.consolePretty() : Logger.withConsoleError(Logger.formatJson)
+const isMissingPackage = (error: unknown): error is Error =>
+  error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND"
 
-const signalExit = { code: 130 }
-
-/** Logs the message of an expected error, and the whole cause of a defect. */
-const report = (cause: Cause.Cause<unknown>) => {
-  const error = Cause.squash(cause)
-  if (Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(error)) return Effect.void
-  const expected = error instanceof Error && "_tag" in error && codeOf(error) !== 1
-  return expected
-    ? Effect.annotateLogs(Effect.logError(error.message), { error: error._tag })
-    : Effect.logFatal(
-        "This is a defect of artifact-gc. Nothing that is referenced was deleted. Please report it.",
-        cause
-      )
-}
-
-const program = Command.run(app, { version }).pipe(
-  Effect.tapCause(report),
-  Effect.provide(
-    Layer.mergeAll(
-      NodeServices.layer,
-      presenter,
-      Logger.layer([logger]),
-      Layer.succeed(Logger.LogToStderr, true),
-      Layer.succeed(SignalExit, signalExit)
-    )
+try {
+  const { run } = await import("./cli/Program.ts")
+  run()
+} catch (error) {
+  if (!isMissingPackage(error)) throw error
+  process.stderr.write(
+    `${error.message}\nThe program needs packages that the library does not. Nothing was done. Install them beside artifact-gc: npm install effect @effect/sql-pg @effect/platform-node @aws-sdk/client-s3\n`
   )
-)
-
-NodeRuntime.runMain(program, {
-  disableErrorReporting: true,
-  teardown: (exit, done) =>
-    done(
-      Exit.isSuccess(exit)
-        ? 0
-        : Cause.hasInterruptsOnly(exit.cause)
-          ? signalExit.code
-          : codeOf(Cause.squash(exit.cause))
-    )
-})
+  process.exitCode = 2
+}

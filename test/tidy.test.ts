@@ -123,6 +123,16 @@ describe("codes of a store", () => {
   })
 })
 
+describe("results", () => {
+  it("are printed by Print.ts alone, which escapes control characters", () =>
+    none(
+      matches(
+        sources.filter(({ path }) => path.startsWith("src/cli/") && path !== "src/cli/Print.ts"),
+        /\bConsole\.log\b|process\.stdout\.write/
+      )
+    ))
+})
+
 describe("time", () => {
   it("is Clock's", () => {
     none(matches(sources, /Date\.now\(|new Date\(\)|performance\.now\(|process\.hrtime/))

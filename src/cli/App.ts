@@ -3,6 +3,7 @@ import { Console, Effect, type Layer } from "effect"
 import { CliOutput, Command } from "effect/cli"
 import * as Audit from "./AuditCommand.ts"
 import * as Breaker from "./BreakerCommand.ts"
+import * as Collectors from "./CollectorsCommand.ts"
 import * as Condemned from "./CondemnedCommand.ts"
 import * as Demo from "./DemoCommand.ts"
 import * as Journal from "./JournalCommand.ts"
@@ -29,6 +30,7 @@ export const app = Command.make("artifact-gc").pipe(
     Condemned.command,
     Restore.command,
     Breaker.command,
+    Collectors.command,
     Audit.command,
     Demo.command
   ])

@@ -1,5 +1,5 @@
 /** `artifact-gc audit`: compares store and catalogue in both directions. */
-import { Console, Effect, Option, Stream } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type AuditOptions, findings } from "../audit/Audit.ts"
 import type { AuditEvent, AuditSummary } from "../domain/AuditReport.ts"
@@ -9,6 +9,7 @@ import { Storage } from "../storage/Storage.ts"
 import * as AuditText from "./AuditText.ts"
 import { configuration, sweepFlags, withServices } from "./Configured.ts"
 import { Ended, type ExitCode } from "./ExitCode.ts"
+import * as Print from "./Print.ts"
 import * as ProgressLine from "./ProgressLine.ts"
 import { graceful } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -65,8 +66,10 @@ const run = Effect.fnUntraced(function* (options: AuditOptions, json: boolean) {
   let summary: AuditSummary | null = null
   yield* Stream.runForEach(findings(options), (event) => {
     if (event._tag === "AuditSummary") summary = event
-    const text = json ? toJson(event, options) : toText(event, options)
-    return Effect.andThen(ProgressLine.clear, Console.log(text))
+    return Effect.andThen(
+      ProgressLine.clear,
+      json ? Print.json(toJson(event, options)) : Print.text(toText(event, options))
+    )
   })
   return summary as AuditSummary | null
 })
@@ -74,8 +77,8 @@ const run = Effect.fnUntraced(function* (options: AuditOptions, json: boolean) {
 const toText = (event: AuditEvent, options: AuditOptions): string =>
   event._tag === "AuditSummary" ? AuditText.summary(event, goOnOf(event, options)) : AuditText.finding(event)
 
-const toJson = (event: AuditEvent, options: AuditOptions): string =>
-  JSON.stringify(event._tag === "AuditSummary" ? { ...event, goOn: goOnOf(event, options) } : event)
+const toJson = (event: AuditEvent, options: AuditOptions) =>
+  event._tag === "AuditSummary" ? { ...event, goOn: goOnOf(event, options) } : event
 
 /** Returns the command that continues an audit that ended early; null after a complete one. */
 export const goOnOf = (summary: AuditSummary, { deep, repair }: AuditOptions): string | null => {

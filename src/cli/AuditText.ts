@@ -1,27 +1,28 @@
 /** The text of an audit: its findings, its summary, and the command that continues it. */
 import type { AuditSummary, Finding } from "../domain/AuditReport.ts"
+import { printable } from "../domain/printable.ts"
 import * as Text from "./Text.ts"
 
 /** Returns a finding as one line. */
 export const finding = (found: Finding): string => {
   switch (found._tag) {
     case "OwnerlessObject":
-      return `ownerless  ${found.key}  ${Text.bytes(found.sizeBytes)}, written ${found.modifiedAt}`
+      return `ownerless  ${printable(found.key)}  ${Text.bytes(found.sizeBytes)}, written ${found.modifiedAt}`
     case "MissingObject":
-      return `missing    ${found.key}  ${found.sizeBytes === null ? "" : `${Text.bytes(found.sizeBytes)}, `}${blob(found)}`
+      return `missing    ${printable(found.key)}  ${found.sizeBytes === null ? "" : `${Text.bytes(found.sizeBytes)}, `}${blob(found)}`
     case "SizeMismatch":
-      return `size       ${found.key}  ${Text.count(found.objectBytes)} bytes, not ${Text.count(found.rowBytes)}, ${blob(found)}`
+      return `size       ${printable(found.key)}  ${Text.count(found.objectBytes)} bytes, not ${Text.count(found.rowBytes)}, ${blob(found)}`
     case "DigestMismatch":
-      return `digest     ${found.key}  ${found.actual}, ${blob(found)}`
+      return `digest     ${printable(found.key)}  ${printable(found.actual)}, ${blob(found)}`
   }
 }
 
 const blob = ({ digest, referrers }: Extract<Finding, { readonly digest: string }>): string => {
   const by = referrers.map(({ table, column, rows, sample }) => {
-    const names = sample.map((name) => JSON.stringify(name)).join(", ")
+    const names = sample.map((name) => printable(JSON.stringify(name))).join(", ")
     return `${Text.many(rows, "row")} of ${table}.${column} (${names}${rows > sample.length ? ", …" : ""})`
   })
-  return `blob ${digest}, ${by.length === 0 ? "not referenced" : `referenced by ${by.join(" and ")}`}`
+  return `blob ${printable(digest)}, ${by.length === 0 ? "not referenced" : `referenced by ${by.join(" and ")}`}`
 }
 
 const objects = ({ objects, bytes }: { readonly objects: number; readonly bytes: number }): string =>
@@ -30,7 +31,7 @@ const objects = ({ objects, bytes }: { readonly objects: number; readonly bytes:
 /** Returns the summary as several lines. `goOn` is the command that continues the audit, or null. */
 export const summary = (s: AuditSummary, goOn: string | null): string => {
   const { ownerless, missing, sizeMismatches, digestMismatches } = s.findings
-  const range = `${s.prefix === "" ? "everything" : `keys below ${s.prefix}`}${s.after === null ? "" : ` after ${s.after}`}`
+  const range = `${s.prefix === "" ? "everything" : `keys below ${printable(s.prefix)}`}${s.after === null ? "" : ` after ${printable(s.after)}`}`
   const digests =
     s.digests.verified + s.digests.unverifiable === 0
       ? []

@@ -1,5 +1,5 @@
 /** `artifact-gc breaker`: shows what the breakers hold back, and confirms its deletion. */
-import { Clock, Console, Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
   type BreakerName,
@@ -12,6 +12,7 @@ import * as Manifests from "../oci/phases/Manifests.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
+import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
@@ -39,13 +40,13 @@ export const command = Command.make(
 const close = Effect.fnUntraced(function* (json: boolean) {
   const { breakers } = yield* CollectorDatabase
   const confirmed = yield* breakers.confirm(yield* Clock.currentTimeMillis)
-  yield* Console.log(
-    json
-      ? JSON.stringify({ confirmed })
-      : confirmed.length === 0
-        ? "No breaker is open. Nothing was changed."
-        : `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`
-  )
+  yield* json
+    ? Print.json({ confirmed })
+    : Print.text(
+        confirmed.length === 0
+          ? "No breaker is open. Nothing was changed."
+          : `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`
+      )
 })
 
 const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings) {
@@ -62,18 +63,18 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
     yield* Clock.currentTimeMillis,
     always
   )
-  yield* Console.log(
-    json
-      ? JSON.stringify({
-          orphans: { ...stateOf(orphans), condemnedSince: now },
-          leftovers: stateOf(leftovers),
-          manifests: {
-            ...stateOf(manifests),
-            untaggedSince: { untagged: untagged.blobs, total: untagged.totalBlobs }
-          },
-          ...Object.fromEntries(further.map((state) => [state.name, stateOf(state)]))
-        })
-      : [
+  yield* json
+    ? Print.json({
+        orphans: { ...stateOf(orphans), condemnedSince: now },
+        leftovers: stateOf(leftovers),
+        manifests: {
+          ...stateOf(manifests),
+          untaggedSince: { untagged: untagged.blobs, total: untagged.totalBlobs }
+        },
+        ...Object.fromEntries(further.map((state) => [state.name, stateOf(state)]))
+      })
+    : Print.text(
+        [
           ...lines(orphans),
           `  ${shareOf(now)} condemned${sinceOf(orphans)}`,
           ...lines(leftovers),
@@ -86,7 +87,7 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
               ]),
           ...further.flatMap(lines)
         ].join("\n")
-  )
+      )
 })
 
 const at = (instant: number | null): string | null =>

@@ -1,9 +1,11 @@
 /** `artifact-gc condemned`: lists the blobs that are purged after their quarantine. */
-import { Console, Effect, Option, Stream } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { CollectorDatabase, type CondemnedBlob } from "../database/Database.ts"
+import { printable } from "../domain/printable.ts"
 import { pages } from "./Condemned.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
+import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
@@ -38,16 +40,21 @@ const list = Effect.fnUntraced(function* (sweep: Option.Option<string>, json: bo
   yield* Stream.runForEach(pages(selection), (page) => {
     found.blobs += page.length
     found.bytes += page.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-    return Console.log(page.map(json ? encode : line).join("\n"))
+    return json
+      ? Effect.forEach(page, (blob) => Print.json(encode(blob)), { discard: true })
+      : Print.text(page.map(line).join("\n"))
   })
   if (json) return
-  yield* Console.log(`${Text.many(found.blobs, "condemned blob")}, ${Text.bytes(found.bytes)}.`)
+  yield* Print.text(`${Text.many(found.blobs, "condemned blob")}, ${Text.bytes(found.bytes)}.`)
 })
 
 const at = (instant: number): string => new Date(instant).toISOString()
 
-const encode = ({ condemnedAt, seenAt, ...rest }: CondemnedBlob): string =>
-  JSON.stringify({ ...rest, seenAt: at(seenAt), condemnedAt: at(condemnedAt) })
+const encode = ({ condemnedAt, seenAt, ...rest }: CondemnedBlob) => ({
+  ...rest,
+  seenAt: at(seenAt),
+  condemnedAt: at(condemnedAt)
+})
 
 const line = ({ condemnedAt, digest, sizeBytes, sweep }: CondemnedBlob): string =>
-  `${digest}  ${Text.bytes(sizeBytes)}  condemned ${at(condemnedAt)} by ${sweep === "" ? "an older version" : sweep}`
+  `${printable(digest)}  ${Text.bytes(sizeBytes)}  condemned ${at(condemnedAt)} by ${sweep === "" ? "an older version" : printable(sweep)}`

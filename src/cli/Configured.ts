@@ -50,11 +50,21 @@ export const configuration = (
       Option.isSome(value) ? [[env, value.value]] : []
     )
   )
-  const provider = ConfigProvider.fromEnvRecord(flags).pipe(
-    ConfigProvider.orElse(ConfigProvider.fromEnv()),
-    ConfigProvider.orElse(ConfigProvider.fromEnvRecord(otherwise))
-  )
-  return Effect.provide(load, ConfigProvider.layer(provider))
+  // One source, so that the names of all variables can be read from it.
+  const variables = layered(otherwise, process.env, flags)
+  return Effect.provide(load, ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables)))
+}
+
+/** Returns the variables of all sources. A later source wins, unless its value is empty and thereby absent. */
+const layered = (
+  ...sources: ReadonlyArray<Readonly<Record<string, string | undefined>>>
+): Record<string, string> => {
+  const variables: Record<string, string> = {}
+  for (const [name, value] of sources.flatMap((source) => Object.entries(source))) {
+    if (value === undefined || (value === "" && name in variables)) continue
+    variables[name] = value
+  }
+  return variables
 }
 
 /** Logs that the embedded database is used, for an operator who forgot to name a catalogue. */

@@ -1,10 +1,12 @@
 /** `artifact-gc journal`: lists the keys that could not be deleted, and puts them back. */
-import { Clock, Console, Effect, Option, Stream } from "effect"
+import { Clock, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid } from "../config/Config.ts"
 import { CollectorDatabase, type DeadLetter } from "../database/Database.ts"
 import { ObjectKey } from "../domain/ObjectKey.ts"
+import { printable } from "../domain/printable.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
+import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
@@ -45,13 +47,13 @@ const putBack = Effect.fnUntraced(function* (key: Option.Option<ObjectKey>, json
   const { journal } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   const retried = yield* journal.retry(now, Option.isSome(key) ? [key.value] : "all")
-  yield* Console.log(
-    json
-      ? JSON.stringify({ retried })
-      : retried === 0
-        ? "There is no dead letter to put back. Nothing was changed."
-        : `${Text.many(retried, "dead letter")} put back. The next sweep tries to delete ${retried === 1 ? "it" : "them"}.`
-  )
+  yield* json
+    ? Print.json({ retried })
+    : Print.text(
+        retried === 0
+          ? "There is no dead letter to put back. Nothing was changed."
+          : `${Text.many(retried, "dead letter")} put back. The next sweep tries to delete ${retried === 1 ? "it" : "them"}.`
+      )
 })
 
 const show = Effect.fnUntraced(function* (json: boolean) {
@@ -65,13 +67,13 @@ const show = Effect.fnUntraced(function* (json: boolean) {
       ] as const
     })
   )
-  yield* Stream.runForEach(letters, (letter) => Console.log(json ? JSON.stringify(letter) : line(letter)))
+  yield* Stream.runForEach(letters, (letter) => (json ? Print.json(letter) : Print.text(line(letter))))
   if (json) return
   const { journaled, journalDue, deadLetters } = yield* backlog(yield* Clock.currentTimeMillis)
-  yield* Console.log(
+  yield* Print.text(
     `${Text.many(deadLetters, "dead letter")}, ${Text.many(journaled, "key")} journaled, ${Text.count(journalDue)} of them due.`
   )
 })
 
 const line = ({ key, sizeBytes, reason, attempts, lastError, deadAt }: DeadLetter): string =>
-  `${key}  ${Text.bytes(sizeBytes)}  ${reason}, ${Text.many(attempts, "attempt")} until ${new Date(deadAt).toISOString()}: ${lastError}`
+  `${printable(key)}  ${Text.bytes(sizeBytes)}  ${reason}, ${Text.many(attempts, "attempt")} until ${new Date(deadAt).toISOString()}: ${printable(lastError ?? "")}`

@@ -2,7 +2,7 @@
  * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the
  * two sets of triggers: against unannounced writers, and watching references.
  */
-import { Console, Effect } from "effect"
+import { Effect } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import {
@@ -14,6 +14,7 @@ import {
 } from "../database/Postgres.ts"
 import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
+import * as Print from "./Print.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
@@ -102,21 +103,21 @@ export const command = Command.make(
         .filter(({ set }) => (set === RegistryPostgres.registrySet) === wanted)
         .map(({ id, name }) => `${String(id).padStart(4, "0")}_${name}`)
     const [ofCollector, ofRegistry] = [namesIn(false), namesIn(true)]
-    yield* Console.log(
-      json
-        ? JSON.stringify({
-            applied: ofCollector,
-            ...(registry || ofRegistry.length > 0 ? { registry: ofRegistry } : {}),
-            // Part of the output's format, so it keeps the former name.
-            ...(guarded === null ? {} : { foreignWriters: guarded }),
-            ...(watched === null ? {} : { references: watched })
-          })
-        : [
+    yield* json
+      ? Print.json({
+          applied: ofCollector,
+          ...(registry || ofRegistry.length > 0 ? { registry: ofRegistry } : {}),
+          // Part of the output's format, so it keeps the former name.
+          ...(guarded === null ? {} : { foreignWriters: guarded }),
+          ...(watched === null ? {} : { references: watched })
+        })
+      : Print.text(
+          [
             migrationText(config, ofCollector, ofRegistry),
             ...(guarded === null ? [] : [triggerText(guardWords, guard, guarded)]),
             ...(watched === null ? [] : [triggerText(watchWords, watch, watched)])
           ].join("\n")
-    )
+        )
   })
 ).pipe(
   Command.withDescription(

@@ -1,13 +1,15 @@
 /** `artifact-gc restore`: takes condemned blobs back, and pins them until references are put back. */
-import { Clock, Console, Duration, Effect, Option, Schema, Stream } from "effect"
+import { Clock, Duration, Effect, Option, Schema, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid } from "../config/Config.ts"
 import { BlobDatabase, CollectorDatabase, type CondemnedSelection } from "../database/Database.ts"
 import { Digest } from "../domain/Digest.ts"
+import { printable } from "../domain/printable.ts"
 import { pageMax, pages } from "./Condemned.ts"
 import { sweepFlag } from "./CondemnedCommand.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { Ended } from "./ExitCode.ts"
+import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
 
@@ -146,14 +148,14 @@ const tell = (
   json: boolean
 ) => {
   const until = new Date(heldUntil).toISOString()
-  return Console.log(
-    json
-      ? JSON.stringify({ restored, heldUntil: until, others })
-      : [
+  return json
+    ? Print.json({ restored, heldUntil: until, others })
+    : Print.text(
+        [
           restored === 0
             ? "Nothing was restored."
             : `${Text.many(restored, "blob")} restored and kept until ${until}. Put references back before that. Without a reference they are deleted after GC_GRACE and GC_QUARANTINE.`,
-          ...others.map(({ digest, why }) => `${digest} ${reasons[why]}.`)
+          ...others.map(({ digest, why }) => `${printable(digest)} ${reasons[why]}.`)
         ].join("\n")
-  )
+      )
 }

@@ -1,5 +1,5 @@
 /** `artifact-gc run`: the service that sweeps on a schedule. */
-import { Clock, Console, Cron, Duration, Effect, Stream } from "effect"
+import { Clock, Cron, Duration, Effect, Stream } from "effect"
 import { Command } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import { CollectorDatabase } from "../database/Database.ts"
@@ -9,6 +9,7 @@ import { Storage } from "../storage/Storage.ts"
 import { reports, type When } from "../sweep/Collector.ts"
 import * as Window from "../sweep/Window.ts"
 import { configuration, sweepFlags, withServices } from "./Configured.ts"
+import * as Print from "./Print.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
@@ -66,7 +67,7 @@ export const collecting = Effect.fnUntraced(function* (
     Stream.runForEach((report) =>
       Effect.gen(function* () {
         if (!quiet || hasNews(report)) yield* log(report)
-        if (json) yield* Console.log(JSON.stringify(report))
+        if (json) yield* Print.json(report)
         const stopping = yield* Effect.raceFirst(Effect.as(stop, true), Effect.succeed(false))
         if (!stopping && !quiet) yield* announceNext(when, jitter, window)
       })

@@ -1,5 +1,5 @@
 /** `artifact-gc serve`: the registry, and the collector in the same process. */
-import { Array, Console, Deferred, Effect, Layer } from "effect"
+import { Array, Deferred, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpServer } from "effect/http"
 import { ConfigInvalid, type Configuration } from "../config/Config.ts"
@@ -9,6 +9,7 @@ import { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
+import * as Print from "./Print.ts"
 import { collecting, inspected } from "./RunCommand.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -112,5 +113,5 @@ const announce = Effect.fnUntraced(function* (
       "--try: the waits are seconds. Images that are not tagged soon are deleted soon. Sweeps that find nothing to do are not logged."
     )
   }
-  if (!json && (trying || process.stdout.isTTY)) yield* Console.log(Try.commands(config, url, collect))
+  if (!json && (trying || process.stdout.isTTY)) yield* Print.text(Try.commands(config, url, collect))
 })

@@ -1,5 +1,5 @@
 /** `artifact-gc sweep`: sweeps once and prints the report. */
-import { Console, Effect } from "effect"
+import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { CollectorDatabase } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
@@ -8,6 +8,7 @@ import { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
 import { configuration, sweepFlags, withServices } from "./Configured.ts"
 import { Ended, type ExitCode } from "./ExitCode.ts"
+import * as Print from "./Print.ts"
 import * as ProgressLine from "./ProgressLine.ts"
 import { graceful } from "./Shutdown.ts"
 import * as Text from "./Text.ts"
@@ -37,7 +38,7 @@ export const command = Command.make(
       graceful(config.shutdownDeadline, (stop) =>
         // Printed inside the work, so that an interrupted sweep shows its progress too.
         Effect.tap(once(stop, dryRun), (report) =>
-          Console.log(json ? JSON.stringify(report) : Text.report(report))
+          json ? Print.json(report) : Print.text(Text.report(report))
         )
       )
     )

@@ -1,5 +1,6 @@
 /** Numbers and reports as text for operators. */
 import { Duration } from "effect"
+import { printable } from "../domain/printable.ts"
 import type { PhaseReport, StoppedBy, SweepReport } from "../domain/SweepReport.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
 
@@ -122,8 +123,11 @@ export const report = (sweep: SweepReport): string => {
     ]
   ]
   const findings = findingsOf(sweep).map(({ names, message }) => `${names.join(", ")}: ${message}`)
+  const unlisted = Object.entries(phases).flatMap(([name, { unlisted }]) =>
+    unlisted === undefined ? [] : `${name}: ${unlisted}`
+  )
   const samples = Object.values(phases).flatMap(({ sample }) =>
-    sample.map((item) => `  would delete ${item}`)
+    sample.map((item) => `  would delete ${printable(item)}`)
   )
   return [
     `${sweep.dryRun ? "Dry run" : "Sweep"} of ${sweep.startedAt}: ${outcomeText(sweep)}; took ${span(sweep.durationMillis)}`,
@@ -132,6 +136,7 @@ export const report = (sweep: SweepReport): string => {
     ...(sweep.dryRun && totals.eligible > samples.length ? [`  … ${count(totals.eligible)} in all`] : []),
     ...hiddenText(sweep),
     ...findings,
+    ...unlisted,
     ...(left === null ? [] : [leftText(left)])
   ].join("\n")
 }

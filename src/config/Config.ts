@@ -3,13 +3,25 @@
  *
  * config/settings.ts and sweep/settingsTable.ts say what each setting means. Values never appear in an error.
  */
-import { type Config, ConfigProvider, Duration, Effect, Result, Schema, SchemaIssue } from "effect"
+import {
+  type Config,
+  ConfigProvider,
+  DateTime,
+  Duration,
+  Effect,
+  Option,
+  Result,
+  Schema,
+  SchemaIssue
+} from "effect"
 import type { CatalogNames } from "../domain/CatalogNames.ts"
 import type { When } from "../sweep/Collector.ts"
 import { defaultSettings, type SweepSettings } from "../sweep/Settings.ts"
 import { sweepSettings } from "../sweep/settingsTable.ts"
 import type { Window } from "../sweep/Window.ts"
+import { nameProblems } from "./Names.ts"
 import { type Place, placeOf } from "./Place.ts"
+import { requireFittingPrefixes } from "./Prefixes.ts"
 import { type ServeConfiguration, serveOf } from "./ServeConfig.ts"
 import { settings, type Values } from "./settings.ts"
 import { presenceOf, whenOf, windowOf } from "./Timetable.ts"
@@ -60,12 +72,13 @@ export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(func
   for (const [name, setting] of Object.entries(settings)) {
     const result = yield* Effect.result(setting.config as Config.Config<unknown>)
     if (Result.isFailure(result))
-      problems.push(`${setting.env}: ${reasonOf(result.failure)}; write ${setting.form}`)
+      problems.push(`${setting.env}: ${sentence(reasonOf(result.failure), setting.form)}`)
     // A wrong value is replaced by the default, so that the checks across settings still run.
     values[name] = Result.isSuccess(result)
       ? result.success
       : yield* Effect.orDie((setting.config as Config.Config<unknown>).parse(nothing))
   }
+  problems.push(...(yield* nameProblems))
   const configuration = assemble(values as Values, problems)
   if (configuration !== null && problems.length === 0) return configuration
   return yield* new ConfigInvalid({ problems: problems as [string, ...Array<string>] })
@@ -74,6 +87,10 @@ export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(func
 const nothing = ConfigProvider.fromUnknown({})
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** A sentence that says what to write needs no form behind it. */
+const sentence = (reason: string, form: string): string =>
+  reason.includes("Write ") ? reason : `${reason}; write ${form}`
 
 const reasonOf = (error: Config.ConfigError): string =>
   error.cause._tag === "SchemaError"
@@ -88,7 +105,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
   const when = whenOf(values, problems)
   const window = windowOf(values, problems)
   requireFittingDurations(values, problems)
-  requireSeparatePrefixes(values, problems)
+  requireFittingPrefixes(values, problems)
+  requireFittingNames(values, problems)
   const presence = when === null ? defaultSettings.presence : presenceOf(values, when, problems)
   const serve = serveOf(values, problems)
   if (place === null || when === null) return null
@@ -104,6 +122,7 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
       sizeColumn: values.catalogSizeColumn,
       createdAtColumn: values.catalogCreatedAtColumn,
       lastUsedAtColumn: values.catalogLastUsedAtColumn === "none" ? null : values.catalogLastUsedAtColumn,
+      timeZone: values.catalogTimeZone,
       collectorSchema: values.collectorSchema,
       registrySchema: values.registrySchema
     },
@@ -131,18 +150,19 @@ const requireFittingDurations = (values: Values, problems: Array<string>): void 
   }
 }
 
-const requireSeparatePrefixes = ({ blobPrefix, uploadPrefix }: Values, problems: Array<string>): void => {
-  for (const [env, prefix] of [
-    ["GC_UPLOAD_PREFIX", uploadPrefix],
-    ["GC_BLOB_PREFIX", blobPrefix]
-  ] as const) {
-    if (!prefix.endsWith("/"))
-      problems.push(`${env}: must end in "/", or it would include keys of other folders`)
+const requireFittingNames = (values: Values, problems: Array<string>): void => {
+  const column = values.catalogLastUsedAtColumn
+  if (column !== "none" && column.toLowerCase() === "none") {
+    problems.push("CATALOG_LAST_USED_AT_COLUMN: write none in lower case if the catalogue has no such column")
   }
-  if (blobPrefix.startsWith(uploadPrefix) || uploadPrefix.startsWith(blobPrefix)) {
+  if (values.collectorSchema === values.catalogSchema) {
     problems.push(
-      "GC_BLOB_PREFIX: must not overlap GC_UPLOAD_PREFIX, or blobs would look like staged uploads"
+      "COLLECTOR_SCHEMA: must not be CATALOG_SCHEMA: the collector's tables have common names such as pins and journal"
     )
+  }
+  const zone = values.catalogTimeZone
+  if (zone !== null && Option.isNone(DateTime.zoneMakeNamed(zone))) {
+    problems.push("CATALOG_TIME_ZONE: is no IANA time zone; write a name such as UTC or America/St_Johns")
   }
 }
 

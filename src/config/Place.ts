@@ -61,9 +61,9 @@ export const placeOf = (values: Values, problems: Array<string>): Place | null =
   if (s3Bucket !== null && filesDirectory !== null) {
     problems.push("S3_BUCKET: set either S3_BUCKET or FILES_DIRECTORY, not both")
   }
-  if (databaseUrl !== null && !isUrl(Redacted.value(databaseUrl), ["postgres:", "postgresql:"])) {
+  if (databaseUrl !== null && !namesDatabase(Redacted.value(databaseUrl))) {
     problems.push(
-      `DATABASE_URL: not a postgres URL; write ${settings.databaseUrl.form}, special characters percent-encoded`
+      `DATABASE_URL: not a postgres URL with a host; write ${settings.databaseUrl.form}, special characters percent-encoded`
     )
   }
   const store = storeOf(values, problems)
@@ -88,6 +88,16 @@ export const placeOf = (values: Values, problems: Array<string>): Place | null =
 const isUrl = (text: string, protocols: ReadonlyArray<string>): boolean =>
   URL.canParse(text) && protocols.includes(new URL(text).protocol)
 
+/** Checks that the URL names a server: a host, or the directory of a socket. */
+const namesDatabase = (text: string): boolean => {
+  if (!isUrl(text, ["postgres:", "postgresql:"])) return false
+  const url = new URL(text)
+  return url.hostname !== "" || url.searchParams.has("host")
+}
+
+/** Access points are named by an ARN, which has slashes. */
+const isBucketName = (name: string): boolean => name.startsWith("arn:") || !/[/\s\p{Cc}]/u.test(name)
+
 const storeOf = (values: Values, problems: Array<string>): Store | null => {
   const {
     s3AccessKeyId: accessKeyId,
@@ -107,6 +117,9 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
       problems.push("S3_BUCKET: missing, although S3_ENDPOINT or S3 keys are set")
     }
     return null
+  }
+  if (!isBucketName(values.s3Bucket)) {
+    problems.push("S3_BUCKET: write the name of the bucket alone, without s3:// and without a path")
   }
   if (sessionToken !== null && accessKeyId === null) {
     problems.push("S3_SESSION_TOKEN: set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY as well")

@@ -1,5 +1,5 @@
 /** What `serve` runs with, and which of its settings fit together. */
-import { Duration, type Redacted } from "effect"
+import { Duration, Redacted } from "effect"
 import { activityMillis } from "../oci/uploads/UploadContext.ts"
 import type { Values } from "./settings.ts"
 
@@ -38,6 +38,12 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
   }
   if (username?.includes(":")) {
     problems.push("REGISTRY_USERNAME: must not contain a colon, which ends the name in basic authentication")
+  }
+  if (token !== null && /[\s\p{Cc}]/u.test(Redacted.value(token))) {
+    problems.push("REGISTRY_TOKEN: must not contain blanks or line ends, because no header can carry them")
+  }
+  if (password !== null && /\p{Cc}/u.test(Redacted.value(password))) {
+    problems.push("REGISTRY_PASSWORD: must not contain line ends or other control characters")
   }
   if (values.registryAnonymousPull && username === null && token === null) {
     problems.push(

@@ -59,6 +59,10 @@ const database = {
     about:
       "Column with the time at which a writer last uploaded or found the blob: timestamp; `none` if the catalogue has no such column."
   }),
+  catalogTimeZone: optionalText("CATALOG_TIME_ZONE", "IANA time zone", {
+    about:
+      "Zone in which the catalogue's columns of type `timestamp without time zone` are written, e.g. `America/St_Johns`, or `UTC`. Without it such columns are refused, because a use seconds ago could look hours old. Columns with a time zone do not need it."
+  }),
   collectorSchema: text("COLLECTOR_SCHEMA", "artifact_gc", {
     about: "Schema of the collector's own tables, which `artifact-gc migrate` creates."
   }),

@@ -19,6 +19,11 @@ export interface CatalogNames {
   readonly createdAtColumn: string
   /** Column with the time of the last upload or dedup hit; null if the catalogue has none. */
   readonly lastUsedAtColumn: string | null
+  /**
+   * IANA name of the zone in which columns of type `timestamp without time zone` are written; null if the catalogue has
+   * none.
+   */
+  readonly timeZone: string | null
   /** Schema of the collector's own tables. */
   readonly collectorSchema: string
   /** Schema of the OCI registry's manifests and tags, if there is a registry. */
@@ -34,6 +39,7 @@ export const defaultNames: CatalogNames = {
   sizeColumn: "size_bytes",
   createdAtColumn: "created_at",
   lastUsedAtColumn: "last_used_at",
+  timeZone: null,
   collectorSchema: "artifact_gc",
   registrySchema: "artifact_registry"
 }

@@ -20,6 +20,8 @@ export interface Orphan {
   readonly seenAt: number | null
   /** Beginning of its quarantine; null before that. */
   readonly condemnedAt: number | null
+  /** False if no object can have its key, so that nothing could be deleted. Default true. */
+  readonly hasObject?: boolean
 }
 
 /** How long orphans wait, in milliseconds. */

@@ -3,6 +3,7 @@
  * operator can do. Nothing is deleted while the cause persists. The schema guard fails with SchemaRefused.
  */
 import { Schema } from "effect"
+import { printable } from "./printable.ts"
 
 const seconds = (millis: number): string => `${(Math.abs(millis) / 1000).toFixed(1)} s`
 
@@ -46,7 +47,9 @@ export class SettingsRefused extends Schema.TaggedError<SettingsRefused>()("Sett
   differences: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `Collector ${this.peer} (last sweep ${this.seenAt}) works on this catalogue with other settings:\n${this.differences.map((line) => `  ${line}`).join("\n")}\nNothing was deleted. Give both the same settings, or stop one. A collector that was killed is forgotten GC_PRESENCE after its last sweep. GC_MIXED_SETTINGS=allow lets them differ.`
+    const peer = printable(this.peer)
+    const differences = this.differences.map((line) => `  ${printable(line)}`).join("\n")
+    return `Collector ${peer} (last sweep ${this.seenAt}) works on this catalogue with other settings:\n${differences}\nNothing was deleted. Give both the same settings, or stop one. A collector that was killed is forgotten GC_PRESENCE after its last sweep, or at once: artifact-gc collectors --forget=${peer}. GC_MIXED_SETTINGS=allow lets them differ.`
   }
 }
 

@@ -6,10 +6,15 @@ import { Schema } from "effect"
  *
  * - `MissingTable`, `MissingColumn`, `WrongType`: the configured names do not fit the catalogue
  * - `MissingCollectorTables`: `artifact-gc migrate` was not run, or was run by another version
+ * - `MissingTimeZone`: a column of instants has no time zone, and the settings name none
+ * - `DigestTypeChanged`: the collector's tables store digests in another type than the catalogue
  * - `NoReferences`: no table has a foreign key to blobs, so every blob would be an orphan
  * - `DestructiveForeignKey`: ON DELETE CASCADE, SET NULL or SET DEFAULT, so a purge would destroy references
  * - `UnenforcedForeignKey`: the foreign key's triggers are disabled, or it is NOT ENFORCED
  * - `UnsupportedForeignKey`: the foreign key spans several columns, or its column has another collation
+ * - `InheritedReference`: a table inherits from a reference table, and no foreign key covers its rows
+ * - `UndeclaredReference`: a column looks like a reference to blobs and has no foreign key
+ * - `GeneratedKey`: triggers against unannounced writers beside a key column that PostgreSQL computes
  * - `MissingIndex`: each purge would scan the table
  * - `KeyNotUnique`: two blobs could own one object, or two rows could have one digest
  * - `HiddenRows`: row-level security hides rows from the collector's role
@@ -22,10 +27,15 @@ export const SchemaProblemKind = Schema.Literals([
   "MissingColumn",
   "WrongType",
   "MissingCollectorTables",
+  "MissingTimeZone",
+  "DigestTypeChanged",
   "NoReferences",
   "DestructiveForeignKey",
   "UnenforcedForeignKey",
   "UnsupportedForeignKey",
+  "InheritedReference",
+  "UndeclaredReference",
+  "GeneratedKey",
   "MissingIndex",
   "KeyNotUnique",
   "HiddenRows",

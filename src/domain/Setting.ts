@@ -198,9 +198,16 @@ const durationForm = 'a duration such as "90 seconds" or "1 hour"'
 /** Ten years: longer than any use, and safe to add to any instant. */
 const longest = Duration.weeks(520)
 
+/** A bare number has no unit, and a guess could shorten a wait. */
+const DurationWithUnit = Schema.String.check(
+  Schema.makeFilter((value: string) =>
+    /^\s*\d+(\.\d+)?\s*$/.test(value) ? `${value.trim()} of what? Write "${value.trim()} seconds"` : undefined
+  )
+).pipe(Schema.decodeTo(Schema.DurationFromString))
+
 const atLeast = (least: string) => {
   const bound = Duration.fromInputUnsafe(least as Duration.Input)
-  return Schema.DurationFromString.check(
+  return DurationWithUnit.check(
     Schema.makeFilter((value: Duration.Duration) =>
       Duration.isLessThan(value, bound) || Duration.isGreaterThan(value, longest)
         ? `must be between ${least} and 520 weeks`

@@ -2,6 +2,7 @@
  * How a request to the object store fails, in the caller's terms. Each backend translates its store's errors.
  */
 import { Schema } from "effect"
+import { printable } from "./printable.ts"
 
 /**
  * Why a request to the store failed.
@@ -13,6 +14,7 @@ import { Schema } from "effect"
  * - `NotFound`: the bucket does not exist, or, for reads, the object
  * - `Rejected`: the store understood and refused (bad key, malformed request, failed precondition)
  * - `Truncated`: a body was shorter or longer than its declared size; nothing was stored
+ * - `Misbehaved`: an answer that no such store gives: an HTML page, another document, a listing without an end
  * - `Unknown`: anything else; see `cause`
  */
 export const StorageFailure = Schema.Literals([
@@ -23,6 +25,7 @@ export const StorageFailure = Schema.Literals([
   "NotFound",
   "Rejected",
   "Truncated",
+  "Misbehaved",
   "Unknown"
 ])
 /** Why a request to the store failed. */
@@ -38,6 +41,8 @@ const nextStep: Record<StorageFailure, string> = {
   NotFound: "Check S3_BUCKET and S3_ENDPOINT (or FILES_DIRECTORY).",
   Rejected: "The store refused the request for the reason above; the object was not changed.",
   Truncated: "Send the body again; nothing was stored.",
+  Misbehaved:
+    "The answer was not used. Check that S3_ENDPOINT names the store itself, and not a proxy, a sign-in page or a console.",
   Unknown: "artifact-gc does not know this failure; the text above is the store's own."
 }
 
@@ -56,7 +61,7 @@ export class StorageError extends Schema.TaggedError<StorageError>()("StorageErr
 }) {
   /** Says what failed, why, and what to do next. */
   override get message(): string {
-    return `Storage ${this.operation} of "${this.subject}" failed (${this.reason}): ${this.detail}. ${nextStep[this.reason]}`
+    return `Storage ${this.operation} of "${printable(this.subject)}" failed (${this.reason}): ${printable(this.detail)}. ${nextStep[this.reason]}`
   }
   /** Returns whether the same request may succeed later: for `Unavailable`, `Throttled` and `TimedOut`. */
   get isRetryable(): boolean {

@@ -43,6 +43,8 @@ export const PhaseReport = Schema.Struct({
   error: Schema.NullOr(Schema.Struct({ tag: Schema.String, message: Schema.String })),
   /** In a dry run: a few keys or digests that would be deleted. */
   sample: Schema.Array(Schema.String),
+  /** Garbage that the phase cannot find, and what deletes it; absent if it finds all. */
+  unlisted: Schema.optionalKey(Schema.String),
   /** Duration of the phase. */
   durationMillis: Schema.Finite
 })

@@ -65,5 +65,6 @@ const reasons: Record<StorageFailure, DeleteFailureReason> = {
   NotFound: "missing",
   Rejected: "rejected",
   Truncated: "rejected",
+  Misbehaved: "unknown",
   Unknown: "unknown"
 }

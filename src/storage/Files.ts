@@ -84,6 +84,7 @@ const make = Effect.fnUntraced(function* (root: string, durable: boolean) {
     }),
     // A file is written as one piece, and the start deletes what crashed processes left.
     multiparts: () => Stream.empty,
+    multipartSearch: () => Effect.succeed("complete"),
     abortMultipart: () => Effect.void,
     skew: Effect.succeedNone,
     traits: Effect.succeed({ versioning: "off", objectLock: false, deletes: "objects", chosen: true })

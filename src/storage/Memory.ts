@@ -13,6 +13,7 @@ import { compareKeys } from "./KeyOrder.ts"
 import {
   type ByteRange,
   type DeleteFailure,
+  type MultipartSearch,
   type MultipartUpload,
   Storage,
   type StoredObject,
@@ -35,6 +36,8 @@ export interface State {
   readonly hidden: Map<ObjectKey, ReadonlyArray<Entry>>
   /** Unfinished multipart uploads by their id. `put` makes none here, so a test adds them. */
   readonly multiparts: Map<string, Omit<MultipartUpload, "uploadId">>
+  /** The result of `multipartSearch`. `multiparts` emits all of `multiparts` whatever it says. */
+  multipartSearch: MultipartSearch
   /** Keys with a locked version. A delete of all versions fails for them; one that adds a marker succeeds. */
   readonly locked: Set<ObjectKey>
   /** The result of `skew` in milliseconds. Null: the store dates objects by this process's clock. */
@@ -48,6 +51,7 @@ export const emptyState = (): State => ({
   objects: new Map(),
   hidden: new Map(),
   multiparts: new Map(),
+  multipartSearch: "complete",
   locked: new Set(),
   skewMillis: null,
   traits: { versioning: "off", objectLock: false, deletes: "objects", chosen: true }
@@ -96,6 +100,7 @@ const make = (state: State): Storage["Service"] =>
         const found = uploadsOf(state, prefix)
         return found.length === 0 ? Stream.empty : Stream.make(found)
       }),
+    multipartSearch: () => Effect.sync(() => state.multipartSearch),
     abortMultipart: ({ key, uploadId }) =>
       Effect.sync(() => {
         if (state.multiparts.get(uploadId)?.key === key) state.multiparts.delete(uploadId)

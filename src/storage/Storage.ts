@@ -33,6 +33,13 @@ export interface DeleteOutcome {
   readonly failed: ReadonlyArray<DeleteFailure>
   /** How often the store asked for fewer requests before it answered. Absent means never. */
   readonly throttled?: number | undefined
+  /**
+   * The keys of `deleted` that this call named in more than one request, because an earlier one got no
+   * definite answer: none, a 5xx or a 429. That earlier request may still take effect later, and would then
+   * delete an object written under the same key meanwhile. Absent means none: one request with a definite
+   * answer deleted each key. A call knows nothing of the requests of other calls.
+   */
+  readonly resent?: ReadonlyArray<ObjectKey> | undefined
 }
 
 /** Selects bytes `start` to `end` of an object, both inclusive (RFC 9110 §14.1.2). */
@@ -58,6 +65,13 @@ export interface MultipartUpload {
    */
   readonly lastActivityAt: number
 }
+
+/**
+ * Says which unfinished multipart uploads `multiparts` emits. `complete`: all of them. `partial`: the store
+ * lists an upload by its exact key only (MinIO), and `multiparts` emits those that the answering server began
+ * since its start. `unknown`: not tested yet, or the credentials may not begin an upload.
+ */
+export type MultipartSearch = "complete" | "partial" | "unknown"
 
 /** Describes what happens to deleted objects in this store. */
 export interface StoreTraits {
@@ -100,8 +114,11 @@ export class Storage extends Context.Service<
     readonly probe: Effect.Effect<void, StorageError>
     /**
      * Emits the objects whose key starts with `prefix` and, if `after` is given, sorts after `after`. They
-     * come in key order, one page of 1 to 1000 objects an element. A failed page is retried alone, so no
-     * object is emitted twice. An object that is written or deleted meanwhile may or may not appear.
+     * come in key order, one page of at most 1000 objects an element. An empty page means that the store
+     * listed nothing and that more follows, so a caller can ask its own bounds. A failed page is retried
+     * alone, so no object is emitted twice. An object that is written or deleted meanwhile may or may not
+     * appear. Fails with `Misbehaved` for an answer that is no listing, and for a listing that does not
+     * advance.
      */
     readonly list: (
       prefix: string,
@@ -142,11 +159,19 @@ export class Storage extends Context.Service<
     readonly head: (key: ObjectKey) => Effect.Effect<Option.Option<StoredObject>, StorageError>
     /**
      * Emits the unfinished multipart uploads whose key starts with `prefix`, page by page, active ones
-     * included. An upload that is completed or aborted meanwhile may be absent. Some stores (MinIO) find
-     * uploads only by their exact key, so an empty listing proves nothing. A store without multipart uploads
-     * emits none.
+     * included. An empty page means that more follows, as in `list`. An upload that is completed or aborted
+     * meanwhile may be absent. Ask `multipartSearch` what an empty listing proves. A store without multipart
+     * uploads emits none.
      */
     readonly multiparts: (prefix: string) => Stream.Stream<ReadonlyArray<MultipartUpload>, StorageError>
+    /**
+     * Returns which uploads `multiparts` emits. If that is unknown and `mayWrite` is true, it begins an upload
+     * below `prefix`, looks for it and aborts it. A known answer is kept for as long as the process lives.
+     */
+    readonly multipartSearch: (
+      prefix: string,
+      mayWrite: boolean
+    ) => Effect.Effect<MultipartSearch, StorageError>
     /**
      * Aborts a multipart upload and frees its parts. Succeeds for an upload that is unknown, completed or
      * already aborted. An object that the upload became stays. A part still on its way may arrive later, and

@@ -45,7 +45,8 @@ const review = Effect.fnUntraced(function* (context: PhaseContext) {
       const reviewed = yield* candidates.review(yield* Clock.currentTimeMillis, settings.scanPage)
       counts.seen(reviewed.candidates)
       counts.kept("referenced", reviewed.candidates - reviewed.orphans)
-      return reviewed.candidates < settings.scanPage ? null : "more"
+      // A page may be smaller than asked for, so only an empty one is the last.
+      return reviewed.candidates === 0 ? null : "more"
     })
   )
 })
@@ -150,12 +151,18 @@ const firstOf = (end: ScanEnd | null): Digest | null | undefined => end?.after
 /** Orphans by what becomes of them. */
 export type Classified = Readonly<Record<OrphanState, ReadonlyArray<Orphan>>>
 
-/** Sorts orphans by state, now. Those that must wait are counted as kept. A dry run prints what a sweep acts on. */
+/**
+ * Sorts orphans by state, now. Those that must wait are counted as kept. A dry run prints what a sweep acts on.
+ *
+ * Instants of ours that lie ahead by more than the tolerance were written while a clock was wrong. They count as now,
+ * and are moved there. Blobs whose key no object can have are in no state.
+ */
 export const classify = Effect.fnUntraced(function* (
-  { counts, settings }: PhaseContext,
+  { counts, dryRun, odd, settings }: PhaseContext,
   orphans: ReadonlyArray<Orphan>
 ) {
   const now = yield* Clock.currentTimeMillis
+  const latest = now + Duration.toMillis(settings.clockTolerance)
   const waits = waitsOf(settings)
   const by: Record<OrphanState, Array<Orphan>> = {
     waiting: [],
@@ -163,11 +170,33 @@ export const classify = Effect.fnUntraced(function* (
     quarantined: [],
     purgeable: []
   }
-  for (const orphan of orphans) by[stateAt(orphan, now, waits)].push(orphan)
-  counts.kept("grace", by.waiting.length)
+  const keyless = orphans.filter(({ hasObject }) => hasObject === false)
+  const others = orphans.filter(({ hasObject }) => hasObject !== false)
+  const ahead = others.filter(({ condemnedAt, seenAt }) => Math.max(seenAt ?? 0, condemnedAt ?? 0) > latest)
+  const early = new Set(ahead)
+  for (const orphan of others) {
+    const dated = early.has(orphan) ? datedAt(orphan, now) : orphan
+    by[stateAt(dated, now, waits)].push(dated)
+  }
+  const later = by.waiting.filter(({ usedAt }) => usedAt > latest)
+  odd.add("key", keyless.map(nameOf))
+  odd.add("used", later.map(nameOf))
+  odd.add("seen", ahead.map(nameOf))
+  if (ahead.length > 0 && !dryRun) yield* (yield* CollectorDatabase).orphans.redate(now, digestsOf(ahead))
+  counts.kept("key cannot exist", keyless.length)
+  counts.kept("used in the future", later.length)
+  counts.kept("grace", by.waiting.length - later.length)
   counts.kept("quarantine", by.condemnable.length + by.quarantined.length)
   return by satisfies Classified as Classified
 })
+
+const datedAt = (orphan: Orphan, now: number): Orphan => ({
+  ...orphan,
+  seenAt: orphan.seenAt === null ? null : Math.min(orphan.seenAt, now),
+  condemnedAt: orphan.condemnedAt === null ? null : Math.min(orphan.condemnedAt, now)
+})
+
+const nameOf = ({ digest }: Orphan): string => digest
 
 /** What has outlived its grace and is not condemned yet. */
 const toCondemn = ({ condemnable, purgeable }: Classified): ReadonlyArray<Digest> =>

@@ -14,6 +14,7 @@ import type { StorageError } from "../domain/StorageError.ts"
 import type { Bounds } from "./Bounds.ts"
 import type { Breaker } from "./Breaker.ts"
 import type { Deletion } from "./Deletion.ts"
+import type { OddRows } from "./OddRows.ts"
 import type { Pace } from "./Pace.ts"
 import type { PhaseCounts } from "./PhaseCounts.ts"
 import type { SweepSettings } from "./Settings.ts"
@@ -80,6 +81,8 @@ export interface PhaseContext {
   readonly counts: PhaseCounts
   readonly pace: Pace
   readonly deletion: Deletion
+  /** Rows with odd values, which the sweep names and passes over. */
+  readonly odd: OddRows
   /** Answers whether another page or batch may begin. If not, the report says why. */
   readonly mayContinue: Effect.Effect<boolean>
   /** Returns the same context with this fraction of its remaining time. */

@@ -21,6 +21,8 @@ export interface PhaseCounts {
   readonly kept: (reason: string, count: number) => void
   /** Adds things that should have been deleted and were not, by reason. */
   readonly failed: (reason: string, count: number) => void
+  /** Says which garbage the phase cannot find, and what deletes it. */
+  readonly unlisted: (what: string) => void
   /** Records what ended the phase early. The first record stays. */
   readonly stoppedBy: (why: StoppedBy) => void
   /** Records how many deletions are due, for watchers. */
@@ -44,6 +46,7 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
   const kept: Record<string, number> = {}
   const failed: Record<string, number> = {}
   const sample: Array<string> = []
+  let unlisted: string | null = null
   let stopped: StoppedBy | null = null
   let error: PhaseReport["error"] = null
   let expected: number | null = null
@@ -69,6 +72,9 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
     },
     kept: (reason, count) => add(kept, reason, count),
     failed: (reason, count) => add(failed, reason, count),
+    unlisted: (what) => {
+      unlisted = what
+    },
     stoppedBy: (why) => {
       stopped ??= why
     },
@@ -91,6 +97,7 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
       kept,
       failed,
       sample,
+      ...(unlisted === null ? {} : { unlisted }),
       error,
       stoppedBy: error === null ? stopped : "failure",
       durationMillis

@@ -12,6 +12,7 @@ import { Storage } from "../storage/Storage.ts"
 import * as Bounds from "./Bounds.ts"
 import { collectorPhases } from "./CollectorPhases.ts"
 import * as Deletion from "./Deletion.ts"
+import * as OddRows from "./OddRows.ts"
 import * as Pace from "./Pace.ts"
 import type { Phase } from "./Phase.ts"
 import type { SweepContext } from "./PhaseContext.ts"
@@ -122,9 +123,10 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   )
   if (!dryRun) self.swept = true
   const { error, findings, store } = yield* Preflight.judge({ settings, id: self.id, now: startedAt, dryRun })
+  const odd = OddRows.make()
   const reports =
     error === null
-      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep })
+      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, odd })
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
@@ -134,7 +136,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     durationMillis: finishedAt - startedAt,
     dryRun,
     outcome: outcomeOf(reports),
-    guards: [...findings, ...Preflight.breakerFindings(reports)],
+    guards: [...findings, ...odd.findings(), ...Preflight.breakerFindings(reports)],
     store,
     phases: reports,
     totals: totalsOf(reports, store),
@@ -170,7 +172,7 @@ const nameOf = (startedAt: number) =>
 /** Runs the phases with what they share. */
 const runPhases = Effect.fnUntraced(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
-  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep">
+  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "odd">
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = yield* Deletion.make(sweep.settings, pace)

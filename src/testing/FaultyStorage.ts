@@ -79,6 +79,7 @@ export const wrap = (inner: Storage["Service"], script: StorageScript): Storage[
       ),
     head: (key) => run("head", [key], inner.head(key)),
     multiparts: (prefix) => runPaged("multiparts", [prefix], () => inner.multiparts(prefix)),
+    multipartSearch: inner.multipartSearch,
     abortMultipart: (upload) => run("abort", [upload], inner.abortMultipart(upload)),
     skew: run("skew", [], inner.skew),
     traits: run("traits", [], inner.traits)
@@ -96,7 +97,7 @@ const deleteUnrefused = Effect.fnUntraced(function* (
     const detail = "scripted fault"
     return code === undefined ? [] : [{ key, reason: keyReason(code, detail), code, detail }]
   })
-  return { deleted: outcome.deleted, failed: [...outcome.failed, ...failed] }
+  return { ...outcome, failed: [...outcome.failed, ...failed] }
 })
 
 const scripted = (operation: Operation, args: ReadonlyArray<unknown>, reason: StorageFailure): StorageError =>

@@ -47,8 +47,8 @@ const artifactGc = (args: ReadonlyArray<string>, env: Readonly<Record<string, st
     }
   })
 
-const finished = async (args: ReadonlyArray<string>) => {
-  const run = artifactGc(args)
+const finished = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) => {
+  const run = artifactGc(args, env)
   return { code: await run.ended, out: run.out(), err: run.err() }
 }
 
@@ -200,6 +200,45 @@ blobs/2  2.0 KB  purged, 12 attempts until 1970-01-02T00:00:00.000Z: AccessDenie
     assert.strictEqual(retried.out, "1 dead letter put back. The next sweep tries to delete it.\n")
     const left = (await finished(["journal", "--json"])).out.trim()
     assert.deepInclude(JSON.parse(left), { key: "blobs/1", sizeBytes: 2000, reason: "purged", attempts: 12 })
+  })
+
+  it("shows control characters of keys, and never sends them to the terminal", async () => {
+    const key = "blobs/\u001b[2J\u009b31m\r\npwned\u202e"
+    const run = (statement: (client: SqlClient.SqlClient) => Effect.Effect<unknown, unknown>) =>
+      sql.runPromise(Effect.asVoid(Effect.flatMap(SqlClient.SqlClient, statement)))
+    await run(
+      (client) => client`
+        INSERT INTO artifact_gc.journal (object_key, digest, size_bytes, reason, journaled_at, not_before, attempts, last_error, dead_at)
+        VALUES (${key}, ${key}, 2000, 'purged', to_timestamp(0), to_timestamp(0), 12, ${key}, to_timestamp(86400))`
+    )
+    const { out } = await finished(["journal"])
+    const shown = String.raw`blobs/\x1b[2J\x9b31m\x0d\npwned\u{202e}`
+    assert.include(out, `${shown}  2.0 KB  purged, 12 attempts until 1970-01-02T00:00:00.000Z: ${shown}\n`)
+    assert.notMatch(out.replaceAll("\n", ""), /[\p{Cc}\p{Cf}]/u)
+    await run((client) => client`DELETE FROM artifact_gc.journal WHERE object_key = ${key}`)
+  })
+
+  it("lists the collectors at work, and forgets one that was killed", async () => {
+    const killed = artifactGc(["run"], { GC_COLLECTOR_ID: "killed", GC_GRACE: "2 hours" })
+    await killed.says(/Next sweep/)
+    killed.child.kill("SIGKILL")
+    await killed.ended
+    const refused = await finished(["sweep"], { GC_COLLECTOR_ID: "other" })
+    assert.strictEqual(refused.code, 4)
+    assert.include(refused.out, "Collector killed (last sweep ")
+    assert.include(refused.out, "or at once: artifact-gc collectors --forget=killed.")
+
+    assert.match(
+      (await finished(["collectors"])).out,
+      /^killed {2}last sweep [^\n]*\n(?: {2}[^\n]*\n)* {2}GC_GRACE: 2h\n[\s\S]*\n1 collector at work\.\n$/
+    )
+    const unknown = await finished(["collectors", "--forget", "kiled"])
+    assert.deepInclude(unknown, { code: 3 })
+    assert.match(unknown.out, /^There is no collector kiled\. Nothing was changed\./)
+    const forgotten = await finished(["collectors", "--forget", "killed", "--json"])
+    assert.deepInclude(forgotten, { code: 0, out: '{"forgotten":true}\n' })
+    assert.strictEqual((await finished(["collectors"])).out, "0 collectors at work.\n")
+    assert.strictEqual((await finished(["sweep"], { GC_COLLECTOR_ID: "other" })).code, 0)
   })
 })
 

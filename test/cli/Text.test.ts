@@ -312,6 +312,12 @@ describe("a report", () => {
     `)
   })
 
+  it("says which garbage a phase cannot find", () => {
+    const unlisted = "This store does not list uploads in parts by a prefix."
+    const lines = Text.report(reportOf({ multiparts: { unlisted } })).split("\n")
+    expect(lines.at(-2)).toBe(`multiparts: ${unlisted}`)
+  })
+
   it("says that delete markers free no space", () => {
     const store = { versioning: "on", objectLock: false, deletes: "markers" } as const
     const phases = { journal: { seen: 1, eligible: 1, deleted: 1, bytes: 5000 } }

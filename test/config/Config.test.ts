@@ -38,7 +38,7 @@ const readFlags = Effect.fnUntraced(function* (flags: Environment, environment: 
       found.push(config)
     })
   )
-  const args = Object.entries(flags).flatMap(([env, value]) => [flagOf(env), value])
+  const args = Object.entries(flags).flatMap(([env, value]) => [flagOf(env), value ?? ""])
   yield* Effect.provide(Command.runWith(command, { version: "test" })(args), NodeServices.layer)
   return found[0] ?? assert.fail("the command did not run")
 })
@@ -89,10 +89,23 @@ describe("a setting", () => {
     )
   })
 
-  it.effect("that is empty counts as absent", () =>
+  it.effect("that is empty counts as absent, unless it is a secret", () =>
     Effect.gen(function* () {
-      const empty = Object.fromEntries(all.map(({ env }) => [env, ""]))
+      const empty = Object.fromEntries(all.filter(({ secret }) => !secret).map(({ env }) => [env, ""]))
       assert.deepStrictEqual(yield* read(empty), yield* read({}))
+      for (const { env } of all.filter(({ secret }) => secret)) {
+        assert.deepStrictEqual(yield* problemsOf(env, { [env]: "" }), [
+          `${env}: set, but empty; write its value, or remove the variable`
+        ])
+      }
+    })
+  )
+
+  it.effect("that is empty leaves the place to what a command takes otherwise", () =>
+    Effect.gen(function* () {
+      vi.stubEnv("GC_GRACE", "")
+      const config = yield* configuration({ settings: {} }, { GC_GRACE: "7 seconds" })
+      assert.deepStrictEqual(config.sweep.grace, Duration.seconds(7))
     })
   )
 

@@ -2,7 +2,7 @@
 import { ConfigProvider, Effect } from "effect"
 import { load } from "../../src/config/Config.ts"
 
-export type Environment = Readonly<Record<string, string>>
+export type Environment = Readonly<Record<string, string | undefined>>
 
 /** An external catalogue and store. */
 export const own = { DATABASE_URL: "postgres://u:p@h/db", S3_BUCKET: "b" }

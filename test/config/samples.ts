@@ -9,8 +9,8 @@ export interface Sample {
   readonly other: string
   readonly of: (config: Configuration) => unknown
   readonly expected: unknown
-  /** Other settings that the value needs to have an effect. */
-  readonly beside: Readonly<Record<string, string>>
+  /** Other settings that the value needs to have an effect; undefined ones are left out. */
+  readonly beside: Readonly<Record<string, string | undefined>>
 }
 
 const s3 = ({ place }: Configuration) =>
@@ -49,7 +49,8 @@ export const samples: Record<keyof typeof settings, Sample> = {
   catalogSizeColumn: sampled("n", "x", "n", (c) => c.names.sizeColumn),
   catalogCreatedAtColumn: sampled("born", "x", "born", (c) => c.names.createdAtColumn),
   catalogLastUsedAtColumn: sampled("none", "x", null, (c) => c.names.lastUsedAtColumn),
-  collectorSchema: sampled("gc", "x", "gc", (c) => c.names.collectorSchema),
+  catalogTimeZone: sampled("Asia/Tokyo", "UTC", "Asia/Tokyo", (c) => c.names.timeZone),
+  collectorSchema: sampled("gc", "y", "gc", (c) => c.names.collectorSchema),
   registrySchema: sampled("oci", "x", "oci", (c) => c.names.registrySchema),
   s3Bucket: sampled("one", "two", "one", (c) => s3(c)?.bucket),
   s3Endpoint: sampled("https://one", "https://two", "https://one", (c) => s3(c)?.endpoint),
@@ -79,10 +80,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
     "there",
     "here",
     ({ place }) => place._tag === "Embedded" && place.directory,
-    {
-      DATABASE_URL: "",
-      S3_BUCKET: ""
-    }
+    { DATABASE_URL: undefined, S3_BUCKET: undefined }
   ),
   interval: sampled(
     "7 seconds",

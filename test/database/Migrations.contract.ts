@@ -77,7 +77,8 @@ const existingNames: CatalogNames = {
   keyColumn: "path",
   sizeColumn: "bytes",
   createdAtColumn: "pushed",
-  lastUsedAtColumn: null
+  lastUsedAtColumn: null,
+  timeZone: "UTC"
 }
 const existingRows = run(
   `SELECT 'layer' AS kind, l.*::text AS row FROM registry."Layers" l

@@ -22,6 +22,8 @@ it("the store, and not the key, is the trouble when it is slow, down or silent",
 it("a failed request and a failed key agree on that", () => {
   const retryable = (["Unavailable", "Throttled", "TimedOut"] as const).map(fromFailure)
   assert.deepStrictEqual(retryable, ["unavailable", "throttled", "timedOut"])
-  const others = (["AccessDenied", "NotFound", "Rejected", "Truncated", "Unknown"] as const).map(fromFailure)
-  assert.deepStrictEqual(others, ["denied", "missing", "rejected", "rejected", "unknown"])
+  const others = (
+    ["AccessDenied", "NotFound", "Rejected", "Truncated", "Misbehaved", "Unknown"] as const
+  ).map(fromFailure)
+  assert.deepStrictEqual(others, ["denied", "missing", "rejected", "rejected", "unknown", "unknown"])
 })

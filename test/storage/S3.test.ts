@@ -38,7 +38,7 @@ describe("errors of S3", () => {
       (_, response) => void response.writeHead(200).write("<", () => response.destroy()),
       "Unavailable"
     ],
-    ["an answer that is not XML", reply(200, "hello"), "Unknown"]
+    ["an answer that is not XML", reply(200, "hello"), "Misbehaved"]
   ]
   for (const [what, answer, reason] of cases) {
     it.live(`${what} is ${reason}`, () =>
@@ -176,7 +176,7 @@ describe("get and head", () => {
         ["bytes=1-3", "bytes=1-"]
       )
       const error = yield* Effect.flip(bytesOf(storage.get(a, { start: 1 })))
-      assert.deepInclude(error, { operation: "get", reason: "Unknown" })
+      assert.deepInclude(error, { operation: "get", reason: "Misbehaved" })
     })
   )
 

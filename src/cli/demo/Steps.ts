@@ -1,6 +1,6 @@
 /** The steps of the demonstration. */
 import { createHash } from "node:crypto"
-import { Clock, Console, Duration, Effect, Stream } from "effect"
+import { Clock, Duration, Effect, Stream } from "effect"
 import { BlobStore } from "../../blobs/BlobStore.ts"
 import type { Configuration } from "../../config/Config.ts"
 import { BlobDatabase, type Reference } from "../../database/Database.ts"
@@ -9,6 +9,7 @@ import { ObjectKey } from "../../domain/ObjectKey.ts"
 import { Storage } from "../../storage/Storage.ts"
 import { defaultSettings } from "../../sweep/Settings.ts"
 import { Sweep } from "../../sweep/Sweep.ts"
+import * as Print from "../Print.ts"
 import * as Text from "../Text.ts"
 import type { TravelClock } from "./TravelClock.ts"
 import * as Tree from "./Tree.ts"
@@ -45,7 +46,7 @@ const steps = Effect.fnUntraced(function* (
   tree: string,
   json: boolean
 ) {
-  const say = (text: string) => (json ? Effect.void : Console.log(text))
+  const say = (text: string) => (json ? Effect.void : Print.text(text))
   const { uploadPrefix } = config.sweep
   const staged = yield* stageUploads(uploadPrefix, "stale", 40)
   yield* say(`Yesterday: ${staged.size} chunks of unfinished pushes were staged below ${uploadPrefix}.`)
@@ -96,7 +97,7 @@ const steps = Effect.fnUntraced(function* (
     blobPrefix: config.blobPrefix
   })
   const good = isGood(findings) && report.outcome === "complete"
-  yield* json ? Console.log(JSON.stringify({ good, findings, report })) : say(verdict(findings, good))
+  yield* json ? Print.json({ good, findings, report }) : say(verdict(findings, good))
   return good
 })
 

@@ -29,7 +29,7 @@ export interface Watch {
 
 /** What a review did. */
 export interface Reviewed {
-  /** Candidates taken off the queue. Fewer than asked for if no more are available. */
+  /** Candidates taken off the queue. None if no more are available. A page may be smaller than asked for. */
   readonly candidates: number
   /** Blobs among them that nothing refers to, now sighted. */
   readonly orphans: number

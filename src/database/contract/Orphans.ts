@@ -70,6 +70,13 @@ export interface PurgeCursor {
   readonly digest: Digest
 }
 
+/** A blob whose row could not be deleted. */
+export interface RefusedBlob {
+  readonly digest: Digest
+  /** The database's words. */
+  readonly detail: string
+}
+
 /** What became of a page of condemned orphans. */
 export interface PurgePage {
   readonly purged: ReadonlyArray<PurgedBlob>
@@ -77,6 +84,8 @@ export interface PurgePage {
   readonly absolved: number
   /** Orphans that another transaction has locked. They stay condemned for the next sweep. */
   readonly busy: number
+  /** Orphans whose deletion the database refused, e.g. by a trigger. They stay condemned. Absent if none. */
+  readonly refused?: ReadonlyArray<RefusedBlob>
   /** Where the next page begins; null when no condemned orphan is left. */
   readonly next: PurgeCursor | null
 }
@@ -134,10 +143,16 @@ export interface Orphans {
     }
   ) => Result<number>
   /**
+   * Moves the sightings and condemnations of `digests` that lie after `now` to `now`. Skips those that another
+   * transaction holds, and returns how many it moved.
+   */
+  readonly redate: (now: number, digests: ReadonlyArray<Digest>) => Result<number>
+  /**
    * Purges a page of condemned orphans in one transaction: locks their rows, checks in a second statement
    * (a later snapshot) that still nothing refers to them, deletes the rows and journals the keys. Skips
    * rows that another transaction holds. Fails with `SchemaChanged` if the foreign keys to blobs changed
-   * since `inspect`.
+   * since `inspect`. A row that the database refuses to delete does not keep the others of its page. A page is
+   * smaller than `limit` where there are many reference tables.
    */
   readonly purge: (request: PurgeRequest) => Result<PurgePage>
   /** Returns condemned orphans after `after`, in digest order. Some may have been referenced meanwhile. */

@@ -1,6 +1,6 @@
 /** The backlog, in memory. */
 import type { Backlog } from "../Database.ts"
-import type { State } from "./State.ts"
+import { hasObject, type State } from "./State.ts"
 
 /** Counts and dates the rows that wait for a later sweep. */
 export const backlog = (state: State, now: number): Backlog => {
@@ -8,7 +8,10 @@ export const backlog = (state: State, now: number): Backlog => {
   const condemned = sightings.flatMap(([digest, { condemnedAt }]) =>
     condemnedAt === null ? [] : [{ digest, condemnedAt }]
   )
-  const waiting = sightings.filter(([, sighting]) => sighting.condemnedAt === null)
+  const waiting = sightings.filter(([digest, sighting]) => {
+    const row = state.blobs.get(digest)
+    return sighting.condemnedAt === null && (row === undefined || hasObject(row))
+  })
   const rows = [...state.journal.values()]
   const pending = rows.filter((row) => row.deadAt === null)
   const due = pending.filter((row) => row.notBefore <= now && (row.claimedUntil ?? now) <= now)

@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Candidates, Sighted } from "../Database.ts"
-import { byKey, heldDigests, type State, usedAtOf } from "./State.ts"
+import { byKey, heldDigests, objectOf, type State, usedAtOf } from "./State.ts"
 
 /** Returns the verbs of candidates over `state`. */
 export const candidates = (state: State): Candidates => ({
@@ -53,7 +53,10 @@ const sighted = (state: State, after: Digest | null, limit: number): Sighted => 
   for (const [digest, { seenAt, condemnedAt }] of page) {
     const row = state.blobs.get(digest)
     if (row === undefined || held.has(digest)) stale.push(digest)
-    else orphans.push({ digest, sizeBytes: row.sizeBytes, usedAt: usedAtOf(row), seenAt, condemnedAt })
+    else {
+      const { sizeBytes } = row
+      orphans.push({ digest, sizeBytes, usedAt: usedAtOf(row), seenAt, condemnedAt, ...objectOf(row) })
+    }
   }
   const next = page.length < limit ? null : (page.at(-1)?.[0] ?? null)
   return { sightings: page.length, orphans, stale, next }

@@ -11,7 +11,7 @@ import {
   type Slice
 } from "../Database.ts"
 import { touchLive } from "./Blobs.ts"
-import { byKey, heldDigests, journalRow, type State, usedAtOf } from "./State.ts"
+import { byKey, hasObject, heldDigests, journalRow, objectOf, type State, usedAtOf } from "./State.ts"
 
 const inSlice = (slice: Slice, digest: Digest): boolean =>
   (slice.after === null || digest > slice.after) && (slice.upTo === null || digest <= slice.upTo)
@@ -58,7 +58,8 @@ export const orphans = (state: State): Orphans => ({
             sizeBytes: row.sizeBytes,
             usedAt: usedAtOf(row),
             seenAt: sighting?.seenAt ?? null,
-            condemnedAt: sighting?.condemnedAt ?? null
+            condemnedAt: sighting?.condemnedAt ?? null,
+            ...objectOf(row)
           }
         })
     }),
@@ -81,6 +82,22 @@ export const orphans = (state: State): Orphans => ({
         })
       }
       return stale.length
+    }),
+  redate: (now, digests) =>
+    Effect.sync(() => {
+      let moved = 0
+      for (const digest of digests) {
+        const sighting = state.orphans.get(digest)
+        if (sighting === undefined || Math.max(sighting.seenAt, sighting.condemnedAt ?? 0) <= now) continue
+        const { condemnedAt, seenAt } = sighting
+        state.orphans.set(digest, {
+          ...sighting,
+          seenAt: Math.min(seenAt, now),
+          condemnedAt: condemnedAt === null ? null : Math.min(condemnedAt, now)
+        })
+        moved += 1
+      }
+      return moved
     }),
   purge: (request) => Effect.sync(() => purge(state, request)),
   condemned: (selection, after, limit) =>
@@ -127,7 +144,8 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   for (const { digest } of page) {
     const row = state.blobs.get(digest)
     state.orphans.delete(digest)
-    if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff) continue
+    if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff || !hasObject(row))
+      continue
     state.blobs.delete(digest)
     state.journal.set(
       row.key,

@@ -1,6 +1,7 @@
 /** The tables of the memory backend. Tests may read them, and write to them like an unannounced writer. */
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { Orphan } from "../../domain/Orphan.ts"
 import type {
   BreakerName,
   BreakerState,
@@ -161,6 +162,16 @@ export const heldDigests = (state: State): Set<Digest> =>
 
 /** Returns when the blob was last used. */
 export const usedAtOf = (row: BlobRow): number => Math.max(row.createdAt, row.lastUsedAt)
+
+/** Returns whether an object can have the blob's key. */
+export const hasObject = ({ key }: BlobRow): boolean => {
+  const length = Buffer.byteLength(key, "utf8")
+  return length >= 1 && length <= 1024
+}
+
+/** Returns the part of an orphan that says that no object can have its key. */
+export const objectOf = (row: BlobRow): Pick<Orphan, "hasObject"> =>
+  hasObject(row) ? {} : { hasObject: false }
 
 /** Returns a journal row without attempts. */
 export const journalRow = (

@@ -6,6 +6,7 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Referrer } from "../Database.ts"
 import { estimate } from "./Breakers.ts"
+import { sizeOf } from "./CatalogValues.ts"
 import { qualified, quote, type Sql } from "./Sql.ts"
 import type { ForeignKey } from "./schema/ForeignKeys.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
@@ -45,12 +46,14 @@ const toKnown = (row: Row): KnownKey => ({
  * `rest`.
  */
 const known = (
-  { sql, id }: Sql,
+  db: Sql,
   condition: (key: Statement.Fragment) => Statement.Fragment,
   rest: Statement.Fragment
-) => sql`
+) => {
+  const { sql, id } = db
+  return sql`
   (SELECT b.${id.key}::text COLLATE "C" AS object_key, 'blob' AS owner, b.${id.digest}::text AS digest,
-     b.${id.size}::float8 AS size_bytes
+     CASE WHEN b.${id.size} IS NOT NULL THEN ${sizeOf(db)}::float8 END AS size_bytes
    FROM ${id.blobs} b WHERE ${condition(sql`b.${id.key}`)} ${rest})
   UNION ALL
   (SELECT o.object_key, 'chunk', o.digest, o.size_bytes::float8
@@ -61,6 +64,7 @@ const known = (
   UNION ALL
   (SELECT o.object_key, 'journal', o.digest, o.size_bytes::float8
    FROM ${id.journal} o WHERE ${condition(sql`o.object_key`)} ${rest})`
+}
 
 /** Reads at most a page of each table. The first page of the merged four is the answer. */
 const page = (db: Sql, prefix: string, after: ObjectKey | null, limit: number) => {

@@ -1,6 +1,7 @@
 /** The backlog. The tables hold garbage only, so counting costs in proportion to the garbage. */
 import { Effect } from "effect"
 import type { Backlog } from "../Database.ts"
+import { canNameObject, sizeOf } from "./CatalogValues.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
 
 interface Row {
@@ -19,17 +20,20 @@ interface Row {
 }
 
 /** Counts and dates the rows that wait for a later sweep, in one snapshot. */
-export const backlog = ({ sql, id }: Sql, now: number) => {
+export const backlog = (db: Sql, now: number) => {
+  const { sql, id } = db
   const atOrNull = (value: Date | null | undefined) =>
     value === null || value === undefined ? null : millis(value)
+  // A blob without an object waits for a person, and would make the next item due for ever.
+  const waits = sql`o.condemned_at IS NULL AND ${canNameObject(db)} IS NOT FALSE`
   return Effect.map(
     sql<Row>`
       SELECT o.*, j.*, (SELECT count(*) FROM ${id.intents})::float8 AS intents,
         (SELECT count(*) FROM ${id.pins})::float8 AS pins FROM (
-        SELECT count(*) FILTER (WHERE o.condemned_at IS NULL)::float8 AS waiting,
+        SELECT count(*) FILTER (WHERE ${waits})::float8 AS waiting,
           count(*) FILTER (WHERE o.condemned_at IS NOT NULL)::float8 AS condemned,
-          coalesce(sum(b.${id.size}) FILTER (WHERE o.condemned_at IS NOT NULL), 0)::float8 AS condemned_bytes,
-          min(o.seen_at) FILTER (WHERE o.condemned_at IS NULL) AS oldest_seen_at,
+          coalesce(sum(${sizeOf(db)}) FILTER (WHERE o.condemned_at IS NOT NULL), 0)::float8 AS condemned_bytes,
+          min(o.seen_at) FILTER (WHERE ${waits}) AS oldest_seen_at,
           min(o.condemned_at) AS oldest_condemned_at
         FROM ${id.orphans} o LEFT JOIN ${id.blobs} b ON b.${id.digest} = o.digest) o,
       (SELECT count(*) FILTER (WHERE dead_at IS NULL)::float8 AS journaled,

@@ -18,6 +18,7 @@ import {
   type Reference,
   touchEveryMillis
 } from "../Database.ts"
+import { instantFor, instantOf, sizeOf } from "./CatalogValues.ts"
 import { journalUnowned } from "./Leftovers.ts"
 import { pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
@@ -114,15 +115,16 @@ export const lockLive = Effect.fnUntraced(function* (
 
 const touch = (db: Sql, type: DigestType, now: number, digests: ReadonlyArray<Digest>) => {
   const { sql, id, names, raw } = db
-  if (names.lastUsedAtColumn === null) return Effect.void
-  const column = raw(quote(names.lastUsedAtColumn))
+  const name = names.lastUsedAtColumn
+  if (name === null) return Effect.void
+  const column = raw(quote(name))
   return db.firing(sql`
-    UPDATE ${id.blobs} SET ${column} = ${instant(now)}::timestamptz
+    UPDATE ${id.blobs} SET ${column} = ${instantFor(db, type, name, now)}
     WHERE ${id.digest} = ANY(ARRAY(
-      SELECT ${id.digest} FROM ${id.blobs}
-      WHERE ${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[])
-        AND (${column} IS NULL OR ${column} <= ${instant(now - touchEveryMillis)}::timestamptz)
-      ORDER BY ${id.digest} FOR NO KEY UPDATE)) AND ${db.asHost}`)
+      SELECT b.${id.digest} FROM ${id.blobs} b
+      WHERE b.${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[])
+        AND (b.${column} IS NULL OR ${instantOf(db, type, name)} <= ${instant(now - touchEveryMillis)}::timestamptz)
+      ORDER BY b.${id.digest} FOR NO KEY UPDATE)) AND ${db.asHost}`)
 }
 
 /** Ends sightings and condemnations: a referenced blob is no orphan. */
@@ -225,16 +227,16 @@ const insertBlobs = (db: Sql, type: DigestType, now: number, publications: Reado
   for (const p of publications) if (!first.has(p.digest)) first.set(p.digest, p)
   const rows = [...first.values()]
   if (rows.length === 0) return Effect.succeed(new Map<Digest, ObjectKey>())
-  const used = names.lastUsedAtColumn === null ? null : quote(names.lastUsedAtColumn)
-  const at = instant(now)
+  const used = names.lastUsedAtColumn
+  const usedAt = used === null ? raw("") : instantFor(db, type, used, now)
   // Without a column to touch, writes the size, which is in no unique index. Writing to a column of a unique index would
   // lock the row against references in flight.
-  const touched = raw(used ?? quote(names.sizeColumn))
-  const touchedValue = used === null ? sql`b.${touched}` : sql`greatest(b.${touched}, ${at}::timestamptz)`
+  const touched = raw(quote(used ?? names.sizeColumn))
+  const touchedValue = used === null ? sql`b.${touched}` : sql`greatest(b.${touched}, ${usedAt})`
   return Effect.map(
     db.firing(sql<{ digest: string; object_key: string }>`
       INSERT INTO ${id.blobs} AS b (${id.digest}, ${id.key}, ${id.size}, ${id.createdAt}${used === null ? raw("") : sql`, ${touched}`})
-      SELECT d::${raw(type.type)}, k, s, ${at}::timestamptz${used === null ? raw("") : sql`, ${at}::timestamptz`}
+      SELECT d::${raw(type.type)}, k, s, ${instantFor(db, type, names.createdAtColumn, now)}${used === null ? raw("") : sql`, ${usedAt}`}
       FROM unnest(${rows.map((p) => p.digest)}::text[], ${rows.map((p) => p.key)}::text[],
         ${rows.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (d, k, s)
       WHERE ${db.asHost} ORDER BY d::${raw(type.type + type.collate)}
@@ -254,17 +256,19 @@ const journalDuplicates = ({ sql, id }: Sql, now: number, losers: ReadonlyArray<
         ${losers.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (k, d, s)
       ORDER BY k`
 
-const locate = ({ sql, id, raw }: Sql, type: DigestType, digest: Digest) =>
-  Effect.map(
+const locate = (db: Sql, type: DigestType, digest: Digest) => {
+  const { sql, id, raw } = db
+  return Effect.map(
     sql<{ object_key: string; size_bytes: number }>`
-      SELECT ${id.key} AS object_key, coalesce(${id.size}, 0)::float8 AS size_bytes
-      FROM ${id.blobs} WHERE ${id.digest} = ${digest}::text::${raw(type.type)}`,
+      SELECT b.${id.key} AS object_key, ${sizeOf(db)}::float8 AS size_bytes
+      FROM ${id.blobs} b WHERE b.${id.digest} = ${digest}::text::${raw(type.type)}`,
     (rows) =>
       Option.map(Option.fromUndefinedOr(rows[0]), (row) => ({
         key: row.object_key as ObjectKey,
         sizeBytes: row.size_bytes
       }))
   )
+}
 
 const owned = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>) =>
   Effect.map(

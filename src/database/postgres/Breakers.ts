@@ -1,6 +1,7 @@
 /** Breakers: their state, and the exposure by which they are judged. */
 import { Effect } from "effect"
 import type { BreakerName, BreakerState, Breakers, Exposure } from "../Database.ts"
+import { sizeOf } from "./CatalogValues.ts"
 import { instant, millis, millisOrNull, qualified, type Sql } from "./Sql.ts"
 import { on, verbs } from "./Verbs.ts"
 
@@ -47,12 +48,19 @@ const read = ({ sql, id }: Sql, name: BreakerName) =>
       rows[0] === undefined ? { name, trippedAt: null, exposure: null, confirmedAt: null } : toState(rows[0])
   )
 
+/** Returns a sum of sizes as a parameter. Sums of absurd sizes are larger than a bigint. */
+const whole = (bytes: number): bigint => {
+  const max = 2n ** 63n - 1n
+  const rounded = BigInt(Math.round(bytes))
+  return rounded > max ? max : rounded
+}
+
 /** Opens a breaker. An open one keeps the exposure for which it opened. */
 const trip = ({ sql, id }: Sql, name: BreakerName, now: number, e: Exposure) =>
   Effect.asVoid(sql`
     INSERT INTO ${id.breakers} AS b (name, tripped_at, blobs, bytes, total_blobs, total_bytes)
-    VALUES (${name}, ${instant(now)}::timestamptz, ${BigInt(e.blobs)}::bigint, ${BigInt(e.bytes)}::bigint,
-      ${BigInt(e.totalBlobs)}::bigint, ${BigInt(e.totalBytes)}::bigint)
+    VALUES (${name}, ${instant(now)}::timestamptz, ${BigInt(e.blobs)}::bigint, ${whole(e.bytes)}::bigint,
+      ${BigInt(e.totalBlobs)}::bigint, ${whole(e.totalBytes)}::bigint)
     ON CONFLICT (name) DO UPDATE SET tripped_at = EXCLUDED.tripped_at, blobs = EXCLUDED.blobs, bytes = EXCLUDED.bytes,
       total_blobs = EXCLUDED.total_blobs, total_bytes = EXCLUDED.total_bytes
     WHERE b.confirmed_at >= b.tripped_at`)
@@ -79,7 +87,7 @@ const exposureOf = Effect.fnUntraced(function* (db: Sql, since: number | null, u
   const { sql, id, raw } = db
   const later = since === null ? raw("") : sql`AND o.condemned_at > ${instant(since)}::timestamptz`
   const [found] = yield* sql<{ blobs: number; bytes: number }>`
-    SELECT count(*)::float8 AS blobs, coalesce(sum(b.${id.size}), 0)::float8 AS bytes
+    SELECT count(*)::float8 AS blobs, coalesce(sum(${sizeOf(db)}), 0)::float8 AS bytes
     FROM ${id.orphans} o JOIN ${id.blobs} b ON b.${id.digest} = o.digest
     WHERE o.condemned_at IS NOT NULL ${later}`
   const { blobs = 0, bytes = 0 } = found ?? {}
@@ -93,7 +101,7 @@ const totals = Effect.fnUntraced(function* (db: Sql) {
   const exact = about < countedMax
   const sample = exact ? raw("") : raw(`TABLESAMPLE SYSTEM (${(100 * sampleRows) / about})`)
   const [row] = yield* sql<{ blobs: number; bytes: number }>`
-    SELECT count(*)::float8 AS blobs, coalesce(sum(${id.size}), 0)::float8 AS bytes FROM ${id.blobs} ${sample}`
+    SELECT count(*)::float8 AS blobs, coalesce(sum(${sizeOf(db)}), 0)::float8 AS bytes FROM ${id.blobs} b ${sample}`
   const { blobs = 0, bytes = 0 } = row ?? {}
   if (exact) return { blobs, bytes }
   return { blobs: about, bytes: blobs === 0 ? 0 : Math.round((bytes / blobs) * about) }

@@ -4,6 +4,7 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import { type CondemnedBlob, type CondemnedSelection, restorePin } from "../Database.ts"
 import { lockLive } from "./Blobs.ts"
+import { sizeOf } from "./CatalogValues.ts"
 import { pin } from "./Pins.ts"
 import { millis, type Sql } from "./Sql.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
@@ -19,12 +20,13 @@ interface Row {
 
 /** Returns a page of condemned blobs. */
 export const condemned = (
-  { sql, id, raw }: Sql,
+  db: Sql,
   { digest: digestType }: Catalog,
   selection: CondemnedSelection,
   after: Digest | null,
   limit: number
 ) => {
+  const { sql, id, raw } = db
   const type = raw(digestType.type)
   const beyond = after === null ? raw("") : sql`AND o.digest > ${after}::text::${type}`
   const chosen =
@@ -35,7 +37,7 @@ export const condemned = (
         : sql`AND o.digest = ANY(${selection.digests}::text[]::${type}[])`
   return Effect.map(
     sql<Row>`
-      SELECT o.digest::text AS digest, b.${id.key} AS object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
+      SELECT o.digest::text AS digest, b.${id.key} AS object_key, ${sizeOf(db)}::float8 AS size_bytes,
         o.seen_at, o.condemned_at, o.sweep
       FROM ${id.orphans} o JOIN ${id.blobs} b ON b.${id.digest} = o.digest
       WHERE o.condemned_at IS NOT NULL ${beyond} ${chosen}

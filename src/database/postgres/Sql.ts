@@ -9,7 +9,14 @@ import { SqlClient, SqlError, type Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import { translate } from "./Errors.ts"
-import { asHost, outside, type SessionOptions, SessionSettings, make as sessionOf } from "./Session.ts"
+import {
+  asHost,
+  outside,
+  type SessionOptions,
+  SessionSettings,
+  type Settings,
+  make as sessionOf
+} from "./Session.ts"
 
 /** Returns an identifier, quoted. Dots in it are part of the name. */
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
@@ -47,11 +54,11 @@ export interface Sql {
   /**
    * Runs `effect` in one READ COMMITTED transaction: each statement sees all transactions committed before it
    * began. What the transaction needs is set for it, whatever the settings of the client, role or database
-   * (Session.ts). Within a transaction, `effect` is a part of that.
+   * (Session.ts). Within a transaction it is a savepoint.
    */
   readonly transaction: <A, E>(
     effect: Effect.Effect<A, E>,
-    settings?: Readonly<Record<string, string>>
+    settings?: Settings
   ) => Effect.Effect<A, E | SqlError.SqlError>
   /**
    * Runs a statement that changes rows of the host's tables and contains {@link Sql.asHost}, so that the

@@ -1,15 +1,13 @@
 /** The SDK's client, set up so that this code alone decides about repeats, time limits and logs. */
 import { S3Client } from "@aws-sdk/client-s3"
 import { Duration, Redacted } from "effect"
+import { demandDocuments } from "./Documents.ts"
 import type { S3Options } from "./Options.ts"
 
 /** Returns a client that repeats nothing, logs nothing and limits only the time to connect. */
 export const connect = (options: S3Options, maxConnections: number): S3Client => {
-  // The SDK warns on stderr that releases of 2027 will need a newer Node. Logs there are lines of JSON, and
-  // the exact pin in package.json covers the warning.
-  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
   const { credentials, endpoint } = options
-  return new S3Client({
+  const client = new S3Client({
     region: options.region,
     ...(endpoint === undefined ? {} : { endpoint }),
     forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
@@ -36,6 +34,8 @@ export const connect = (options: S3Options, maxConnections: number): S3Client =>
       httpsAgent: { keepAlive: true, maxSockets: maxConnections }
     }
   })
+  demandDocuments(client)
+  return client
 }
 
 const silent = () => undefined

@@ -23,6 +23,7 @@ import {
   UploadPartCopyCommand
 } from "@aws-sdk/client-s3"
 import type { Calls, Dated, Listing } from "./Bucket.ts"
+import { OtherAnswer } from "./Documents.ts"
 import { readListing } from "./ListingText.ts"
 
 /** Returns the calls to one bucket. */
@@ -68,21 +69,29 @@ const sendList = async (
   abortSignal: AbortSignal
 ): Promise<Listing> => {
   let listing: Listing | undefined
+  let objects = 0
   command.middlewareStack.add(
     (next) => async (args) => {
       const result = await next(args)
       const response = result.response as { readonly statusCode?: number; body?: unknown }
-      if (response.statusCode !== 200 || !(response.body instanceof Readable)) return result
-      const bytes = Buffer.concat(await response.body.toArray())
-      listing = readListing(bytes.toString("utf8"))
-      response.body = listing === undefined ? bytes : emptyListing
+      if (response.statusCode !== 200 || !Buffer.isBuffer(response.body)) return result
+      const text = response.body.toString("utf8")
+      listing = readListing(text)
+      if (listing !== undefined) response.body = emptyListing
+      else objects = text.match(/<(?:[\w.-]+:)?Contents[\s/>]/g)?.length ?? 0
       return result
     },
-    // The last step before the network and the first one after it.
+    // Documents.ts has read the bytes before, and the SDK's parser follows.
     { step: "deserialize", name: "listing" }
   )
   const answer = await client.send(command, { abortSignal })
-  return listing ?? answer
+  if (listing !== undefined) return listing
+  // The SDK's parser passes over entries in forms that it does not know.
+  const read = answer.Contents?.length ?? 0
+  if (read !== objects) {
+    throw new OtherAnswer(`the listing has ${objects} objects, of which only ${read} could be read`)
+  }
+  return answer
 }
 
 const emptyListing = Buffer.from("<ListBucketResult/>")

@@ -30,7 +30,7 @@ export const deleteObjects = Effect.fn("S3.delete")(function* (
 ) {
   yield* checkBatch(keys)
   const targets = keys.map((key) => ({ key }))
-  const heard = { throttled: 0 }
+  const heard = nothingHeard()
   return outcome(keys, yield* deleteTargets(bucket, dialect, heard, targets), heard)
 })
 
@@ -38,17 +38,27 @@ export const deleteObjects = Effect.fn("S3.delete")(function* (
 export interface Heard {
   /** How often it asked for fewer requests. */
   throttled: number
+  /** The keys of requests that were sent again after an answer that was not definite. */
+  readonly resent: Set<ObjectKey>
 }
+
+/** Returns what was heard before the first request. */
+export const nothingHeard = (): Heard => ({ throttled: 0, resent: new Set() })
 
 /** Returns the outcome of deleting `keys` with these failures. */
 export const outcome = (
   keys: ReadonlyArray<ObjectKey>,
   failed: ReadonlyArray<DeleteFailure>,
-  { throttled }: Heard
+  { resent, throttled }: Heard
 ): DeleteOutcome => {
   const kept = new Set(failed.map((failure) => failure.key))
   const deleted = keys.filter((key) => !kept.has(key))
-  return throttled === 0 ? { deleted, failed } : { deleted, failed, throttled }
+  return {
+    deleted,
+    failed,
+    ...(throttled === 0 ? {} : { throttled }),
+    ...(resent.size === 0 ? {} : { resent: deleted.filter((key) => resent.has(key)) })
+  }
 }
 
 /** Deletes at most 1000 objects or versions and returns the failures. All targets name a version, or none. */
@@ -76,11 +86,16 @@ const deleteTogether = (
   Effect.gen(function* () {
     const { batches } = yield* Ref.get(dialect)
     const withMd5 = batches === "md5"
+    let sent = 0
     const answer = yield* Effect.result(
       bucket.requests.repeated({
         operation: "delete",
         subject: `${targets.length} keys in ${bucket.name}`,
-        send: (signal) => bucket.calls.deleteBatch(targets, withMd5, signal),
+        send: (signal) => {
+          sent += 1
+          if (sent > 1) for (const { key } of targets) heard.resent.add(key)
+          return bucket.calls.deleteBatch(targets, withMd5, signal)
+        },
         onThrottled: () => {
           heard.throttled += 1
         }

@@ -6,6 +6,7 @@
  */
 import { StorageError, type StorageFailure } from "../../domain/StorageError.ts"
 import { type DeleteFailureReason, fromFailure } from "../DeleteFailure.ts"
+import { OtherAnswer } from "./Documents.ts"
 
 /** Holds the safe parts of the client's error. */
 export class RequestFailed extends Error {
@@ -59,6 +60,7 @@ export const fromClient = (
   cause: unknown,
   scrub: (text: string) => string
 ): StorageError => {
+  if (cause instanceof OtherAnswer) return misbehaved(operation, subject, cause.message)
   const failed = inspect(cause, scrub)
   const status = failed.status === undefined ? "" : ` (HTTP ${failed.status})`
   return new StorageError({
@@ -123,7 +125,7 @@ export const misbehaved = (
   operation: StorageError["operation"],
   subject: string,
   what: string
-): StorageError => new StorageError({ operation, subject, reason: "Unknown", detail: what })
+): StorageError => new StorageError({ operation, subject, reason: "Misbehaved", detail: what })
 
 /** Returns a function that hides the secrets in a text. Secrets of fewer than 4 characters are skipped. */
 export const scrubber = (secrets: ReadonlyArray<string>) => {
@@ -139,7 +141,9 @@ const byStatus = (status: number | undefined): StorageFailure => {
   if (status === 408 || status === 504) return "TimedOut"
   if (status === 429) return "Throttled"
   if (status === 501) return "Rejected"
-  return status >= 500 ? "Unavailable" : status >= 300 ? "Rejected" : "Unknown"
+  // The client could not read the answer to a request that succeeded.
+  if (status < 300) return "Misbehaved"
+  return status >= 500 ? "Unavailable" : "Rejected"
 }
 
 /** Returns the safe parts of the client's error. The error is untyped, so each part is checked. */

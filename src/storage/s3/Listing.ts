@@ -8,41 +8,54 @@ import { Effect, Option, Stream } from "effect"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { compareKeys } from "../KeyOrder.ts"
 import type { StoredObject } from "../Storage.ts"
+import * as Advance from "./Advance.ts"
 import type { Bucket, Cursor, Listing } from "./Bucket.ts"
 import { misbehaved } from "./Failure.ts"
 import { readKey, warnOfIllegal } from "./Names.ts"
 
-/** The largest page that S3 returns. */
+/** The page that is requested, and the largest that S3 returns. */
 const pageMax = 1000
 
 /** Implements `Storage.list` for a bucket. */
 export const list = (bucket: Bucket, prefix: string, after: string | undefined) =>
-  Stream.paginate({ after, token: undefined }, (cursor: Cursor) => listPage(bucket, prefix, cursor))
+  Stream.suspend(() => {
+    const advance = Advance.begin("list", prefix || bucket.name)
+    return Stream.paginate({ after, token: undefined }, (cursor: Cursor) =>
+      listPage(bucket, prefix, advance, cursor)
+    )
+  })
 
 /** Implements `Storage.probe` for a bucket. */
-export const probe = ({ calls, name, requests }: Bucket): Effect.Effect<void, StorageError> =>
-  Effect.asVoid(
-    requests.repeated({
-      operation: "probe",
-      subject: name,
-      send: (signal) => calls.list("", { after: undefined, token: undefined }, 1, signal)
-    })
-  )
+export const probe = Effect.fn("S3.probe")(function* ({ calls, name, requests }: Bucket) {
+  const request = { operation: "probe", subject: name } as const
+  const listing = yield* requests.repeated({
+    ...request,
+    send: (signal) => calls.list("", { after: undefined, token: undefined }, 1, signal)
+  })
+  yield* Advance.checkTruncation(request, listing)
+})
 
 const listPage = Effect.fn("S3.list")(function* (
   { calls, name, requests }: Bucket,
   prefix: string,
+  advance: Advance.Advance,
   cursor: Cursor
 ) {
-  const subject = prefix || name
+  const { subject } = advance
   const listing = yield* requests.repeated({
     operation: "list",
     subject,
     send: (signal) => calls.list(prefix, cursor, pageMax, signal)
   })
+  yield* Advance.checkTruncation(advance, listing)
   const { objects, illegal, next } = yield* readPage(subject, cursor, listing)
+  if (next !== undefined) {
+    const place = next.token ?? next.after ?? ""
+    yield* Advance.step(advance, place, { forgets: objects.length > 0, listed: objects.length })
+  }
   yield* warnOfIllegal("Objects", illegal, name, prefix)
-  return [objects.length === 0 ? [] : [objects], Option.fromUndefinedOr(next)] as const
+  const isEnd = objects.length === 0 && next === undefined
+  return [isEnd ? [] : [objects], Option.fromUndefinedOr(next)] as const
 })
 
 interface Page {
@@ -52,7 +65,7 @@ interface Page {
   readonly next: Cursor | undefined
 }
 
-/** Returns the page. Fails with `Unknown` if its order, a size, a time or the way to continue is wrong. */
+/** Returns the page. Fails with `Misbehaved` if its length, order, sizes, times or way to continue are wrong. */
 const readPage = Effect.fnUntraced(function* (
   subject: string,
   cursor: Cursor,
@@ -61,7 +74,13 @@ const readPage = Effect.fnUntraced(function* (
   const objects: Array<StoredObject> = []
   let illegal = 0
   let last = cursor.after
+  const length = listing.Contents?.length ?? 0
+  if (length > pageMax) {
+    return yield* misbehaved("list", subject, `the store listed ${length} objects, of at most ${pageMax}`)
+  }
   for (const { Key, Size, LastModified } of listing.Contents ?? []) {
+    // A parser that reads no key has lost an object.
+    if (!Key) return yield* misbehaved("list", subject, "the store listed an object without a key")
     const key = readKey(Key, listing)
     if (key === undefined) {
       illegal++

@@ -9,14 +9,16 @@ import { Effect, Exit, Option, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import type { MultipartUpload } from "../Storage.ts"
+import * as Advance from "./Advance.ts"
 import type { Bucket, Marker, Part, Upload, UploadListing } from "./Bucket.ts"
 import { misbehaved, RequestFailed } from "./Failure.ts"
 import { possibleKeys, readKey, warnOfIllegal } from "./Names.ts"
 
 /**
- * The factor of the time limit: S3 documents that it may take minutes to assemble an object of many parts.
+ * The factor of the time limit of a request that concerns all parts of an upload. S3 documents that it may
+ * take minutes to assemble an object of many parts. Some stores delete 10,000 parts as slowly.
  */
-const completePatience = 10
+const patience = 10
 
 /** How many uploads of a page have their parts listed at once. */
 const lookingAtOnce = 8
@@ -35,16 +37,20 @@ export const inOneUpload = <E, R>(
         bucket.requests.repeated({
           operation,
           subject: key,
-          patience: completePatience,
+          patience,
           send: (signal) => bucket.calls.completeUpload(upload, parts, signal)
         })
       ),
     (upload, exit) => (Exit.isSuccess(exit) ? Effect.void : giveUp(bucket, upload))
   ).pipe(Effect.asVoid)
 
+/** Begins an upload without parts, which is aborted when the scope closes. */
+export const openUpload = (bucket: Bucket, key: ObjectKey) =>
+  Effect.acquireRelease(begin(bucket, "probe", key), (upload) => giveUp(bucket, upload))
+
 const begin = Effect.fnUntraced(function* (
   { calls, requests }: Bucket,
-  operation: "put" | "copy",
+  operation: "put" | "copy" | "probe",
   key: ObjectKey
 ): Effect.fn.Return<Upload, StorageError> {
   const UploadId = yield* requests.repeated({
@@ -56,8 +62,9 @@ const begin = Effect.fnUntraced(function* (
   return { Key: key, UploadId }
 })
 
+/** Waits no longer than for another request: an interrupted process ends with it, and a sweep aborts the rest. */
 const giveUp = (bucket: Bucket, { Key, UploadId }: Upload) =>
-  abortUpload(bucket, { key: Key, uploadId: UploadId }).pipe(
+  abort(bucket, { key: Key, uploadId: UploadId }, 1).pipe(
     Effect.catch((error) =>
       Effect.logWarning("An unfinished upload could not be aborted and stays in the bucket", error).pipe(
         Effect.annotateLogs({ bucket: bucket.name, key: Key, uploadId: UploadId })
@@ -67,13 +74,20 @@ const giveUp = (bucket: Bucket, { Key, UploadId }: Upload) =>
 
 /** Implements `Storage.abortMultipart` for a bucket. */
 export const abortUpload = (
+  bucket: Bucket,
+  upload: Pick<MultipartUpload, "key" | "uploadId">
+): Effect.Effect<void, StorageError> => abort(bucket, upload, patience)
+
+const abort = (
   { calls, requests }: Bucket,
-  { key, uploadId }: Pick<MultipartUpload, "key" | "uploadId">
+  { key, uploadId }: Pick<MultipartUpload, "key" | "uploadId">,
+  patience: number
 ): Effect.Effect<void, StorageError> =>
   requests
     .repeated({
       operation: "abort",
       subject: key,
+      patience,
       send: (signal) => calls.abortUpload({ Key: key, UploadId: uploadId }, signal)
     })
     .pipe(
@@ -85,25 +99,38 @@ export const abortUpload = (
 const isOver = ({ cause }: StorageError): boolean =>
   cause instanceof RequestFailed && (cause.code === "NoSuchUpload" || cause.code === "NoSuchKey")
 
-/** Implements `Storage.multiparts` for a bucket. */
+/** Emits the unfinished uploads that the store lists below a prefix. */
 export const listUploads = (bucket: Bucket, prefix: string) =>
-  Stream.paginate({ key: undefined, id: undefined }, (from: Marker) => listPage(bucket, prefix, from))
+  Stream.suspend(() => {
+    const advance = Advance.begin("list", `uploads in ${bucket.name}/${prefix}`)
+    return Stream.paginate({ key: undefined, id: undefined }, (from: Marker) =>
+      listPage(bucket, prefix, advance, from)
+    )
+  })
 
-const listPage = Effect.fn("S3.multiparts")(function* (bucket: Bucket, prefix: string, from: Marker) {
+const listPage = Effect.fn("S3.multiparts")(function* (
+  bucket: Bucket,
+  prefix: string,
+  advance: Advance.Advance,
+  from: Marker
+) {
   const { calls, name, requests } = bucket
-  const subject = `uploads in ${name}/${prefix}`
+  const { subject } = advance
   const listing = yield* requests.repeated({
     operation: "list",
     subject,
     send: (signal) => calls.listUploads(prefix, from, signal)
   })
+  yield* Advance.checkTruncation(advance, listing)
   const { begun, illegal } = yield* readPage(subject, listing)
+  const next = yield* readMarker(advance, listing)
   yield* warnOfIllegal("Unfinished uploads", illegal, name, prefix)
   const found = yield* Effect.forEach(begun, (upload) => lastActivity(bucket, upload), {
     concurrency: lookingAtOnce
   })
   const uploads = found.flatMap(Option.toArray)
-  return [uploads.length === 0 ? [] : [uploads], yield* readMarker(subject, from, listing)] as const
+  const isEnd = uploads.length === 0 && Option.isNone(next)
+  return [isEnd ? [] : [uploads], next] as const
 })
 
 /** An upload as a page names it. */
@@ -115,7 +142,7 @@ interface Begun {
 }
 
 /**
- * Returns the uploads of a page. Fails with `Unknown` for an upload without id or time, whose age is unknown.
+ * Returns the uploads of a page. Fails with `Misbehaved` for an upload without id or time, whose age is unknown.
  */
 const readPage = Effect.fnUntraced(function* (subject: string, listing: UploadListing) {
   const begun: Array<Begun> = []
@@ -141,17 +168,19 @@ const readPage = Effect.fnUntraced(function* (subject: string, listing: UploadLi
  * there it is used. A store that repeats a marker would cause an endless loop, so that is a failure.
  */
 const readMarker = Effect.fnUntraced(function* (
-  subject: string,
-  from: Marker,
+  advance: Advance.Advance,
   listing: UploadListing
 ): Effect.fn.Return<Option.Option<Marker>, StorageError> {
   if (listing.IsTruncated !== true) return Option.none()
   const last = listing.Uploads?.at(-1)
   const key = listing.EncodingType === "url" ? readKey(last?.Key, listing) : listing.NextKeyMarker
   const id = listing.NextUploadIdMarker ?? last?.UploadId
-  if (key === undefined || (key === from.key && id === from.id)) {
-    return yield* misbehaved("list", subject, "the store says that there is more, but not where")
+  if (key === undefined) {
+    return yield* misbehaved("list", advance.subject, "the store says that there is more, but not where")
   }
+  // No order proves that an answer repeats no earlier one.
+  const progress = { forgets: false, listed: listing.Uploads?.length ?? 0 }
+  yield* Advance.step(advance, `${key} ${id}`, progress)
   return Option.some({ key, id })
 })
 
@@ -170,22 +199,29 @@ const newestPart = (
   { calls, requests }: Bucket,
   upload: Upload
 ): Effect.Effect<Option.Option<number>, StorageError> =>
-  Stream.paginate(undefined, (after: string | undefined) =>
-    requests
-      .repeated({
-        operation: "list",
-        subject: upload.Key,
+  Stream.paginate(
+    undefined,
+    Effect.fnUntraced(function* (after: string | undefined) {
+      const request = { operation: "list", subject: upload.Key } as const
+      const listing = yield* requests.repeated({
+        ...request,
         send: (signal) => calls.listParts(upload, after, signal)
       })
-      .pipe(
-        Effect.map(({ IsTruncated, NextPartNumberMarker: next, Parts = [] }) => {
-          const isMore = IsTruncated === true && next !== undefined && next !== after
-          return [
-            Parts.map(({ LastModified }) => LastModified?.getTime() ?? 0),
-            isMore ? Option.some(next) : Option.none()
-          ] as const
-        })
-      )
+      yield* Advance.checkTruncation(request, listing)
+      const { IsTruncated, NextPartNumberMarker: next, Parts = [] } = listing
+      // Parts are listed by number. The newest may be on the last page.
+      if (IsTruncated === true && !(Number(next) > Number(after ?? -1))) {
+        return yield* misbehaved(
+          "list",
+          upload.Key,
+          "the store says that there are more parts, but not where"
+        )
+      }
+      return [
+        Parts.map(({ LastModified }) => LastModified?.getTime() ?? 0),
+        IsTruncated === true ? Option.fromUndefinedOr(next) : Option.none()
+      ] as const
+    })
   ).pipe(
     Stream.runFold(
       () => 0,

@@ -10,8 +10,9 @@ import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { checkBatch } from "../Checks.ts"
 import { type DeleteFailure, deleteBatchMax } from "../Storage.ts"
+import * as Advance from "./Advance.ts"
 import type { Bucket, Marker, NamedVersion, Target, VersionListing } from "./Bucket.ts"
-import { deleteTargets, failedAs, outcome } from "./Deletion.ts"
+import { deleteTargets, failedAs, nothingHeard, outcome } from "./Deletion.ts"
 import type { DialectRef } from "./Dialect.ts"
 import { misbehaved } from "./Failure.ts"
 import { possibleKeys } from "./Names.ts"
@@ -43,7 +44,7 @@ export const deleteVersions = Effect.fn("S3.delete")(function* (
     if (Result.isSuccess(result)) found.push(result.success)
     else failures.set(result.failure.key, result.failure)
   }
-  const heard = { throttled: 0 }
+  const heard = nothingHeard()
   const remove = Effect.fnUntraced(function* (targets: ReadonlyArray<Target>) {
     for (let start = 0; start < targets.length; start += deleteBatchMax) {
       const failed = yield* deleteTargets(
@@ -69,7 +70,7 @@ const listedOrFailed = (
 ): Effect.Effect<Result.Result<Versions, DeleteFailure>, StorageError> =>
   Effect.map(versionsOf(bucket, key), Result.succeed).pipe(
     Effect.catchIf(
-      ({ reason }) => reason === "Rejected" || reason === "Unknown",
+      ({ reason }) => reason === "Rejected" || reason === "Misbehaved" || reason === "Unknown",
       ({ detail, reason }) => Effect.succeed(Result.fail(failedAs(key, reason, detail)))
     )
   )
@@ -81,6 +82,7 @@ const versionsOf = Effect.fnUntraced(function* (
   const { calls, requests } = bucket
   const objects: Array<Target> = []
   const markers: Array<Target> = []
+  const advance = Advance.begin("delete", key)
   let from: Marker | undefined = { key: undefined, id: undefined }
   while (from !== undefined) {
     const marker: Marker = from
@@ -89,6 +91,7 @@ const versionsOf = Effect.fnUntraced(function* (
       subject: key,
       send: (signal) => calls.listVersions(key, marker, signal)
     })
+    yield* Advance.checkTruncation(advance, listing)
     const { DeleteMarkers = [], Versions = [] } = listing
     const isOurs = ({ Key }: NamedVersion) => possibleKeys(Key, listing).includes(key)
     const target = ({ VersionId }: NamedVersion): Target => ({ key, versionId: VersionId })
@@ -96,7 +99,7 @@ const versionsOf = Effect.fnUntraced(function* (
     markers.push(...DeleteMarkers.filter(isOurs).map(target))
     // In key order the key precedes all longer keys, so after another key no more of its versions follow.
     const isAll = listing.IsTruncated !== true || ![...Versions, ...DeleteMarkers].every(isOurs)
-    from = isAll ? undefined : yield* readMarker(key, marker, listing)
+    from = isAll ? undefined : yield* readMarker(key, advance, listing)
   }
   const nameless = [...objects, ...markers].some(({ versionId }) => versionId === undefined)
   // A delete without a version would only add a marker, but would count as done.
@@ -124,11 +127,12 @@ const checkAbsent = Effect.fnUntraced(function* ({ calls, requests }: Bucket, ke
  */
 const readMarker = Effect.fnUntraced(function* (
   key: ObjectKey,
-  from: Marker,
-  { NextVersionIdMarker: id }: VersionListing
+  advance: Advance.Advance,
+  { DeleteMarkers = [], NextVersionIdMarker: id, Versions = [] }: VersionListing
 ): Effect.fn.Return<Marker, StorageError> {
-  if (id === undefined || id === from.id) {
+  if (id === undefined) {
     return yield* misbehaved("delete", key, "the store says that there are more versions, but not where")
   }
+  yield* Advance.step(advance, id, { forgets: false, listed: Versions.length + DeleteMarkers.length })
   return { key, id }
 })

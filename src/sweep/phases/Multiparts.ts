@@ -7,8 +7,16 @@
  */
 import { Clock, Duration, Effect, Result } from "effect"
 import { CollectorDatabase } from "../../database/Database.ts"
-import { type MultipartUpload, Storage } from "../../storage/Storage.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
+import { type MultipartSearch, type MultipartUpload, Storage } from "../../storage/Storage.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
+
+const unlisted: Record<Exclude<MultipartSearch, "complete">, string> = {
+  partial:
+    "This store does not list uploads in parts by a prefix. Uploads whose id the catalogue recorded are aborted. Of all others only those were looked for that the answering server began since its start. The rest is left to the store's own expiry (MinIO: 24 hours).",
+  unknown:
+    "Whether this store lists uploads in parts by a prefix was not tested: a dry run begins no upload, and credentials without s3:PutObject cannot. Uploads whose id the catalogue recorded are aborted. On a store that lists none, all others are left to its own expiry."
+}
 
 /** Takes a quarter of the time: stores tell the age of an upload in a request of its own, and every sweep lists anew. */
 export const multiparts: Phase<CollectorDatabase | Storage> = {
@@ -18,6 +26,9 @@ export const multiparts: Phase<CollectorDatabase | Storage> = {
   run: Effect.fnUntraced(function* (context) {
     const { counts, settings } = context
     const storage = yield* Storage
+    if (!(yield* context.mayContinue)) return
+    const search = yield* storage.multipartSearch(settings.uploadPrefix, !context.dryRun)
+    if (search !== "complete") counts.unlisted(unlisted[search])
     const cutoff = (yield* Clock.currentTimeMillis) - Duration.toMillis(settings.uploadGrace)
     for (const prefix of [settings.uploadPrefix, settings.blobPrefix]) {
       if (!(yield* context.mayContinue)) return
@@ -45,20 +56,23 @@ const abortStale = Effect.fnUntraced(function* (
   counts.kept("in use", stale.length - free.length)
   const names = free.map(({ key }) => key)
   if (context.dryRun) return counts.eligible(free.length, 0, names)
-  const granted = free.slice(0, bounds.grant(free.length))
-  if (granted.length < free.length) counts.stoppedBy("count")
-  counts.eligible(granted.length, 0, [])
-  const outcomes = yield* Effect.forEach(
-    granted,
-    (upload) => Effect.result(Effect.andThen(pace.asking, storage.abortMultipart(upload))),
-    { concurrency: settings.deleteConcurrency }
-  )
+  let outage: StorageError | null = null
+  // The store may take minutes for each, so the bounds are asked for each.
+  const abort = Effect.fnUntraced(function* (upload: MultipartUpload) {
+    if (outage !== null || !(yield* context.mayContinue) || bounds.grant(1) === 0) return null
+    const outcome = yield* Effect.result(Effect.andThen(pace.asking, storage.abortMultipart(upload)))
+    if (Result.isFailure(outcome) && outcome.failure.isRetryable) outage ??= outcome.failure
+    return outcome
+  })
+  const outcomes = (yield* Effect.forEach(free, abort, {
+    concurrency: settings.deleteConcurrency
+  })).filter((outcome) => outcome !== null)
+  counts.eligible(outcomes.length, 0, [])
   const failures = outcomes.filter(Result.isFailure).map(({ failure }) => failure)
-  counts.deleted(granted.length - failures.length, 0)
+  counts.deleted(outcomes.length - failures.length, 0)
   // Every sweep lists what cannot be aborted, which must not use up the sweep's count.
   bounds.giveBack(failures.length)
   for (const { reason } of failures) counts.failed(reason, 1)
   // A refused upload concerns itself alone. A store that does not answer concerns every page.
-  const outage = failures.find((failure) => failure.isRetryable)
-  if (outage !== undefined) return yield* outage
+  if (outage !== null) return yield* outage as StorageError
 })

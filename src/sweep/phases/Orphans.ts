@@ -65,7 +65,13 @@ const purge = Effect.fnUntraced(function* (context: PhaseContext, judgedAt: numb
         limit,
         after
       })
-      counts.eligible(page.purged.length + page.busy, 0, [])
+      const refused = page.refused ?? []
+      counts.eligible(page.purged.length + page.busy + refused.length, 0, [])
+      counts.failed("refused by the database", refused.length)
+      context.odd.add(
+        "refused",
+        refused.map(({ detail, digest }) => `${digest} (${detail})`)
+      )
       counts.kept("referenced", page.absolved)
       counts.kept("busy", page.busy)
       const entries = page.purged.map(

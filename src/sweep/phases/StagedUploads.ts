@@ -54,7 +54,10 @@ const staleBatches = Effect.fnUntraced(function* (context: PhaseContext) {
     folder.count === folder.objects.length
       ? Stream.succeed(folder.objects)
       : // A chunk that arrived since the folder was judged is not garbage.
-        Stream.map(storage.list(folder.prefix), (page) => page.filter((found) => found.modifiedAt <= cutoff))
+        storage.list(folder.prefix).pipe(
+          Stream.takeWhileEffect(() => mayContinue),
+          Stream.map((page) => page.filter((found) => found.modifiedAt <= cutoff))
+        )
   return byFolder(storage.list(settings.uploadPrefix), settings.uploadPrefix, (page) =>
     Effect.flatMap(mayContinue, (may) => {
       if (!may) return Effect.succeed(false)

@@ -234,7 +234,7 @@ const together = (): void => {
   )
 
   it("refuses a standby, which may lack the newest references", () => {
-    const found = { oid: "1", role: "r", standby: true, rows_hidden: false, inherited: false }
+    const found = { oid: "1", role: "r", standby: true, rows_hidden: false, heirs: [] }
     assert.deepStrictEqual(tableProblems(defaultNames, found), [
       {
         kind: "ReadOnly",

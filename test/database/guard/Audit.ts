@@ -107,6 +107,7 @@ const referring = (): void => {
   it.effect("follows references to another column than the digest", () =>
     Effect.gen(function* () {
       const b = yield* bench({
+        names: { timeZone: "UTC" },
         catalogue: [
           `CREATE TABLE $s.blobs (id int PRIMARY KEY, digest text UNIQUE NOT NULL, object_key text NOT NULL UNIQUE,
              size_bytes int, created_at timestamp NOT NULL, last_used_at timestamp)`,

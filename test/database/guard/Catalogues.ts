@@ -156,6 +156,7 @@ const oddRows = (): void => {
 
 const instants = (): void => {
   sweeps("instants to the microsecond, without a zone, and beyond all calendars", {
+    names: { timeZone: "UTC" },
     catalogue: [
       ...blobsBy("text"),
       "ALTER TABLE $s.blobs ALTER COLUMN created_at TYPE timestamp",
@@ -206,6 +207,7 @@ const names = (): void => {
 
 const references = (): void => {
   sweeps("references by number, not by digest", {
+    names: { timeZone: "UTC" },
     catalogue: [
       `CREATE TABLE $s.blobs (id bigint PRIMARY KEY, digest text UNIQUE NOT NULL, object_key text NOT NULL UNIQUE,
          size_bytes int, created_at timestamp NOT NULL, last_used_at timestamp)`,

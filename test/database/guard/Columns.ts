@@ -40,7 +40,7 @@ const names = (): void => {
           table,
           kind: "MissingColumn",
           problem: `column ${column} does not exist`,
-          fix: `Set ${setting} to the column's name.`
+          fix: `Set ${setting} to the column's name${column === "last_used_at" ? ", or to none if there is no such column" : ""}.`
         }
       ],
       fixable: false
@@ -85,18 +85,20 @@ const types = (): void => {
   accepts("other types of the same kind", [
     retyped("object_key", "varchar(1024)", "object_key"),
     retyped("size_bytes", "numeric(20)", "size_bytes"),
-    retyped("created_at", "timestamp(3)", "created_at"),
+    retyped("created_at", "timestamptz(3)", "created_at"),
     retyped("last_used_at", "timestamptz(0)", "last_used_at")
   ])
 }
+
+const uniqueMeans =
+  ". The fix changes what the table means: it fails where rows share a value, and afterwards a program that inserts a second row with the same value gets an error"
 
 const uniqueness = (): void => {
   const without = "ALTER TABLE $s.blobs DROP CONSTRAINT blobs_object_key_key"
   const notUnique = {
     table,
     kind: "KeyNotUnique",
-    problem:
-      "column object_key is not unique: two blobs could own one object, and purging one would delete the other's bytes",
+    problem: `column object_key is not unique: two blobs could own one object, and purging one would delete the other's bytes${uniqueMeans}`,
     fix: `CREATE UNIQUE INDEX CONCURRENTLY ON "s"."blobs" ("object_key");`
   } as const
   refuses("two blobs with one key", { given: [without], expected: [notUnique] })
@@ -121,7 +123,11 @@ const uniqueness = (): void => {
       "CREATE INDEX ON $s.layers (blob)"
     ],
     expected: [
-      { table, kind: "KeyNotUnique", problem: "column digest is not unique: a digest must name one blob" }
+      {
+        table,
+        kind: "KeyNotUnique",
+        problem: `column digest is not unique: a digest must name one blob${uniqueMeans}`
+      }
     ]
   })
   refuses("a table of blobs that is partitioned by digest", {
@@ -138,9 +144,16 @@ const uniqueness = (): void => {
   })
   refuses("tables that inherit from it", {
     given: ["CREATE TABLE $s.more () INHERITS ($s.blobs)"],
-    expected: [{ table, kind: "KeyNotUnique" }],
-    fixable: false
+    expected: [{ table, kind: "KeyNotUnique", fix: `ALTER TABLE s.more NO INHERIT "s"."blobs";` }]
   })
+  it.effect("says that a key column of another type may be added", () =>
+    Effect.gen(function* () {
+      const b = yield* bench()
+      yield* b.run(retyped("object_key", "char(64)", "object_key"))
+      const [problem] = yield* b.problems
+      assert.include(problem?.fix, "GENERATED ALWAYS AS")
+    })
+  )
   accepts("a unique index on the key that includes other columns", [
     without,
     "CREATE UNIQUE INDEX ON $s.blobs (object_key) INCLUDE (size_bytes)"

@@ -1,7 +1,9 @@
 /** The problems of foreign keys. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { accepts, bench, refuses, repair } from "../../fixtures/database/CatalogueBench.ts"
+import { guardUnannouncedWriters } from "../../../src/database/Postgres.ts"
+import * as Databases from "../../fixtures/Databases.ts"
+import { accepts, bench, refuses, repair, sound } from "../../fixtures/database/CatalogueBench.ts"
 
 /** Declares the one foreign key of the sound catalogue again. */
 const redeclared = (rest: string) => [
@@ -18,8 +20,8 @@ const destructive = (): void => {
         {
           ...key,
           kind: "DestructiveForeignKey",
-          problem: `ON DELETE ${action} would destroy references when a blob is purged`,
-          fix: `ALTER TABLE "s"."layers" DROP CONSTRAINT "layers_digest_fkey", ADD CONSTRAINT "layers_digest_fkey" FOREIGN KEY (digest) REFERENCES "s"."blobs" (digest);`
+          problem: `ON DELETE ${action} would destroy references when a blob is purged. The fix changes what the key means: a program that deletes blobs itself may rely on ${action}, and its deletes fail afterwards`,
+          fix: `ALTER TABLE "s"."layers" DROP CONSTRAINT "layers_digest_fkey", ADD CONSTRAINT "layers_digest_fkey" FOREIGN KEY (digest) REFERENCES "s"."blobs" (digest) NOT VALID; -- later, without blocking writers: ALTER TABLE "s"."layers" VALIDATE CONSTRAINT "layers_digest_fkey";`
         }
       ]
     })
@@ -105,7 +107,7 @@ const unsupported = (): void => {
       { kind: "UnsupportedForeignKey" },
       {
         kind: "DestructiveForeignKey",
-        fix: `ALTER TABLE "s"."pairs" DROP CONSTRAINT "pair", ADD CONSTRAINT "pair" FOREIGN KEY (tenant, digest) REFERENCES "s"."blobs" (tenant, digest);`
+        fix: `ALTER TABLE "s"."pairs" DROP CONSTRAINT "pair", ADD CONSTRAINT "pair" FOREIGN KEY (tenant, digest) REFERENCES "s"."blobs" (tenant, digest) NOT VALID; -- later, without blocking writers: ALTER TABLE "s"."pairs" VALIDATE CONSTRAINT "pair";`
       }
     ],
     fixable: false
@@ -125,6 +127,39 @@ const unsupported = (): void => {
       }
     ]
   })
+}
+
+const generatedKeys = (): void => {
+  const generated = [
+    "ALTER TABLE $s.blobs DROP COLUMN object_key",
+    `ALTER TABLE $s.blobs ADD COLUMN object_key text NOT NULL GENERATED ALWAYS AS ('blobs/' || digest) STORED UNIQUE`
+  ]
+  accepts("a key column that PostgreSQL computes", generated)
+  it.effect("refuses triggers against unannounced writers beside such a column, and installs none", () =>
+    Effect.gen(function* () {
+      const b = yield* bench({ catalogue: [...sound, ...generated] })
+      const refused = yield* Effect.flip(guardUnannouncedWriters(b.names)).pipe(
+        Effect.provide(Databases.client(b.place))
+      )
+      assert.strictEqual(refused._tag, "SchemaRefused")
+      assert.include(refused.message, "column object_key is generated")
+      assert.lengthOf(
+        yield* b.run("SELECT FROM pg_trigger WHERE tgrelid = '$s.blobs'::regclass AND NOT tgisinternal"),
+        0
+      )
+    })
+  )
+  it.effect("refuses a column that became one after the triggers were installed", () =>
+    Effect.gen(function* () {
+      const b = yield* bench()
+      yield* guardUnannouncedWriters(b.names).pipe(Effect.provide(Databases.client(b.place)))
+      yield* b.run(...generated)
+      assert.deepInclude(
+        (yield* b.problems).map(({ kind }) => kind),
+        "GeneratedKey"
+      )
+    })
+  )
 }
 
 const indexes = (): void => {
@@ -167,6 +202,54 @@ const indexes = (): void => {
   accepts("a unique or a hash index", instead("CREATE INDEX ON $s.layers USING hash (digest)"))
 }
 
+const inheritance = (): void => {
+  const inherited = (table: string) => ({
+    table,
+    kind: "InheritedReference" as const,
+    problem:
+      "it inherits from s.layers, and PostgreSQL does not enforce that table's foreign key (layers_digest_fkey, column digest) for its rows"
+  })
+  refuses("a table that inherits from a reference table, and one that inherits from that", {
+    given: [
+      "CREATE TABLE $s.more () INHERITS ($s.layers)",
+      "CREATE TABLE $s.still_more () INHERITS ($s.more)"
+    ],
+    expected: [
+      {
+        ...inherited("s.more"),
+        fix: `ALTER TABLE "s"."more" ADD FOREIGN KEY ("digest") REFERENCES "s"."blobs" ("digest") NOT VALID; CREATE INDEX CONCURRENTLY ON "s"."more" ("digest");`
+      },
+      inherited("s.still_more")
+    ]
+  })
+  accepts("a table that inherits from a reference table and has the foreign key itself", [
+    "CREATE TABLE $s.more (FOREIGN KEY (digest) REFERENCES $s.blobs) INHERITS ($s.layers)",
+    "CREATE INDEX ON $s.more (digest)"
+  ])
+  accepts("partitions of a reference table", [
+    `CREATE TABLE $s.parts (n int, digest text COLLATE "C" REFERENCES $s.blobs) PARTITION BY LIST (n)`,
+    "CREATE INDEX ON $s.parts (digest)",
+    "CREATE TABLE $s.part_one PARTITION OF $s.parts FOR VALUES IN (1) PARTITION BY LIST (n)",
+    "CREATE TABLE $s.part_one_one PARTITION OF $s.part_one FOR VALUES IN (1)"
+  ])
+
+  it.effect("because a purge does not wait for an insert into it: the reference is left dangling", () =>
+    Effect.gen(function* () {
+      const b = yield* bench()
+      yield* b.run(
+        "CREATE TABLE $s.more () INHERITS ($s.layers)",
+        "INSERT INTO $s.blobs VALUES ('d', 'key', 1, now())",
+        "INSERT INTO $s.more (digest) VALUES ('d')",
+        "DELETE FROM $s.blobs"
+      )
+      const dangling = yield* b.run(
+        "SELECT FROM $s.layers l WHERE NOT EXISTS (SELECT FROM $s.blobs b WHERE b.digest = l.digest)"
+      )
+      assert.lengthOf(dangling, 1)
+    })
+  )
+}
+
 export const keys = (): void => {
   describe("foreign keys", () => {
     refuses("a catalogue without a foreign key to blobs", {
@@ -176,7 +259,7 @@ export const keys = (): void => {
           table: "s.blobs",
           kind: "NoReferences",
           problem: "no table has a foreign key to it, so every blob would be an orphan",
-          fix: `ALTER TABLE your_references ADD FOREIGN KEY (digest) REFERENCES "s"."blobs";`
+          fix: `For each column that refers to a blob: ALTER TABLE your_table ADD FOREIGN KEY (your_column) REFERENCES "s"."blobs" ("digest") NOT VALID; then an index on the column.`
         }
       ],
       fixable: false
@@ -184,6 +267,8 @@ export const keys = (): void => {
     destructive()
     unenforced()
     unsupported()
+    inheritance()
+    generatedKeys()
     indexes()
   })
 }

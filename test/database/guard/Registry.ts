@@ -72,7 +72,8 @@ const accepted = (): void => {
           keyColumn: "path",
           sizeColumn: "n",
           createdAtColumn: "at",
-          lastUsedAtColumn: null
+          lastUsedAtColumn: null,
+          timeZone: "UTC"
         },
         catalogue: [
           `CREATE TABLE $s."Blobs" ("Sha" bytea PRIMARY KEY, path varchar(99) NOT NULL UNIQUE, n int,

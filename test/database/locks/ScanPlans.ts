@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Slice } from "../../../src/database/Database.ts"
-import { looksUp } from "../../../src/database/postgres/schema/SchemaGuard.ts"
+import { looksUp } from "../../../src/database/postgres/Unreferenced.ts"
 import { type Arena, ownArena, type Session } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
 import {

@@ -122,6 +122,7 @@ export const types = (server: Databases.Server): void => {
       digest: "'sha256:abc'"
     })
     story(server, "references by number, not by digest", {
+      names: { timeZone: "UTC" },
       tables: [
         `CREATE TABLE blobs (id serial PRIMARY KEY, digest text UNIQUE NOT NULL, object_key text NOT NULL UNIQUE,
            size_bytes int, created_at timestamp NOT NULL, last_used_at timestamp)`,

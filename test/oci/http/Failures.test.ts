@@ -65,6 +65,7 @@ const failures: ReadonlyArray<readonly [string, Failure, number, string]> = [
   ["a database that refuses", database("Denied"), 500, "UNKNOWN"],
   ["a database without tables", database("NotInstalled"), 500, "UNKNOWN"],
   ["a database whose pool is too small", database("PoolTooSmall"), 500, "UNKNOWN"],
+  ["a store that answers with another's page", storage("Misbehaved"), 500, "UNKNOWN"],
   ["a store that cannot be reached", storage("Unavailable"), 503, "UNAVAILABLE"],
   ["a store that is busy", storage("Throttled"), 503, "UNAVAILABLE"],
   ["a store that does not answer", storage("TimedOut"), 503, "UNAVAILABLE"],

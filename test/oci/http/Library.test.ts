@@ -3,7 +3,7 @@ import { createServer } from "node:http"
 import { assert, it } from "@effect/vitest"
 import { type Context, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
-import { OciRoutes, type Repositories, type Uploads } from "../../../src/index.ts"
+import { OciRoutes, type Repositories, type Uploads } from "../../../src/oci/index.ts"
 import { ask, mounted } from "../../fixtures/oci/Site.ts"
 import { digestOf, pushBlob, services } from "../../fixtures/oci/Stored.ts"
 

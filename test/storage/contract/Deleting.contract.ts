@@ -19,6 +19,16 @@ export const deleting = ({ promise }: Suite): void => {
   )
 
   promise(
+    "says of no key that it was sent again where one request with a definite answer deleted each",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const keys = [key(prefix, "a"), key(prefix, "b"), key(prefix, "absent")]
+      yield* fill(keys.slice(0, 2))
+      assert.isUndefined((yield* storage.delete(keys)).resent)
+    })
+  )
+
+  promise(
     "refuses more keys than a batch may name, and deletes none of them",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace

@@ -129,7 +129,7 @@ describe("copy", () => {
       for (const sizeBytes of [1, 12 * MiB]) {
         const { storage } = yield* storeWith({ sizeBytes, copy: noSuchKey, part: noSuchKey })
         const error = yield* Effect.flip(storage.copy(from, b))
-        assert.deepInclude(error, { operation: "copy", subject: from, reason: "Unknown" })
+        assert.deepInclude(error, { operation: "copy", subject: from, reason: "Misbehaved" })
       }
       // Control: the source was deleted between the two requests.
       const there = reply(200, "", { "content-length": "1" })

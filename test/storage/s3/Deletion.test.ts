@@ -2,8 +2,17 @@ import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { type Answer, type Asked, deleteXml, errorXml, receive, reply } from "../../fixtures/s3/StubServer.ts"
-import { a, b, c, slowDown, storeThat } from "../../fixtures/s3/StubStore.ts"
+import {
+  type Answer,
+  type Asked,
+  deleteXml,
+  errorXml,
+  hangUp,
+  receive,
+  reply,
+  silence
+} from "../../fixtures/s3/StubServer.ts"
+import { a, b, c, slowDown, storeThat, whileTimePasses } from "../../fixtures/s3/StubStore.ts"
 
 describe("delete", () => {
   it.live("counts as deleted only what the store confirms", () =>
@@ -38,6 +47,34 @@ describe("delete", () => {
       assert.notInclude(asked[0]?.body.toString(), "<Quiet>true")
     })
   )
+
+  describe("of keys that more than one request named", () => {
+    const keys = ["a", "b"].map((key) => ObjectKey.make(key))
+    const done = reply(200, deleteXml(["a", "b"], []))
+    const cases: ReadonlyArray<readonly [string, ReadonlyArray<Answer>, boolean]> = [
+      ["after no answer", [silence, done], true],
+      ["after a 503", [slowDown, done], true],
+      ["after a 500", [reply(500, errorXml("InternalError")), done], true],
+      ["after a closed connection", [hangUp, done], true],
+      ["but not of one definite answer", [done], false],
+      ["but not after a definite refusal", [reply(400, errorXml("MissingContentMD5")), done], false],
+      [
+        "but not where the store deletes one by one",
+        [reply(501, errorXml("NotImplemented")), reply(204)],
+        false
+      ]
+    ]
+    for (const [when, answers, isResent] of cases) {
+      it.effect(`names them ${when}: an earlier request may still take effect`, () =>
+        Effect.gen(function* () {
+          const { storage } = yield* storeThat(answers, { retries: 1 })
+          const outcome = yield* whileTimePasses(storage.delete(keys))
+          assert.deepStrictEqual(outcome.deleted, keys)
+          assert.deepStrictEqual(outcome.resent, isResent ? keys : undefined)
+        }).pipe(Effect.provide(Logger.layer([])))
+      )
+    }
+  })
 
   it.live("deletes keys alone that XML cannot name", () =>
     Effect.gen(function* () {

@@ -7,6 +7,9 @@ import { storeThat } from "../../fixtures/s3/StubStore.ts"
 const awsEntry =
   "<Contents><Key>p/a</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>&quot;e&quot;</ETag><Size>7</Size><Owner><ID>x</ID><DisplayName>y</DisplayName></Owner><StorageClass>STANDARD</StorageClass></Contents>"
 const document = (inside: string) =>
+  wrapped(inside.includes("<IsTruncated>") ? inside : `${notTruncated}${inside}`)
+const notTruncated = "<IsTruncated>false</IsTruncated>"
+const wrapped = (inside: string) =>
   `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inside}</ListBucketResult>`
 const entry = (inside: string) => document(`<Contents>${inside}</Contents>`)
 

@@ -1,15 +1,19 @@
 /** Unfinished multipart uploads: listing and aborting them. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Logger, Stream } from "effect"
+import { Duration, Effect, Fiber, Logger, Result, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import type { StorageError } from "../../../src/domain/StorageError.ts"
 import {
   type Answer,
   type Asked,
   errorXml,
   partsXml,
   reply,
+  silence,
   uploadsXml
 } from "../../fixtures/s3/StubServer.ts"
 import { a, slowDown, storeThat, whileTimePasses } from "../../fixtures/s3/StubStore.ts"
+import { until } from "../../fixtures/Until.ts"
 
 const at = (second: number) => `2026-01-02T03:04:${String(second).padStart(2, "0")}.000Z`
 const millis = (second: number) => Date.parse(at(second))
@@ -151,7 +155,7 @@ describe("multiparts", () => {
       Effect.gen(function* () {
         const { storage } = yield* bucketOf([listing])
         const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
-        assert.deepInclude(error, { operation: "list", reason: "Unknown" })
+        assert.deepInclude(error, { operation: "list", reason: "Misbehaved" })
       })
     )
   }
@@ -162,9 +166,49 @@ describe("multiparts", () => {
       for (const listings of [[page, page], [uploadsXml([], { key: undefined, id: undefined })]]) {
         const { asked, storage } = yield* bucketOf(listings)
         const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
-        assert.deepInclude(error, { operation: "list", reason: "Unknown" })
+        assert.deepInclude(error, { operation: "list", reason: "Misbehaved" })
         assert.strictEqual(queries(asked).filter((query) => "uploads" in query).length, listings.length)
       }
+    })
+  )
+
+  it.live("fail instead of following a circle of markers, with and without uploads", () =>
+    Effect.gen(function* () {
+      const marked = (id: string) => ({ key: "a", id })
+      const full = (id: string) => uploadsXml([{ key: "a", id, begun: at(1) }], marked(id))
+      const empty = (id: string) => uploadsXml([], marked(id), "unsaid")
+      for (const page of [full, empty]) {
+        const { asked, storage } = yield* bucketOf([page("U1"), page("U2"), page("U1"), page("U2")])
+        const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
+        assert.match(error.detail, /does not advance/)
+        assert.strictEqual(queries(asked).filter((query) => "uploads" in query).length, 3)
+      }
+    })
+  )
+
+  it.live("fail if a listing does not say whether it is whole, of uploads and of parts", () =>
+    Effect.gen(function* () {
+      const unsaid = (document: string) => document.replace(/<IsTruncated>.*?<.IsTruncated>/, "")
+      const whole = uploadsXml([{ key: "a", id: "U1", begun: at(1) }])
+      for (const [listing, parts] of [
+        [unsaid(whole), partsXml([], null)],
+        [whole, unsaid(partsXml([], null))]
+      ] as const) {
+        const { storage } = yield* bucketOf([listing], { U1: reply(200, parts) })
+        const error = yield* Effect.flip(Stream.runDrain(storage.multiparts("")))
+        assert.match(error.detail, /IsTruncated/)
+      }
+    })
+  )
+
+  it.live("fail if a listing of parts does not advance: the newest part may be on a later page", () =>
+    Effect.gen(function* () {
+      const listing = uploadsXml([{ key: "a", id: "U1", begun: at(1) }])
+      const { storage } = yield* bucketOf([listing], { U1: reply(200, partsXml([at(1)], 2)) })
+      assert.deepInclude(yield* Effect.flip(Stream.runDrain(storage.multiparts(""))), {
+        reason: "Misbehaved",
+        subject: "a"
+      })
     })
   )
 
@@ -214,6 +258,41 @@ describe("abortMultipart", () => {
       assert.strictEqual(asked.length, 2)
       assert.strictEqual(asked[1]?.method, "DELETE")
       assert.deepInclude(queries(asked)[1], { uploadId: "U/1 x" })
+    })
+  )
+
+  it.effect(
+    "waits ten times as long as for another request: a store may delete 10,000 parts before it answers",
+    () =>
+      Effect.gen(function* () {
+        let answer = () => {}
+        const slow: Answer = (asked, response, request) => {
+          answer = () => void reply(204)(asked, response, request)
+        }
+        const { asked, storage } = yield* storeThat([slow], { requestTimeout: Duration.seconds(30) })
+        const within = Effect.fnUntraced(function* <A>(effect: Effect.Effect<A, StorageError>) {
+          const before = asked.length
+          const fiber = yield* Effect.forkChild(Effect.result(effect))
+          yield* TestClock.withLive(until("the request arrives", () => asked.length > before))
+          yield* TestClock.adjust("4 minutes")
+          answer()
+          return yield* whileTimePasses(Fiber.join(fiber))
+        })
+        assert.isTrue(Result.isSuccess(yield* within(storage.abortMultipart(upload))))
+        const other = yield* within(storage.head(a))
+        assert.isTrue(
+          Result.isFailure(other) && other.failure.reason === "TimedOut",
+          "control: another request"
+        )
+      })
+  )
+
+  it.effect("that got no answer is over for the next one, once the store has done it", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* storeThat([silence, reply(404, errorXml("NoSuchUpload"))])
+      const first = yield* Effect.flip(whileTimePasses(storage.abortMultipart(upload)))
+      assert.strictEqual(first.reason, "TimedOut")
+      yield* storage.abortMultipart(upload)
     })
   )
 

@@ -53,7 +53,7 @@ describe("skew", () => {
           }
         ])
         const error = yield* Effect.flip(storage.skew)
-        assert.deepInclude(error, { operation: "probe", reason: "Unknown" })
+        assert.deepInclude(error, { operation: "probe", reason: "Misbehaved" })
       }
       const { storage } = yield* storeThat([reply(403)])
       assert.strictEqual((yield* Effect.flip(storage.skew)).reason, "AccessDenied")

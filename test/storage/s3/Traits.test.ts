@@ -77,7 +77,7 @@ describe("traits", () => {
   it.live("are not guessed if the answer is invalid or missing", () =>
     Effect.gen(function* () {
       for (const [versions, lock, reason] of [
-        [versioning("Perhaps"), noLocks, "Unknown"],
+        [versioning("Perhaps"), noLocks, "Misbehaved"],
         [reply(500, errorXml("InternalError")), noLocks, "Unavailable"],
         [reply(404, errorXml("NoSuchBucket")), noLocks, "NotFound"],
         [versioning(""), reply(404, errorXml("NoSuchBucket")), "NotFound"]

@@ -189,7 +189,7 @@ describe("put in parts", () => {
       const nameless = reply(200, "<InitiateMultipartUploadResult></InitiateMultipartUploadResult>")
       const { asked, storage } = yield* uploads({ create: nameless })
       const error = yield* Effect.flip(storage.put(a, body, size))
-      assert.deepInclude(error, { operation: "put", reason: "Unknown" })
+      assert.deepInclude(error, { operation: "put", reason: "Misbehaved" })
       assert.strictEqual(asked.length, 1)
     })
   )

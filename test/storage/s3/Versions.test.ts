@@ -179,7 +179,7 @@ describe("a delete of all versions", () => {
       assert.deepStrictEqual(deleted, [b, c])
       assert.deepStrictEqual(
         failed.map(({ code, key, reason }) => [key, code, reason]),
-        [[a, "Unknown", "unknown"]]
+        [[a, "Misbehaved", "unknown"]]
       )
       assert.strictEqual(asked.filter(({ method }) => method === "HEAD").length, 2)
     })

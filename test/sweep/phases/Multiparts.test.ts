@@ -243,6 +243,36 @@ describe("an upload in parts that was never finished", () => {
     }).pipe(Effect.provide(world({ maxDeletes: 3 })))
   )
 
+  it.effect("that takes minutes to abort leaves the rest to the next sweep when the time is over", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* World
+      for (const id of ["1", "2", "3", "4"]) yield* beginParts(`uploads/a/${id}`, id)
+      storage.always(({ operation }) =>
+        operation === "abort" ? hangsBefore(Effect.sleep("4 minutes")) : undefined
+      )
+      const sweeping = yield* Effect.forkChild(sweepAfter(day))
+      yield* TestClock.adjust("1 day")
+      yield* TestClock.adjust("1 hour")
+      const first = yield* Fiber.join(sweeping)
+      assert.deepInclude(counts(first, "multiparts"), { seen: 4, eligible: 2, deleted: 2, stoppedBy: "time" })
+      assert.deepStrictEqual([yield* parts, first.outcome], [["3", "4"], "bounded"])
+      storage.heal()
+      assert.deepInclude(counts(yield* sweep(), "multiparts"), { deleted: 2, stoppedBy: null })
+    }).pipe(Effect.provide(world({ maxDuration: Duration.minutes(20), deleteConcurrency: 1 })))
+  )
+
+  it.effect("that the store may not list is said: 'seen 0' does not mean that there is none", () =>
+    Effect.gen(function* () {
+      const { bucket } = yield* World
+      const unlisted = Effect.map(sweep(), ({ phases }) => phases.multiparts.unlisted)
+      assert.isUndefined(yield* unlisted)
+      bucket.multipartSearch = "partial"
+      assert.match((yield* unlisted) ?? "", /does not list uploads in parts by a prefix.*MinIO: 24 hours/)
+      bucket.multipartSearch = "unknown"
+      assert.match((yield* unlisted) ?? "", /was not tested/)
+    }).pipe(Effect.provide(world()))
+  )
+
   it.effect("is counted and named by a dry run, and left alone", () =>
     Effect.gen(function* () {
       yield* beginParts("uploads/s/1", "stale")

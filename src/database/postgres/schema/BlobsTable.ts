@@ -14,8 +14,8 @@ export interface BlobsTable {
   readonly standby: boolean
   /** Row-level security is active for the current role. */
   readonly rows_hidden: boolean
-  /** Other tables inherit from it (partitions aside). */
-  readonly inherited: boolean
+  /** The tables that inherit from it (partitions aside), quoted. */
+  readonly heirs: ReadonlyArray<string>
 }
 
 /** A column of the table of blobs. */
@@ -29,6 +29,8 @@ export interface Column {
   readonly unique: boolean
   /** The table is partitioned. */
   readonly partitioned: boolean
+  /** PostgreSQL computes it from other columns. */
+  readonly generated: boolean
 }
 
 /**
@@ -39,8 +41,9 @@ export const readBlobsTable = ({ sql, names }: Sql): Effect.Effect<BlobsTable | 
     sql<BlobsTable>`
       SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
         row_security_active(t.oid) AS rows_hidden,
-        EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-          WHERE i.inhparent = t.oid AND NOT c.relispartition) AS inherited
+        ARRAY(SELECT format('%I.%I', h.nspname, c.relname) FROM pg_inherits i
+          JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace h ON h.oid = c.relnamespace
+          WHERE i.inhparent = t.oid AND NOT c.relispartition ORDER BY 1) AS heirs
       FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
       WHERE n.nspname = ${names.schema} AND t.relname = ${names.blobsTable} AND t.relkind IN ('r', 'p')`,
     (rows) => rows[0] ?? null
@@ -56,7 +59,7 @@ export const readColumns = (
       coalesce(' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(c.collname), '') AS collate,
       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
         AND i.indimmediate AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS unique,
-      t.relkind = 'p' AS partitioned
+      t.relkind = 'p' AS partitioned, a.attgenerated <> '' AS generated
     FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid
     LEFT JOIN pg_collation c ON c.oid = a.attcollation
     LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
@@ -93,12 +96,13 @@ export const tableProblems = (names: CatalogNames, found: BlobsTable): ReadonlyA
       fix: `ALTER ROLE ${found.role} BYPASSRLS;`
     })
   }
-  if (found.inherited) {
+  if (found.heirs.length > 0) {
     problems.push({
       kind: "KeyNotUnique",
       table,
-      problem: "tables inherit from it, and no unique index or foreign key covers their rows",
-      fix: `ALTER TABLE the_inheriting_table NO INHERIT ${quotedBlobs(names)};`
+      problem:
+        "tables inherit from it, and no unique index or foreign key covers their rows. The fix changes what it means: queries of this table no longer return their rows",
+      fix: found.heirs.map((heir) => `ALTER TABLE ${heir} NO INHERIT ${quotedBlobs(names)};`).join(" ")
     })
   }
   return problems
@@ -192,18 +196,27 @@ const typeProblems = (
     fix
   })
   if (column === undefined) {
-    return [problem("MissingColumn", "does not exist", `Set ${setting} to the column's name.`)]
+    const orNone = name === names.lastUsedAtColumn ? ", or to none if there is no such column" : ""
+    return [problem("MissingColumn", "does not exist", `Set ${setting} to the column's name${orNone}.`)]
   }
   const setNotNull = `ALTER TABLE ${quotedBlobs(names)} ALTER COLUMN ${quote(name)} SET NOT NULL;`
   return [
     ...(accepts(column.type)
       ? []
       : [
-          problem("WrongType", `is ${column.type}, not ${wanted}`, `Set ${setting} to a column of that type.`)
+          problem(
+            "WrongType",
+            `is ${column.type}, not ${wanted}`,
+            `Set ${setting} to a column of that type${name === names.keyColumn ? addedKey(names) : ""}.`
+          )
         ]),
     ...(nullable || column.not_null ? [] : [problem("WrongType", "allows NULL", setNotNull)])
   ]
 }
+
+/** Returns the way out where a catalogue has no column of text that names the object. */
+const addedKey = (names: CatalogNames): string =>
+  `, or add one that computes the object's name: ALTER TABLE ${quotedBlobs(names)} ADD COLUMN … text GENERATED ALWAYS AS (…) STORED`
 
 const uniqueProblems = (
   names: CatalogNames,
@@ -216,7 +229,7 @@ const uniqueProblems = (
         {
           kind: "KeyNotUnique",
           table: `${names.schema}.${names.blobsTable}`,
-          problem: `column ${name} is not unique: ${uniqueBecause}`,
+          problem: `column ${name} is not unique: ${uniqueBecause}. The fix changes what the table means: it fails where rows share a value, and afterwards a program that inserts a second row with the same value gets an error`,
           fix: column.partitioned
             ? partitionedFix
             : `CREATE UNIQUE INDEX CONCURRENTLY ON ${quotedBlobs(names)} (${quote(name)});`

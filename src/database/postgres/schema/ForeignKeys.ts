@@ -31,7 +31,10 @@ export interface ForeignKey {
   readonly partitioned: boolean
   /** Its column has the collation of the column it refers to. */
   readonly same_collation: boolean
-  /** Type of its column, with the collation of the column it refers to. */
+  /**
+   * Type of its column, with the collation of the column it refers to. A type without collations (an enum)
+   * is replaced by the type of the column it refers to.
+   */
   readonly wanted_type: string
   readonly enforced: boolean
   /** A trigger that enforces it would not fire. */
@@ -77,7 +80,8 @@ export const readForeignKeys = (
         CASE WHEN k.condeferrable THEN ' DEFERRABLE' END,
         CASE WHEN k.condeferred THEN ' INITIALLY DEFERRED' END) AS options,
       a.attcollation = f.attcollation AS same_collation,
-      format_type(a.atttypid, a.atttypmod)
+      CASE WHEN a.attcollation = 0 THEN format_type(f.atttypid, f.atttypmod)
+        ELSE format_type(a.atttypid, a.atttypmod) END
         || coalesce(' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(fc.collname), '') AS wanted_type,
       ${raw(enforced)} AS enforced, ${raw(disabledTriggers)} AS triggers_disabled,
       EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
@@ -144,7 +148,7 @@ export const keyProblems = (
           kind: "NoReferences",
           table: `${names.schema}.${names.blobsTable}`,
           problem: "no table has a foreign key to it, so every blob would be an orphan",
-          fix: `ALTER TABLE your_references ADD FOREIGN KEY (digest) REFERENCES ${quotedBlobs(names)};`
+          fix: `For each column that refers to a blob: ALTER TABLE your_table ADD FOREIGN KEY (your_column) REFERENCES ${quotedBlobs(names)} (${quote(names.digestColumn)}) NOT VALID; then an index on the column.`
         }
       ]
 
@@ -164,11 +168,13 @@ const about = (
 const enforcementProblems = (names: CatalogNames, key: ForeignKey): ReadonlyArray<SchemaProblem> => {
   const target = qualified(key.schema, key.table)
   if (!key.enforced) {
+    // PostgreSQL alters a partition's key only through its parent, which is reported itself.
+    if (key.inherited) return []
     const fix = `ALTER TABLE ${target} ALTER CONSTRAINT ${quote(key.constraint)} ENFORCED;`
     return [about(key, "UnenforcedForeignKey", "the foreign key is NOT ENFORCED", fix)]
   }
   if (!key.triggers_disabled) return []
-  const fix = `ALTER TABLE ${target} ENABLE TRIGGER ALL; ALTER TABLE ${quotedBlobs(names)} ENABLE TRIGGER ALL;`
+  const fix = `ALTER TABLE ${target} ENABLE TRIGGER ALL; ALTER TABLE ${quotedBlobs(names)} ENABLE TRIGGER ALL; -- as a superuser; enables the tables' other triggers, too`
   return [about(key, "UnenforcedForeignKey", "the foreign key's triggers are disabled", fix)]
 }
 
@@ -195,10 +201,16 @@ const declarationProblems = (
   }
   const action = deleteActions[key.delete_action]
   if (action !== undefined) {
+    const [notValid, validate] = key.partitioned
+      ? ["", ""]
+      : [
+          " NOT VALID",
+          ` -- later, without blocking writers: ALTER TABLE ${target} VALIDATE CONSTRAINT ${constraint};`
+        ]
     add(
       "DestructiveForeignKey",
-      `ON DELETE ${action} would destroy references when a blob is purged`,
-      `ALTER TABLE ${target} DROP CONSTRAINT ${constraint}, ADD CONSTRAINT ${constraint} FOREIGN KEY (${key.column_list}) REFERENCES ${referenced}${key.options};`
+      `ON DELETE ${action} would destroy references when a blob is purged. The fix changes what the key means: a program that deletes blobs itself may rely on ${action}, and its deletes fail afterwards`,
+      `ALTER TABLE ${target} DROP CONSTRAINT ${constraint}, ADD CONSTRAINT ${constraint} FOREIGN KEY (${key.column_list}) REFERENCES ${referenced}${key.options}${notValid};${validate}`
     )
   }
   problems.push(...enforcementProblems(names, key))

@@ -10,14 +10,18 @@ import { Array as Arr, Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import type { ReferenceTable, Watch } from "../../Database.ts"
-import { qualified, quote, type Sql } from "../Sql.ts"
+import type { Sql } from "../Sql.ts"
 import { fingerprint as fingerprintOf, readInstalled } from "../triggers/TriggerSet.ts"
 import { triggerProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
 import { watchedReferences, watchOf } from "../triggers/watch/Watching.ts"
+import { predicates, stages } from "../Unreferenced.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, tableProblems } from "./BlobsTable.ts"
-import type { DigestType } from "./DigestType.ts"
+import { type DigestType, digestTypeProblems } from "./DigestType.ts"
 import { type ForeignKey, keyProblems, readForeignKeys, readKeysFingerprint } from "./ForeignKeys.ts"
+import { generatedKeyProblems } from "./GeneratedKey.ts"
+import { inheritanceProblems, readInheritingTables } from "./InheritedReferences.ts"
 import { accessProblems, readAccess, readVersion } from "./Privileges.ts"
+import { timeZoneProblems, zonelessOf } from "./TimeZone.ts"
 
 /** What the guard found, in the form that statements need. */
 export interface Catalog {
@@ -34,6 +38,11 @@ export interface Catalog {
   readonly referencePredicates: (
     bound?: (column: Statement.Fragment) => Statement.Fragment
   ) => Statement.Fragment
+  /**
+   * Returns common table expressions of which the last, `unreferenced`, holds as `digest` the blobs of a slice to which
+   * nothing refers.
+   */
+  readonly unreferenced: (bound: (column: Statement.Fragment) => Statement.Fragment) => Statement.Fragment
   /** Whether triggers note losses of references. */
   readonly watch: Watch
   /** Whether triggers act against unannounced writers. Then every purge leaves a tombstone. */
@@ -63,7 +72,11 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
   const columns = yield* readColumns(db, table.oid)
   const keys = yield* readForeignKeys(db, table.oid)
   const column = columns.find(({ name }) => name === names.digestColumn)
-  const digest: DigestType = { type: column?.type ?? "text", collate: column?.collate ?? "" }
+  const digest: DigestType = {
+    type: column?.type ?? "text",
+    collate: column?.collate ?? "",
+    zoneless: zonelessOf(names, columns)
+  }
   const declared = keys.filter((key) => !key.inherited)
   const references = { digest, keys: declared, partitions: keys.filter((key) => key.inherited) }
   const triggers = yield* readInstalled(db, unannouncedWriters)
@@ -72,8 +85,12 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     ...accessProblems(names, table.role, yield* readAccess(db), yield* readVersion(db)),
     ...(yield* Effect.forEach(extensions, ({ problems }) => problems(db, table.role))).flat(),
     ...columnProblems(names, columns),
+    ...(yield* timeZoneProblems(db, digest)),
+    ...(column === undefined ? [] : yield* digestTypeProblems(db, digest)),
     ...keyProblems(names, table.role, keys),
-    ...triggerProblems(names, references, triggers)
+    ...inheritanceProblems(names, yield* readInheritingTables(db, table.oid)),
+    ...triggerProblems(names, references, triggers),
+    ...(triggers.length === 0 ? [] : generatedKeyProblems(names, columns))
   ]
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 
@@ -86,6 +103,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     keys: declared,
     digest,
     referencePredicates: (bound) => predicates(db, declared, bound),
+    unreferenced: (bound) => stages(db, declared, bound),
     watch: watchOf(names, references, yield* readInstalled(db, watchedReferences)),
     unannouncedWriters: triggers.length > 0,
     fingerprint
@@ -104,29 +122,3 @@ const readFingerprint = (db: Sql, oid: string) =>
     readInstalled(db, unannouncedWriters),
     (keys, triggers) => `${keys} ${fingerprintOf(triggers)}`
   )
-
-/** Keeps the planner from making a join of a sub-query, which then runs once for each row, by index. */
-export const looksUp = "OFFSET 0"
-
-/**
- * Repeats the bound inside each sub-query, because the planner cannot push it through an anti-join by itself
- * (19–23 s for 10 million blobs in closed ranges, 85–144 s without; measured 2026-11-22). Looks up by index
- * what has no bound, because a join may read all of the table: few blobs, and keys that refer to another
- * column than the digest.
- */
-const predicates = (
-  { sql, names, raw, id }: Sql,
-  keys: ReadonlyArray<ForeignKey>,
-  bound?: (column: Statement.Fragment) => Statement.Fragment
-): Statement.Fragment => {
-  const range = (column: string, isDigest: boolean) =>
-    bound === undefined || !isDigest ? raw(` ${looksUp}`) : bound(raw(column))
-  return sql.and([
-    ...keys.map((key) => {
-      const column = `r.${quote(key.column)}`
-      return sql`NOT EXISTS (SELECT FROM ${raw(qualified(key.schema, key.table))} r
-        WHERE ${raw(column)} = b.${raw(quote(key.referenced_column))}${range(column, key.referenced_column === names.digestColumn)})`
-    }),
-    sql`NOT EXISTS (SELECT FROM ${id.pins} p WHERE p.digest = b.${id.digest}${range("p.digest", true)})`
-  ])
-}

@@ -1,6 +1,7 @@
 /** Reading of the registry's catalogue. Each verb is one statement that an index answers. */
 import { Effect, Option } from "effect"
 import type { Statement } from "effect/sql"
+import { sizeOf } from "../../../database/postgres/CatalogValues.ts"
 import { millisOrNull, qualified } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
@@ -140,10 +141,11 @@ export const referrers = (
 }
 
 /** Returns the blob as the repository has it, or none. */
-export const blob = ({ sql, id, raw }: RegistrySql, type: DigestType, repository: string, digest: Digest) =>
-  Effect.map(
+export const blob = (db: RegistrySql, type: DigestType, repository: string, digest: Digest) => {
+  const { sql, id, raw } = db
+  return Effect.map(
     sql<{ object_key: string; size_bytes: number; held_until: Date | null; referenced: boolean }>`
-      SELECT b.${id.key} AS object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
+      SELECT b.${id.key} AS object_key, ${sizeOf(db)}::float8 AS size_bytes,
         (SELECT p.expires_at FROM ${id.pins} p WHERE p.id = ${holdId(repository, digest)}) AS held_until,
         (EXISTS (SELECT FROM ${id.manifests} m WHERE m.repository = ${repository} AND m.digest = b.${id.digest})
           OR EXISTS (SELECT FROM ${id.manifestReferences} r
@@ -159,3 +161,4 @@ export const blob = ({ sql, id, raw }: RegistrySql, type: DigestType, repository
             isReferenced: row.referenced
           })
   )
+}

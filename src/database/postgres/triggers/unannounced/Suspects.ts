@@ -12,6 +12,7 @@ import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../../domain/Digest.ts"
 import type { ObjectKey } from "../../../../domain/ObjectKey.ts"
 import type { DropOutcome, RekeyOutcome, Suspect, Suspects } from "../../../contract/Suspects.ts"
+import { sizeOf } from "../../CatalogValues.ts"
 import { instant, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
@@ -82,11 +83,12 @@ const bury = ({ sql, id }: Sql, now: number, notBefore: number, rows: ReadonlyAr
         reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
         claimed_until = NULL, attempts = 0, last_error = NULL, dead_at = NULL`
 
-const page = ({ sql, id, raw }: Sql, { digest: type }: Catalog, after: Digest | null, limit: number) => {
+const page = (db: Sql, { digest: type }: Catalog, after: Digest | null, limit: number) => {
+  const { sql, id, raw } = db
   const beyond = after === null ? raw("") : sql`WHERE s.digest > ${after}::text::${raw(type.type)}`
   return Effect.map(
     sql<{ digest: string; object_key: string; size_bytes: number }>`
-      SELECT s.digest::text AS digest, s.object_key, coalesce(b.${id.size}, 0)::float8 AS size_bytes
+      SELECT s.digest::text AS digest, s.object_key, ${sizeOf(db)}::float8 AS size_bytes
       FROM (SELECT DISTINCT digest, object_key FROM ${id.suspects}) s
       JOIN ${id.blobs} b ON b.${id.digest} = s.digest AND b.${id.key} = s.object_key
       ${beyond} ORDER BY s.digest LIMIT ${limit}`,

@@ -11,6 +11,7 @@ import type { CatalogNames } from "../../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../../domain/SchemaRefused.ts"
 import { instant, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
+import { refuseGeneratedKey } from "../../schema/GeneratedKey.ts"
 import {
   difference,
   type InstalledTrigger,
@@ -35,10 +36,13 @@ export const unannouncedWriters: TriggerSet = {
  * Installs the triggers, or completes them where tables were added or dropped. Idempotent.
  *
  * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at
- * most. Fails with `SchemaRefused` if there is no catalogue.
+ * most. Fails with `SchemaRefused` if there is no catalogue, or if PostgreSQL computes its key column.
  */
 export const guardUnannouncedWriters = Effect.fn("UnannouncedWriters.guard")((names: CatalogNames) =>
-  install(unannouncedWriters, names, "migrate.guardUnannouncedWriters")
+  Effect.andThen(
+    refuseGeneratedKey(names, "migrate.guardUnannouncedWriters"),
+    install(unannouncedWriters, names, "migrate.guardUnannouncedWriters")
+  )
 )
 
 /**

@@ -15,9 +15,11 @@ import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../../domain/Digest.ts"
 import type { Orphan } from "../../../../domain/Orphan.ts"
 import type { Candidates, Pass, Reviewed, Sighted } from "../../../Database.ts"
-import { type OrphanRow, orphanOf, usedAt } from "../../Orphans.ts"
+import { canNameObject, sizeOf, usedAt } from "../../CatalogValues.ts"
+import { type OrphanRow, orphanOf } from "../../Orphans.ts"
 import { byIndex, instant, type Sql } from "../../Sql.ts"
-import { type Catalog, looksUp } from "../../schema/SchemaGuard.ts"
+import type { Catalog } from "../../schema/SchemaGuard.ts"
+import { looksUp } from "../../Unreferenced.ts"
 import { given, on, verbs } from "../../Verbs.ts"
 
 /** Returns the verbs of candidates. `catalog` is what the schema guard found last. It fails before that. */
@@ -34,8 +36,18 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): C
   })
 }
 
-const review = (db: Sql, catalog: Catalog, now: number, limit: number) => {
+/**
+ * Look-ups of one page: rows times reference tables. Each takes about a microsecond, so that 10,000 rows are one page
+ * beside up to 200 tables.
+ */
+const lookUpsPerPage = 2_000_000
+
+const fitting = (limit: number, { keys }: Catalog): number =>
+  Math.min(limit, Math.max(1, Math.floor(lookUpsPerPage / Math.max(1, keys.length))))
+
+const review = (db: Sql, catalog: Catalog, now: number, most: number) => {
   const { sql, id, raw } = db
+  const limit = fitting(most, catalog)
   const type = raw(catalog.digest.type)
   return byIndex(
     db,
@@ -68,15 +80,17 @@ interface SightedRow extends Omit<OrphanRow, "used_at" | "size_bytes"> {
   readonly is_orphan: boolean
 }
 
-const sighted = (db: Sql, catalog: Catalog, after: Digest | null, limit: number) => {
+const sighted = (db: Sql, catalog: Catalog, after: Digest | null, most: number) => {
   const { sql, id, raw } = db
+  const limit = fitting(most, catalog)
   const beyond = after === null ? raw("") : sql`WHERE digest > ${after}::text::${raw(catalog.digest.type)}`
   const looked = Effect.map(
     sql<SightedRow>`
       WITH page AS MATERIALIZED (
         SELECT digest, seen_at, condemned_at FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
-      SELECT p.digest::text AS digest, coalesce(b.${id.size}, 0)::float8 AS size_bytes,
-        ${usedAt(db)}::timestamptz AS used_at, p.seen_at, p.condemned_at,
+      SELECT p.digest::text AS digest, ${sizeOf(db)}::float8 AS size_bytes,
+        ${usedAt(db, catalog.digest)} AS used_at, p.seen_at, p.condemned_at,
+        coalesce(${canNameObject(db)}, true) AS has_object,
         b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates()} AS is_orphan
       FROM page p
       LEFT JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = p.digest ${raw(looksUp)}) b ON true

@@ -1,0 +1,9 @@
+/** Prints results on stdout. The only place that does, so that no key or name controls an operator's terminal. */
+import { Console, type Effect } from "effect"
+import { printableLines } from "../domain/printable.ts"
+
+/** Prints a text for people. Unprintable characters are escaped. */
+export const text = (lines: string): Effect.Effect<void> => Console.log(printableLines(lines))
+
+/** Prints a value as one line of JSON. */
+export const json = (value: unknown): Effect.Effect<void> => Console.log(JSON.stringify(value))

@@ -1,0 +1,70 @@
+/** Runs the program. It prints results on stdout and everything else on stderr. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
+import { Command } from "effect/cli"
+import { printableLines } from "../domain/printable.ts"
+import { app, presenter, version } from "./App.ts"
+import { codeOf } from "./ExitCode.ts"
+import { SignalExit } from "./Shutdown.ts"
+
+/** Messages name keys that others chose, and a terminal obeys the control characters in them. */
+const prettyLogger = Logger.make<unknown, void>((options) =>
+  Logger.consolePretty().log({
+    ...options,
+    message: Array.isArray(options.message)
+      ? options.message.map((part: unknown) => (typeof part === "string" ? printableLines(part) : part))
+      : options.message
+  })
+)
+
+const logger = process.stderr.isTTY ? prettyLogger : Logger.withConsoleError(Logger.formatJson)
+
+const signalExit = { code: 130 }
+
+/** Logs the message of an expected error, and the whole cause of a defect. */
+const report = (cause: Cause.Cause<unknown>) => {
+  const error = Cause.squash(cause)
+  if (Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(error)) return Effect.void
+  const expected = error instanceof Error && "_tag" in error && codeOf(error) !== 1
+  return expected
+    ? Effect.annotateLogs(Effect.logError(error.message), { error: error._tag })
+    : Effect.logFatal(
+        "This is a defect of artifact-gc. Nothing that is referenced was deleted. Please report it.",
+        cause
+      )
+}
+
+const program = Command.run(app, { version }).pipe(
+  Effect.tapCause(report),
+  Effect.provide(
+    Layer.mergeAll(
+      NodeServices.layer,
+      presenter,
+      Logger.layer([logger]),
+      Layer.succeed(Logger.LogToStderr, true),
+      Layer.succeed(SignalExit, signalExit)
+    )
+  )
+)
+
+/** The SDK warns on stderr that later releases need a newer Node. Logs there are lines of JSON, and the version is pinned. */
+const quietSdk = (): void => {
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true"
+}
+
+/** Runs the command that the process's arguments name, and ends the process with its exit code. */
+export const run = (): void => {
+  quietSdk()
+  NodeRuntime.runMain(program, {
+    disableErrorReporting: true,
+    teardown: (exit, done) =>
+      done(
+        Exit.isSuccess(exit)
+          ? 0
+          : Cause.hasInterruptsOnly(exit.cause)
+            ? signalExit.code
+            : codeOf(Cause.squash(exit.cause))
+      )
+  })
+}
