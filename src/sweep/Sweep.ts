@@ -75,7 +75,7 @@ export class Sweep extends Context.Service<
           Storage,
           ...list.flatMap(({ requires }) => requires)
         )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
-        const self = { id: all.collectorId ?? drawProcessName(), swept: false }
+        const self = { id: all.collectorId ?? drawProcessName(), registered: false }
         return Sweep.of({
           settings: all,
           once: (options = {}) => Effect.provideContext(once(all, list, self, options), services),
@@ -100,10 +100,10 @@ const withSmallBatches = (settings: SweepSettings): SweepSettings => {
   return { ...settings, batchMax: Math.min(batchMax, Math.max(1, Math.floor(perBatch))) }
 }
 
-/** This collector among others. `swept`: the others may know of it. */
+/** This collector among others. `registered`: the others may know of it. */
 interface Self {
   readonly id: string
-  swept: boolean
+  registered: boolean
 }
 
 const once = Effect.fn("Sweep.once")(function* <R>(
@@ -121,8 +121,15 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     options.stopping ?? Effect.succeed(false),
     options.until ?? Number.POSITIVE_INFINITY
   )
-  if (!dryRun) self.swept = true
-  const { error, findings, store } = yield* Preflight.judge({ settings, id: self.id, now: startedAt, dryRun })
+  const { error, findings, store } = yield* Preflight.judge({
+    settings,
+    id: self.id,
+    now: startedAt,
+    dryRun,
+    tellRegistered: () => {
+      self.registered = true
+    }
+  })
   const odd = OddRows.make()
   const reports =
     error === null
@@ -150,7 +157,7 @@ const leaveWithin = Duration.seconds(3)
 
 const leave = (self: Self) =>
   Effect.gen(function* () {
-    if (!self.swept) return
+    if (!self.registered) return
     const { peers } = yield* CollectorDatabase
     yield* peers.leave(self.id).pipe(
       Effect.timeout(leaveWithin),

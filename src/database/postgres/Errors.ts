@@ -1,9 +1,7 @@
 /** How the driver's errors become {@link DatabaseError}s. */
 import type { SqlError } from "effect/sql"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
-
-/** SQLSTATEs that the driver files under "unknown" although the same statement may succeed a moment later. */
-const unavailable = new Set(["57P01", "57P02", "57P03", "53300", "53200", "53100"])
+import { sqlStates } from "../../domain/SqlStates.ts"
 
 /** Returns the SQLSTATE of an error, if it came from the server. */
 export const sqlState = (error: SqlError.SqlError): string | undefined => {
@@ -15,16 +13,18 @@ export const sqlState = (error: SqlError.SqlError): string | undefined => {
 
 const failureOf = (error: SqlError.SqlError): DatabaseFailure => {
   const code = sqlState(error)
-  if (code !== undefined && unavailable.has(code)) return "Unavailable"
   if (code === "23503") return "StillReferenced"
+  const known = code === undefined ? undefined : sqlStates[code]
+  if (known !== undefined) return known.reason
   switch (error.reason._tag) {
     case "ConnectionError":
       return "Unavailable"
     case "DeadlockError":
     case "SerializationError":
     case "LockTimeoutError":
-    case "StatementTimeoutError":
       return "Contended"
+    case "StatementTimeoutError":
+      return "TimedOut"
     case "AuthenticationError":
     case "AuthorizationError":
       return "Denied"
@@ -38,10 +38,12 @@ export const translate = (operation: string, error: SqlError.SqlError): Database
   const cause = error.reason.cause
   const words = cause instanceof Error ? cause.message : error.message
   const code = sqlState(error)
+  const state = code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
   return new DatabaseError({
     operation,
     reason: failureOf(error),
-    detail: code === undefined || !/^[0-9A-Z]{5}$/.test(code) ? words : `${words} (SQLSTATE ${code})`,
+    detail: state === undefined ? words : `${words} (SQLSTATE ${state})`,
+    ...(state === undefined ? {} : { sqlState: state }),
     cause: error
   })
 }

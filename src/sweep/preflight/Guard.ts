@@ -17,6 +17,8 @@ export interface GuardContext {
   readonly dryRun: boolean
   /** Puts into the report what a delete does in this store. */
   readonly tellStore: (store: StoreReport) => void
+  /** Notes that other collectors may know this one, so that it says when it stops. */
+  readonly tellRegistered: () => void
 }
 
 /** A check before a sweep. */

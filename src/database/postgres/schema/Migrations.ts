@@ -87,22 +87,52 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   })
   return yield* db.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
     Effect.catchTags({
-      SqlError: (error) => Effect.fail(translate("migrate", error)),
+      SqlError: (error) => Effect.flatMap(withGrant(db, translate("migrate", error)), Effect.fail),
       MigrationError: (error) =>
-        Effect.fail(
-          SqlError.isSqlError(error.cause)
-            ? translate("migrate", error.cause)
-            : new DatabaseError({
+        SqlError.isSqlError(error.cause)
+          ? Effect.flatMap(withGrant(db, translate("migrate", error.cause)), Effect.fail)
+          : Effect.fail(
+              new DatabaseError({
                 operation: "migrate",
                 reason: "Unknown",
                 detail: error.message,
                 cause: error
               })
-        )
+            )
     }),
     onProcessClock
   )
 })
+
+/** Returns the error with the statement that grants what `migrate` lacks, if it lacks a privilege. */
+const withGrant = (db: Sql, error: DatabaseError): Effect.Effect<DatabaseError> => {
+  if (error.sqlState !== "42501") return Effect.succeed(error)
+  const schema = /permission denied for schema (\S+)/.exec(error.detail)?.[1]
+  const onDatabase = error.detail.includes("permission denied for database")
+  return Effect.match(
+    db.sql<{ database: string; role: string }>`
+      SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role`,
+    {
+      onFailure: () => error,
+      onSuccess: ([row]) => {
+        if (row === undefined) return error
+        const grant = onDatabase
+          ? `Run as the database's owner: GRANT CREATE ON DATABASE ${row.database} TO ${row.role};`
+          : schema === undefined
+            ? `Run artifact-gc migrate as the owner of the tables, or as a superuser. This role is ${row.role}.`
+            : `Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA ${quote(schema)} TO ${row.role};`
+        return new DatabaseError({
+          operation: error.operation,
+          reason: error.reason,
+          detail: error.detail,
+          sqlState: "42501",
+          advice: `The role that migrates lacks a privilege. Nothing was changed. ${grant}`,
+          cause: error.cause
+        })
+      }
+    }
+  )
+}
 
 /** Runs the migrations that are not yet recorded in this table of this schema. */
 const apply = Effect.fnUntraced(function* (
