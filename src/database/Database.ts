@@ -15,10 +15,12 @@
  * every backend to it.
  */
 export type * from "./contract/Audit.ts"
+export type * from "./contract/Binding.ts"
 export * from "./contract/Blobs.ts"
 export * from "./contract/Breakers.ts"
 export type * from "./contract/Candidates.ts"
 export * from "./contract/Collector.ts"
+export type * from "./contract/Installation.ts"
 export type * from "./contract/Journal.ts"
 export type * from "./contract/Leftovers.ts"
 export * from "./contract/Orphans.ts"

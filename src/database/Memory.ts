@@ -8,9 +8,11 @@ import { Effect, Layer } from "effect"
 import { BlobDatabase, CollectorDatabase } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
-import { blobs } from "./memory/Blobs.ts"
+import { binding } from "./memory/Binding.ts"
+import { blobs, joins as joinsBlobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
+import { transacting } from "./memory/HostTransactions.ts"
 import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
@@ -19,12 +21,20 @@ import { emptyState, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
 
 export {
+  begin,
+  commit,
+  HostTransaction,
+  rollback,
+  withTransaction
+} from "./memory/HostTransactions.ts"
+export {
   type BlobRow,
   type ChunkRow,
   emptyState,
   type IntentRow,
   type JournalRow,
   type ListingRow,
+  type OpenTransaction,
   type ReferringRow,
   type ReferringTable,
   referenceId,
@@ -44,17 +54,22 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
           { table: "artifacts", column: "digest", constraint: "artifacts_digest_fkey" },
           { table: "local_files", column: "digest", constraint: "local_files_digest_fkey" }
         ]),
-        orphans: watching(state, orphans(state)),
-        candidates: watching(state, candidates(state)),
-        journal: watching(state, journal(state)),
-        leftovers: leftovers(state),
+        orphans: transacting(state, watching(state, orphans(state))),
+        candidates: transacting(state, watching(state, candidates(state))),
+        journal: transacting(state, watching(state, journal(state))),
+        leftovers: transacting(state, leftovers(state)),
+        binding: transacting(state, binding(state)),
         breakers: breakers(state),
         peers: peers(state),
-        suspects: watching(state, suspects(state)),
+        suspects: transacting(state, watching(state, suspects(state))),
         audit: audit(state),
+        installation: Effect.sync(() => ({ ...state.installation })),
         skew: Effect.sync(() => state.skewMillis),
         backlog: (now) => Effect.sync(() => backlog(state, now))
       })
     ),
-    Layer.succeed(BlobDatabase, BlobDatabase.of(watching(state, blobs(state))))
+    Layer.succeed(
+      BlobDatabase,
+      BlobDatabase.of(transacting(state, watching(state, blobs(state)), joinsBlobs))
+    )
   )

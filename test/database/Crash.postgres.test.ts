@@ -45,7 +45,7 @@ describe.skipIf(!canCrash)(
               const admin = Context.get(yield* Layer.build(hostsClient(place, 1)), SqlClient.SqlClient)
               // Nothing but a commit that waits for it reaches the disk within the test.
               yield* admin.unsafe("ALTER SYSTEM SET wal_writer_delay = '10s'")
-              yield* admin.unsafe("ALTER SYSTEM SET wal_writer_flush_after = 0")
+              yield* admin.unsafe("ALTER SYSTEM SET wal_writer_flush_after = '1GB'")
               yield* admin.unsafe("ALTER SYSTEM SET bgwriter_lru_maxpages = 0")
               yield* admin`SELECT pg_reload_conf()`
               yield* alter(admin, careless)

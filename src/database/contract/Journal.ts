@@ -49,8 +49,11 @@ export interface Journal {
     leaseUntil: number,
     limit: number
   ) => Result<{ readonly entries: ReadonlyArray<JournalEntry>; readonly readopted: number }>
-  /** Strikes off keys whose objects are deleted. */
-  readonly confirm: (keys: ReadonlyArray<ObjectKey>) => Result<void>
+  /**
+   * Strikes off keys whose objects are deleted. `resent` are those of which an earlier request may still
+   * take effect. Where an unannounced writer may use such a key again, its tombstone stays for ever.
+   */
+  readonly confirm: (keys: ReadonlyArray<ObjectKey>, resent?: ReadonlyArray<ObjectKey>) => Result<void>
   /** Ends the leases of keys whose objects still exist. */
   readonly postpone: (postponements: ReadonlyArray<Postponement>) => Result<void>
   /** Returns dead letters after `after`, in key order. */
@@ -60,9 +63,14 @@ export interface Journal {
   /**
    * Journals the keys of up to `limit` intents that expired at or before `now`, due at `deleteNotBefore`.
    * Returns how many. A writer that is still sending finds its intent gone and starts again under a new
-   * key.
+   * key. Leaves intents that expired at or before `expiredAfter`. Default: none.
    */
-  readonly reapIntents: (now: number, deleteNotBefore: number, limit: number) => Result<number>
+  readonly reapIntents: (
+    now: number,
+    deleteNotBefore: number,
+    limit: number,
+    expiredAfter?: number
+  ) => Result<number>
   /**
    * Releases up to `limit` pins that expired at or before `now`, and returns how many. Their blobs may be
    * orphans from then on.

@@ -1,7 +1,15 @@
 /** The writers' verbs, in memory. */
 import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
-import { type Blobs, type Pin, type Publication, type PublishOutcome, touchEveryMillis } from "../Database.ts"
+import {
+  type Blobs,
+  type Joining,
+  type Pin,
+  type Publication,
+  type PublishOutcome,
+  touchEveryMillis
+} from "../Database.ts"
+import type { Joins } from "./HostTransactions.ts"
 import { journalUnowned } from "./Leftovers.ts"
 import { journalRow, referenceId, type State } from "./State.ts"
 import { isSuspect } from "./Suspects.ts"
@@ -77,6 +85,13 @@ export const blobs = (state: State): Blobs => ({
     }),
   discard: (now, object) => Effect.sync(() => journalUnowned(state, [object], now).length > 0)
 })
+
+/** Returns whether a call of a writers' verb joins the transaction that its caller has open. */
+export const joins: Joins = (verb, args: ReadonlyArray<unknown>) => {
+  if (verb === "unpin" || verb === "unreference") return true
+  const options = verb === "adopt" ? args[2] : verb === "locate" ? args[1] : undefined
+  return (options as Joining | undefined)?.joins === true
+}
 
 /** Marks the blob used and ends its sighting. Returns false if it is not live, or suspect. */
 export const touchLive = (state: State, now: number, digest: Digest): boolean => {

@@ -11,6 +11,7 @@ import {
   type Slice
 } from "../Database.ts"
 import { touchLive } from "./Blobs.ts"
+import { lockedDigests } from "./HostTransactions.ts"
 import { byKey, hasObject, heldDigests, journalRow, objectOf, type State, usedAtOf } from "./State.ts"
 
 const inSlice = (slice: Slice, digest: Digest): boolean =>
@@ -126,6 +127,7 @@ export const orphans = (state: State): Orphans => ({
 
 const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const { after } = request
+  const [locked, held] = [lockedDigests(state), heldDigests(state)]
   const page = byKey(state.orphans)
     .flatMap(([digest, { seenAt, condemnedAt }]) =>
       condemnedAt === null || seenAt > request.seenCutoff ? [] : [{ digest, condemnedAt }]
@@ -139,10 +141,14 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
     )
     .sort((a, b) => a.condemnedAt - b.condemnedAt)
     .slice(0, request.limit)
-  const held = heldDigests(state)
   const purged: Array<PurgedBlob> = []
+  let busy = 0
   for (const { digest } of page) {
     const row = state.blobs.get(digest)
+    if (row !== undefined && locked.has(digest)) {
+      busy += 1
+      continue
+    }
     state.orphans.delete(digest)
     if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff || !hasObject(row))
       continue
@@ -158,8 +164,8 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const last = page.at(-1)
   return {
     purged,
-    absolved: page.length - purged.length,
-    busy: 0,
+    absolved: page.length - purged.length - busy,
+    busy,
     next: last === undefined || page.length < request.limit ? null : last
   }
 }

@@ -3,6 +3,7 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type {
+  Bound,
   BreakerName,
   BreakerState,
   Intent,
@@ -12,7 +13,8 @@ import type {
   Peer,
   Pin,
   Reference,
-  ReferenceTable
+  ReferenceTable,
+  ServerIdentity
 } from "../Database.ts"
 
 /** A blob's row, apart from its digest. */
@@ -85,6 +87,17 @@ export interface ReferringTable extends ReferenceTable {
   readonly rows: () => ReadonlyArray<ReferringRow>
 }
 
+/** Rows of one table that a transaction changed. The value `undefined` is a deleted row. */
+export type Changes = Map<unknown, unknown>
+
+/** A transaction that a host has open. */
+export interface OpenTransaction {
+  /** By table: what its verbs changed so far. */
+  readonly changes: Map<string, Changes>
+  /** Candidates that its changes queue. */
+  readonly candidates: Array<Digest>
+}
+
 /** Every row of the catalogue and of the collector's tables. */
 export interface State {
   readonly blobs: Map<Digest, BlobRow>
@@ -113,13 +126,23 @@ export interface State {
   watched: boolean
   /** The search for leftovers; null before the first pass. */
   listing: ListingRow | null
+  /** The binding; null before the first sweep. */
+  binding: Bound | null
+  /** Which server and which timeline this is. A test changes them as a restored backup does. */
+  here: ServerIdentity
   readonly breakers: Map<BreakerName, BreakerState>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. Only tests add any. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
+  /** What `installation` answers. */
+  readonly installation: { catalogueExisted: boolean; unannouncedWritersGuarded: boolean }
   /** How far the server's clock is ahead of the process's. */
   skewMillis: number
+  /** Transactions that hosts have open (HostTransactions.ts). */
+  readonly transactions: Set<OpenTransaction>
+  /** True makes every verb join the caller's transaction, as a control. */
+  everyVerbJoins: boolean
 }
 
 /** Returns an empty catalogue. */
@@ -136,10 +159,15 @@ export const emptyState = (): State => ({
   candidates: [],
   watched: false,
   listing: null,
+  binding: null,
+  here: { server: "memory/1", timeline: "00000001" },
   breakers: new Map(),
   peers: new Map(),
   suspects: new Map(),
-  skewMillis: 0
+  installation: { catalogueExisted: false, unannouncedWritersGuarded: false },
+  skewMillis: 0,
+  transactions: new Set(),
+  everyVerbJoins: false
 })
 
 /** Returns the primary key of a reference, by kind. */

@@ -83,12 +83,14 @@ export interface Identifiers {
   readonly pins: Statement.Fragment
   readonly listings: Statement.Fragment
   readonly listingRanges: Statement.Fragment
+  readonly binding: Statement.Fragment
   readonly breakers: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
   readonly candidates: Statement.Fragment
+  readonly installation: Statement.Fragment
   /**
    * Chunks of upload sessions. The registry writes them, and they stay in the core as the fourth owner of
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
@@ -140,12 +142,14 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       pins: own("pins"),
       listings: own("listings"),
       listingRanges: own("listing_ranges"),
+      binding: own("binding"),
       breakers: own("breakers"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
+      installation: own("installation"),
       uploadChunks: own("upload_chunks")
     },
     verb: (operation, effect) =>

@@ -1,6 +1,7 @@
 /** The registry's database in memory, over the tables of a memory catalogue that it extends. */
 import { Layer } from "effect"
 import { watching } from "../../database/memory/Candidates.ts"
+import { transacting } from "../../database/memory/HostTransactions.ts"
 import { RegistryDatabase } from "./contract/Registry.ts"
 import { manifests } from "./memory/Manifests.ts"
 import type { RegistryState } from "./memory/RegistryState.ts"
@@ -20,7 +21,7 @@ export const layer = (state: RegistryState): Layer.Layer<RegistryDatabase> =>
   Layer.succeed(
     RegistryDatabase,
     RegistryDatabase.of({
-      sessions: watching(state, sessions(state)),
-      manifests: watching(state, manifests(state))
+      sessions: transacting(state, watching(state, sessions(state))),
+      manifests: transacting(state, watching(state, manifests(state)))
     })
   )

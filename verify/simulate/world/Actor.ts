@@ -12,6 +12,10 @@ export interface Actor {
   readonly pause: Effect.Effect<void>
 }
 
+/** A row that a host's transaction locks, or a transaction that a crash or a lost connection ended. */
+const isOfHost = ({ detail = "", reason }: { readonly detail?: string; readonly reason?: string }): boolean =>
+  reason === "Contended" || detail.startsWith("the transaction has ended")
+
 /**
  * Reports a failure that no fault explains.
  *
@@ -29,9 +33,11 @@ export const checkFailure = (
     const error = Cause.squash(cause) as {
       readonly _tag?: string
       readonly detail?: string
+      readonly reason?: string
       readonly message?: string
     }
     if (error.detail === simulated) return
+    if (isOfHost(error)) return world.count("stopped by a host's transaction")
     const tag = error._tag ?? ""
     if (tag === "UploadExpired") return world.count("uploads expired")
     if (isAccepted(tag)) return

@@ -9,7 +9,9 @@ import { Sweep } from "../../../src/sweep/Sweep.ts"
 import type { Actor } from "./Actor.ts"
 import { checkFailure } from "./Actor.ts"
 import { bytesOf } from "./Contents.ts"
+import { host } from "./Hosts.ts"
 import type { Role } from "./Process.ts"
+import { pushOrPull, retag } from "./Pushers.ts"
 import type { Services } from "./World.ts"
 import { write } from "./Writers.ts"
 
@@ -20,7 +22,10 @@ export const work: Readonly<Record<Role, (actor: Actor) => Effect.Effect<void, u
   deleter: (actor) => removeReferences(actor),
   reader: (actor) => read(actor),
   stager: (actor) => stage(actor),
-  operator: (actor) => operate(actor)
+  operator: (actor) => operate(actor),
+  host,
+  pusher: pushOrPull,
+  retagger: retag
 }
 
 /** Sweeps, as replicas do on their schedules. */

@@ -1,5 +1,6 @@
 /** The database and the store of a world, in memory, and how its processes reach them through the network. */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
+import { HostTransaction } from "../../../src/database/Memory.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { StorageError } from "../../../src/domain/StorageError.ts"
 import * as RegistryMemory from "../../../src/oci/database/Memory.ts"
@@ -9,6 +10,7 @@ import * as Faults from "../../../src/testing/Faults.ts"
 import * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
 import * as FaultyStorage from "../../../src/testing/FaultyStorage.ts"
 import * as Databases from "./Databases.ts"
+import type { Durability } from "./Durability.ts"
 import type { Backends, Mutation, Step } from "./Mutation.ts"
 import type { Network } from "./Network.ts"
 import * as PagedStore from "./PagedStore.ts"
@@ -38,7 +40,12 @@ export interface BackendAccess {
 }
 
 /** Creates the access to the backends with this state. */
-export const make = ({ rows, store }: BackendState, network: Network, mutation: Mutation): BackendAccess => {
+export const make = (
+  { rows, store }: BackendState,
+  network: Network,
+  mutation: Mutation,
+  durability: Durability
+): BackendAccess => {
   const database = Databases.make(rows)
   const storage = Effect.runSync(Effect.provide(Storage, MemoryStorage.layerOf(store)))
   const mutated = mutation.rows?.(database, rows, store.objects) ?? database
@@ -53,15 +60,24 @@ export const make = ({ rows, store }: BackendState, network: Network, mutation: 
     detail: simulated
   })
 
-  const databaseOf = (process: Process, skew: Effect.Effect<number>): Databases.Databases =>
-    FaultyDatabase.wrap(
+  const databaseOf = (process: Process, skew: Effect.Effect<number>): Databases.Databases => ({
+    ...FaultyDatabase.wrap(
       { ...mutated, skew },
       {
         ...databaseScript,
         run: (verb, args, effect, failure) =>
-          network.send(process, verb, args, effect, failure("Unavailable"))
+          Effect.flatMap(Effect.serviceOption(HostTransaction), (open) => {
+            // The server does what was asked in the transaction of the connection that it came on.
+            const inside = Option.isSome(open)
+              ? Effect.provideService(effect, HostTransaction, open.value)
+              : effect
+            return network.send(process, verb, args, durability.run(verb, inside), failure("Unavailable"))
+          })
       }
-    )
+    ),
+    // Never changes in a world, so a request for it would only add steps.
+    installation: mutated.installation
+  })
 
   const storageOf = (process: Process, skew: Effect.Effect<number>): Storage["Service"] =>
     PagedStore.make({
@@ -82,7 +98,7 @@ export const make = ({ rows, store }: BackendState, network: Network, mutation: 
     (process: Process): Step =>
     (verb, args, effect) => {
       const unknown = new DatabaseError({ operation: verb, reason: "Unavailable", detail: simulated })
-      return network.send(process, verb, args, effect, unknown)
+      return network.send(process, verb, args, durability.run(verb, effect), unknown)
     }
 
   return {

@@ -16,7 +16,15 @@ export const contents: ReadonlyArray<Content> = ["a", "bb", "ccc", "dddd"].map((
   bytes: Buffer.from(text)
 }))
 
-const bytesByDigest = new Map(contents.map(({ digest, bytes }) => [digest, bytes]))
+const byDigest = new Map<Digest, Content>(contents.map((content) => [content.digest, content]))
+
+/** Adds a content that no writer draws, such as a manifest. */
+export const know = (content: Content): void => {
+  byDigest.set(content.digest, content)
+}
+
+/** Returns the content of every blob that a run may store. */
+export const known = (): Iterable<Content> => byDigest.values()
 
 /** Returns the bytes that a blob must have. */
-export const bytesOf = (digest: Digest): Uint8Array | undefined => bytesByDigest.get(digest)
+export const bytesOf = (digest: Digest): Uint8Array | undefined => byDigest.get(digest)?.bytes

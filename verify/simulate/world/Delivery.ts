@@ -11,8 +11,10 @@ export interface Delivery {
   readonly decide: (request: Request) => void
   /** Executes a waiting request and answers it. */
   readonly succeed: (request: Request) => void
-  /** Executes one of the requests whose senders no longer wait. */
-  readonly executeLate: () => void
+  /** Executes a request whose sender no longer waits: this one, or any. */
+  readonly executeLate: (request?: Request) => void
+  /** Answers a waiting request that its connection is lost, after it took effect or never will. */
+  readonly cut: (request: Request, takesEffect: boolean) => void
 }
 
 /** Requests that a network or an SDK may send twice. A transaction is never among them. */
@@ -53,7 +55,7 @@ export const make = (world: World, processes: Processes): Delivery => {
   const fail = (request: Request) => {
     network.take(request)
     const keys = request.verb === "delete" ? (request.args[0] as ReadonlyArray<string>) : []
-    const kinds = 3 + (repeatable.has(request.verb) ? 1 : 0) + (keys.length > 0 ? 1 : 0)
+    const kinds = 3 + (repeatable.has(request.verb) ? 1 : 0) + (keys.length > 0 ? 2 : 0)
     switch (rng.below(kinds)) {
       case 0:
         count("requests failed")
@@ -87,13 +89,20 @@ export const make = (world: World, processes: Processes): Delivery => {
   return {
     succeed,
     decide: (request) => {
-      if (request.verb !== "pause" && rng.chance(parameters.faults)) return fail(request)
+      if (request.verb !== "pause" && rng.chance(parameters.faults * (request.verb === "delete" ? 4 : 1)))
+        return fail(request)
       succeed(request)
       if (readThenAct.has(request.verb) && rng.chance(parameters.pausesAfterRead))
         request.process.pausedUntil = processes.step + 3 + rng.below(40)
     },
-    executeLate: () => {
-      const [request] = network.late.splice(rng.below(network.late.length), 1)
+    cut: (request, takesEffect) => {
+      network.take(request)
+      if (takesEffect) execute(request, ", the connection is lost")
+      request.answer(request.unknown)
+    },
+    executeLate: (given) => {
+      const at = given === undefined ? rng.below(network.late.length) : network.late.indexOf(given)
+      const [request] = network.late.splice(at, 1)
       if (request === undefined) return
       count("late effects")
       const exit = request.execute()

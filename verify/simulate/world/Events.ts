@@ -1,4 +1,5 @@
 /** The first part of a simulation: processes work, and one random event happens in each step. */
+import { crash } from "./Crashes.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { Request } from "./Network.ts"
 import type { Process, Role } from "./Process.ts"
@@ -69,6 +70,16 @@ const events = (world: World, processes: Processes, delivery: Delivery): (() => 
     time.pass(millis)
   }
 
+  /** A locked object cannot be deleted, and can be read and replaced. */
+  const lock = () => {
+    const keys = [...world.store.objects.keys()]
+    if (keys.length === 0) return
+    const key = rng.pick(keys)
+    count("objects locked")
+    processes.note(null, () => `object ${key} is locked`)
+    world.store.locked.add(key)
+  }
+
   /** With equal chances no sweep would end while a writer waits. So a process often keeps its turn. */
   const choose = (): Request | undefined => {
     const able = network.waiting.filter(({ process }) => process.pausedUntil <= processes.step)
@@ -88,6 +99,10 @@ const events = (world: World, processes: Processes, delivery: Delivery): (() => 
     if (rng.chance(parameters.pauses)) return pause(rng.pick(processes.running))
     if (rng.chance(parameters.skews)) return skew(rng.pick(processes.running))
     if (rng.chance(parameters.leaps)) return leap()
+    // Seldom is a commit not on the disk yet, and then a crash shows the most.
+    const crashes = parameters.crashes * (world.durability.isBehind() ? 60 : 1)
+    if (crashes > 0 && rng.chance(crashes)) return crash(world, processes, delivery)
+    if (parameters.locks > 0 && rng.chance(parameters.locks)) return lock()
     if (network.late.length > 0 && rng.chance(parameters.lateEffects)) return delivery.executeLate()
     const request = choose()
     return request === undefined ? leap() : delivery.decide(request)

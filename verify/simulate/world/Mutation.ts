@@ -31,4 +31,8 @@ export interface Mutation {
   readonly nonce?: () => string
   /** Replaces settings of every collector. */
   readonly settings?: Partial<SweepSettings>
+  /** Changes the state of the database and the store before the run begins. */
+  readonly prepare?: (rows: State, store: StoreState) => void
+  /** True makes no commit wait for the disk, so that a crash of the database takes the latest ones back. */
+  readonly commitsLate?: boolean
 }

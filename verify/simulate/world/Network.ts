@@ -19,6 +19,8 @@ export type Verb =
   | "begin parts"
   | "complete parts"
   | "adopt without lock"
+  | "host.commit"
+  | "host.rollback"
 
 /** A request under way. */
 export interface Request {

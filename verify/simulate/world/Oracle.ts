@@ -9,14 +9,15 @@ import {
   type Reference,
   touchEveryMillis
 } from "../../../src/database/Database.ts"
-import type { State } from "../../../src/database/Memory.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import type { RegistryState as State } from "../../../src/oci/database/Memory.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import { invariantsOf } from "../../../src/testing/Facts.ts"
 import * as Acknowledged from "./Acknowledged.ts"
 import type { Executed, Verb } from "./Network.ts"
 import type { WorldParameters } from "./Parameters.ts"
+import * as RegistryOracle from "./RegistryOracle.ts"
 import type { Time } from "./Time.ts"
 
 /** Records what happens in a world and finds broken invariants. */
@@ -42,6 +43,8 @@ export interface Oracle {
    * References that must exist, by id. An entry is the same object for as long as its reference must exist.
    */
   readonly acknowledged: ReadonlyMap<string, Acknowledged.Acknowledged>
+  /** The tags and manifests of a registry. */
+  readonly registry: RegistryOracle.RegistryOracle
   /** Reports a broken invariant. */
   readonly report: (what: string) => void
 }
@@ -67,12 +70,20 @@ export const make = (options: OracleOptions): Oracle => {
     broken ??= what
   }
   const { performed } = effects(options, report)
+  const registry = RegistryOracle.make(rows, time, options.parameters.wrongClocks === 0)
   return {
     acknowledged: acknowledged.all,
     asked: acknowledged.asked,
     answered: acknowledged.answered,
-    executedLate: (request) => acknowledged.overwritten(referencesOf(request)),
-    performed,
+    executedLate: (request) => {
+      acknowledged.overwritten(referencesOf(request))
+      registry.executedLate(request)
+    },
+    performed: (request, exit) => {
+      performed(request, exit)
+      registry.performed(request)
+    },
+    registry,
     report,
     check: () => {
       broken ??=
@@ -80,7 +91,8 @@ export const make = (options: OracleOptions): Oracle => {
         ownedAgain(rows, dead) ??
         wrongBytes(options) ??
         lostPin(rows, pins, time) ??
-        lostReference(rows, acknowledged.all)
+        lostReference(rows, acknowledged.all) ??
+        registry.check()
       return broken
     },
     pinned: (id, digest, until) => {
@@ -106,13 +118,17 @@ const ownedAgain = (rows: State, dead: Set<ObjectKey>): string | null => {
   return null
 }
 
+/** Bytes that were compared before. Two blobs never have the same bytes. */
+const right = new WeakSet<Uint8Array>()
+
 const wrongBytes = ({ bytesOf, rows, store }: OracleOptions): string | null => {
   for (const [digest, { key, sizeBytes }] of rows.blobs) {
     const bytes = store.objects.get(key)?.bytes
     const expected = bytesOf(digest)
-    if (bytes === undefined || expected === undefined || bytes === expected) continue
+    if (bytes === undefined || expected === undefined || bytes === expected || right.has(bytes)) continue
     if (sizeBytes !== bytes.length || !equal(bytes, expected))
       return `blob ${digest} has wrong bytes at ${key}`
+    right.add(bytes)
   }
   return null
 }
@@ -139,7 +155,7 @@ const lostReference = (
 
 /** Checks the effects of requests: the grace period, and collectors whose clock is off. */
 const effects = (
-  { parameters, time }: OracleOptions,
+  { parameters, store, time }: OracleOptions,
   report: (what: string) => void
 ): Pick<Oracle, "performed"> => {
   const usedAt = new Map<Digest, number>()
@@ -165,6 +181,8 @@ const effects = (
     performed: (request, exit) => {
       if (exit._tag === "Failure") return
       const { process, verb, args } = request
+      if (!store.traits.chosen && verb === "delete" && (args[0] as ReadonlyArray<unknown>).length > 0)
+        report(`${process.name} deleted objects in a bucket whose versions no operator decided about`)
       if (process.hasWrongClock) return performedByWrongClock(request)
       const at = () => Number(args[0]) - process.aheadMillis
       if (verb === "blobs.adopt") for (const digest of exit.value as Set<Digest>) usedAt.set(digest, at())
@@ -194,7 +212,7 @@ const harmless: ReadonlySet<Verb> = new Set([
 
 const referencesOf = ({ verb, args }: Pick<Executed, "verb" | "args">): ReadonlyArray<Reference> => {
   if (verb === "blobs.adopt") return args[1] as ReadonlyArray<Reference>
-  if (verb === "blobs.unreference") return args[0] as ReadonlyArray<Reference>
+  if (verb === "blobs.unreference" || verb === "host.commit") return args[0] as ReadonlyArray<Reference>
   if (verb !== "blobs.publish") return []
   return (args[1] as ReadonlyArray<Publication>).flatMap(({ references }) => references)
 }

@@ -1,6 +1,7 @@
 /** The parameters of a world, drawn from its seed: processes, waits, page sizes, and how often what fails. */
 import { Duration } from "effect"
 import { defaultSettings, type SweepSettings } from "../../../src/sweep/Settings.ts"
+import { type Bucket, draw as drawBucket } from "./Buckets.ts"
 import type { Role } from "./Process.ts"
 import type { Rng } from "./Rng.ts"
 
@@ -17,6 +18,8 @@ export interface WorldParameters {
   /** True if losses of references are recorded, from the beginning. */
   readonly watched: boolean
   readonly uploadLease: Duration.Duration
+  /** How long a repository holds a blob to which no manifest refers. */
+  readonly hold: Duration.Duration
   /** Of a request: it has another outcome than success. */
   readonly faults: number
   /** Of a step: a process is killed. */
@@ -37,11 +40,29 @@ export interface WorldParameters {
   readonly pausesAfterRead: number
   /** Of a process: its clock is off by minutes or hours. */
   readonly wrongClocks: number
+  /** Of a step: the database server crashes. */
+  readonly crashes: number
+  /** Of a step: an object is locked against deletion until faults end. */
+  readonly locks: number
+  readonly bucket: Bucket
   /** By how much the other clocks differ from each other at most. */
   readonly skewMillis: number
 }
 
 const minutes = Duration.minutes
+
+/** Worlds with few roles meet more often what these roles do to each other. */
+const kinds = [
+  "plain",
+  "plain",
+  "plain",
+  "hosts",
+  "hosts",
+  "registry",
+  "registry",
+  "registry",
+  "all"
+] as const
 
 /**
  * Draws the parameters of a world.
@@ -54,21 +75,28 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
   const wait = () => (hasNoWaits ? Duration.zero : rng.pick([Duration.zero, minutes(10), minutes(60)]))
   const faults = rng.pick([0, 0.01, 0.03, 0.08])
   const contents = rng.pick([1, 1, 1, 2, 2, 3, 4])
+  const kind = rng.pick(kinds)
+  const isRegistry = kind === "registry"
+  const bucket = drawBucket(rng)
   return {
     contents,
     processes: {
-      writer: 1 + rng.below(3),
-      collector: rng.pick([1, 2, 2, 3]),
-      deleter: rng.pick([1, 1, 2]),
-      reader: rng.below(2),
-      stager: rng.below(2),
-      operator: rng.below(2)
+      writer: isRegistry ? rng.pick([0, 0, 1]) : 1 + rng.below(3),
+      collector: isRegistry ? rng.pick([1, 1, 2]) : rng.pick([1, 2, 2, 3]),
+      deleter: isRegistry ? 0 : rng.pick([1, 1, 2]),
+      reader: isRegistry ? 0 : rng.below(2),
+      stager: isRegistry ? 0 : rng.below(2),
+      operator: rng.below(2),
+      host: kind === "hosts" || kind === "all" ? 1 + rng.below(2) : 0,
+      pusher: isRegistry ? 1 + rng.below(2) : kind === "all" ? 1 : 0,
+      retagger: isRegistry || kind === "all" ? 1 : 0
     },
-    steps: Math.ceil(steps * (0.5 + rng.next())),
+    steps: Math.ceil(steps * (isRegistry || kind === "all" ? 1.3 : 1) * (0.5 + rng.next())),
     settings: {
       grace: wait(),
       quarantine: wait(),
       deleteDelay: rng.pick([Duration.zero, Duration.zero, minutes(10)]),
+      untaggedGrace: hasNoWaits ? Duration.zero : minutes(30),
       uploadGrace: minutes(60),
       leftoverEvery: rng.pick([Duration.zero, minutes(30)]),
       leftoverCutFrom: contents > 2 ? 0 : defaultSettings.leftoverCutFrom,
@@ -84,7 +112,9 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
       breakerPercent: rng.pick([20, 60]),
       clockTolerance: defaultSettings.clockTolerance
     },
+    bucket,
     watched: rng.chance(0.4),
+    hold: rng.pick([minutes(10), minutes(60)]),
     uploadLease: rng.pick([minutes(2), minutes(60)]),
     faults,
     kills: rng.pick([0, faults / 3]),
@@ -95,6 +125,8 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
     lateEffects: rng.pick([0.02, 0.1]),
     pausesAfterRead: rng.pick([0, 0.2, 0.5, 0.8]),
     skews: rng.pick([0, 0.01]),
+    crashes: rng.pick([0, 0, faults / 5]),
+    locks: bucket === "versions" ? rng.pick([0, 0.02]) : 0,
     wrongClocks: rng.pick([0, 0, 0, 0, 0.2]),
     skewMillis: rng.pick([0, Duration.toMillis(defaultSettings.clockTolerance) / 4])
   }

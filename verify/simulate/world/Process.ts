@@ -1,8 +1,25 @@
 /** A process of the simulated world: the unit that crashes. */
 import type { Fiber } from "effect"
+import type { OpenTransaction } from "../../../src/database/Memory.ts"
 
 /** Names what a process does. */
-export type Role = "writer" | "collector" | "deleter" | "reader" | "stager" | "operator"
+export type Role =
+  | "writer"
+  | "collector"
+  | "deleter"
+  | "reader"
+  | "stager"
+  | "operator"
+  | "host"
+  | "pusher"
+  | "retagger"
+
+/** A transaction that a host has open. */
+export interface HostWork {
+  readonly transaction: OpenTransaction
+  /** Tells the oracle that the transaction has ended without an acknowledged commit. */
+  readonly gaveUp: () => void
+}
 
 /** Holds the state of one process. */
 export interface Process {
@@ -16,6 +33,8 @@ export interface Process {
   pausedUntil: number
   state: "running" | "ending" | "ended"
   fiber: Fiber.Fiber<unknown, unknown> | null
+  /** Null unless it is a host in a transaction. */
+  host: HostWork | null
 }
 
 /** Creates a process that has not started. */
@@ -26,5 +45,6 @@ export const make = (name: string, role: Process["role"], wrongByMillis = 0): Pr
   hasWrongClock: wrongByMillis !== 0,
   pausedUntil: 0,
   state: "running",
-  fiber: null
+  fiber: null,
+  host: null
 })

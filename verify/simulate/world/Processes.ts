@@ -1,6 +1,7 @@
 /** The processes of a simulation: starts and ends them, and logs what they do. */
 import { Cause, Effect, Exit } from "effect"
 import { work } from "./Actors.ts"
+import { closing } from "./Closing.ts"
 import * as Process from "./Process.ts"
 import * as Trace from "./Trace.ts"
 import type { World } from "./World.ts"
@@ -75,6 +76,7 @@ export const make = (world: World, trace: Trace.Trace): Processes => {
         network.take(request)
         if (request.verb !== "pause" && rng.chance(0.5)) network.late.push(request)
       }
+      if (process.host !== null) network.late.push(closing(world, process, process.host))
     },
     interrupt: (process) => {
       process.state = "ending"

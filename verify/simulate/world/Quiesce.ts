@@ -6,17 +6,20 @@ import { Clock, Effect, Exit, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { CollectorDatabase } from "../../../src/database/Database.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
+import { forgottenVersions } from "./Buckets.ts"
 import { bytesOf } from "./Contents.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { Processes } from "./Processes.ts"
+import { isNeeded } from "./RegistryOracle.ts"
 import * as Trace from "./Trace.ts"
 import type { World } from "./World.ts"
 
 /**
  * After this many sweeps, one a day, no garbage may be left. The first sees an orphan, the second condemns
- * it, the third purges and deletes it. A key that was found or postponed during these takes two more.
+ * it, the third purges and deletes it. A key that was found or postponed during these takes two more. An index that
+ * nothing needs is deleted before its manifests, and these before their blobs.
  */
-const sweepsMax = 6
+const sweepsMax = 10
 
 const dayMillis = 24 * 60 * 60 * 1000
 
@@ -30,14 +33,12 @@ export const run = (world: World, processes: Processes, delivery: Delivery): str
 }
 
 /** Delivers requests and lets time pass until no process waits. */
-const settle = (
-  { network, oracle, rng, scheduler, time }: World,
-  processes: Processes,
-  delivery: Delivery
-): string | null => {
+const settle = (world: World, processes: Processes, delivery: Delivery): string | null => {
+  const { network, oracle, rng, scheduler, time } = world
   while (true) {
     scheduler.drain()
     for (const request of network.waiting.filter(({ verb }) => verb === "pause")) network.take(request)
+    endIdleHosts(world, processes)
     processes.step += 1
     if (network.waiting.length > 0) delivery.succeed(rng.pick(network.waiting))
     else if (network.late.length > 0) delivery.executeLate()
@@ -52,9 +53,18 @@ const settle = (
   }
 }
 
+/** Ends hosts that wait inside their transaction, as `idle_in_transaction_session_timeout` does. */
+const endIdleHosts = ({ network }: World, processes: Processes): void => {
+  for (const process of processes.running.filter(({ host }) => host !== null))
+    if (!network.waiting.some((request) => request.process === process)) processes.kill(process)
+}
+
 const collect = (world: World, processes: Processes): string | null => {
-  const { network, oracle, time } = world
+  const { network, oracle, store, time } = world
   network.deliverAtOnce()
+  // An operator decides about old versions, and the locks of objects end.
+  if (!store.traits.chosen) store.traits = { ...store.traits, deletes: "versions", chosen: true }
+  store.locked.clear()
   const janitor = processes.janitor()
   const perform = Effect.runSyncExitWith(world.services(janitor))
   for (let sweeps = 0; sweeps < sweepsMax && (sweeps === 0 || leaked(world) !== null); sweeps++) {
@@ -80,9 +90,9 @@ const sweep = Effect.gen(function* () {
 })
 
 /** Returns the first piece of garbage that is left, or null. */
-const leaked = ({ rows, store }: World): string | null => {
+const leaked = ({ parameters, rows, store }: World): string | null => {
   const owned = new Set([...rows.blobs.values()].map(({ key }) => key))
-  const referenced = new Set([...rows.references.values()].map(({ digest }) => digest))
+  const referenced = new Set(referencedDigests(rows))
   for (const key of store.objects.keys())
     if (!owned.has(key)) return `leaked: object ${key} has no owner and is still stored`
   for (const digest of rows.blobs.keys())
@@ -91,14 +101,24 @@ const leaked = ({ rows, store }: World): string | null => {
   for (const key of rows.intents.keys()) return `leaked: the intent of ${key} is still there`
   for (const id of rows.sessions.keys()) return `leaked: upload session ${id} is still there`
   for (const id of rows.pins.keys()) return `leaked: pin ${id} is still there`
+  for (const row of rows.manifests.values())
+    if (!isNeeded(rows, row)) return `leaked: manifest ${row.digest} of ${row.repository} is still there`
+  const forgotten = forgottenVersions(parameters.bucket, store, owned)
+  if (forgotten !== null) return `leaked: old versions of ${forgotten} are still stored`
   for (const id of store.multiparts.keys()) return `leaked: upload in parts ${id} is still there`
   return null
 }
 
+/** Returns the digests that a reference or a manifest needs. */
+const referencedDigests = ({ manifests, references }: World["rows"]) => [
+  ...[...references.values()].map(({ digest }) => digest),
+  ...[...manifests.values()].flatMap((row) => [row.digest, ...row.references.map(({ digest }) => digest)])
+]
+
 /** Returns the first referenced blob that does not read back byte for byte, or null. */
 const unreadable = Effect.fnUntraced(function* ({ count, rows }: World) {
   const blobs = yield* BlobStore
-  for (const { digest } of rows.references.values()) {
+  for (const digest of referencedDigests(rows)) {
     const exit = yield* Effect.exit(Stream.runCollect(blobs.open(digest)))
     if (Exit.isFailure(exit)) return `lost: blob ${digest} cannot be read: ${Trace.showExit(exit)}`
     const expected = bytesOf(digest)

@@ -1,6 +1,6 @@
 /** The log of a run: one line a step, the same for the same seed. */
 import { type Cause, type Exit, Option } from "effect"
-import { contents } from "./Contents.ts"
+import { known } from "./Contents.ts"
 import type { Process } from "./Process.ts"
 import { beginning } from "./Time.ts"
 
@@ -39,7 +39,7 @@ const clock = (now: number): string => {
  */
 export const short = (text: string): string => {
   let shorter = text
-  for (const { name, digest } of contents) {
+  for (const { name, digest } of known()) {
     const hex = digest.slice("sha256:".length)
     shorter = shorter
       .replaceAll(`sha256/${hex.slice(0, 2)}/${hex}`, name)

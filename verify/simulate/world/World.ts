@@ -6,12 +6,16 @@ import { Scheduler } from "effect/Scheduler"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { KeyNonce } from "../../../src/domain/ObjectKey.ts"
 import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
+import { Repositories } from "../../../src/oci/Repositories.ts"
+import { Uploads } from "../../../src/oci/Uploads.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as BackendAccess from "./Backends.ts"
+import { traitsOf } from "./Buckets.ts"
 import { bytesOf } from "./Contents.ts"
 import { type Count, countEffect } from "./Counts.ts"
 import * as Databases from "./Databases.ts"
+import * as Durability from "./Durability.ts"
 import * as ManualScheduler from "./ManualScheduler.ts"
 import type { Backends, Mutation } from "./Mutation.ts"
 import * as Network from "./Network.ts"
@@ -22,7 +26,7 @@ import type { Rng } from "./Rng.ts"
 import * as Time from "./Time.ts"
 
 /** The services that a process uses. */
-export type Services = Sweep | BlobStore | Databases.Services | Storage
+export type Services = Sweep | BlobStore | Databases.Services | Storage | Uploads | Repositories
 
 /** Holds everything that the processes of a run share. */
 export interface World extends BackendAccess.BackendState {
@@ -31,6 +35,7 @@ export interface World extends BackendAccess.BackendState {
   readonly time: Time.Time
   readonly scheduler: ManualScheduler.ManualScheduler
   readonly network: Network.Network
+  readonly durability: Durability.Durability
   readonly oracle: Oracle.Oracle
   /** Keys whose part of the present delete fails, with the store's error code. */
   readonly refused: Map<string, string>
@@ -47,6 +52,9 @@ export const make = (rng: Rng, parameters: WorldParameters, mutation: Mutation):
   const scheduler = ManualScheduler.make()
   const state = BackendAccess.emptyState()
   state.rows.watched = parameters.watched
+  state.store.traits = traitsOf(parameters.bucket, parameters.locks > 0)
+  mutation.prepare?.(state.rows, state.store)
+  const durability = Durability.make(state.rows, rng, mutation.commitsLate ?? false)
   const counts: Record<string, number> = {}
   const count: Count = (what, times = 1) => {
     counts[what] = (counts[what] ?? 0) + times
@@ -68,7 +76,7 @@ export const make = (rng: Rng, parameters: WorldParameters, mutation: Mutation):
     },
     isSent: () => rng.chance(0.5)
   })
-  const backends = BackendAccess.make(state, network, mutation)
+  const backends = BackendAccess.make(state, network, mutation, durability)
   return {
     ...state,
     rng,
@@ -76,6 +84,7 @@ export const make = (rng: Rng, parameters: WorldParameters, mutation: Mutation):
     time,
     scheduler,
     network,
+    durability,
     oracle,
     refused: backends.refused,
     counts,
@@ -104,6 +113,9 @@ const references = (rng: Rng, scheduler: ManualScheduler.ManualScheduler, mutati
   )
 }
 
+/** Roles that use the registry. The services of the others are built in half of the time. */
+const clients: ReadonlySet<Process["role"]> = new Set(["pusher", "retagger"])
+
 const layerOf = (
   process: Process,
   { database, storage }: Backends,
@@ -111,11 +123,16 @@ const layerOf = (
   mutation: Mutation
 ) => {
   const settings = { ...parameters.settings, collectorId: process.name, ...mutation.settings }
-  return Layer.provideMerge(
+  const { hold, uploadLease } = parameters
+  const backends = Layer.mergeAll(Databases.services(database), Layer.succeed(Storage, storage))
+  const collecting = Layer.provideMerge(
     Layer.mergeAll(
       Sweep.layer(settings, registryPhases),
-      BlobStore.layer({ uploadLease: parameters.uploadLease, pin: Duration.minutes(1) })
+      BlobStore.layer({ uploadLease, pin: Duration.minutes(1) })
     ),
-    Layer.mergeAll(Databases.services(database), Layer.succeed(Storage, storage))
+    backends
   )
+  if (!clients.has(process.role)) return collecting as Layer.Layer<Services>
+  const registry = Layer.mergeAll(Repositories.layer({ hold }), Uploads.layer({ hold, uploadLease }))
+  return Layer.provideMerge(registry, collecting)
 }

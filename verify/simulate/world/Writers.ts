@@ -9,12 +9,15 @@ import type { World } from "./World.ts"
 /** Few names, so that tags move between blobs and blobs lose their last reference. */
 const names = ["v1", "latest"]
 
-const someName = ({ rng }: World): NewReference =>
+/** Draws the name of a reference. */
+export const someName = ({ rng }: World): NewReference =>
   rng.chance(0.25)
     ? { _tag: "LocalFile", path: "/f" }
     : { _tag: "Artifact", repository: "r", name: rng.pick(names) }
 
-const someContent = ({ parameters, rng }: World): Content => rng.pick(contents.slice(0, parameters.contents))
+/** Draws a content. */
+export const someContent = ({ parameters, rng }: World): Content =>
+  rng.pick(contents.slice(0, parameters.contents))
 
 /** Returns the bytes in two chunks if there are two. */
 const bodyOf = ({ bytes }: Content): Stream.Stream<Uint8Array> =>
@@ -52,7 +55,7 @@ const pushAll = Effect.fnUntraced(function* (actor: Actor) {
 })
 
 /** Stores one blob, with or without a known digest, with references or a pin. */
-const push = Effect.fnUntraced(function* (actor: Actor) {
+export const push = Effect.fnUntraced(function* (actor: Actor) {
   const { world } = actor
   const { rng } = world
   const content = someContent(world)

@@ -1,0 +1,212 @@
+/**
+ * Transactions that a host has open, in memory.
+ *
+ * A verb that joins one sees the transaction's own changes, and no other caller sees them before the commit. A
+ * rollback removes them. Until the end, the rows that it changed are locked, and a purge skips the blobs that
+ * its references and pins need. All other verbs leave the transaction and commit by themselves, as in
+ * PostgreSQL (src/database/postgres/Sql.ts).
+ *
+ * A verb that meets a locked row skips it where PostgreSQL's statement has SKIP LOCKED, and otherwise fails
+ * with `Contended`, as a wait that reaches `lock_timeout` does.
+ */
+import { Context, Effect, Exit, Option } from "effect"
+import { DatabaseError } from "../../domain/DatabaseError.ts"
+import type { Digest } from "../../domain/Digest.ts"
+import type { Changes, OpenTransaction, State } from "./State.ts"
+
+/** The transaction that the calling fiber has open. */
+export class HostTransaction extends Context.Service<HostTransaction, OpenTransaction>()(
+  "artifact-gc/database/memory/HostTransaction"
+) {}
+
+/** Begins a transaction. Provide it as {@link HostTransaction} to the verbs that run inside. */
+export const begin = (state: State): OpenTransaction => {
+  const transaction: OpenTransaction = { changes: new Map(), candidates: [] }
+  state.transactions.add(transaction)
+  return transaction
+}
+
+/** Commits. Fails if the transaction has ended, for example because the server crashed. */
+export const commit = (state: State, transaction: OpenTransaction): Effect.Effect<void, DatabaseError> =>
+  Effect.suspend(() => {
+    if (!state.transactions.delete(transaction)) return Effect.fail(hasEnded("commit"))
+    apply(state, transaction)
+    state.candidates.push(...transaction.candidates)
+    return Effect.void
+  })
+
+/** Rolls back. Does nothing if the transaction has ended. */
+export const rollback = (state: State, transaction: OpenTransaction): Effect.Effect<void> =>
+  Effect.sync(() => {
+    state.transactions.delete(transaction)
+  })
+
+/** Runs `effect` in a transaction, which commits if it succeeds and otherwise rolls back. */
+export const withTransaction = <A, E, R>(state: State, effect: Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => begin(state)),
+    (transaction) => Effect.provideService(effect, HostTransaction, transaction),
+    (transaction, exit) => (Exit.isSuccess(exit) ? commit(state, transaction) : rollback(state, transaction))
+  )
+
+/** Returns the digests of blobs that an open transaction keeps from a purge. */
+export const lockedDigests = (state: State): ReadonlySet<Digest> => {
+  const locked = new Set<Digest>()
+  for (const { changes } of state.transactions) {
+    for (const digest of changes.get("blobs")?.keys() ?? []) locked.add(digest as Digest)
+    for (const table of ["references", "pins"])
+      for (const row of changes.get(table)?.values() ?? [])
+        if (row !== undefined) locked.add((row as { readonly digest: Digest }).digest)
+  }
+  return locked
+}
+
+/** Verbs whose statements skip rows that another transaction holds, and the table of these rows. */
+const skips: Readonly<Record<string, keyof State>> = {
+  record: "orphans",
+  settle: "orphans",
+  purge: "orphans",
+  review: "orphans",
+  expirePins: "pins"
+}
+
+/** Whether a call of a verb joins the caller's transaction. */
+export type Joins = (verb: string, args: ReadonlyArray<never>) => boolean
+
+/** Returns the verbs of `group` with what open transactions mean for them. By default no verb joins one. */
+export const transacting = <Group extends object>(
+  state: State,
+  group: Group,
+  joins: Joins = () => false
+): Group => {
+  const entries = Object.entries(group).map(([name, verb]) => {
+    if (typeof verb !== "function") return [name, verb]
+    return [
+      name,
+      (...args: ReadonlyArray<never>) =>
+        Effect.flatMap(Effect.serviceOption(HostTransaction), (open) => {
+          const inside = Option.isSome(open) && (joins(name, args) || state.everyVerbJoins)
+          if (inside) return runInside(state, open.value, name, verb(...args))
+          return state.transactions.size === 0 ? verb(...args) : runBeside(state, name, verb(...args))
+        })
+    ]
+  })
+  return Object.fromEntries(entries) as Group
+}
+
+/** Runs a verb in the transaction, and takes its changes out of the tables again. */
+const runInside = <A, E>(
+  state: State,
+  transaction: OpenTransaction,
+  name: string,
+  verb: Effect.Effect<A, E>
+): Effect.Effect<A, E | DatabaseError> =>
+  Effect.suspend((): Effect.Effect<A, E | DatabaseError> => {
+    if (!state.transactions.has(transaction)) return Effect.fail(hasEnded(name))
+    const before = snapshot(state)
+    apply(state, transaction)
+    const queued = state.candidates.length
+    const exit = Effect.runSyncExit(verb)
+    const changed = differences(before, state)
+    const blocked = isLocked(state, changed, transaction)
+    restore(before, state)
+    const candidates = state.candidates.splice(queued)
+    if (Exit.isFailure(exit)) return exit
+    if (blocked) return Effect.fail(contended(name))
+    transaction.changes.clear()
+    for (const [table, rows] of changed) transaction.changes.set(table, rows)
+    transaction.candidates.push(...candidates)
+    return exit
+  })
+
+/** Runs a verb that commits by itself while others have transactions open. */
+const runBeside = <A, E>(
+  state: State,
+  name: string,
+  verb: Effect.Effect<A, E>
+): Effect.Effect<A, E | DatabaseError> =>
+  Effect.suspend((): Effect.Effect<A, E | DatabaseError> => {
+    const before = snapshot(state)
+    const candidates = [...state.candidates]
+    const skipped = skips[name]
+    const exit = skipped === undefined ? Effect.runSyncExit(verb) : runWithoutLocked(state, skipped, verb)
+    if (!isLocked(state, differences(before, state))) return exit
+    restore(before, state)
+    state.candidates.splice(0, state.candidates.length, ...candidates)
+    return Effect.fail(contended(name))
+  })
+
+type Tables = ReadonlyMap<string, Map<unknown, unknown>>
+
+const tablesOf = (state: State): Tables =>
+  new Map(
+    Object.entries(state).filter((entry): entry is [string, Map<unknown, unknown>] => entry[1] instanceof Map)
+  )
+
+const snapshot = (state: State): Tables =>
+  new Map([...tablesOf(state)].map(([name, rows]) => [name, new Map(rows)]))
+
+const restore = (before: Tables, state: State): void => {
+  for (const [name, rows] of tablesOf(state)) {
+    rows.clear()
+    for (const [key, row] of before.get(name) ?? []) rows.set(key, row)
+  }
+}
+
+/** Returns the rows that differ, by table. */
+const differences = (before: Tables, state: State): Map<string, Changes> => {
+  const changed = new Map<string, Changes>()
+  for (const [name, rows] of tablesOf(state)) {
+    const old = before.get(name) ?? new Map()
+    const changes: Changes = new Map()
+    for (const [key, row] of rows) if (old.get(key) !== row) changes.set(key, row)
+    for (const key of old.keys()) if (!rows.has(key)) changes.set(key, undefined)
+    if (changes.size > 0) changed.set(name, changes)
+  }
+  return changed
+}
+
+const apply = (state: State, { changes }: OpenTransaction): void => {
+  const tables = tablesOf(state)
+  for (const [name, rows] of changes)
+    for (const [key, row] of rows)
+      if (row === undefined) tables.get(name)?.delete(key)
+      else tables.get(name)?.set(key, row)
+}
+
+/** Returns whether another open transaction than `own` holds one of the rows. */
+const isLocked = (
+  { transactions }: State,
+  changed: ReadonlyMap<string, Changes>,
+  own: OpenTransaction | null = null
+): boolean =>
+  [...transactions].some(
+    (transaction) =>
+      transaction !== own &&
+      [...changed].some(([table, rows]) => {
+        const held = transaction.changes.get(table)
+        return held !== undefined && [...rows.keys()].some((key) => held.has(key))
+      })
+  )
+
+/** Runs a verb to which the locked rows of a table are invisible. */
+const runWithoutLocked = <A, E>(state: State, table: keyof State, verb: Effect.Effect<A, E>) => {
+  const rows = state[table] as Map<unknown, unknown>
+  const locked = [...state.transactions].flatMap(({ changes }) => [...(changes.get(table)?.keys() ?? [])])
+  const hidden = locked.flatMap((key) => (rows.has(key) ? [[key, rows.get(key)] as const] : []))
+  for (const [key] of hidden) rows.delete(key)
+  const exit = Effect.runSyncExit(verb)
+  for (const key of locked) rows.delete(key)
+  for (const [key, row] of hidden) rows.set(key, row)
+  return exit
+}
+
+const hasEnded = (operation: string): DatabaseError =>
+  new DatabaseError({
+    operation,
+    reason: "Unavailable",
+    detail: "the transaction has ended, and its connection with it"
+  })
+
+const contended = (operation: string): DatabaseError =>
+  new DatabaseError({ operation, reason: "Contended", detail: "another transaction holds a row" })

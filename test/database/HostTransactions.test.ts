@@ -1,0 +1,3 @@
+import { hostTransactionsContract, memoryHost } from "./HostTransactions.contract.ts"
+
+hostTransactionsContract("memory", memoryHost)

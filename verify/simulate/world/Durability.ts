@@ -1,0 +1,75 @@
+/**
+ * What a crash of the database server takes back. Commits are on the disk when they are answered, except the
+ * strikes from the journal, whose commits do not wait. A later commit brings earlier ones to the disk.
+ */
+import { Effect } from "effect"
+import type { RegistryState } from "../../../src/oci/database/Memory.ts"
+import type { Verb } from "./Network.ts"
+import type { Rng } from "./Rng.ts"
+import * as Snapshots from "./Snapshots.ts"
+
+/** Knows which commits are on the disk. */
+export interface Durability {
+  /** Records what is on the disk before and after a verb takes effect. */
+  readonly run: <A, E, R>(verb: Verb, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Returns whether a crash now would take commits back. */
+  readonly isBehind: () => boolean
+  /** Ends open transactions and takes back commits that are not on the disk. Returns how many. */
+  readonly crash: () => number
+}
+
+/** Verbs that write nothing. */
+const reading: ReadonlySet<string> = new Set([
+  "inspect",
+  "skew",
+  "backlog",
+  "candidates.watch",
+  "candidates.sighted",
+  "candidates.passDue",
+  "orphans.readSlice",
+  "orphans.find",
+  "orphans.condemned",
+  "journal.deadLetters",
+  "breakers.read",
+  "breakers.exposure",
+  "audit.lookup",
+  "blobs.locate",
+  "blobs.owned",
+  "sessions.read",
+  "sessions.backlog",
+  "manifests.find",
+  "manifests.blob",
+  "manifests.exposure",
+  "host.rollback"
+])
+
+/** How many commits a crash takes back at most where none waits for the disk. */
+const latestMax = 3
+
+/** Creates the durability of a database. */
+export const make = (rows: RegistryState, rng: Rng, commitsLate: boolean): Durability => {
+  /** The database before each commit that is not on the disk, oldest first. */
+  let before: Array<Snapshots.Snapshot> = []
+  const record = (verb: Verb) => {
+    if (reading.has(verb)) return
+    const isLate = commitsLate || verb === "journal.confirm"
+    before = isLate ? [...before, Snapshots.take(rows)].slice(-latestMax) : []
+  }
+  return {
+    run: (verb, effect) =>
+      Effect.suspend(() => {
+        record(verb)
+        return effect
+      }),
+    isBehind: () => before.length > 0,
+    crash: () => {
+      rows.transactions.clear()
+      const lost = before.length === 0 ? 0 : rng.below(before.length + 1)
+      const last = before[before.length - lost]
+      before = []
+      if (lost === 0 || last === undefined) return 0
+      Snapshots.restore(rows, last)
+      return lost
+    }
+  }
+}
