@@ -85,6 +85,7 @@ export interface Identifiers {
   readonly listingRanges: Statement.Fragment
   readonly binding: Statement.Fragment
   readonly breakers: Statement.Fragment
+  readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
@@ -96,6 +97,8 @@ export interface Identifiers {
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
    */
   readonly uploadChunks: Statement.Fragment
+  /** Upload sessions, which the registry writes with their chunks. */
+  readonly uploadSessions: Statement.Fragment
 }
 
 /**
@@ -144,13 +147,15 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       listingRanges: own("listing_ranges"),
       binding: own("binding"),
       breakers: own("breakers"),
+      breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
       installation: own("installation"),
-      uploadChunks: own("upload_chunks")
+      uploadChunks: own("upload_chunks"),
+      uploadSessions: own("upload_sessions")
     },
     verb: (operation, effect) =>
       leavesTransaction(
