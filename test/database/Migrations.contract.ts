@@ -168,7 +168,10 @@ export const migrationContract = (server: Databases.Server): void => {
           const [schema, rows] = [yield* everything, yield* existingRows]
           assert.deepStrictEqual(
             (yield* migrate(false, existingNames, true)).map(({ name, set }) => [name, set]),
-            [["manifests", "registry"]]
+            [
+              ["manifests", "registry"],
+              ["loss_of_names", "registry"]
+            ]
           )
           assert.strictEqual(yield* schemaText("registry", "public", "artifact_gc"), schema)
           assert.deepStrictEqual(yield* existingRows, rows)
@@ -183,7 +186,7 @@ export const migrationContract = (server: Databases.Server): void => {
             "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests"
           )
           yield* run("DELETE FROM artifact_registry.registry_migrations")
-          assert.lengthOf(yield* migrate(false, existingNames), 1)
+          assert.lengthOf(yield* migrate(false, existingNames), 2)
           yield* run("DROP SCHEMA artifact_registry CASCADE")
           assert.strictEqual(yield* everything, schema, "and can be removed without a trace")
           assert.lengthOf(yield* migrate(false, existingNames), 0)
@@ -194,7 +197,7 @@ export const migrationContract = (server: Databases.Server): void => {
     on("create a registry's tables in the collector's schema, if the names are equal", () =>
       Effect.gen(function* () {
         const names = { ...defaultNames, registrySchema: defaultNames.collectorSchema }
-        assert.lengthOf(yield* migrate(true, names, true), Postgres.latestMigration + 1)
+        assert.lengthOf(yield* migrate(true, names, true), Postgres.latestMigration + 2)
         assert.deepStrictEqual(yield* migrate(true, names, true), [])
         assert.lengthOf(yield* inspect(names), 4)
       })
@@ -234,7 +237,7 @@ export const migrationContract = (server: Databases.Server): void => {
         )
         assert.deepInclude(failed, { _tag: "DatabaseError", reason: "Contended" })
         assert.strictEqual(yield* everything, before)
-        assert.lengthOf(yield* migrate(false, defaultNames, true), 1)
+        assert.lengthOf(yield* migrate(false, defaultNames, true), 2)
       })
     )
 

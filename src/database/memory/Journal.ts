@@ -84,7 +84,12 @@ export const journal = (state: State): Journal => ({
       const expired = byKey(state.pins)
         .filter(([, pin]) => pin.expiresAt <= now)
         .slice(0, limit)
-      for (const [id] of expired) state.pins.delete(id)
+      for (const [id, { digest }] of expired) {
+        state.pins.delete(id)
+        const isUnused = state.newbornPins.delete(id) && state.blobs.has(digest) && !state.orphans.has(digest)
+        if (isUnused)
+          state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null, cause: "unused" })
+      }
       return expired.length
     })
 })

@@ -66,6 +66,7 @@ export interface Identifiers {
   readonly listingRanges: Statement.Fragment
   readonly binding: Statement.Fragment
   readonly breakers: Statement.Fragment
+  readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
@@ -118,6 +119,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       listingRanges: own("listing_ranges"),
       binding: own("binding"),
       breakers: own("breakers"),
+      breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
