@@ -21,19 +21,19 @@ byte row = NONE;      /* the key of the digest's row, or NONE                   
 bit reference;        /* a committed reference                                                 */
 byte object;          /* the keys that have an object                                          */
 bit suspect;          /* a suspicion of key 0 is recorded                                      */
-byte epoch;           /* the newest suspicion; only its difference counts                      */
+bit newer;            /* a suspicion was added since the collector read them                   */
 bit tomb, buried;     /* a tombstone of the digest, and of key 0                               */
 bit lasting;          /* the tombstone of key 0 stays for ever                                 */
 bit journal;          /* key 0 is journaled                                                    */
 byte leases;          /* how often its journal row was leased; two means more than once        */
 bit lateDelete;       /* a DELETE of key 0 has no answer and may still take effect             */
-byte active;          /* writers between their look or PUT and their insert                    */
+byte between;          /* writers between their look or PUT and their insert                    */
 bit tombStamped, buriedStamped;
-byte tombWaits, buriedWaits; /* writers that were active at the stamp and still are            */
+byte tombWaits, buriedWaits; /* writers that were so at the stamp and still are            */
 
 #define BURY  buried = 1; buriedStamped = 0; buriedWaits = 0
 #define TOMB  tomb = 1; tombStamped = 0; tombWaits = 0
-#define ENDS(w) DROP(active, w); DROP(tombWaits, w); DROP(buriedWaits, w)
+#define ENDS(w) DROP(between, w); DROP(tombWaits, w); DROP(buriedWaits, w)
 #define isSuspect (suspect && row == 0)
 #define settled (!journal && !lasting && (tomb || buried))
 
@@ -54,7 +54,25 @@ byte tombWaits, buriedWaits; /* writers that were active at the stamp and still 
 #ifdef STALE_TRUST
 #define isSame true
 #else
-#define isSame (epoch == seenEpoch)
+#define isSame (!newer)
+#endif
+
+#ifdef WITNESS
+bit trusted, ended;
+proctype Witness()
+{
+end:    if
+        :: d_step { WITNESS == 1 && reference && row == 0 && trusted ->
+                    printf("REACHED\n"); assert(false) }
+        :: d_step { WITNESS == 2 && reference && row == 0 && ended && !trusted && !tomb && !buried ->
+                    printf("REACHED\n"); assert(false) }
+        :: d_step { WITNESS == 3 && reference && row == 1 && lateDelete && HAS(object, 0) ->
+                    printf("REACHED\n"); assert(false) }
+        fi
+}
+#define SEEN(what) what = 1
+#else
+#define SEEN(what) skip
 #endif
 
 /* Looks; sends its bytes if there is no row; inserts with DO NOTHING. It may give up anywhere, and begin anew. */
@@ -62,17 +80,19 @@ proctype Writer(byte w)
 {
         bit saw;
 end:    do
-        :: d_step { !HAS(active, w) -> ADD(active, w); saw = (row != NONE);
+        :: d_step { !HAS(between, w) -> ADD(between, w); saw = (row != NONE);
                     printf("writer %d: looks, %d\n", w, saw) }
            if
-           :: d_step { saw -> skip }
-           :: d_step { !saw -> ADD(object, 0); printf("writer %d: put of key 0\n", w) }
+           :: d_step { true -> ENDS(w); saw = 0 }
+           :: d_step { !saw -> saw = 1; ADD(object, 0); printf("writer %d: put of key 0\n", w) } goto sent
+           :: d_step { saw -> skip } goto sent
            fi;
-           if
+           goto next;
+sent:      if
            :: d_step { true -> ENDS(w); saw = 0 }
            :: d_step { true ->
                        if
-                       :: tomb || buried || suspect -> suspect = 1; epoch = 1 - epoch
+                       :: tomb || buried || suspect -> suspect = 1; newer = 1
                        :: else
                        fi;
                        if
@@ -81,7 +101,8 @@ end:    do
                        fi;
                        ENDS(w); saw = 0;
                        printf("writer %d: inserts, row %d, suspect %d\n", w, row, isSuspect) }
-           fi
+           fi;
+next:      skip
         od
 }
 
@@ -121,9 +142,10 @@ end:    do
            do
            :: d_step { true -> DROP(object, 0); printf("collector: delete of key 0 is acknowledged\n") } break
            :: d_step { true -> lateDelete = 1; resent = 1; printf("collector: delete of key 0 has no answer\n") }
-           :: d_step { true -> lateDelete = 1; printf("collector: gives up a delete without an answer\n") }
+           :: d_step { true -> lateDelete = 1; resent = 0; printf("collector: gives up a delete without an answer\n") }
               goto postponed
            od;
+           skip;
            d_step {
                    if
                    :: journal ->
@@ -131,9 +153,11 @@ end:    do
                         if
                         :: indefinite -> lasting = 1
                         :: else
-                        fi
+                        fi;
+                        leases = 0
                    :: else
                    fi;
+                   resent = 0;
                    printf("collector: confirms key 0, it lasts %d\n", lasting)
            }
 postponed: skip
@@ -143,9 +167,9 @@ postponed: skip
 /* Takes a suspect out of doubt: in place where no DELETE can be on its way, by a copy otherwise. */
 proctype Verify()
 {
-        bit seenEpoch, inPlace, found;
+        bit inPlace, found;
 end:    do
-        :: d_step { isSuspect -> inPlace = settled; seenEpoch = epoch }
+        :: d_step { isSuspect -> inPlace = settled; newer = 0 }
            d_step { found = HAS(object, 0);
                     if
                     :: found && !inPlace && row != 1 -> ADD(object, 1)
@@ -158,10 +182,10 @@ end:    do
                        :: isSuspect && isSame && settled ->
                             suspect = 0; tomb = 0; buried = 0;
                             tombStamped = 0; tombWaits = 0; buriedStamped = 0; buriedWaits = 0;
-                            printf("collector: the suspect is verified in place\n")
+                            SEEN(trusted); printf("collector: the suspect is verified in place\n")
                        :: else
                        fi;
-                       seenEpoch = 0; inPlace = 0; found = 0 }
+                       newer = 0; inPlace = 0; found = 0 }
            :: d_step { found && !inPlace ->
                        if
                        :: isSuspect && HAS(object, 1) ->
@@ -173,7 +197,7 @@ end:    do
                             printf("collector: the suspect moves to the fresh key\n")
                        :: else
                        fi;
-                       seenEpoch = 0; inPlace = 0; found = 0 }
+                       newer = 0; inPlace = 0; found = 0 }
            :: d_step { !found ->
                        if
                        :: isSuspect && !reference ->
@@ -184,7 +208,7 @@ end:    do
                             printf("collector: the suspect is dropped\n")
                        :: else
                        fi;
-                       seenEpoch = 0; inPlace = 0; found = 0 }
+                       newer = 0; inPlace = 0; found = 0 }
            fi
         od
 }
@@ -193,12 +217,12 @@ end:    do
 proctype End()
 {
 end:    do
-        :: d_step { tomb && !tombStamped -> tombStamped = 1; tombWaits = active }
+        :: d_step { tomb && !tombStamped -> tombStamped = 1; tombWaits = between }
         :: d_step { tomb && tombStamped && waited(tombWaits) -> tomb = 0; tombStamped = 0; tombWaits = 0;
                     printf("collector: the tombstone of the digest ends\n") }
-        :: d_step { buried && !buriedStamped && !journal && !lasting -> buriedStamped = 1; buriedWaits = active }
+        :: d_step { buried && !buriedStamped && !journal && !lasting -> buriedStamped = 1; buriedWaits = between }
         :: d_step { buried && buriedStamped && !lasting && waited(buriedWaits) ->
-                    buried = 0; buriedStamped = 0; buriedWaits = 0;
+                    buried = 0; buriedStamped = 0; buriedWaits = 0; SEEN(ended);
                     printf("collector: the tombstone of key 0 ends\n") }
         od
 }
@@ -218,19 +242,6 @@ end:    if
                     printf("BROKEN I1: a committed reference has no row, or its row no object\n"); assert(false) }
         fi
 }
-
-#ifdef WITNESS
-bit ended;
-proctype Witness()
-{
-end:    if
-        :: d_step { WITNESS == 6 && reference && row == 0 && lateDelete == 0 && !tomb && !buried && epoch ->
-                    printf("REACHED\n"); assert(false) }
-        :: d_step { WITNESS == 7 && reference && row == 1 && lateDelete && HAS(object, 0) ->
-                    printf("REACHED\n"); assert(false) }
-        fi
-}
-#endif
 
 init {
         byte i;
