@@ -1,7 +1,9 @@
 /** When doubt ends: suspects that are verified where they are, and tombstones whose danger is over. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Duration, Effect, Stream } from "effect"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import * as Collector from "../../../src/sweep/Collector.ts"
+import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { fails } from "../../../src/testing/Faults.ts"
 import { later } from "../../fixtures/Arena.ts"
 import type { Server } from "../../fixtures/Databases.ts"
@@ -15,6 +17,7 @@ import {
   unverified
 } from "../../fixtures/database/WriterStage.ts"
 import { digest } from "../../fixtures/samples.ts"
+import { untilTrue } from "../../fixtures/Until.ts"
 
 const hour = 3_600_000
 const marks = (s: Stage, where = "true") =>
@@ -341,6 +344,52 @@ const arrivals = (server: Server): void => {
   )
 }
 
+const listening = (server: Server): void => {
+  it.live("a running collector verifies a suspect at once, at an interval of an hour", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* collected(s)
+      const reports: Array<unknown> = []
+      const options = {
+        when: { _tag: "interval", interval: Duration.hours(1) },
+        jitter: Duration.zero
+      } as const
+      yield* Collector.reports(options).pipe(
+        Stream.provideService(Sweep, s.sweep),
+        Stream.runForEach((report) => Effect.sync(() => reports.push(report))),
+        Effect.forkScoped
+      )
+      yield* untilTrue(
+        "the first sweep has ended",
+        Effect.sync(() => reports.length === 1)
+      )
+      yield* Effect.sleep("200 millis")
+      yield* s.puts(1)
+      yield* inserts(s.session, 1)
+      yield* untilTrue(
+        "the suspect is verified",
+        Effect.map(s.suspects, (found) => found.length === 0)
+      )
+      yield* refers(s.session, "tag", 1)
+      assert.strictEqual(yield* s.keyOf(1), unannouncedKey(1))
+      assert.lengthOf(reports, 1, "without a sweep")
+    })
+  )
+
+  it.live("it verifies nothing while a guard refuses: a wrong bucket has no object either", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      yield* collected(s)
+      s.faults.next("traits", fails("Unavailable"), Number.POSITIVE_INFINITY)
+      yield* Effect.forkScoped(s.sweep.verifying)
+      yield* inserts(s.session, 1)
+      yield* Effect.sleep("1 second")
+      assert.isTrue(yield* s.looks(1), "the suspect without bytes is not dropped")
+      assert.lengthOf(yield* s.suspects, 1)
+    })
+  )
+}
+
 export const endings = (server: Server): void => {
   describe("the end of doubt", () => {
     inPlace(server)
@@ -348,5 +397,6 @@ export const endings = (server: Server): void => {
     lessees(server)
     patience(server)
     arrivals(server)
+    listening(server)
   })
 }
