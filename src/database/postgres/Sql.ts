@@ -78,6 +78,8 @@ export interface Identifiers {
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
    */
   readonly uploadChunks: Statement.Fragment
+  /** Upload sessions, which the registry writes with their chunks. */
+  readonly uploadSessions: Statement.Fragment
 }
 
 /**
@@ -126,7 +128,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       suspects: own("suspects"),
       candidates: own("candidates"),
       installation: own("installation"),
-      uploadChunks: own("upload_chunks")
+      uploadChunks: own("upload_chunks"),
+      uploadSessions: own("upload_sessions")
     },
     verb: (operation, effect) =>
       leavesTransaction(
