@@ -86,7 +86,9 @@ const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings
                 ...lines(manifests),
                 `  ${manifestsOf(untagged.blobs, untagged.totalBlobs)} untagged for longer than GC_UNTAGGED_GRACE${sinceOf(manifests)}`
               ]),
-          ...further.flatMap(lines)
+          ...further
+            .filter(({ name, trippedAt }) => name !== LostTime.breaker.name || trippedAt !== null)
+            .flatMap(lines)
         ].join("\n")
       )
 })

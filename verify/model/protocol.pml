@@ -22,6 +22,20 @@ end:    do
 }
 #endif
 
+#ifdef RESTORE
+/* A backup, and its restore. No purge is under way then, and writers whose transactions were lost begin again. */
+proctype Restore()
+{
+        d_step { !locked -> backedUp = 1; oldRow = row; oldReference = reference; oldPin = pin; oldIntent = intent;
+                 oldJournal = journal; oldCondemned = condemned; printf("operator: makes a backup\n") };
+        d_step { !locked ->
+                 if :: row != NONE && row != oldRow && HAS(object, row) && !HAS(oldJournal, row) -> ADD(lost, row)
+                    :: else fi;
+                 restored = 1; row = oldRow; reference = oldReference; pin = oldPin; intent = oldIntent;
+                 journal = oldJournal; condemned = oldCondemned; printf("operator: restores the backup\n") }
+}
+#endif
+
 init {
         byte i;
         atomic {
@@ -45,10 +59,18 @@ init {
 #endif
                 }
                 for (i : 1 .. C) { run Delete() }
+#ifdef RESTORE
+                run Restore();
+#endif
+#ifdef SECOND
+                for (i : 0 .. K - 1) { run Second(i) }
+#endif
                 run Condemn();
                 run Purge();
 #ifndef LIVE
+#ifndef RESTORE
                 run Reader();
+#endif
                 run Invariants();
 #endif
 #ifdef WITNESS
