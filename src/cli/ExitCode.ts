@@ -49,6 +49,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   ClockRefused: 4,
   SettingsRefused: 4,
   StoreRefused: 4,
+  WritersRefused: 4,
   BindingRefused: 4,
   KeysRefused: 4,
   RebindRefused: 4,

@@ -36,6 +36,29 @@ export class ClockRefused extends Schema.TaggedError<ClockRefused>()("ClockRefus
 }
 
 /**
+ * Says that it is unknown, or contradicts the settings, whether unannounced writers share the catalogue. Such
+ * a writer skips an upload because it saw a row, and a purge in between leaves its reference without bytes.
+ */
+export class WritersRefused extends Schema.TaggedError<WritersRefused>()("WritersRefused", {
+  /** `unsaid`: no answer was given. `unguarded`: the answer is `guarded`, and no trigger is installed. */
+  reason: Schema.Literals(["unsaid", "unguarded"])
+}) {
+  override get message(): string {
+    return this.reason === "unsaid" ? unsaidWriters : unguardedWriters
+  }
+}
+
+const unsaidWriters = [
+  "This catalogue existed before artifact-gc, and no setting says which writers share it. Nothing was deleted.",
+  "GC_UNANNOUNCED_WRITERS=none says that every writer uses this package, or that none uses an object key twice.",
+  "GC_UNANNOUNCED_WRITERS=guarded says that other writers do (insert on conflict do nothing, key made from the digest), and needs: artifact-gc migrate --guard-unannounced-writers.",
+  "A wrong none loses bytes: such a writer sends nothing because it saw a row, the row is purged, and its reference has no object."
+].join(" ")
+
+const unguardedWriters =
+  "GC_UNANNOUNCED_WRITERS is guarded, but the triggers against unannounced writers are not installed. Nothing was deleted. Run: artifact-gc migrate --guard-unannounced-writers. If no such writer is left, set GC_UNANNOUNCED_WRITERS=none."
+
+/**
  * Says that another collector works on the same catalogue with other settings. The shorter wait would apply.
  */
 export class SettingsRefused extends Schema.TaggedError<SettingsRefused>()("SettingsRefused", {
@@ -122,7 +145,7 @@ export class AgeRefused extends Schema.TaggedError<AgeRefused>()("AgeRefused", {
   objects: Schema.Int
 }) {
   override get message(): string {
-    return `The database may be older than the store: ${this.why}. At least ${this.objects === 1 ? "1 object that nothing owns was" : `${this.objects} objects that nothing owns were`} written between ${this.from} and ${this.to}. None of them was deleted. If the database was restored, put the lost rows back first (docs/operations.md, Backups; artifact-gc audit lists the objects). To allow their deletion: artifact-gc breaker --confirm.`
+    return `The database may be older than the store: ${this.why}. At least ${this.objects === 1 ? "1 object that nothing owns was" : `${this.objects} objects that nothing owns were`} written between ${this.from} and ${this.to}. None of them was deleted. If the database was restored, put the lost rows back first (docs/operations.md, Backups; artifact-gc audit lists the objects). To allow their deletion: artifact-gc breaker --confirm age.`
   }
 }
 
@@ -136,6 +159,8 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
   foreseen: Schema.optionalKey(Schema.Boolean),
   /** What is held back, with its amount. */
   found: Schema.String,
+  /** What compares with it in the last month. Absent where nothing is noted. */
+  usual: Schema.optionalKey(Schema.String),
   /** Where an operator looks before confirming. */
   look: Schema.String,
   /** Blobs, manifests or objects held back. */
@@ -152,7 +177,8 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
       this.foreseen === true
         ? "A sweep would trip the breaker"
         : `The breaker is open since ${this.trippedAt}`
-    return `${state}: ${this.found}. None of them was deleted. ${this.look}. To allow their deletion: artifact-gc breaker --confirm.`
+    const usual = this.usual === undefined ? "" : ` ${this.usual}.`
+    return `${state}: ${this.found}.${usual} None of them was deleted. ${this.look}. To allow their deletion: artifact-gc breaker --confirm ${this.breaker}.`
   }
 }
 

@@ -32,7 +32,9 @@ proctype Restore()
                  if :: row != NONE && row != oldRow && HAS(object, row) && !HAS(oldJournal, row) -> ADD(lost, row)
                     :: else fi;
                  restored = 1; row = oldRow; reference = oldReference; pin = oldPin; intent = oldIntent;
-                 journal = oldJournal; condemned = oldCondemned; printf("operator: restores the backup\n") }
+                 journal = oldJournal; condemned = oldCondemned;
+                 /* Of the backup only the intents are asked for again. Fewer values, fewer states. */
+                 oldRow = NONE; oldReference = 0; oldPin = 0; oldJournal = 0; oldCondemned = 0; printf("operator: restores the backup\n") }
 }
 #endif
 

@@ -1,6 +1,6 @@
 /**
- * Suspects, in memory. There are no triggers: tests insert blobs as unannounced writers would, and the
- * doubts.
+ * Suspects, in memory. There are no triggers and no tombstones: tests insert blobs as unannounced writers
+ * would, and the doubts. So none is settled, and none is trusted where it is.
  */
 import { Effect } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
@@ -22,7 +22,9 @@ export const suspects = (state: State): Suspects => ({
         .filter(([digest]) => isSuspect(state, digest) && (after === null || digest > after))
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .slice(0, limit)
-        .map(([digest, { key, sizeBytes }]): Suspect => ({ digest, key, sizeBytes }))
+        .map(
+          ([digest, { key, sizeBytes }]): Suspect => ({ digest, key, sizeBytes, settled: false, latest: 0 })
+        )
     ),
   rekey: (now, suspect, to, deleteNotBefore) =>
     Effect.sync(() => {
@@ -36,7 +38,8 @@ export const suspects = (state: State): Suspects => ({
       state.orphans.delete(digest)
       return "adopted"
     }),
-  drop: (suspect) =>
+  trust: () => Effect.succeed("superseded"),
+  drop: (_now, suspect) =>
     Effect.sync(() => {
       if (stillSuspect(state, suspect) === undefined) return "superseded"
       state.orphans.delete(suspect.digest)
@@ -53,7 +56,9 @@ export const suspects = (state: State): Suspects => ({
       const gone = idle.filter(({ digest }) => digests.has(digest))
       for (const { digest, key } of gone) without(state, digest, key)
       return gone.length
-    })
+    }),
+  endTombstones: () => Effect.succeed(0),
+  arrival: () => Effect.never
 })
 
 const stillSuspect = (state: State, { digest, key }: Suspect) => {

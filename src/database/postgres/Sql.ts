@@ -66,16 +66,20 @@ export interface Identifiers {
   readonly listingRanges: Statement.Fragment
   readonly binding: Statement.Fragment
   readonly breakers: Statement.Fragment
+  readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
   readonly candidates: Statement.Fragment
+  readonly installation: Statement.Fragment
   /**
    * Chunks of upload sessions. The registry writes them, and they stay in the core as the fourth owner of
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
    */
   readonly uploadChunks: Statement.Fragment
+  /** Upload sessions, which the registry writes with their chunks. */
+  readonly uploadSessions: Statement.Fragment
 }
 
 /**
@@ -117,12 +121,15 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       listingRanges: own("listing_ranges"),
       binding: own("binding"),
       breakers: own("breakers"),
+      breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
-      uploadChunks: own("upload_chunks")
+      installation: own("installation"),
+      uploadChunks: own("upload_chunks"),
+      uploadSessions: own("upload_sessions")
     },
     verb: (operation, effect) =>
       leavesTransaction(

@@ -14,6 +14,7 @@ import { keysGuard } from "./KeysGuard.ts"
 import { schemaGuard } from "./SchemaGuard.ts"
 import { settingsGuard } from "./SettingsGuard.ts"
 import { storeGuard } from "./StoreGuard.ts"
+import { writersGuard } from "./WritersGuard.ts"
 
 /** What the guards said. */
 export interface Verdict {
@@ -29,7 +30,8 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
-  { name: "clock", ask: ({ settings }) => Effect.as(clockGuard(settings), []) },
+  { name: "writers", ask: writersGuard },
+  { name: "clock", ask: clockGuard },
   { name: "settings", ask: settingsGuard },
   { name: "binding", ask: bindingGuard },
   { name: "store", ask: storeGuard },
