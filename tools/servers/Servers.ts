@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { resolve } from "node:path"
-import { type EndingSignal, onEndingSignal } from "../Program.ts"
+import { type EndingSignal, onEndingSignal, Usage } from "../Program.ts"
 import { fileAt } from "../Repository.ts"
 import { createBucket, type S3Place } from "./Bucket.ts"
 import { minio, versitygw } from "./Golang.ts"
@@ -22,17 +22,19 @@ export const cacheFolder = (): string => resolve(process.env.ARTIFACT_GC_REAL_DI
 const s3Servers: ReadonlyArray<S3Server> = [radosgw, minio, versitygw]
 
 /** Returns the S3 server that ARTIFACT_GC_REAL_S3 names, or radosgw. */
-export const s3Server = (): S3Server => {
-  const wanted = process.env.ARTIFACT_GC_REAL_S3 || radosgw.name
+export const s3Server = (): S3Server => named(process.env.ARTIFACT_GC_REAL_S3 || radosgw.name)
+
+const named = (wanted: string): S3Server => {
   const server = s3Servers.find(({ name }) => name === wanted)
-  if (!server) throw new Error(`ARTIFACT_GC_REAL_S3=${wanted}: choose radosgw, minio or versitygw.`)
+  if (!server) throw new Usage(`${wanted}: choose radosgw, minio or versitygw.`)
   return server
 }
 
-/** Fetches what is missing. Does nothing if both servers are installed. */
-export const install = async (): Promise<void> => {
+/** Fetches what is missing of PostgreSQL and of these S3 servers. Default: the one that {@link s3Server} returns. */
+export const install = async (names: ReadonlyArray<string> = [s3Server().name]): Promise<void> => {
+  const servers = names.map(named)
   await Postgres.install(cacheFolder())
-  await s3Server().install(cacheFolder())
+  for (const server of servers) await server.install(cacheFolder())
 }
 
 /** Where both servers are. */
