@@ -115,6 +115,31 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")
   })
 
+  it("says at the end of a migration what sweeps would refuse", async () => {
+    const names = { CATALOG_SCHEMA: "judged", COLLECTOR_SCHEMA: "judged_gc" }
+    const columns =
+      "digest text PRIMARY KEY, object_key text NOT NULL, size_bytes int, last_used_at timestamptz"
+    await sql.runPromise(
+      Effect.gen(function* () {
+        const client = yield* SqlClient.SqlClient
+        yield* client.unsafe("CREATE SCHEMA judged")
+        yield* client.unsafe(`CREATE TABLE judged.blobs (${columns}, created_at timestamp NOT NULL)`)
+      })
+    )
+    const text = await finished(["migrate"], names)
+    assert.strictEqual(text.code, 4)
+    assert.match(text.out, /^Applied 0001_catalogue, .* in schema judged_gc\.\nThe collector refuses to work/)
+    assert.match(
+      text.out,
+      /column object_key is not unique[\s\S]*has no time zone[\s\S]*no table has a foreign key/
+    )
+    const json = await finished(["migrate", "--json"], names)
+    const { applied, problems } = JSON.parse(json.out)
+    assert.deepStrictEqual([json.code, applied], [4, []])
+    const kinds = problems.map(({ kind }: { readonly kind: string }) => kind)
+    assert.includeMembers(kinds, ["KeyNotUnique", "MissingTimeZone", "NoReferences"])
+  })
+
   it("guards against unannounced writers when asked to, says where, and stops when asked to", async () => {
     const tables = ["public.blobs", "public.artifacts", "public.local_files"]
     const guarded = await finished(["migrate", "--guard-unannounced-writers"])
