@@ -8,7 +8,7 @@ import * as Servers from "./servers/Servers.ts"
 
 const usage = `usage: npm run servers -- install [STORE…] | up | run [options] [-- command…]
 
-PostgreSQL 15 and an S3 server, fresh for each start and removed afterwards.
+PostgreSQL 15 with PgBouncer, and an S3 server, fresh for each start and removed afterwards.
 
   install [STORE…]    fetches what is missing into the cache folder: radosgw, minio, versitygw
   up [options]        starts both, prints where they are as JSON, and runs until SIGINT or SIGTERM
@@ -34,8 +34,8 @@ const serve = async (fsync: boolean, hasLifeline: boolean): Promise<void> => {
     if (hasLifeline) process.stdin.resume().once("end", end).once("close", end).once("error", end)
   }).then(() => group.stop())
   try {
-    const { databaseUrl, s3 } = await Servers.up({ fsync, group })
-    process.stdout.write(`${JSON.stringify({ databaseUrl, s3 })}\n`)
+    const { databaseUrl, poolerUrl, s3 } = await Servers.up({ fsync, group })
+    process.stdout.write(`${JSON.stringify({ databaseUrl, poolerUrl, s3 })}\n`)
     // A promise alone does not keep Node running.
     const alive = setInterval(() => {}, 60_000)
     await asked
