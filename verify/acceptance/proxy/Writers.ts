@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { Duration, Effect, Stream } from "effect"
 import { SqlError } from "effect/sql"
-import { sqlState } from "../../../src/database/postgres/Sql.ts"
+import { sqlState } from "../../../src/database/postgres/Errors.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { Catalogue } from "./Catalogue.ts"
 
