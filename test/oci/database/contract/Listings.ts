@@ -279,7 +279,7 @@ const expiring = (promised: Promised): void => {
       const verbs = yield* manifests
       yield* write({ blobs: blobs(1, 2, 3, 4, 5, 6) })
       const image = (n: number) => ({
-        repository,
+        repository: app,
         digest: digest(n),
         mediaType: "application/vnd.oci.image.manifest.v1+json",
         sizeBytes: n,
@@ -291,14 +291,14 @@ const expiring = (promised: Promised): void => {
       // Never had a tag, lost it to a push, and lost it to a client.
       yield* verbs.put(now, image(4), [])
       yield* verbs.put(now + 1, image(2), [], { tags: ["v1"] })
-      yield* verbs.untag(now + 1, repository, "v3")
+      yield* verbs.untag(now + 1, app, "v3")
       const lost = { untagged: 1, total: 2, bytes: 3, totalBytes: 21 }
       assert.deepStrictEqual(yield* verbs.exposure(null, now + 9, 0), lost)
       yield* verbs.put(now + 2, image(5), [], { tags: ["v5"] })
       yield* verbs.put(now + 2, image(6), [])
       assert.deepStrictEqual(yield* verbs.exposure(null, now + 1, 0), { ...lost, total: 3 })
       assert.deepInclude(yield* verbs.exposure(null, now + 9, 0), { untagged: 0, total: 2 })
-      for (const tag of ["v1", "v2", "v5"]) yield* verbs.untag(now + 3, repository, tag)
+      for (const tag of ["v1", "v2", "v5"]) yield* verbs.untag(now + 3, app, tag)
       assert.deepInclude(yield* verbs.exposure(null, now + 9, 9), { untagged: 3, total: 3 })
       // What lost its name may be pushed again, and does not become new by that.
       yield* verbs.put(now + 4, image(3), [])
