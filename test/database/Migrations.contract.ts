@@ -50,7 +50,10 @@ const migrateTo = (version: number) =>
     yield* db.sql.withTransaction(
       Effect.andThen(
         db.sql`SELECT set_config('search_path', ${defaultNames.collectorSchema}, true)`,
-        Migrator.make({})({ loader: Migrator.fromRecord(Object.fromEntries(older)), table: "migrations" })
+        Migrator.make({})({
+          loader: Migrator.fromRecord(Object.fromEntries(older)),
+          table: "migrations"
+        }).pipe(Effect.provideService(SqlClient.SqlClient, db.sql))
       )
     )
   }).pipe(Effect.orDie)
@@ -153,7 +156,10 @@ export const migrationContract = (server: Databases.Server): void => {
         yield* existing
         yield* migrate(false, existingNames)
         assert.include(yield* schemaText("artifact_gc"), "digest bytea NOT NULL")
-        yield* run('CREATE TABLE blobs (digest varchar(80) COLLATE "POSIX" PRIMARY KEY)')
+        yield* run(
+          `CREATE TABLE blobs (digest varchar(80) COLLATE "POSIX" PRIMARY KEY, object_key text, size_bytes bigint,
+             created_at timestamptz, last_used_at timestamptz)`
+        )
         yield* migrate(false, { ...defaultNames, collectorSchema: "second" })
         assert.include(yield* schemaText("second"), 'digest character varying(80) COLLATE "POSIX" NOT NULL')
       })
@@ -249,6 +255,43 @@ export const migrationContract = (server: Databases.Server): void => {
         assert.strictEqual(refused._tag, "SchemaRefused")
         assert.include(refused.message, "registry.layers: the table of blobs does not exist")
         assert.include(refused.message, "CATALOG_BLOBS_TABLE")
+        assert.strictEqual(yield* everything, before)
+      })
+    )
+
+    on("refuse a catalogue that lacks a column by name, and create nothing, with or without the flag", () =>
+      Effect.gen(function* () {
+        yield* existing
+        const before = yield* everything
+        const names = { ...existingNames, digestColumn: "digest", lastUsedAtColumn: "last_used_at" }
+        for (const createCatalog of [false, true]) {
+          const refused = yield* Effect.flip(migrate(createCatalog, names))
+          assert.strictEqual(refused._tag, "SchemaRefused")
+          assert.include(refused.message, "registry.Layers: column digest does not exist")
+          assert.include(refused.message, "CATALOG_DIGEST_COLUMN")
+          assert.include(refused.message, "column last_used_at does not exist")
+          assert.notInclude(refused.message, "not unique")
+          assert.strictEqual(yield* everything, before)
+        }
+        assert.lengthOf(yield* migrate(false, existingNames), Postgres.latestMigration)
+      })
+    )
+
+    on("refuse a view in the place of the catalogue", () =>
+      Effect.gen(function* () {
+        yield* run("CREATE VIEW blobs AS SELECT 'd' AS digest")
+        const refused = yield* Effect.flip(migrate(true))
+        assert.include(refused.message, "public.blobs: the table of blobs does not exist")
+      })
+    )
+
+    on("refuse to put the collector's tables among the catalogue's", () =>
+      Effect.gen(function* () {
+        yield* existing
+        const before = yield* everything
+        const refused = yield* Effect.flip(migrate(false, { ...existingNames, collectorSchema: "registry" }))
+        assert.strictEqual(refused._tag, "SchemaRefused")
+        assert.include(refused.message, "Set COLLECTOR_SCHEMA to a schema of the collector's own")
         assert.strictEqual(yield* everything, before)
       })
     )

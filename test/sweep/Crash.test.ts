@@ -226,6 +226,7 @@ describe("a sweep of which one call", () => {
           "inspect",
           "candidates.watch",
           "skew",
+          "instants.ahead",
           "peers.register",
           "binding.read",
           "binding.due",

@@ -16,9 +16,11 @@ export interface Search {
   readonly kind: Kind
   /** Whether it runs with `--full` alone. */
   readonly full: boolean
-  /** `holds`, the promise that breaks (`I1` to `I5`), or `reached`. */
+  /** `holds`, the promise that breaks (`I1` to `I6`), or `reached`. */
   readonly expected: string
   readonly options: Options
+  /** The model's file. Default `protocol.pml`. */
+  readonly model?: string
 }
 
 type Holding = Pick<Search, "name" | "shows" | "options"> & Partial<Pick<Search, "kind" | "full">>
@@ -39,6 +41,16 @@ const holding: ReadonlyArray<Holding> = [
     name: "failover-with-delay",
     shows: "lost commits of a replica, and a delete delay longer than its lag",
     options: { LOST_COMMITS: 1, DELAY: 1 }
+  },
+  {
+    name: "restored",
+    shows: "I6: a restored backup, and what was written since is kept",
+    options: { RESTORE: 1, AGE: 1, ONLY: 6, W: 1 }
+  },
+  {
+    name: "two-catalogues",
+    shows: "two catalogues with a set of tables and a bucket each, and one collector has bound the tables",
+    options: { SECOND: 1, BINDING: 1, BUCKET: 1 }
   },
   {
     name: "live",
@@ -112,7 +124,15 @@ const mutantList: ReadonlyArray<readonly [name: string, shows: string, expected:
       "a replica takes over without the last commits, no delete delay",
       "I1",
       { LOST_COMMITS: 1 }
-    ]
+    ],
+    ["restored-unnoticed", "a restored backup is not noticed", "I6", { RESTORE: 1, ONLY: 6, W: 1 }],
+    [
+      "restored-unfinished",
+      "what was unfinished at the backup is reaped after the restore",
+      "I6",
+      { RESTORE: 1, AGE: 1, AGE_WITHOUT_INTENTS: 1, ONLY: 6, W: 1 }
+    ],
+    ["two-catalogues-unbound", "two catalogues with one set of tables", "I1", { SECOND: 1 }]
   ]
 
 const mutants = mutantList.map(
@@ -135,7 +155,12 @@ const leakList: ReadonlyArray<readonly [name: string, shows: string, options: Op
     "dead keys are not journaled, and no leftover sweep",
     { NO_JOURNAL: 1, NO_LEFTOVERS: 1, FAULTS: 0 }
   ],
-  ["no-expiry", "pins do not expire", { NO_EXPIRY: 1 }]
+  ["no-expiry", "pins do not expire", { NO_EXPIRY: 1 }],
+  [
+    "two-buckets-unbound",
+    "a collector of another bucket has the same journal",
+    { SECOND: 1, BUCKET: 1, FAULTS: 0 }
+  ]
 ]
 
 const leaks = leakList.map(
@@ -169,4 +194,32 @@ const witnesses = witnessList.map(
   })
 )
 
-export const searches: ReadonlyArray<Search> = [...holds, ...mutants, ...leaks, ...witnesses]
+/** Unannounced writers and the end of tombstones. Each mutant lacks one rule. */
+const unannouncedList: ReadonlyArray<
+  readonly [name: string, shows: string, expected: string, options: Options]
+> = [
+  ["unannounced", "I1: unannounced writers, tombstones that end, two lessees of a key", "holds", {}],
+  ["unannounced-leases", "a key leased twice is confirmed like any other: a zombie", "I1", { NO_LEASES: 1 }],
+  ["unannounced-resent", "a DELETE that was sent again counts as definite", "I1", { NO_RESENT: 1 }],
+  ["unannounced-patience", "tombstones end at once", "I1", { NO_PATIENCE: 1 }],
+  ["unannounced-stale", "an old answer of the store serves a row inserted again", "I1", { STALE_TRUST: 1 }],
+  ["unannounced-drop", "a dropped suspect leaves no tombstone", "I1", { NO_DROP_TOMB: 1 }],
+  ["reached-in-place", "a suspect is verified in place and referred to", "reached", { WITNESS: 1 }],
+  ["reached-ended", "content returns after its tombstones and is no suspect", "reached", { WITNESS: 2 }],
+  ["reached-copied", "a copy lives while a DELETE of the old key is under way", "reached", { WITNESS: 3 }]
+]
+
+const unannounced = unannouncedList.map(
+  ([name, shows, expected, options]): Search => ({
+    name,
+    shows,
+    // Breadth first also where all states are visited: its runs are a million steps deep.
+    kind: "shortest",
+    full: false,
+    expected,
+    options,
+    model: "unannounced.pml"
+  })
+)
+
+export const searches: ReadonlyArray<Search> = [...holds, ...mutants, ...leaks, ...witnesses, ...unannounced]

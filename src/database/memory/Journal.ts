@@ -1,5 +1,5 @@
 /** The journal, in memory. */
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Journal, JournalEntry } from "../Database.ts"
 import { byKey, type JournalRow, journalRow, type State } from "./State.ts"
@@ -22,7 +22,9 @@ export const journal = (state: State): Journal => ({
           ([, row]) =>
             row.deadAt === null &&
             row.notBefore <= now &&
-            (row.claimedUntil === null || row.claimedUntil <= now)
+            (row.claimedUntil === null ||
+              row.claimedUntil <= now ||
+              row.claimedUntil > leaseUntil + Duration.toMillis(Duration.days(1)))
         )
         .sort(([, a], [, b]) => a.notBefore - b.notBefore)
         .slice(0, limit)

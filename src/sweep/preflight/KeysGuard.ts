@@ -2,7 +2,7 @@
  * The keys guard: looks up in the store whether a sample of rows has objects. With a wrong key column or a wrong bucket,
  * rows would be deleted, their bytes reported as freed, and every object would still exist.
  */
-import { Clock, Duration, Effect, Option } from "effect"
+import { Clock, Duration, Effect, Option, Result } from "effect"
 import { CollectorDatabase, type SampledBlob } from "../../database/Database.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import { KeysRefused } from "../../domain/Refusals.ts"
@@ -54,6 +54,8 @@ export const keysGuard = Effect.fnUntraced(function* ({ memory, settings }: Guar
 export interface Looked {
   readonly sampled: number
   readonly missing: ReadonlyArray<ObjectKey>
+  /** False: nothing refers to any of the rows. */
+  readonly referenced: boolean
 }
 
 /** Draws rows at random and looks up their objects. Rows younger than the grace period may get theirs later. */
@@ -61,14 +63,15 @@ export const look = Effect.fnUntraced(function* (settings: Pick<SweepSettings, "
   const { audit, binding } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   const rows = yield* binding.sample(now - Duration.toMillis(settings.grace), size)
-  const { missing, sampled } = yield* absentOf(rows)
-  if (missing.length === 0) return { sampled, missing } satisfies Looked as Looked
+  const looked = yield* absentOf(rows)
+  const { missing, sampled } = looked
+  if (missing.length === 0) return looked
   // Another collector may have purged them since they were drawn.
   const owned = new Set(
     (yield* audit.lookup(missing)).filter(({ owner }) => owner === "blob").map(({ key }) => key)
   )
   const still = missing.filter((key) => owned.has(key))
-  return { sampled: sampled - (missing.length - still.length), missing: still } satisfies Looked as Looked
+  return { ...looked, sampled: sampled - (missing.length - still.length), missing: still }
 })
 
 /** The part of the sampled rows that must have an object, unless a person has accepted less. */
@@ -77,16 +80,27 @@ export const defaultShareMin = 0.9
 /** Rows that {@link look} draws for a verdict. */
 export const verdictSize = decidingSample
 
-/** Returns whether so many objects are missing that this is not this catalogue's store. */
-export const isTooFew = ({ missing, sampled }: Looked, least: number): boolean =>
-  (missing.length >= missingMin || (missing.length === sampled && sampled > 1)) &&
-  sampled - missing.length < least * sampled
+/**
+ * Returns whether so many objects are missing that this is not this catalogue's store. Where nothing refers to the rows,
+ * only if all are missing: garbage that an earlier collector has half deleted must not keep the rest.
+ */
+export const isTooFew = ({ missing, referenced, sampled }: Looked, least: number): boolean =>
+  (missing.length === sampled && sampled > 1 && least > 0) ||
+  (referenced && missing.length >= missingMin && sampled - missing.length < least * sampled)
 
 const absentOf = Effect.fnUntraced(function* (rows: ReadonlyArray<SampledBlob>) {
   const { head } = yield* Storage
-  const found = yield* Effect.forEach(rows, ({ key }) => head(key), { concurrency })
-  const missing = rows.flatMap(({ key }, n) => (Option.isNone(found[n] ?? Option.none()) ? [key] : []))
-  return { sampled: rows.length, missing } satisfies Looked as Looked
+  const answers = yield* Effect.forEach(rows, ({ key }) => Effect.result(head(key)), { concurrency })
+  const failures = answers.filter(Result.isFailure).map(({ failure }) => failure)
+  const final = failures.find(({ isRetryable }) => !isRetryable)
+  const decisive = final ?? (failures.length === rows.length ? failures[0] : undefined)
+  if (decisive !== undefined) return yield* decisive
+  const missing = rows.flatMap(({ key }, n) => {
+    const answer = answers[n]
+    return answer !== undefined && Result.isSuccess(answer) && Option.isNone(answer.success) ? [key] : []
+  })
+  const referenced = rows.some((row) => row.referenced)
+  return { sampled: rows.length - failures.length, missing, referenced } satisfies Looked as Looked
 })
 
 /** Fails with `KeysRefused` for what a sample showed. */

@@ -5,14 +5,16 @@
  * for each other. No migration changes a row, a column or a constraint of an existing catalogue. What the
  * collector remembers about a blob is in its own schema, which can be dropped without a trace.
  */
-import { Effect } from "effect"
+import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
+import { translate } from "../Errors.ts"
 import { recordOwnCatalogue } from "../Installation.ts"
-import { make, onProcessClock, quote, type Sql, translate } from "../Sql.ts"
-import { catalogMissing } from "./BlobsTable.ts"
+import { make, onProcessClock, quote, type Sql } from "../Sql.ts"
+import { catalogMissing, columnProblems, readBlobsTable, readColumns, sharedSchema } from "./BlobsTable.ts"
+import { adaptDigestType } from "./ChangedDigestType.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
 import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
 
@@ -55,8 +57,9 @@ export interface FurtherMigrations {
 /**
  * Updates the collector's tables to `latestMigration`, then runs `further`. Idempotent.
  *
- * Fails with `SchemaRefused` if the catalogue's table does not exist and `createCatalog` is false. Beside an
- * empty catalogue under a mistyped name, every object in the store would look like a leftover.
+ * Fails with `SchemaRefused`, having changed nothing, if the catalogue's table does not exist and `createCatalog` is
+ * false. Beside an empty catalogue under a mistyped name, every object in the store would look like a leftover. Fails
+ * likewise if the table lacks a column that the names tell, because the tables take their type of digests from it.
  */
 export const migrate = Effect.fn("Migrations.migrate")(function* (
   names: CatalogNames,
@@ -67,13 +70,16 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   const { sql } = db
   const run = Effect.gen(function* () {
     // Waits for another migration as long as a statement may take.
-    const lockTimeout = yield* sql<{ before: string }>`SELECT current_setting('lock_timeout') AS before`
-    yield* sql`SELECT set_config('lock_timeout', '0', true)`
+    const lockTimeout = yield* sql<{ before: string }>`
+      SELECT set_config('lock_timeout', '0', true) AS now, before FROM current_setting('lock_timeout') before`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
     const existed = yield* tableExists(db, names.schema, names.blobsTable)
-    if (!options.createCatalog && !existed) {
-      return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
-    }
+    yield* refuseWrongNames(db, options)
+    const restoreLockTimeout = sql`SELECT set_config('lock_timeout', ${lockTimeout[0]?.before ?? "2s"}, true)`
+    // Changing a type locks tables of running collectors, and these must not wait long for that.
+    yield* restoreLockTimeout
+    yield* adaptDigestType(db)
+    yield* sql`SELECT set_config('lock_timeout', '0', true)`
     const applied = [
       ...(yield* apply(db, "collector", names.collectorSchema, "migrations", collectorMigrations(db)))
     ]
@@ -81,7 +87,7 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     for (const { isWanted, migrations, schema, set, table } of further) {
       if (!(yield* isWanted(db))) continue
       // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.
-      yield* sql`SELECT set_config('lock_timeout', ${lockTimeout[0]?.before ?? "2s"}, true)`
+      yield* restoreLockTimeout
       const type = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
       applied.push(...(yield* apply(db, set, schema, table, migrations(db, type))))
     }
@@ -89,21 +95,68 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   })
   return yield* db.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
     Effect.catchTags({
-      SqlError: (error) => Effect.fail(translate("migrate", error)),
+      SqlError: (error) => Effect.flatMap(withGrant(db, translate("migrate", error)), Effect.fail),
       MigrationError: (error) =>
-        Effect.fail(
-          SqlError.isSqlError(error.cause)
-            ? translate("migrate", error.cause)
-            : new DatabaseError({
+        SqlError.isSqlError(error.cause)
+          ? Effect.flatMap(withGrant(db, translate("migrate", error.cause)), Effect.fail)
+          : Effect.fail(
+              new DatabaseError({
                 operation: "migrate",
                 reason: "Unknown",
                 detail: error.message,
                 cause: error
               })
-        )
+            )
     }),
     onProcessClock
   )
+})
+
+/** Returns the error with the statement that grants what `migrate` lacks, if it lacks a privilege. */
+const withGrant = (db: Sql, error: DatabaseError): Effect.Effect<DatabaseError> => {
+  if (error.sqlState !== "42501") return Effect.succeed(error)
+  const schema = /permission denied for schema (\S+)/.exec(error.detail)?.[1]
+  const onDatabase = error.detail.includes("permission denied for database")
+  return Effect.match(
+    db.sql<{ database: string; role: string }>`
+      SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role`,
+    {
+      onFailure: () => error,
+      onSuccess: ([row]) => {
+        if (row === undefined) return error
+        const grant = onDatabase
+          ? `Run as the database's owner: GRANT CREATE ON DATABASE ${row.database} TO ${row.role};`
+          : schema === undefined
+            ? `Run artifact-gc migrate as the owner of the tables, or as a superuser. This role is ${row.role}.`
+            : `Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA ${quote(schema)} TO ${row.role};`
+        return new DatabaseError({
+          operation: error.operation,
+          reason: error.reason,
+          detail: error.detail,
+          sqlState: "42501",
+          advice: `The role that migrates lacks a privilege. Nothing was changed. ${grant}`,
+          cause: error.cause
+        })
+      }
+    }
+  )
+}
+
+/** Fails with `SchemaRefused` where the names cannot be those of the catalogue. */
+const refuseWrongNames = Effect.fnUntraced(function* (db: Sql, options: MigrateOptions) {
+  const { names } = db
+  if (names.collectorSchema === names.schema) {
+    return yield* new SchemaRefused({ problems: [sharedSchema(names)] })
+  }
+  const table = yield* readBlobsTable(db)
+  if (table === null) {
+    const isFree = options.createCatalog && !(yield* tableExists(db, names.schema, names.blobsTable))
+    return isFree ? undefined : yield* new SchemaRefused({ problems: [catalogMissing(names)] })
+  }
+  const problems = columnProblems(names, yield* readColumns(db, table.oid)).filter(
+    ({ kind }) => kind === "MissingColumn"
+  )
+  if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 })
 
 /** Runs the migrations that are not yet recorded in this table of this schema. */
@@ -116,7 +169,10 @@ const apply = Effect.fnUntraced(function* (
 ) {
   yield* createSchema(db, schema)
   // The migrator cannot be given the schema, because it takes a dot in a name for a separator.
-  yield* db.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
+  const [{ path } = { path: "" }] = yield* db.sql<{ path: string }>`
+    SELECT set_config('search_path', replace(before, '"pg_catalog"', ${quote(schema)}), true) AS now, before AS path
+    FROM current_setting('search_path') before`
   const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+  yield* db.sql`SELECT set_config('search_path', ${path}, true)`
   return applied.map(([id, name]): Applied => ({ id, name, set }))
 })

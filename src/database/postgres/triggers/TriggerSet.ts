@@ -95,13 +95,13 @@ export interface TriggerChange {
 export const install = Effect.fnUntraced(function* (set: TriggerSet, names: CatalogNames, operation: string) {
   const db = yield* make(names)
   const now = yield* Clock.currentTimeMillis
-  return yield* db.verb(operation, db.transaction(Effect.andThen(givesWay(db), installing(db, set, now))))
+  return yield* db.verb(operation, db.transaction(installing(db, set, now), givesWay))
 })
 
 /** Removes the set. Idempotent. Fails with `Contended`, having changed nothing, if a table is busy. */
 export const remove = Effect.fnUntraced(function* (set: TriggerSet, names: CatalogNames, operation: string) {
   const db = yield* make(names)
-  return yield* db.verb(operation, db.transaction(Effect.andThen(givesWay(db), removing(db, set))))
+  return yield* db.verb(operation, db.transaction(removing(db, set), givesWay))
 })
 
 /** Returns the installed triggers of the set, in the order of their creation. Needs no privilege. */
@@ -136,16 +136,22 @@ export const difference = (
   wanted: ReadonlyArray<WantedTrigger>,
   installed: ReadonlyArray<InstalledTrigger>
 ): Difference => {
-  const isSame = (one: WantedTrigger, other: InstalledTrigger) =>
-    one.schema === other.schema && one.table === other.table && one.function === other.function
-  const without = (among: ReadonlyArray<InstalledTrigger>) =>
-    wanted.filter((one) => !among.some((other) => isSame(one, other)))
+  // By sets, because a catalogue may have thousands of reference tables with three triggers each.
+  const wants = new Set(wanted.map(identityOf))
+  const without = (among: ReadonlyArray<InstalledTrigger>) => {
+    const found = new Set(among.map(identityOf))
+    return wanted.filter((one) => !found.has(identityOf(one)))
+  }
   return {
     missing: without(installed),
     inactive: without(installed.filter(({ enabled }) => enabled)),
-    stale: installed.filter((other) => !other.inherited && !wanted.some((one) => isSame(one, other)))
+    stale: installed.filter((other) => !other.inherited && !wants.has(identityOf(other)))
   }
 }
+
+/** Returns what tells triggers apart: table and function. */
+const identityOf = (trigger: Pick<WantedTrigger, "schema" | "table" | "function">): string =>
+  JSON.stringify([trigger.schema, trigger.table, trigger.function])
 
 /** Returns `schema.table` of each trigger, every table once. */
 export const tablesOf = (
@@ -155,16 +161,14 @@ export const tablesOf = (
 /**
  * Shorter than the second after which PostgreSQL looks for deadlocks, so that it never sacrifices a writer.
  */
-const givesWay = ({ sql }: Sql) => sql`SELECT set_config('lock_timeout', '500', true)`
+const givesWay = { lock_timeout: "500" }
 
 const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: number) {
   const { sql, names } = db
   const references = yield* readReferences(db)
   if (references === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
-  const wanted = uniqueBy(set.wanted(names, references), (one) =>
-    JSON.stringify([one.schema, one.table, one.function])
-  )
-  const searchPath = yield* readSearchPath(db, references.keys)
+  const wanted = uniqueBy(set.wanted(names, references), identityOf)
+  const searchPath = yield* readSearchPath(db)
   for (const trigger of uniqueBy(wanted, (one) => one.function)) {
     yield* createFunction(db, trigger, searchPath)
   }
@@ -173,8 +177,9 @@ const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: n
   for (const { schema, table, name } of stale) {
     yield* sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
   }
+  const functions = new Set(wanted.map((one) => one.function))
   for (const name of yield* readFunctions(db, set)) {
-    if (!wanted.some((one) => one.function === name)) yield* dropFunction(db, name)
+    if (!functions.has(name)) yield* dropFunction(db, name)
   }
   yield* set.afterInstall(db, references, inactive.length, now)
   return { created: tablesOf(inactive), dropped: tablesOf(stale) } satisfies TriggerChange
@@ -226,19 +231,12 @@ const readFunctions = ({ sql, names }: Sql, { functionPrefix }: TriggerSet) =>
     (rows) => rows.map((row) => row.name)
   )
 
-/**
- * PostgreSQL's own schema, and those of the types that are compared. An extension's types may be in any
- * schema.
- */
-const readSearchPath = Effect.fnUntraced(function* ({ sql, names }: Sql, keys: ReadonlyArray<TriggerKey>) {
-  const columns = [names.digestColumn, ...keys.map((key) => key.referenced_column)]
-  const schemas = yield* sql<{ name: string }>`
-    SELECT DISTINCT n.nspname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-    JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE a.attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND a.attname = ANY(${columns}::text[])
-      AND n.nspname <> 'pg_catalog' ORDER BY 1`
-  return ["pg_catalog", ...schemas.map(({ name }) => quote(name)), "pg_temp"].join(", ")
-})
+/** Returns the transaction's own: PostgreSQL's schema, and those of the types that are compared. */
+const readSearchPath = ({ sql }: Sql) =>
+  Effect.map(
+    sql<{ path: string }>`SELECT current_setting('search_path') AS path`,
+    ([row]) => row?.path ?? "pg_catalog, pg_temp"
+  )
 
 const uniqueBy = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyArray<A> => [
   ...new Map(items.map((item) => [key(item), item])).values()
