@@ -148,6 +148,28 @@ describe("no breaker opens for", () => {
   )
 
   closed(
+    "tags that are replaced one by one while the bytes of all images shrink",
+    Effect.provide(
+      Effect.gen(function* () {
+        const open = new Set<string>()
+        for (let n = 0; n < 200; n++) {
+          const name = `image-${n}`
+          // Large ones first, and a handful of sweeps that count more than a few.
+          yield* pushed(`layer-${name}`, n < 100 ? 1000 : 1)
+          yield* manifest(name, { layers: [`layer-${name}`], tags: [name] })
+          yield* TestClock.adjust(1)
+          if (n >= 5) yield* untag(`image-${n - 5}`)
+          yield* TestClock.adjust(20 * 60_000)
+          if (n % 18 === 17) for (const one of held(yield* sweep())) open.add(one)
+        }
+        for (const one of yield* hours(30)) open.add(one)
+        return open
+      }),
+      world({ breakerBlobs: 10 })
+    )
+  )
+
+  closed(
     "an index of 1,000 children that are pushed by digest",
     Effect.provide(
       Effect.gen(function* () {
