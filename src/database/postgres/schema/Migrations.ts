@@ -12,7 +12,7 @@ import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import { translate } from "../Errors.ts"
 import { recordOwnCatalogue } from "../Installation.ts"
-import { make, onProcessClock, quote, type Sql } from "../Sql.ts"
+import { make, onProcessClock, qualified, quote, type Sql } from "../Sql.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, sharedSchema } from "./BlobsTable.ts"
 import { adaptDigestType } from "./ChangedDigestType.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
@@ -116,6 +116,7 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
 const withGrant = (db: Sql, error: DatabaseError): Effect.Effect<DatabaseError> => {
   if (error.sqlState !== "42501") return Effect.succeed(error)
   const schema = /permission denied for schema (\S+)/.exec(error.detail)?.[1]
+  const onBlobs = error.detail.includes(`permission denied for table ${db.names.blobsTable} `)
   const onDatabase = error.detail.includes("permission denied for database")
   return Effect.match(
     db.sql<{ database: string; role: string }>`
@@ -124,11 +125,14 @@ const withGrant = (db: Sql, error: DatabaseError): Effect.Effect<DatabaseError> 
       onFailure: () => error,
       onSuccess: ([row]) => {
         if (row === undefined) return error
-        const grant = onDatabase
-          ? `Run as the database's owner: GRANT CREATE ON DATABASE ${row.database} TO ${row.role};`
-          : schema === undefined
-            ? `Run artifact-gc migrate as the owner of the tables, or as a superuser. This role is ${row.role}.`
-            : `Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA ${quote(schema)} TO ${row.role};`
+        const { schema: ofCatalogue, blobsTable } = db.names
+        const grant = onBlobs
+          ? `Run as the table's owner: GRANT SELECT, REFERENCES ON ${qualified(ofCatalogue, blobsTable)} TO ${row.role};`
+          : onDatabase
+            ? `Run as the database's owner: GRANT CREATE ON DATABASE ${row.database} TO ${row.role};`
+            : schema === undefined
+              ? `Run artifact-gc migrate as the owner of the tables, or as a superuser. This role is ${row.role}.`
+              : `Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA ${quote(schema)} TO ${row.role};`
         return new DatabaseError({
           operation: error.operation,
           reason: error.reason,
