@@ -203,7 +203,8 @@ describe("one schema of the collector", { timeout: 60_000 }, () => {
       )
       const report = yield* sweep.once()
       assert.strictEqual(report.outcome, "refused")
-      assert.include(report.phases.orphans.error?.message, "bytea here, text bound")
+      // The schema guard is asked first, and knows the type of its own tables.
+      assert.match(report.phases.orphans.error?.message ?? "", /bytea/)
     })
   )
 
