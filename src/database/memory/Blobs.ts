@@ -7,12 +7,18 @@ import {
   type Pin,
   type Publication,
   type PublishOutcome,
+  type Reference,
   touchEveryMillis
 } from "../Database.ts"
 import type { Joins } from "./HostTransactions.ts"
 import { journalUnowned } from "./Leftovers.ts"
 import { journalRow, referenceId, type State } from "./State.ts"
 import { isSuspect } from "./Suspects.ts"
+
+const setReference = (state: State, reference: Reference): void => {
+  state.references.set(referenceId(reference), reference)
+  state.referenced = true
+}
 
 /** Returns the verbs of writers over `state`. */
 export const blobs = (state: State): Blobs => ({
@@ -21,8 +27,7 @@ export const blobs = (state: State): Blobs => ({
       const digests = new Set([...references, ...pins].map(({ digest }) => digest))
       const live = new Set([...digests].filter((digest) => touchLive(state, now, digest)))
       if (allOrNothing && live.size < digests.size) return live
-      for (const reference of references)
-        if (live.has(reference.digest)) state.references.set(referenceId(reference), reference)
+      for (const reference of references) if (live.has(reference.digest)) setReference(state, reference)
       const before = new Map(state.pins)
       for (const pin of pins) if (live.has(pin.digest)) setPin(state, pin)
       if (references.every(({ digest }) => live.has(digest))) {
@@ -131,7 +136,7 @@ export const publish = (
   if (row !== undefined)
     state.journal.set(replaces ? row.key : key, journalRow(digest, sizeBytes, "duplicate", now))
   state.orphans.delete(digest)
-  for (const reference of references) state.references.set(referenceId(reference), reference)
+  for (const reference of references) setReference(state, reference)
   for (const pin of pins) {
     if (row === undefined && references.length === 0 && !state.pins.has(pin.id)) state.newbornPins.add(pin.id)
     setPin(state, pin)

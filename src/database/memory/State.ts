@@ -146,6 +146,15 @@ export interface State {
   readonly installation: { catalogueExisted: boolean; unannouncedWritersGuarded: boolean }
   /** How far the server's clock is ahead of the process's. */
   skewMillis: number
+  /** Whether a table of references ever held a row that a verb added, as a file on disk would show. */
+  referenced: boolean
+  /** What sweeps remember of the references. */
+  readonly remembered: {
+    /** The keys by name, with the instant at which a sweep refused because it was gone. */
+    readonly keys: Map<string, number | null>
+    /** Whether a sweep saw a table that holds or held a row. */
+    held: boolean
+  }
   /** Transactions that hosts have open (HostTransactions.ts). */
   readonly transactions: Set<OpenTransaction>
   /** True makes every verb join the caller's transaction, as a control. */
@@ -175,6 +184,8 @@ export const emptyState = (): State => ({
   suspects: new Map(),
   installation: { catalogueExisted: false, unannouncedWritersGuarded: false },
   skewMillis: 0,
+  referenced: false,
+  remembered: { keys: new Map(), held: false },
   transactions: new Set(),
   everyVerbJoins: false
 })

@@ -35,6 +35,8 @@ export interface Applied {
 export interface MigrateOptions {
   /** Whether to create an empty catalogue where there is none. */
   readonly createCatalog: boolean
+  /** The database belongs to this program alone, so no other writer shares its catalogue. Default false. */
+  readonly isOwn?: boolean
 }
 
 /** Migrations of another part of the program. They run after the collector's, in the same transaction. */
@@ -83,7 +85,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     const applied = [
       ...(yield* apply(db, "collector", names.collectorSchema, "migrations", collectorMigrations(db)))
     ]
-    if (!existed && applied.some(({ id }) => id === 1)) yield* recordOwnCatalogue(db)
+    const isCreated = !existed && applied.some(({ id }) => id === 1)
+    if (isCreated || options.isOwn === true) yield* recordOwnCatalogue(db)
     for (const { isWanted, migrations, schema, set, table } of further) {
       if (!(yield* isWanted(db))) continue
       // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.

@@ -121,6 +121,7 @@ const put = (
   }
   const row = { ...tagged, untaggedAt: now, ...(untaggedBy === undefined ? {} : { untaggedBy }) }
   state.manifests.set(manifestId(repository, digest), row)
+  state.referenced = true
   const losers = new Set<Digest>()
   for (const name of tags) {
     const before = state.tags.get(manifestId(repository, name))
