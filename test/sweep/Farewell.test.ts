@@ -20,7 +20,9 @@ const leaves = (reason: DatabaseFailure | null) =>
           register: (...args: Parameters<typeof inner.peers.register>) =>
             reason === null
               ? inner.peers.register(...args)
-              : Effect.fail(new DatabaseError({ operation: "peers.register", reason, detail: "by the test" })),
+              : Effect.fail(
+                  new DatabaseError({ operation: "peers.register", reason, detail: "by the test" })
+                ),
           leave: () => Effect.sync(() => void (left += 1))
         }
       }))

@@ -34,7 +34,7 @@ export const blobs = (state: State): Blobs => ({
         for (const id of release) {
           const pin = state.pins.get(id)
           state.pins.delete(id)
-          state.newbornPins.delete(id)
+          state.pinCauses.delete(id)
           // A pin that is added and released at once is in neither snapshot that `watching` compares.
           if (state.watched && pin !== undefined && before.get(id)?.digest !== pin.digest)
             state.candidates.push(pin.digest)
@@ -66,7 +66,7 @@ export const blobs = (state: State): Blobs => ({
     Effect.sync(() => publications.map((publication) => publish(state, now, publication))),
   unpin: (ids) =>
     Effect.sync(() => {
-      for (const id of ids) state.newbornPins.delete(id)
+      for (const id of ids) state.pinCauses.delete(id)
       return ids.filter((id) => state.pins.delete(id)).length
     }),
   unreference: (references) =>
@@ -138,7 +138,8 @@ export const publish = (
   state.orphans.delete(digest)
   for (const reference of references) setReference(state, reference)
   for (const pin of pins) {
-    if (row === undefined && references.length === 0 && !state.pins.has(pin.id)) state.newbornPins.add(pin.id)
+    if (row === undefined && references.length === 0 && !state.pins.has(pin.id))
+      state.pinCauses.set(pin.id, "unused")
     setPin(state, pin)
   }
   return row === undefined || replaces ? "published" : "deduplicated"

@@ -136,8 +136,8 @@ export interface State {
   readonly breakers: Map<BreakerName, BreakerState>
   /** What breakers noted, by name and day. */
   readonly breakerHistory: Map<BreakerName, Map<number, BreakerDay>>
-  /** Ids of pins that were made with their blob, and to whose blob nothing has referred since. */
-  readonly newbornPins: Set<string>
+  /** By the ids of pins: the cause that their blob's sighting gets when they end. */
+  readonly pinCauses: Map<string, OrphanCause>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. Only tests add any. */
@@ -179,7 +179,7 @@ export const emptyState = (): State => ({
   here: { server: "memory/1", timeline: "00000001" },
   breakers: new Map(),
   breakerHistory: new Map(),
-  newbornPins: new Set(),
+  pinCauses: new Map(),
   peers: new Map(),
   suspects: new Map(),
   installation: { catalogueExisted: false, unannouncedWritersGuarded: false },
