@@ -57,7 +57,7 @@ export const suspects = (state: State): Suspects => ({
       for (const { digest, key } of gone) without(state, digest, key)
       return gone.length
     }),
-  endTombstones: () => Effect.succeed(0),
+  endTombstones: () => Effect.succeed({ ended: 0, begun: 0 }),
   arrival: () => Effect.never
 })
 
