@@ -49,6 +49,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   ClockRefused: 4,
   SettingsRefused: 4,
   StoreRefused: 4,
+  WritersRefused: 4,
   RepairRefused: 4,
   BreakerOpen: 6,
   DatabaseError: 5,

@@ -3,7 +3,7 @@
  * oci/database.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, Context, Duration, Effect, Layer, type Redacted, Ref } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, type Redacted, Ref } from "effect"
 import type { SqlClient } from "effect/sql"
 import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
@@ -12,6 +12,7 @@ import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
 import * as Blobs from "./postgres/Blobs.ts"
 import * as Breakers from "./postgres/Breakers.ts"
+import { installation } from "./postgres/Installation.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
@@ -131,18 +132,23 @@ export const layer = (
         leftovers: Leftovers.make(db),
         breakers: Breakers.make(db),
         peers: Peers.make(db),
-        suspects: Suspects.make(db, known),
+        suspects: Suspects.make(db, known, Option.getOrNull(yield* Effect.serviceOption(PgClient.PgClient))),
         audit: Audit.make(db, known),
-        ...verbs<Pick<CollectorDatabase["Service"], "inspect" | "skew" | "backlog">>(db, null, {
-          inspect: inspect(db, extensions).pipe(
-            Effect.tap((found) => Ref.set(catalog, found)),
-            // What was found before may no longer be true, so it must not serve another purge.
-            Effect.tapError(() => Ref.set(catalog, null)),
-            Effect.map((found) => found.references)
-          ),
-          skew: Peers.skew(db),
-          backlog: on(db)(Backlog.backlog)
-        })
+        ...verbs<Pick<CollectorDatabase["Service"], "inspect" | "installation" | "skew" | "backlog">>(
+          db,
+          null,
+          {
+            inspect: inspect(db, extensions).pipe(
+              Effect.tap((found) => Ref.set(catalog, found)),
+              // What was found before may no longer be true, so it must not serve another purge.
+              Effect.tapError(() => Ref.set(catalog, null)),
+              Effect.map((found) => found.references)
+            ),
+            installation: Effect.flatMap(known, (found) => installation(db, found)),
+            skew: Peers.skew(db),
+            backlog: on(db)(Backlog.backlog)
+          }
+        )
       })
       return Context.make(CollectorDatabase, collector).pipe(
         Context.add(BlobDatabase, BlobDatabase.of(Blobs.make(db, type)))

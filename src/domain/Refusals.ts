@@ -36,6 +36,29 @@ export class ClockRefused extends Schema.TaggedError<ClockRefused>()("ClockRefus
 }
 
 /**
+ * Says that it is unknown, or contradicts the settings, whether unannounced writers share the catalogue. Such
+ * a writer skips an upload because it saw a row, and a purge in between leaves its reference without bytes.
+ */
+export class WritersRefused extends Schema.TaggedError<WritersRefused>()("WritersRefused", {
+  /** `unsaid`: no answer was given. `unguarded`: the answer is `guarded`, and no trigger is installed. */
+  reason: Schema.Literals(["unsaid", "unguarded"])
+}) {
+  override get message(): string {
+    return this.reason === "unsaid" ? unsaidWriters : unguardedWriters
+  }
+}
+
+const unsaidWriters = [
+  "This catalogue existed before artifact-gc, and no setting says which writers share it. Nothing was deleted.",
+  "GC_UNANNOUNCED_WRITERS=none says that every writer uses this package, or that none uses an object key twice.",
+  "GC_UNANNOUNCED_WRITERS=guarded says that other writers do (insert on conflict do nothing, key made from the digest), and needs: artifact-gc migrate --guard-unannounced-writers.",
+  "A wrong none loses bytes: such a writer sends nothing because it saw a row, the row is purged, and its reference has no object."
+].join(" ")
+
+const unguardedWriters =
+  "GC_UNANNOUNCED_WRITERS is guarded, but the triggers against unannounced writers are not installed. Nothing was deleted. Run: artifact-gc migrate --guard-unannounced-writers. If no such writer is left, set GC_UNANNOUNCED_WRITERS=none."
+
+/**
  * Says that another collector works on the same catalogue with other settings. The shorter wait would apply.
  */
 export class SettingsRefused extends Schema.TaggedError<SettingsRefused>()("SettingsRefused", {

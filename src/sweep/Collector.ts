@@ -64,6 +64,7 @@ const onceWithin = (
 
 /**
  * Emits the reports of the sweeps as they end. Sweeps of one collector never overlap, and no failed sweep ends the stream.
+ * Between and beside them it verifies suspects as their writers insert them, at any hour.
  * Only `stop` does, and the collector then tells the others that it has left. A slow consumer makes the sweeps wait.
  */
 export const reports = (options: CollectorOptions): Stream.Stream<SweepReport, never, Sweep> =>
@@ -73,6 +74,8 @@ export const reports = (options: CollectorOptions): Stream.Stream<SweepReport, n
       const stopped = yield* Deferred.make<void>()
       const watch = Effect.andThen(options.stop ?? Effect.never, Deferred.succeed(stopped, undefined))
       yield* Effect.forkScoped(watch, { startImmediately: true })
+      // Writers wait for it, so it knows no schedule and no window.
+      yield* Effect.forkScoped(sweep.verifying)
       const ended = Effect.flatMap(Deferred.await(stopped), () => Cause.done())
       const once = onceWithin(sweep, options.window, Deferred.isDone(stopped))
       // Cuts waits short and lets a running sweep finish. `Stream.interruptWhen` pulls ahead, so that the next wait would

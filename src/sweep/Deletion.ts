@@ -81,13 +81,13 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
   /** Confirms and postpones what one answered request did. */
   const settle = Effect.fnUntraced(function* (
     entries: ReadonlyArray<JournalEntry>,
-    { deleted, failed }: DeleteOutcome,
+    { deleted, failed, resent }: DeleteOutcome,
     counts: PhaseCounts
   ) {
     const gone = new Set(deleted)
     const bytes = entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
     counts.deleted(gone.size, bytes)
-    yield* journal.confirm(deleted)
+    yield* journal.confirm(deleted, resent)
     for (const { code } of failed) counts.failed(code, 1)
     yield* postpone(entries, new Map(failed.map((failure) => [failure.key, failureOfKey(failure)])))
     // Stores without batch deletes answer an outage key by key.

@@ -43,6 +43,11 @@ export interface SweepSettings {
    * outlasts the uploads of unannounced writers.
    */
   readonly leftoverGrace: Duration.Duration
+  /**
+   * How long an unannounced writer may take from its look or upload to its insert; null is for ever. Default
+   * 1 hour (GC_WRITER_PATIENCE), which outlasts a slow upload.
+   */
+  readonly writerPatience: Duration.Duration | null
   /** Time from the purge of a row to the deletion of its object. Default 0 seconds (GC_DELETE_DELAY). */
   readonly deleteDelay: Duration.Duration
   /**
@@ -88,6 +93,11 @@ export interface SweepSettings {
   readonly lease: Duration.Duration
   /** Prefix of blobs; objects below it that nothing owns are leftovers. Default `blobs/` (GC_BLOB_PREFIX). */
   readonly blobPrefix: string
+  /**
+   * Which writers share the catalogue; null is not said. Default none (GC_UNANNOUNCED_WRITERS): a sweep then
+   * refuses beside a catalogue that existed before `migrate`, unless the triggers are installed.
+   */
+  readonly unannouncedWriters: "none" | "guarded" | null
   /**
    * Condemned blobs above which the breaker may trip. Default 100 (GC_BREAKER_BLOBS), because fewer are not
    * worth an operator's question.

@@ -17,9 +17,11 @@ import * as Pace from "./Pace.ts"
 import type { Phase } from "./Phase.ts"
 import type { SweepContext } from "./PhaseContext.ts"
 import { describe } from "./PhaseCounts.ts"
+import { suspects } from "./phases/Suspects.ts"
 import * as Preflight from "./preflight/Preflight.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
+import * as VerifySuspects from "./VerifySuspects.ts"
 
 /** How one sweep differs from the default. */
 export interface SweepOptions {
@@ -49,6 +51,11 @@ export class Sweep extends Context.Service<
      */
     readonly once: (options?: SweepOptions) => Effect.Effect<SweepReport>
     /**
+     * Verifies suspects as their writers insert them, until it is interrupted. Never fails. Runs beside sweeps:
+     * `Collector.reports` forks it. A sweep by itself verifies those that it finds.
+     */
+    readonly verifying: Effect.Effect<never>
+    /**
      * Tells the other collectors of this catalogue that this one has stopped, so that they need not agree with its
      * settings. A collector that never says so is forgotten `presence` after its last sweep. Takes 3 seconds at most, and
      * never fails.
@@ -75,10 +82,11 @@ export class Sweep extends Context.Service<
           Storage,
           ...list.flatMap(({ requires }) => requires)
         )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
-        const self = { id: all.collectorId ?? drawProcessName(), swept: false }
+        const self: Self = { id: all.collectorId ?? drawProcessName(), swept: false, passedAt: null }
         return Sweep.of({
           settings: all,
           once: (options = {}) => Effect.provideContext(once(all, list, self, options), services),
+          verifying: Effect.provideContext(verifying(all, list, self), services),
           leave: Effect.provideContext(leave(self), services)
         })
       })
@@ -100,10 +108,13 @@ const withSmallBatches = (settings: SweepSettings): SweepSettings => {
   return { ...settings, batchMax: Math.min(batchMax, Math.max(1, Math.floor(perBatch))) }
 }
 
-/** This collector among others. `swept`: the others may know of it. */
+/** This collector among others. */
 interface Self {
   readonly id: string
+  /** The others may know of it. */
   swept: boolean
+  /** When the guards last let a sweep begin; null if they refused since. */
+  passedAt: number | null
 }
 
 const once = Effect.fn("Sweep.once")(function* <R>(
@@ -123,6 +134,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   )
   if (!dryRun) self.swept = true
   const { error, findings, store } = yield* Preflight.judge({ settings, id: self.id, now: startedAt, dryRun })
+  if (!dryRun) self.passedAt = error === null ? startedAt : null
   const odd = OddRows.make()
   const reports =
     error === null
@@ -143,6 +155,32 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     left: Exit.isSuccess(backlog) ? leftOf(settings, ...backlog.value) : null
   }
   return report
+})
+
+/** Runs the phase of suspects, and nothing else, whenever there are any. */
+const verifying = Effect.fnUntraced(function* <R>(
+  settings: SweepSettings,
+  phases: ReadonlyArray<Phase<R>>,
+  self: Self
+) {
+  const own = phases.filter(({ name }) => name === suspects.name)
+  if (own.length === 0) return yield* Effect.never
+  return yield* VerifySuspects.forever({
+    passedAt: Effect.sync(() => self.passedAt),
+    ask: Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      self.swept = true
+      const { error } = yield* Preflight.judge({ settings, id: self.id, now, dryRun: false })
+      self.passedAt = error === null ? now : null
+      return error === null
+    }),
+    run: Effect.gen(function* () {
+      const bounds = yield* Bounds.make(settings, Effect.succeed(false), Number.POSITIVE_INFINITY)
+      const sweep = yield* nameOf(yield* Clock.currentTimeMillis)
+      const reports = yield* runPhases(own, { settings, bounds, dryRun: false, sweep, odd: OddRows.make() })
+      return reports.suspects
+    })
+  })
 })
 
 /** The longest that a database in trouble may delay the end of a process. */

@@ -12,6 +12,7 @@ import {
   integer,
   optionalInteger,
   optionalText,
+  optionalWord,
   text,
   word
 } from "../domain/Setting.ts"
@@ -60,6 +61,12 @@ export const waits = {
       "Age below which an object that nothing owns is not deleted. Announced uploads do not need this wait. A day outlasts uploads of programs that write the row after the bytes.",
     tooLow: "An unannounced writer loses its object between the upload and the row.",
     tooHigh: "Leftovers use space for longer."
+  }),
+  writerPatience: durationOrNone("GC_WRITER_PATIENCE", "1 hour", "1 second", {
+    about:
+      "Time that an unannounced writer may take from its look for a row, or its upload, to its insert of the row. It applies where the triggers against such writers are installed. Content that was collected longer ago is inserted again without a check. Transactions that are open longer are waited for. `none` checks such content for ever.",
+    tooLow: "A writer that takes longer refers to a blob whose object is deleted.",
+    tooHigh: "Content that returns within this time is refused until a collector has looked at its object."
   }),
   deleteDelay: duration("GC_DELETE_DELAY", "0 seconds", "0 seconds", {
     about: "Time from the purge of a row to the deletion of its object.",
@@ -145,6 +152,10 @@ export const sizes = {
 
 /** Settings that make a sweep refuse, or stop before it deletes. */
 export const guards = {
+  unannouncedWriters: optionalWord("GC_UNANNOUNCED_WRITERS", ["none", "guarded"], {
+    about:
+      "Which writers share the catalogue. `none`: every writer uses this package, or no other writer uses an object key twice. `guarded`: other writers do, and `migrate --guard-unannounced-writers` has installed the triggers that make this safe. Beside a catalogue that existed before `migrate` there is no default: sweeps refuse until one is given, because no row shows which writer inserted it. A catalogue that this program created defaults to `none`."
+  }),
   breakerBlobs: integer("GC_BREAKER_BLOBS", 100, 0, 1_000_000_000, {
     about:
       "The breaker trips when more blobs than this are condemned, and they are also more of the catalogue than GC_BREAKER_PERCENT. A hundred is small enough to guard a catalogue of five hundred, and fewer blobs are not worth an operator's question. The search for leftovers applies the same two numbers to the objects that it listed.",

@@ -160,6 +160,7 @@ describe("bounds", () => {
     GC_UPLOAD_GRACE: second,
     GC_LEFTOVER_EVERY: second,
     GC_LEFTOVER_GRACE: zero,
+    GC_WRITER_PATIENCE: second,
     GC_DELETE_DELAY: zero,
     GC_SWEEP_MAX_DURATION: second,
     GC_SCAN_EVERY: ["1 minute", "59999 millis"],

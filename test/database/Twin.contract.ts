@@ -11,7 +11,8 @@ import type {
   PurgeCursor,
   Reference,
   ScanEnd,
-  Slice
+  Slice,
+  Suspect
 } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
@@ -252,13 +253,14 @@ const run = (side: Side, c: Command): Effect.Effect<unknown, unknown> => {
       return Effect.gen(function* () {
         const page = yield* suspects.page(c.flag ? digest(c.a) : null, 1 + c.b)
         const to = key(`upload-${memory.uploads.length}`)
-        const suspect = page.at(-1) ?? { digest: digest(c.b), key: key(c.b), sizeBytes: c.b }
+        const suspect = page.at(-1) ?? suspectOf(c.b)
         memory.uploads.push({ key: to, digest: suspect.digest, sizeBytes: c.b })
         yield* blobs.intend([{ key: to, digest: suspect.digest, expiresAt: at }])
-        return [page, yield* suspects.rekey(at, suspect, to, instant(c.at + 1))]
+        const pageWithoutNumbers = page.map((one) => ({ ...one, latest: 0 }))
+        return [pageWithoutNumbers, yield* suspects.rekey(at, suspect, to, instant(c.at + 1))]
       })
     case "miss":
-      return suspects.drop({ digest: digest(c.a), key: key(c.a), sizeBytes: c.a })
+      return suspects.drop(at, suspectOf(c.a))
     case "forget":
       return suspects.forget(10)
     case "reap":
@@ -277,6 +279,14 @@ const run = (side: Side, c: Command): Effect.Effect<unknown, unknown> => {
       return runSession(database, memory, { ...c, verb: c.verb })
   }
 }
+
+const suspectOf = (n: number): Suspect => ({
+  digest: digest(n),
+  key: key(n),
+  sizeBytes: n,
+  settled: false,
+  latest: 0
+})
 
 type SomeVerb = ManifestCommand["verb"] | SessionCommand["verb"] | CandidateCommand["verb"]
 

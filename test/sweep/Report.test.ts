@@ -207,6 +207,7 @@ describe("a dry run", () => {
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
+        "installation",
         "candidates.watch",
         "skew",
         "peers.others",

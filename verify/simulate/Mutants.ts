@@ -7,6 +7,7 @@ import { collectorMutants } from "./mutants/CollectorMutants.ts"
 import { hostMutants } from "./mutants/HostMutants.ts"
 import type { Mutant } from "./mutants/Mutant.ts"
 import { registryMutants } from "./mutants/RegistryMutants.ts"
+import { unannouncedMutants } from "./mutants/UnannouncedMutants.ts"
 
 export type { Mutant } from "./mutants/Mutant.ts"
 
@@ -15,7 +16,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...collectorMutants,
   ...hostMutants,
   ...registryMutants,
-  ...bucketMutants
+  ...bucketMutants,
+  ...unannouncedMutants
 ]
 
 /** Returns the mutant with this name. */

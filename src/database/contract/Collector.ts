@@ -8,6 +8,7 @@ import type { SchemaRefused } from "../../domain/SchemaRefused.ts"
 import type { Audit } from "./Audit.ts"
 import type { Breakers } from "./Breakers.ts"
 import type { Candidates } from "./Candidates.ts"
+import type { Installation } from "./Installation.ts"
 import type { Journal } from "./Journal.ts"
 import type { Leftovers } from "./Leftovers.ts"
 import type { Orphans, ReferenceTable } from "./Orphans.ts"
@@ -55,6 +56,8 @@ export class CollectorDatabase extends Context.Service<
      * each sweep.
      */
     readonly inspect: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
+    /** Returns how the collector was installed. Fails before `inspect` has passed. */
+    readonly installation: Result<Installation>
     /** Blobs that nothing refers to. */
     readonly orphans: Orphans
     /** Blobs whose references changed. */

@@ -49,8 +49,11 @@ export interface Journal {
     leaseUntil: number,
     limit: number
   ) => Result<{ readonly entries: ReadonlyArray<JournalEntry>; readonly readopted: number }>
-  /** Strikes off keys whose objects are deleted. */
-  readonly confirm: (keys: ReadonlyArray<ObjectKey>) => Result<void>
+  /**
+   * Strikes off keys whose objects are deleted. `resent` are those of which an earlier request may still
+   * take effect. Where an unannounced writer may use such a key again, its tombstone stays for ever.
+   */
+  readonly confirm: (keys: ReadonlyArray<ObjectKey>, resent?: ReadonlyArray<ObjectKey>) => Result<void>
   /** Ends the leases of keys whose objects still exist. */
   readonly postpone: (postponements: ReadonlyArray<Postponement>) => Result<void>
   /** Returns dead letters after `after`, in key order. */

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Journal, JournalEntry } from "../Database.ts"
 import { byKey, type JournalRow, journalRow, type State } from "./State.ts"
+import { countLease, strike } from "./UnannouncedWriters.ts"
 
 const toEntry = (key: ObjectKey, row: JournalRow): JournalEntry => ({
   key,
@@ -27,16 +28,19 @@ export const journal = (state: State): Journal => ({
         .sort(([, a], [, b]) => a.notBefore - b.notBefore)
         .slice(0, limit)
       const entries = due.filter(([key]) => !owned.has(key))
-      for (const [key, row] of entries) state.journal.set(key, { ...row, claimedUntil: leaseUntil })
-      for (const [key] of due) if (owned.has(key)) state.journal.delete(key)
+      for (const [key, row] of entries) {
+        state.journal.set(key, { ...row, claimedUntil: leaseUntil })
+        countLease(state, key)
+      }
+      for (const [key] of due) if (owned.has(key)) strike(state, key, (leases) => leases > 0)
       return {
         entries: entries.map(([key, row]) => toEntry(key, row)).sort((a, b) => (a.key < b.key ? -1 : 1)),
         readopted: due.length - entries.length
       }
     }),
-  confirm: (keys) =>
+  confirm: (keys, resent = []) =>
     Effect.sync(() => {
-      for (const key of keys) state.journal.delete(key)
+      for (const key of keys) strike(state, key, (leases) => leases !== 1 || resent.includes(key))
     }),
   postpone: (postponements) =>
     Effect.sync(() => {

@@ -12,6 +12,7 @@ import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
 import { expirePins } from "./Pins.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
+import { lasts } from "./triggers/unannounced/Tombstones.ts"
 import { on, verbs } from "./Verbs.ts"
 
 interface EntryRow {
@@ -45,8 +46,9 @@ const toEntry = (row: EntryRow): JournalEntry => ({
   uploadId: row.upload_id
 })
 
-const claim = ({ sql, id }: Sql, now: number, leaseUntil: number, limit: number) =>
-  Effect.map(
+const claim = (db: Sql, now: number, leaseUntil: number, limit: number) => {
+  const { sql, id, raw } = db
+  return Effect.map(
     sql<EntryRow & { readonly readopted: boolean }>`
       WITH due AS MATERIALIZED (
         SELECT object_key FROM ${id.journal}
@@ -58,9 +60,10 @@ const claim = ({ sql, id }: Sql, now: number, leaseUntil: number, limit: number)
         WHERE j.object_key = ANY(ARRAY(SELECT object_key FROM due))
           AND (EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
             OR EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = j.object_key))
-        RETURNING j.object_key, j.size_bytes, j.reason, j.attempts, j.upload_id),
+        RETURNING j.object_key, j.size_bytes, j.reason, j.attempts, j.upload_id, j.leases),
+      lasting AS (${lasts(db, raw("readopted"), raw("leases > 0"))}),
       leased AS (
-        UPDATE ${id.journal} j SET claimed_until = ${instant(leaseUntil)}::timestamptz
+        UPDATE ${id.journal} j SET claimed_until = ${instant(leaseUntil)}::timestamptz, leases = j.leases + 1
         WHERE j.object_key = ANY(ARRAY(SELECT object_key FROM due))
           AND NOT EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.key} = j.object_key)
           AND NOT EXISTS (SELECT FROM ${id.uploadChunks} c WHERE c.object_key = j.object_key)
@@ -74,19 +77,27 @@ const claim = ({ sql, id }: Sql, now: number, leaseUntil: number, limit: number)
       readopted: rows.filter((row) => row.readopted).length
     })
   )
+}
 
 /**
  * Strikes off keys. Does not wait for the disk, which spares half of a sweep's flushes. If the server
  * crashes before it has written the change, the keys are deleted again, and an absent object is success. A
  * commit that used a key again would be later, so it would be on disk only after this one.
+ *
+ * A buried key lasts if a DELETE of it may still take effect: it was leased more than once, so an earlier
+ * lessee may be about to send one, or `resent` names it.
  */
-const confirm = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>) =>
-  keys.length === 0
-    ? Effect.void
-    : Effect.asVoid(sql`
+const confirm = (db: Sql, keys: ReadonlyArray<ObjectKey>, resent: ReadonlyArray<ObjectKey> = []) => {
+  const { sql, id, raw } = db
+  if (keys.length === 0) return Effect.void
+  return Effect.asVoid(sql`
+    WITH struck AS (
       DELETE FROM ${id.journal} WHERE object_key = ANY(ARRAY(
         SELECT object_key FROM ${id.journal} WHERE object_key = ANY(${keys}::text[]) ORDER BY object_key FOR UPDATE))
-        AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'`)
+        AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+      RETURNING object_key, leases)
+    ${lasts(db, raw("struck"), sql`leases <> 1 OR object_key = ANY(${resent}::text[])`)}`)
+}
 
 const postpone = ({ sql, id }: Sql, list: ReadonlyArray<Postponement>) =>
   list.length === 0

@@ -12,6 +12,7 @@ import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../D
 import { estimate } from "./Breakers.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
 import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
+import { buryKeys, lasts } from "./triggers/unannounced/Tombstones.ts"
 import { areInstalled } from "./triggers/unannounced/UnannouncedWriters.ts"
 import { on, verbs } from "./Verbs.ts"
 
@@ -147,9 +148,7 @@ export const journalUnowned = (
         objects.filter(({ key }) => free.has(key)),
         notBefore
       )
-      yield* sql`
-        INSERT INTO ${id.buriedKeys} (object_key, since)
-        SELECT k, ${instant(now)}::timestamptz FROM unnest(${journaled}::text[]) k ORDER BY k ON CONFLICT DO NOTHING`
+      yield* buryKeys(db, now, journaled)
       return journaled
     })
   )
@@ -236,13 +235,16 @@ const withdraw = (db: Sql, scan: LeftoverScan) => {
       yield* sql`
         UPDATE ${id.listingRanges} SET position = NULL, ended_at = NULL, claimed_until = NULL
         WHERE ${raw(isLeftovers)}`
-      const withdrawn = yield* sql`
-        DELETE FROM ${id.journal} WHERE object_key = ANY(ARRAY(
-          SELECT object_key FROM ${id.journal}
-          WHERE reason = 'leftover' AND claimed_until IS NULL AND attempts = 0
-          ORDER BY object_key FOR UPDATE SKIP LOCKED))
-        RETURNING 1 AS withdrawn`
-      return withdrawn.length
+      const withdrawn = yield* sql<{ count: number }>`
+        WITH withdrawn AS (
+          DELETE FROM ${id.journal} WHERE object_key = ANY(ARRAY(
+            SELECT object_key FROM ${id.journal}
+            WHERE reason = 'leftover' AND claimed_until IS NULL AND attempts = 0
+            ORDER BY object_key FOR UPDATE SKIP LOCKED))
+          RETURNING object_key, leases),
+        lasting AS (${lasts(db, raw("withdrawn"), raw("leases > 0"))})
+        SELECT count(*)::int AS count FROM withdrawn`
+      return withdrawn[0]?.count ?? 0
     })
   )
 }

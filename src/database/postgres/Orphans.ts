@@ -25,6 +25,7 @@ import { condemned, restore } from "./Condemned.ts"
 import { byIndex, instant, millis, type Sql, sqlState, translate } from "./Sql.ts"
 import { type Catalog, currentFingerprint } from "./schema/SchemaGuard.ts"
 import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
+import { renewed } from "./triggers/unannounced/Tombstones.ts"
 import { looksUp } from "./Unreferenced.ts"
 import { given, verbs } from "./Verbs.ts"
 
@@ -349,11 +350,15 @@ const deleteAndJournal = (
   const { sql, id, raw } = db
   const lease = request.leaseUntil === null ? null : instant(request.leaseUntil)
   // For every blob, whatever its key: an unannounced writer may have seen the row and so sent nothing to its own key.
+  const at = sql`${instant(request.now)}::timestamptz`
   const buried = sql`
       buried AS (
         INSERT INTO ${id.tombstones} (digest, since)
-        SELECT digest::${raw(catalog.digest.type)}, ${instant(request.now)}::timestamptz FROM dead ORDER BY digest
-        ON CONFLICT DO NOTHING),`
+        SELECT digest::${raw(catalog.digest.type)}, ${at} FROM dead ORDER BY digest
+        ON CONFLICT (digest) ${raw(renewed())}),
+      buried_keys AS (
+        INSERT INTO ${id.buriedKeys} (object_key, since) SELECT object_key, ${at} FROM dead ORDER BY object_key
+        ON CONFLICT (object_key) ${raw(renewed())}),`
   return Effect.map(
     sql<{ digest: string; object_key: string; size_bytes: number }>`
       WITH dead AS (
@@ -365,14 +370,17 @@ const deleteAndJournal = (
           AND ${canNameObject(db)}
         RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, ${sizeOf(db)} AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
       journaled AS (
-        INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
-        SELECT object_key, digest, size_bytes, 'purged', ${instant(request.now)}::timestamptz,
-          ${instant(request.deleteNotBefore)}::timestamptz, ${lease}::timestamptz
+        INSERT INTO ${id.journal} AS j (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until,
+          leases)
+        SELECT object_key, digest, size_bytes, 'purged', ${at},
+          ${instant(request.deleteNotBefore)}::timestamptz, ${lease}::timestamptz, ${lease === null ? 0 : 1}::int
         FROM dead ORDER BY object_key
-        -- Only a writer that uses a key twice can meet its own journal row here, which starts again.
+        -- Only a writer that uses a key twice can meet its own journal row here, which starts again. Its leases go on,
+        -- because a lessee may still send a DELETE.
         ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
           reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
-          claimed_until = EXCLUDED.claimed_until, attempts = 0, last_error = NULL, dead_at = NULL)
+          claimed_until = EXCLUDED.claimed_until, leases = j.leases + EXCLUDED.leases, attempts = 0, last_error = NULL,
+          dead_at = NULL)
       SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`,
     (rows): Deleted => ({
       purged: rows.map((row) => ({

@@ -70,6 +70,7 @@ export interface Identifiers {
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
   readonly candidates: Statement.Fragment
+  readonly installation: Statement.Fragment
   /**
    * Chunks of upload sessions. The registry writes them, and they stay in the core as the fourth owner of
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
@@ -120,6 +121,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
+      installation: own("installation"),
       uploadChunks: own("upload_chunks")
     },
     verb: (operation, effect) =>

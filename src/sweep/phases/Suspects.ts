@@ -1,19 +1,25 @@
 /**
- * Takes suspects out of doubt: blobs that unannounced writers inserted under keys that a late DELETE may meet. The bytes
- * are copied to a fresh key, and the row moves there. A row whose object does not exist is deleted. Until then nothing
- * can refer to the blob.
+ * Takes suspects out of doubt: blobs that unannounced writers inserted under keys that a late DELETE may meet. Where no
+ * DELETE of the key can be on its way, it is enough that the store has the object. Otherwise the bytes are copied to a
+ * fresh key, and the row moves there. A row whose object does not exist is deleted. Until then nothing can refer to the
+ * blob.
  *
- * Their writers wait for this, so it runs before the orphans (docs/design/unannounced-writers.md).
+ * Their writers wait for this, so it runs before the orphans, and in a running collector as soon as there is a suspect
+ * (VerifySuspects.ts). Afterwards tombstones end whose danger is over (docs/design/unannounced-writers.md).
  */
-import { Clock, Duration, Effect, Result } from "effect"
+import { Clock, Duration, Effect, Option, Result } from "effect"
 import { BlobDatabase, CollectorDatabase, type Suspect } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import { fresh, KeyNonce, ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
 import { Storage } from "../../storage/Storage.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
 
 /** Longer than the store's own copy of the largest object takes. The next sweep repeats a slower one. */
 const copyLease = Duration.hours(1)
+
+/** Tombstones that one transaction ends or looks at: tens of milliseconds. */
+const tombstonesAtOnce = 10_000
 
 /** After this many failed copies in a row the store is down, not the objects. */
 const consecutiveFailuresMax = 3
@@ -42,7 +48,14 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
       return page.length < settings.batchMax ? null : (page.at(-1)?.digest ?? null)
     })
   )
-  if (isDone) yield* suspects.forget(settings.batchMax)
+  if (!isDone) return
+  yield* suspects.forget(settings.batchMax)
+  if (settings.writerPatience === null) return
+  const patience = Duration.toMillis(settings.writerPatience)
+  const end = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    suspects.endTombstones(now, patience, tombstonesAtOnce)
+  )
+  while ((yield* end) >= tombstonesAtOnce && (yield* context.mayContinue));
 })
 
 const preview = Effect.fnUntraced(function* ({ counts, settings }: PhaseContext) {
@@ -62,8 +75,30 @@ const verifier = Effect.fnUntraced(function* (context: PhaseContext) {
   // A bucket that does not exist has none of the objects either, and proves nothing of them.
   const storeExists = yield* Effect.cached(storage.probe)
 
+  /** Deletes the row of a suspect that has no object. */
+  const drop = Effect.fnUntraced(function* (suspect: Suspect) {
+    yield* storeExists
+    const outcome = yield* suspects.drop(yield* Clock.currentTimeMillis, suspect)
+    if (outcome === "referenced") counts.failed("object missing", 1)
+    else counts.kept(outcome, 1)
+  })
+
+  /** Counts a failure of the store. Fails after three in a row. */
+  const storeFailed = (error: StorageError) => {
+    counts.failed(error.reason, 1)
+    failuresInARow += 1
+    return failuresInARow >= consecutiveFailuresMax ? Effect.fail(error) : Effect.void
+  }
+
   return Effect.fnUntraced(function* (suspect: Suspect) {
     if (!(yield* context.mayContinue)) return
+    if (suspect.settled) {
+      const found = yield* Effect.result(storage.head(suspect.key))
+      if (Result.isFailure(found)) return yield* storeFailed(found.failure)
+      failuresInARow = 0
+      if (Option.isNone(found.success)) return yield* drop(suspect)
+      return counts.kept(yield* suspects.trust(suspect), 1)
+    }
     const to = yield* freshKey(settings.blobPrefix, suspect.digest)
     const expiresAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(copyLease)
     yield* blobs.intend([{ key: to, digest: suspect.digest, expiresAt }])
@@ -76,14 +111,8 @@ const verifier = Effect.fnUntraced(function* (context: PhaseContext) {
       return counts.kept(yield* suspects.rekey(now, suspect, to, deleteNotBefore), 1)
     }
     // The unused intent is reaped: the copy may yet arrive.
-    if (copied.failure.reason === "NotFound") {
-      yield* storeExists
-      const outcome = yield* suspects.drop(suspect)
-      return outcome === "referenced" ? counts.failed("object missing", 1) : counts.kept(outcome, 1)
-    }
-    counts.failed(copied.failure.reason, 1)
-    failuresInARow += 1
-    if (failuresInARow >= consecutiveFailuresMax) return yield* copied.failure
+    if (copied.failure.reason === "NotFound") return yield* drop(suspect)
+    yield* storeFailed(copied.failure)
   })
 })
 

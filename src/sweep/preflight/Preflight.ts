@@ -10,6 +10,7 @@ import type { Guard, GuardContext } from "./Guard.ts"
 import { schemaGuard } from "./SchemaGuard.ts"
 import { settingsGuard } from "./SettingsGuard.ts"
 import { storeGuard } from "./StoreGuard.ts"
+import { writersGuard } from "./WritersGuard.ts"
 
 /** What the guards said. */
 export interface Verdict {
@@ -23,6 +24,7 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
+  { name: "writers", ask: writersGuard },
   { name: "clock", ask: ({ settings }) => Effect.as(clockGuard(settings), []) },
   { name: "settings", ask: settingsGuard },
   { name: "store", ask: storeGuard }

@@ -44,6 +44,8 @@ export const sharedSettings = (settings: SweepSettings, store: string): Peer["se
   GC_BLOB_PREFIX: settings.blobPrefix,
   GC_UNTAGGED_GRACE: settings.untaggedGrace === null ? "none" : Duration.format(settings.untaggedGrace),
   GC_LEFTOVER_GRACE: Duration.format(settings.leftoverGrace),
+  GC_WRITER_PATIENCE: settings.writerPatience === null ? "none" : Duration.format(settings.writerPatience),
+  ...(settings.unannouncedWriters === null ? {} : { GC_UNANNOUNCED_WRITERS: settings.unannouncedWriters }),
   "S3_BUCKET or FILES_DIRECTORY": store
 })
 

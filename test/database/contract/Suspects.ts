@@ -25,7 +25,19 @@ const suspects = Effect.map(Database, (database) => database.suspects)
 
 /** The suspicion of the sample blob `n`. */
 const doubt = (...ns: ReadonlyArray<number>) => ns.map((n) => ({ digest: digest(n), key: key(n) }))
-const suspect = (n: number): Suspect => ({ digest: digest(n), key: key(n), sizeBytes: n })
+const suspect = (n: number): Suspect => ({
+  digest: digest(n),
+  key: key(n),
+  sizeBytes: n,
+  settled: false,
+  latest: 0
+})
+/** The page without the numbers of suspicions, which a backend chooses. */
+const pageOf = (after: Suspect["digest"] | null, limit: number) =>
+  Effect.map(
+    Effect.flatMap(suspects, ({ page }) => page(after, limit)),
+    (page) => page.map((one) => ({ ...one, latest: 0 }))
+  )
 const buried = (n: number, notBefore: number, at = key(n)) =>
   dead(n, { key: at, reason: "duplicate", notBefore })
 
@@ -33,12 +45,11 @@ export const doubting = (promised: Promised): void => {
   describe("suspects", () => {
     promised("are the blobs whose rows name a key in doubt, in digest order", () =>
       Effect.gen(function* () {
-        const { page } = yield* suspects
         const other = { digest: digest(3), key: key("elsewhere") }
         yield* write({ blobs: blobs(1, 2, 3, 4), suspects: [...doubt(4, 2, 1), other, ...doubt(5)] })
-        assert.deepStrictEqual(yield* page(null, 2), [suspect(1), suspect(2)])
-        assert.deepStrictEqual(yield* page(digest(2), 2), [suspect(4)])
-        assert.deepStrictEqual(yield* page(digest(4), 2), [])
+        assert.deepStrictEqual(yield* pageOf(null, 2), [suspect(1), suspect(2)])
+        assert.deepStrictEqual(yield* pageOf(digest(2), 2), [suspect(4)])
+        assert.deepStrictEqual(yield* pageOf(digest(4), 2), [])
       })
     )
 
@@ -69,7 +80,7 @@ export const doubting = (promised: Promised): void => {
 
     promised("are rekeyed, with all their waits before them; the old key dies", () =>
       Effect.gen(function* () {
-        const { rekey, page } = yield* suspects
+        const { rekey } = yield* suspects
         const { blobs: writers } = yield* Database
         yield* write({ blobs: blobs(1), suspects: doubt(1), orphans: [condemned(1)] })
         yield* writers.intend([intent(1)])
@@ -79,7 +90,7 @@ export const doubting = (promised: Promised): void => {
         assert.deepStrictEqual(after.journal, [buried(1, now + minute)])
         assert.deepStrictEqual(after.intents, [])
         assert.deepStrictEqual(after.orphans, [])
-        assert.deepStrictEqual(yield* page(null, 10), [])
+        assert.deepStrictEqual(yield* pageOf(null, 10), [])
       })
     )
 
@@ -114,7 +125,7 @@ export const doubting = (promised: Promised): void => {
         const before = yield* rows
         for (const n of [1, 2, 3]) {
           assert.strictEqual(yield* rekey(now, suspect(n), intent(n).key, now + hour), "superseded")
-          assert.strictEqual(yield* drop(suspect(n)), "superseded")
+          assert.strictEqual(yield* drop(now, suspect(n)), "superseded")
         }
         const after = yield* rows
         assert.deepStrictEqual(after.blobs, before.blobs)
@@ -136,9 +147,9 @@ export const doubting = (promised: Promised): void => {
           references: [artifact("a", 2)],
           pins: [{ id: "p", digest: digest(3), expiresAt: now + hour }]
         })
-        assert.strictEqual(yield* drop(suspect(1)), "dropped")
-        assert.strictEqual(yield* drop(suspect(2)), "referenced")
-        assert.strictEqual(yield* drop(suspect(3)), "referenced")
+        assert.strictEqual(yield* drop(now, suspect(1)), "dropped")
+        assert.strictEqual(yield* drop(now, suspect(2)), "referenced")
+        assert.strictEqual(yield* drop(now, suspect(3)), "referenced")
         const after = yield* rows
         assert.deepStrictEqual(after.blobs, blobs(2, 3))
         assert.deepStrictEqual(after.orphans, [])

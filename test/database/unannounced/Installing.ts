@@ -100,6 +100,7 @@ const lifecycle = (server: Databases.Server): void => {
       yield* s.purges
       yield* installs(s.place)
       yield* s.session("DELETE FROM artifact_gc.tombstones")
+      yield* s.session("DELETE FROM artifact_gc.buried_keys")
       yield* s.puts(1)
       yield* inserts(s.session, 1)
       yield* refers(s.session, "tag", 1)

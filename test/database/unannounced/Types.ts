@@ -86,7 +86,7 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
       yield* writer.unsafe("DELETE FROM layers")
       assert.lengthOf(yield* collect(database), 1)
       yield* inserts
-      assert.strictEqual(yield* database.suspects.drop(suspect), "dropped")
+      assert.strictEqual(yield* database.suspects.drop(3, suspect), "dropped")
       assert.lengthOf(yield* writer.unsafe("SELECT FROM blobs"), 0)
     })
   )

@@ -12,6 +12,7 @@ import { bytesOf } from "./Contents.ts"
 import { host } from "./Hosts.ts"
 import type { Role } from "./Process.ts"
 import { pushOrPull, retag } from "./Pushers.ts"
+import { writeUnannounced } from "./Unannounced.ts"
 import type { Services } from "./World.ts"
 import { write } from "./Writers.ts"
 
@@ -25,7 +26,8 @@ export const work: Readonly<Record<Role, (actor: Actor) => Effect.Effect<void, u
   operator: (actor) => operate(actor),
   host,
   pusher: pushOrPull,
-  retagger: retag
+  retagger: retag,
+  unannounced: writeUnannounced
 }
 
 /** Sweeps, as replicas do on their schedules. */

@@ -40,7 +40,8 @@ const reading: ReadonlySet<string> = new Set([
   "manifests.find",
   "manifests.blob",
   "manifests.exposure",
-  "host.rollback"
+  "host.rollback",
+  "unannounced.look"
 ])
 
 /** How many commits a crash takes back at most where none waits for the disk. */

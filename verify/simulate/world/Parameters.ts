@@ -53,16 +53,9 @@ const minutes = Duration.minutes
 
 /** Worlds with few roles meet more often what these roles do to each other. */
 const kinds = [
-  "plain",
-  "plain",
-  "plain",
-  "hosts",
-  "hosts",
-  "registry",
-  "registry",
-  "registry",
-  "all"
-] as const
+  ...(["plain", "plain", "plain", "hosts", "hosts", "registry", "registry", "registry"] as const),
+  ...(["unannounced", "unannounced", "all"] as const)
+]
 
 /**
  * Draws the parameters of a world.
@@ -77,11 +70,12 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
   const contents = rng.pick([1, 1, 1, 2, 2, 3, 4])
   const kind = rng.pick(kinds)
   const isRegistry = kind === "registry"
+  const isUnannounced = kind === "unannounced"
   const bucket = drawBucket(rng)
   return {
     contents,
     processes: {
-      writer: isRegistry ? rng.pick([0, 0, 1]) : 1 + rng.below(3),
+      writer: isRegistry || isUnannounced ? rng.pick([0, 0, 1]) : 1 + rng.below(3),
       collector: isRegistry ? rng.pick([1, 1, 2]) : rng.pick([1, 2, 2, 3]),
       deleter: isRegistry ? 0 : rng.pick([1, 1, 2]),
       reader: isRegistry ? 0 : rng.below(2),
@@ -89,13 +83,16 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
       operator: rng.below(2),
       host: kind === "hosts" || kind === "all" ? 1 + rng.below(2) : 0,
       pusher: isRegistry ? 1 + rng.below(2) : kind === "all" ? 1 : 0,
-      retagger: isRegistry || kind === "all" ? 1 : 0
+      retagger: isRegistry || kind === "all" ? 1 : 0,
+      unannounced: isUnannounced ? 1 + rng.below(2) : kind === "all" ? 1 : 0
     },
     steps: Math.ceil(steps * (isRegistry || kind === "all" ? 1.3 : 1) * (0.5 + rng.next())),
     settings: {
       grace: wait(),
       quarantine: wait(),
       deleteDelay: rng.pick([Duration.zero, Duration.zero, minutes(10)]),
+      unannouncedWriters: isUnannounced || kind === "all" ? "guarded" : "none",
+      writerPatience: rng.pick([null, minutes(2), minutes(30)]),
       untaggedGrace: hasNoWaits ? Duration.zero : minutes(30),
       uploadGrace: minutes(60),
       leftoverEvery: rng.pick([Duration.zero, minutes(30)]),

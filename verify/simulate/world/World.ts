@@ -53,6 +53,8 @@ export const make = (rng: Rng, parameters: WorldParameters, mutation: Mutation):
   const state = BackendAccess.emptyState()
   state.rows.watched = parameters.watched
   state.store.traits = traitsOf(parameters.bucket, parameters.locks > 0)
+  if (parameters.processes.unannounced > 0)
+    Object.assign(state.rows.installation, { catalogueExisted: true, unannouncedWritersGuarded: true })
   mutation.prepare?.(state.rows, state.store)
   const durability = Durability.make(state.rows, rng, mutation.commitsLate ?? false)
   const counts: Record<string, number> = {}

@@ -10,6 +10,7 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
+import { recordOwnCatalogue } from "../Installation.ts"
 import { make, onProcessClock, quote, type Sql, translate } from "../Sql.ts"
 import { catalogMissing } from "./BlobsTable.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
@@ -69,12 +70,14 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     const lockTimeout = yield* sql<{ before: string }>`SELECT current_setting('lock_timeout') AS before`
     yield* sql`SELECT set_config('lock_timeout', '0', true)`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
-    if (!options.createCatalog && !(yield* tableExists(db, names.schema, names.blobsTable))) {
+    const existed = yield* tableExists(db, names.schema, names.blobsTable)
+    if (!options.createCatalog && !existed) {
       return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
     }
     const applied = [
       ...(yield* apply(db, "collector", names.collectorSchema, "migrations", collectorMigrations(db)))
     ]
+    if (!existed && applied.some(({ id }) => id === 1)) yield* recordOwnCatalogue(db)
     for (const { isWanted, migrations, schema, set, table } of further) {
       if (!(yield* isWanted(db))) continue
       // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.

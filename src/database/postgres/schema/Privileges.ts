@@ -39,8 +39,9 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "listing_ranges", all],
     [own, "breakers", "SELECT, INSERT, UPDATE"],
     [own, "collectors", all],
-    [own, "tombstones", "SELECT, INSERT"],
-    [own, "buried_keys", "SELECT, INSERT"],
+    [own, "installation", "SELECT"],
+    [own, "tombstones", all],
+    [own, "buried_keys", all],
     [own, "suspects", "SELECT, DELETE"],
     [own, "upload_sessions", "SELECT, UPDATE, DELETE"],
     [own, "upload_chunks", "SELECT, DELETE"]

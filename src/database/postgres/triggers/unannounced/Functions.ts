@@ -15,6 +15,9 @@ import { digestLock, keyLock } from "./AdvisoryLocks.ts"
 /** Begins the names of these functions, and of no other function in the collector's schema. */
 export const functionPrefix = "guard_"
 
+/** The channel by which the trigger tells collectors of suspects. The payload is the collector's schema. */
+export const channel = "artifact_gc_suspect"
+
 /** Returns every trigger against unannounced writers: one on blobs, and one for each foreign key to them. */
 export const unannouncedTriggers = (
   names: CatalogNames,
@@ -94,9 +97,15 @@ BEGIN
   -- Also if the row exists now: it may be purged before the insert. And also if it is suspected already: that
   -- suspicion may be deleted before the commit.
   IF EXISTS (SELECT FROM ${own("tombstones")} t WHERE t.digest = ${newDigest})
-    OR EXISTS (SELECT FROM ${own("buried_keys")} t WHERE t.object_key = ${newKey}) THEN
+    OR EXISTS (SELECT FROM ${own("buried_keys")} t WHERE t.object_key = ${newKey})
+    -- A tombstone may end while the row that it made suspect is not verified yet.
+    OR EXISTS (SELECT FROM ${own("suspects")} s WHERE s.digest = ${newDigest} AND s.object_key = ${newKey}) THEN
     INSERT INTO ${own("suspects")} (digest, object_key, since)
       VALUES (${newDigest}, ${newKey}, clock_timestamp());
+    -- At the commit, a running collector verifies it at once. A transaction that is prepared must not notify.
+    IF current_setting('max_prepared_transactions') = '0' THEN
+      PERFORM pg_notify('${channel}', '${names.collectorSchema.replaceAll("'", "''")}');
+    END IF;
   END IF;
   RETURN NEW;
 END`
@@ -138,7 +147,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = '40001',
       MESSAGE = format('blob %s cannot be referred to until its object has been verified', ${column}),
       DETAIL = 'Its content was collected before, so that this upload may have met a late delete.',
-      HINT = 'The next sweep of artifact-gc verifies it; try again then, or upload it again if its row has gone.';
+      HINT = 'A running artifact-gc verifies it at once, otherwise the next sweep does. Roll back and try again in a moment, from the upload on if its row is gone.';
   END IF;
   RETURN NEW;
 END`

@@ -22,6 +22,7 @@ import {
   type TriggerSet
 } from "../TriggerSet.ts"
 import { functionPrefix, unannouncedTriggers } from "./Functions.ts"
+import { renewed } from "./Tombstones.ts"
 
 /** Declares the triggers against unannounced writers. */
 export const unannouncedWriters: TriggerSet = {
@@ -95,17 +96,17 @@ const problem = (schema: string, table: string, what: string): SchemaProblem => 
 })
 
 /**
- * Adds the tombstones of what is journaled already, which was purged without one. Every purge in flight has
- * committed by now, because the creation of the trigger on blobs waited for it.
+ * Adds the tombstones of what is journaled already, which was purged without one, and buries its keys. Every
+ * purge in flight has committed by now, because the creation of the trigger on blobs waited for it.
  */
 const buryJournaled = Effect.fnUntraced(function* (db: Sql, digest: DigestType, now: number) {
   const { sql, id, raw } = db
   yield* sql`
     INSERT INTO ${id.tombstones} (digest, since)
     SELECT DISTINCT digest::${raw(digest.type)}, ${instant(now)}::timestamptz FROM ${id.journal} WHERE digest IS NOT NULL
-    ON CONFLICT DO NOTHING`
+    ON CONFLICT (digest) ${raw(renewed())}`
   yield* sql`
     INSERT INTO ${id.buriedKeys} (object_key, since)
-    SELECT object_key, ${instant(now)}::timestamptz FROM ${id.journal} WHERE digest IS NULL
-    ON CONFLICT DO NOTHING`
+    SELECT object_key, ${instant(now)}::timestamptz FROM ${id.journal}
+    ON CONFLICT (object_key) ${raw(renewed())}`
 })
