@@ -96,7 +96,8 @@ export const make = (world: World, processes: Processes): Delivery => {
         return fail(request)
       succeed(request)
       if (readThenAct.has(request.verb) && rng.chance(parameters.pausesAfterRead))
-        request.process.pausedUntil = processes.step + 3 + rng.below(40)
+        request.process.pausedUntil =
+          processes.step + 3 + rng.below(request.process.role === "unannounced" ? 120 : 40)
     },
     cut: (request, takesEffect) => {
       network.take(request)

@@ -86,7 +86,7 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
       retagger: isRegistry || kind === "all" ? 1 : 0,
       unannounced: isUnannounced ? 1 + rng.below(2) : kind === "all" ? 1 : 0
     },
-    steps: Math.ceil(steps * (isRegistry || kind === "all" ? 1.3 : 1) * (0.5 + rng.next())),
+    steps: Math.ceil(steps * (isRegistry || isUnannounced || kind === "all" ? 1.3 : 1) * (0.5 + rng.next())),
     settings: {
       grace: wait(),
       quarantine: wait(),
@@ -119,7 +119,7 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
     leaps: rng.pick([0.02, 0.05, 0.15]),
     sameProcess: rng.pick([0, 0.5, 0.8, 0.95]),
     collectorFirst: rng.pick([0, 0.3, 0.6]),
-    lateEffects: rng.pick([0.02, 0.1]),
+    lateEffects: rng.pick([0.004, 0.02, 0.1]),
     pausesAfterRead: rng.pick([0, 0.2, 0.5, 0.8]),
     skews: rng.pick([0, 0.01]),
     crashes: rng.pick([0, 0, faults / 5]),
