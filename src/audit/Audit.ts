@@ -10,7 +10,7 @@ import { CollectorDatabase } from "../database/Database.ts"
 import type { AuditEvent, AuditSummary, Finding } from "../domain/AuditReport.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
-import type { BreakerOpen, RepairRefused } from "../domain/Refusals.ts"
+import type { AgeRefused, BindingRefused, BreakerOpen, RepairRefused } from "../domain/Refusals.ts"
 import type { SchemaRefused } from "../domain/SchemaRefused.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { compareKeys } from "../storage/KeyOrder.ts"
@@ -26,7 +26,14 @@ import { type AuditOptions, type Resolved, resolve } from "./Settings.ts"
 export type { AuditOptions, AuditSettings } from "./Settings.ts"
 
 /** The errors that end an audit. */
-export type AuditError = DatabaseError | StorageError | SchemaRefused | BreakerOpen | RepairRefused
+export type AuditError =
+  | DatabaseError
+  | StorageError
+  | SchemaRefused
+  | BreakerOpen
+  | BindingRefused
+  | AgeRefused
+  | RepairRefused
 
 /**
  * Keys of a window that are checked together when every object is read. Few, so that a stop loses little

@@ -10,7 +10,9 @@ import { CollectorDatabase } from "../database/Database.ts"
 import { RepairRefused } from "../domain/Refusals.ts"
 import type { StoredObject } from "../storage/Storage.ts"
 import * as Breaker from "../sweep/Breaker.ts"
+import { requireNoLostTime } from "../sweep/LostTime.ts"
 import { breaker, trips } from "../sweep/phases/Leftovers.ts"
+import { requireBound } from "../sweep/preflight/BindingGuard.ts"
 import * as Counts from "./Counts.ts"
 import { sort } from "./FirstLook.ts"
 import * as Merge from "./Merge.ts"
@@ -52,6 +54,8 @@ export const run = Effect.fnUntraced(function* (
   const { leftovers } = yield* CollectorDatabase
   const progress = yield* AuditProgress
   yield* requireClosed
+  yield* requireBound(settings)
+  yield* requireNoLostTime
   yield* requirePlausible(settings, counts.owned, counts.repairable, counts.repairableBytes)
   if (counts.repairable === 0) return true
   const wait = Math.max(1, Duration.toMillis(settings.quarantine), Duration.toMillis(settings.deleteDelay))

@@ -8,6 +8,7 @@ import * as Condemned from "./CondemnedCommand.ts"
 import * as Demo from "./DemoCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
+import * as Rebind from "./RebindCommand.ts"
 import * as Restore from "./RestoreCommand.ts"
 import * as Run from "./RunCommand.ts"
 import * as Serve from "./ServeCommand.ts"
@@ -30,6 +31,7 @@ export const app = Command.make("artifact-gc").pipe(
     Condemned.command,
     Restore.command,
     Breaker.command,
+    Rebind.command,
     Collectors.command,
     Audit.command,
     Demo.command

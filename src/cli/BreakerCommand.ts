@@ -10,6 +10,7 @@ import {
 } from "../database/Database.ts"
 import * as Manifests from "../oci/phases/Manifests.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
+import * as LostTime from "../sweep/LostTime.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import * as Print from "./Print.ts"
@@ -141,6 +142,6 @@ const describe: Record<BreakerName, (exposure: Exposure) => string> = {
 }
 
 /** The breakers of phases that this command has no words of its own for. */
-const others = registryPhases.flatMap(({ breaker }) =>
-  breaker === undefined || breaker.name in describe ? [] : [breaker]
+const others = [LostTime.breaker, ...registryPhases.flatMap(({ breaker }) => breaker ?? [])].filter(
+  ({ name }) => !(name in describe)
 )

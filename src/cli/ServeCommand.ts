@@ -8,6 +8,7 @@ import { CollectorDatabase } from "../database/Database.ts"
 import { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
+import { requireBound } from "../sweep/preflight/BindingGuard.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
 import * as Print from "./Print.ts"
 import { collecting, inspected } from "./RunCommand.ts"
@@ -65,6 +66,8 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   const exit = yield* SignalExit
   exit.code = 0
   const collected = yield* inspected
+  // Without this, images would be pushed to a store that the collector does not know.
+  yield* requireBound(config.sweep)
   yield* (yield* RegistryDatabase).manifests.probe
   const listening = yield* Deferred.make<void>()
   yield* graceful(

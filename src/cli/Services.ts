@@ -15,7 +15,9 @@ import type { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
 import { Repositories } from "../oci/Repositories.ts"
 import { Uploads } from "../oci/Uploads.ts"
+import { makeDirectory } from "../platform/directories.ts"
 import * as Files from "../storage/Files.ts"
+import { fromFileSystem } from "../storage/files/Failure.ts"
 import * as S3 from "../storage/S3.ts"
 import type { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
@@ -117,9 +119,19 @@ const describeUrl = (redacted: Redacted.Redacted): string => {
   return `postgres at ${url.host}${url.pathname}`
 }
 
+/** Images are for this user alone, whatever the mask says. */
+const privateDirectory = (path: string) =>
+  Effect.tryPromise({
+    try: () => makeDirectory(path, 0o700),
+    catch: (cause) => fromFileSystem("probe", path, cause)
+  })
+
 const storageLayer = (place: Place): Layer.Layer<Storage, StorageError> => {
   if (place._tag === "Embedded") {
-    return Files.layer({ directory: join(place.directory, "objects"), durable: place.durable })
+    const directory = join(place.directory, "objects")
+    return Layer.unwrap(
+      Effect.as(privateDirectory(directory), Files.layer({ directory, durable: place.durable }))
+    )
   }
   return place.store._tag === "Files"
     ? Files.layer({ directory: place.store.directory })

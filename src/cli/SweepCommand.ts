@@ -67,11 +67,18 @@ const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boo
   ).pipe(Effect.tap(sweep.leave))
 })
 
+/** Tags of the refusals that end with `breaker --confirm`. */
+const waitsForConfirmation: ReadonlySet<string> = new Set(["BreakerOpen", "AgeRefused"])
+
 /** Returns the exit code of a sweep with this report. */
 export const codeOf = (report: SweepReport): ExitCode => {
   switch (report.outcome) {
     case "refused":
-      return Object.values(report.phases).some(({ error }) => error?.tag === "BreakerOpen") ? 6 : 4
+      return Object.values(report.phases).some(
+        ({ error }) => error !== null && waitsForConfirmation.has(error.tag)
+      )
+        ? 6
+        : 4
     case "failed":
       // A guard got no answer: no phase began, so nothing was partly done.
       return report.guards.some(({ decision, guard }) => decision === "refused" && guard !== "breaker")

@@ -1,4 +1,5 @@
 /** What `serve` runs with, and which of its settings fit together. */
+import { hostname } from "node:os"
 import { Duration, Redacted } from "effect"
 import { activityMillis } from "../oci/uploads/UploadContext.ts"
 import type { Values } from "./settings.ts"
@@ -9,6 +10,8 @@ export interface ServeConfiguration {
   readonly host: string
   /** Port on which it listens; 0 is any free port. */
   readonly port: number
+  /** Names that a request may name as its host; undefined with credentials, which need no such rule. */
+  readonly hosts: ReadonlyArray<string> | undefined
   /** Maximum number of blob bodies that are received at once. */
   readonly bodiesMax: number
   /** Maximum time that a body may pause. */
@@ -58,6 +61,10 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
   return {
     host: values.serveHost,
     port: values.servePort,
+    hosts:
+      username === null && token === null
+        ? ["localhost", hostname(), values.serveHost, ...namesIn(values.serveNames)]
+        : undefined,
     bodiesMax: values.serveBodiesMax,
     idleTimeout: values.serveIdleTimeout,
     manifestMaxBytes: values.serveManifestMax,
@@ -68,6 +75,9 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
     uploadLease: values.registryUploadLease
   }
 }
+
+const namesIn = (text: string | null): ReadonlyArray<string> =>
+  (text ?? "").split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()]))
 
 /**
  * Returns the problems that only `serve` has, one line each. A collector must not treat a slow body, or one that

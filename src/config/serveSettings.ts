@@ -10,6 +10,10 @@ export const serve = {
   servePort: integer("SERVE_PORT", 5000, 0, 65_535, {
     about: "Port on which the registry listens. 0 takes any free port, and the log names it."
   }),
+  serveNames: optionalText("SERVE_NAMES", "names, separated by commas", {
+    about:
+      "Names by which clients reach the registry, e.g. `registry.lan`. Needed only without credentials: then requests under other names than this host's own are refused, so that no web page reaches the registry under a name of its own. Addresses and `localhost` are always accepted."
+  }),
   serveBodiesMax: integer("SERVE_BODIES_MAX", 16, 1, 10_000, {
     about:
       "Maximum number of blob bodies that are received at once. Further bodies wait, and new pushes are put off. Each body takes up to about 48 MiB with S3, so sixteen stay below a gigabyte.",

@@ -15,6 +15,7 @@
  * every backend to it.
  */
 export type * from "./contract/Audit.ts"
+export type * from "./contract/Binding.ts"
 export * from "./contract/Blobs.ts"
 export * from "./contract/Breakers.ts"
 export type * from "./contract/Candidates.ts"

@@ -9,6 +9,7 @@ import type { Digest } from "../domain/Digest.ts"
 import { BlobDatabase, CollectorDatabase, type Reference } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
+import { binding } from "./memory/Binding.ts"
 import { blobs, joins as joinsBlobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
@@ -72,6 +73,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         candidates: transacting(state, watching(state, candidates(state))),
         journal: transacting(state, watching(state, journal(state))),
         leftovers: transacting(state, leftovers(state)),
+        binding: transacting(state, binding(state)),
         breakers: breakers(state),
         peers: peers(state),
         suspects: transacting(state, watching(state, suspects(state))),

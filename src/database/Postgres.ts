@@ -10,6 +10,7 @@ import { DatabaseError } from "../domain/DatabaseError.ts"
 import { BlobDatabase, CollectorDatabase } from "./Database.ts"
 import * as Audit from "./postgres/Audit.ts"
 import * as Backlog from "./postgres/Backlog.ts"
+import * as Binding from "./postgres/Binding.ts"
 import * as Blobs from "./postgres/Blobs.ts"
 import * as Breakers from "./postgres/Breakers.ts"
 import { installation } from "./postgres/Installation.ts"
@@ -130,6 +131,7 @@ export const layer = (
         candidates: Candidates.make(db, known),
         journal: Journal.make(db),
         leftovers: Leftovers.make(db),
+        binding: yield* Binding.make(db, known),
         breakers: Breakers.make(db),
         peers: Peers.make(db),
         suspects: Suspects.make(db, known, Option.getOrNull(yield* Effect.serviceOption(PgClient.PgClient))),

@@ -90,6 +90,65 @@ export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefus
   }
 }
 
+/**
+ * Says that the collector's tables belong to another catalogue, store or database. A sweep would delete keys of
+ * one store in another, or rows whose objects it cannot see.
+ */
+export class BindingRefused extends Schema.TaggedError<BindingRefused>()("BindingRefused", {
+  /** When the tables were bound, ISO 8601. */
+  boundAt: Schema.String,
+  /** One line for each difference: `NAME: <own value> here, <other value> bound`. */
+  differences: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `The collector's tables are bound to another place, since ${this.boundAt}:\n${this.differences.map((line) => `  ${line}`).join("\n")}\nNothing was deleted. Correct the settings (a second catalogue needs its own COLLECTOR_SCHEMA). If the place was changed on purpose, stop all collectors and run: artifact-gc rebind`
+  }
+}
+
+/** Says that collectors are at work with the former binding. They would journal keys of the former store. */
+export class RebindRefused extends Schema.TaggedError<RebindRefused>()("RebindRefused", {
+  /** Their ids. */
+  collectors: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `Collectors are at work: ${this.collectors.join(", ")}. Nothing was changed. Stop them and run the command again. A collector that was killed is forgotten GC_PRESENCE after its last sweep.`
+  }
+}
+
+/** Says that too many rows name objects that do not exist: a wrong key column or a wrong bucket looks like this. */
+export class KeysRefused extends Schema.TaggedError<KeysRefused>()("KeysRefused", {
+  /** Description of the store. */
+  store: Schema.String,
+  /** What the catalogue is called in the settings: schema, table and key column. */
+  catalogue: Schema.String,
+  /** Rows drawn at random. */
+  sampled: Schema.Int,
+  /** Those of them that have no object. */
+  missing: Schema.Int,
+  /** A few of the missing keys. */
+  keys: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `${this.missing} of ${this.sampled} rows that were drawn at random (${this.catalogue}) name objects that do not exist in ${this.store}, e.g. ${this.keys.join(", ")}. Nothing was deleted. Check CATALOG_KEY_COLUMN and the bucket. To see all: artifact-gc audit. If some objects are lost and the settings are right: artifact-gc rebind --confirm accepts the present share.`
+  }
+}
+
+/** Says that the database may have forgotten the rows of objects that nothing owns. Persists until an operator confirms. */
+export class AgeRefused extends Schema.TaggedError<AgeRefused>()("AgeRefused", {
+  /** Why the database may be older than the store: a clause. */
+  why: Schema.String,
+  /** Begin of the time that it may have forgotten, ISO 8601. */
+  from: Schema.String,
+  /** End of that time, ISO 8601. */
+  to: Schema.String,
+  /** Objects of that time without an owner that were found so far. */
+  objects: Schema.Int
+}) {
+  override get message(): string {
+    return `The database may be older than the store: ${this.why}. At least ${this.objects === 1 ? "1 object that nothing owns was" : `${this.objects} objects that nothing owns were`} written between ${this.from} and ${this.to}. None of them was deleted. If the database was restored, put the lost rows back first (docs/operations.md, Backups; artifact-gc audit lists the objects). To allow their deletion: artifact-gc breaker --confirm.`
+  }
+}
+
 /** Says that a sweep would delete more than a mistake may take. Persists until an operator confirms. */
 export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen", {
   /** Which breaker is open. */

@@ -56,12 +56,14 @@ export class StorageError extends Schema.TaggedError<StorageError>()("StorageErr
   reason: StorageFailure,
   /** The store's own text, without credentials. */
   detail: Schema.String,
+  /** What to do, in sentences. Default: the next step of `reason`. */
+  next: Schema.optional(Schema.String),
   /** The backend's own error, without credentials. */
   cause: Schema.optional(Schema.Defect())
 }) {
   /** Says what failed, why, and what to do next. */
   override get message(): string {
-    return `Storage ${this.operation} of "${printable(this.subject)}" failed (${this.reason}): ${printable(this.detail)}. ${nextStep[this.reason]}`
+    return `Storage ${this.operation} of "${printable(this.subject)}" failed (${this.reason}): ${printable(this.detail)}. ${this.next ?? nextStep[this.reason]}`
   }
   /** Returns whether the same request may succeed later: for `Unavailable`, `Throttled` and `TimedOut`. */
   get isRetryable(): boolean {

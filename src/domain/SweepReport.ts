@@ -194,6 +194,9 @@ const refusals: ReadonlySet<string> = new Set([
   "ClockRefused",
   "SettingsRefused",
   "StoreRefused",
+  "BindingRefused",
+  "KeysRefused",
+  "AgeRefused",
   "BreakerOpen"
 ])
 

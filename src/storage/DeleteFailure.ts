@@ -44,6 +44,10 @@ export type DeleteFailureReason =
   | "unconfirmed"
   | "unknown"
 
+/** Returns the failure's name in reports. Each store has a code of its own for a lock. */
+export const nameOf = ({ code, reason }: Pick<DeleteFailure, "code" | "reason">): string =>
+  reason === "locked" ? "Locked" : code
+
 /**
  * Returns whether the store, and not the key, is the trouble. Such a failure calls for fewer requests. It
  * says nothing about the key, so it does not count towards the key's attempts.

@@ -64,6 +64,7 @@ const make = Effect.fnUntraced(function* (root: string, durable: boolean) {
 
   return Storage.of({
     description: `files under ${root}`,
+    identity: { store: "files", FILES_DIRECTORY: root },
     probe: Effect.gen(function* () {
       yield* io("probe", root, () => readdir(root))
       yield* Effect.scoped(createIncoming("probe", root, incoming))

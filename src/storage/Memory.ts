@@ -68,6 +68,7 @@ export const layer: Layer.Layer<Storage> = Layer.sync(Storage, () => make(emptyS
 const make = (state: State): Storage["Service"] =>
   Storage.of({
     description: "memory",
+    identity: { store: "memory" },
     probe: Effect.void,
     list: (prefix, options) =>
       Stream.paginate(options?.after, (after: string | undefined) =>

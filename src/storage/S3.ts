@@ -61,6 +61,7 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
 
   return Storage.of({
     description: `s3://${options.bucket} at ${options.endpoint ?? `AWS ${options.region}`}`,
+    identity: { store: "s3", S3_ENDPOINT: hostOf(options.endpoint), S3_BUCKET: options.bucket },
     probe: probe(bucket),
     list: (prefix, options) => list(bucket, prefix, options?.after),
     delete: (keys) => remove(bucket, dialect, keys),
@@ -77,3 +78,14 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
     traits: traits(bucket, options.versionedDelete)
   })
 })
+
+/**
+ * Returns the host and port of an endpoint. All of AWS is one place, because a bucket's name is unique there,
+ * whichever of AWS's names leads to it. China's partition is a place of its own.
+ */
+export const hostOf = (endpoint: string | undefined): string => {
+  if (endpoint === undefined) return "AWS"
+  const host = URL.canParse(endpoint) ? new URL(endpoint).host : endpoint
+  if (host.endsWith(".amazonaws.com")) return "AWS"
+  return host.endsWith(".amazonaws.com.cn") ? "AWS China" : host
+}

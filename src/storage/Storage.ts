@@ -108,6 +108,11 @@ export class Storage extends Context.Service<
     /** The store's name for people: `s3://bucket at endpoint`, `files under …`, `memory`. */
     readonly description: string
     /**
+     * Names the store for the collector's binding, by setting: two stores are one if these are equal. A host's
+     * name counts as it was configured, because the program cannot tell an alias from a copy.
+     */
+    readonly identity: Readonly<Record<string, string>>
+    /**
      * Succeeds if the store exists and can be listed. Run it once at start, so that a wrong bucket fails the
      * start and not the first sweep.
      */

@@ -11,7 +11,7 @@ import { CollectorDatabase, type JournalEntry, type Postponement } from "../data
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
-import { isStoreTrouble } from "../storage/DeleteFailure.ts"
+import { isStoreTrouble, nameOf } from "../storage/DeleteFailure.ts"
 import { type DeleteFailure, type DeleteOutcome, Storage } from "../storage/Storage.ts"
 import type { Pace } from "./Pace.ts"
 import type { PhaseCounts } from "./PhaseCounts.ts"
@@ -88,7 +88,7 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
     const bytes = entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
     counts.deleted(gone.size, bytes)
     yield* journal.confirm(deleted, resent)
-    for (const { code } of failed) counts.failed(code, 1)
+    for (const failure of failed) counts.failed(nameOf(failure), 1)
     yield* postpone(entries, new Map(failed.map((failure) => [failure.key, failureOfKey(failure)])))
     // Stores without batch deletes answer an outage key by key.
     if (deleted.length === 0 && failed.every(({ reason }) => isStoreTrouble(reason))) {
@@ -151,7 +151,7 @@ const failureOfAbort = ({ detail, isRetryable, reason }: StorageError): KeyFailu
 
 /** An hour of throttling must not leave dead letters: trouble of the store does not count against a key. */
 const failureOfKey = ({ code, detail, reason }: DeleteFailure): KeyFailure => ({
-  error: `${code}: ${detail}`,
+  error: reason === "locked" ? `Locked: ${code}: ${detail}` : `${code}: ${detail}`,
   counts: !isStoreTrouble(reason)
 })
 

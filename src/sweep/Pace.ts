@@ -70,7 +70,7 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
   })
 
   /** A request that deleted nothing causes no wait: three in a row end the phase. */
-  const narrower = Effect.fnUntraced(function* (begunAt: number, mayPause: boolean) {
+  const narrower = Effect.fnUntraced(function* (begunAt: number, mayPause: boolean, why: string) {
     if (begunAt < halvings) return
     halvings += 1
     answers = 0
@@ -82,7 +82,7 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
     }
     yield* resize(Math.max(1, Math.floor(window / 2)))
     yield* Effect.logInfo(
-      `The store asks to slow down: ${window} delete ${window === 1 ? "request" : "requests"} in flight from now on${pauseMillis === 0 ? "" : `, after ${pauseMillis} ms`}.`
+      `${why}: ${window} delete ${window === 1 ? "request" : "requests"} in flight from now on${pauseMillis === 0 ? "" : `, after ${pauseMillis} ms`}.`
     )
   })
 
@@ -102,7 +102,9 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
           const outcome = yield* Effect.result(request)
           const succeeded = Result.isSuccess(outcome)
           const achieved = succeeded && outcome.success.failed.length < keys
-          yield* isEnough(outcome) ? narrower(begunAt, achieved) : succeeded ? wider : Effect.void
+          const trouble = troubleIn(outcome)
+          if (trouble !== null) yield* narrower(begunAt, achieved, trouble)
+          else if (succeeded) yield* wider
           return yield* Effect.fromResult(outcome)
         })
       ),
@@ -111,11 +113,21 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
   return pace
 })
 
-const isEnough = (outcome: Result.Result<DeleteOutcome, StorageError>): boolean =>
-  Result.isFailure(outcome)
-    ? outcome.failure.reason === "Throttled" || outcome.failure.reason === "Unavailable"
-    : (outcome.success.throttled ?? 0) > 0 ||
-      outcome.success.failed.some(({ reason }) => isStoreTrouble(reason))
+/** Returns what a log says of an answer that calls for fewer requests, or null. */
+const troubleIn = (outcome: Result.Result<DeleteOutcome, StorageError>): string | null => {
+  if (Result.isFailure(outcome)) {
+    const { reason } = outcome.failure
+    return reason === "Throttled" || reason === "Unavailable" ? troubles[reason] : null
+  }
+  const { failed, throttled = 0 } = outcome.success
+  if (throttled > 0 || failed.some(({ reason }) => reason === "throttled")) return troubles.Throttled
+  return failed.some(({ reason }) => isStoreTrouble(reason)) ? troubles.Unavailable : null
+}
+
+const troubles = {
+  Throttled: "The store asks to slow down",
+  Unavailable: "The store does not answer, or is overloaded"
+}
 
 /** Waits until `count` more are within so many a second. Never waits where there is no ceiling. */
 const rate = (perSecondMax: number | null) =>

@@ -7,9 +7,9 @@
  * out, so a phase asks `dryRun` only where it would write or delete.
  */
 import type { Context, Effect, Stream } from "effect"
-import type { JournalEntry } from "../database/Database.ts"
+import type { JournalEntry, LostTime } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
-import type { BreakerOpen } from "../domain/Refusals.ts"
+import type { AgeRefused, BreakerOpen } from "../domain/Refusals.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { Bounds } from "./Bounds.ts"
 import type { Breaker } from "./Breaker.ts"
@@ -20,7 +20,7 @@ import type { PhaseCounts } from "./PhaseCounts.ts"
 import type { SweepSettings } from "./Settings.ts"
 
 /** What ends a phase early. The sweep reports it and runs the phases behind it. */
-export type PhaseError = DatabaseError | StorageError | BreakerOpen
+export type PhaseError = DatabaseError | StorageError | BreakerOpen | AgeRefused
 
 /** Rows that wait for a later sweep and that the collector's own backlog does not count. */
 export interface PhaseBacklog {
@@ -75,6 +75,11 @@ export interface PhaseContext {
   readonly dryRun: boolean
   /** The id of the sweep. */
   readonly sweep: string
+  /**
+   * A time of which the database may have forgotten what was written. Objects of that time that nothing owns
+   * are kept, and so are uploads that were unfinished then (src/sweep/LostTime.ts). Null without one.
+   */
+  readonly lost: LostTime | null
   /** What ends it early. Its time is the phase's share. */
   readonly bounds: Bounds
   /** Its growing report. */

@@ -18,6 +18,7 @@ import type { Phase } from "./Phase.ts"
 import type { SweepContext } from "./PhaseContext.ts"
 import { describe } from "./PhaseCounts.ts"
 import { suspects } from "./phases/Suspects.ts"
+import { emptyMemory, type Memory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
@@ -82,7 +83,12 @@ export class Sweep extends Context.Service<
           Storage,
           ...list.flatMap(({ requires }) => requires)
         )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
-        const self: Self = { id: all.collectorId ?? drawProcessName(), swept: false, passedAt: null }
+        const self: Self = {
+          id: all.collectorId ?? drawProcessName(),
+          swept: false,
+          passedAt: null,
+          memory: emptyMemory()
+        }
         return Sweep.of({
           settings: all,
           once: (options = {}) => Effect.provideContext(once(all, list, self, options), services),
@@ -115,6 +121,7 @@ interface Self {
   swept: boolean
   /** When the guards last let a sweep begin; null if they refused since. */
   passedAt: number | null
+  readonly memory: Memory
 }
 
 const once = Effect.fn("Sweep.once")(function* <R>(
@@ -133,12 +140,18 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     options.until ?? Number.POSITIVE_INFINITY
   )
   if (!dryRun) self.swept = true
-  const { error, findings, store } = yield* Preflight.judge({ settings, id: self.id, now: startedAt, dryRun })
+  const { error, findings, lost, store } = yield* Preflight.judge({
+    settings,
+    id: self.id,
+    now: startedAt,
+    dryRun,
+    memory: self.memory
+  })
   if (!dryRun) self.passedAt = error === null ? startedAt : null
   const odd = OddRows.make()
   const reports =
     error === null
-      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, odd })
+      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, lost, odd })
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
@@ -170,14 +183,28 @@ const verifying = Effect.fnUntraced(function* <R>(
     ask: Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       self.swept = true
-      const { error } = yield* Preflight.judge({ settings, id: self.id, now, dryRun: false })
+      const { error } = yield* Preflight.judge({
+        settings,
+        id: self.id,
+        now,
+        dryRun: false,
+        memory: self.memory
+      })
       self.passedAt = error === null ? now : null
       return error === null
     }),
     run: Effect.gen(function* () {
       const bounds = yield* Bounds.make(settings, Effect.succeed(false), Number.POSITIVE_INFINITY)
       const sweep = yield* nameOf(yield* Clock.currentTimeMillis)
-      const reports = yield* runPhases(own, { settings, bounds, dryRun: false, sweep, odd: OddRows.make() })
+      const reports = yield* runPhases(own, {
+        settings,
+        bounds,
+        dryRun: false,
+        sweep,
+        // The phase journals no leftovers.
+        lost: null,
+        odd: OddRows.make()
+      })
       return reports.suspects
     })
   })
@@ -210,7 +237,7 @@ const nameOf = (startedAt: number) =>
 /** Runs the phases with what they share. */
 const runPhases = Effect.fnUntraced(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
-  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "odd">
+  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd">
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = yield* Deletion.make(sweep.settings, pace)

@@ -63,6 +63,7 @@ export const wrap = (inner: Storage["Service"], script: StorageScript): Storage[
 
   return Storage.of({
     description: `${inner.description}, with scripted faults`,
+    identity: inner.identity,
     probe: run("probe", [], inner.probe),
     list: (prefix, options) => runPaged("list", [prefix, options], () => inner.list(prefix, options)),
     delete: (keys) => run("delete", [keys], deleteUnrefused(inner, script.refused, keys)),

@@ -28,6 +28,7 @@ const sides = (
 ) =>
   Layer.mergeAll(
     Layer.mock(Storage)({
+      identity: {},
       description: "stub",
       head: (key) => Effect.sync(() => Option.some(objectOf(key))),
       list: (prefix, options) => {

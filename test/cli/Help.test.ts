@@ -33,6 +33,7 @@ const subcommands = [
   "condemned",
   "restore",
   "breaker",
+  "rebind",
   "collectors",
   "audit",
   "demo"

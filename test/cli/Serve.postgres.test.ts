@@ -1,4 +1,5 @@
 /** `artifact-gc serve` on its embedded database, as a process: the first minute of the README, and how it ends. */
+import { stat } from "node:fs/promises"
 import { type ClientRequest, request } from "node:http"
 import { join } from "node:path"
 import { Effect, Stream } from "effect"
@@ -91,6 +92,8 @@ describe("the registry", { timeout: 90_000 }, () => {
     await registry.push(dropped, "dropped")
     await registry.deleteTag("dropped")
     const before = await objectsBelow(cwd)
+    const { mode } = await stat(join(cwd, ".artifact-gc/objects"))
+    assert.strictEqual(mode & 0o077, 0, "no other user of this host reads images")
     // As long as all waits together; the next process shows that they were over.
     await new Promise((resolve) => setTimeout(resolve, 8000))
     assert.deepStrictEqual(await objectsBelow(cwd), before)

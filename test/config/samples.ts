@@ -128,6 +128,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   presence: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.presence)),
   serveHost: sampled("0.0.0.0", "::1", "0.0.0.0", (c) => c.serve.host),
   servePort: sampled("7", "8", 7, (c) => c.serve.port),
+  serveNames: sampled("one.lan, two.lan", "x.lan", ["one.lan", "two.lan"], (c) => c.serve.hosts?.slice(3)),
   serveBodiesMax: sampled("7", "8", 7, (c) => c.serve.bodiesMax),
   serveIdleTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.serve.idleTimeout)),
   serveManifestMax: sampled("7", "8", 7, (c) => c.serve.manifestMaxBytes),

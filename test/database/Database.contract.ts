@@ -13,6 +13,7 @@ import type { Promised } from "../fixtures/samples.ts"
 import type { Tables } from "../fixtures/Tables.ts"
 import { audit } from "./contract/Audit.ts"
 import { backlog } from "./contract/Backlog.ts"
+import { binding } from "./contract/Binding.ts"
 import { writing } from "./contract/Blobs.ts"
 import { guarding } from "./contract/Breakers.ts"
 import { candidates } from "./contract/Candidates.ts"
@@ -58,6 +59,7 @@ export const databaseContract = <E>(
     backlog(promised)
     doubting(promised)
     guarding(promised)
+    binding(promised)
     undoing(promised)
     audit(promised)
   })

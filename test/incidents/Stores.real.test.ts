@@ -80,7 +80,7 @@ onRealS3("Incidents", (name) => {
         yield* hold("ON")
         const report = yield* sweep.once()
         assert.deepInclude(report.totals, { deleted: 1, failed: 1 })
-        assert.deepStrictEqual(report.phases.orphans.failed, { AccessDenied: 1 })
+        assert.deepStrictEqual(report.phases.orphans.failed, { Locked: 1 })
         assert.notInclude(yield* held, keyOf("b"))
         assert.include(yield* held, keyOf("a"))
         assert.deepStrictEqual<unknown>([...state.journal.keys()], [keyOf("a")])

@@ -7,6 +7,7 @@ import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Databases from "../fixtures/Databases.ts"
 import { hasStore, ownStore } from "../fixtures/RealStore.ts"
+import { dialect } from "../fixtures/s3/RealServer.ts"
 import { sameAsMemory } from "./SameAsMemory.contract.ts"
 
 if (Databases.hasReal && hasStore) {
@@ -15,7 +16,8 @@ if (Databases.hasReal && hasStore) {
     {
       layer: Layer.merge(Databases.postgres(Databases.real), ownStore),
       // S3 dates objects to the second, by its own clock.
-      later: TestClock.withLive(Effect.sleep("2100 millis"))
+      later: TestClock.withLive(Effect.sleep("2100 millis")),
+      nests: dialect.nests === true
     },
     { start: Date.now, ownClock: true }
   )

@@ -269,7 +269,7 @@ describe("a request to stop", () => {
       )
       assert.deepStrictEqual(
         storage.calls.map(({ operation }) => operation),
-        ["skew", "traits"]
+        ["skew", "traits", "head"]
       )
       assert.deepStrictEqual(yield* objects, ["blobs/a/1", "blobs/b/1", "uploads/s/1"])
     }).pipe(Effect.provide(world(noWaits)))

@@ -136,9 +136,12 @@ const refuseOnce = Effect.map(World, ({ storage }) => storage.refused.set(blobKe
 const recorded = Effect.gen(function* () {
   yield* scene
   yield* refuseOnce
+  const { database, storage } = yield* World
+  // The first sweep alone binds.
+  database.calls.length = 0
+  storage.calls.length = 0
   const none = yield* strike(-1, fails("Unavailable"))
   yield* sweep()
-  const { database, storage } = yield* World
   return {
     count: none.calls(),
     verbs: new Set([...database.calls, ...storage.calls].map((call) => call.operation))
@@ -224,6 +227,11 @@ describe("a sweep of which one call", () => {
           "candidates.watch",
           "skew",
           "peers.register",
+          "binding.read",
+          "binding.due",
+          "binding.sample",
+          "binding.remember",
+          "head",
           "traits",
           "breakers.read",
           "breakers.exposure",

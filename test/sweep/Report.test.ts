@@ -203,7 +203,7 @@ describe("a dry run", () => {
       assert.deepStrictEqual(yield* snapshot, before)
       assert.deepStrictEqual(
         [...new Set(storage.calls.map((call) => call.operation))],
-        ["skew", "traits", "list", "multiparts"]
+        ["skew", "traits", "head", "list", "multiparts"]
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
@@ -211,6 +211,9 @@ describe("a dry run", () => {
         "candidates.watch",
         "skew",
         "peers.others",
+        "binding.read",
+        "binding.due",
+        "binding.sample",
         "backlog",
         "sessions.backlog",
         "orphans.readSlice",

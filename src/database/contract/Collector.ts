@@ -6,6 +6,7 @@ import { Context, type Effect } from "effect"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../../domain/SchemaRefused.ts"
 import type { Audit } from "./Audit.ts"
+import type { Binding } from "./Binding.ts"
 import type { Breakers } from "./Breakers.ts"
 import type { Candidates } from "./Candidates.ts"
 import type { Installation } from "./Installation.ts"
@@ -66,6 +67,8 @@ export class CollectorDatabase extends Context.Service<
     readonly journal: Journal
     /** Objects that nothing owns. */
     readonly leftovers: Leftovers
+    /** To which catalogue and store the tables belong. */
+    readonly binding: Binding
     /** Stops that stay until a person confirms. */
     readonly breakers: Breakers
     /** The other collectors of this catalogue. */

@@ -63,9 +63,14 @@ export interface Journal {
   /**
    * Journals the keys of up to `limit` intents that expired at or before `now`, due at `deleteNotBefore`.
    * Returns how many. A writer that is still sending finds its intent gone and starts again under a new
-   * key.
+   * key. Leaves intents that expired at or before `expiredAfter`. Default: none.
    */
-  readonly reapIntents: (now: number, deleteNotBefore: number, limit: number) => Result<number>
+  readonly reapIntents: (
+    now: number,
+    deleteNotBefore: number,
+    limit: number,
+    expiredAfter?: number
+  ) => Result<number>
   /**
    * Releases up to `limit` pins that expired at or before `now`, and returns how many. Their blobs may be
    * orphans from then on.

@@ -69,10 +69,10 @@ export const journal = (state: State): Journal => ({
       }
       return dead.length
     }),
-  reapIntents: (now, deleteNotBefore, limit) =>
+  reapIntents: (now, deleteNotBefore, limit, expiredAfter = Number.NEGATIVE_INFINITY) =>
     Effect.sync(() => {
       const expired = byKey(state.intents)
-        .filter(([, intent]) => intent.expiresAt <= now)
+        .filter(([, { expiresAt }]) => expiresAt <= now && expiresAt > expiredAfter)
         .slice(0, limit)
       for (const [key, intent] of expired) {
         state.intents.delete(key)

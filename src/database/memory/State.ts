@@ -3,6 +3,7 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type {
+  Bound,
   BreakerName,
   BreakerState,
   Intent,
@@ -12,7 +13,8 @@ import type {
   Peer,
   Pin,
   Reference,
-  ReferenceTable
+  ReferenceTable,
+  ServerIdentity
 } from "../Database.ts"
 
 /** A blob's row, apart from its digest. */
@@ -134,6 +136,10 @@ export interface State {
   watched: boolean
   /** The search for leftovers; null before the first pass. */
   listing: ListingRow | null
+  /** The binding; null before the first sweep. */
+  binding: Bound | null
+  /** Which server and which timeline this is. A test changes them as a restored backup does. */
+  here: ServerIdentity
   readonly breakers: Map<BreakerName, BreakerState>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
@@ -173,6 +179,8 @@ export const emptyState = (): State => ({
   candidates: [],
   watched: false,
   listing: null,
+  binding: null,
+  here: { server: "memory/1", timeline: "00000001" },
   breakers: new Map(),
   peers: new Map(),
   suspects: new Map(),

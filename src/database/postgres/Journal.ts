@@ -32,8 +32,8 @@ export const make = (db: Sql): Journal => {
     postpone: plain(postpone),
     deadLetters: plain(deadLetters),
     retry: plain(retry),
-    reapIntents: (now, deleteNotBefore, limit) =>
-      db.transaction(reapIntents(db, now, deleteNotBefore, limit)),
+    reapIntents: (now, deleteNotBefore, limit, expiredAfter) =>
+      db.transaction(reapIntents(db, now, deleteNotBefore, limit, expiredAfter)),
     expirePins: plain(expirePins)
   })
 }
@@ -135,12 +135,20 @@ const retry = ({ sql, id, raw }: Sql, now: number, keys: ReadonlyArray<ObjectKey
     (rows) => rows.length
   )
 
-const reapIntents = ({ sql, id }: Sql, now: number, deleteNotBefore: number, limit: number) =>
-  Effect.map(
+const reapIntents = (
+  { sql, id, raw }: Sql,
+  now: number,
+  deleteNotBefore: number,
+  limit: number,
+  expiredAfter?: number
+) => {
+  const later =
+    expiredAfter === undefined ? raw("") : sql`AND expires_at > ${instant(expiredAfter)}::timestamptz`
+  return Effect.map(
     sql`
       -- Materialised: as a sub-query a plan may run it once for each intent, and then it takes more than the limit.
       WITH due AS MATERIALIZED (
-        SELECT object_key FROM ${id.intents} WHERE expires_at <= ${instant(now)}::timestamptz
+        SELECT object_key FROM ${id.intents} WHERE expires_at <= ${instant(now)}::timestamptz ${later}
         ORDER BY object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
       reaped AS (
         DELETE FROM ${id.intents} i WHERE i.object_key = ANY(ARRAY(SELECT object_key FROM due)) RETURNING i.object_key, i.digest, i.upload_id)
@@ -152,3 +160,4 @@ const reapIntents = ({ sql, id }: Sql, now: number, deleteNotBefore: number, lim
       RETURNING 1 AS journaled`,
     (rows) => rows.length
   )
+}

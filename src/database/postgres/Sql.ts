@@ -64,6 +64,7 @@ export interface Identifiers {
   readonly pins: Statement.Fragment
   readonly listings: Statement.Fragment
   readonly listingRanges: Statement.Fragment
+  readonly binding: Statement.Fragment
   readonly breakers: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
@@ -115,6 +116,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       pins: own("pins"),
       listings: own("listings"),
       listingRanges: own("listing_ranges"),
+      binding: own("binding"),
       breakers: own("breakers"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),

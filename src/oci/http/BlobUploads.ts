@@ -7,7 +7,7 @@
 import { Effect, Stream } from "effect"
 import { SizeMismatch } from "../../blobs/errors.ts"
 import { type Algorithm, algorithmOf, type Digest } from "../../domain/Digest.ts"
-import { declaredLength, hasBody } from "./Bodies.ts"
+import { blobBytesMax, declaredLength, hasBody } from "./Bodies.ts"
 import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { blobAt, uploadAt } from "./Location.ts"
 import { problem, retryAfterSeconds } from "./Problem.ts"
@@ -97,8 +97,10 @@ const whole = Effect.fnUntraced(function* (
   name: string,
   digest: Digest
 ) {
+  const lengthBytes = declaredLength(request)
+  if ((lengthBytes ?? 0) > blobBytesMax) return yield* tooLong
   const pushing = hasBody(request)
-    ? uploads.whole(name, digest, body, declaredLength(request))
+    ? uploads.whole(name, digest, body, lengthBytes)
     : uploads.whole(name, digest, Stream.empty, 0)
   yield* bodies.receive(pushing)
   return emptyResponse(201, blobAt(name, digest))
@@ -116,10 +118,12 @@ const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRe
   if (header === undefined) {
     const offset = query.get("_o") ?? ""
     const startByte = /^\d{1,15}$/.test(offset) ? Number(offset) : undefined
+    if ((startByte ?? 0) + (lengthBytes ?? 0) > blobBytesMax) return yield* tooLong
     return { startByte, sizeBytes: lengthBytes } satisfies DeclaredChunk
   }
   const range = chunkRange(header)
   if (range === null) return yield* badRange
+  if (range.end >= blobBytesMax) return yield* tooLong
   const sizeBytes = sizeOf(range)
   if (lengthBytes !== undefined && lengthBytes !== sizeBytes) {
     return yield* new SizeMismatch({ declared: sizeBytes, actual: lengthBytes })
@@ -128,6 +132,13 @@ const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRe
 })
 
 const sizeOf = ({ start, end }: ClosedRange) => end - start + 1
+
+const tooLong = problem(
+  413,
+  "SIZE_INVALID",
+  "A blob has at most 5 TiB. Nothing of this request was stored.",
+  { detail: { maxBytes: blobBytesMax }, headers: { connection: "close" } }
+)
 
 const badRange = problem(
   400,

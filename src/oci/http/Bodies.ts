@@ -6,7 +6,7 @@
  * (test/oci/http/Torn.test.ts).
  */
 import { IncomingMessage } from "node:http"
-import { Data, Duration, Effect, Semaphore, Stream } from "effect"
+import { Data, Duration, Effect, type Scope, Semaphore, Stream } from "effect"
 import type { HttpServerRequest } from "effect/http"
 
 /** The client disconnected, or broke the framing of its body. No byte of it was stored. */
@@ -23,6 +23,20 @@ export class BodyIdle extends Data.TaggedError("BodyIdle")<{ readonly idleTimeou
   }
 }
 
+/** A body that is kept in memory took too long as a whole. Nothing was stored. */
+export class BodySlow extends Data.TaggedError("BodySlow")<{ readonly within: Duration.Duration }> {
+  override get message(): string {
+    return `The body did not arrive within ${Duration.format(this.within)}. Nothing was stored; send it again.`
+  }
+}
+
+/** Bodies that are kept in memory hold all that they may. Nothing was stored. */
+export class BodiesFull extends Data.TaggedError("BodiesFull") {
+  override get message(): string {
+    return "The registry receives as many manifests as it can. Nothing was stored; send it again in a few seconds."
+  }
+}
+
 /** The body of a request. */
 export type Body = Stream.Stream<Uint8Array, BodyTorn | BodyIdle>
 
@@ -35,6 +49,15 @@ export interface Bodies {
    */
   readonly receive: <A, E, R>(receiving: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /**
+   * Reads a body into memory as a whole, and holds its memory until the request's scope ends. Takes no place: slow clients
+   * would keep all of them. Instead the memory of all such bodies is bounded, and so is the time of each. Fails with `tooLong`
+   * after more than `maxBytes`.
+   */
+  readonly hold: <E>(
+    body: Body,
+    options: { readonly maxBytes: number; readonly tooLong: E }
+  ) => Effect.Effect<Uint8Array, E | BodyTorn | BodyIdle | BodySlow | BodiesFull, Scope.Scope>
+  /**
    * Runs a request that ends a push once a place is free: closing a session, storing a manifest. These have
    * places of their own, because they are short and must not wait for the bodies of other clients.
    */
@@ -46,8 +69,10 @@ export const make = (max: number): Effect.Effect<Bodies> =>
   Effect.sync(() => {
     const places = Semaphore.makeUnsafe(max)
     const settling = Semaphore.makeUnsafe(max)
+    const hold = holding()
     let count = 0
     return {
+      hold,
       isCrowded: () => count >= 2 * max,
       receive: (effect) =>
         Effect.acquireUseRelease(
@@ -63,6 +88,42 @@ export const make = (max: number): Effect.Effect<Bodies> =>
       settle: (effect) => settling.withPermit(effect)
     }
   })
+
+/** Sixteen manifests of the longest kind, or ten thousand of ordinary ones. */
+const heldBytesMax = 64 * 1024 * 1024
+
+/** 4 MiB arrive within a minute at 70 kB/s. Ordinary manifests have a few kilobytes. */
+const heldWithin = Duration.minutes(1)
+
+/** Returns the verb that keeps bodies in memory, with a bound for all of them together. */
+const holding = (): Bodies["hold"] => {
+  let heldBytes = 0
+  return Effect.fnUntraced(function* <E>(
+    body: Body,
+    { maxBytes, tooLong }: { readonly maxBytes: number; readonly tooLong: E }
+  ) {
+    const chunks: Array<Uint8Array> = []
+    let length = 0
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        heldBytes -= length
+      })
+    )
+    const reading = Stream.runForEach(body, (chunk): Effect.Effect<void, E | BodiesFull> => {
+      if (length + chunk.length > maxBytes) return Effect.fail(tooLong)
+      if (heldBytes + chunk.length > heldBytesMax) return Effect.fail(new BodiesFull())
+      length += chunk.length
+      heldBytes += chunk.length
+      chunks.push(chunk)
+      return Effect.void
+    })
+    yield* Effect.timeoutOrElse(reading, {
+      duration: heldWithin,
+      orElse: () => Effect.fail(new BodySlow({ within: heldWithin }))
+    })
+    return new Uint8Array(Buffer.concat(chunks))
+  })
+}
 
 /**
  * Returns whether a request may have a body, which may be empty. In HTTP/1 its headers tell (RFC 9112,
@@ -80,6 +141,12 @@ export const hasBody = ({ headers, source }: HttpServerRequest.HttpServerRequest
  */
 export const declaredLength = ({ headers }: HttpServerRequest.HttpServerRequest): number | undefined =>
   headers["transfer-encoding"] === undefined ? lengthOf(headers) : undefined
+
+/**
+ * The longest blob, in bytes: 5 TiB, S3's largest object until 2025, and the largest that every store here takes. Longer ones are
+ * refused before a byte is read.
+ */
+export const blobBytesMax = 5 * 2 ** 40
 
 const lengthOf = (headers: HttpServerRequest.HttpServerRequest["headers"]): number | undefined => {
   const length = headers["content-length"]

@@ -13,7 +13,7 @@ import type {
   RepositoryUnknown
 } from "../Repositories.ts"
 import type { OffsetMismatch, UploadBusy, UploadFailure } from "../Uploads.ts"
-import type { BodyIdle, BodyTorn } from "./Bodies.ts"
+import type { BodiesFull, BodyIdle, BodySlow, BodyTorn } from "./Bodies.ts"
 import { uploadAt } from "./Location.ts"
 import { internal, Problem, problem, retryAfterSeconds, unavailable } from "./Problem.ts"
 
@@ -34,6 +34,8 @@ export type Failure =
   | RepositoryUnknown
   | BodyTorn
   | BodyIdle
+  | BodySlow
+  | BodiesFull
 
 /**
  * Most missing blobs in one response. A manifest may miss ten thousand; a repeated push names the next ones.
@@ -97,6 +99,12 @@ export const problemOf = (failure: Failure, repository: string): Problem => {
       })
     case "RepositoryUnknown":
       return problem(404, "NAME_UNKNOWN", failure.message, { detail: { name: failure.repository } })
+    case "BodiesFull":
+      return problem(503, "UNAVAILABLE", failure.message, {
+        headers: { "retry-after": String(retryAfterSeconds), connection: "close" },
+        failure
+      })
+    case "BodySlow":
     case "BodyIdle":
       return problem(408, "BLOB_UPLOAD_INVALID", failure.message, { headers: { connection: "close" } })
     case "BodyTorn":

@@ -2,10 +2,10 @@
  * Manifests and indexes, by tag or digest (distribution-spec v1.1.1, "Pulling manifests", "Pushing
  * Manifests", "Deleting Manifests").
  */
-import { Effect, Stream } from "effect"
+import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { ManifestStat } from "../Repositories.ts"
-import { type Body, declaredLength } from "./Bodies.ts"
+import { declaredLength } from "./Bodies.ts"
 import { etagOf, evaluate, failed, isConditional } from "./Conditions.ts"
 import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { manifestAt } from "./Location.ts"
@@ -35,34 +35,32 @@ export const get = (
     return yield* streamedResponse(context, manifest.bytes, { status: 200, mediaType, sizeBytes, headers })
   })
 
-/** Stores a manifest. Only manifests are kept in memory as a whole, at most `bodiesMax` at once. */
+/**
+ * Stores a manifest. Only manifests are kept in memory as a whole. A manifest is read before it takes a place, so that slow
+ * clients keep no place from others.
+ */
 export const put = (
   context: HandlerContext,
   input: HandlerRequest,
   name: string,
   reference: string
 ): HandlerResult =>
-  context.bodies.settle(
-    Effect.gen(function* () {
-      const { request, query } = input
-      yield* mayChange(context, input, name, reference)
-      const max = context.manifestMaxBytes
-      if ((declaredLength(request) ?? 0) > max) return yield* tooLong(max)
-      const bytes = yield* allOf(input.body, max)
-      const tags = query.getAll("tag")
-      const mediaType = request.headers["content-type"] ?? ""
-      const { digest, subject } = yield* context.repositories.putManifest(name, bytes, {
-        reference,
-        tags,
-        mediaType
-      })
-      return emptyResponse(201, {
-        ...manifestAt(name, digest),
-        ...(subject === null ? {} : { "oci-subject": subject }),
-        ...(tags.length === 0 ? {} : { "oci-tag": tags.join(", ") })
-      })
+  Effect.gen(function* () {
+    const { request, query } = input
+    yield* mayChange(context, input, name, reference)
+    const max = context.manifestMaxBytes
+    if ((declaredLength(request) ?? 0) > max) return yield* tooLong(max)
+    const bytes = yield* context.bodies.hold(input.body, { maxBytes: max, tooLong: tooLong(max) })
+    const tags = query.getAll("tag")
+    const mediaType = request.headers["content-type"] ?? ""
+    const storing = context.repositories.putManifest(name, bytes, { reference, tags, mediaType })
+    const { digest, subject } = yield* context.bodies.settle(storing)
+    return emptyResponse(201, {
+      ...manifestAt(name, digest),
+      ...(subject === null ? {} : { "oci-subject": subject }),
+      ...(tags.length === 0 ? {} : { "oci-tag": tags.join(", ") })
     })
-  )
+  })
 
 /** Deletes a tag or, by digest, a manifest and its tags. */
 export const remove = (
@@ -95,18 +93,6 @@ const mayChange = Effect.fnUntraced(function* (
     Effect.catchTag("ManifestUnknown", () => Effect.succeed(null))
   )
   if (evaluate(request.headers, digest) !== "serve") return yield* failed
-})
-
-const allOf = Effect.fnUntraced(function* (body: Body, max: number) {
-  const chunks: Array<Uint8Array> = []
-  let length = 0
-  yield* Stream.runForEach(body, (chunk) => {
-    length += chunk.length
-    if (length > max) return Effect.fail(tooLong(max))
-    chunks.push(chunk)
-    return Effect.void
-  })
-  return new Uint8Array(Buffer.concat(chunks))
 })
 
 const tooLong = (max: number) =>

@@ -9,6 +9,7 @@ import { Cause, Duration, Effect, Layer } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Repositories } from "../Repositories.ts"
 import { Uploads } from "../Uploads.ts"
+import { type AdmissionOptions, admission } from "./Admission.ts"
 import { type AuthenticationOptions, authenticate, invitation } from "./Authentication.ts"
 import * as Blobs from "./Blobs.ts"
 import * as BlobUploads from "./BlobUploads.ts"
@@ -27,7 +28,7 @@ import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
 /** Options of the routes. */
-export interface RoutesOptions extends AuthenticationOptions {
+export interface RoutesOptions extends AdmissionOptions, AuthenticationOptions {
   /**
    * Longest manifest, in bytes. Default 4 MiB, which distribution-spec v1.1.1 ("Pushing Manifests") asks for.
    */
@@ -56,17 +57,17 @@ export const layer = (
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
       }
-      const admit = authenticate(options)
+      const isServed = admission(options, options.credentials === undefined && options.token === undefined)
+      const isAllowed = authenticate(options)
+      const admit: Admit = (request) => Effect.andThen(isServed(request), isAllowed(request))
       // One route, because names contain slashes. The router adds `/v2` by itself.
       yield* router.add("*", "/v2/*", (request) => respond(context, admit, request))
     })
   )
 
-const respond = (
-  context: HandlerContext,
-  admit: ReturnType<typeof authenticate>,
-  request: HttpServerRequest.HttpServerRequest
-) => {
+type Admit = (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, Problem>
+
+const respond = (context: HandlerContext, admit: Admit, request: HttpServerRequest.HttpServerRequest) => {
   const path = pathOf(request.url)
   return Effect.gen(function* () {
     yield* admit(request)
@@ -78,7 +79,7 @@ const respond = (
   }).pipe(
     Effect.catchDefect((defect) => Effect.fail(internal(defect))),
     Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
-    Effect.map(HttpServerResponse.setHeader("docker-distribution-api-version", "registry/2.0")),
+    Effect.map(HttpServerResponse.setHeaders(everywhere)),
     Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
     Effect.onInterrupt(() =>
       Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
@@ -86,6 +87,9 @@ const respond = (
     Effect.annotateLogs({ method: request.method, path })
   )
 }
+
+/** Blobs are what clients pushed, and a browser must not take one for a page. */
+const everywhere = { "docker-distribution-api-version": "registry/2.0", "x-content-type-options": "nosniff" }
 
 /** Returns the methods that a target has. Other methods get 405 with the names of these. */
 const methodsOf = (
@@ -129,9 +133,9 @@ const methodsOf = (
 /** Serves HEAD as GET. The server drops the body of a response to HEAD. */
 const both = (get: () => HandlerResult) => ({ GET: get, HEAD: get })
 
-/** Logs statuses of 500 and more, which only an operator can remedy. */
+/** Logs statuses of 500 and more, which only an operator can remedy. 501 is the client's. */
 const logged = ({ status, failure }: Problem): Effect.Effect<void> => {
-  if (status < 500) return Effect.void
+  if (status < 500 || status === 501) return Effect.void
   return failure instanceof Error && "_tag" in failure
     ? Effect.annotateLogs(Effect.logError(failure.message), { error: failure._tag, status })
     : Effect.annotateLogs(

@@ -23,6 +23,8 @@ export const uploadSessions: Phase<RegistryDatabase> = {
 }
 
 const collect = Effect.fnUntraced(function* (context: PhaseContext) {
+  // A session that was open when a backup was made may have become a blob, whose object is its first chunk.
+  if (context.lost !== null) return
   const { sessions } = yield* RegistryDatabase
   const idleSince = yield* idleSinceOf(context)
   yield* context.deletePages(
@@ -47,6 +49,7 @@ const granted = <A>({ bounds, counts }: PhaseContext, limit: number, journaled: 
 }
 
 const preview = Effect.fnUntraced(function* (context: PhaseContext) {
+  if (context.lost !== null) return
   const { sessions } = yield* RegistryDatabase
   const now = yield* Clock.currentTimeMillis
   const { bytes, chunks } = yield* sessions.idle(now, yield* idleSinceOf(context))

@@ -16,6 +16,8 @@ export const parseJson = (bytes: Uint8Array): Result.Result<unknown, string> => 
   } catch {
     return Result.fail("it is not UTF-8")
   }
+  const tooMuch = excess(text)
+  if (tooMuch !== null) return Result.fail(tooMuch)
   let document: unknown
   try {
     document = JSON.parse(text)
@@ -33,6 +35,36 @@ export const parseJson = (bytes: Uint8Array): Result.Result<unknown, string> => 
 const depthMax = 500
 
 /**
+ * Most values in a document, counted by commas outside of strings. An index of ten thousand images has half of them. Without
+ * this bound, 4 MiB of the smallest annotations stopped the process for 0.4 s (2026-11-29).
+ */
+const valuesMax = 200_000
+
+/**
+ * Returns why a text is more than any manifest needs, or null. It runs before the parser, which takes memory and time by depth
+ * and by number of values.
+ */
+const excess = (text: string): string | null => {
+  let depth = 0
+  let values = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === quote) at = endOfString(text, at) - 1
+    else if (code === openBrace || code === openBracket) {
+      depth += 1
+      if (depth > depthMax) return `it is nested more than ${depthMax} deep`
+    } else if (code === closeBrace || code === closeBracket) depth -= 1
+    else if (code === comma) {
+      values += 1
+      if (values > valuesMax) return `it has more than ${valuesMax} values`
+    }
+  }
+  return null
+}
+
+const [quote, comma, openBracket, closeBracket, openBrace, closeBrace] = [0x22, 0x2c, 0x5b, 0x5d, 0x7b, 0x7d]
+
+/**
  * Returns what readers may differ about in a JSON text, or null. Does not recurse, because the sender chooses
  * the depth.
  */
@@ -40,7 +72,6 @@ const ambiguity = (text: string): string | null => {
   /** The keys read so far of each open object. Null stands for an array. */
   const open: Array<Set<string> | null> = []
   for (let at = 0; at < text.length; at++) {
-    if (open.length > depthMax) return `it is nested more than ${depthMax} deep`
     const character = text[at]
     if (character === "{") open.push(new Set())
     else if (character === "[") open.push(null)

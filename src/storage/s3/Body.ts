@@ -28,6 +28,13 @@ export const evenParts = (sizeBytes: number, least = leastPartBytes): PartSizes 
 export const growingParts: PartSizes = (index) => leastPartBytes * 2 ** Math.floor(index / 1000)
 
 /**
+ * Returns the sizes for a body of a declared length. A client declares it before it sends a byte, so no declared length makes a
+ * first part larger than 8 MiB: longer bodies than 78 GiB get growing parts.
+ */
+export const partsOf = (sizeBytes: number): PartSizes =>
+  sizeBytes <= leastPartBytes * partsMax ? evenParts(sizeBytes) : growingParts
+
+/**
  * Returns the same bytes, but delays the last chunk until the body has ended. A store makes the object
  * visible once it has the declared number of bytes. Before that the body must be known not to be too long.
  */

@@ -79,6 +79,8 @@ export interface Calls {
   readonly get: (key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal) => Promise<Content>
   /** Sends HeadObject. */
   readonly head: (key: ObjectKey, signal: AbortSignal) => Promise<Described>
+  /** Sends HeadObject for a version and returns what locks it: a legal hold, or the end of its retention. */
+  readonly lock: (target: Target, signal: AbortSignal) => Promise<Lock>
   /** Sends GetBucketVersioning and returns its `Status`. */
   readonly versioning: (signal: AbortSignal) => Promise<string | undefined>
   /** Sends GetObjectLockConfiguration and returns its `ObjectLockEnabled`. */
@@ -201,6 +203,14 @@ export interface Described {
   readonly ContentLength?: number | undefined
   readonly LastModified?: Date | undefined
   readonly ETag?: string | undefined
+}
+
+/** Holds what protects a version against deletion. */
+export interface Lock {
+  /** `ON` if a legal hold protects it. */
+  readonly ObjectLockLegalHoldStatus?: string | undefined
+  /** Until when it is retained. */
+  readonly ObjectLockRetainUntilDate?: Date | undefined
 }
 
 /** Holds the date of an answer and the process's times around it. */

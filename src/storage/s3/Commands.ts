@@ -181,7 +181,9 @@ const uploadCalls = (
 const bucketCalls = (
   client: S3Client,
   Bucket: string
-): Pick<Calls, "versioning" | "objectLock" | "date"> => ({
+): Pick<Calls, "versioning" | "objectLock" | "date" | "lock"> => ({
+  lock: ({ key: Key, versionId: VersionId }, abortSignal) =>
+    client.send(new HeadObjectCommand({ Bucket, Key, VersionId }), { abortSignal }),
   versioning: async (abortSignal) => {
     const { Status } = await client.send(new GetBucketVersioningCommand({ Bucket }), { abortSignal })
     return Status

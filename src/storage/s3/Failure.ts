@@ -6,6 +6,7 @@
  */
 import { StorageError, type StorageFailure } from "../../domain/StorageError.ts"
 import { type DeleteFailureReason, fromFailure } from "../DeleteFailure.ts"
+import { grant, meanings } from "./Codes.ts"
 import { OtherAnswer } from "./Documents.ts"
 
 /** Holds the safe parts of the client's error. */
@@ -22,37 +23,6 @@ export class RequestFailed extends Error {
   }
 }
 
-/** Codes whose HTTP status would mislead, and errors without a status. */
-const reasons: Record<string, StorageFailure> = {
-  // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-  SlowDown: "Throttled",
-  RequestLimitExceeded: "Throttled",
-  Throttling: "Throttled",
-  ThrottlingException: "Throttled",
-  TooManyRequests: "Throttled",
-  RequestTimeout: "TimedOut",
-  ExpiredToken: "AccessDenied",
-  InvalidToken: "AccessDenied",
-  TokenRefreshRequired: "AccessDenied",
-  CredentialsProviderError: "AccessDenied",
-  // Its status is 404, as for an absent object, but it means that another client ended the upload.
-  NoSuchUpload: "Rejected",
-  // By now the client has corrected its clock by the answer's Date, so the next attempt succeeds.
-  RequestTimeTooSkewed: "Unavailable",
-  EAI_AGAIN: "Unavailable",
-  ECONNABORTED: "Unavailable",
-  ECONNREFUSED: "Unavailable",
-  ECONNRESET: "Unavailable",
-  EHOSTUNREACH: "Unavailable",
-  ENETUNREACH: "Unavailable",
-  ENOTFOUND: "Unavailable",
-  EPIPE: "Unavailable",
-  ERR_STREAM_PREMATURE_CLOSE: "Unavailable",
-  // The client limits only the time to connect. Requests.ts limits the time to answer.
-  ETIMEDOUT: "Unavailable",
-  TimeoutError: "Unavailable"
-}
-
 /** Returns the failure that an error of the S3 client means. `scrub` removes credentials from a text. */
 export const fromClient = (
   operation: StorageError["operation"],
@@ -62,14 +32,29 @@ export const fromClient = (
 ): StorageError => {
   if (cause instanceof OtherAnswer) return misbehaved(operation, subject, cause.message)
   const failed = inspect(cause, scrub)
-  const status = failed.status === undefined ? "" : ` (HTTP ${failed.status})`
+  const meaning = meanings[failed.code]
+  const reason = reasonOfCode(failed.code) ?? byStatus(failed.status)
+  const next = meaning?.next ?? (reason === "AccessDenied" ? grant(operation) : undefined)
   return new StorageError({
     operation,
     subject,
-    reason: reasons[failed.code] ?? byStatus(failed.status),
-    detail: `${failed.code}${status}: ${failed.message.replace(/\.$/, "")}`,
+    reason,
+    detail: describe(failed, meaning?.says),
+    ...(next === undefined ? {} : { next }),
     cause: failed
   })
+}
+
+/** The reason of a code whose HTTP status would mislead, or that has none. */
+const reasonOfCode = (code: string): StorageFailure | undefined => meanings[code]?.reason
+
+/** Returns the code, what it means, and what the store says. The SDK fills an empty text with its own word. */
+const describe = ({ code, message, status }: RequestFailed, says: string | undefined): string => {
+  const name = status === undefined ? code : `${code} (HTTP ${status})`
+  const text = message.replace(/\.$/, "")
+  const said = text === "" || text === "UnknownError" || text === code ? undefined : text
+  if (says === undefined) return `${name}: ${said ?? "the store gave no reason"}`
+  return said === undefined ? `${name}: ${says}` : `${name}: ${says} (${said})`
 }
 
 /** Codes of a single key's failure. An answer to a batch has no HTTP status for a key. */
@@ -95,25 +80,30 @@ const keyReasons: Record<string, DeleteFailureReason> = {
 
 /** Returns the reason why a key was not deleted. `status` is the HTTP status of its own request, if any. */
 export const keyReason = (code: string, detail: string, status?: number): DeleteFailureReason => {
-  if (isLocked(code, detail)) return "locked"
+  const reason = reasonOf(code, status)
+  return (reason === "denied" || reason === "rejected" || reason === "unknown") && isLocked(code, detail)
+    ? "locked"
+    : reason
+}
+
+const reasonOf = (code: string, status: number | undefined): DeleteFailureReason => {
   const known = keyReasons[code]
   if (known !== undefined) return known
-  const failure = reasons[code]
+  const failure = reasonOfCode(code)
   if (failure !== undefined) return fromFailure(failure)
   return status === 500 ? "internal" : fromFailure(byStatus(status))
 }
 
 /**
- * Whether an object lock is the reason. The stores have no code for it, only a text:
- * - AWS, AccessDenied: "Access Denied because object protected by object lock."
- * - Ceph, AccessDenied: "forbidden by object lock"
+ * Whether an object lock is the reason of a refusal. S3 has no code for it, only a text:
+ * - AWS and versitygw, AccessDenied: "Access Denied because object protected by object lock."
+ * - Ceph, AccessDenied: "forbidden by object lock", or no text (Versions.ts then asks for the lock)
  * - MinIO, InvalidRequest: "Object is WORM protected and cannot be overwritten"
  *
  * The text of a missing permission may mention locks too, and means `denied`.
  */
 const isLocked = (code: string, detail: string): boolean =>
-  (code === "AccessDenied" || code === "InvalidRequest") &&
-  /object[ -]lock|\bworm\b|\bretention\b|\blegal hold\b/i.test(detail) &&
+  (/object[ -]?lock|\bworm\b|\bretention\b|\blegal hold\b/i.test(detail) || /^(Object)?Locked$/.test(code)) &&
   !/not authorized to perform/i.test(detail)
 
 /** Returns the failure of a request that got no answer in time. */

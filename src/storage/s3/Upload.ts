@@ -11,7 +11,7 @@ import { Deferred, Effect, Sink, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import type { PutOptions } from "../Storage.ts"
-import { delayingLast, evenParts, growingParts, inParts, type Progress, tracking } from "./Body.ts"
+import { delayingLast, growingParts, inParts, type Progress, partsOf, tracking } from "./Body.ts"
 import type { Bucket } from "./Bucket.ts"
 import { inOneUpload } from "./Multipart.ts"
 
@@ -39,7 +39,7 @@ export const upload = <E, R, E2>(
 ): Effect.Effect<void, StorageError | E | E2, R> => {
   if (sizeBytes === null) return putToItsEnd(bucket, key, body, onMultipart)
   if (sizeBytes > multipartAboveBytes) {
-    return putInParts(bucket, key, inParts(body, evenParts(sizeBytes)), onMultipart)
+    return putInParts(bucket, key, inParts(body, partsOf(sizeBytes)), onMultipart)
   }
   return sizeBytes > bufferedBytes
     ? putStreamed(bucket, key, body, sizeBytes)

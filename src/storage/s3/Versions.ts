@@ -5,7 +5,7 @@
  * only if no other version remains. Otherwise a version that cannot be deleted (a lock) would be visible
  * again.
  */
-import { Effect, Result } from "effect"
+import { Clock, Effect, Option, Result } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { checkBatch } from "../Checks.ts"
@@ -19,6 +19,10 @@ import { possibleKeys } from "./Names.ts"
 
 /** How many keys have their versions listed at once. */
 const listingAtOnce = 16
+
+/** How many refused keys of a batch, and how many versions of each, are asked for their locks. */
+const askedKeysMax = 50
+const askedVersionsMax = 3
 
 interface Versions {
   readonly objects: ReadonlyArray<Target>
@@ -56,9 +60,47 @@ export const deleteVersions = Effect.fn("S3.delete")(function* (
       for (const failure of failed) if (!failures.has(failure.key)) failures.set(failure.key, failure)
     }
   })
-  yield* remove(found.flatMap(({ objects }) => objects))
+  const objects = found.flatMap(({ objects }) => objects)
+  yield* remove(objects)
   yield* remove(found.flatMap(({ markers }) => markers).filter(({ key }) => !failures.has(key)))
+  const denied = [...failures.values()].filter(({ reason }) => reason === "denied").slice(0, askedKeysMax)
+  yield* Effect.forEach(
+    denied,
+    Effect.fnUntraced(function* (failure) {
+      const versions = objects.filter(({ key }) => key === failure.key).slice(0, askedVersionsMax)
+      const lock = yield* lockOf(bucket, versions)
+      if (lock === undefined) return
+      failures.set(failure.key, { ...failure, reason: "locked", detail: `${failure.detail}; ${lock}` })
+    }),
+    { concurrency: listingAtOnce, discard: true }
+  )
   return outcome(keys, [...failures.values()], heard)
+})
+
+/**
+ * Returns what protects one of the versions, or undefined if nothing is known to. Some stores (radosgw 16)
+ * refuse the delete of a locked version like one that a policy forbids.
+ */
+const lockOf = Effect.fnUntraced(function* (
+  { calls, requests }: Bucket,
+  versions: ReadonlyArray<Target>
+): Effect.fn.Return<string | undefined> {
+  for (const version of versions) {
+    const lock = yield* Effect.option(
+      requests.once({
+        operation: "delete",
+        subject: version.key,
+        send: (signal) => calls.lock(version, signal)
+      })
+    )
+    if (Option.isNone(lock)) continue
+    const { ObjectLockLegalHoldStatus: hold, ObjectLockRetainUntilDate: until } = lock.value
+    if (hold === "ON") return "a version is under a legal hold"
+    if (until !== undefined && until.getTime() > (yield* Clock.currentTimeMillis)) {
+      return `a version is retained until ${until.toISOString()}`
+    }
+  }
+  return undefined
 })
 
 /**

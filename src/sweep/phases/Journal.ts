@@ -42,10 +42,12 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
  * claims, at the earliest in the next sweep: a dry run does not foresee them, and a tick of the clock between here and
  * the first claim must not decide.
  */
-const reapIntents = Effect.fnUntraced(function* ({ settings }: PhaseContext, now: number) {
+const reapIntents = Effect.fnUntraced(function* ({ lost, settings }: PhaseContext, now: number) {
   const { journal } = yield* CollectorDatabase
   const due = now + Math.max(1, Duration.toMillis(settings.deleteDelay))
-  while ((yield* journal.reapIntents(now, due, settings.batchMax)) === settings.batchMax);
+  // Of an upload that was under way when a backup was made, the lost rows may own the object.
+  const reap = journal.reapIntents(now, due, settings.batchMax, lost?.to)
+  while ((yield* reap) === settings.batchMax);
 })
 
 const preview = Effect.fnUntraced(function* ({ counts }: PhaseContext) {

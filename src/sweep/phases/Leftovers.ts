@@ -24,6 +24,7 @@ import {
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import { Storage, type StoredObject } from "../../storage/Storage.ts"
 import * as Breaker from "../Breaker.ts"
+import * as LostTime from "../LostTime.ts"
 import type { Phase, PhaseContext, PhaseError } from "../Phase.ts"
 import type { SweepSettings } from "../Settings.ts"
 
@@ -49,6 +50,7 @@ export const leftovers: Phase<CollectorDatabase | Storage> = {
   breaker,
   run: Effect.fnUntraced(function* (context) {
     if (!(yield* context.mayContinue)) return
+    yield* LostTime.requireConfirmed(context)
     yield* context.dryRun ? preview(context) : collect(context)
   })
 }
@@ -155,6 +157,7 @@ const settlePage = Effect.fnUntraced(function* (
 ) {
   const { settings } = context
   const { owned, unowned } = yield* sortPage(context, page)
+  yield* LostTime.refuse(context, unowned)
   const counts = { listed: owned + unowned.length, unowned: unowned.length }
   if (unowned.length > 0) {
     const total = yield* advance(settings, scan, position, counts)
@@ -192,6 +195,7 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
     (yield* Storage).list(settings.blobPrefix),
     Effect.fnUntraced(function* (page) {
       const { owned, unowned } = yield* sortPage(context, page)
+      yield* LostTime.refuse(context, unowned)
       total = {
         listed: total.listed + owned + unowned.length,
         unowned: total.unowned + unowned.length

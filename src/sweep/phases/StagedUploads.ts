@@ -11,7 +11,9 @@
 import { Clock, Duration, Effect, Result, Stream } from "effect"
 import { CollectorDatabase } from "../../database/Database.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
+import { nameOf } from "../../storage/DeleteFailure.ts"
 import { Storage, type StoredObject } from "../../storage/Storage.ts"
+import * as LostTime from "../LostTime.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
 
 /**
@@ -133,7 +135,10 @@ const deleteUnowned = Effect.fnUntraced(function* (
   const known = yield* audit.lookup(batch.map((object) => object.key))
   const keys = new Set(known.map(({ key }) => key))
   const owned = new Set(known.filter(({ owner }) => owner !== "journal").map(({ key }) => key)).size
-  const free = batch.filter((object) => !keys.has(object.key))
+  const free = yield* LostTime.without(
+    context,
+    batch.filter((object) => !keys.has(object.key))
+  )
   counts.kept("owned by the catalogue", owned)
   counts.kept("journaled", keys.size - owned)
   if (context.dryRun) return counts.eligible(free.length, sizeOf(free), namesOf(free))
@@ -153,7 +158,7 @@ const deleteUnowned = Effect.fnUntraced(function* (
   counts.deleted(deleted.length, sizeOf(deleted))
   // Every sweep lists what cannot be deleted, which must not use up the sweep's count.
   bounds.giveBack(granted.length - deleted.length)
-  for (const { code } of outcome.success.failed) counts.failed(code, 1)
+  for (const failure of outcome.success.failed) counts.failed(nameOf(failure), 1)
 })
 
 const sizeOf = (objects: ReadonlyArray<StoredObject>): number =>

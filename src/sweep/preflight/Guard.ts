@@ -1,9 +1,22 @@
 /** A guard is a value: a name, and a question that is asked before every sweep. */
 import type { Effect } from "effect"
-import type { CollectorDatabase } from "../../database/Database.ts"
+import type { BindingState, CollectorDatabase, LostTime } from "../../database/Database.ts"
 import type { GuardFinding, StoreReport } from "../../domain/SweepReport.ts"
 import type { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
+
+/** What a process remembers from one sweep to the next. Guards write into it. */
+export interface Memory {
+  /** The binding as this sweep's guard found it; null before. */
+  binding: BindingState | null
+  /** The last sweep that the database was known to remember. */
+  sweptAt: number | null
+  /** Whether a whole sample of rows was looked up in the store. */
+  sampled: boolean
+}
+
+/** Returns the memory of a process that has not swept yet. */
+export const emptyMemory = (): Memory => ({ binding: null, sweptAt: null, sampled: false })
 
 /** What a guard knows of the sweep. */
 export interface GuardContext {
@@ -15,6 +28,10 @@ export interface GuardContext {
   readonly now: number
   /** Whether the sweep only plans. A guard then writes nothing. */
   readonly dryRun: boolean
+  /** What this process remembers of earlier sweeps. */
+  readonly memory: Memory
+  /** Tells the phases that the database may have forgotten what was written in this time. */
+  readonly tellLost: (lost: LostTime) => void
   /** Puts into the report what a delete does in this store. */
   readonly tellStore: (store: StoreReport) => void
 }

@@ -3,10 +3,14 @@
  * deleted. A guard that gets no answer refuses, too: doubt keeps bytes.
  */
 import { Cause, Effect, Result } from "effect"
+import type { LostTime } from "../../database/Database.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
 import { describe } from "../PhaseCounts.ts"
+import { ageGuard } from "./AgeGuard.ts"
+import { bindingGuard } from "./BindingGuard.ts"
 import { clockGuard } from "./ClockGuard.ts"
 import type { Guard, GuardContext } from "./Guard.ts"
+import { keysGuard } from "./KeysGuard.ts"
 import { schemaGuard } from "./SchemaGuard.ts"
 import { settingsGuard } from "./SettingsGuard.ts"
 import { storeGuard } from "./StoreGuard.ts"
@@ -17,6 +21,8 @@ export interface Verdict {
   readonly findings: ReadonlyArray<GuardFinding>
   /** Null if the store was not asked, or did not answer. */
   readonly store: StoreReport | null
+  /** A time of which the database may have forgotten what was written; null without one. */
+  readonly lost: LostTime | null
   /** Why no sweep may begin; null if it may. */
   readonly error: PhaseReport["error"]
 }
@@ -27,17 +33,25 @@ const guards: ReadonlyArray<Guard> = [
   { name: "writers", ask: writersGuard },
   { name: "clock", ask: ({ settings }) => Effect.as(clockGuard(settings), []) },
   { name: "settings", ask: settingsGuard },
-  { name: "store", ask: storeGuard }
+  { name: "binding", ask: bindingGuard },
+  { name: "store", ask: storeGuard },
+  { name: "binding", ask: keysGuard },
+  // Last, because it records that a sweep begins.
+  { name: "age", ask: ageGuard }
 ]
 
 /** Asks the guards until one refuses. A dry run leaves no trace of this collector. */
-export const judge = Effect.fnUntraced(function* (sweep: Omit<GuardContext, "tellStore">) {
+export const judge = Effect.fnUntraced(function* (sweep: Omit<GuardContext, "tellStore" | "tellLost">) {
   const findings: Array<GuardFinding> = []
   let store: StoreReport | null = null
+  let lost: LostTime | null = null
   const context: GuardContext = {
     ...sweep,
     tellStore: (report) => {
       store = report
+    },
+    tellLost: (time) => {
+      lost = time
     }
   }
   for (const { ask, name } of guards) {
@@ -54,15 +68,22 @@ export const judge = Effect.fnUntraced(function* (sweep: Omit<GuardContext, "tel
     }
     const error = describe(answer.failure)
     findings.push({ guard: name, decision: "refused", message: error.message })
-    return { findings, store, error } satisfies Verdict as Verdict
+    return { findings, store, lost, error } satisfies Verdict as Verdict
   }
-  return { findings, store, error: null } satisfies Verdict as Verdict
+  return { findings, store, lost, error: null } satisfies Verdict as Verdict
 })
+
+/** The guards that phases ask, by the tags of their refusals. */
+const guardsOfPhases: Readonly<Record<string, GuardFinding["guard"]>> = {
+  AgeRefused: "age",
+  BreakerOpen: "breaker"
+}
 
 /** Returns the findings of breakers, which the phases ask. */
 export const breakerFindings = (phases: SweepReport["phases"]): ReadonlyArray<GuardFinding> =>
-  Object.values(phases).flatMap(({ error }) => {
-    return error?.tag === "BreakerOpen"
-      ? [{ guard: "breaker", decision: "refused", message: error.message } as const]
-      : []
+  Object.values(phases).flatMap(({ error }): ReadonlyArray<GuardFinding> => {
+    const guard = error === null ? undefined : guardsOfPhases[error.tag]
+    return error === null || guard === undefined
+      ? []
+      : [{ guard, decision: "refused", message: error.message }]
   })

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { evenParts, growingParts, inParts } from "../../../src/storage/s3/Body.ts"
+import { evenParts, growingParts, inParts, partsOf } from "../../../src/storage/s3/Body.ts"
 
 const MiB = 1024 ** 2
 const GiB = 1024 ** 3
@@ -13,6 +13,13 @@ it("even parts are 8 MiB unless there would be more than 10,000", () => {
   assert.isAtMost(Math.ceil((5 * TiB) / size), 10_000)
   assert.isAtMost(size, 5 * GiB)
   assert.strictEqual(evenParts(GiB, 512 * MiB)(0), 512 * MiB)
+})
+
+it("a declared length makes no first part larger than 8 MiB", () => {
+  assert.strictEqual(partsOf(20 * MiB)(1), 8 * MiB)
+  assert.strictEqual(partsOf(78 * GiB)(9999), 8 * MiB)
+  assert.strictEqual(partsOf(5 * TiB)(0), 8 * MiB)
+  assert.strictEqual(evenParts(5 * TiB)(0) > 500 * MiB, true, "the sizes that a declared length made before")
 })
 
 it("parts of a body of unknown length grow, so that 10,000 hold the largest object", () => {

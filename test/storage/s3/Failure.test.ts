@@ -36,6 +36,8 @@ const locked = {
   AWS: ["AccessDenied", 403, "Access Denied because object protected by object lock."],
   Ceph: ["AccessDenied", 403, "forbidden by object lock"],
   MinIO: ["InvalidRequest", 400, "Object is WORM protected and cannot be overwritten"],
+  "a store with a code for it": ["ObjectLocked", 409, "no"],
+  "a store with another code": ["MethodNotAllowed", 405, "The object is protected by object lock"],
   "a legal hold": ["AccessDenied", 403, "The object is under a legal hold"]
 } as const
 

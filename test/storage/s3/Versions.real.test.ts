@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
-import { onRealS3, ownBucket } from "../../fixtures/s3/RealServer.ts"
+import { dialect, onRealS3, ownBucket } from "../../fixtures/s3/RealServer.ts"
 import { keysOf } from "../../fixtures/s3/StubStore.ts"
 
 const [a, b, absent] = ["a", "b", "absent"].map((key) => ObjectKey.make(key)) as [
@@ -51,8 +51,10 @@ onRealS3("Versions", (name) => {
           const bucket = yield* ownBucket()
           const hiding = yield* bucket.storage("markers")
           const storage = yield* bucket.storage("versions")
-          const odd = ["x y+z%&<é", "a/b", "日本/😀", "ctl\u0001x", "a"].map((key) => ObjectKey.make(key))
-          const neighbours = ["a ", "a/b/c", "aa", "x y+z%&<éé"].map((key) => ObjectKey.make(key))
+          const nested = dialect.nests === true ? ["a/b", "a/b/c"] : ["d/b", "d/bc"]
+          const control = dialect.losesControls === true ? "ctl-x" : "ctl\u0001x"
+          const odd = ["x y+z%&<é", nested[0], "日本/😀", control, "a"].map((key) => ObjectKey.make(`${key}`))
+          const neighbours = ["a ", nested[1], "aa", "x y+z%&<éé"].map((key) => ObjectKey.make(`${key}`))
           // An object from before versioning has the version "null".
           yield* write(storage, ...odd)
           yield* bucket.setVersioning("Enabled")
@@ -144,11 +146,11 @@ onRealS3("Versions", (name) => {
           const { deleted, failed } = yield* storage.delete([a, b])
           assert.deepStrictEqual(deleted, [b])
           assert.deepStrictEqual(
-            failed.map(({ code, key }) => [key, code]),
-            [[a, "AccessDenied"]]
+            failed.map(({ key, reason }) => [key, reason]),
+            [[a, "locked"]]
           )
-          // Without a text in the server's answer a lock cannot be told from another refusal.
-          assert.include(["locked", "denied"], failed[0]?.reason)
+          // Each store has its own.
+          assert.include(["AccessDenied", "InvalidRequest"], failed[0]?.code)
           assert.deepStrictEqual(yield* bucket.held, ["a", "a (marker)"])
           assert.isTrue(Option.isNone(yield* storage.head(a)))
 

@@ -147,6 +147,43 @@ describe("a delete of all versions", () => {
     })
   )
 
+  const nextYear = new Date(Date.now() + 365 * 86_400_000).toISOString()
+  for (const [what, answer, reason, said] of [
+    ["under a legal hold", reply(200, "", { "x-amz-object-lock-legal-hold": "ON" }), "locked", /legal hold/],
+    [
+      "retained",
+      reply(200, "", {
+        "x-amz-object-lock-mode": "GOVERNANCE",
+        "x-amz-object-lock-retain-until-date": nextYear
+      }),
+      "locked",
+      new RegExp(`retained until ${nextYear}`)
+    ],
+    [
+      "no longer retained",
+      reply(200, "", { "x-amz-object-lock-retain-until-date": "2020-01-01T00:00:00Z" }),
+      "denied",
+      /^because$/
+    ],
+    ["not locked", reply(200), "denied", /^because$/],
+    ["of an unknown state", reply(403), "denied", /^because$/]
+  ] as const) {
+    it.live(`asks for the lock of a version that it may not delete: one ${what} is ${reason}`, () =>
+      Effect.gen(function* () {
+        const refused = `<DeleteResult><Error><Key>a</Key><VersionId>v1</VersionId><Code>AccessDenied</Code><Message>because</Message></Error></DeleteResult>`
+        const { asked, storage } = yield* bucketWith({
+          versions: [{ key: "a", id: "v1" }],
+          instead: (asked) =>
+            asked.method === "HEAD" ? answer : isBatch(asked) ? reply(200, refused) : undefined
+        })
+        const { failed } = yield* storage.delete([a])
+        assert.deepInclude(failed[0], { key: a, reason, code: "AccessDenied" })
+        assert.match(failed[0]?.detail ?? "", said)
+        assert.strictEqual(asked.filter(({ url }) => url.includes("versionId=v1")).length, 1)
+      })
+    )
+  }
+
   it.live("counts as deleted only versions that the store confirms", () =>
     Effect.gen(function* () {
       const silent = `<DeleteResult><Deleted><Key>a</Key></Deleted><Deleted><Key>b</Key><VersionId>v2</VersionId></Deleted></DeleteResult>`
@@ -188,7 +225,10 @@ describe("a delete of all versions", () => {
   for (const [what, document] of [
     ["has a version without an id", versionsXml([{ key: "a" }])],
     ["says there is more, but not where", versionsXml([{ key: "a", id: "v1" }], {})],
-    ["repeats a marker", versionsXml([{ key: "a", id: "v1" }], { key: "a", id: "v1" })]
+    ["repeats a marker", versionsXml([{ key: "a", id: "v1" }], { key: "a", id: "v1" })],
+    ["is an HTML page", "<!doctype html><html></html>"],
+    ["is empty", ""],
+    ["does not say whether more follows", versionsXml([]).replace(/<IsTruncated>.*?<.IsTruncated>/, "")]
   ] as const) {
     it.live(`fails a key alone whose listing ${what}`, () =>
       Effect.gen(function* () {

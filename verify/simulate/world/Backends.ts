@@ -60,8 +60,8 @@ export const make = (
     detail: simulated
   })
 
-  const databaseOf = (process: Process, skew: Effect.Effect<number>): Databases.Databases =>
-    FaultyDatabase.wrap(
+  const databaseOf = (process: Process, skew: Effect.Effect<number>): Databases.Databases => ({
+    ...FaultyDatabase.wrap(
       { ...mutated, skew },
       {
         ...databaseScript,
@@ -74,7 +74,10 @@ export const make = (
             return network.send(process, verb, args, durability.run(verb, inside), failure("Unavailable"))
           })
       }
-    )
+    ),
+    // Never changes in a world, so a request for it would only add steps.
+    installation: mutated.installation
+  })
 
   const storageOf = (process: Process, skew: Effect.Effect<number>): Storage["Service"] =>
     PagedStore.make({

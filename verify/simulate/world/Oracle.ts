@@ -212,7 +212,6 @@ const effects = (
 const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
-  "installation",
   "candidates.watch",
   "skew",
   "backlog",

@@ -37,6 +37,7 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "pins", all],
     [own, "listings", "SELECT, INSERT, UPDATE"],
     [own, "listing_ranges", all],
+    [own, "binding", "SELECT, INSERT, UPDATE"],
     [own, "breakers", "SELECT, INSERT, UPDATE"],
     [own, "collectors", all],
     [own, "installation", "SELECT"],
