@@ -1,17 +1,19 @@
 /** `artifact-gc breaker`: shows what the breakers hold back, and confirms its deletion. */
 import { Clock, Effect } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Argument, Command, Flag } from "effect/cli"
 import {
   type BreakerName,
   type BreakerState,
   CollectorDatabase,
   type Exposure,
+  historyMillis,
   isOpen
 } from "../database/Database.ts"
 import * as Manifests from "../oci/phases/Manifests.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
 import * as LostTime from "../sweep/LostTime.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
+import * as Usual from "../sweep/Usual.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -21,6 +23,10 @@ import * as Text from "./Text.ts"
 export const command = Command.make(
   "breaker",
   {
+    names: Argument.String("breaker").pipe(
+      Argument.withDescription("The breakers to confirm, e.g. orphans. Without any: all that are open"),
+      Argument.variadic()
+    ),
     confirm: Flag.Boolean("confirm").pipe(
       Flag.withDescription("Close the open breakers: what is condemned now may be deleted"),
       Flag.withDefault(false)
@@ -28,9 +34,9 @@ export const command = Command.make(
     json: jsonFlag,
     ...placeFlags
   },
-  Effect.fnUntraced(function* ({ confirm, json, ...given }) {
+  Effect.fnUntraced(function* ({ confirm, json, names, ...given }) {
     const config = yield* configuration(given)
-    yield* withServices(config, confirm ? close(json) : show(json, config.sweep))
+    yield* withServices(config, confirm ? close(json, names) : show(json, config.sweep))
   })
 ).pipe(
   Command.withDescription(
@@ -38,57 +44,80 @@ export const command = Command.make(
   )
 )
 
-const close = Effect.fnUntraced(function* (json: boolean) {
+const close = Effect.fnUntraced(function* (json: boolean, names: ReadonlyArray<string>) {
   const { breakers } = yield* CollectorDatabase
-  const confirmed = yield* breakers.confirm(yield* Clock.currentTimeMillis)
-  yield* json
-    ? Print.json({ confirmed })
-    : Print.text(
-        confirmed.length === 0
-          ? "No breaker is open. Nothing was changed."
-          : `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`
-      )
+  const now = yield* Clock.currentTimeMillis
+  const confirmed = yield* breakers.confirm(now, names.length === 0 ? undefined : names)
+  const others = names.filter((name) => !confirmed.includes(name))
+  const notOpen = others.map((name) => `The breaker ${name} is not open.`)
+  if (json) return yield* Print.json({ confirmed })
+  yield* Print.text(
+    confirmed.length === 0
+      ? [...notOpen, ...(names.length === 0 ? ["No breaker is open."] : []), "Nothing was changed."].join(" ")
+      : [
+          `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`,
+          ...notOpen
+        ].join(" ")
+  )
+})
+
+/** Says what is usual for a breaker that is open; null for a closed one. */
+const usualOf = Effect.fnUntraced(function* (state: BreakerState) {
+  const { breakers } = yield* CollectorDatabase
+  if (!isOpen(state) || state.exposure === null) return null
+  const history = yield* breakers.history(state.name, (yield* Clock.currentTimeMillis) - historyMillis)
+  return Usual.describe(history, state.confirmedAt, state.exposure)
 })
 
 const show = Effect.fnUntraced(function* (json: boolean, settings: SweepSettings) {
   const { breakers } = yield* CollectorDatabase
-  const manifests = yield* breakers.read("manifests")
-  const orphans = yield* breakers.read("orphans")
-  const leftovers = yield* breakers.read("leftovers")
-  const further = yield* Effect.forEach(others, ({ name }) => breakers.read(name))
+  const tripped = yield* breakers.list
+  const stateOfBreaker = (name: BreakerName): BreakerState =>
+    tripped.find((state) => state.name === name) ?? {
+      name,
+      trippedAt: null,
+      exposure: null,
+      confirmedAt: null
+    }
+  const [orphans, leftovers, manifests] = [
+    stateOfBreaker("orphans"),
+    stateOfBreaker("leftovers"),
+    stateOfBreaker("manifests")
+  ]
+  const further = tripped.filter(({ name }) => !["orphans", "leftovers", "manifests"].includes(name))
+  const usual = new Map<BreakerName, string | null>()
+  for (const state of tripped) usual.set(state.name, yield* usualOf(state))
+  const told = (state: BreakerState) => lines(state, usual.get(state.name) ?? null)
   const always = -1
+  const at = yield* Clock.currentTimeMillis
   const now = yield* breakers.exposure(orphans.confirmedAt, always)
-  const untagged = yield* Manifests.breaker.exposure(
-    settings,
-    manifests.confirmedAt,
-    yield* Clock.currentTimeMillis,
-    always
+  const untagged = yield* Manifests.breaker.exposure(settings, manifests.confirmedAt, at, always)
+  if (json) {
+    return yield* Print.json({
+      orphans: { ...stateOf(orphans), condemnedSince: now },
+      leftovers: stateOf(leftovers),
+      manifests: {
+        ...stateOf(manifests),
+        untaggedSince: { untagged: untagged.blobs, total: untagged.totalBlobs }
+      },
+      ...Object.fromEntries(further.map((state) => [state.name, stateOf(state)]))
+    })
+  }
+  yield* Print.text(
+    [
+      ...told(orphans),
+      `  ${shareOf(now)} condemned${sinceOf(orphans)}`,
+      ...told(leftovers),
+      // Operators without a registry need not learn about untagged manifests.
+      ...(untagged.totalBlobs === 0 && manifests.trippedAt === null
+        ? []
+        : [
+            ...told(manifests),
+            `  ${manifestsOf(untagged.blobs, untagged.totalBlobs)} without a tag for longer than GC_UNTAGGED_GRACE, because it was deleted${sinceOf(manifests)}`
+          ]),
+      ...further.flatMap(told)
+    ].join("\n")
   )
-  yield* json
-    ? Print.json({
-        orphans: { ...stateOf(orphans), condemnedSince: now },
-        leftovers: stateOf(leftovers),
-        manifests: {
-          ...stateOf(manifests),
-          untaggedSince: { untagged: untagged.blobs, total: untagged.totalBlobs }
-        },
-        ...Object.fromEntries(further.map((state) => [state.name, stateOf(state)]))
-      })
-    : Print.text(
-        [
-          ...lines(orphans),
-          `  ${shareOf(now)} condemned${sinceOf(orphans)}`,
-          ...lines(leftovers),
-          // Operators without a registry need not learn about untagged manifests.
-          ...(untagged.totalBlobs === 0 && manifests.trippedAt === null
-            ? []
-            : [
-                ...lines(manifests),
-                `  ${manifestsOf(untagged.blobs, untagged.totalBlobs)} untagged for longer than GC_UNTAGGED_GRACE${sinceOf(manifests)}`
-              ]),
-          ...further.flatMap(lines)
-        ].join("\n")
-      )
 })
 
 const at = (instant: number | null): string | null =>
@@ -101,18 +130,27 @@ const stateOf = (state: BreakerState) => ({
   confirmedAt: at(state.confirmedAt)
 })
 
-const lines = (state: BreakerState): ReadonlyArray<string> => {
+const lines = (state: BreakerState, usual: string | null): ReadonlyArray<string> => {
   const { confirmedAt, exposure, name, trippedAt } = state
   if (trippedAt === null || exposure === null) return [`${name}: closed; it has never tripped`]
   const other = others.find((breaker) => breaker.name === name)
-  const opened = `${at(trippedAt)} over ${(describe[name] ?? other?.describe)?.(exposure) ?? exposure.blobs}`
+  const words = exposure.blobs > 0 ? (describe[name] ?? other?.describe)?.(exposure) : undefined
+  const over = words ?? (exposure.blobs > 0 ? Text.count(exposure.blobs) : null)
+  const opened = `${at(trippedAt)}${over === null ? "" : ` over ${over}`}`
   return isOpen(state)
     ? [
         `${name}: OPEN since ${opened}`,
-        `  To see them: ${look[name] ?? other?.look}. To delete them: artifact-gc breaker --confirm.`
+        ...(usual === null || exposure.totalBlobs === 0 ? [] : [`  ${usual}.`]),
+        `  ${lookOf(name, other?.look)} To delete them: artifact-gc breaker --confirm ${name}.`
       ]
     : [`${name}: closed; tripped ${opened}, confirmed ${at(confirmedAt)}`]
 }
+
+/** What a breaker of a guard found, the refused sweep says. */
+const lookOf = (name: BreakerName, other: string | undefined): string =>
+  look[name] !== undefined
+    ? `To see them: ${look[name]}.`
+    : `${other ?? "artifact-gc sweep --dry-run says what was found"}.`
 
 const sinceOf = ({ confirmedAt }: BreakerState): string =>
   confirmedAt === null ? "" : " since the confirmation"

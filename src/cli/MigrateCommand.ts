@@ -2,9 +2,11 @@
  * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the
  * two sets of triggers: against unannounced writers, and watching references.
  */
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
+import { CollectorDatabase } from "../database/Database.ts"
+import * as Postgres from "../database/Postgres.ts"
 import {
   guardUnannouncedWriters,
   type TriggerChange,
@@ -12,8 +14,10 @@ import {
   unwatchReferences,
   watchReferences
 } from "../database/Postgres.ts"
+import type { CatalogNames } from "../domain/CatalogNames.ts"
 import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
+import { codeOf, Ended } from "./ExitCode.ts"
 import * as Print from "./Print.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -77,7 +81,7 @@ export const command = Command.make(
     const config = yield* configuration(given)
     yield* noticeOf(config)
     const isOurs = config.place._tag === "Embedded"
-    const { applied, guarded, watched } = yield* Effect.provide(
+    const { applied, guarded, verdict, watched } = yield* Effect.provide(
       Effect.gen(function* () {
         return {
           applied: yield* RegistryPostgres.migrate(config.names, {
@@ -93,11 +97,14 @@ export const command = Command.make(
             ? watchReferences(config.names)
             : unwatch
               ? unwatchReferences(config.names)
-              : Effect.succeed(null)
+              : Effect.succeed(null),
+          verdict: yield* Effect.result(judge(config.names))
         }
       }),
       clientLayer(config)
     )
+    const refused =
+      Result.isFailure(verdict) && verdict.failure._tag === "SchemaRefused" ? verdict.failure : null
     const namesIn = (wanted: boolean) =>
       applied
         .filter(({ set }) => (set === RegistryPostgres.registrySet) === wanted)
@@ -109,19 +116,23 @@ export const command = Command.make(
           ...(registry || ofRegistry.length > 0 ? { registry: ofRegistry } : {}),
           // Part of the output's format, so it keeps the former name.
           ...(guarded === null ? {} : { foreignWriters: guarded }),
-          ...(watched === null ? {} : { references: watched })
+          ...(watched === null ? {} : { references: watched }),
+          ...(refused === null ? {} : { problems: refused.problems })
         })
       : Print.text(
           [
             migrationText(config, ofCollector, ofRegistry),
             ...(guarded === null ? [] : [triggerText(guardWords, guard, guarded)]),
-            ...(watched === null ? [] : [triggerText(watchWords, watch, watched)])
+            ...(watched === null ? [] : [triggerText(watchWords, watch, watched)]),
+            ...(refused === null ? [] : [refused.message])
           ].join("\n")
         )
+    if (refused !== null) return yield* new Ended({ code: codeOf(refused) })
+    if (Result.isFailure(verdict)) return yield* verdict.failure
   })
 ).pipe(
   Command.withDescription(
-    "Install or update the collector's own tables, and on request the registry's tables and triggers. Tables of an existing catalogue are not changed, except that triggers are added on request"
+    "Install or update the collector's own tables, and on request the registry's tables and triggers, and report what sweeps would refuse (exit code 4). Tables of an existing catalogue are not changed, except that triggers are added on request"
   ),
   Command.validate((given) => {
     const pairs = [
@@ -142,6 +153,12 @@ export const command = Command.make(
         )
   })
 )
+
+/** Asks the schema guard, so that the operator need not wait for the first sweep to learn what it refuses. */
+const judge = (names: CatalogNames) =>
+  Effect.flatMap(CollectorDatabase, ({ inspect }) => inspect).pipe(
+    Effect.provide(Postgres.layer(names, { extensions: [RegistryPostgres.registrySchema] }))
+  )
 
 const migrationText = (
   { names }: Configuration,

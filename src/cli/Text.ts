@@ -41,10 +41,14 @@ export const span = (millis: number): string => {
     .join(" ")
 }
 
-const reasons = (counts: Readonly<Record<string, number>>): string =>
+const reasons = (counts: Readonly<Record<string, number>>, heldUntil?: string): string =>
   Object.entries(counts)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([reason, n]) => `${count(n)} ${reason}`)
+    .map(([reason, n]) =>
+      reason === "held" && heldUntil !== undefined
+        ? `held: ${count(n)} until ${heldUntil}`
+        : `${count(n)} ${reason}`
+    )
     .join(", ")
 
 /** Pads columns to their widest cell. Numbers are aligned to the right. */
@@ -96,7 +100,7 @@ const isShown = ([name, { error, seen }]: readonly [string, PhaseReport]): boole
 export const report = (sweep: SweepReport): string => {
   const phase = (
     name: string,
-    p: Pick<PhaseReport, "seen" | "eligible" | "deleted" | "bytes" | "failed" | "kept">
+    p: Pick<PhaseReport, "seen" | "eligible" | "deleted" | "bytes" | "failed" | "kept" | "heldUntil">
   ) => [
     name,
     count(p.seen),
@@ -104,7 +108,7 @@ export const report = (sweep: SweepReport): string => {
     count(p.deleted),
     bytes(p.bytes),
     reasons(p.failed),
-    reasons(p.kept)
+    reasons(p.kept, p.heldUntil)
   ]
   const { phases, totals, left } = sweep
   const rows = [

@@ -14,6 +14,7 @@ import { blobs, joins as joinsBlobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
 import { transacting } from "./memory/HostTransactions.ts"
+import { instants } from "./memory/Instants.ts"
 import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
@@ -76,6 +77,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         binding: transacting(state, binding(state)),
         breakers: breakers(state),
         peers: peers(state),
+        instants: transacting(state, instants(state)),
         suspects: transacting(state, watching(state, suspects(state))),
         audit: audit(state),
         installation: Effect.sync(() => ({ ...state.installation })),

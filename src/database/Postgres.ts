@@ -14,6 +14,7 @@ import * as Binding from "./postgres/Binding.ts"
 import * as Blobs from "./postgres/Blobs.ts"
 import * as Breakers from "./postgres/Breakers.ts"
 import { installation } from "./postgres/Installation.ts"
+import * as Instants from "./postgres/Instants.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
@@ -134,6 +135,7 @@ export const layer = (
         binding: yield* Binding.make(db, known),
         breakers: Breakers.make(db),
         peers: Peers.make(db),
+        instants: Instants.make(db),
         suspects: Suspects.make(db, known, Option.getOrNull(yield* Effect.serviceOption(PgClient.PgClient))),
         audit: Audit.make(db, known),
         ...verbs<Pick<CollectorDatabase["Service"], "inspect" | "installation" | "skew" | "backlog">>(

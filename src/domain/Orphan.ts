@@ -8,6 +8,14 @@
  */
 import type { Digest } from "./Digest.ts"
 
+/**
+ * Why the loss of an orphan is no mistake in the references. The breaker counts such orphans apart.
+ *
+ * - `expired`: the collector deleted the manifests that needed it, and their own breaker judged them
+ * - `unused`: from its upload until its pin ended, no sweep found a reference to it
+ */
+export type OrphanCause = "expired" | "unused"
+
 /** A blob without references, and its age. Instants are milliseconds since the epoch. */
 export interface Orphan {
   /** Digest of the blob. */
@@ -20,6 +28,8 @@ export interface Orphan {
   readonly seenAt: number | null
   /** Beginning of its quarantine; null before that. */
   readonly condemnedAt: number | null
+  /** Absent where it is unknown. */
+  readonly cause?: OrphanCause
   /** False if no object can have its key, so that nothing could be deleted. Default true. */
   readonly hasObject?: boolean
 }

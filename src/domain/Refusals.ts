@@ -159,6 +159,8 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
   foreseen: Schema.optionalKey(Schema.Boolean),
   /** What is held back, with its amount. */
   found: Schema.String,
+  /** What compares with it in the last month. Absent where nothing is noted. */
+  usual: Schema.optionalKey(Schema.String),
   /** Where an operator looks before confirming. */
   look: Schema.String,
   /** Blobs, manifests or objects held back. */
@@ -175,7 +177,8 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
       this.foreseen === true
         ? "A sweep would trip the breaker"
         : `The breaker is open since ${this.trippedAt}`
-    return `${state}: ${this.found}. None of them was deleted. ${this.look}. To allow their deletion: artifact-gc breaker --confirm.`
+    const usual = this.usual === undefined ? "" : ` ${this.usual}.`
+    return `${state}: ${this.found}.${usual} None of them was deleted. ${this.look}. To allow their deletion: artifact-gc breaker --confirm ${this.breaker}.`
   }
 }
 

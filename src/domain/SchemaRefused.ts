@@ -6,6 +6,7 @@ import { Schema } from "effect"
  *
  * - `MissingTable`, `MissingColumn`, `WrongType`: the configured names do not fit the catalogue
  * - `MissingCollectorTables`: `artifact-gc migrate` was not run, or was run by another version
+ * - `SharedSchema`: the collector's tables would be in the catalogue's schema
  * - `MissingTimeZone`: a column of instants has no time zone, and the settings name none
  * - `DigestTypeChanged`: the collector's tables store digests in another type than the catalogue
  * - `NoReferences`: no table has a foreign key to blobs, so every blob would be an orphan
@@ -27,6 +28,7 @@ export const SchemaProblemKind = Schema.Literals([
   "MissingColumn",
   "WrongType",
   "MissingCollectorTables",
+  "SharedSchema",
   "MissingTimeZone",
   "DigestTypeChanged",
   "NoReferences",

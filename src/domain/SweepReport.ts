@@ -31,10 +31,12 @@ export const PhaseReport = Schema.Struct({
   /** Recorded size of the deleted objects, absent ones included. In a dry run: of the eligible ones. */
   bytes: Schema.Finite,
   /**
-   * Items examined and kept, by reason: `grace`, `quarantine`, `referenced`, `in use` and others. `dropped`:
-   * only the row was deleted.
+   * Items examined and kept, by reason: `grace`, `quarantine`, `referenced`, `in use` and others. `held`: only
+   * a pin keeps them. `dropped`: only the row was deleted.
    */
   kept: Counts,
+  /** When the last pin of the blobs `held` ends, ISO 8601. Absent without any. */
+  heldUntil: Schema.optionalKey(Schema.String),
   /** Eligible items that were not deleted, by the store's code or the error's reason. */
   failed: Counts,
   /** Why the phase ended early; null if it did not. */

@@ -10,7 +10,7 @@
  */
 import { Duration, Effect, Layer, Redacted, Ref, Stream } from "effect"
 import { exactly } from "./Body.ts"
-import { type MultipartSearch, Storage } from "./Storage.ts"
+import { Storage } from "./Storage.ts"
 import type { Bucket } from "./s3/Bucket.ts"
 import { connect } from "./s3/Client.ts"
 import { callsOf } from "./s3/Commands.ts"
@@ -20,7 +20,7 @@ import { aws } from "./s3/Dialect.ts"
 import { fromClient, scrubber } from "./s3/Failure.ts"
 import { list, probe } from "./s3/Listing.ts"
 import { abortUpload } from "./s3/Multipart.ts"
-import { multiparts, search } from "./s3/MultipartSearch.ts"
+import { type Known, multiparts, search } from "./s3/MultipartSearch.ts"
 import type { S3Options } from "./s3/Options.ts"
 import { headObject, openObject } from "./s3/Reading.ts"
 import * as Requests from "./s3/Requests.ts"
@@ -56,7 +56,8 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
   )
   const bucket: Bucket = { name: options.bucket, calls: callsOf(client, options.bucket), requests, failed }
   const dialect = yield* Ref.make(aws)
-  const searched = yield* Ref.make<MultipartSearch>("unknown")
+  // AWS documents it.
+  const searched = yield* Ref.make<Known>(options.endpoint === undefined ? "complete" : "unknown")
   const remove = options.versionedDelete === "versions" ? deleteVersions : deleteObjects
 
   return Storage.of({

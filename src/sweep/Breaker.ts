@@ -3,21 +3,25 @@
  * much of a catalogue look like garbage at once. The breaker then keeps all of it until a person has looked. Marking
  * continues, so that there is a list to look at.
  *
- * A breaker is judged by all that a mistake would delete since a person last confirmed, not by one sweep's part: a scan
- * that takes many sweeps, or many collectors, would otherwise stay below any bound. An open breaker stays open for all
- * collectors, also when the number falls again.
+ * A breaker judges what is about to be deleted, since a person last confirmed. One sweep's part is no measure: a scan
+ * that takes many sweeps, or many collectors, would stay below any bound. So all that is due within a day counts, and
+ * Usual.ts adds up a month. What cannot be such a mistake counts apart (`OrphanCause`, `UntaggedBy`). An open breaker
+ * stays open for all collectors, also when the number falls again. It stops its own phase and no other.
  */
 import { Clock, Effect } from "effect"
 import {
+  type BreakerDay,
   type BreakerName,
   type BreakerState,
   CollectorDatabase,
   type Exposure,
+  historyMillis,
   isOpen
 } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import { BreakerOpen } from "../domain/Refusals.ts"
 import type { SweepSettings } from "./Settings.ts"
+import * as Usual from "./Usual.ts"
 
 /** What a breaker judges, and how people are told of it. */
 export interface Breaker<R = never> {
@@ -26,6 +30,8 @@ export interface Breaker<R = never> {
   readonly describe: (exposure: Exposure) => string
   /** Where a person looks before confirming: a sentence. */
   readonly look: string
+  /** The loss of everything trips it from more than so many on, below GC_BREAKER_BLOBS. Default: never. */
+  readonly emptiedFrom?: number
   /**
    * Counts what a phase that begins at `at` would delete, without what was so at `confirmedAt` or before. The totals may
    * be zero, unread, unless more than `unless` are counted. Absent where only a listing can count.
@@ -51,48 +57,122 @@ export const shareOf = (part: number, whole: number): string =>
 /** A percentage that nothing can exceed: nothing is judged. */
 const off = 100
 
-/** Returns whether this is more than a mistake may delete: both bounds must be exceeded. */
-export const exceeds = (settings: SweepSettings, exposure: Exposure): boolean => {
+/** Returns whether this is more than a mistake may delete: both bounds must be exceeded, or everything would be lost. */
+export const exceeds = (
+  settings: SweepSettings,
+  exposure: Exposure,
+  { emptiedFrom }: Pick<Breaker, "emptiedFrom"> = {}
+): boolean => {
   const { blobs, bytes, totalBlobs, totalBytes } = exposure
   const share = settings.breakerPercent / 100
+  const isEmptied = emptiedFrom !== undefined && blobs > emptiedFrom && blobs === totalBlobs
   return (
     settings.breakerPercent < off &&
-    blobs > settings.breakerBlobs &&
-    (blobs > share * totalBlobs || bytes > share * totalBytes)
+    (isEmptied ||
+      (blobs > settings.breakerBlobs && (blobs > share * totalBlobs || bytes > share * totalBytes)))
   )
 }
+
+const historyOf = (name: BreakerName, at: number) =>
+  Effect.flatMap(CollectorDatabase, ({ breakers }) => breakers.history(name, at - historyMillis))
 
 /** Fails with `BreakerOpen` while a person has not confirmed. Returns the state of a closed breaker. */
 export const requireClosed = Effect.fnUntraced(function* (breaker: Breaker<unknown>) {
   const { breakers } = yield* CollectorDatabase
   const state = yield* breakers.read(breaker.name)
-  if (isOpen(state)) return yield* opened(breaker, state)
+  if (isOpen(state)) return yield* held(breaker, state)
   return state
 })
+
+/** Fails with the error of a breaker that is open, and says what is usual. */
+const held = Effect.fnUntraced(function* (breaker: Breaker<unknown>, state: BreakerState) {
+  const history = yield* historyOf(breaker.name, yield* Clock.currentTimeMillis)
+  const usual = Usual.describe(history, state.confirmedAt, state.exposure ?? nothing)
+  return yield* opened(breaker, state, { usual })
+})
+
+/** What a breaker makes of an exposure. */
+interface Verdict {
+  readonly exposure: Exposure
+  readonly trips: boolean
+  /** Exceeds the bounds and is usual. */
+  readonly isBurst: boolean
+  readonly history: ReadonlyArray<BreakerDay>
+}
+
+/** Compares an exposure with the bounds and with what is usual. Asks for nothing more where nothing would be deleted. */
+const weigh = Effect.fnUntraced(function* <R>(
+  settings: SweepSettings,
+  breaker: CountingBreaker<R>,
+  confirmedAt: number | null,
+  at: number,
+  expected?: Pick<Exposure, "blobs" | "bytes">
+) {
+  const read = (unless: number) =>
+    Effect.map(breaker.exposure(settings, confirmedAt, at, unless), (found) => ({ ...found, ...expected }))
+  const first =
+    expected === undefined
+      ? yield* read(settings.breakerBlobs)
+      : expected.blobs > settings.breakerBlobs
+        ? yield* read(always)
+        : { ...nothing, ...expected }
+  const calm: Verdict = { exposure: first, trips: false, isBurst: false, history: [] }
+  if (first.blobs === 0) return calm
+  const history = yield* historyOf(breaker.name, at)
+  const isRead = first.totalBlobs > 0
+  const mustRead = !isRead && Usual.mayHaveShrunk(settings, history, confirmedAt, at, first)
+  const exposure = mustRead ? yield* read(always) : first
+  const isBurst = exceeds(settings, exposure, breaker)
+  const trips =
+    (isBurst && !Usual.isUsual(history, at, exposure)) ||
+    Usual.hasShrunk(settings, history, confirmedAt, exposure)
+  return { exposure, trips, isBurst, history } satisfies Verdict as Verdict
+})
+
+/** No number of blobs is below it, so that the totals are read. */
+const always = -1
 
 /**
  * Lets a phase delete, or opens the breaker and fails with `BreakerOpen`. Returns the instant of the judgement: what
  * becomes garbage after it has not been judged and must not be deleted on its strength.
  */
 export const judge = Effect.fnUntraced(function* <R>(settings: SweepSettings, breaker: CountingBreaker<R>) {
+  const { breakers } = yield* CollectorDatabase
   const judgedAt = yield* Clock.currentTimeMillis
   const { confirmedAt } = yield* requireClosed(breaker)
-  if (settings.breakerPercent >= off) return judgedAt
-  const exposure = yield* breaker.exposure(settings, confirmedAt, judgedAt, settings.breakerBlobs)
-  if (!exceeds(settings, exposure)) return judgedAt
-  return yield* trip(breaker, { confirmedAt, exposure, at: judgedAt })
+  if (settings.breakerPercent >= off) return { judgedAt, exposure: nothing }
+  const { exposure, history, isBurst, trips } = yield* weigh(settings, breaker, confirmedAt, judgedAt)
+  if (trips) {
+    const usual = Usual.describe(history, confirmedAt, exposure)
+    return yield* trip(breaker, { confirmedAt, exposure, at: judgedAt }, { usual })
+  }
+  if (exposure.totalBlobs > 0) {
+    const total = { blobs: exposure.totalBlobs, bytes: exposure.totalBytes }
+    yield* breakers.note(breaker.name, judgedAt, { total, burst: isBurst ? exposure : null })
+  }
+  return { judgedAt, exposure }
+})
+
+/** Notes what was deleted, for the sum of a month. */
+export const noteLoss = Effect.fnUntraced(function* (
+  breaker: Breaker<unknown>,
+  lost: Pick<Exposure, "blobs" | "bytes">
+) {
+  const { breakers } = yield* CollectorDatabase
+  if (lost.blobs > 0) yield* breakers.note(breaker.name, yield* Clock.currentTimeMillis, { lost })
 })
 
 /** Opens the breaker at `at` and fails with `BreakerOpen`. */
 export const trip = Effect.fnUntraced(function* (
   breaker: Breaker<unknown>,
-  { at, confirmedAt, exposure }: { at: number; confirmedAt: number | null; exposure: Exposure }
+  { at, confirmedAt, exposure }: { at: number; confirmedAt: number | null; exposure: Exposure },
+  rest: { readonly usual?: string } = {}
 ) {
   const { breakers } = yield* CollectorDatabase
   // After the confirmation also where this host's clock is behind the confirming host's, or it would not be open.
   const trippedAt = Math.max(at, (confirmedAt ?? 0) + 1)
   yield* breakers.trip(breaker.name, trippedAt, exposure)
-  return yield* opened(breaker, { trippedAt, exposure })
+  return yield* opened(breaker, { trippedAt, exposure }, rest)
 })
 
 /**
@@ -107,20 +187,17 @@ export const foresee = Effect.fnUntraced(function* <R>(
   const now = yield* Clock.currentTimeMillis
   const { confirmedAt } = yield* requireClosed(breaker)
   if (settings.breakerPercent >= off) return
-  if (expected !== undefined && expected.blobs <= settings.breakerBlobs) return
-  const always = -1
-  const unless = expected === undefined ? settings.breakerBlobs : always
-  const standing = yield* breaker.exposure(settings, confirmedAt, now, unless)
-  const exposure = { ...standing, ...expected }
-  if (exceeds(settings, exposure))
-    return yield* opened(breaker, { trippedAt: now, exposure }, { foreseen: true })
+  const { exposure, history, trips } = yield* weigh(settings, breaker, confirmedAt, now, expected)
+  if (!trips) return
+  const usual = Usual.describe(history, confirmedAt, exposure)
+  return yield* opened(breaker, { trippedAt: now, exposure }, { foreseen: true, usual })
 })
 
 /** Returns the error of a breaker that is open, or, `foreseen`, that a sweep would open now. */
 export const opened = (
   { describe, look, name }: Breaker<unknown>,
   { exposure, trippedAt }: Pick<BreakerState, "trippedAt" | "exposure">,
-  rest: { readonly foreseen?: true } = {}
+  rest: { readonly foreseen?: true; readonly usual?: string } = {}
 ): BreakerOpen =>
   new BreakerOpen({
     breaker: name,

@@ -8,7 +8,13 @@
  * The next sweep continues a scan that a bound ended.
  */
 import { Clock, Duration, Effect, Option } from "effect"
-import { type ClaimedSlice, CollectorDatabase, type ScanEnd, type Slice } from "../database/Database.ts"
+import {
+  type ClaimedSlice,
+  CollectorDatabase,
+  type Held,
+  type ScanEnd,
+  type Slice
+} from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { type Orphan, type OrphanState, stateAt, type Waits } from "../domain/Orphan.ts"
@@ -25,9 +31,10 @@ export const waitsOf = (settings: SweepSettings): Waits => ({
  * Writes down new orphans, ends the sightings of blobs that are referenced again, and condemns what has waited. Returns
  * how many blobs are due to be purged, for watchers, or null if this collector has not seen each of them itself.
  */
-export const find = Effect.fnUntraced(function* (context: PhaseContext) {
+export const find = Effect.fnUntraced(function* (context: PhaseContext, held: Held) {
   const { candidates } = yield* CollectorDatabase
-  if (!(yield* candidates.watch).isOn) return yield* scan(context)
+  if (!(yield* candidates.watch).isOn) return yield* scan(context, held)
+  context.counts.held(held.blobs, held.until)
   if (!(yield* review(context))) return null
   const now = yield* Clock.currentTimeMillis
   // Before the sightings are examined, so that those of the scan are among them.
@@ -74,10 +81,11 @@ const examineSightings = Effect.fnUntraced(function* (context: PhaseContext) {
 })
 
 /** Does the same for the whole catalogue, where no trigger notes what changes. */
-const scan = Effect.fnUntraced(function* (context: PhaseContext) {
+const scan = Effect.fnUntraced(function* (context: PhaseContext, held: Held) {
   const { orphans } = yield* CollectorDatabase
   const { counts, sweep } = context
   let due = 0
+  const scanned = { blobs: 0, found: 0 }
   const end = yield* eachSlice(
     context,
     "round",
@@ -88,11 +96,30 @@ const scan = Effect.fnUntraced(function* (context: PhaseContext) {
       due += classified.purgeable.length
       const now = yield* Clock.currentTimeMillis
       const marks = { now, seen: digestsOf(found), condemned: toCondemn(classified), sweep }
-      counts.kept("referenced", yield* orphans.record(slice, marks))
+      const cleared = yield* orphans.record(slice, marks)
+      counts.kept("referenced", cleared)
+      scanned.blobs += slice.blobs
+      scanned.found += found.length + cleared
     })
   )
+  explainKept(context, scanned, held)
   return end === "alone" ? due : null
 })
+
+/**
+ * Counts as kept what a scan examined and did not find, so that a report adds up: blobs that only a pin keeps, which is
+ * known of the whole catalogue, and the others, which are in use.
+ */
+export const explainKept = (
+  { counts }: PhaseContext,
+  scanned: { readonly blobs: number; readonly found: number },
+  held: Held
+): void => {
+  const others = Math.max(0, scanned.blobs - scanned.found)
+  const heldHere = Math.min(held.blobs, others)
+  counts.held(heldHere, held.until)
+  counts.kept("in use", others - heldHere)
+}
 
 /**
  * Sights orphans that no trigger noted, and decides nothing: sightings are examined afterwards. Answers whether the scan

@@ -19,6 +19,8 @@ export interface PhaseCounts {
   readonly deleted: (count: number, bytes: number) => void
   /** Adds things that were examined and kept, by reason. */
   readonly kept: (reason: string, count: number) => void
+  /** Adds blobs that only pins keep, and when the last of these pins ends. */
+  readonly held: (count: number, until: number | null) => void
   /** Adds things that should have been deleted and were not, by reason. */
   readonly failed: (reason: string, count: number) => void
   /** Says which garbage the phase cannot find, and what deletes it. */
@@ -49,6 +51,7 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
   let unlisted: string | null = null
   let stopped: StoppedBy | null = null
   let error: PhaseReport["error"] = null
+  let heldUntil: number | null = null
   let expected: number | null = null
   let hasNews = false
   const counts: PhaseCounts = {
@@ -71,6 +74,10 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
       hasNews = true
     },
     kept: (reason, count) => add(kept, reason, count),
+    held: (count, until) => {
+      add(kept, "held", count)
+      if (count > 0 && until !== null) heldUntil = Math.max(until, heldUntil ?? until)
+    },
     failed: (reason, count) => add(failed, reason, count),
     unlisted: (what) => {
       unlisted = what
@@ -95,6 +102,7 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
       ...emptyPhase,
       ...counted,
       kept,
+      ...(heldUntil === null ? {} : { heldUntil: new Date(heldUntil).toISOString() }),
       failed,
       sample,
       ...(unlisted === null ? {} : { unlisted }),

@@ -157,14 +157,17 @@ describe("the breaker", { timeout: 120_000 }, () => {
     assert.strictEqual(planned.code, 6)
     const stopped = await finished(["sweep"], hurried)
     assert.match(stopped.out, /^Sweep of .*: the breaker holds back orphans, see below; took/)
-    assert.match(stopped.out, /\nbreaker: The breaker is open since .*artifact-gc breaker --confirm\.\n/)
+    assert.match(
+      stopped.out,
+      /\nbreaker: The breaker is open since .*artifact-gc breaker --confirm orphans\.\n/
+    )
     assert.strictEqual(stopped.code, 6)
     assert.lengthOf(await digests(), 10)
 
     const shown = await finished(["breaker"])
     assert.match(
       shown.out,
-      /^orphans: OPEN since .* over 5 of 10 blobs \(50\.0 %\), 5\.0 KB of 10\.0 KB \(50\.0 %\)\n {2}To see them: artifact-gc condemned\. .*\n {2}5 of 10 blobs .* condemned\nleftovers: closed; it has never tripped\n$/
+      /^orphans: OPEN since .* over 5 of 10 blobs \(50\.0 %\), 5\.0 KB of 10\.0 KB \(50\.0 %\)\n {2}Nothing like it was allowed here in the last 30 days\.\n {2}To see them: artifact-gc condemned\. .*\n {2}5 of 10 blobs .* condemned\nleftovers: closed; it has never tripped\n$/
     )
     const json = JSON.parse((await finished(["breaker", "--json"])).out)
     assert.deepInclude(json.orphans, {
@@ -174,8 +177,12 @@ describe("the breaker", { timeout: 120_000 }, () => {
     })
     assert.deepInclude(json.leftovers, { open: false, trippedAt: null })
 
+    assert.strictEqual(
+      (await finished(["breaker", "--confirm", "leftovers"])).out,
+      "The breaker leftovers is not open. Nothing was changed.\n"
+    )
     assert.match(
-      (await finished(["breaker", "--confirm"])).out,
+      (await finished(["breaker", "--confirm", "orphans"])).out,
       /^Confirmed: orphans\. Nothing was deleted yet\. The next sweep deletes/
     )
     const { code, report } = await swept(hurried)

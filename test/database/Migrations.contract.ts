@@ -153,7 +153,10 @@ export const migrationContract = (server: Databases.Server): void => {
         yield* existing
         yield* migrate(false, existingNames)
         assert.include(yield* schemaText("artifact_gc"), "digest bytea NOT NULL")
-        yield* run('CREATE TABLE blobs (digest varchar(80) COLLATE "POSIX" PRIMARY KEY)')
+        yield* run(
+          `CREATE TABLE blobs (digest varchar(80) COLLATE "POSIX" PRIMARY KEY, object_key text, size_bytes bigint,
+             created_at timestamptz, last_used_at timestamptz)`
+        )
         yield* migrate(false, { ...defaultNames, collectorSchema: "second" })
         assert.include(yield* schemaText("second"), 'digest character varying(80) COLLATE "POSIX" NOT NULL')
       })
@@ -168,7 +171,10 @@ export const migrationContract = (server: Databases.Server): void => {
           const [schema, rows] = [yield* everything, yield* existingRows]
           assert.deepStrictEqual(
             (yield* migrate(false, existingNames, true)).map(({ name, set }) => [name, set]),
-            [["manifests", "registry"]]
+            [
+              ["manifests", "registry"],
+              ["loss_of_names", "registry"]
+            ]
           )
           assert.strictEqual(yield* schemaText("registry", "public", "artifact_gc"), schema)
           assert.deepStrictEqual(yield* existingRows, rows)
@@ -183,7 +189,7 @@ export const migrationContract = (server: Databases.Server): void => {
             "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests"
           )
           yield* run("DELETE FROM artifact_registry.registry_migrations")
-          assert.lengthOf(yield* migrate(false, existingNames), 1)
+          assert.lengthOf(yield* migrate(false, existingNames), 2)
           yield* run("DROP SCHEMA artifact_registry CASCADE")
           assert.strictEqual(yield* everything, schema, "and can be removed without a trace")
           assert.lengthOf(yield* migrate(false, existingNames), 0)
@@ -194,7 +200,7 @@ export const migrationContract = (server: Databases.Server): void => {
     on("create a registry's tables in the collector's schema, if the names are equal", () =>
       Effect.gen(function* () {
         const names = { ...defaultNames, registrySchema: defaultNames.collectorSchema }
-        assert.lengthOf(yield* migrate(true, names, true), Postgres.latestMigration + 1)
+        assert.lengthOf(yield* migrate(true, names, true), Postgres.latestMigration + 2)
         assert.deepStrictEqual(yield* migrate(true, names, true), [])
         assert.lengthOf(yield* inspect(names), 4)
       })
@@ -234,7 +240,7 @@ export const migrationContract = (server: Databases.Server): void => {
         )
         assert.deepInclude(failed, { _tag: "DatabaseError", reason: "Contended" })
         assert.strictEqual(yield* everything, before)
-        assert.lengthOf(yield* migrate(false, defaultNames, true), 1)
+        assert.lengthOf(yield* migrate(false, defaultNames, true), 2)
       })
     )
 
@@ -246,6 +252,43 @@ export const migrationContract = (server: Databases.Server): void => {
         assert.strictEqual(refused._tag, "SchemaRefused")
         assert.include(refused.message, "registry.layers: the table of blobs does not exist")
         assert.include(refused.message, "CATALOG_BLOBS_TABLE")
+        assert.strictEqual(yield* everything, before)
+      })
+    )
+
+    on("refuse a catalogue that lacks a column by name, and create nothing, with or without the flag", () =>
+      Effect.gen(function* () {
+        yield* existing
+        const before = yield* everything
+        const names = { ...existingNames, digestColumn: "digest", lastUsedAtColumn: "last_used_at" }
+        for (const createCatalog of [false, true]) {
+          const refused = yield* Effect.flip(migrate(createCatalog, names))
+          assert.strictEqual(refused._tag, "SchemaRefused")
+          assert.include(refused.message, "registry.Layers: column digest does not exist")
+          assert.include(refused.message, "CATALOG_DIGEST_COLUMN")
+          assert.include(refused.message, "column last_used_at does not exist")
+          assert.notInclude(refused.message, "not unique")
+          assert.strictEqual(yield* everything, before)
+        }
+        assert.lengthOf(yield* migrate(false, existingNames), Postgres.latestMigration)
+      })
+    )
+
+    on("refuse a view in the place of the catalogue", () =>
+      Effect.gen(function* () {
+        yield* run("CREATE VIEW blobs AS SELECT 'd' AS digest")
+        const refused = yield* Effect.flip(migrate(true))
+        assert.include(refused.message, "public.blobs: the table of blobs does not exist")
+      })
+    )
+
+    on("refuse to put the collector's tables among the catalogue's", () =>
+      Effect.gen(function* () {
+        yield* existing
+        const before = yield* everything
+        const refused = yield* Effect.flip(migrate(false, { ...existingNames, collectorSchema: "registry" }))
+        assert.strictEqual(refused._tag, "SchemaRefused")
+        assert.include(refused.message, "Set COLLECTOR_SCHEMA to a schema of the collector's own")
         assert.strictEqual(yield* everything, before)
       })
     )

@@ -113,6 +113,22 @@ describe("the directory", () => {
     })
   )
 
+  it.effect("of 2,500 empty directories lets its caller stop in between", () =>
+    Effect.gen(function* () {
+      const { directory, storage } = yield* fresh
+      for (let n = 0; n < 2500; n++) {
+        yield* io(() => mkdir(join(directory, `d${String(n).padStart(4, "0")}`)))
+      }
+      yield* storage.put(key("z"), one, 1)
+      const pages = yield* Stream.runCollect(storage.list(""))
+      assert.deepStrictEqual(
+        pages.map((page) => page.map((object): string => object.key)),
+        [[], [], ["z"]]
+      )
+      assert.lengthOf(yield* Stream.runCollect(Stream.take(storage.list(""), 1)), 1)
+    })
+  )
+
   it.effect("is not an empty store when it is missing", () =>
     Effect.gen(function* () {
       const { directory, storage } = yield* fresh

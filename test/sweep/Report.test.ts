@@ -119,7 +119,7 @@ describe("the report of a sweep", () => {
             eligible: 2,
             deleted: 2,
             bytes: 300,
-            kept: { grace: 2, quarantine: 1, referenced: 1 }
+            kept: { grace: 2, quarantine: 1, referenced: 1, "in use": 2 }
           },
           leftovers: {
             ...nothing,
@@ -223,7 +223,10 @@ describe("a dry run", () => {
         "manifests.untagged",
         "manifests.exposure",
         "audit.lookup",
-        "breakers.read"
+        "breakers.read",
+        "breakers.exposure",
+        "breakers.history",
+        "orphans.held"
       ]
       assert.sameMembers([...new Set(database.calls.map((call) => call.operation))], [...reads])
 

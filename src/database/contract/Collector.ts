@@ -10,6 +10,7 @@ import type { Binding } from "./Binding.ts"
 import type { Breakers } from "./Breakers.ts"
 import type { Candidates } from "./Candidates.ts"
 import type { Installation } from "./Installation.ts"
+import type { Instants } from "./Instants.ts"
 import type { Journal } from "./Journal.ts"
 import type { Leftovers } from "./Leftovers.ts"
 import type { Orphans, ReferenceTable } from "./Orphans.ts"
@@ -73,6 +74,8 @@ export class CollectorDatabase extends Context.Service<
     readonly breakers: Breakers
     /** The other collectors of this catalogue. */
     readonly peers: Peers
+    /** Instants that a wrong clock wrote. */
+    readonly instants: Instants
     /** Blobs whose objects are in doubt. */
     readonly suspects: Suspects
     /** Reads for the audit. */

@@ -73,7 +73,7 @@ export interface Journal {
   ) => Result<number>
   /**
    * Releases up to `limit` pins that expired at or before `now`, and returns how many. Their blobs may be
-   * orphans from then on.
+   * orphans from then on. The blob of a `newborn` pin gets a sighting with the cause `unused`.
    */
   readonly expirePins: (now: number, limit: number) => Result<number>
 }

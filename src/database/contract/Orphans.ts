@@ -2,7 +2,7 @@
 import type { Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Orphan } from "../../domain/Orphan.ts"
+import type { Orphan, OrphanCause } from "../../domain/Orphan.ts"
 import type { Result } from "./Result.ts"
 
 /** A table whose rows keep blobs alive, read from the foreign keys to blobs. */
@@ -41,6 +41,15 @@ export interface PurgedBlob {
   readonly digest: Digest
   readonly key: ObjectKey
   readonly sizeBytes: number
+  /** Absent where it is unknown. */
+  readonly cause?: OrphanCause
+}
+
+/** Blobs that only pins keep. */
+export interface Held {
+  readonly blobs: number
+  /** When the last of their pins ends; null without any. */
+  readonly until: number | null
 }
 
 /** What a purge may delete. */
@@ -122,6 +131,11 @@ export interface Orphans {
   readonly readSlice: (after: Digest | null, limit: number) => Result<Slice>
   /** Returns the blobs of a slice that no table refers to, in digest order. */
   readonly find: (slice: Slice) => Result<ReadonlyArray<Orphan>>
+  /**
+   * Counts the blobs to which nothing refers and which a pin keeps beyond `now`. With `settles`, a pin that
+   * was made with its blob loses the mark `newborn` once something refers to the blob.
+   */
+  readonly held: (now: number, settles: boolean) => Result<Held>
   /**
    * Records first sightings and condemnations of a slice at `now`. A blob that was purged since `find` gets
    * no sighting. Clears sightings of blobs in the slice that are not among `seen`, unless `clear` is false,

@@ -29,6 +29,7 @@ export const blobs = (state: State): Blobs => ({
         for (const id of release) {
           const pin = state.pins.get(id)
           state.pins.delete(id)
+          state.newbornPins.delete(id)
           // A pin that is added and released at once is in neither snapshot that `watching` compares.
           if (state.watched && pin !== undefined && before.get(id)?.digest !== pin.digest)
             state.candidates.push(pin.digest)
@@ -58,7 +59,11 @@ export const blobs = (state: State): Blobs => ({
     }),
   publish: (now, publications) =>
     Effect.sync(() => publications.map((publication) => publish(state, now, publication))),
-  unpin: (ids) => Effect.sync(() => ids.filter((id) => state.pins.delete(id)).length),
+  unpin: (ids) =>
+    Effect.sync(() => {
+      for (const id of ids) state.newbornPins.delete(id)
+      return ids.filter((id) => state.pins.delete(id)).length
+    }),
   unreference: (references) =>
     Effect.sync(() => {
       const before = state.references.size
@@ -128,6 +133,9 @@ export const publish = (
     state.journal.set(replaces ? row.key : key, journalRow(digest, sizeBytes, "duplicate", now))
   state.orphans.delete(digest)
   for (const reference of references) state.references.set(referenceId(reference), reference)
-  for (const pin of pins) setPin(state, pin)
+  for (const pin of pins) {
+    if (row === undefined && references.length === 0 && !state.pins.has(pin.id)) state.newbornPins.add(pin.id)
+    setPin(state, pin)
+  }
   return row === undefined || replaces ? "published" : "deduplicated"
 }

@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Candidates, Sighted } from "../Database.ts"
-import { byKey, heldDigests, objectOf, type State, usedAtOf } from "./State.ts"
+import { byKey, causeOf, heldDigests, objectOf, type State, usedAtOf } from "./State.ts"
 
 /** Returns the verbs of candidates over `state`. */
 export const candidates = (state: State): Candidates => ({
@@ -13,7 +13,10 @@ export const candidates = (state: State): Candidates => ({
       const page = state.candidates.splice(0, limit)
       const held = heldDigests(state)
       const orphans = [...new Set(page)].filter((digest) => state.blobs.has(digest) && !held.has(digest))
-      for (const digest of orphans) state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null })
+      for (const digest of orphans) {
+        const cause = causeOf(state.orphans.get(digest))
+        state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null, ...cause })
+      }
       return { candidates: page.length, orphans: orphans.length }
     }),
   sighted: (after, limit) => Effect.sync(() => sighted(state, after, limit)),
@@ -50,12 +53,13 @@ const sighted = (state: State, after: Digest | null, limit: number): Sighted => 
     .slice(0, limit)
   const orphans: Array<Orphan> = []
   const stale: Array<Digest> = []
-  for (const [digest, { seenAt, condemnedAt }] of page) {
+  for (const [digest, sighting] of page) {
+    const { condemnedAt, seenAt } = sighting
     const row = state.blobs.get(digest)
     if (row === undefined || held.has(digest)) stale.push(digest)
     else {
-      const { sizeBytes } = row
-      orphans.push({ digest, sizeBytes, usedAt: usedAtOf(row), seenAt, condemnedAt, ...objectOf(row) })
+      const times = { usedAt: usedAtOf(row), seenAt, condemnedAt }
+      orphans.push({ digest, sizeBytes: row.sizeBytes, ...times, ...causeOf(sighting), ...objectOf(row) })
     }
   }
   const next = page.length < limit ? null : (page.at(-1)?.[0] ?? null)

@@ -1,5 +1,5 @@
 /** The journal, in memory. */
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Journal, JournalEntry } from "../Database.ts"
 import { byKey, type JournalRow, journalRow, type State } from "./State.ts"
@@ -23,7 +23,9 @@ export const journal = (state: State): Journal => ({
           ([, row]) =>
             row.deadAt === null &&
             row.notBefore <= now &&
-            (row.claimedUntil === null || row.claimedUntil <= now)
+            (row.claimedUntil === null ||
+              row.claimedUntil <= now ||
+              row.claimedUntil > leaseUntil + Duration.toMillis(Duration.days(1)))
         )
         .sort(([, a], [, b]) => a.notBefore - b.notBefore)
         .slice(0, limit)
@@ -88,7 +90,12 @@ export const journal = (state: State): Journal => ({
       const expired = byKey(state.pins)
         .filter(([, pin]) => pin.expiresAt <= now)
         .slice(0, limit)
-      for (const [id] of expired) state.pins.delete(id)
+      for (const [id, { digest }] of expired) {
+        state.pins.delete(id)
+        const isUnused = state.newbornPins.delete(id) && state.blobs.has(digest) && !state.orphans.has(digest)
+        if (isUnused)
+          state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null, cause: "unused" })
+      }
       return expired.length
     })
 })

@@ -5,6 +5,7 @@ import type { Orphan } from "../../domain/Orphan.ts"
 import {
   type ClaimedSlice,
   type CondemnedSelection,
+  type Held,
   type Orphans,
   type PurgedBlob,
   restorePin,
@@ -12,7 +13,17 @@ import {
 } from "../Database.ts"
 import { touchLive } from "./Blobs.ts"
 import { lockedDigests } from "./HostTransactions.ts"
-import { byKey, hasObject, heldDigests, journalRow, objectOf, type State, usedAtOf } from "./State.ts"
+import {
+  byKey,
+  causeOf,
+  hasObject,
+  heldDigests,
+  journalRow,
+  objectOf,
+  referredDigests,
+  type State,
+  usedAtOf
+} from "./State.ts"
 import { bury, countLease, entomb, isGuarded } from "./UnannouncedWriters.ts"
 
 const inSlice = (slice: Slice, digest: Digest): boolean =>
@@ -61,10 +72,12 @@ export const orphans = (state: State): Orphans => ({
             usedAt: usedAtOf(row),
             seenAt: sighting?.seenAt ?? null,
             condemnedAt: sighting?.condemnedAt ?? null,
+            ...causeOf(sighting),
             ...objectOf(row)
           }
         })
     }),
+  held: (now, settles) => Effect.sync(() => held(state, now, settles)),
   record: (slice, { now, seen, condemned, sweep, clear = true }) =>
     Effect.sync(() => {
       const present = new Set(seen)
@@ -80,7 +93,8 @@ export const orphans = (state: State): Orphans => ({
         state.orphans.set(digest, {
           seenAt: before?.seenAt ?? now,
           condemnedAt: dooms ? now : (before?.condemnedAt ?? null),
-          sweep: dooms ? sweep : (before?.sweep ?? null)
+          sweep: dooms ? sweep : (before?.sweep ?? null),
+          ...causeOf(before)
         })
       }
       return stale.length
@@ -126,6 +140,17 @@ export const orphans = (state: State): Orphans => ({
     })
 })
 
+const held = (state: State, now: number, settles: boolean): Held => {
+  const referred = referredDigests(state)
+  const judged = [...state.pins.values()].filter(({ digest }) => state.blobs.has(digest))
+  for (const { digest, id } of judged) if (settles && referred.has(digest)) state.newbornPins.delete(id)
+  const bare = judged.filter(({ digest, expiresAt }) => !referred.has(digest) && expiresAt > now)
+  return {
+    blobs: new Set(bare.map(({ digest }) => digest)).size,
+    until: bare.length === 0 ? null : Math.max(...bare.map(({ expiresAt }) => expiresAt))
+  }
+}
+
 const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
   const { after } = request
   const [locked, held] = [lockedDigests(state), heldDigests(state)]
@@ -150,6 +175,7 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
       busy += 1
       continue
     }
+    const cause = causeOf(state.orphans.get(digest))
     state.orphans.delete(digest)
     if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff || !hasObject(row))
       continue
@@ -165,7 +191,7 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
         claimedUntil: request.leaseUntil
       })
     )
-    purged.push({ digest, key: row.key, sizeBytes: row.sizeBytes })
+    purged.push({ digest, key: row.key, sizeBytes: row.sizeBytes, ...cause })
   }
   const last = page.at(-1)
   return {

@@ -1,9 +1,10 @@
 /** The tables of the memory backend. Tests may read them, and write to them like an unannounced writer. */
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Orphan } from "../../domain/Orphan.ts"
+import type { Orphan, OrphanCause } from "../../domain/Orphan.ts"
 import type {
   Bound,
+  BreakerDay,
   BreakerName,
   BreakerState,
   Intent,
@@ -44,6 +45,8 @@ export interface SightingRow {
   readonly condemnedAt: number | null
   /** The id of the sweep that condemned it; null if it is not condemned. */
   readonly sweep: string | null
+  /** Absent where it is unknown. */
+  readonly cause?: OrphanCause
 }
 
 /** An intent's row. */
@@ -141,6 +144,10 @@ export interface State {
   /** Which server and which timeline this is. A test changes them as a restored backup does. */
   here: ServerIdentity
   readonly breakers: Map<BreakerName, BreakerState>
+  /** What breakers noted, by name and day. */
+  readonly breakerHistory: Map<BreakerName, Map<number, BreakerDay>>
+  /** Ids of pins that were made with their blob, and to whose blob nothing has referred since. */
+  readonly newbornPins: Set<string>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. */
@@ -182,6 +189,8 @@ export const emptyState = (): State => ({
   binding: null,
   here: { server: "memory/1", timeline: "00000001" },
   breakers: new Map(),
+  breakerHistory: new Map(),
+  newbornPins: new Set(),
   peers: new Map(),
   suspects: new Map(),
   suspicions: new Map(),
@@ -205,13 +214,20 @@ export const referenceId = (reference: Reference): string =>
 export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
   [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
 
-/** Returns the digests that a reference or a pin keeps. */
-export const heldDigests = (state: State): Set<Digest> =>
+/** Returns the digests to which a row refers. */
+export const referredDigests = (state: State): Set<Digest> =>
   new Set([
     ...[...state.references.values()].map((reference) => reference.digest),
-    ...state.referringTables.flatMap(({ rows }) => rows().map(({ digest }) => digest)),
-    ...[...state.pins.values()].map((pin) => pin.digest)
+    ...state.referringTables.flatMap(({ rows }) => rows().map(({ digest }) => digest))
   ])
+
+/** Returns the digests that a reference or a pin keeps. */
+export const heldDigests = (state: State): Set<Digest> =>
+  new Set([...referredDigests(state), ...[...state.pins.values()].map((pin) => pin.digest)])
+
+/** Returns the cause of a sighting as a member, where it has one. */
+export const causeOf = (sighting: SightingRow | undefined): Pick<SightingRow, "cause"> =>
+  sighting?.cause === undefined ? {} : { cause: sighting.cause }
 
 /** Returns when the blob was last used. */
 export const usedAtOf = (row: BlobRow): number => Math.max(row.createdAt, row.lastUsedAt)

@@ -207,10 +207,12 @@ export const publish = Effect.fnUntraced(function* (
     now,
     valid.flatMap((p) => p.references)
   )
+  const newborn = valid.filter((p) => p.references.length === 0 && !copies.includes(p))
   yield* pin(
     db,
     type,
-    valid.flatMap((p) => p.pins ?? [])
+    valid.flatMap((p) => p.pins ?? []),
+    new Set(newborn.map(({ digest }) => digest))
   )
   return publications.map(
     (p, index): PublishOutcome => (!isValid[index] ? "expired" : lives(p) ? "published" : "deduplicated")

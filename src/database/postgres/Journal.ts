@@ -7,7 +7,7 @@
  * made once under any plan, and its rows are found by index. These tables grow and shrink faster than their
  * statistics. A planner that takes them for empty would scan them whole, once a batch.
  */
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
 import { expirePins } from "./Pins.ts"
@@ -46,6 +46,9 @@ const toEntry = (row: EntryRow): JournalEntry => ({
   uploadId: row.upload_id
 })
 
+/** Longer than a lease of any collector. A lease that ends later was written while a clock was wrong. */
+const leaseMax = Duration.toMillis(Duration.days(1))
+
 const claim = (db: Sql, now: number, leaseUntil: number, limit: number) => {
   const { sql, id, raw } = db
   return Effect.map(
@@ -53,7 +56,8 @@ const claim = (db: Sql, now: number, leaseUntil: number, limit: number) => {
       WITH due AS MATERIALIZED (
         SELECT object_key FROM ${id.journal}
         WHERE dead_at IS NULL AND not_before <= ${instant(now)}::timestamptz
-          AND (claimed_until IS NULL OR claimed_until <= ${instant(now)}::timestamptz)
+          AND (claimed_until IS NULL OR claimed_until <= ${instant(now)}::timestamptz
+            OR claimed_until > ${instant(leaseUntil + leaseMax)}::timestamptz)
         ORDER BY not_before, object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
       readopted AS (
         DELETE FROM ${id.journal} j

@@ -9,7 +9,7 @@ import { type SqlError, SqlError as SqlErrors, type Statement } from "effect/sql
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Orphan } from "../../domain/Orphan.ts"
+import type { Orphan, OrphanCause } from "../../domain/Orphan.ts"
 import type {
   ClaimedSlice,
   Orphans,
@@ -22,6 +22,7 @@ import type {
 } from "../Database.ts"
 import { canNameObject, sizeOf, usedAt } from "./CatalogValues.ts"
 import { condemned, restore } from "./Condemned.ts"
+import { held } from "./Pins.ts"
 import { byIndex, instant, millis, type Sql, sqlState, translate } from "./Sql.ts"
 import { type Catalog, currentFingerprint } from "./schema/SchemaGuard.ts"
 import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
@@ -39,6 +40,7 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): O
     claimSlice: known(claimSlice),
     readSlice: known(readSlice),
     find: known(find),
+    held: known(held),
     record: known(record),
     redate: known(redate),
     purge: known(purge),
@@ -115,6 +117,7 @@ export interface OrphanRow {
   readonly used_at: Date
   readonly seen_at: Date | null
   readonly condemned_at: Date | null
+  readonly cause: OrphanCause | null
   /** False if no object can have the blob's key. */
   readonly has_object: boolean
 }
@@ -131,7 +134,8 @@ const find = (db: Sql, catalog: Catalog, slice: Slice) => {
     sql<OrphanRow>`
       WITH ${catalog.unreferenced(bound)}
       SELECT b.${id.digest}::text AS digest, ${sizeOf(db)}::float8 AS size_bytes,
-        ${usedAt(db, catalog.digest)} AS used_at, o.seen_at, o.condemned_at, ${canNameObject(db)} AS has_object
+        ${usedAt(db, catalog.digest)} AS used_at, o.seen_at, o.condemned_at, o.cause,
+        ${canNameObject(db)} AS has_object
       FROM unreferenced u
       CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = u.digest ${raw(looksUp)}) b
       LEFT JOIN LATERAL (SELECT * FROM ${id.orphans} o WHERE o.digest = u.digest ${raw(looksUp)}) o ON true
@@ -148,6 +152,7 @@ export const orphanOf = (row: OrphanRow): Orphan => ({
   usedAt: millis(row.used_at),
   seenAt: row.seen_at === null ? null : millis(row.seen_at),
   condemnedAt: row.condemned_at === null ? null : millis(row.condemned_at),
+  ...(row.cause === null ? {} : { cause: row.cause }),
   ...(row.has_object ? {} : { hasObject: false })
 })
 
@@ -218,6 +223,7 @@ const redate = (db: Sql, { digest }: Catalog, now: number, digests: ReadonlyArra
 interface CondemnedRow {
   readonly digest: string
   readonly condemned_at: Date
+  readonly cause: OrphanCause | null
 }
 
 /**
@@ -270,7 +276,13 @@ const purgeBy = (db: Sql, catalog: Catalog, request: PurgeRequest, deleting: Del
         (row) => row.digest
       )
       const free = catalog.unannouncedWriters ? yield* lockDigests(db, catalog.digest, locked) : locked
-      const { purged, refused } = yield* deleting(db, catalog, request, free)
+      const deleted = yield* deleting(db, catalog, request, free)
+      const { refused } = deleted
+      const causes = new Map(page.map(({ cause, digest }) => [digest, cause]))
+      const purged = deleted.purged.map((blob): PurgedBlob => {
+        const cause = causes.get(blob.digest)
+        return cause == null ? blob : { ...blob, cause }
+      })
       const busy = yield* stillThere(db, type, claimed, new Set(free))
       const stays = new Set([...busy, ...refused.map(({ digest }): string => digest)])
       const settled = claimed.filter((digest) => !stays.has(digest))
@@ -329,7 +341,7 @@ const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: State
       ? raw("")
       : sql`AND (condemned_at, digest) > (${instant(request.after.condemnedAt)}::timestamptz, ${request.after.digest}::text::${type})`
   return sql<CondemnedRow>`
-    SELECT digest::text AS digest, condemned_at FROM ${id.orphans}
+    SELECT digest::text AS digest, condemned_at, cause FROM ${id.orphans}
     WHERE condemned_at <= ${instant(request.condemnedCutoff)}::timestamptz
       AND seen_at <= ${instant(request.seenCutoff)}::timestamptz ${after}
     ORDER BY condemned_at, digest LIMIT ${request.limit} FOR UPDATE SKIP LOCKED`

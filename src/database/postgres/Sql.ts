@@ -66,6 +66,7 @@ export interface Identifiers {
   readonly listingRanges: Statement.Fragment
   readonly binding: Statement.Fragment
   readonly breakers: Statement.Fragment
+  readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
@@ -77,6 +78,8 @@ export interface Identifiers {
    * keys. The proof that a key is dead needs one snapshot over all owners: blobs, intents, chunks, journal.
    */
   readonly uploadChunks: Statement.Fragment
+  /** Upload sessions, which the registry writes with their chunks. */
+  readonly uploadSessions: Statement.Fragment
 }
 
 /**
@@ -118,13 +121,15 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
       listingRanges: own("listing_ranges"),
       binding: own("binding"),
       breakers: own("breakers"),
+      breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
       candidates: own("candidates"),
       installation: own("installation"),
-      uploadChunks: own("upload_chunks")
+      uploadChunks: own("upload_chunks"),
+      uploadSessions: own("upload_sessions")
     },
     verb: (operation, effect) =>
       leavesTransaction(

@@ -54,6 +54,10 @@ export const predicates = (
   return db.sql.and([...keys.map((key) => absent(db, key, bound)), unpinned(db, bound)])
 }
 
+/** Returns the condition that no reference to `b` exists, whatever pins it has. Looked up for each `b`. */
+export const unreferred = (db: Sql, keys: ReadonlyArray<ReferenceKey>): Statement.Fragment =>
+  db.sql.and(keys.map((key) => absent(db, key, undefined)))
+
 /**
  * Returns the common table expressions of which the last, `unreferenced`, holds as `digest` the blobs of a slice to
  * which nothing refers. Each but the first reads the one before.

@@ -12,18 +12,23 @@ import type { Phase, PhaseContext } from "../../sweep/Phase.ts"
 import type { SweepSettings } from "../../sweep/Settings.ts"
 import { RegistryDatabase } from "../database/RegistryDatabase.ts"
 
-/** The bytes of manifests are not counted: other manifests may need them. */
+/**
+ * Counts manifests whose names were deleted, not those from which a push took the last tag, nor those that never had one.
+ * A build that deletes the tag of an older one replaces it.
+ */
 export const breaker: Breaker.CountingBreaker<RegistryDatabase> = {
   name: "manifests",
-  describe: ({ blobs, totalBlobs }) =>
-    `${Breaker.shareOf(blobs, totalBlobs)} manifests have been untagged for longer than GC_UNTAGGED_GRACE`,
+  describe: ({ blobs, bytes, totalBlobs, totalBytes }) =>
+    `${Breaker.shareOf(blobs, totalBlobs)} manifests lost their tags and have been untagged for longer than GC_UNTAGGED_GRACE; their layers have ${Breaker.shareOf(bytes, totalBytes)} bytes`,
   look: "If tags were deleted by mistake, tag their manifests again by digest; docs/operations.md says how to find them",
+  emptiedFrom: 10,
   exposure: Effect.fnUntraced(function* (settings, confirmedAt, at, unless) {
     const { manifests } = yield* RegistryDatabase
     const untaggedSince = cutoffOf(settings, at)
     if (untaggedSince === null) return Breaker.nothing
-    const { total, untagged } = yield* manifests.exposure(confirmedAt, untaggedSince, unless)
-    return { ...Breaker.nothing, blobs: untagged, totalBlobs: total } satisfies Exposure
+    const found = yield* manifests.exposure(confirmedAt, untaggedSince, unless)
+    const { bytes, total, totalBytes, untagged } = found
+    return { blobs: untagged, bytes, totalBlobs: total, totalBytes } satisfies Exposure
   })
 }
 
@@ -46,8 +51,10 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
   const { manifests } = yield* RegistryDatabase
   const { settings } = context
   if (!(yield* context.mayContinue)) return
-  const untaggedSince = cutoffOf(settings, yield* Breaker.judge(settings, breaker))
+  const { exposure, judgedAt } = yield* Breaker.judge(settings, breaker)
+  const untaggedSince = cutoffOf(settings, judgedAt)
   if (untaggedSince === null) return
+  yield* Breaker.noteLoss(breaker, exposure)
   yield* context.pages(
     Effect.fnUntraced(function* () {
       // Another collector may have opened it since.

@@ -19,11 +19,11 @@ export const listPage = Effect.fn("Files.list")(function* (
   prefix: string,
   next: ReturnType<typeof walk>
 ) {
-  const found = yield* io("list", prefix || root, () => next(pageMax))
+  const { found, isMore } = yield* io("list", prefix || root, () => next(pageMax))
   const objects = (yield* Effect.forEach(found, describe, { concurrency })).flatMap(Option.toArray)
   yield* present("list")
-  const more = found.length < pageMax ? Option.none() : Option.some(undefined)
-  return [objects.length === 0 ? [] : [objects], more] as const
+  const isEnd = objects.length === 0 && !isMore
+  return [isEnd ? [] : [objects], isMore ? Option.some(undefined) : Option.none()] as const
 })
 
 const describe = ({ key, path }: Found): Effect.Effect<Option.Option<StoredObject>, StorageError> =>

@@ -32,6 +32,16 @@ interface Frame {
   next: number
 }
 
+/** The most directories that one call reads, so that a million empty ones give the caller its turn. */
+const directoriesMax = 1000
+
+/** Holds the next keys of a walk. */
+export interface Step {
+  readonly found: ReadonlyArray<Found>
+  /** Whether there may be more keys. */
+  readonly isMore: boolean
+}
+
 /**
  * Walks the keys that start with `prefix` and sort after `after`. Each call returns up to `limit` next keys.
  */
@@ -39,7 +49,7 @@ export const walk = (
   root: string,
   prefix: string,
   after: string | undefined
-): ((limit: number) => Promise<ReadonlyArray<Found>>) => {
+): ((limit: number) => Promise<Step>) => {
   const path: Array<Frame> = []
   let wanted: ReturnType<typeof between> | undefined
 
@@ -51,20 +61,22 @@ export const walk = (
       path.push(await read(join(root, directoryPath(start)), start, wanted))
     }
     const found: Array<Found> = []
-    while (found.length < limit) {
+    let directories = 0
+    while (found.length < limit && directories < directoriesMax) {
       const frame = path.at(-1)
-      if (frame === undefined) break
+      if (frame === undefined) return { found, isMore: false }
       const entry = frame.entries[frame.next++]
       if (entry === undefined) {
         path.pop()
       } else if (entry.isDirectory) {
+        directories += 1
         path.push(await read(join(frame.directory, entry.name), entry.bytes, wanted))
       } else {
         const key = fromBytes(entry.bytes)
         if (key !== undefined) found.push({ key, path: join(frame.directory, entry.name) })
       }
     }
-    return found
+    return { found, isMore: true }
   }
 }
 

@@ -13,8 +13,11 @@ import type { MultipartSearch, MultipartUpload } from "../Storage.ts"
 import type { Bucket } from "./Bucket.ts"
 import { listUploads, openUpload } from "./Multipart.ts"
 
-/** What is known of one store. */
-export type SearchRef = Ref.Ref<MultipartSearch>
+/** What is known of one store. `denied`: the credentials may not begin an upload, so they are not used for it again. */
+export type Known = MultipartSearch | "denied"
+
+/** Holds what is known of one store. */
+export type SearchRef = Ref.Ref<Known>
 
 /** Implements `Storage.multiparts` for a bucket. An upload that a prefix found proves that the store has them all. */
 export const multiparts = (
@@ -40,18 +43,20 @@ export const search = Effect.fn("S3.multipartSearch")(function* (
   mayWrite: boolean
 ) {
   const before = yield* Ref.get(known)
-  if (before !== "unknown" || !mayWrite) return before
+  if (before !== "unknown" || !mayWrite) return publicly(before)
   const found = yield* Effect.catchIf(
     tested(bucket, prefix),
     // Credentials may list and not write, and a store may have no uploads in parts.
     ({ reason }) => reason === "AccessDenied" || reason === "Rejected",
-    () => Effect.succeed<MultipartSearch>("unknown")
+    () => Effect.succeed<Known>("denied")
   )
   yield* Ref.set(known, found)
-  return found
+  return publicly(found)
 })
 
-const tested = (bucket: Bucket, prefix: string): Effect.Effect<MultipartSearch, StorageError> => {
+const publicly = (known: Known): MultipartSearch => (known === "denied" ? "unknown" : known)
+
+const tested = (bucket: Bucket, prefix: string): Effect.Effect<Known, StorageError> => {
   const folder = `${prefix}artifact-gc-test/`
   const key = ObjectKey.make(folder + randomUUID())
   return Effect.scoped(

@@ -10,6 +10,7 @@ import { CollectorDatabase } from "../../database/Database.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { type MultipartSearch, type MultipartUpload, Storage } from "../../storage/Storage.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
+import { catalogueExisted, isSessionName } from "./SessionNames.ts"
 
 const unlisted: Record<Exclude<MultipartSearch, "complete">, string> = {
   partial:
@@ -30,15 +31,39 @@ export const multiparts: Phase<CollectorDatabase | Storage> = {
     const search = yield* storage.multipartSearch(settings.uploadPrefix, !context.dryRun)
     if (search !== "complete") counts.unlisted(unlisted[search])
     const cutoff = (yield* Clock.currentTimeMillis) - Duration.toMillis(settings.uploadGrace)
+    const existed = yield* catalogueExisted
     for (const prefix of [settings.uploadPrefix, settings.blobPrefix]) {
       if (!(yield* context.mayContinue)) return
       yield* context.listing(storage.multiparts(prefix), (page) => {
         counts.seen(page.length)
         const stale = page.filter(({ lastActivityAt }) => lastActivityAt <= cutoff)
         counts.kept("grace", page.length - stale.length)
-        return stale.length === 0 ? Effect.void : abortStale(context, stale)
+        return stale.length === 0
+          ? Effect.void
+          : Effect.flatMap(takenOf(context, existed, stale), (taken) =>
+              taken.length === 0 ? Effect.void : abortStale(context, taken)
+            )
       })
     }
+  })
+}
+
+/**
+ * Returns those of `stale` that an upload session can have begun, where the catalogue existed before the collector: below
+ * the upload prefix another program may be uploading. Everything below the blob prefix belongs to this catalogue.
+ */
+const takenOf = <E>(
+  { counts, settings: { blobPrefix, uploadPrefix } }: PhaseContext,
+  existed: Effect.Effect<boolean, E>,
+  stale: ReadonlyArray<MultipartUpload>
+) => {
+  const isNamed = ({ key }: MultipartUpload): boolean =>
+    key.startsWith(blobPrefix) || isSessionName(key.slice(uploadPrefix.length).replace(/\/.*$/s, "/"))
+  if (stale.every(isNamed)) return Effect.succeed(stale)
+  return Effect.map(existed, (isForeign) => {
+    const taken = isForeign ? stale.filter(isNamed) : stale
+    counts.kept("no session's name", stale.length - taken.length)
+    return taken
   })
 }
 

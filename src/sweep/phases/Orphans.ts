@@ -2,26 +2,38 @@
  * Deletes blobs that nothing refers to. First they are found and written down. Then what has waited long enough is purged
  * and deleted, page by page.
  */
-import { Clock, Effect } from "effect"
+import { Clock, Duration, Effect, Result } from "effect"
 import { CollectorDatabase, type PurgeCursor } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Storage } from "../../storage/Storage.ts"
 import * as Breaker from "../Breaker.ts"
-import { type Classified, classify, digestsOf, find, waitsOf } from "../FindOrphans.ts"
+import { type Classified, classify, digestsOf, explainKept, find, waitsOf } from "../FindOrphans.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
+import type { SweepSettings } from "../Settings.ts"
 
 /** A scan that takes longer than a sweep may last must leave time for purging what earlier sweeps condemned. */
 const findShare = 1 / 2
 
-/** Judged by all that stands condemned: what waits out its quarantine is about to be deleted. */
+/**
+ * How long before its purge a condemned blob counts. A mistake is condemned within a scan, and collectors and bounds
+ * divide its purge. A long quarantine holds more than a day's orphans in ordinary times.
+ */
+const dueWithin = Duration.days(1)
+
+const countedUntil = (settings: SweepSettings, at: number): number =>
+  at - Duration.toMillis(settings.quarantine) + Duration.toMillis(dueWithin)
+
+/** Judged by what stands condemned, is due within a day, and was in use for all that is known. */
 export const breaker: Breaker.CountingBreaker<CollectorDatabase> = {
   name: "orphans",
   describe: ({ blobs, bytes, totalBlobs, totalBytes }) =>
     `${Breaker.shareOf(blobs, totalBlobs)} blobs, ${Breaker.shareOf(bytes, totalBytes)} bytes, are condemned`,
   look: "To see them: artifact-gc condemned. To take them back: artifact-gc restore",
-  exposure: (_settings, confirmedAt, _at, unless) =>
-    Effect.flatMap(CollectorDatabase, ({ breakers }) => breakers.exposure(confirmedAt, unless))
+  exposure: (settings, confirmedAt, at, unless) =>
+    Effect.flatMap(CollectorDatabase, ({ breakers }) =>
+      breakers.exposure(confirmedAt, unless, countedUntil(settings, at))
+    )
 }
 
 /** Scans, condemns, purges and deletes. */
@@ -34,10 +46,17 @@ export const orphans: Phase<CollectorDatabase | Storage> = {
 }
 
 const collect = Effect.fnUntraced(function* (context: PhaseContext) {
+  const { orphans } = yield* CollectorDatabase
+  const held = yield* orphans.held(yield* Clock.currentTimeMillis, true)
   yield* expirePins(context)
-  const due = yield* find(yield* context.share(findShare))
+  const due = yield* find(yield* context.share(findShare), held)
   if (due !== null) context.counts.expect(due)
-  yield* purge(context, yield* Breaker.judge(context.settings, breaker))
+  const { judgedAt } = yield* Breaker.judge(context.settings, breaker)
+  const lost = { blobs: 0, bytes: 0 }
+  const purged = yield* Effect.result(purge(context, judgedAt, lost))
+  // Advisory. After a failure the database may not answer, and the failure is what the report must say.
+  yield* Effect.ignore(Breaker.noteLoss(breaker, lost))
+  if (Result.isFailure(purged)) return yield* purged.failure
 })
 
 /** Before the scan, which thereby sees what the pins held. */
@@ -48,7 +67,11 @@ const expirePins = Effect.fnUntraced(function* ({ settings }: PhaseContext) {
 })
 
 /** Purges pages one after the other while the objects of earlier pages are being deleted. */
-const purge = Effect.fnUntraced(function* (context: PhaseContext, judgedAt: number) {
+const purge = Effect.fnUntraced(function* (
+  context: PhaseContext,
+  judgedAt: number,
+  lost: { blobs: number; bytes: number }
+) {
   const { orphans } = yield* CollectorDatabase
   const { counts, settings } = context
   const { graceMillis, quarantineMillis } = waitsOf(settings)
@@ -65,6 +88,9 @@ const purge = Effect.fnUntraced(function* (context: PhaseContext, judgedAt: numb
         limit,
         after
       })
+      const counted = page.purged.filter(({ cause }) => cause === undefined)
+      lost.blobs += counted.length
+      lost.bytes += counted.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
       const refused = page.refused ?? []
       counts.eligible(page.purged.length + page.busy + refused.length, 0, [])
       counts.failed("refused by the database", refused.length)
@@ -87,20 +113,30 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
   const { breakers, orphans } = yield* CollectorDatabase
   const { counts, settings } = context
   const { confirmedAt } = yield* breakers.read(breaker.name)
+  const now = yield* Clock.currentTimeMillis
+  const held = yield* orphans.held(now, false)
+  const until = countedUntil(settings, now)
   const condemned = { blobs: 0, bytes: 0 }
+  const scanned = { blobs: 0, found: 0 }
   yield* context.pages(
     Effect.fnUntraced(function* (after: Digest | null) {
       const slice = yield* orphans.readSlice(after, settings.scanPage)
-      const classified = yield* classify(context, yield* orphans.find(slice))
+      const found = yield* orphans.find(slice)
+      const classified = yield* classify(context, found)
       counts.seen(slice.blobs)
+      scanned.blobs += slice.blobs
+      scanned.found += found.length
       const { purgeable } = classified
       counts.eligible(purgeable.length, sizeOf(purgeable), digestsOf(purgeable))
-      const unconfirmed = standing(classified).filter((orphan) => isUnconfirmed(orphan, confirmedAt))
+      const unconfirmed = standing(classified).filter(
+        (orphan) => isUnconfirmed(orphan, confirmedAt) && isCounted(orphan, now, until)
+      )
       condemned.blobs += unconfirmed.length
       condemned.bytes += sizeOf(unconfirmed)
       return slice.upTo
     })
   )
+  explainKept(context, scanned, held)
   // The count stays in the report: a person sees what a confirmation would delete.
   yield* Breaker.foresee(settings, breaker, condemned)
 })
@@ -114,6 +150,9 @@ const standing = ({ condemnable, purgeable, quarantined }: Classified): Readonly
 
 const isUnconfirmed = ({ condemnedAt }: Orphan, confirmedAt: number | null): boolean =>
   condemnedAt === null || condemnedAt > (confirmedAt ?? -1)
+
+const isCounted = ({ cause, condemnedAt }: Orphan, now: number, until: number): boolean =>
+  cause === undefined && (condemnedAt ?? now) <= until
 
 const sizeOf = (orphans: ReadonlyArray<Orphan>): number =>
   orphans.reduce((sum, orphan) => sum + orphan.sizeBytes, 0)

@@ -7,14 +7,20 @@
  * chunk of a slow push is old while the push is alive. Keys that the catalogue, an upload session or the journal owns
  * stay: a listed key had an intent before its bytes were sent, so a later snapshot in which nothing owns it proves it
  * dead. A failed delete needs no journal: the next listing finds the object again.
+ *
+ * Where the catalogue existed before the collector, another program may keep its files below the same prefix (`uploads/`
+ * is a common one). There only names that an upload session can have are taken, and a breaker judges the listing before
+ * the first object is deleted.
  */
 import { Clock, Duration, Effect, Result, Stream } from "effect"
-import { CollectorDatabase } from "../../database/Database.ts"
+import { CollectorDatabase, type Exposure } from "../../database/Database.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import { nameOf } from "../../storage/DeleteFailure.ts"
 import { Storage, type StoredObject } from "../../storage/Storage.ts"
+import * as Breaker from "../Breaker.ts"
 import * as LostTime from "../LostTime.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
+import { catalogueExisted, isSessionName } from "./SessionNames.ts"
 
 /**
  * Objects of one folder held in memory. A larger folder (a push of gigabytes in small chunks) is listed a second time
@@ -31,21 +37,111 @@ interface Folder {
   readonly lastActivityAt: number
 }
 
+/**
+ * Judged by one listing, where the catalogue existed before the collector: another program's files are much of what lies
+ * below the prefix, and none of them is owned. Counts names: a large push that failed is one.
+ */
+export const breaker: Breaker.Breaker = {
+  name: "uploads",
+  describe: ({ blobs, totalBlobs }) =>
+    `${Breaker.shareOf(blobs, totalBlobs)} uploads below GC_UPLOAD_PREFIX are stale and belong to nothing`,
+  look: "Check that no other program keeps files there. To see them: artifact-gc sweep --dry-run"
+}
+
 /** Takes half of the time: the listing begins anew in every sweep, and the phases behind must run. */
 export const stagedUploads: Phase<CollectorDatabase | Storage> = {
   name: "uploads",
   timeShare: 1 / 2,
   requires: [CollectorDatabase, Storage],
+  breaker,
   run: Effect.fnUntraced(function* (context) {
     if (!(yield* context.mayContinue)) return
-    yield* context.forEachBatch(yield* staleBatches(context), (batch) => deleteUnowned(context, batch))
+    const existed = yield* catalogueExisted
+    const found: Found = { listed: 0, unconfirmed: 0, last: "", pending: [] }
+    const state = yield* Effect.cached((yield* CollectorDatabase).breakers.read(breaker.name))
+    yield* Stream.runForEach(
+      yield* staleBatches(context, existed, found),
+      Effect.fnUntraced(function* (batch) {
+        const free = yield* unownedOf(context, batch)
+        if (free.length === 0) return
+        const { confirmedAt } = yield* state
+        for (const { key, modifiedAt } of free) {
+          const name = folderOf(context.settings.uploadPrefix, key)
+          const staleAt = modifiedAt + Duration.toMillis(context.settings.uploadGrace)
+          if (name !== found.last && (confirmedAt === null || staleAt > confirmedAt)) found.unconfirmed += 1
+          found.last = name
+        }
+        found.pending.push(...free)
+        if (found.pending.length >= pendingMax) yield* deleteJudged(context, existed, found)
+      })
+    )
+    yield* deleteJudged(context, existed, found)
   })
 }
 
+/** Objects that wait for the end of the listing, by which they are judged. */
+const pendingMax = 10_000
+
+interface Found {
+  /** Names below the prefix. */
+  listed: number
+  /** Names with objects that nothing owns, and that were not stale when a person last confirmed. */
+  unconfirmed: number
+  /** The last name with such an object. Keys are listed in order. */
+  last: string
+  /** Objects that are not deleted yet. */
+  pending: Array<StoredObject>
+}
+
+/** Deletes what was found until now, unless it is more than a mistake may delete. The first batch asks for no time. */
+const deleteJudged = Effect.fnUntraced(function* <E>(
+  context: PhaseContext,
+  existed: Effect.Effect<boolean, E>,
+  found: Found
+) {
+  if (found.pending.length === 0) return
+  const { counts, dryRun, settings } = context
+  const exposure: Exposure = { ...Breaker.nothing, blobs: found.unconfirmed, totalBlobs: found.listed }
+  if (yield* existed) {
+    const { confirmedAt } = yield* Breaker.requireClosed(breaker)
+    const at = yield* Clock.currentTimeMillis
+    if (Breaker.exceeds(settings, exposure)) {
+      if (!dryRun) return yield* Breaker.trip(breaker, { at, confirmedAt, exposure })
+      counts.eligible(found.pending.length, sizeOf(found.pending), namesOf(found.pending))
+      return yield* Breaker.opened(breaker, { trippedAt: at, exposure }, { foreseen: true })
+    }
+  }
+  const batches: Array<ReadonlyArray<StoredObject>> = []
+  for (let from = 0; from < found.pending.length; from += settings.batchMax)
+    batches.push(found.pending.slice(from, from + settings.batchMax))
+  found.pending = []
+  let isFirst = true
+  yield* context.forEachBatch(
+    Stream.takeWhileEffect(Stream.fromIterable(batches).pipe(Stream.rechunk(1)), () => {
+      const mayGoOn = isFirst ? Effect.succeed(true) : context.mayContinue
+      isFirst = false
+      return mayGoOn
+    }),
+    (batch) => deleteUnowned(context, batch)
+  )
+})
+
 /** Returns the objects of stale folders in batches. */
-const staleBatches = Effect.fnUntraced(function* (context: PhaseContext) {
+const staleBatches = Effect.fnUntraced(function* <E>(
+  context: PhaseContext,
+  existed: Effect.Effect<boolean, E>,
+  found: Found
+) {
   const { counts, mayContinue, pace, settings } = context
   const storage = yield* Storage
+  const isTaken = (folder: Folder) => {
+    found.listed += 1
+    if (isSessionName(folder.prefix.slice(settings.uploadPrefix.length))) return Effect.succeed(true)
+    return Effect.map(existed, (isForeign) => {
+      if (isForeign) counts.kept("no session's name", folder.count)
+      return !isForeign
+    })
+  }
   const cutoff = (yield* Clock.currentTimeMillis) - Duration.toMillis(settings.uploadGrace)
   const isStale = (folder: Folder): boolean => {
     const stale = folder.lastActivityAt <= cutoff
@@ -67,12 +163,11 @@ const staleBatches = Effect.fnUntraced(function* (context: PhaseContext) {
       return Effect.as(pace.asking, true)
     })
   ).pipe(
+    Stream.filterEffect(isTaken),
     Stream.filter(isStale),
     Stream.flatMap(objectsOf),
     Stream.flattenIterable,
-    Stream.grouped(settings.batchMax),
-    // Asked before a batch is handed out, so that those in hand are finished.
-    Stream.takeWhileEffect(() => mayContinue)
+    Stream.grouped(settings.batchMax)
   )
 })
 
@@ -124,23 +219,25 @@ const folderOf = (prefix: string, key: string): string => {
   return slash === -1 ? key : key.slice(0, slash + 1)
 }
 
-/** Deletes those of `batch` that nothing owns, as many as the count allows. */
-const deleteUnowned = Effect.fnUntraced(function* (
-  context: PhaseContext,
-  batch: ReadonlyArray<StoredObject>
-) {
+/** Returns those of `batch` that nothing owns. The others count as kept. */
+const unownedOf = Effect.fnUntraced(function* (context: PhaseContext, batch: ReadonlyArray<StoredObject>) {
   const { audit } = yield* CollectorDatabase
-  const { bounds, counts, pace } = context
-  const storage = yield* Storage
+  const { counts } = context
   const known = yield* audit.lookup(batch.map((object) => object.key))
   const keys = new Set(known.map(({ key }) => key))
   const owned = new Set(known.filter(({ owner }) => owner !== "journal").map(({ key }) => key)).size
-  const free = yield* LostTime.without(
+  counts.kept("owned by the catalogue", owned)
+  counts.kept("journaled", keys.size - owned)
+  return yield* LostTime.without(
     context,
     batch.filter((object) => !keys.has(object.key))
   )
-  counts.kept("owned by the catalogue", owned)
-  counts.kept("journaled", keys.size - owned)
+})
+
+/** Deletes those of `free`, as many as the count allows. What nothing owned once is never owned again. */
+const deleteUnowned = Effect.fnUntraced(function* (context: PhaseContext, free: ReadonlyArray<StoredObject>) {
+  const { bounds, counts, pace } = context
+  const storage = yield* Storage
   if (context.dryRun) return counts.eligible(free.length, sizeOf(free), namesOf(free))
   const granted = free.slice(0, bounds.grant(free.length))
   if (granted.length < free.length) counts.stoppedBy("count")

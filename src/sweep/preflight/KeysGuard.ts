@@ -2,7 +2,7 @@
  * The keys guard: looks up in the store whether a sample of rows has objects. With a wrong key column or a wrong bucket,
  * rows would be deleted, their bytes reported as freed, and every object would still exist.
  */
-import { Clock, Duration, Effect, Option } from "effect"
+import { Clock, Duration, Effect, Option, Result } from "effect"
 import { CollectorDatabase, type SampledBlob } from "../../database/Database.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import { KeysRefused } from "../../domain/Refusals.ts"
@@ -82,11 +82,19 @@ export const isTooFew = ({ missing, sampled }: Looked, least: number): boolean =
   (missing.length >= missingMin || (missing.length === sampled && sampled > 1)) &&
   sampled - missing.length < least * sampled
 
+/** Leaves rows out that an overloaded store did not answer for. Fails if it answered for none. */
 const absentOf = Effect.fnUntraced(function* (rows: ReadonlyArray<SampledBlob>) {
   const { head } = yield* Storage
-  const found = yield* Effect.forEach(rows, ({ key }) => head(key), { concurrency })
-  const missing = rows.flatMap(({ key }, n) => (Option.isNone(found[n] ?? Option.none()) ? [key] : []))
-  return { sampled: rows.length, missing } satisfies Looked as Looked
+  const answers = yield* Effect.forEach(rows, ({ key }) => Effect.result(head(key)), { concurrency })
+  const failures = answers.filter(Result.isFailure).map(({ failure }) => failure)
+  const final = failures.find(({ isRetryable }) => !isRetryable)
+  const decisive = final ?? (failures.length === rows.length ? failures[0] : undefined)
+  if (decisive !== undefined) return yield* decisive
+  const missing = rows.flatMap(({ key }, n) => {
+    const answer = answers[n]
+    return answer !== undefined && Result.isSuccess(answer) && Option.isNone(answer.success) ? [key] : []
+  })
+  return { sampled: rows.length - failures.length, missing } satisfies Looked as Looked
 })
 
 /** Fails with `KeysRefused` for what a sample showed. */

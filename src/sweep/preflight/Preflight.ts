@@ -31,7 +31,7 @@ export interface Verdict {
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
   { name: "writers", ask: writersGuard },
-  { name: "clock", ask: ({ settings }) => Effect.as(clockGuard(settings), []) },
+  { name: "clock", ask: clockGuard },
   { name: "settings", ask: settingsGuard },
   { name: "binding", ask: bindingGuard },
   { name: "store", ask: storeGuard },

@@ -206,7 +206,8 @@ const absent = (): void => {
       assert.deepStrictEqual(yield* problems, [])
       assert.strictEqual(yield* database.manifests.expire(now, now, 10), 0)
       assert.strictEqual(yield* database.manifests.untagged(now), 0)
-      assert.deepStrictEqual(yield* database.manifests.exposure(null, 0, 0), { untagged: 0, total: 0 })
+      const none = { untagged: 0, total: 0, bytes: 0, totalBytes: 0 }
+      assert.deepStrictEqual(yield* database.manifests.exposure(null, 0, 0), none)
     })
   )
 

@@ -87,8 +87,11 @@ describe("the search for uploads in parts", () => {
   ] as const) {
     it.live(`is unknown to credentials that ${what}, and no failure`, () =>
       Effect.gen(function* () {
-        const { storage } = yield* storeOfUploads(byPrefix, create)
-        assert.strictEqual(yield* storage.multipartSearch("uploads/", true), "unknown")
+        const { asked, storage } = yield* storeOfUploads(byPrefix, create)
+        for (let round = 1; round <= 2; round++) {
+          assert.strictEqual(yield* storage.multipartSearch("uploads/", true), "unknown")
+        }
+        assert.strictEqual(asked.length, 1, "they are not asked again")
       })
     )
   }
@@ -99,6 +102,14 @@ describe("the search for uploads in parts", () => {
       for (let round = 1; round <= 2; round++) {
         assert.strictEqual(yield* storage.multipartSearch("uploads/", true), "unknown")
       }
+    })
+  )
+
+  it.live("is complete on AWS, which documents it, without a request", () =>
+    Effect.gen(function* () {
+      const { asked, storage } = yield* storeThat([reply(500)], { endpoint: undefined })
+      assert.strictEqual(yield* storage.multipartSearch("uploads/", true), "complete")
+      assert.strictEqual(asked.length, 0)
     })
   )
 

@@ -229,10 +229,20 @@ describe("the sample of keys", () => {
     Effect.gen(function* () {
       const { storage } = yield* World
       yield* catalogue(20, 0)
-      storage.next("head", fails("Unavailable"))
+      storage.next("head", fails("Unavailable"), Number.POSITIVE_INFINITY)
       const report = yield* once
       assert.strictEqual(report.outcome, "failed")
       assert.strictEqual(errorOf(report)?.tag, "StorageError")
+      storage.heal()
+      assert.strictEqual((yield* once).outcome, "complete")
+    }).pipe(Effect.provide(world(noWaits)))
+  )
+
+  it.effect("is asked of the rows that an overloaded store answers for", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* World
+      yield* catalogue(20, 0)
+      storage.next("head", fails("Throttled"), 19)
       assert.strictEqual((yield* once).outcome, "complete")
     }).pipe(Effect.provide(world(noWaits)))
   )

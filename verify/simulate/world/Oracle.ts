@@ -214,6 +214,7 @@ const harmless: ReadonlySet<Verb> = new Set([
   "inspect",
   "candidates.watch",
   "skew",
+  "instants.ahead",
   "backlog",
   "sessions.backlog",
   "peers.leave"

@@ -76,6 +76,15 @@ export const catalogMissing = (names: CatalogNames): SchemaProblem => ({
   fix: "Set CATALOG_SCHEMA and CATALOG_BLOBS_TABLE to the catalogue's names. To create an empty catalogue, run: artifact-gc migrate --create-catalog"
 })
 
+/** Returns the problem of names that put the collector's tables among the catalogue's. */
+export const sharedSchema = (names: CatalogNames): SchemaProblem => ({
+  kind: "SharedSchema",
+  table: `${names.schema}.${names.blobsTable}`,
+  problem:
+    "the collector's tables would be in the catalogue's schema, where they could meet others of their names",
+  fix: "Set COLLECTOR_SCHEMA to a schema of the collector's own, such as artifact_gc."
+})
+
 /** Returns the problems of the table as a whole. */
 export const tableProblems = (names: CatalogNames, found: BlobsTable): ReadonlyArray<SchemaProblem> => {
   const table = `${names.schema}.${names.blobsTable}`

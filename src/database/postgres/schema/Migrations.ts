@@ -5,14 +5,15 @@
  * for each other. No migration changes a row, a column or a constraint of an existing catalogue. What the
  * collector remembers about a blob is in its own schema, which can be dropped without a trace.
  */
-import { Effect } from "effect"
+import { Array as Arr, Effect } from "effect"
 import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import { recordOwnCatalogue } from "../Installation.ts"
 import { make, onProcessClock, quote, type Sql, translate } from "../Sql.ts"
-import { catalogMissing } from "./BlobsTable.ts"
+import { catalogMissing, columnProblems, readBlobsTable, readColumns, sharedSchema } from "./BlobsTable.ts"
+import { adaptDigestType } from "./ChangedDigestType.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
 import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
 
@@ -55,8 +56,9 @@ export interface FurtherMigrations {
 /**
  * Updates the collector's tables to `latestMigration`, then runs `further`. Idempotent.
  *
- * Fails with `SchemaRefused` if the catalogue's table does not exist and `createCatalog` is false. Beside an
- * empty catalogue under a mistyped name, every object in the store would look like a leftover.
+ * Fails with `SchemaRefused`, having changed nothing, if the catalogue's table does not exist and `createCatalog` is
+ * false. Beside an empty catalogue under a mistyped name, every object in the store would look like a leftover. Fails
+ * likewise if the table lacks a column that the names tell, because the tables take their type of digests from it.
  */
 export const migrate = Effect.fn("Migrations.migrate")(function* (
   names: CatalogNames,
@@ -71,9 +73,12 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     yield* sql`SELECT set_config('lock_timeout', '0', true)`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
     const existed = yield* tableExists(db, names.schema, names.blobsTable)
-    if (!options.createCatalog && !existed) {
-      return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
-    }
+    yield* refuseWrongNames(db, options)
+    const restoreLockTimeout = sql`SELECT set_config('lock_timeout', ${lockTimeout[0]?.before ?? "2s"}, true)`
+    // Changing a type locks tables of running collectors, and these must not wait long for that.
+    yield* restoreLockTimeout
+    yield* adaptDigestType(db)
+    yield* sql`SELECT set_config('lock_timeout', '0', true)`
     const applied = [
       ...(yield* apply(db, "collector", names.collectorSchema, "migrations", collectorMigrations(db)))
     ]
@@ -81,7 +86,7 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     for (const { isWanted, migrations, schema, set, table } of further) {
       if (!(yield* isWanted(db))) continue
       // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.
-      yield* sql`SELECT set_config('lock_timeout', ${lockTimeout[0]?.before ?? "2s"}, true)`
+      yield* restoreLockTimeout
       const type = (yield* readDigestType(db)) ?? { type: "text", collate: "" }
       applied.push(...(yield* apply(db, set, schema, table, migrations(db, type))))
     }
@@ -104,6 +109,23 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     }),
     onProcessClock
   )
+})
+
+/** Fails with `SchemaRefused` where the names cannot be those of the catalogue. */
+const refuseWrongNames = Effect.fnUntraced(function* (db: Sql, options: MigrateOptions) {
+  const { names } = db
+  if (names.collectorSchema === names.schema) {
+    return yield* new SchemaRefused({ problems: [sharedSchema(names)] })
+  }
+  const table = yield* readBlobsTable(db)
+  if (table === null) {
+    const isFree = options.createCatalog && !(yield* tableExists(db, names.schema, names.blobsTable))
+    return isFree ? undefined : yield* new SchemaRefused({ problems: [catalogMissing(names)] })
+  }
+  const problems = columnProblems(names, yield* readColumns(db, table.oid)).filter(
+    ({ kind }) => kind === "MissingColumn"
+  )
+  if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 })
 
 /** Runs the migrations that are not yet recorded in this table of this schema. */

@@ -39,6 +39,7 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "listing_ranges", all],
     [own, "binding", "SELECT, INSERT, UPDATE"],
     [own, "breakers", "SELECT, INSERT, UPDATE"],
+    [own, "breaker_history", all],
     [own, "collectors", all],
     [own, "installation", "SELECT"],
     [own, "tombstones", all],

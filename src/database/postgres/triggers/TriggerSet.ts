@@ -136,16 +136,22 @@ export const difference = (
   wanted: ReadonlyArray<WantedTrigger>,
   installed: ReadonlyArray<InstalledTrigger>
 ): Difference => {
-  const isSame = (one: WantedTrigger, other: InstalledTrigger) =>
-    one.schema === other.schema && one.table === other.table && one.function === other.function
-  const without = (among: ReadonlyArray<InstalledTrigger>) =>
-    wanted.filter((one) => !among.some((other) => isSame(one, other)))
+  // By sets, because a catalogue may have thousands of reference tables with three triggers each.
+  const wants = new Set(wanted.map(identityOf))
+  const without = (among: ReadonlyArray<InstalledTrigger>) => {
+    const found = new Set(among.map(identityOf))
+    return wanted.filter((one) => !found.has(identityOf(one)))
+  }
   return {
     missing: without(installed),
     inactive: without(installed.filter(({ enabled }) => enabled)),
-    stale: installed.filter((other) => !other.inherited && !wanted.some((one) => isSame(one, other)))
+    stale: installed.filter((other) => !other.inherited && !wants.has(identityOf(other)))
   }
 }
+
+/** Returns what tells triggers apart: table and function. */
+const identityOf = (trigger: Pick<WantedTrigger, "schema" | "table" | "function">): string =>
+  JSON.stringify([trigger.schema, trigger.table, trigger.function])
 
 /** Returns `schema.table` of each trigger, every table once. */
 export const tablesOf = (
@@ -161,9 +167,7 @@ const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: n
   const { sql, names } = db
   const references = yield* readReferences(db)
   if (references === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
-  const wanted = uniqueBy(set.wanted(names, references), (one) =>
-    JSON.stringify([one.schema, one.table, one.function])
-  )
+  const wanted = uniqueBy(set.wanted(names, references), identityOf)
   const searchPath = yield* readSearchPath(db, references.keys)
   for (const trigger of uniqueBy(wanted, (one) => one.function)) {
     yield* createFunction(db, trigger, searchPath)
@@ -173,8 +177,9 @@ const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: n
   for (const { schema, table, name } of stale) {
     yield* sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
   }
+  const functions = new Set(wanted.map((one) => one.function))
   for (const name of yield* readFunctions(db, set)) {
-    if (!wanted.some((one) => one.function === name)) yield* dropFunction(db, name)
+    if (!functions.has(name)) yield* dropFunction(db, name)
   }
   yield* set.afterInstall(db, references, inactive.length, now)
   return { created: tablesOf(inactive), dropped: tablesOf(stale) } satisfies TriggerChange

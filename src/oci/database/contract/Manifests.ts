@@ -73,10 +73,25 @@ export interface RepositoryBlob {
   readonly isReferenced: boolean
 }
 
-/** How many of the registry's manifests would be deleted, of how many. */
+/**
+ * How a manifest lost its last name. Only the manifests that were `deleted`, or of which it is unknown, count
+ * for the breaker.
+ *
+ * - `moved`: a push moved the tag to another manifest
+ * - `deleted`: a client deleted the tag, or the index or subject that kept it
+ * - `cascade`: the collector deleted the index or subject that kept it
+ * - `never`: it was pushed by digest, like the children of an index
+ */
+export type UntaggedBy = "moved" | "deleted" | "cascade" | "never"
+
+/** How many of the registry's manifests would be lost, of how many. */
 export interface UntaggedExposure {
   readonly untagged: number
   readonly total: number
+  /** The bytes of the blobs that these need. They may be shared, and are scaled if pushes replaced some. */
+  readonly bytes: number
+  /** The bytes of all blobs. */
+  readonly totalBytes: number
 }
 
 /** The verbs of manifests and tags. */
@@ -138,15 +153,20 @@ export interface Manifests {
    * Deletes up to `limit` manifests that nothing in their repository has needed since `untaggedSince` or
    * longer: no tag, no index, no subject that exists. Returns how many. Skips manifests that another
    * transaction holds. The children of a deleted index, and manifests about a deleted subject, are untagged
-   * from `now` on.
+   * from `now` on. Blobs to which nothing in the registry refers then get a sighting with the cause
+   * `expired`.
    */
   readonly expire: (now: number, untaggedSince: number, limit: number) => Result<number>
   /** Returns how many `expire` would delete, without those that these need. */
   readonly untagged: (untaggedSince: number) => Result<number>
   /**
-   * Counts for the breaker the manifests that `expire` would delete, without those untagged at `after` or
-   * before (null: all). The total is exact up to about a million, and beyond that the planner's estimate.
-   * It is zero, unread, unless more than `unless` are counted.
+   * Counts for the breaker the manifests that `expire` would delete and whose names were deleted
+   * ({@link UntaggedBy}), without those untagged at `after` or before (null: all). Each manifest that was
+   * pushed with a name while they lost theirs replaces one of them, unless no manifest has a name any more.
+   *
+   * The total is what has a name and what is counted. It is exact up to about a million, and beyond that the
+   * planner's estimate. All but the number are zero, unread, unless more than `unless` are counted or no
+   * manifest has a name.
    */
   readonly exposure: (after: number | null, untaggedSince: number, unless: number) => Result<UntaggedExposure>
 }

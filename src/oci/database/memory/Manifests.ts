@@ -8,7 +8,15 @@ import { Effect, Option } from "effect"
 import { touchLive } from "../../../database/memory/Blobs.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import { holdId } from "../../Names.ts"
-import type { DeleteManifest, Manifest, ManifestName, Manifests, PutManifest } from "../contract/Manifests.ts"
+import type {
+  DeleteManifest,
+  Manifest,
+  ManifestName,
+  Manifests,
+  PutManifest,
+  UntaggedBy,
+  UntaggedExposure
+} from "../contract/Manifests.ts"
 import { type ManifestRow, manifestId, type RegistryState } from "./RegistryState.ts"
 
 /** Returns the verbs of manifests and tags over `state`. */
@@ -37,7 +45,7 @@ export const manifests = (state: RegistryState): Manifests => ({
       const row = state.tags.get(manifestId(repository, tag))
       if (row === undefined) return false
       state.tags.delete(manifestId(repository, tag))
-      release(state, now, repository, row.digest)
+      release(state, now, repository, row.digest, "deleted")
       return true
     }),
   delete: (now, repository, digest) => Effect.sync(() => remove(state, now, repository, digest)),
@@ -81,14 +89,7 @@ export const manifests = (state: RegistryState): Manifests => ({
   expire: (now, untaggedSince, limit) => Effect.sync(() => expire(state, now, untaggedSince, limit)),
   untagged: (untaggedSince) =>
     Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
-  exposure: (after, untaggedSince, unless) =>
-    Effect.sync(() => {
-      const later = candidates(state, untaggedSince).filter(
-        (row) => after === null || (row.untaggedAt ?? 0) > after
-      )
-      const untagged = later.filter((row) => !isNeeded(state, row)).length
-      return { untagged, total: untagged > unless ? state.manifests.size : 0 }
-    })
+  exposure: (after, untaggedSince, unless) => Effect.sync(() => exposure(state, after, untaggedSince, unless))
 })
 
 const put = (
@@ -110,7 +111,15 @@ const put = (
     return { _tag: "missing", digests: [...new Set(missing.map((one) => one.digest))] }
   }
   const distinct = new Map(references.map((one) => [`${one.digest} ${one.kind}`, one])).values()
-  const row = { ...manifestOf(manifest), references: [...distinct], untaggedAt: now }
+  const old = state.manifests.get(manifestId(repository, digest))
+  const { pushedAt = now, untaggedBy } = old ?? { untaggedBy: "never" }
+  const tagged: ManifestRow = {
+    ...manifestOf(manifest),
+    references: [...distinct],
+    untaggedAt: null,
+    pushedAt
+  }
+  const row = { ...tagged, untaggedAt: now, ...(untaggedBy === undefined ? {} : { untaggedBy }) }
   state.manifests.set(manifestId(repository, digest), row)
   const losers = new Set<Digest>()
   for (const name of tags) {
@@ -118,9 +127,9 @@ const put = (
     if (before !== undefined) losers.add(before.digest)
     state.tags.set(manifestId(repository, name), { repository, name, digest })
   }
-  if (isTagged(state, row)) state.manifests.set(manifestId(repository, digest), { ...row, untaggedAt: null })
+  if (isTagged(state, row)) state.manifests.set(manifestId(repository, digest), tagged)
   losers.delete(digest)
-  for (const loser of losers) release(state, now, repository, loser)
+  for (const loser of losers) release(state, now, repository, loser, "moved")
   for (const id of pins) state.pins.delete(id)
   return { _tag: "stored" }
 }
@@ -132,7 +141,7 @@ const remove = (state: RegistryState, now: number, repository: string, digest: D
   for (const [id, tag] of state.tags) {
     if (tag.repository === repository && tag.digest === digest) state.tags.delete(id)
   }
-  drop(state, now, row)
+  drop(state, now, row, "deleted")
   return "deleted"
 }
 
@@ -155,7 +164,8 @@ const expire = (state: RegistryState, now: number, untaggedSince: number, limit:
         state.manifests.set(manifestId(row.repository, row.digest), { ...row, untaggedAt: null })
       }
     }
-    for (const row of doomed) drop(state, now, row)
+    for (const row of doomed) drop(state, now, row, "cascade")
+    noteReleased(state, now, doomed)
     deleted += doomed.length
     if (page.length < size) break
     after = page.at(-1) ?? null
@@ -192,21 +202,78 @@ const isListed = (state: RegistryState, { repository, digest }: ManifestRow): bo
   )
 
 /** Records that a manifest lost a tag, an index or a subject that needed it. */
-const release = (state: RegistryState, now: number, repository: string, digest: Digest): void => {
+const release = (
+  state: RegistryState,
+  now: number,
+  repository: string,
+  digest: Digest,
+  by: UntaggedBy
+): void => {
   const row = state.manifests.get(manifestId(repository, digest))
   if (row === undefined || isTagged(state, row)) return
-  state.manifests.set(manifestId(repository, digest), { ...row, untaggedAt: now })
+  state.manifests.set(manifestId(repository, digest), { ...row, untaggedAt: now, untaggedBy: by })
+}
+
+/** Gives a sighting to what the deleted manifests were or referred to, and nothing in the registry refers to. */
+const noteReleased = (state: RegistryState, now: number, deleted: ReadonlyArray<ManifestRow>): void => {
+  const needed = new Set(
+    [...state.manifests.values()].flatMap((row) => [row, ...row.references].map(({ digest }) => digest))
+  )
+  for (const row of deleted) {
+    const released = [
+      row.digest,
+      ...row.references.flatMap((one) => (one.kind === "manifest" ? [] : one.digest))
+    ]
+    for (const digest of released) {
+      if (needed.has(digest) || !state.blobs.has(digest) || state.orphans.has(digest)) continue
+      state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null, cause: "expired" })
+    }
+  }
+}
+
+const exposure = (
+  state: RegistryState,
+  after: number | null,
+  untaggedSince: number,
+  unless: number
+): UntaggedExposure => {
+  const none: UntaggedExposure = { untagged: 0, total: 0, bytes: 0, totalBytes: 0 }
+  const due = candidates(state, untaggedSince).filter((row) => !isNeeded(state, row))
+  const lost = due.filter(
+    (row) => (row.untaggedBy ?? "deleted") === "deleted" && (after === null || (row.untaggedAt ?? 0) > after)
+  )
+  const named = [...state.manifests.values()].filter((row) => row.untaggedAt === null).length
+  const remains = named > 0
+  if (lost.length <= unless && (remains || lost.length === 0)) return { ...none, untagged: lost.length }
+  const since = Math.min(...lost.map((row) => row.untaggedAt ?? 0))
+  const pushed = [...state.manifests.values()].filter(
+    ({ pushedAt, untaggedBy }) =>
+      pushedAt !== undefined && pushedAt > since && pushedAt <= untaggedSince && untaggedBy !== "never"
+  )
+  const untagged = remains ? Math.max(0, lost.length - pushed.length) : lost.length
+  const total = named + untagged
+  if (untagged === 0) return { ...none, total }
+  const needed = new Set(lost.flatMap((row) => [row, ...row.references].map(({ digest }) => digest)))
+  const bytesOf = (digests: Iterable<Digest>) =>
+    [...digests].reduce((sum, digest) => sum + (state.blobs.get(digest)?.sizeBytes ?? 0), 0)
+  const bytes = Math.round((bytesOf(needed) * untagged) / lost.length)
+  return { untagged, total, bytes, totalBytes: bytesOf(state.blobs.keys()) }
 }
 
 /** Deletes a manifest without tags. */
-const drop = (state: RegistryState, now: number, { repository, digest, references }: ManifestRow): void => {
+const drop = (
+  state: RegistryState,
+  now: number,
+  { repository, digest, references }: ManifestRow,
+  by: UntaggedBy
+): void => {
   state.manifests.delete(manifestId(repository, digest))
   const children = references.flatMap((one) => (one.kind === "manifest" ? one.digest : []))
   const about = [...state.manifests.values()].filter(
     (row) => row.repository === repository && row.subject === digest
   )
   for (const released of [...children, ...about.map((row) => row.digest)]) {
-    release(state, now, repository, released)
+    release(state, now, repository, released, by)
   }
 }
 

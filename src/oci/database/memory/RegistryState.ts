@@ -1,7 +1,7 @@
 /** The registry's tables of the memory backend, beside the core's. Tests may read and write them. */
 import { emptyState as emptyCore, type State } from "../../../database/Memory.ts"
 import type { Digest } from "../../../domain/Digest.ts"
-import type { Manifest, ManifestReference } from "../contract/Manifests.ts"
+import type { Manifest, ManifestReference, UntaggedBy } from "../contract/Manifests.ts"
 import type { UploadSession } from "../contract/UploadSessions.ts"
 
 /** An upload session's row. */
@@ -17,6 +17,10 @@ export interface ManifestRow extends Manifest {
   readonly references: ReadonlyArray<ManifestReference>
   /** Null while a tag names it, or after `expire` found it needed. Otherwise since when neither is known. */
   readonly untaggedAt: number | null
+  /** How it lost its last name; absent while it has one, and where it is unknown. */
+  readonly untaggedBy?: UntaggedBy
+  /** When it was pushed first; absent where it is unknown. */
+  readonly pushedAt?: number
 }
 
 /** A tag's row. */

@@ -6,10 +6,14 @@
  * tag, index or subject is deleted, that transaction marks it untagged again.
  */
 import { Effect } from "effect"
+import type { Statement } from "effect/sql"
+import { totals } from "../../../database/postgres/Breakers.ts"
+import { sizeOf } from "../../../database/postgres/CatalogValues.ts"
 import { instant, qualified } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import type { UntaggedExposure } from "../contract/Manifests.ts"
 import { dependents, isNeeded, type ManifestKey, remove, rowsOf } from "./ManifestRows.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 
@@ -23,6 +27,8 @@ interface Candidate extends ManifestKey {
 
 interface Page {
   readonly deleted: number
+  /** What the deleted manifests were or referred to. */
+  readonly released: ReadonlyArray<Digest>
   /** Where the next page begins; null when none is left. */
   readonly next: Candidate | null
 }
@@ -30,13 +36,15 @@ interface Page {
 /** Runs pages until `limit` manifests are deleted or none is left. Returns how many were deleted. */
 export const expire = Effect.fnUntraced(function* (
   limit: number,
-  page: (after: Candidate | null, size: number) => Effect.Effect<Page, DatabaseError>
+  page: (after: Candidate | null, size: number) => Effect.Effect<Page, DatabaseError>,
+  onReleased: (digests: ReadonlyArray<Digest>) => Effect.Effect<void>
 ) {
   let deleted = 0
   let after: Candidate | null = null
   while (deleted < limit) {
     const done: Page = yield* page(after, Math.min(pageMax, limit - deleted))
     deleted += done.deleted
+    if (done.released.length > 0) yield* onReleased(done.released)
     if (done.next === null) break
     after = done.next
   }
@@ -54,14 +62,34 @@ export const expirePage = Effect.fnUntraced(function* (
 ) {
   const page = yield* lockCandidates(db, type, untaggedSince, after, size)
   const next = page.length < size ? null : (page.at(-1) ?? null)
-  if (page.length === 0) return { deleted: 0, next } satisfies Page
+  if (page.length === 0) return { deleted: 0, released: [], next } satisfies Page
   const needed = yield* settle(db, type, page)
   const unneeded = page.filter((one) => !needed.has(nameOf(one)))
   const busy = yield* lockDependents(db, type, unneeded)
   const doomed = unneeded.filter((one) => !busy.has(nameOf(one)))
-  yield* remove(db, type, now, doomed)
-  return { deleted: doomed.length, next } satisfies Page
+  const released = yield* remove(db, type, now, doomed, "cascade")
+  return { deleted: doomed.length, released, next } satisfies Page
 })
+
+/**
+ * Gives a sighting to those of `digests` to which nothing in the registry refers any more. It is a transaction of its
+ * own, after the one that deleted the manifests: inserting a sighting may wait for a writer that ends it, and that writer
+ * may wait for a manifest.
+ */
+export const noteReleased = (
+  { sql, id, raw }: RegistrySql,
+  type: DigestType,
+  now: number,
+  digests: ReadonlyArray<Digest>
+) =>
+  Effect.asVoid(sql`
+    INSERT INTO ${id.orphans} (digest, seen_at, cause)
+    SELECT d.digest, ${instant(now)}::timestamptz, 'expired'
+    FROM unnest(${digests}::text[]::${raw(type.type)}[]) AS d (digest)
+    WHERE EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = d.digest)
+      AND NOT EXISTS (SELECT FROM ${id.manifests} m WHERE m.digest = d.digest)
+      AND NOT EXISTS (SELECT FROM ${id.manifestReferences} r WHERE r.digest = d.digest)
+    ORDER BY d.digest ON CONFLICT (digest) DO NOTHING`)
 
 const nameOf = ({ repository, digest }: ManifestKey): string => JSON.stringify([repository, digest])
 
@@ -146,28 +174,55 @@ export const untagged = (db: RegistrySql, untaggedSince: number) => {
 /** Up to here manifests are counted exactly, which costs a scan of about a second. */
 const countMax = 1_000_000
 
-/**
- * Counts manifests that nothing needs, untagged after `after` until `untaggedSince`, and all if they are
- * more than `unless`.
- */
+/** The exposure of a registry that is not installed. */
+export const noExposure: UntaggedExposure = { untagged: 0, total: 0, bytes: 0, totalBytes: 0 }
+
+/** Implements `manifests.exposure`. */
 export const exposure = Effect.fnUntraced(function* (
   db: RegistrySql,
   after: number | null,
   untaggedSince: number,
   unless: number
 ) {
-  const { sql, id, raw, names } = db
+  const { sql, id, raw } = db
+  const cutoff = sql`${instant(untaggedSince)}::timestamptz`
   const later = after === null ? raw("") : sql`AND m.untagged_at > ${instant(after)}::timestamptz`
-  const [found] = yield* sql<{ untagged: number }>`
-    SELECT count(*)::float8 AS untagged FROM ${id.manifests} m
-    WHERE m.untagged_at <= ${instant(untaggedSince)}::timestamptz ${later} AND NOT ${isNeeded(db)}`
-  const untagged = found?.untagged ?? 0
-  if (untagged <= unless) return { untagged, total: 0 }
-  const [all] = yield* sql<{ counted: number; estimated: number }>`
-    SELECT (SELECT count(*) FROM (SELECT FROM ${id.manifests} LIMIT ${countMax}) c)::float8 AS counted,
+  const isLost = sql`coalesce(m.untagged_by, 'deleted') = 'deleted' ${later}`
+  const [found] = yield* sql<{ lost: number; since: Date | null; remains: boolean }>`
+    SELECT count(*) FILTER (WHERE ${isLost})::float8 AS lost,
+      min(m.untagged_at) FILTER (WHERE ${isLost}) AS since,
+      EXISTS (SELECT FROM ${id.manifests} WHERE untagged_at IS NULL) AS remains
+    FROM ${id.manifests} m WHERE m.untagged_at <= ${cutoff} AND NOT ${isNeeded(db)}`
+  const { lost = 0, remains = true, since = null } = found ?? {}
+  if (lost <= unless && (remains || lost === 0)) return { ...noExposure, untagged: lost }
+  const all = yield* countManifests(db, since, cutoff)
+  const untagged = remains ? Math.max(0, lost - all.pushed) : lost
+  const total = all.named + untagged
+  if (untagged === 0) return { ...noExposure, total }
+  const [needed] = yield* sql<{ bytes: number }>`
+    SELECT coalesce(sum(${sizeOf(db)}), 0)::float8 AS bytes FROM ${id.blobs} b WHERE b.${id.digest} IN (
+      SELECT unnest(ARRAY[m.digest, r.digest]) FROM ${id.manifests} m
+      LEFT JOIN ${id.manifestReferences} r ON r.repository = m.repository AND r.manifest = m.digest
+      WHERE m.untagged_at <= ${cutoff} AND ${isLost} AND NOT ${isNeeded(db)})`
+  const { bytes: totalBytes } = yield* totals(db)
+  const bytes = Math.round(((needed?.bytes ?? 0) * untagged) / lost)
+  return { untagged, total, bytes, totalBytes } satisfies UntaggedExposure
+})
+
+/** Counts the manifests with a name, and those that were pushed with one between `since` and `until`. */
+const countManifests = Effect.fnUntraced(function* (
+  { sql, id, names }: RegistrySql,
+  since: Date | null,
+  until: Statement.Fragment
+) {
+  const [all] = yield* sql<{ counted: number; estimated: number; pushed: number }>`
+    SELECT (SELECT count(*) FROM (
+        SELECT FROM ${id.manifests} WHERE untagged_at IS NULL LIMIT ${countMax}) c)::float8 AS counted,
       (SELECT reltuples FROM pg_class
-        WHERE oid = to_regclass(${qualified(names.registrySchema, "manifests")}))::float8 AS estimated`
+        WHERE oid = to_regclass(${qualified(names.registrySchema, "manifests")}))::float8 AS estimated,
+      (SELECT count(*) FROM ${id.manifests} WHERE pushed_at > ${since}::timestamptz AND pushed_at <= ${until}
+        AND untagged_by IS DISTINCT FROM 'never')::float8 AS pushed`
   const counted = all?.counted ?? 0
-  const total = counted < countMax ? counted : Math.max(counted, all?.estimated ?? 0)
-  return { untagged, total: Math.round(total) }
+  const named = counted < countMax ? counted : Math.max(counted, all?.estimated ?? 0)
+  return { named: Math.round(named), pushed: all?.pushed ?? 0 }
 })

@@ -7,6 +7,7 @@ import type { Statement } from "effect/sql"
 import { instant } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import type { UntaggedBy } from "../contract/Manifests.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 
 /** A manifest by its primary key. */
@@ -75,28 +76,41 @@ export const dependents = (db: RegistrySql, keys: Statement.Fragment): Statement
     JOIN ${id.manifests} m ON m.repository = k.repository AND m.subject = k.digest`
 }
 
-/** Marks those of the locked manifests that have no tag as untagged from `now` on. */
-export const release = (db: RegistrySql, type: DigestType, now: number, keys: ReadonlyArray<ManifestKey>) =>
-  keys.length === 0 ? Effect.void : releaseRows(db, now, rowsOf(db, type, keys))
+/** Marks those of the locked manifests that have no tag as untagged from `now` on, and how they came to be. */
+export const release = (
+  db: RegistrySql,
+  type: DigestType,
+  now: number,
+  keys: ReadonlyArray<ManifestKey>,
+  by: UntaggedBy
+) => (keys.length === 0 ? Effect.void : releaseRows(db, now, rowsOf(db, type, keys), by))
 
-const releaseRows = ({ sql, id }: RegistrySql, now: number, rows: Statement.Fragment) => sql`
-  UPDATE ${id.manifests} m SET untagged_at = ${instant(now)}::timestamptz FROM ${rows}
+const releaseRows = ({ sql, id }: RegistrySql, now: number, rows: Statement.Fragment, by: UntaggedBy) => sql`
+  UPDATE ${id.manifests} m SET untagged_at = ${instant(now)}::timestamptz, untagged_by = ${by}::text FROM ${rows}
   WHERE m.repository = k.repository AND m.digest = k.digest
     AND NOT EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)`
 
-/** Deletes locked manifests with their tags. The manifests that they kept are untagged from `now` on. */
+/**
+ * Deletes locked manifests with their tags. The manifests that they kept are untagged from `now` on. Returns what
+ * the deleted ones referred to, each digest once.
+ */
 export const remove = Effect.fnUntraced(function* (
   db: RegistrySql,
   type: DigestType,
   now: number,
-  keys: ReadonlyArray<ManifestKey>
+  keys: ReadonlyArray<ManifestKey>,
+  by: UntaggedBy
 ) {
-  if (keys.length === 0) return
+  if (keys.length === 0) return []
   const { sql, id } = db
   const rows = rowsOf(db, type, keys)
-  yield* releaseRows(db, now, sql`(${dependents(db, rows)}) k`)
+  yield* releaseRows(db, now, sql`(${dependents(db, rows)}) k`, by)
   yield* sql`DELETE FROM ${id.tags} t USING ${rows} WHERE t.repository = k.repository AND t.digest = k.digest`
-  yield* sql`
-    DELETE FROM ${id.manifestReferences} r USING ${rows} WHERE r.repository = k.repository AND r.manifest = k.digest`
+  const released = yield* sql<{ digest: string }>`
+    WITH gone AS (
+      DELETE FROM ${id.manifestReferences} r USING ${rows} WHERE r.repository = k.repository AND r.manifest = k.digest
+      RETURNING r.digest, r.kind)
+    SELECT DISTINCT digest::text AS digest FROM gone WHERE kind <> 'manifest'`
   yield* sql`DELETE FROM ${id.manifests} m USING ${rows} WHERE m.repository = k.repository AND m.digest = k.digest`
+  return [...released, ...keys].map(({ digest }) => digest as Digest)
 })

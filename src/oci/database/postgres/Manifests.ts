@@ -24,7 +24,7 @@ import type {
   Manifests,
   PutManifest
 } from "../contract/Manifests.ts"
-import { expire, expirePage, exposure, untagged } from "./ExpireManifests.ts"
+import { expire, expirePage, exposure, noExposure, noteReleased, untagged } from "./ExpireManifests.ts"
 import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./ManifestRows.ts"
 import * as Reading from "./ReadManifests.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
@@ -56,14 +56,18 @@ export const make = (
       referrers: typed(Reading.referrers),
       blob: typed(Reading.blob),
       untagged: (untaggedSince) => ifInstalled(0, untagged(db, untaggedSince)),
-      exposure: (...args) => ifInstalled({ untagged: 0, total: 0 }, exposure(db, ...args))
+      exposure: (...args) => ifInstalled(noExposure, exposure(db, ...args))
     }),
     // Each page is a transaction that is retried by itself, so that a retry repeats no count.
     expire: Effect.fnUntraced(function* (now, untaggedSince, limit) {
       if (!(yield* db.verb("manifests.installed", isInstalled(db)))) return 0
       const page = locked(expirePage)
-      return yield* expire(limit, (after, size) =>
-        db.verb("manifests.expire", page(now, untaggedSince, after, size))
+      const noteReleased_ = typed(noteReleased)
+      return yield* expire(
+        limit,
+        (after, size) => db.verb("manifests.expire", page(now, untaggedSince, after, size)),
+        // Advisory: the breaker of orphans counts those that are not noted.
+        (released) => Effect.ignore(db.verb("manifests.noteReleased", noteReleased_(now, released)))
       )
     })
   }
@@ -113,7 +117,8 @@ const put = Effect.fnUntraced(function* (
     db,
     type,
     now,
-    [...losers].map((loser) => ({ repository, digest: loser }))
+    [...losers].map((loser) => ({ repository, digest: loser })),
+    "moved"
   )
   yield* unpin(db, pins)
   return { _tag: "stored" } satisfies PutManifest
@@ -137,12 +142,15 @@ const writeManifest = Effect.fnUntraced(function* (
   const otherwise = isThere
     ? raw(`UPDATE SET media_type = EXCLUDED.media_type, size_bytes = EXCLUDED.size_bytes,
         artifact_type = EXCLUDED.artifact_type, annotations = EXCLUDED.annotations, subject = EXCLUDED.subject,
-        untagged_at = EXCLUDED.untagged_at`)
+        untagged_at = EXCLUDED.untagged_at,
+        untagged_by = CASE WHEN EXCLUDED.untagged_at IS NOT NULL THEN m.untagged_by END`)
     : raw("NOTHING")
   const written = yield* sql`
-    INSERT INTO ${id.manifests} (repository, digest, media_type, size_bytes, artifact_type, annotations, subject, untagged_at)
+    INSERT INTO ${id.manifests} AS m (repository, digest, media_type, size_bytes, artifact_type, annotations, subject,
+      untagged_at, untagged_by, pushed_at)
     VALUES (${repository}, ${own}, ${mediaType}, ${BigInt(sizeBytes)}::bigint, ${artifactType}::text,
-      ${annotations === null ? null : JSON.stringify(annotations)}::text::json, ${subject}::text::${cast}, ${untaggedAt})
+      ${annotations === null ? null : JSON.stringify(annotations)}::text::json, ${subject}::text::${cast}, ${untaggedAt},
+      ${isTagged ? null : "never"}::text, ${instant(now)}::timestamptz)
     ON CONFLICT (repository, digest) DO ${otherwise} RETURNING 1 AS written`
   if (written.length === 0)
     return yield* beginAnew("manifests.put", `made manifest ${digest} of ${repository}`)
@@ -219,7 +227,7 @@ const untag = Effect.fnUntraced(function* (
   if (digest === undefined) return false
   yield* lockManifests(db, type, repository, [digest])
   yield* sql`DELETE FROM ${id.tags} WHERE repository = ${repository} AND name = ${tag}`
-  yield* release(db, type, now, [{ repository, digest }])
+  yield* release(db, type, now, [{ repository, digest }], "deleted")
   return true
 })
 
@@ -252,6 +260,6 @@ const deleteManifest = Effect.fnUntraced(function* (
     (yield* tagged).every((tag) => before.has(tag.name)) &&
     (yield* concerned).every((one) => there.has(one.digest as Digest))
   if (!isComplete) return yield* beginAnew("manifests.delete", `pushed to ${repository}`)
-  yield* remove(db, type, now, [{ repository, digest }])
+  yield* remove(db, type, now, [{ repository, digest }], "deleted")
   return "deleted" satisfies DeleteManifest
 })

@@ -15,7 +15,7 @@ import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 
 /** The version this program works with. */
-export const latestRegistryMigration = 1
+export const latestRegistryMigration = 2
 
 /** Not `migrations`, so that the tables may be in any schema, the collector's included. */
 export const registryMigrations = "registry_migrations"
@@ -73,6 +73,18 @@ const createManifests = (db: Sql, { type, collate }: DigestType) => {
   )
 }
 
+/**
+ * Adds how a manifest lost its last name, and when it was pushed. `untagged_by` is null for a manifest with a tag, and
+ * for those that lost theirs before this migration.
+ */
+const addLossOfNames = ({ sql, names }: Sql) => {
+  const manifests = qualified(names.registrySchema, "manifests")
+  return Effect.asVoid(
+    sql.unsafe(`ALTER TABLE ${manifests} ADD COLUMN pushed_at timestamptz, ADD COLUMN untagged_by text
+      CHECK (untagged_by IN ('moved', 'deleted', 'cascade', 'never'))`)
+  )
+}
+
 /** Returns whether the tables were ever created. Needs no privilege. */
 export const isInstalled = ({ sql, names }: Sql) =>
   Effect.map(
@@ -126,5 +138,8 @@ export const furtherMigrations = (names: CatalogNames, isWanted: boolean): Furth
   schema: names.registrySchema,
   table: registryMigrations,
   isWanted: (db) => (isWanted ? Effect.succeed(true) : isInstalled(db)),
-  migrations: (db, type) => ({ "0001_manifests": createManifests(db, type) })
+  migrations: (db, type) => ({
+    "0001_manifests": createManifests(db, type),
+    "0002_loss_of_names": addLossOfNames(db)
+  })
 })

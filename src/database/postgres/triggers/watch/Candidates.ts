@@ -87,9 +87,9 @@ const sighted = (db: Sql, catalog: Catalog, after: Digest | null, most: number) 
   const looked = Effect.map(
     sql<SightedRow>`
       WITH page AS MATERIALIZED (
-        SELECT digest, seen_at, condemned_at FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
+        SELECT digest, seen_at, condemned_at, cause FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
       SELECT p.digest::text AS digest, ${sizeOf(db)}::float8 AS size_bytes,
-        ${usedAt(db, catalog.digest)} AS used_at, p.seen_at, p.condemned_at,
+        ${usedAt(db, catalog.digest)} AS used_at, p.seen_at, p.condemned_at, p.cause,
         coalesce(${canNameObject(db)}, true) AS has_object,
         b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates()} AS is_orphan
       FROM page p
