@@ -7,6 +7,7 @@ import { collectorMutants } from "./mutants/CollectorMutants.ts"
 import { hostMutants } from "./mutants/HostMutants.ts"
 import type { Mutant } from "./mutants/Mutant.ts"
 import { registryMutants } from "./mutants/RegistryMutants.ts"
+import { restoreMutants } from "./mutants/RestoreMutants.ts"
 import { unannouncedMutants } from "./mutants/UnannouncedMutants.ts"
 
 export type { Mutant } from "./mutants/Mutant.ts"
@@ -17,7 +18,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...hostMutants,
   ...registryMutants,
   ...bucketMutants,
-  ...unannouncedMutants
+  ...unannouncedMutants,
+  ...restoreMutants
 ]
 
 /** Returns the mutant with this name. */

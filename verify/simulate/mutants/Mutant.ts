@@ -4,6 +4,7 @@ import type { Reference } from "../../../src/database/Database.ts"
 import { referenceId, type State } from "../../../src/database/Memory.ts"
 import type { Databases } from "../world/Databases.ts"
 import type { Mutation } from "../world/Mutation.ts"
+import type { Options } from "../world/Simulation.ts"
 
 /** Describes a mutant. */
 export interface Mutant {
@@ -12,6 +13,8 @@ export interface Mutant {
   readonly lacks: string
   /** At least one of this many seeds, counted from 1, must fail. */
   readonly within: number
+  /** Changes the worlds of its seeds, where only rare worlds show it. */
+  readonly world?: NonNullable<Options["world"]>
   /** Returns the mutation of one world. Some mutations have state, so each world needs its own. */
   readonly mutation: () => Mutation
 }

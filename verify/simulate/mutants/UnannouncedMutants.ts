@@ -1,11 +1,41 @@
 /** Mutants of what protects the bytes of unannounced writers. */
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import type { Databases } from "../world/Databases.ts"
 import type { Mutant } from "./Mutant.ts"
 
 const suspects = (rows: Databases, suspects: Partial<Databases["suspects"]>): Databases => ({
   ...rows,
   suspects: { ...rows.suspects, ...suspects }
+})
+
+/** Unannounced writers of one blob, collectors without waits, and a network that loses and delays much. */
+const shared: NonNullable<Mutant["world"]> = (parameters) => ({
+  ...parameters,
+  contents: 1,
+  processes: {
+    ...{ writer: 0, reader: 0, stager: 0, operator: 0, host: 0, pusher: 0, retagger: 0 },
+    ...{ collector: 2, deleter: 1, unannounced: 2 }
+  },
+  steps: 500,
+  bucket: "plain",
+  backupAt: 0,
+  restoreAt: 0,
+  settings: {
+    ...parameters.settings,
+    grace: Duration.zero,
+    quarantine: Duration.zero,
+    deleteDelay: Duration.zero,
+    leftoverGrace: Duration.zero,
+    breakerBlobs: 1000,
+    unannouncedWriters: "guarded",
+    writerPatience: Duration.minutes(10)
+  },
+  faults: 0.08,
+  lateEffects: 0.004,
+  kills: 0.005,
+  leaps: 0.05,
+  pausesAfterRead: 0.5,
+  wrongClocks: 0
 })
 
 /** Removes one protection of unannounced writers' bytes each. */
@@ -25,6 +55,7 @@ export const unannouncedMutants: ReadonlyArray<Mutant> = [
     name: "no-patience",
     lacks: "the patience before a tombstone ends",
     within: 2000,
+    world: shared,
     mutation: () => ({
       rows: (rows) =>
         suspects(rows, {
@@ -40,6 +71,7 @@ export const unannouncedMutants: ReadonlyArray<Mutant> = [
     name: "lessees-uncounted",
     lacks: "the tombstones that last because a DELETE of their key had no definite answer",
     within: 3000,
+    world: shared,
     mutation: () => ({
       rows: (rows, state) => ({
         ...rows,
@@ -79,6 +111,7 @@ export const unannouncedMutants: ReadonlyArray<Mutant> = [
     name: "leftovers-unburied",
     lacks: "the tombstone of a key that a search for leftovers journals",
     within: 3000,
+    world: shared,
     mutation: () => ({
       rows: (rows, state) => ({
         ...rows,

@@ -97,7 +97,7 @@ const restoredMillis = 60 * 60_000
 /** Leaves chunks of an upload session that may never be finished. */
 const stage = Effect.fnUntraced(function* (actor: Actor) {
   const { rng } = actor.world
-  const key = ObjectKey.make(`uploads/s${rng.below(3)}/${rng.below(3)}`)
+  const key = ObjectKey.make(`uploads/0000000${rng.below(3)}-0000-4000-8000-000000000000/${rng.below(3)}`)
   const storage = yield* Storage
   yield* Effect.exit(storage.put(key, Stream.make(Buffer.from("chunk")), 5))
 })

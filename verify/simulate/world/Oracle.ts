@@ -19,6 +19,7 @@ import { derivedKeys } from "./Contents.ts"
 import type { Executed, Verb } from "./Network.ts"
 import type { WorldParameters } from "./Parameters.ts"
 import * as RegistryOracle from "./RegistryOracle.ts"
+import { nothing, type Restored } from "./Restored.ts"
 import type { Time } from "./Time.ts"
 
 /** Records what happens in a world and finds broken invariants. */
@@ -46,6 +47,8 @@ export interface Oracle {
   readonly acknowledged: ReadonlyMap<string, Acknowledged.Acknowledged>
   /** The tags and manifests of a registry. */
   readonly registry: RegistryOracle.RegistryOracle
+  /** Records that the database was restored from a backup. */
+  readonly restored: (what: Restored) => void
   /** Reports a broken invariant. */
   readonly report: (what: string) => void
 }
@@ -70,7 +73,8 @@ export const make = (options: OracleOptions): Oracle => {
   const report = (what: string) => {
     broken ??= what
   }
-  const { performed } = effects(options, report)
+  const { forget, performed } = effects(options, report)
+  let restored: Restored = nothing
   const registry = RegistryOracle.make(rows, time, options.parameters.wrongClocks === 0)
   return {
     acknowledged: acknowledged.all,
@@ -85,10 +89,19 @@ export const make = (options: OracleOptions): Oracle => {
       registry.performed(request)
     },
     registry,
+    restored: (what) => {
+      restored = what
+      acknowledged.forget()
+      registry.forget()
+      pins.clear()
+      dead.clear()
+      forget()
+    },
     report,
     check: () => {
       broken ??=
-        invariantsOf(rows, store.objects).find((text) => !isExcused(rows, text)) ??
+        invariantsOf(rows, store.objects).find((text) => !isExcused(rows, restored, text)) ??
+        deletedUnknown(rows, store, restored) ??
         ownedAgain(rows, dead) ??
         wrongBytes(options) ??
         lostPin(rows, pins, time) ??
@@ -106,11 +119,22 @@ export const make = (options: OracleOptions): Oracle => {
 }
 
 /** An unannounced writer inserts a row again while its key is journaled. Nothing can refer to it meanwhile. */
-const isExcused = (rows: State, text: string): boolean =>
-  rows.suspects.size > 0 &&
-  [...rows.suspects].some(([digest, keys]) =>
-    [...keys].some((key) => text === `the journal holds ${key}, which blob ${digest} owns`)
-  )
+const isExcused = (rows: State, { excused }: Restored, text: string): boolean =>
+  (excused.size > 0 && [...excused].some((key) => text.endsWith(` has no object at ${key}`))) ||
+  (rows.suspects.size > 0 &&
+    [...rows.suspects].some(([digest, keys]) =>
+      [...keys].some((key) => text === `the journal holds ${key}, which blob ${digest} owns`)
+    ))
+
+/** Returns an object that only lost rows own and that was deleted before a person confirmed, or null. */
+const deletedUnknown = (rows: State, { objects }: StoreState, { unknown }: Restored): string | null => {
+  if (unknown.size === 0) return null
+  const { confirmedAt = null, trippedAt = null } = rows.breakers.get("age") ?? {}
+  if (trippedAt !== null && confirmedAt !== null && confirmedAt >= trippedAt) return null
+  for (const key of unknown)
+    if (!objects.has(key)) return `lost: object ${key}, which a restored database does not know, was deleted`
+  return null
+}
 
 type Pins = Map<string, { readonly digest: Digest; readonly until: number }>
 
@@ -166,7 +190,7 @@ const lostReference = (
 const effects = (
   { parameters, store, time }: OracleOptions,
   report: (what: string) => void
-): Pick<Oracle, "performed"> => {
+): Pick<Oracle, "performed"> & { readonly forget: () => void } => {
   const usedAt = new Map<Digest, number>()
   /** Grace counts from the last use, by the clock of the user. Uses are recorded only occasionally. */
   const graceMillis = Duration.toMillis(parameters.settings.grace ?? 0)
@@ -187,6 +211,7 @@ const effects = (
   }
 
   return {
+    forget: () => usedAt.clear(),
     performed: (request, exit) => {
       if (exit._tag === "Failure") return
       const { process, verb, args } = request

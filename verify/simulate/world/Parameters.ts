@@ -42,6 +42,10 @@ export interface WorldParameters {
   readonly wrongClocks: number
   /** Of a step: the database server crashes. */
   readonly crashes: number
+  /** The step at which the database is backed up, or 0. */
+  readonly backupAt: number
+  /** The step at which it is restored from that backup, or 0. */
+  readonly restoreAt: number
   /** Of a step: an object is locked against deletion until faults end. */
   readonly locks: number
   readonly bucket: Bucket
@@ -54,7 +58,7 @@ const minutes = Duration.minutes
 /** Worlds with few roles meet more often what these roles do to each other. */
 const kinds = [
   ...(["plain", "plain", "plain", "hosts", "hosts", "registry", "registry", "registry"] as const),
-  ...(["unannounced", "unannounced", "all"] as const)
+  ...(["unannounced", "unannounced", "restored", "all"] as const)
 ]
 
 /**
@@ -70,6 +74,8 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
   const contents = rng.pick([1, 1, 1, 2, 2, 3, 4])
   const kind = rng.pick(kinds)
   const isRegistry = kind === "registry"
+  const stepsMax = Math.ceil(steps * (kind === "plain" || kind === "hosts" ? 1 : 1.3) * (0.5 + rng.next()))
+  const isRestored = kind === "restored"
   const isUnannounced = kind === "unannounced"
   const bucket = drawBucket(rng)
   return {
@@ -86,7 +92,7 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
       retagger: isRegistry || kind === "all" ? 1 : 0,
       unannounced: isUnannounced ? 1 + rng.below(2) : kind === "all" ? 1 : 0
     },
-    steps: Math.ceil(steps * (isRegistry || isUnannounced || kind === "all" ? 1.3 : 1) * (0.5 + rng.next())),
+    steps: stepsMax,
     settings: {
       grace: wait(),
       quarantine: wait(),
@@ -122,6 +128,8 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
     lateEffects: rng.pick([0.004, 0.02, 0.1]),
     pausesAfterRead: rng.pick([0, 0.2, 0.5, 0.8]),
     skews: rng.pick([0, 0.01]),
+    backupAt: isRestored ? Math.ceil(stepsMax * rng.pick([0.2, 0.4])) : 0,
+    restoreAt: isRestored ? Math.ceil(stepsMax * rng.pick([0.5, 0.7])) : 0,
     crashes: rng.pick([0, 0, faults / 5]),
     locks: bucket === "versions" ? rng.pick([0, 0.02]) : 0,
     wrongClocks: rng.pick([0, 0, 0, 0, 0.2]),
