@@ -6,11 +6,11 @@ import { Missing, onEndingSignal, runProgram, Usage } from "./Program.ts"
 import { Group } from "./servers/Processes.ts"
 import * as Servers from "./servers/Servers.ts"
 
-const usage = `usage: npm run servers -- install | up | run [options] [-- command…]
+const usage = `usage: npm run servers -- install [STORE…] | up | run [options] [-- command…]
 
-PostgreSQL 15 and an S3 server, fresh for each start and removed afterwards.
+PostgreSQL 15 with PgBouncer, and an S3 server, fresh for each start and removed afterwards.
 
-  install             fetches what is missing into the cache folder
+  install [STORE…]    fetches what is missing into the cache folder: radosgw, minio, versitygw
   up [options]        starts both, prints where they are as JSON, and runs until SIGINT or SIGTERM
   run [options] -- C  starts both, runs the command C with REAL_DATABASE_URL and REAL_S3_… set, and stops them
 
@@ -19,7 +19,7 @@ PostgreSQL 15 and an S3 server, fresh for each start and removed afterwards.
   --help              prints this text
 
   ARTIFACT_GC_REAL_DIR   the cache folder, .real/ in the repository by default
-  ARTIFACT_GC_REAL_S3    radosgw (default), minio or versitygw
+  ARTIFACT_GC_REAL_S3    the store: radosgw (default), minio or versitygw
 
 Exit code 2 says that the command line is wrong. Exit code 3 says that this machine lacks something: the
 message says what, and how to get it.
@@ -34,8 +34,8 @@ const serve = async (fsync: boolean, hasLifeline: boolean): Promise<void> => {
     if (hasLifeline) process.stdin.resume().once("end", end).once("close", end).once("error", end)
   }).then(() => group.stop())
   try {
-    const { databaseUrl, s3 } = await Servers.up({ fsync, group })
-    process.stdout.write(`${JSON.stringify({ databaseUrl, s3 })}\n`)
+    const { databaseUrl, poolerUrl, s3 } = await Servers.up({ fsync, group })
+    process.stdout.write(`${JSON.stringify({ databaseUrl, poolerUrl, s3 })}\n`)
     // A promise alone does not keep Node running.
     const alive = setInterval(() => {}, 60_000)
     await asked
@@ -56,14 +56,15 @@ const main = async ([verb, ...rest]: ReadonlyArray<string>): Promise<number> => 
     process.stdout.write(usage)
     return 0
   }
+  if (verb === "install") {
+    const names = given.length === 0 ? [Servers.s3Server().name] : given
+    await Servers.install(names)
+    process.stdout.write(`PostgreSQL 15 and ${names.join(" and ")} are ready to start.\n`)
+    return 0
+  }
   const unknown = given.find((option) => !options.includes(option))
   if (unknown !== undefined) throw new Usage(`${unknown}: unknown.\n\n${usage}`)
   const fsync = !given.includes("--no-fsync")
-  if (verb === "install") {
-    await Servers.install()
-    process.stdout.write(`PostgreSQL 15 and ${Servers.s3Server().name} are ready to start.\n`)
-    return 0
-  }
   if (verb === "up") {
     await serve(fsync, given.includes("--stdin-lifeline"))
     return 0

@@ -17,6 +17,7 @@ const usage = `usage: npm test [-- ARGUMENTS]            every test that needs n
        npm run test:real [-- ARGUMENTS]   the tests on PostgreSQL 15 and a real S3 server
 
 ARGUMENTS are vitest's: a path or a part of one, -t NAME, --reporter=verbose, …
+test:real also takes --store=radosgw (default), --store=minio or --store=versitygw.
 
 test:real starts both servers first, unless REAL_DATABASE_URL names servers that run already.
 Exit codes are vitest's. It is 1 also when no test ran, and 3 when the real servers cannot be had here.
@@ -83,7 +84,10 @@ const main = async (argv: ReadonlyArray<string>): Promise<number> => {
   }
   const named = suites.find((suite) => suite === argv[0])
   const suite = named ?? "unit"
-  const args = named === undefined ? argv : argv.slice(1)
+  const given = named === undefined ? argv : argv.slice(1)
+  const store = given.find((arg) => arg.startsWith("--store="))
+  if (store !== undefined) process.env.ARTIFACT_GC_REAL_S3 = store.slice("--store=".length)
+  const args = given.filter((arg) => arg !== store)
   const folder = mkdtempSync(join(tmpdir(), "artifact-gc-test-"))
   try {
     const chosen = args.find((arg) => /^--outputFile(\.json)?=/.test(arg))

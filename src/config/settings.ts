@@ -31,7 +31,7 @@ const database = {
   }),
   databaseStatementTimeout: duration("DATABASE_STATEMENT_TIMEOUT", "30 seconds", "1 second", {
     about: "Maximum time that a statement may run. A slice of 10,000 blobs takes tens of milliseconds.",
-    tooLow: "On a cold or busy server slices never finish, and the sweep reports Contended.",
+    tooLow: "On a cold or busy server slices never finish, and the sweep reports TimedOut.",
     tooHigh: "A stuck statement holds its locks for this long."
   }),
   databaseLockTimeout: duration("DATABASE_LOCK_TIMEOUT", "2 seconds", "10 millis", {

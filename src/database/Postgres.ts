@@ -3,7 +3,7 @@
  * oci/database.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, Context, Duration, Effect, Layer, Option, type Redacted, Ref } from "effect"
+import { Clock, Context, Effect, Layer, Option, type Redacted, Ref } from "effect"
 import type { SqlClient } from "effect/sql"
 import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
@@ -19,6 +19,7 @@ import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import * as Peers from "./postgres/Peers.ts"
+import { type SessionOptions, SessionSettings } from "./postgres/Session.ts"
 import { make } from "./postgres/Sql.ts"
 import { cachedDigestType } from "./postgres/schema/DigestType.ts"
 import { type Catalog, inspect, type SchemaExtension } from "./postgres/schema/SchemaGuard.ts"
@@ -42,30 +43,23 @@ export {
 export { unwatchReferences, watchReferences } from "./postgres/triggers/watch/Watching.ts"
 
 /** How to connect to a server by its address. */
-export interface PostgresOptions {
+export interface PostgresOptions extends SessionOptions {
   /** `postgres://user:password@host:port/database` */
   readonly url: Redacted.Redacted
   /** Connections of this process. Default 10: one for each delete batch in flight, and two for scanning. */
   readonly maxConnections?: number
-  /**
-   * Longest a statement may run. Default 30 s: a slice takes 40 ms, so a statement that takes longer is
-   * stuck.
-   */
-  readonly statementTimeout?: Duration.Duration
-  /**
-   * Longest a statement waits for a lock. Default 2 s: the application wins, and the collector tries again
-   * later.
-   */
-  readonly lockTimeout?: Duration.Duration
 }
 
 /**
- * Provides a connection pool with the collector's settings. `synchronous_commit` is on, whatever the
- * server's default: a purge that is lost in a crash after its object was deleted would leave a row without
- * bytes.
+ * Provides a connection pool, and its time-outs to the databases that are made on it. Connections need no
+ * settings, because each transaction has its own, and poolers refuse parameters that they do not know.
  */
-export const layerClient = (options: PostgresOptions | SocketOptions) => {
-  const millis = (duration: Duration.Duration) => String(Math.max(1, Math.round(Duration.toMillis(duration))))
+export const layerClient = ({
+  maxConnections = 10,
+  statementTimeout,
+  lockTimeout,
+  ...options
+}: PostgresOptions | SocketOptions) => {
   const place =
     "url" in options
       ? { url: options.url }
@@ -77,17 +71,21 @@ export const layerClient = (options: PostgresOptions | SocketOptions) => {
         }
   return PgClient.layer({
     ...place,
-    maxConnections: options.maxConnections ?? 10,
+    maxConnections,
     connectTimeout: "5 seconds",
     applicationName: "artifact-gc",
-    startupParameters: {
-      statement_timeout: millis(options.statementTimeout ?? Duration.seconds(30)),
-      lock_timeout: millis(options.lockTimeout ?? Duration.seconds(2)),
-      idle_in_transaction_session_timeout: millis(Duration.seconds(60)),
-      synchronous_commit: "on",
-      TimeZone: "UTC"
-    }
-  }).pipe(Layer.orDie, Layer.provide(Layer.succeed(Clock.Clock, Clock.Clock.defaultValue())))
+    // PgBouncer knows this parameter.
+    startupParameters: { TimeZone: "UTC" }
+  }).pipe(
+    Layer.orDie,
+    Layer.provide(Layer.succeed(Clock.Clock, Clock.Clock.defaultValue())),
+    Layer.merge(
+      Layer.succeed(SessionSettings, {
+        ...(statementTimeout && { statementTimeout }),
+        ...(lockTimeout && { lockTimeout })
+      })
+    )
+  )
 }
 
 /** How to connect to a server on this machine by its unix socket. */
@@ -102,8 +100,8 @@ export interface SocketOptions extends Omit<PostgresOptions, "url"> {
   readonly database: string
 }
 
-/** What a database may be told. */
-export interface LayerOptions {
+/** What a database may be told. Time-outs default to those of the client. */
+export interface LayerOptions extends SessionOptions {
   /** Names the database for people, without its password. Default `postgres`. */
   readonly description?: string
   /** Tables of other parts of the program, e.g. a registry's, for the schema guard to judge. Default none. */
@@ -116,11 +114,11 @@ export interface LayerOptions {
  */
 export const layer = (
   names: CatalogNames = defaultNames,
-  { description = "postgres", extensions = [] }: LayerOptions = {}
+  { description = "postgres", extensions = [], ...session }: LayerOptions = {}
 ): Layer.Layer<CollectorDatabase | BlobDatabase, never, SqlClient.SqlClient> =>
   Layer.effectContext(
     Effect.gen(function* () {
-      const db = yield* make(names)
+      const db = yield* make(names, session)
       const catalog = yield* Ref.make<Catalog | null>(null)
       const known = Effect.flatMap(Ref.get(catalog), (found) =>
         found === null ? Effect.fail(notInspected) : Effect.succeed(found)
@@ -142,14 +140,14 @@ export const layer = (
           db,
           null,
           {
-            inspect: inspect(db, extensions).pipe(
+            inspect: db.transaction(inspect(db, extensions)).pipe(
               Effect.tap((found) => Ref.set(catalog, found)),
               // What was found before may no longer be true, so it must not serve another purge.
               Effect.tapError(() => Ref.set(catalog, null)),
               Effect.map((found) => found.references)
             ),
             installation: Effect.flatMap(known, (found) => installation(db, found)),
-            skew: Peers.skew(db),
+            skew: db.transaction(Peers.skew(db)),
             backlog: on(db)(Backlog.backlog)
           }
         )

@@ -1,47 +1,29 @@
 /** The error of a database transaction. src/database/postgres translates the driver's errors to it. */
 import { Schema } from "effect"
+import { DatabaseFailure } from "./DatabaseFailure.ts"
+import { sqlStates } from "./SqlStates.ts"
 
-/**
- * Why a database transaction failed. A failed transaction has no effect, with one exception: `Unavailable`
- * during COMMIT leaves the outcome unknown. Every caller therefore tries again from the start.
- *
- * - `Unavailable`: no connection, shutting down, too many clients
- * - `Contended`: lock or statement time-out, deadlock, serialization failure; a foreground transaction had
- *   priority
- * - `StillReferenced`: a foreign key refused a delete (SQLSTATE 23503); the row is kept
- * - `SchemaChanged`: the catalogue's foreign keys changed since they were read; read them again
- * - `Denied`: authentication or privileges
- * - `NotInstalled`: tables are missing or have another version than this program; the detail says what to run
- * - `PoolTooSmall`: the verb leaves the caller's open transaction, and the pool has no second connection for it
- * - `Unknown`: anything else; see `cause`
- */
-export const DatabaseFailure = Schema.Literals([
-  "Unavailable",
-  "Contended",
-  "StillReferenced",
-  "SchemaChanged",
-  "Denied",
-  "NotInstalled",
-  "PoolTooSmall",
-  "Unknown"
-])
-export type DatabaseFailure = typeof DatabaseFailure.Type
+export { DatabaseFailure }
 
 const nextStep: Record<DatabaseFailure, string> = {
   Unavailable:
     "Check DATABASE_URL and that PostgreSQL accepts connections. A running collector tries again at its next sweep.",
   Contended:
     "The transaction gave way to others and changed nothing. A running collector tries again; run a command again.",
+  TimedOut: "The transaction changed nothing. Raise DATABASE_STATEMENT_TIMEOUT, or find out why it is slow.",
   StillReferenced:
     "Nothing was deleted. A reference was added during the purge of the blob. The next sweep checks it again.",
-  SchemaChanged: "Nothing was deleted. The next sweep reads the foreign keys again.",
+  SchemaChanged: "Nothing more was deleted. The next sweep reads the foreign keys again.",
   NotInstalled: "Nothing was deleted. Start again after that.",
   PoolTooSmall:
     "Nothing was done. Give the pool at least two connections, or call the verb outside the transaction.",
+  Misdirected: "Nothing was deleted. Correct DATABASE_URL.",
   Denied: "Grant the role the privileges that docs/operations.md lists.",
   Unknown:
     "The transaction had no effect. artifact-gc does not know this failure; the text is the server's own."
 }
+
+const retryable: ReadonlySet<DatabaseFailure> = new Set(["Unavailable", "Contended", "TimedOut"])
 
 /** Says that a database transaction failed and was rolled back. */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
@@ -51,13 +33,19 @@ export class DatabaseError extends Schema.TaggedError<DatabaseError>()("Database
   reason: DatabaseFailure,
   /** Text of the server, without credentials and parameters. */
   detail: Schema.String,
+  /** The server's error code. Absent where the failure is not the server's. */
+  sqlState: Schema.optional(Schema.String),
+  /** What to do next, where the operation knows it better than the error code does. */
+  advice: Schema.optional(Schema.String),
   cause: Schema.optional(Schema.Defect())
 }) {
   override get message(): string {
-    return `Database ${this.operation} failed (${this.reason}): ${this.detail}. ${nextStep[this.reason]}`
+    const known = this.sqlState === undefined ? undefined : sqlStates[this.sqlState]?.advice
+    const advice = this.advice ?? known ?? nextStep[this.reason]
+    return `Database ${this.operation} failed (${this.reason}): ${this.detail}. ${advice}`
   }
   /** Whether the same call may succeed later. */
   get isRetryable(): boolean {
-    return this.reason === "Unavailable" || this.reason === "Contended"
+    return retryable.has(this.reason)
   }
 }

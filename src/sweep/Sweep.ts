@@ -85,7 +85,7 @@ export class Sweep extends Context.Service<
         )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
         const self: Self = {
           id: all.collectorId ?? drawProcessName(),
-          swept: false,
+          registered: false,
           passedAt: null,
           memory: emptyMemory()
         }
@@ -118,7 +118,7 @@ const withSmallBatches = (settings: SweepSettings): SweepSettings => {
 interface Self {
   readonly id: string
   /** The others may know of it. */
-  swept: boolean
+  registered: boolean
   /** When the guards last let a sweep begin; null if they refused since. */
   passedAt: number | null
   readonly memory: Memory
@@ -139,13 +139,15 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     options.stopping ?? Effect.succeed(false),
     options.until ?? Number.POSITIVE_INFINITY
   )
-  if (!dryRun) self.swept = true
   const { error, findings, lost, store } = yield* Preflight.judge({
     settings,
     id: self.id,
     now: startedAt,
     dryRun,
-    memory: self.memory
+    memory: self.memory,
+    tellRegistered: () => {
+      self.registered = true
+    }
   })
   if (!dryRun) self.passedAt = error === null ? startedAt : null
   const odd = OddRows.make()
@@ -182,13 +184,15 @@ const verifying = Effect.fnUntraced(function* <R>(
     passedAt: Effect.sync(() => self.passedAt),
     ask: Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
-      self.swept = true
       const { error } = yield* Preflight.judge({
         settings,
         id: self.id,
         now,
         dryRun: false,
-        memory: self.memory
+        memory: self.memory,
+        tellRegistered: () => {
+          self.registered = true
+        }
       })
       self.passedAt = error === null ? now : null
       return error === null
@@ -215,7 +219,7 @@ const leaveWithin = Duration.seconds(3)
 
 const leave = (self: Self) =>
   Effect.gen(function* () {
-    if (!self.swept) return
+    if (!self.registered) return
     const { peers } = yield* CollectorDatabase
     yield* peers.leave(self.id).pipe(
       Effect.timeout(leaveWithin),

@@ -50,7 +50,10 @@ const migrateTo = (version: number) =>
     yield* db.sql.withTransaction(
       Effect.andThen(
         db.sql`SELECT set_config('search_path', ${defaultNames.collectorSchema}, true)`,
-        Migrator.make({})({ loader: Migrator.fromRecord(Object.fromEntries(older)), table: "migrations" })
+        Migrator.make({})({
+          loader: Migrator.fromRecord(Object.fromEntries(older)),
+          table: "migrations"
+        }).pipe(Effect.provideService(SqlClient.SqlClient, db.sql))
       )
     )
   }).pipe(Effect.orDie)

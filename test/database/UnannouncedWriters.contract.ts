@@ -4,6 +4,7 @@
  */
 import { describe } from "@effect/vitest"
 import type { Server } from "../fixtures/Databases.ts"
+import { endings } from "./unannounced/Endings.ts"
 import { installing } from "./unannounced/Installing.ts"
 import { losses } from "./unannounced/Losses.ts"
 import { stress } from "./unannounced/Stress.ts"
@@ -14,6 +15,7 @@ export const unannouncedWritersContract = (server: Server): void => {
   describe(`On ${server.name}`, () => {
     losses(server)
     traps(server)
+    endings(server)
     installing(server)
     types(server)
     stress(server)

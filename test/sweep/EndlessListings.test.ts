@@ -1,4 +1,4 @@
-/** A listing that goes on without listing anything: a sweep must end by its bounds all the same. */
+/** A listing that goes on without listing anything: a sweep must still end by its bounds. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"

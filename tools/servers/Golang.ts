@@ -60,9 +60,7 @@ const server = (
     install,
     start: async (group, cache, account, ready) => {
       if (!existsSync(binary(cache))) {
-        throw new Missing(
-          `${name} is not installed: run \`ARTIFACT_GC_REAL_S3=${name} npm run servers -- install\`.`
-        )
+        throw new Missing(`${name} is not installed: run \`npm run servers -- install ${name}\` (needs Go).`)
       }
       return retryStart(group, async (attempt) => {
         const folder = join(group.folder, `${name}-${attempt}`)

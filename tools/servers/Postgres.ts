@@ -31,7 +31,7 @@ export const install = async (cache: string): Promise<void> => {
 }
 
 /** PostgreSQL refuses to run as root. Root starts it as the account that owns no file. */
-const account = (): { uid?: number; gid?: number } =>
+export const account = (): { uid?: number; gid?: number } =>
   process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
 
 const settings = (folder: string, port: number, fsync: boolean): ReadonlyArray<string> => [

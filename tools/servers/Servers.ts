@@ -1,14 +1,15 @@
 /**
- * The real servers of tests and benchmarks: PostgreSQL 15 and an S3 server, fresh for each start and removed
+ * The real servers of tests and benchmarks: PostgreSQL 15 with PgBouncer, and an S3 server, fresh for each start and removed
  * afterwards. Needs only Node 20 and, for {@link install}, Debian 12.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { resolve } from "node:path"
-import { type EndingSignal, onEndingSignal } from "../Program.ts"
+import { type EndingSignal, onEndingSignal, Usage } from "../Program.ts"
 import { fileAt } from "../Repository.ts"
 import { createBucket, type S3Place } from "./Bucket.ts"
 import { minio, versitygw } from "./Golang.ts"
+import * as Pgbouncer from "./Pgbouncer.ts"
 import * as Postgres from "./Postgres.ts"
 import { dieWithParent, endOf, exitCodeOf, Group } from "./Processes.ts"
 import { radosgw } from "./Radosgw.ts"
@@ -22,22 +23,27 @@ export const cacheFolder = (): string => resolve(process.env.ARTIFACT_GC_REAL_DI
 const s3Servers: ReadonlyArray<S3Server> = [radosgw, minio, versitygw]
 
 /** Returns the S3 server that ARTIFACT_GC_REAL_S3 names, or radosgw. */
-export const s3Server = (): S3Server => {
-  const wanted = process.env.ARTIFACT_GC_REAL_S3 || radosgw.name
+export const s3Server = (): S3Server => named(process.env.ARTIFACT_GC_REAL_S3 || radosgw.name)
+
+const named = (wanted: string): S3Server => {
   const server = s3Servers.find(({ name }) => name === wanted)
-  if (!server) throw new Error(`ARTIFACT_GC_REAL_S3=${wanted}: choose radosgw, minio or versitygw.`)
+  if (!server) throw new Usage(`${wanted}: choose radosgw, minio or versitygw.`)
   return server
 }
 
-/** Fetches what is missing. Does nothing if both servers are installed. */
-export const install = async (): Promise<void> => {
+/** Fetches what is missing of PostgreSQL, PgBouncer and these S3 servers. Default: the one that {@link s3Server} returns. */
+export const install = async (names: ReadonlyArray<string> = [s3Server().name]): Promise<void> => {
+  const servers = names.map(named)
   await Postgres.install(cacheFolder())
-  await s3Server().install(cacheFolder())
+  await Pgbouncer.install(cacheFolder())
+  for (const server of servers) await server.install(cacheFolder())
 }
 
-/** Where both servers are. */
+/** Where the servers are. */
 export interface Found {
   readonly databaseUrl: string
+  /** PgBouncer before that database. */
+  readonly poolerUrl: string
   readonly s3: S3Place & { readonly server: string }
 }
 
@@ -72,8 +78,14 @@ export const up = async ({ fsync = true, group = new Group() }: UpOptions = {}):
     const databaseStart = Postgres.start(group, cacheFolder(), { fsync })
     const storeStart = server.start(group, cacheFolder(), account, ready)
     starts.push(databaseStart, storeStart)
-    const [{ url }, { endpoint }] = await Promise.all([databaseStart, storeStart])
-    const found: Found = { databaseUrl: url, s3: { server: server.name, endpoint, ...account } }
+    const poolerStart = databaseStart.then(({ url }) => Pgbouncer.start(group, cacheFolder(), url))
+    starts.push(poolerStart)
+    const [{ url }, { url: poolerUrl }, { endpoint }] = await Promise.all([
+      databaseStart,
+      poolerStart,
+      storeStart
+    ])
+    const found: Found = { databaseUrl: url, poolerUrl, s3: { server: server.name, endpoint, ...account } }
     return { ...found, env: environment(found), stop: () => group.stop() }
   } catch (error) {
     await group.stop()
@@ -84,8 +96,9 @@ export const up = async ({ fsync = true, group = new Group() }: UpOptions = {}):
   }
 }
 
-const environment = ({ databaseUrl, s3 }: Found): Record<string, string> => ({
+const environment = ({ databaseUrl, poolerUrl, s3 }: Found): Record<string, string> => ({
   REAL_DATABASE_URL: databaseUrl,
+  REAL_POOLER_URL: poolerUrl,
   REAL_S3_SERVER: s3.server,
   REAL_S3_ENDPOINT: s3.endpoint,
   REAL_S3_REGION: s3.region,

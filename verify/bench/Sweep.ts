@@ -163,10 +163,9 @@ const rehearse = async (bench: Bench): Promise<number> => {
  * How much more often than the floor a sweep may execute a statement. Its guards, its other phases and its
  * closing count execute each statement once, and read the server's clock a second time. Three phases read
  * their breakers with the same statement, the first and the last of them once more than the floor. Both
- * trigger sets are read with the same statement. Every transaction begins with the same statement.
+ * trigger sets are read with the same statement.
  */
 const additionalMax = (statement: string) => {
-  if (statement.includes("'synchronous_commit','on'")) return 5
   if (statement.includes("artifact_gc.breakers")) return 4
   return statement.includes("pg_trigger t ON t.tgfoid") ? 3 : 2
 }

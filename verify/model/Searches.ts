@@ -19,6 +19,8 @@ export interface Search {
   /** `holds`, the promise that breaks (`I1` to `I5`), or `reached`. */
   readonly expected: string
   readonly options: Options
+  /** The model's file. Default `protocol.pml`. */
+  readonly model?: string
 }
 
 type Holding = Pick<Search, "name" | "shows" | "options"> & Partial<Pick<Search, "kind" | "full">>
@@ -169,4 +171,32 @@ const witnesses = witnessList.map(
   })
 )
 
-export const searches: ReadonlyArray<Search> = [...holds, ...mutants, ...leaks, ...witnesses]
+/** Unannounced writers and the end of tombstones. Each mutant lacks one rule. */
+const unannouncedList: ReadonlyArray<
+  readonly [name: string, shows: string, expected: string, options: Options]
+> = [
+  ["unannounced", "I1: unannounced writers, tombstones that end, two lessees of a key", "holds", {}],
+  ["unannounced-leases", "a key leased twice is confirmed like any other: a zombie", "I1", { NO_LEASES: 1 }],
+  ["unannounced-resent", "a DELETE that was sent again counts as definite", "I1", { NO_RESENT: 1 }],
+  ["unannounced-patience", "tombstones end at once", "I1", { NO_PATIENCE: 1 }],
+  ["unannounced-stale", "an old answer of the store serves a row inserted again", "I1", { STALE_TRUST: 1 }],
+  ["unannounced-drop", "a dropped suspect leaves no tombstone", "I1", { NO_DROP_TOMB: 1 }],
+  ["reached-in-place", "a suspect is verified in place and referred to", "reached", { WITNESS: 1 }],
+  ["reached-ended", "content returns after its tombstones and is no suspect", "reached", { WITNESS: 2 }],
+  ["reached-copied", "a copy lives while a DELETE of the old key is under way", "reached", { WITNESS: 3 }]
+]
+
+const unannounced = unannouncedList.map(
+  ([name, shows, expected, options]): Search => ({
+    name,
+    shows,
+    // Breadth first also where all states are visited: its runs are a million steps deep.
+    kind: "shortest",
+    full: false,
+    expected,
+    options,
+    model: "unannounced.pml"
+  })
+)
+
+export const searches: ReadonlyArray<Search> = [...holds, ...mutants, ...leaks, ...witnesses, ...unannounced]

@@ -108,15 +108,16 @@ export const search = async (tools: Tools, wanted: Search, folder: string): Prom
   const at = { cwd, env: tools.env }
   const { memory, run } = bounds(wanted)
   const options = modelOptions(wanted)
-  await succeed(tools.spin, ["-a", ...options, "protocol.pml"], at)
+  const file = wanted.model ?? "protocol.pml"
+  await succeed(tools.spin, ["-a", ...options, file], at)
   const flags = [...compilerFlags[wanted.kind], `-DMEMLIM=${memory}`]
   // A search that ends early would take less time than its optimisation.
   const effort = wanted.expected === "holds" ? "-O2" : "-O0"
   await succeed(tools.compiler, [effort, "-w", ...flags, "-o", "pan", "pan.c"], at)
   const { all: output } = await execute(join(cwd, "pan"), run, at)
   const numbers = readNumbers(output)
-  const hasTrail = existsSync(join(cwd, "protocol.pml.trail"))
-  const trace = hasTrail ? await replay(tools.spin, options, at) : []
+  const hasTrail = existsSync(join(cwd, `${file}.trail`))
+  const trace = hasTrail ? await replay(tools.spin, [...options, file], at) : []
   return { ...numbers, got: verdict(wanted, output, numbers, trace), trace }
 }
 
@@ -161,7 +162,7 @@ const replay = async (
   options: ReadonlyArray<string>,
   at: RunOptions
 ): Promise<ReadonlyArray<string>> => {
-  const { all: output } = await execute(spin, ["-t", "-T", ...options, "protocol.pml"], at)
+  const { all: output } = await execute(spin, ["-t", "-T", ...options], at)
   const lines = output.split("\n").map((line) => line.trim())
   const cycle = lines.findIndex((line) => line.includes("START OF CYCLE"))
   const steps = (part: ReadonlyArray<string>) => part.filter((each) => step.test(each))

@@ -118,13 +118,13 @@ const touch = (db: Sql, type: DigestType, now: number, digests: ReadonlyArray<Di
   const name = names.lastUsedAtColumn
   if (name === null) return Effect.void
   const column = raw(quote(name))
-  return sql`
+  return db.firing(sql`
     UPDATE ${id.blobs} SET ${column} = ${instantFor(db, type, name, now)}
     WHERE ${id.digest} = ANY(ARRAY(
       SELECT b.${id.digest} FROM ${id.blobs} b
       WHERE b.${id.digest} = ANY(${digests}::text[]::${raw(type.type)}[])
         AND (b.${column} IS NULL OR ${instantOf(db, type, name)} <= ${instant(now - touchEveryMillis)}::timestamptz)
-      ORDER BY b.${id.digest} FOR NO KEY UPDATE))`
+      ORDER BY b.${id.digest} FOR NO KEY UPDATE)) AND ${db.asHost}`)
 }
 
 /** Ends sightings and condemnations: a referenced blob is no orphan. */
@@ -236,14 +236,14 @@ const insertBlobs = (db: Sql, type: DigestType, now: number, publications: Reado
   const touched = raw(quote(used ?? names.sizeColumn))
   const touchedValue = used === null ? sql`b.${touched}` : sql`greatest(b.${touched}, ${usedAt})`
   return Effect.map(
-    sql<{ digest: string; object_key: string }>`
+    db.firing(sql<{ digest: string; object_key: string }>`
       INSERT INTO ${id.blobs} AS b (${id.digest}, ${id.key}, ${id.size}, ${id.createdAt}${used === null ? raw("") : sql`, ${touched}`})
       SELECT d::${raw(type.type)}, k, s, ${instantFor(db, type, names.createdAtColumn, now)}${used === null ? raw("") : sql`, ${usedAt}`}
       FROM unnest(${rows.map((p) => p.digest)}::text[], ${rows.map((p) => p.key)}::text[],
         ${rows.map((p) => BigInt(p.sizeBytes))}::bigint[]) AS t (d, k, s)
-      ORDER BY d::${raw(type.type + type.collate)}
+      WHERE ${db.asHost} ORDER BY d::${raw(type.type + type.collate)}
       ON CONFLICT (${id.digest}) DO UPDATE SET ${touched} = ${touchedValue}
-      RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key`,
+      RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key`),
     (result) => new Map(result.map((row) => [row.digest as Digest, row.object_key as ObjectKey]))
   )
 }

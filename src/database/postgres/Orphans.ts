@@ -22,8 +22,9 @@ import type {
 } from "../Database.ts"
 import { canNameObject, sizeOf, usedAt } from "./CatalogValues.ts"
 import { condemned, restore } from "./Condemned.ts"
+import { sqlState, translate } from "./Errors.ts"
 import { held } from "./Pins.ts"
-import { byIndex, instant, millis, type Sql, sqlState, translate } from "./Sql.ts"
+import { byIndex, instant, millis, type Sql } from "./Sql.ts"
 import { type Catalog, currentFingerprint } from "./schema/SchemaGuard.ts"
 import { lockDigests } from "./triggers/unannounced/AdvisoryLocks.ts"
 import { renewed } from "./triggers/unannounced/Tombstones.ts"
@@ -372,14 +373,14 @@ const deleteAndJournal = (
         INSERT INTO ${id.buriedKeys} (object_key, since) SELECT object_key, ${at} FROM dead ORDER BY object_key
         ON CONFLICT (object_key) ${raw(renewed())}),`
   return Effect.map(
-    sql<{ digest: string; object_key: string; size_bytes: number }>`
+    db.firing(sql<{ digest: string; object_key: string; size_bytes: number }>`
       WITH dead AS (
         DELETE FROM ${id.blobs} b
         WHERE b.${id.digest} = ANY(${locked}::text[]::${raw(catalog.digest.type)}[])
           AND ${usedAt(db, catalog.digest)} <= ${instant(request.usedCutoff)}::timestamptz
           AND ${catalog.referencePredicates(() => raw(""))}
           -- A key that cannot name an object cannot be deleted either, and would delay the keys of its batch.
-          AND ${canNameObject(db)}
+          AND ${canNameObject(db)} AND ${db.asHost}
         RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, ${sizeOf(db)} AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
       journaled AS (
         INSERT INTO ${id.journal} AS j (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until,
@@ -393,7 +394,7 @@ const deleteAndJournal = (
           reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
           claimed_until = EXCLUDED.claimed_until, leases = j.leases + EXCLUDED.leases, attempts = 0, last_error = NULL,
           dead_at = NULL)
-      SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`,
+      SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`),
     (rows): Deleted => ({
       purged: rows.map((row) => ({
         digest: row.digest as Digest,

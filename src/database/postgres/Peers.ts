@@ -21,16 +21,17 @@ const register = Effect.fnUntraced(function* (
   self: Pick<Peer, "id" | "settings">
 ) {
   const { sql, id } = db
-  yield* sql`
+  const expire = sql`
     DELETE FROM ${id.collectors} WHERE id = ANY(ARRAY(
       SELECT id FROM ${id.collectors} WHERE expires_at <= ${instant(now)}::timestamptz AND id <> ${self.id}
       ORDER BY id FOR UPDATE SKIP LOCKED))`
-  yield* sql`
+  const enter = sql`
     INSERT INTO ${id.collectors} (id, seen_at, expires_at, settings)
     VALUES (${self.id}, ${instant(now)}::timestamptz, ${instant(expiresAt)}::timestamptz,
       ${JSON.stringify(self.settings)}::text::jsonb)
     ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, expires_at = EXCLUDED.expires_at,
       settings = EXCLUDED.settings`
+  yield* db.transaction(Effect.andThen(expire, enter))
   // After the own row is committed: of two collectors that begin together, one sees the other.
   return yield* others(db, now, self.id)
 })

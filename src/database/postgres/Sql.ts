@@ -4,10 +4,19 @@
  *
  * Every verb but one is a transaction that may be repeated, so the retry lives here and nowhere above.
  */
-import { Cause, Clock, Context, Duration, Effect, Option, Schedule } from "effect"
+import { Clock, Duration, Effect, Option, Schedule } from "effect"
 import { SqlClient, SqlError, type Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
-import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
+import { DatabaseError } from "../../domain/DatabaseError.ts"
+import { translate } from "./Errors.ts"
+import {
+  asHost,
+  outside,
+  type SessionOptions,
+  SessionSettings,
+  type Settings,
+  make as sessionOf
+} from "./Session.ts"
 
 /** Returns an identifier, quoted. Dots in it are part of the name. */
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
@@ -44,10 +53,20 @@ export interface Sql {
   readonly joining: Sql["verb"]
   /**
    * Runs `effect` in one READ COMMITTED transaction: each statement sees all transactions committed before it
-   * began. Its commit waits for the disk, whatever the settings of the connection, role or database. A
-   * savepoint sets nothing.
+   * began. What the transaction needs is set for it, whatever the settings of the client, role or database
+   * (Session.ts). Within a transaction it is a savepoint.
    */
-  readonly transaction: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
+  readonly transaction: <A, E>(
+    effect: Effect.Effect<A, E>,
+    settings?: Settings
+  ) => Effect.Effect<A, E | SqlError.SqlError>
+  /**
+   * Runs a statement that changes rows of the host's tables and contains {@link Sql.asHost}, so that the
+   * host's triggers find the names that they find in the host's own statements.
+   */
+  readonly firing: <A, E>(statement: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
+  /** A condition that is always true. See {@link Sql.firing}. */
+  readonly asHost: Statement.Fragment
 }
 
 /** The quoted names of tables and of the catalogue's columns. */
@@ -97,9 +116,16 @@ const policy = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
  */
 export const onProcessClock = Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
 
-/** Returns the connection for a catalogue with these names, on the client of the context. */
-export const make = Effect.fnUntraced(function* (names: CatalogNames) {
-  const sql = yield* SqlClient.SqlClient
+/**
+ * Returns the connection for a catalogue with these names, on the client of the context. Time-outs not given
+ * are those of `Postgres.layerClient`, or the defaults on another client.
+ */
+export const make = Effect.fnUntraced(function* (names: CatalogNames, options: SessionOptions = {}) {
+  const client = yield* SqlClient.SqlClient
+  const { sql, transaction, firing } = yield* sessionOf(client, names, {
+    ...(yield* SessionSettings),
+    ...options
+  })
   const raw = (text: string) => sql.literal(text)
   const own = (table: string) => raw(qualified(names.collectorSchema, table))
   const db: Sql = {
@@ -133,7 +159,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
     },
     verb: (operation, effect) =>
       leavesTransaction(
-        sql,
+        client,
         operation,
         Effect.retry(translated(operation, effect), {
           while: (error) => error instanceof DatabaseError && error.isRetryable,
@@ -141,26 +167,22 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
         })
       ).pipe(onProcessClock, Effect.withSpan(`Database.${operation}`)),
     once: (operation, effect) =>
-      leavesTransaction(sql, operation, translated(operation, effect)).pipe(
+      leavesTransaction(client, operation, translated(operation, effect)).pipe(
         onProcessClock,
         Effect.withSpan(`Database.${operation}`)
       ),
     joining: (operation, effect) =>
-      Effect.flatMap(Effect.serviceOption(sql.transactionService), (open) =>
+      Effect.flatMap(Effect.serviceOption(client.transactionService), (open) =>
         Option.isNone(open)
           ? db.verb(operation, effect)
-          : translated(operation, db.transaction(effect)).pipe(
+          : translated(operation, transaction(effect)).pipe(
               onProcessClock,
               Effect.withSpan(`Database.${operation}`)
             )
       ),
-    transaction: (effect) =>
-      sql
-        .withTransaction(Effect.andThen(commitsDurably(sql), effect))
-        .pipe(
-          Effect.provideService(SqlClient.BeginTransaction, "BEGIN ISOLATION LEVEL READ COMMITTED"),
-          rollbackMayFail
-        )
+    transaction,
+    firing,
+    asHost: raw(asHost)
   }
   return db
 })
@@ -171,22 +193,20 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames) {
  * waits for a free connection and gives up after a while.
  */
 const leavesTransaction = <A, E>(
-  sql: SqlClient.SqlClient,
+  client: SqlClient.SqlClient,
   operation: string,
   effect: Effect.Effect<A, E>
 ): Effect.Effect<A, E | DatabaseError> =>
-  Effect.flatMap(Effect.serviceOption(sql.transactionService), (open) => {
+  Effect.flatMap(Effect.serviceOption(client.transactionService), (open) => {
     if (Option.isNone(open)) return effect
-    const second = Effect.scoped(sql.reserve).pipe(
+    const second = Effect.scoped(client.reserve).pipe(
       Effect.mapError((error) => translate(operation, error)),
       Effect.timeoutOrElse({
         duration: secondConnectionWithin,
         orElse: () => Effect.fail(noSecondConnection(operation))
       })
     )
-    return Effect.andThen(second, effect).pipe(
-      Effect.updateContext((context: Context.Context<never>) => Context.omit(sql.transactionService)(context))
-    )
+    return outside(client, Effect.andThen(second, effect))
   })
 
 /** Longer than a busy pool of several connections makes a verb wait. */
@@ -200,40 +220,10 @@ const noSecondConnection = (operation: string): DatabaseError =>
       "the verb leaves the transaction that the caller has open, and the connection pool had no second connection for it within 10 s"
   })
 
-/**
- * Makes the commit wait for the disk. A host's client, role or database may have `synchronous_commit` off,
- * and a purge that a crash undoes after its object was deleted leaves a row without bytes. Values that wait
- * for more than the local disk stay.
- */
-const commitsDurably = (sql: SqlClient.SqlClient) =>
-  Effect.gen(function* () {
-    const open = yield* Effect.serviceOption(sql.transactionService)
-    const isSavepoint = Option.isSome(open) && open.value[1] > 0
-    if (isSavepoint) return
-    yield* sql`
-      SELECT set_config('synchronous_commit', 'on', true)
-      WHERE current_setting('synchronous_commit') IN ('off', 'local')`
-  })
-
 const translated = <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
   Effect.mapError(effect, (error) =>
     SqlError.isSqlError(error) ? translate(operation, error) : (error as Exclude<E, SqlError.SqlError>)
   )
-
-/**
- * Turns a failed rollback into the error that caused it. On a lost connection the client cannot roll back
- * and reports a defect. PostgreSQL has rolled back by itself, so the verb can be retried.
- */
-const rollbackMayFail = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError.SqlError> =>
-  Effect.catchCause(effect, (cause): Effect.Effect<never, E | SqlError.SqlError> => {
-    const defects = cause.reasons.filter(Cause.isDieReason).map((reason) => reason.defect)
-    const lost = defects.find(SqlError.isSqlError)
-    if (lost === undefined) return Effect.failCause(cause)
-    const others = cause.reasons.filter(
-      (reason) => !(Cause.isDieReason(reason) && SqlError.isSqlError(reason.defect))
-    )
-    return others.length === 0 ? Effect.fail(lost) : Effect.failCause(Cause.fromReasons(others))
-  })
 
 /**
  * Runs `effect` in a transaction in which rows are found by index, and ranges of indexes are merged or
@@ -246,14 +236,12 @@ export const byIndex = <A, E>(
   db: Sql,
   effect: Effect.Effect<A, E>
 ): Effect.Effect<A, E | SqlError.SqlError> =>
-  db.transaction(
-    Effect.andThen(
-      db.sql`
-        SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-          set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`,
-      effect
-    )
-  )
+  db.transaction(effect, {
+    enable_seqscan: "off",
+    enable_bitmapscan: "off",
+    enable_nestloop: "off",
+    jit: "off"
+  })
 
 /** Returns an instant as a parameter. */
 export const instant = (millis: number): Date => new Date(millis)
@@ -263,50 +251,6 @@ export const millis = (value: Date): number => value.getTime()
 
 /** Returns the value of a timestamp column that may be NULL. */
 export const millisOrNull = (value: Date | null): number | null => (value === null ? null : millis(value))
-
-/** SQLSTATEs that the driver files under "unknown" although the same statement may succeed a moment later. */
-const unavailable = new Set(["57P01", "57P02", "57P03", "53300", "53200", "53100"])
-
-/** Returns the SQLSTATE of an error, if it came from the server. */
-export const sqlState = (error: SqlError.SqlError): string | undefined => {
-  const cause = error.reason.cause
-  return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
-    ? cause.code
-    : undefined
-}
-
-const failureOf = (error: SqlError.SqlError): DatabaseFailure => {
-  const code = sqlState(error)
-  if (code !== undefined && unavailable.has(code)) return "Unavailable"
-  if (code === "23503") return "StillReferenced"
-  switch (error.reason._tag) {
-    case "ConnectionError":
-      return "Unavailable"
-    case "DeadlockError":
-    case "SerializationError":
-    case "LockTimeoutError":
-    case "StatementTimeoutError":
-      return "Contended"
-    case "AuthenticationError":
-    case "AuthorizationError":
-      return "Denied"
-    default:
-      return "Unknown"
-  }
-}
-
-/** Turns a driver's error into a `DatabaseError`. The only place that does. */
-export const translate = (operation: string, error: SqlError.SqlError): DatabaseError => {
-  const cause = error.reason.cause
-  const words = cause instanceof Error ? cause.message : error.message
-  const code = sqlState(error)
-  return new DatabaseError({
-    operation,
-    reason: failureOf(error),
-    detail: code === undefined || !/^[0-9A-Z]{5}$/.test(code) ? words : `${words} (SQLSTATE ${code})`,
-    cause: error
-  })
-}
 
 /** Returns the last of the items with each name: a statement must not change a row twice. */
 export const lastOf = <A>(items: ReadonlyArray<A>, name: (item: A) => string): ReadonlyArray<A> => [

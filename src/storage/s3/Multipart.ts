@@ -99,18 +99,23 @@ const abort = (
 const isOver = ({ cause }: StorageError): boolean =>
   cause instanceof RequestFailed && (cause.code === "NoSuchUpload" || cause.code === "NoSuchKey")
 
-/** Emits the unfinished uploads that the store lists below a prefix. */
-export const listUploads = (bucket: Bucket, prefix: string) =>
+/** Emits the unfinished uploads that the store lists below a prefix, and whose key `isWanted`. */
+export const listUploads = (
+  bucket: Bucket,
+  prefix: string,
+  isWanted: (key: ObjectKey) => boolean = () => true
+) =>
   Stream.suspend(() => {
     const advance = Advance.begin("list", `uploads in ${bucket.name}/${prefix}`)
     return Stream.paginate({ key: undefined, id: undefined }, (from: Marker) =>
-      listPage(bucket, prefix, advance, from)
+      listPage(bucket, prefix, isWanted, advance, from)
     )
   })
 
 const listPage = Effect.fn("S3.multiparts")(function* (
   bucket: Bucket,
   prefix: string,
+  isWanted: (key: ObjectKey) => boolean,
   advance: Advance.Advance,
   from: Marker
 ) {
@@ -125,7 +130,8 @@ const listPage = Effect.fn("S3.multiparts")(function* (
   const { begun, illegal } = yield* readPage(subject, listing)
   const next = yield* readMarker(advance, listing)
   yield* warnOfIllegal("Unfinished uploads", illegal, name, prefix)
-  const found = yield* Effect.forEach(begun, (upload) => lastActivity(bucket, upload), {
+  const wanted = begun.filter(({ keys }) => keys.some(isWanted))
+  const found = yield* Effect.forEach(wanted, (upload) => lastActivity(bucket, upload), {
     concurrency: lookingAtOnce
   })
   const uploads = found.flatMap(Option.toArray)

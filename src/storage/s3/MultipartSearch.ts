@@ -28,7 +28,7 @@ export const multiparts = (
   Stream.unwrap(
     Effect.map(Ref.get(known), (search) =>
       search === "partial"
-        ? Stream.map(listUploads(bucket, ""), (page) => page.filter(({ key }) => key.startsWith(prefix)))
+        ? listUploads(bucket, "", (key) => key.startsWith(prefix))
         : Stream.tap(listUploads(bucket, prefix), (page) =>
             prefix !== "" && page.some(({ key }) => key !== prefix) ? Ref.set(known, "complete") : Effect.void
           )

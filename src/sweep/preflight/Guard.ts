@@ -34,6 +34,8 @@ export interface GuardContext {
   readonly tellLost: (lost: LostTime) => void
   /** Puts into the report what a delete does in this store. */
   readonly tellStore: (store: StoreReport) => void
+  /** Notes that other collectors may know this one, so that it says when it stops. */
+  readonly tellRegistered: () => void
 }
 
 /** A check before a sweep. */

@@ -2,8 +2,9 @@
  * The settings guard. All collectors of one catalogue must mean the same by garbage. Where their waits differ, the shortest
  * is in force. Where their stores differ, one deletes rows and finds no objects.
  */
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Exit, Option } from "effect"
 import { CollectorDatabase, type Peer } from "../../database/Database.ts"
+import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import { SettingsRefused } from "../../domain/Refusals.ts"
 import { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
@@ -13,13 +14,22 @@ import type { GuardContext } from "./Guard.ts"
  * Registers this collector and reads the others. A dry run only reads. Fails with `SettingsRefused` for the first that has
  * other settings. Where settings may differ, returns a finding for each that does.
  */
-export const settingsGuard = Effect.fnUntraced(function* ({ dryRun, id, now, settings }: GuardContext) {
+export const settingsGuard = Effect.fnUntraced(function* ({
+  dryRun,
+  id,
+  now,
+  settings,
+  tellRegistered
+}: GuardContext) {
   const { peers: collectors } = yield* CollectorDatabase
   const { description } = yield* Storage
   const ours = sharedSettings(settings, description)
   const peers = dryRun
     ? yield* collectors.others(now, id)
-    : yield* collectors.register(now, now + Duration.toMillis(settings.presence), { id, settings: ours })
+    : yield* Effect.onExit(
+        collectors.register(now, now + Duration.toMillis(settings.presence), { id, settings: ours }),
+        (exit) => (isRefused(exit) ? Effect.void : Effect.sync(tellRegistered))
+      )
   const differing = peers.flatMap((peer) => {
     const differences = differencesOf(ours, peer)
     return differences.length === 0
@@ -33,6 +43,10 @@ export const settingsGuard = Effect.fnUntraced(function* ({ dryRun, id, now, set
       `Collector ${peer} (last sweep ${seenAt}) has other settings (${differences.join("; ")}); GC_MIXED_SETTINGS lets it pass.`
   )
 })
+
+/** The database refused the row. After any other failure the row may exist. */
+const isRefused = (exit: Exit.Exit<unknown, DatabaseError>): boolean =>
+  Option.exists(Exit.findErrorOption(exit), ({ isRetryable }) => !isRetryable)
 
 /** Returns the settings in which all collectors of a catalogue must agree, by name. */
 export const sharedSettings = (settings: SweepSettings, store: string): Peer["settings"] => ({

@@ -5,8 +5,8 @@
 
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer, Option, Stream } from "effect"
-import { SqlClient } from "effect/sql"
+import { Context, Duration, Effect, Layer, Option, Semaphore, Stream } from "effect"
+import { SqlClient, type SqlConnection } from "effect/sql"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -22,12 +22,43 @@ const services = Layer.mergeAll(
   BlobStore.layer()
 ).pipe(Layer.provideMerge(MemoryStorage.layer))
 
-/** A client from whose transactions no verb can tell that it should leave. */
-const unnoticed = (sql: SqlClient.SqlClient): SqlClient.SqlClient =>
-  new Proxy(sql, {
+/**
+ * A client from whose transactions no verb can tell that it should leave: in an open one, a verb's transaction is a
+ * savepoint, one at a time.
+ */
+const unnoticed = (sql: SqlClient.SqlClient): SqlClient.SqlClient => {
+  const turns = Semaphore.makeUnsafe(1)
+  const savepoints: Readonly<Record<string, string>> = {
+    "BEGIN ISOLATION LEVEL READ COMMITTED": "SAVEPOINT verb",
+    COMMIT: "RELEASE SAVEPOINT verb",
+    ROLLBACK: "ROLLBACK TO SAVEPOINT verb"
+  }
+  const reserve: SqlConnection.Acquirer = Effect.flatMap(
+    Effect.serviceOption(sql.transactionService),
+    Option.match({
+      onNone: () => sql.reserve,
+      onSome: ([connection]) =>
+        Effect.as(
+          turns.takeScoped(1),
+          new Proxy(connection, {
+            get: (target, name) =>
+              name === "executeUnprepared"
+                ? (statement: string, ...rest: [[], undefined]) =>
+                    target.executeUnprepared(savepoints[statement] ?? statement, ...rest)
+                : Reflect.get(target, name)
+          })
+        )
+    })
+  )
+  return new Proxy(sql, {
     get: (target, name) =>
-      name === "transactionService" ? SqlClient.TransactionConnection(-1) : Reflect.get(target, name)
+      name === "transactionService"
+        ? SqlClient.TransactionConnection(-1)
+        : name === "reserve"
+          ? reserve
+          : Reflect.get(target, name)
   })
+}
 
 interface App {
   readonly sql: SqlClient.SqlClient

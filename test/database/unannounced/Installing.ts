@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import * as Postgres from "../../../src/database/Postgres.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
 import { fails } from "../../../src/testing/Faults.ts"
 import * as Databases from "../../fixtures/Databases.ts"
@@ -48,6 +49,22 @@ const lifecycle = (server: Databases.Server): void => {
       assert.deepStrictEqual(yield* removes(s.place), unchanged)
       const functions = "SELECT FROM pg_proc WHERE pronamespace = 'artifact_gc'::regnamespace"
       assert.lengthOf(yield* s.session(functions), 0)
+    })
+  )
+
+  it.live("a catalogue that migrate made is known as such, and one that existed before is not", () =>
+    Effect.gen(function* () {
+      const s = yield* stage(server, true)
+      const known = { catalogueExisted: false, unannouncedWritersGuarded: true }
+      assert.deepStrictEqual(yield* s.database.installation, known)
+      yield* s.session("DROP SCHEMA artifact_gc CASCADE")
+      yield* Effect.provide(
+        Postgres.migrate(defaultNames, { createCatalog: true }),
+        Databases.client(s.place, { maxConnections: 1 })
+      )
+      yield* s.database.inspect
+      const existed = { catalogueExisted: true, unannouncedWritersGuarded: false }
+      assert.deepStrictEqual(yield* s.database.installation, existed)
     })
   )
 

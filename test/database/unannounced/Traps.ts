@@ -71,7 +71,12 @@ const lock = (server: Server): void => {
   it.live("control: without the lock that both take, it is not suspect and has no bytes", () =>
     Effect.gen(function* () {
       const s = yield* stage(server, true)
-      yield* mutate(s.session, "guard_blobs", "PERFORM pg_advisory_xact_lock_shared", "PERFORM concat")
+      yield* mutate(
+        s.session,
+        "guard_blobs",
+        "PERFORM pg_catalog.pg_advisory_xact_lock_shared",
+        "PERFORM concat"
+      )
       assert.deepInclude((yield* purgedMeanwhile(s)).totals, { deleted: 1 })
       assert.deepStrictEqual(yield* s.lost, ["tag"])
     })

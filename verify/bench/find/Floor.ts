@@ -15,8 +15,7 @@ await runVariant<Task, Pass>(async ({ databaseUrl, scanPage, records }) => {
   /** Executes a statement in its own transaction, as the collector does. */
   const query = async (statement: Statements.Sql) => {
     const began = performance.now()
-    await beginTransaction(onAny, database)
-    await onAny(database, Statements.byIndex)
+    await beginTransaction(onAny, database, Statements.prepareByIndex)
     const rows = await onAny(database, statement)
     await onAny(database, Statements.commit)
     took(performance.now() - began)

@@ -4,7 +4,7 @@ import { connect } from "../harness/Postgres.ts"
 import { recorder } from "../harness/Recorder.ts"
 import { runVariant } from "../harness/Variant.ts"
 import { beginTransaction, querying } from "../sweep/Purge.ts"
-import { byIndex, commit, type Sql } from "../sweep/Statements.ts"
+import { commit, prepareByIndex, type Sql } from "../sweep/Statements.ts"
 import * as Statements from "./ReviewStatements.ts"
 import { type Review, type Task, totals } from "./Task.ts"
 
@@ -15,8 +15,7 @@ await runVariant<Task, Review>(async ({ databaseUrl, scanPage, records }) => {
   const query = (statement: Sql) => onAny(database, statement)
 
   const reviewPage = async (): Promise<number> => {
-    await beginTransaction(onAny, database)
-    await query(byIndex)
+    await beginTransaction(onAny, database, prepareByIndex)
     const page = await query(Statements.lockCandidates(scanPage))
     if (page.length > 0) {
       const digests = [...new Set(page.map(({ digest }) => digest as string))]
@@ -38,8 +37,7 @@ await runVariant<Task, Review>(async ({ databaseUrl, scanPage, records }) => {
     let after: string | null = null
     let more: boolean
     do {
-      await beginTransaction(onAny, database)
-      await query(byIndex)
+      await beginTransaction(onAny, database, prepareByIndex)
       const page = await query(Statements.readSightings(after, scanPage))
       await query(commit)
       for (const { digest, is_orphan } of page) if (is_orphan === true) add(digest as string)

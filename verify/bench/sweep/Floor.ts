@@ -8,7 +8,7 @@ import { ensure } from "../harness/Question.ts"
 import { recorder } from "../harness/Recorder.ts"
 import { runVariant } from "../harness/Variant.ts"
 import { client } from "./Client.ts"
-import { beginTransaction, forEachPage, purge, type Query, querying } from "./Purge.ts"
+import { alone, beginTransaction, forEachPage, purge, type Query, querying } from "./Purge.ts"
 import * as Statements from "./Statements.ts"
 import type { Outcome, Task } from "./Task.ts"
 
@@ -16,8 +16,7 @@ import type { Outcome, Task } from "./Task.ts"
 const scan = async (query: Query, connection: Connection, { scanPage }: Task) => {
   let firstPass: number | null = null
   while (true) {
-    await beginTransaction(query, connection)
-    await query(connection, Statements.byIndex)
+    await beginTransaction(query, connection, Statements.prepareByIndex)
     const [at] = await query(connection, Statements.lockScan(firstPass))
     if (at === undefined || at.done === true) break
     firstPass ??= Number(at.pass)
@@ -33,8 +32,7 @@ const scan = async (query: Query, connection: Connection, { scanPage }: Task) =>
 
 /** Records the orphans of a slice. All were condemned before, so none is condemned now. */
 const record = async (query: Query, connection: Connection, slice: Statements.Slice) => {
-  await beginTransaction(query, connection)
-  await query(connection, Statements.byIndex)
+  await beginTransaction(query, connection, Statements.prepareByIndex)
   const orphans = await query(connection, Statements.find(slice))
   await query(connection, Statements.commit)
   const seen = orphans.map(({ digest }) => digest as string)
@@ -58,7 +56,7 @@ await runVariant<Task, Outcome>(async (task) => {
     const Delete = { Objects: keys.map((Key) => ({ Key })) }
     const answer = await s3.send(new DeleteObjectsCommand({ Bucket: task.s3.bucket, Delete }))
     ensure(answer.Deleted?.length === keys.length, "the store did not delete a whole batch")
-    await query(confirmer, Statements.confirm(keys))
+    await alone(query, confirmer, Statements.confirm(keys))
   }
 
   const run = async (): Promise<Outcome> => {

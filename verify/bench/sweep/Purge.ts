@@ -18,14 +18,26 @@ export type Query = (
 export const querying =
   (executed: (statement: string) => void): Query =>
   (connection, statement) => {
-    if (statement !== Statements.begin && statement !== Statements.commit) executed(statement.text)
+    if (!Statements.ofTransactions.has(statement)) executed(statement.text)
     return connection.query(statement.text, statement.parameters)
   }
 
 /** Begins a transaction as the collector does. */
-export const beginTransaction = async (query: Query, connection: Connection): Promise<void> => {
+export const beginTransaction = async (
+  query: Query,
+  connection: Connection,
+  prepare = Statements.prepare
+): Promise<void> => {
   await query(connection, Statements.begin)
-  await query(connection, Statements.commitDurably)
+  await query(connection, prepare)
+}
+
+/** Executes a statement in a transaction of its own, as the collector does. */
+export const alone = async (query: Query, connection: Connection, statement: Statements.Sql) => {
+  await beginTransaction(query, connection)
+  const rows = await query(connection, statement)
+  await query(connection, Statements.commit)
+  return rows
 }
 
 /** Purges pages of `batch` condemned blobs, and yields the keys of each page. */
@@ -34,7 +46,7 @@ export async function* purge(query: Query, connection: Connection, batch: number
   while (true) {
     const now = Date.now()
     const cutoff = new Date(now - hourMillis)
-    await query(connection, Statements.breaker)
+    await alone(query, connection, Statements.breaker)
     await beginTransaction(query, connection)
     await query(connection, Statements.lockBlobs)
     const [table] = await query(connection, Statements.catalogueTable)
@@ -54,6 +66,7 @@ export async function* purge(query: Query, connection: Connection, batch: number
         new Date(now + hourMillis / 12)
       )
     )
+    await query(connection, Statements.pinPath)
     await query(connection, Statements.forget(digests))
     await query(connection, Statements.commit)
     yield purged.map((row) => row.object_key as string)

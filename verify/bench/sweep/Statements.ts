@@ -38,18 +38,33 @@ export const sql = (strings: TemplateStringsArray, ...values: ReadonlyArray<unkn
 
 /** Begins a transaction. */
 export const begin = sql`BEGIN ISOLATION LEVEL READ COMMITTED`
-/** Makes a commit wait for the disk. Every transaction of the collector executes it first. */
-export const commitDurably = sql`
-  SELECT set_config('synchronous_commit', 'on', true)
-  WHERE current_setting('synchronous_commit') IN ('off', 'local')`
+const safePath = `pg_catalog.set_config('search_path', '"pg_catalog", "pg_temp"', true)`
+const settings = `
+  SELECT pg_catalog.set_config('artifact_gc.search_path', pg_catalog.current_setting('search_path'), true), ${safePath},
+    pg_catalog.set_config('statement_timeout', '30000', true), pg_catalog.set_config('lock_timeout', '2000', true),
+    pg_catalog.set_config('idle_in_transaction_session_timeout', '60000', true)`
+const durably = `
+    CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) ANY ('{off,local}'::pg_catalog.text[])
+      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END, pg_catalog.pg_backend_pid() AS process`
 
+/** Sets what a transaction needs. Every transaction of the collector executes it first. */
+export const prepare = new Sql([`${settings}, ${durably}`], [])
+/** The same, and makes the transaction use index ranges. The transactions that find orphans begin with it. */
+export const prepareByIndex = new Sql(
+  [
+    `${settings}, pg_catalog.set_config('enable_seqscan', 'off', true),
+    pg_catalog.set_config('enable_bitmapscan', 'off', true), pg_catalog.set_config('enable_nestloop', 'off', true),
+    pg_catalog.set_config('jit', 'off', true), ${durably}`
+  ],
+  []
+)
+/** Pins the search path again after a statement that fires triggers of the host. */
+export const pinPath = new Sql([`SELECT ${safePath}`], [])
 /** Commits a transaction. */
 export const commit = sql`COMMIT`
 
-/** Makes a transaction use index ranges. The statements that find orphans begin with it. */
-export const byIndex = sql`
-  SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-    set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)`
+/** Statements of a transaction's own beginning and end, which the collector does not report. */
+export const ofTransactions: ReadonlySet<Sql> = new Set([begin, prepare, prepareByIndex, pinPath, commit])
 
 /** Locks the scan and reads its position. `firstPass` is null for the first slice. */
 export const lockScan = (firstPass: number | null) =>
@@ -217,6 +232,7 @@ export const deleteAndJournal = (
       AND greatest(b.created_at, b.last_used_at) <= ${usedCutoff}::timestamptz
       AND ${unreferenced(() => sql``)}
       AND octet_length(b.object_key) BETWEEN 1 AND 1024
+      AND (SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('artifact_gc.search_path'), true)) IS NOT NULL
     RETURNING b.digest::text AS digest, b.object_key AS object_key, coalesce(b.size_bytes, 0) AS size_bytes),
   journaled AS (
     INSERT INTO artifact_gc.journal (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)

@@ -10,8 +10,9 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
+import { translate } from "../Errors.ts"
 import { recordOwnCatalogue } from "../Installation.ts"
-import { make, onProcessClock, quote, type Sql, translate } from "../Sql.ts"
+import { make, onProcessClock, quote, type Sql } from "../Sql.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, sharedSchema } from "./BlobsTable.ts"
 import { adaptDigestType } from "./ChangedDigestType.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
@@ -69,8 +70,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   const { sql } = db
   const run = Effect.gen(function* () {
     // Waits for another migration as long as a statement may take.
-    const lockTimeout = yield* sql<{ before: string }>`SELECT current_setting('lock_timeout') AS before`
-    yield* sql`SELECT set_config('lock_timeout', '0', true)`
+    const lockTimeout = yield* sql<{ before: string }>`
+      SELECT set_config('lock_timeout', '0', true) AS now, before FROM current_setting('lock_timeout') before`
     yield* sql`SELECT pg_advisory_xact_lock(${lockId}::bigint)`
     const existed = yield* tableExists(db, names.schema, names.blobsTable)
     yield* refuseWrongNames(db, options)
@@ -94,22 +95,52 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
   })
   return yield* db.transaction(Effect.provideService(run, SqlClient.SqlClient, sql)).pipe(
     Effect.catchTags({
-      SqlError: (error) => Effect.fail(translate("migrate", error)),
+      SqlError: (error) => Effect.flatMap(withGrant(db, translate("migrate", error)), Effect.fail),
       MigrationError: (error) =>
-        Effect.fail(
-          SqlError.isSqlError(error.cause)
-            ? translate("migrate", error.cause)
-            : new DatabaseError({
+        SqlError.isSqlError(error.cause)
+          ? Effect.flatMap(withGrant(db, translate("migrate", error.cause)), Effect.fail)
+          : Effect.fail(
+              new DatabaseError({
                 operation: "migrate",
                 reason: "Unknown",
                 detail: error.message,
                 cause: error
               })
-        )
+            )
     }),
     onProcessClock
   )
 })
+
+/** Returns the error with the statement that grants what `migrate` lacks, if it lacks a privilege. */
+const withGrant = (db: Sql, error: DatabaseError): Effect.Effect<DatabaseError> => {
+  if (error.sqlState !== "42501") return Effect.succeed(error)
+  const schema = /permission denied for schema (\S+)/.exec(error.detail)?.[1]
+  const onDatabase = error.detail.includes("permission denied for database")
+  return Effect.match(
+    db.sql<{ database: string; role: string }>`
+      SELECT quote_ident(current_database()) AS database, quote_ident(current_user) AS role`,
+    {
+      onFailure: () => error,
+      onSuccess: ([row]) => {
+        if (row === undefined) return error
+        const grant = onDatabase
+          ? `Run as the database's owner: GRANT CREATE ON DATABASE ${row.database} TO ${row.role};`
+          : schema === undefined
+            ? `Run artifact-gc migrate as the owner of the tables, or as a superuser. This role is ${row.role}.`
+            : `Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA ${quote(schema)} TO ${row.role};`
+        return new DatabaseError({
+          operation: error.operation,
+          reason: error.reason,
+          detail: error.detail,
+          sqlState: "42501",
+          advice: `The role that migrates lacks a privilege. Nothing was changed. ${grant}`,
+          cause: error.cause
+        })
+      }
+    }
+  )
+}
 
 /** Fails with `SchemaRefused` where the names cannot be those of the catalogue. */
 const refuseWrongNames = Effect.fnUntraced(function* (db: Sql, options: MigrateOptions) {
@@ -138,7 +169,10 @@ const apply = Effect.fnUntraced(function* (
 ) {
   yield* createSchema(db, schema)
   // The migrator cannot be given the schema, because it takes a dot in a name for a separator.
-  yield* db.sql`SELECT set_config('search_path', ${quote(schema)}, true)`
+  const [{ path } = { path: "" }] = yield* db.sql<{ path: string }>`
+    SELECT set_config('search_path', replace(before, '"pg_catalog"', ${quote(schema)}), true) AS now, before AS path
+    FROM current_setting('search_path') before`
   const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+  yield* db.sql`SELECT set_config('search_path', ${path}, true)`
   return applied.map(([id, name]): Applied => ({ id, name, set }))
 })

@@ -95,13 +95,13 @@ export interface TriggerChange {
 export const install = Effect.fnUntraced(function* (set: TriggerSet, names: CatalogNames, operation: string) {
   const db = yield* make(names)
   const now = yield* Clock.currentTimeMillis
-  return yield* db.verb(operation, db.transaction(Effect.andThen(givesWay(db), installing(db, set, now))))
+  return yield* db.verb(operation, db.transaction(installing(db, set, now), givesWay))
 })
 
 /** Removes the set. Idempotent. Fails with `Contended`, having changed nothing, if a table is busy. */
 export const remove = Effect.fnUntraced(function* (set: TriggerSet, names: CatalogNames, operation: string) {
   const db = yield* make(names)
-  return yield* db.verb(operation, db.transaction(Effect.andThen(givesWay(db), removing(db, set))))
+  return yield* db.verb(operation, db.transaction(removing(db, set), givesWay))
 })
 
 /** Returns the installed triggers of the set, in the order of their creation. Needs no privilege. */
@@ -161,14 +161,14 @@ export const tablesOf = (
 /**
  * Shorter than the second after which PostgreSQL looks for deadlocks, so that it never sacrifices a writer.
  */
-const givesWay = ({ sql }: Sql) => sql`SELECT set_config('lock_timeout', '500', true)`
+const givesWay = { lock_timeout: "500" }
 
 const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: number) {
   const { sql, names } = db
   const references = yield* readReferences(db)
   if (references === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
   const wanted = uniqueBy(set.wanted(names, references), identityOf)
-  const searchPath = yield* readSearchPath(db, references.keys)
+  const searchPath = yield* readSearchPath(db)
   for (const trigger of uniqueBy(wanted, (one) => one.function)) {
     yield* createFunction(db, trigger, searchPath)
   }
@@ -231,19 +231,12 @@ const readFunctions = ({ sql, names }: Sql, { functionPrefix }: TriggerSet) =>
     (rows) => rows.map((row) => row.name)
   )
 
-/**
- * PostgreSQL's own schema, and those of the types that are compared. An extension's types may be in any
- * schema.
- */
-const readSearchPath = Effect.fnUntraced(function* ({ sql, names }: Sql, keys: ReadonlyArray<TriggerKey>) {
-  const columns = [names.digestColumn, ...keys.map((key) => key.referenced_column)]
-  const schemas = yield* sql<{ name: string }>`
-    SELECT DISTINCT n.nspname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-    JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE a.attrelid = to_regclass(${qualified(names.schema, names.blobsTable)}) AND a.attname = ANY(${columns}::text[])
-      AND n.nspname <> 'pg_catalog' ORDER BY 1`
-  return ["pg_catalog", ...schemas.map(({ name }) => quote(name)), "pg_temp"].join(", ")
-})
+/** Returns the transaction's own: PostgreSQL's schema, and those of the types that are compared. */
+const readSearchPath = ({ sql }: Sql) =>
+  Effect.map(
+    sql<{ path: string }>`SELECT current_setting('search_path') AS path`,
+    ([row]) => row?.path ?? "pg_catalog, pg_temp"
+  )
 
 const uniqueBy = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyArray<A> => [
   ...new Map(items.map((item) => [key(item), item])).values()

@@ -17,7 +17,7 @@ const buckets = 1024
 
 /** The first number tells these locks from others, and has no other meaning. */
 const lockOf = (kind: 0 | 1, hash: string): string =>
-  `${582_130_941 + kind}, ((${hash}) & ${buckets - 1})::int`
+  `${582_130_941 + kind}, ((${hash}) OPERATOR(pg_catalog.&) ${buckets - 1}::bigint)::int`
 
 /**
  * Returns the lock of a digest, as arguments of PostgreSQL's functions.
@@ -27,12 +27,12 @@ const lockOf = (kind: 0 | 1, hash: string): string =>
  */
 export const digestLock = ({ type, collate }: DigestType, expression: string): string =>
   /^(text|character)\b/.test(type)
-    ? lockOf(0, `hashtextextended((${expression})::text${collate}, 0)`)
-    : lockOf(0, `hash_record_extended(ROW((${expression})::${type}), 0)`)
+    ? lockOf(0, `pg_catalog.hashtextextended((${expression})::text${collate}, 0::bigint)`)
+    : lockOf(0, `pg_catalog.hash_record_extended(ROW((${expression})::${type}), 0::bigint)`)
 
 /** Returns the lock of an object key, as arguments of PostgreSQL's functions. */
 export const keyLock = (expression: string): string =>
-  lockOf(1, `hashtextextended((${expression})::text COLLATE "C", 0)`)
+  lockOf(1, `pg_catalog.hashtextextended((${expression})::text COLLATE "C", 0::bigint)`)
 
 /**
  * Locks each of `digests` that no unannounced writer is inserting, until the end of the transaction, and

@@ -76,19 +76,19 @@ BEGIN
     RETURN NEW;
   END IF;
   -- A tombstone is written under these locks, taken exclusively: none is between this look and the insert.
-  PERFORM pg_advisory_xact_lock_shared(${digestLock(digest, newDigest)});
-  PERFORM pg_advisory_xact_lock_shared(${keyLock(newKey)});
+  PERFORM pg_catalog.pg_advisory_xact_lock_shared(${digestLock(digest, newDigest)});
+  PERFORM pg_catalog.pg_advisory_xact_lock_shared(${keyLock(newKey)});
   -- A writer finds the blob of use. Locked rows are skipped: a purge in flight notices this lock.
   DELETE FROM ${own("orphans")} WHERE digest IN (
     SELECT o.digest FROM ${own("orphans")} o WHERE o.digest = ${newDigest} FOR UPDATE SKIP LOCKED);
   -- A snapshot older than the locks may miss a tombstone; the unique index does not, and refuses with 40001.
-  IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-    INSERT INTO ${own("tombstones")} (digest, since) VALUES (${newDigest}, clock_timestamp())
+  IF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+    INSERT INTO ${own("tombstones")} (digest, since) VALUES (${newDigest}, pg_catalog.clock_timestamp())
       ON CONFLICT DO NOTHING;
     IF FOUND THEN
       DELETE FROM ${own("tombstones")} t WHERE t.digest = ${newDigest};
     END IF;
-    INSERT INTO ${own("buried_keys")} (object_key, since) VALUES (${newKey}, clock_timestamp())
+    INSERT INTO ${own("buried_keys")} (object_key, since) VALUES (${newKey}, pg_catalog.clock_timestamp())
       ON CONFLICT DO NOTHING;
     IF FOUND THEN
       DELETE FROM ${own("buried_keys")} t WHERE t.object_key = ${newKey};
@@ -101,10 +101,10 @@ BEGIN
     -- A tombstone may end while the row that it made suspect is not verified yet.
     OR EXISTS (SELECT FROM ${own("suspects")} s WHERE s.digest = ${newDigest} AND s.object_key = ${newKey}) THEN
     INSERT INTO ${own("suspects")} (digest, object_key, since)
-      VALUES (${newDigest}, ${newKey}, clock_timestamp());
+      VALUES (${newDigest}, ${newKey}, pg_catalog.clock_timestamp());
     -- At the commit, a running collector verifies it at once. A transaction that is prepared must not notify.
-    IF current_setting('max_prepared_transactions') = '0' THEN
-      PERFORM pg_notify('${channel}', '${names.collectorSchema.replaceAll("'", "''")}');
+    IF pg_catalog.current_setting('max_prepared_transactions') = '0' THEN
+      PERFORM pg_catalog.pg_notify('${channel}', '${names.collectorSchema.replaceAll("'", "''")}');
     END IF;
   END IF;
   RETURN NEW;
@@ -140,12 +140,12 @@ BEGIN
   IF NOT FOUND THEN
     -- Not left to the foreign key: before it looks, at the end of the statement, a suspect may be committed.
     RAISE EXCEPTION USING ERRCODE = '40001',
-      MESSAGE = format('there is no blob %s to refer to', ${column}),
+      MESSAGE = pg_catalog.format('there is no blob %s to refer to', ${column}),
       HINT = 'It was never stored, or it was collected. Upload it again, insert its row, then refer to it.';
   END IF;
   IF EXISTS (SELECT FROM ${suspects} s WHERE s.digest = blob.digest AND s.object_key = blob.object_key) THEN
     RAISE EXCEPTION USING ERRCODE = '40001',
-      MESSAGE = format('blob %s cannot be referred to until its object has been verified', ${column}),
+      MESSAGE = pg_catalog.format('blob %s cannot be referred to until its object has been verified', ${column}),
       DETAIL = 'Its content was collected before, so that this upload may have met a late delete.',
       HINT = 'A running artifact-gc verifies it at once, otherwise the next sweep does. Roll back and try again in a moment, from the upload on if its row is gone.';
   END IF;

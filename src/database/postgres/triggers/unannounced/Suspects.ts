@@ -67,13 +67,13 @@ export const replaceSuspects = Effect.fnUntraced(function* (
   if (copies.length === 0) return []
   const { sql, id, raw } = db
   const rows = [...new Map([...copies].reverse().map((copy) => [copy.digest, copy])).values()]
-  const replaced = yield* sql<{ digest: string; old_key: string }>`
+  const replaced = yield* db.firing(sql<{ digest: string; old_key: string }>`
     UPDATE ${id.blobs} b SET ${id.key} = t.k, ${id.size} = t.n
     FROM unnest(${rows.map((row) => row.digest)}::text[], ${rows.map((row) => row.key)}::text[],
       ${rows.map((row) => BigInt(row.sizeBytes))}::bigint[]) AS t (d, k, n)
     JOIN ${id.suspects} s ON s.digest = t.d::${raw(type.type)}
-    WHERE b.${id.digest} = s.digest AND b.${id.key} = s.object_key
-    RETURNING t.d AS digest, s.object_key AS old_key`
+    WHERE b.${id.digest} = s.digest AND b.${id.key} = s.object_key AND ${db.asHost}
+    RETURNING t.d AS digest, s.object_key AS old_key`)
   const oldKeys = new Map(replaced.map((row) => [row.digest, row.old_key as ObjectKey]))
   const settled = rows.filter((row) => oldKeys.has(row.digest))
   yield* bury(
@@ -188,9 +188,10 @@ const rekey = (
       if (taken.length === 0) return "expired" satisfies RekeyOutcome
       // Its writer could not refer to it while it was suspect, so the waits begin again.
       yield* clearSighting(db, own, key)
-      const moved = yield* sql`
+      const moved = yield* db.firing(sql`
         UPDATE ${id.blobs} b SET ${id.key} = ${to}
-        WHERE b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(db)} RETURNING 1 AS moved`
+        WHERE b.${id.digest} = ${own} AND b.${id.key} = ${key} AND ${isSuspect(db)} AND ${db.asHost}
+        RETURNING 1 AS moved`)
       if (moved.length === 0) {
         yield* bury(db, now, now, [{ digest, key: to, sizeBytes }])
         return "superseded" satisfies RekeyOutcome
@@ -227,8 +228,9 @@ const drop = (db: Sql, catalog: Catalog, now: number, { digest, key }: Suspect) 
       const held = yield* sql`SELECT 1 AS held FROM ${id.blobs} b WHERE ${suspect} FOR UPDATE`
       if (held.length === 0) return "superseded" satisfies DropOutcome
       if ((yield* lockDigests(db, catalog.digest, [digest])).length === 0) return "busy" satisfies DropOutcome
-      const gone = yield* sql`
-        DELETE FROM ${id.blobs} b WHERE ${suspect} AND ${catalog.referencePredicates(() => raw(""))} RETURNING 1 AS gone`
+      const gone = yield* db.firing(sql`
+        DELETE FROM ${id.blobs} b WHERE ${suspect} AND ${catalog.referencePredicates(() => raw(""))} AND ${db.asHost}
+        RETURNING 1 AS gone`)
       if (gone.length === 0) return "referenced" satisfies DropOutcome
       if (catalog.unannouncedWriters) {
         yield* sql`

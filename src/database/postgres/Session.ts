@@ -1,0 +1,220 @@
+/**
+ * Where transactions begin. Each sets what correctness and manners need for itself, so that nothing is
+ * expected of the client, the role, the database or a connection pooler. A statement outside a transaction
+ * gets one of its own.
+ *
+ * Statements are sent without a name: behind a pooler that shares connections by transaction, a prepared
+ * statement is on another connection than the next transaction (docs/decisions/0017-sessions.md).
+ */
+import { PgClient } from "@effect/sql-pg"
+import { Context, Duration, Effect, Option, Ref } from "effect"
+import { type SqlClient, type SqlConnection, type SqlError, Statement } from "effect/sql"
+import type { CatalogNames } from "../../domain/CatalogNames.ts"
+import { attributes, CurrentOpen, connectionsOf, type Open, serverProcess } from "./Connections.ts"
+
+/** How long transactions wait and work. */
+export interface SessionOptions {
+  /**
+   * Longest a statement may run. Default 30 s: a slice takes 40 ms, so a statement that takes longer is
+   * stuck.
+   */
+  readonly statementTimeout?: Duration.Duration
+  /**
+   * Longest a statement waits for a lock. Default 2 s: the application wins, and the collector tries again
+   * later.
+   */
+  readonly lockTimeout?: Duration.Duration
+}
+
+/** What `Postgres.layerClient` was told, for the databases that are made on its client. */
+export const SessionSettings = Context.Reference<SessionOptions>("artifact-gc/database/SessionSettings", {
+  defaultValue: () => ({})
+})
+
+/** Settings of PostgreSQL, by name. */
+export type Settings = Readonly<Record<string, string>>
+
+/** A client whose transactions are the collector's own. */
+export interface Session {
+  /** Runs a statement in the open transaction, or in one of its own. */
+  readonly sql: SqlClient.SqlClient
+  /**
+   * Runs `effect` in one READ COMMITTED transaction, or as a savepoint of the one that is open. `settings` are
+   * set for the transaction, by name and value.
+   */
+  readonly transaction: <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    settings?: Settings
+  ) => Effect.Effect<A, E | SqlError.SqlError, R>
+  /**
+   * Runs a statement that fires triggers of the host and contains {@link asHost}. Afterwards names mean what
+   * PostgreSQL ships again.
+   */
+  readonly firing: <A, E>(statement: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
+}
+
+/** The setting that remembers the caller's search path. PostgreSQL accepts any name with a dot. */
+const hostPath = "artifact_gc.search_path"
+
+const setting = (name: string, value: string): string =>
+  `pg_catalog.set_config('${name}', '${value.replaceAll("'", "''")}', true)`
+
+const restoresPath = `pg_catalog.set_config('search_path', pg_catalog.current_setting('${hostPath}'), true)`
+
+const remembersPath = `pg_catalog.set_config('${hostPath}', pg_catalog.current_setting('search_path'), true)`
+
+/**
+ * A condition that is always true. PostgreSQL has looked up the statement's names when it evaluates the
+ * condition, before the first row changes. Triggers of the host then find the names that they find in the
+ * host's own statements.
+ */
+export const asHost = `(SELECT ${restoresPath}) IS NOT NULL`
+
+/** Longer than a transaction of the collector pauses between two statements. */
+const idleTimeout = Duration.seconds(60)
+
+const defaults = { statementTimeout: Duration.seconds(30), lockTimeout: Duration.seconds(2) }
+
+const millis = (duration: Duration.Duration) => String(Math.max(1, Math.round(Duration.toMillis(duration))))
+
+/**
+ * Returns the values of a SELECT that prepares a transaction. `synchronous_commit`: a purge that a crash
+ * undoes after its object was deleted leaves a row without bytes. Values that wait for more than the local
+ * disk stay.
+ */
+const preparing = (options: SessionOptions, path: string, settings: Settings) => {
+  const values = {
+    search_path: path,
+    statement_timeout: millis(options.statementTimeout ?? defaults.statementTimeout),
+    lock_timeout: millis(options.lockTimeout ?? defaults.lockTimeout),
+    idle_in_transaction_session_timeout: millis(idleTimeout),
+    ...settings
+  }
+  return [
+    remembersPath,
+    ...Object.entries(values).map(([name, value]) => setting(name, value)),
+    `CASE WHEN pg_catalog.current_setting('synchronous_commit')
+       OPERATOR(pg_catalog.=) ANY ('{off,local}'::pg_catalog.text[]) THEN ${setting("synchronous_commit", "on")} END`
+  ]
+}
+
+/**
+ * Finds the schemas of the extensions' types that the catalogue's columns have: their operators are there.
+ * Enumerations, ranges and arrays use operators of `pg_catalog`. A row without a name says that the table
+ * exists.
+ */
+const readTypeSchemas = `
+  WITH RECURSIVE types (id) AS (
+    SELECT a.atttypid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+    UNION SELECT t.typbasetype FROM types JOIN pg_type t ON t.oid = types.id AND t.typtype = 'd')
+  SELECT DISTINCT CASE WHEN t.typtype = 'b' AND t.typcategory <> 'A' THEN nullif(n.nspname, 'pg_catalog') END AS name
+  FROM types JOIN pg_type t ON t.oid = types.id JOIN pg_namespace n ON n.oid = t.typnamespace ORDER BY 1`
+
+/** Returns a path on which names mean what PostgreSQL and the types' extensions ship. */
+const pathOf = (schemas: ReadonlyArray<string>) =>
+  ["pg_catalog", ...schemas, "pg_temp"].map((name) => `"${name.replaceAll('"', '""')}"`).join(", ")
+
+/** Returns the session of a catalogue with these names on a client. */
+export const make = Effect.fnUntraced(function* (
+  client: SqlClient.SqlClient,
+  names: CatalogNames,
+  options: SessionOptions
+) {
+  /** The schemas of types, once the table of blobs exists. */
+  const known = yield* Ref.make<ReadonlyArray<string> | null>(null)
+  const path = Effect.map(Ref.get(known), (schemas) => pathOf(schemas ?? []))
+  const { execute, hosts, own, recognise, remembering, use } = connectionsOf(client)
+  const select = (values: ReadonlyArray<string>) => execute(`SELECT ${values.join(", ")}`)
+
+  /** Reads the schemas of types, once. Most catalogues have none, and then the path is right already. */
+  const addTypes = Effect.gen(function* () {
+    if ((yield* Ref.get(known)) !== null) return
+    const rows = yield* execute(readTypeSchemas, [names.schema, names.blobsTable])
+    if (rows.length === 0) return
+    const schemas = rows.flatMap(({ name }) => (name === null ? [] : [String(name)]))
+    yield* Ref.set(known, schemas)
+    if (schemas.length > 0) yield* select([setting("search_path", pathOf(schemas))])
+  })
+
+  /** Runs `prepare`, `effect` and `last` as one level of a transaction. */
+  const level = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    prepare: Effect.Effect<unknown, SqlError.SqlError>,
+    { isHosts, last = Effect.void }: { isHosts: boolean; last?: Effect.Effect<unknown, SqlError.SqlError> }
+  ) =>
+    Effect.suspend(() => {
+      const open: Open = { client, isHosts, failure: undefined }
+      return Effect.andThen(prepare, effect).pipe(
+        // A statement's failure that was caught cannot be committed: PostgreSQL would roll back.
+        Effect.tap(() => (open.failure === undefined ? last : Effect.fail(open.failure))),
+        Effect.provideService(CurrentOpen, open)
+      )
+    })
+
+  /** A savepoint within what this session has begun. */
+  const savepoint = <A, E, R>(effect: Effect.Effect<A, E, R>, settings: Settings, { isHosts }: Open) => {
+    const values = Object.entries(settings).map(([name, value]) => setting(name, value))
+    const prepare = values.length === 0 ? Effect.void : select(values)
+    return (isHosts ? hosts : own)(level(effect, prepare, { isHosts }))
+  }
+
+  /** A savepoint of the transaction that the caller has open. Only the search path changes, until its end. */
+  const joined = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.flatMap(path, (path) =>
+      hosts(
+        level(effect, Effect.andThen(select([remembersPath, setting("search_path", path)]), addTypes), {
+          isHosts: true,
+          last: select([restoresPath])
+        })
+      )
+    )
+
+  const begun = <A, E, R>(effect: Effect.Effect<A, E, R>, settings: Settings) =>
+    Effect.flatMap(path, (path) => {
+      const prepare = Effect.flatMap(
+        select([...preparing(options, path, settings), `${serverProcess} AS process`]),
+        ([row]) => recognise(row?.process)
+      )
+      return remembering(own(level(effect, Effect.andThen(prepare, addTypes), { isHosts: false })))
+    })
+
+  const transaction: Session["transaction"] = (effect, settings = {}) =>
+    Effect.withFiber((fiber) => {
+      const open = fiber.getRef(CurrentOpen)
+      if (open?.client === client) return savepoint(effect, settings, open)
+      const isHosts = Option.isSome(Context.getOption(fiber.context, client.transactionService))
+      return isHosts ? joined(effect) : begun(effect, settings)
+    })
+
+  const firing: Session["firing"] = (statement) =>
+    Effect.tap(
+      statement,
+      Effect.flatMap(path, (path) => select([setting("search_path", path)]))
+    )
+
+  const borrower: SqlConnection.Borrower = (run) =>
+    Effect.withFiber((fiber) =>
+      fiber.getRef(CurrentOpen)?.client === client ? use(run) : transaction(use(run))
+    )
+  // The acquirer is a value of its own: Statement.make has one constructor for each, whatever the borrower.
+  const acquirer = Effect.suspend(() => client.reserve)
+  const statements = Statement.make(acquirer, PgClient.makeCompiler(), attributes, undefined, borrower)
+  const sql: SqlClient.SqlClient = Object.assign(statements, {
+    ...client,
+    ...statements,
+    withTransaction: <R, E, A>(effect: Effect.Effect<A, E, R>) => transaction(effect)
+  })
+  return { sql, transaction, firing } satisfies Session as Session
+})
+
+/** Runs `effect` outside the transaction that the caller has open. */
+export const outside = <A, E>(
+  client: SqlClient.SqlClient,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.provideService(effect, CurrentOpen, null).pipe(
+    Effect.updateContext((context: Context.Context<never>) =>
+      Context.omit(client.transactionService)(context)
+    )
+  )
