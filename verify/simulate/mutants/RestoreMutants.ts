@@ -5,6 +5,8 @@ import { journal, type Mutant } from "./Mutant.ts"
 /** Each world is restored once. */
 const restored: NonNullable<Mutant["world"]> = (parameters) => ({
   ...parameters,
+  processes: { ...parameters.processes, host: 0, pusher: 0, retagger: 0, unannounced: 0 },
+  settings: { ...parameters.settings, unannouncedWriters: "none" },
   backupAt: Math.ceil(parameters.steps * 0.3),
   restoreAt: Math.ceil(parameters.steps * 0.6)
 })

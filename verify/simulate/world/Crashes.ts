@@ -4,9 +4,7 @@ import type { Request, Verb } from "./Network.ts"
 import type { Processes } from "./Processes.ts"
 import type { World } from "./World.ts"
 
-/** Returns whether a request is one to the database. */
-export const isOfDatabase = (verb: Verb): boolean =>
-  verb.includes(".") || verb === "inspect" || verb === "backlog"
+const isOfDatabase = (verb: Verb): boolean => verb.includes(".") || verb === "inspect" || verb === "backlog"
 
 /**
  * Crashes the database. Requests on their way took effect before the crash, or never will. Transactions that

@@ -4,8 +4,7 @@ import type { Delivery } from "./Delivery.ts"
 import type { Request } from "./Network.ts"
 import type { Process, Role } from "./Process.ts"
 import type { Processes } from "./Processes.ts"
-import { restore } from "./Restores.ts"
-import * as Snapshots from "./Snapshots.ts"
+import { type Backup, backUp, restore } from "./Restores.ts"
 import type { World } from "./World.ts"
 
 const second = 1000
@@ -19,14 +18,15 @@ export const run = (world: World, processes: Processes, delivery: Delivery): str
   for (const [role, number] of Object.entries(parameters.processes))
     for (let i = 0; i < number; i++) processes.start(role as Role)
   scheduler.drain()
-  let backup: Snapshots.Snapshot | null = null
+  let backup: Backup | null = null
   while (processes.step < parameters.steps) {
     processes.step += 1
     // A database that remembers no sweep cannot tell that it is old.
     const isDue = parameters.backupAt > 0 && processes.step >= parameters.backupAt
     const remembers = world.rows.binding?.sweptAt != null
-    if (isDue && remembers && backup === null) backup = Snapshots.take(world.rows)
-    if (processes.step === parameters.restoreAt && backup !== null) restore(world, processes, backup)
+    if (isDue && remembers && backup === null) backup = backUp(world)
+    if (processes.step === parameters.restoreAt && backup !== null)
+      restore(world, processes, delivery, backup)
     time.pass(rng.below(2 * second))
     next()
     scheduler.drain()

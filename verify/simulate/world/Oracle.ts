@@ -19,7 +19,6 @@ import { derivedKeys } from "./Contents.ts"
 import type { Executed, Verb } from "./Network.ts"
 import type { WorldParameters } from "./Parameters.ts"
 import * as RegistryOracle from "./RegistryOracle.ts"
-import { nothing, type Restored } from "./Restored.ts"
 import type { Time } from "./Time.ts"
 
 /** Records what happens in a world and finds broken invariants. */
@@ -47,8 +46,11 @@ export interface Oracle {
   readonly acknowledged: ReadonlyMap<string, Acknowledged.Acknowledged>
   /** The tags and manifests of a registry. */
   readonly registry: RegistryOracle.RegistryOracle
-  /** Records that the database was restored from a backup. */
-  readonly restored: (what: Restored) => void
+  /**
+   * Records that the database was restored from a backup. Only lost rows own the objects `unknown`: no collector
+   * deletes them before a person confirms.
+   */
+  readonly restored: (unknown: ReadonlySet<ObjectKey>) => void
   /** Reports a broken invariant. */
   readonly report: (what: string) => void
 }
@@ -74,7 +76,7 @@ export const make = (options: OracleOptions): Oracle => {
     broken ??= what
   }
   const { forget, performed } = effects(options, report)
-  let restored: Restored = nothing
+  let unknown: ReadonlySet<ObjectKey> = new Set()
   const registry = RegistryOracle.make(rows, time, options.parameters.wrongClocks === 0)
   return {
     acknowledged: acknowledged.all,
@@ -89,8 +91,8 @@ export const make = (options: OracleOptions): Oracle => {
       registry.performed(request)
     },
     registry,
-    restored: (what) => {
-      restored = what
+    restored: (keys) => {
+      unknown = keys
       acknowledged.forget()
       registry.forget()
       pins.clear()
@@ -100,8 +102,8 @@ export const make = (options: OracleOptions): Oracle => {
     report,
     check: () => {
       broken ??=
-        invariantsOf(rows, store.objects).find((text) => !isExcused(rows, restored, text)) ??
-        deletedUnknown(rows, store, restored) ??
+        invariantsOf(rows, store.objects).find((text) => !isExcused(rows, text)) ??
+        deletedUnknown(rows, store, unknown) ??
         ownedAgain(rows, dead) ??
         wrongBytes(options) ??
         lostPin(rows, pins, time) ??
@@ -119,15 +121,18 @@ export const make = (options: OracleOptions): Oracle => {
 }
 
 /** An unannounced writer inserts a row again while its key is journaled. Nothing can refer to it meanwhile. */
-const isExcused = (rows: State, { excused }: Restored, text: string): boolean =>
-  (excused.size > 0 && [...excused].some((key) => text.endsWith(` has no object at ${key}`))) ||
-  (rows.suspects.size > 0 &&
-    [...rows.suspects].some(([digest, keys]) =>
-      [...keys].some((key) => text === `the journal holds ${key}, which blob ${digest} owns`)
-    ))
+const isExcused = (rows: State, text: string): boolean =>
+  rows.suspects.size > 0 &&
+  [...rows.suspects].some(([digest, keys]) =>
+    [...keys].some((key) => text === `the journal holds ${key}, which blob ${digest} owns`)
+  )
 
 /** Returns an object that only lost rows own and that was deleted before a person confirmed, or null. */
-const deletedUnknown = (rows: State, { objects }: StoreState, { unknown }: Restored): string | null => {
+const deletedUnknown = (
+  rows: State,
+  { objects }: StoreState,
+  unknown: ReadonlySet<ObjectKey>
+): string | null => {
   if (unknown.size === 0) return null
   const { confirmedAt = null, trippedAt = null } = rows.breakers.get("age") ?? {}
   if (trippedAt !== null && confirmedAt !== null && confirmedAt >= trippedAt) return null

@@ -1,46 +1,52 @@
 /**
  * A restore of the database from a backup, while the store stays as it is. The database then does not know what
- * was written since, and rows return whose objects are deleted.
+ * was written since. The operator stops all processes meanwhile, and brings back the objects that the returned
+ * rows need.
  */
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import type { RegistryState } from "../../../src/oci/database/Memory.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
-import { isOfDatabase } from "./Crashes.ts"
+import type { Delivery } from "./Delivery.ts"
 import type { Processes } from "./Processes.ts"
-import type { Restored } from "./Restored.ts"
 import * as Snapshots from "./Snapshots.ts"
 import type { World } from "./World.ts"
 
-/** Takes back the database, and stops all processes meanwhile, as an operator does. */
-export const restore = (world: World, processes: Processes, backup: Snapshots.Snapshot): void => {
+/** A backup of the database, and the objects that the store had then. */
+export interface Backup {
+  readonly rows: Snapshots.Snapshot
+  readonly objects: StoreState["objects"]
+}
+
+/** Backs the database up. */
+export const backUp = ({ rows, store }: World): Backup => ({
+  rows: Snapshots.take(rows),
+  objects: new Map(store.objects)
+})
+
+/** Restores the database. */
+export const restore = (
+  world: World,
+  processes: Processes,
+  delivery: Delivery,
+  { objects, rows: backup }: Backup
+): void => {
   const { count, network, oracle, rows, store } = world
   count("databases restored")
-  processes.note(null, () => "the database is restored from a backup")
-  const before = Snapshots.take(rows)
   const roles = processes.running.map(({ role }) => role)
   for (const process of [...processes.running]) processes.kill(process)
-  const late = network.late.splice(0)
-  for (const request of late)
-    if (request.verb === "host.rollback") request.execute()
-    else if (!isOfDatabase(request.verb)) network.late.push(request)
+  while (network.late.length > 0) delivery.executeLate()
+  processes.note(null, () => "the database is restored from a backup")
+  const before = ownedKeys(world)
   Snapshots.restore(rows, backup)
   rows.here = { ...rows.here, timeline: `restored ${processes.step}` }
-  oracle.restored(differenceOf(before, rows, store))
+  const returned = ownedKeys(world)
+  for (const key of returned) {
+    const entry = objects.get(key)
+    if (entry !== undefined && !store.objects.has(key)) store.objects.set(key, entry)
+  }
+  const isUnknown = (key: ObjectKey) => store.objects.has(key) && !returned.has(key) && !rows.journal.has(key)
+  oracle.restored(new Set([...before].filter(isUnknown)))
   for (const role of roles) if (role !== "janitor") processes.start(role)
 }
 
-const ownedKeys = ({ tables }: Snapshots.Snapshot): ReadonlySet<ObjectKey> =>
-  new Set([
-    ...[...(tables.get("blobs")?.values() ?? [])].map((row) => (row as { readonly key: ObjectKey }).key),
-    ...([...(tables.get("chunks")?.keys() ?? [])] as ReadonlyArray<ObjectKey>)
-  ])
-
-const differenceOf = (before: Snapshots.Snapshot, rows: RegistryState, { objects }: StoreState): Restored => {
-  const owned = ownedKeys(before)
-  const own = [...[...rows.blobs.values()].map(({ key }) => key), ...rows.chunks.keys()]
-  const known = new Set([...own, ...rows.journal.keys()])
-  return {
-    unknown: new Set([...owned].filter((key) => objects.has(key) && !known.has(key))),
-    excused: new Set(own.filter((key) => !owned.has(key) || !objects.has(key)))
-  }
-}
+const ownedKeys = ({ rows }: World): ReadonlySet<ObjectKey> =>
+  new Set([...[...rows.blobs.values()].map(({ key }) => key), ...rows.chunks.keys()])
