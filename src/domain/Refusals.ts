@@ -145,7 +145,7 @@ export class AgeRefused extends Schema.TaggedError<AgeRefused>()("AgeRefused", {
   objects: Schema.Int
 }) {
   override get message(): string {
-    return `The database may be older than the store: ${this.why}. At least ${this.objects === 1 ? "1 object that nothing owns was" : `${this.objects} objects that nothing owns were`} written between ${this.from} and ${this.to}. None of them was deleted. If the database was restored, put the lost rows back first (docs/operations.md, Backups; artifact-gc audit lists the objects). To allow their deletion: artifact-gc breaker --confirm.`
+    return `The database may be older than the store: ${this.why}. At least ${this.objects === 1 ? "1 object that nothing owns was" : `${this.objects} objects that nothing owns were`} written between ${this.from} and ${this.to}. None of them was deleted. If the database was restored, put the lost rows back first (docs/operations.md, Backups; artifact-gc audit lists the objects). To allow their deletion: artifact-gc breaker --confirm age.`
   }
 }
 

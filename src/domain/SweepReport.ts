@@ -28,7 +28,11 @@ export const PhaseReport = Schema.Struct({
   eligible: Count,
   /** Objects and uploads in parts whose deletion the store confirmed. */
   deleted: Count,
-  /** Recorded size of the deleted objects, absent ones included. In a dry run: of the eligible ones. */
+  /**
+   * Recorded size of the deleted objects, those included that were absent before: a store's answer does not tell
+   * them apart. A finding of the binding guard says how many of a sample are absent. In a dry run: of the
+   * eligible ones.
+   */
   bytes: Schema.Finite,
   /**
    * Items examined and kept, by reason: `grace`, `quarantine`, `referenced`, `in use` and others. `held`: only
@@ -150,7 +154,7 @@ export const SweepReport = Schema.Struct({
     eligible: Count,
     deleted: Count,
     bytes: Schema.Finite,
-    /** The part of `bytes` that the store freed: none where a delete leaves markers. */
+    /** The part of `bytes` that the store freed, at most: none where a delete leaves markers. */
     reclaimedBytes: Schema.Finite,
     failed: Count
   }),

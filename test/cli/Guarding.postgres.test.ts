@@ -1,11 +1,14 @@
 /** The guards and the undo window, as processes: several on one catalogue, and an operator at the command line. */
 import { join } from "node:path"
-import { Effect, Exit, ManagedRuntime, Schema, Scope } from "effect"
+import { Effect, Exit, ManagedRuntime, Schema, Scope, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import * as Postgres from "../../src/database/Postgres.ts"
+import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
 import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedded-postgres/Embedded.ts"
+import * as Files from "../../src/storage/Files.ts"
+import { Storage } from "../../src/storage/Storage.ts"
 import { buildSingleFile, logLines, type Program, start } from "../fixtures/cli/Program.ts"
 
 let program: Program
@@ -65,12 +68,21 @@ const query = (statement: string) =>
     )
   )
 
-/** Blobs `<name>1` to `<name>n` that nothing refers to. */
-const orphans = (name: string, n: number) =>
-  query(
+/** Blobs `<name>1` to `<name>n` that nothing refers to, with their objects. */
+const orphans = async (name: string, n: number) => {
+  const put = Effect.flatMap(Storage, (store) =>
+    Effect.forEach(
+      Array.from({ length: n }, (_, at) => at + 1),
+      (number) =>
+        store.put(ObjectKey.make(`blobs/${name}/${number}`), Stream.make(new Uint8Array(1000)), 1000)
+    )
+  )
+  await Effect.runPromise(Effect.provide(put, Files.layer({ directory: join(cwd, "files"), durable: false })))
+  await query(
     `INSERT INTO public.blobs (digest, object_key, size_bytes, last_used_at, created_at)
      SELECT '${name}' || n, 'blobs/${name}/' || n, 1000, to_timestamp(0), to_timestamp(0) FROM generate_series(1, ${n}) n`
   )
+}
 
 const digests = async () =>
   (await query("SELECT digest FROM public.blobs ORDER BY digest")).map((row) => String(row.digest))

@@ -81,6 +81,12 @@ describe("settings that must fit together", () => {
       { GC_UPLOAD_PREFIX: "uploads" },
       [/^GC_UPLOAD_PREFIX: must end in "\/"/]
     ],
+    [
+      "refuse the collector's tables among the catalogue's",
+      { COLLECTOR_SCHEMA: "public" },
+      [/^COLLECTOR_SCHEMA: must not be CATALOG_SCHEMA/]
+    ],
+    ["refuse a zone that is none", { CATALOG_TIME_ZONE: "Mars/Olympus" }, [/^CATALOG_TIME_ZONE: is no IANA/]],
     ["refuse equal prefixes", { GC_UPLOAD_PREFIX: "blobs/" }, [/^GC_BLOB_PREFIX: must not overlap/]],
     [
       "refuse blobs below uploads",

@@ -210,6 +210,7 @@ describe("a dry run", () => {
         "installation",
         "candidates.watch",
         "skew",
+        "instants.ahead",
         "peers.others",
         "binding.read",
         "binding.due",

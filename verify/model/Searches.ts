@@ -16,7 +16,7 @@ export interface Search {
   readonly kind: Kind
   /** Whether it runs with `--full` alone. */
   readonly full: boolean
-  /** `holds`, the promise that breaks (`I1` to `I5`), or `reached`. */
+  /** `holds`, the promise that breaks (`I1` to `I6`), or `reached`. */
   readonly expected: string
   readonly options: Options
   /** The model's file. Default `protocol.pml`. */
@@ -41,6 +41,16 @@ const holding: ReadonlyArray<Holding> = [
     name: "failover-with-delay",
     shows: "lost commits of a replica, and a delete delay longer than its lag",
     options: { LOST_COMMITS: 1, DELAY: 1 }
+  },
+  {
+    name: "restored",
+    shows: "I6: a restored backup, and what was written since is kept",
+    options: { RESTORE: 1, AGE: 1, ONLY: 6, W: 1 }
+  },
+  {
+    name: "two-catalogues",
+    shows: "two catalogues with a set of tables and a bucket each, and one collector has bound the tables",
+    options: { SECOND: 1, BINDING: 1, BUCKET: 1 }
   },
   {
     name: "live",
@@ -114,7 +124,15 @@ const mutantList: ReadonlyArray<readonly [name: string, shows: string, expected:
       "a replica takes over without the last commits, no delete delay",
       "I1",
       { LOST_COMMITS: 1 }
-    ]
+    ],
+    ["restored-unnoticed", "a restored backup is not noticed", "I6", { RESTORE: 1, ONLY: 6, W: 1 }],
+    [
+      "restored-unfinished",
+      "what was unfinished at the backup is reaped after the restore",
+      "I6",
+      { RESTORE: 1, AGE: 1, AGE_WITHOUT_INTENTS: 1, ONLY: 6, W: 1 }
+    ],
+    ["two-catalogues-unbound", "two catalogues with one set of tables", "I1", { SECOND: 1 }]
   ]
 
 const mutants = mutantList.map(
@@ -137,7 +155,12 @@ const leakList: ReadonlyArray<readonly [name: string, shows: string, options: Op
     "dead keys are not journaled, and no leftover sweep",
     { NO_JOURNAL: 1, NO_LEFTOVERS: 1, FAULTS: 0 }
   ],
-  ["no-expiry", "pins do not expire", { NO_EXPIRY: 1 }]
+  ["no-expiry", "pins do not expire", { NO_EXPIRY: 1 }],
+  [
+    "two-buckets-unbound",
+    "a collector of another bucket has the same journal",
+    { SECOND: 1, BUCKET: 1, FAULTS: 0 }
+  ]
 ]
 
 const leaks = leakList.map(

@@ -61,7 +61,8 @@ end:    do
            d_step { if :: row != NONE -> DROP(object, row);
                     printf("collector: delete of key %d before the purge\n", row) :: else fi }
 #else
-        :: d_step { row != NONE && condemned -> locked = 1; printf("collector: purge, locks the row\n") }
+        :: d_step { row != NONE && condemned && WORKS(1) -> BIND(1); locked = 1;
+                    printf("collector: purge, locks the row\n") }
 #endif
            /* The second statement: its snapshot is newer than the lock. */
            if
@@ -77,7 +78,8 @@ end:    do
 proctype Reap(byte k)
 {
 end:    do
-        :: d_step { HAS(intent, k) -> DROP(intent, k); JOURNAL(k); YOUNG(youngReap, k);
+        :: d_step { HAS(intent, k) && !unfinished(k) && WORKS(1) -> BIND(1); DROP(intent, k); JOURNAL(k);
+                    YOUNG(youngReap, k);
                     printf("collector: reap, the intent of key %d to the journal\n", k) }
         od
 }
@@ -92,9 +94,9 @@ end:    do
 
 /* A key that a row owns again leaves the journal. Only a writer that uses a key twice can cause this. */
 #define CLAIM(k) \
-        :: d_step { k < K && HAS(due, k) && row != k -> key = k; ADD(lateDelete, k); \
+        :: d_step { k < K && HAS(due, k) && row != k && WORKS(1) -> BIND(1); key = k; ADD(lateDelete, k); \
                     printf("collector: claim of key %d\n", k) } \
-        :: d_step { k < K && HAS(due, k) && row == k -> DROP(journal, k); \
+        :: d_step { k < K && HAS(due, k) && row == k && WORKS(1) -> BIND(1); DROP(journal, k); \
                     printf("collector: claim, key %d is owned again\n", k) } \
            goto start
 
@@ -136,12 +138,31 @@ end:    do
            :: d_step { !HAS(object, k) -> skip }
            fi
 #else
-        :: d_step { HAS(object, k) -> printf("collector: leftovers, LIST shows key %d\n", k) }
+        :: d_step { HAS(object, k) && WORKS(1) -> BIND(1); printf("collector: leftovers, LIST shows key %d\n", k) }
            if
-           :: d_step { !owned(k) -> JOURNAL_LEFTOVER(k) }
+           :: d_step { !owned(k) && keptByAge(k) -> printf("collector: leftovers, key %d is of the lost time\n", k) }
+           :: d_step { !owned(k) && !keptByAge(k) -> JOURNAL_LEFTOVER(k) }
            :: d_step { owned(k) -> printf("collector: leftovers, key %d is owned\n", k) }
            :: d_step { FAULT; printf("collector: dies, its listing is lost\n") }
            fi
 #endif
         od
 }
+
+#ifdef SECOND
+/* Collector B of another catalogue, with the same tables: the intents and the journal are shared, the rows are not. */
+proctype Second(byte k)
+{
+end:    do
+#ifndef BUCKET
+        :: d_step { HAS(object, k) && !HAS(intent, k) && SECOND_WORKS -> BIND(2); JOURNAL(k);
+                    printf("collector B: leftovers, its catalogue does not know key %d\n", k) }
+#endif
+        :: d_step { HAS(journal, k) && SECOND_WORKS -> BIND(2);
+#ifndef BUCKET
+                    DROP(object, k);
+#endif
+                    DROP(journal, k); printf("collector B: deletes and confirms key %d\n", k) }
+        od
+}
+#endif

@@ -22,6 +22,22 @@ end:    do
 }
 #endif
 
+#ifdef RESTORE
+/* A backup, and its restore. No purge is under way then, and writers whose transactions were lost begin again. */
+proctype Restore()
+{
+        d_step { !locked -> backedUp = 1; oldRow = row; oldReference = reference; oldPin = pin; oldIntent = intent;
+                 oldJournal = journal; oldCondemned = condemned; printf("operator: makes a backup\n") };
+        d_step { !locked ->
+                 if :: row != NONE && row != oldRow && HAS(object, row) && !HAS(oldJournal, row) -> ADD(lost, row)
+                    :: else fi;
+                 restored = 1; row = oldRow; reference = oldReference; pin = oldPin; intent = oldIntent;
+                 journal = oldJournal; condemned = oldCondemned;
+                 /* Of the backup only the intents are asked for again. Fewer values, fewer states. */
+                 oldRow = NONE; oldReference = 0; oldPin = 0; oldJournal = 0; oldCondemned = 0; printf("operator: restores the backup\n") }
+}
+#endif
+
 init {
         byte i;
         atomic {
@@ -45,10 +61,18 @@ init {
 #endif
                 }
                 for (i : 1 .. C) { run Delete() }
+#ifdef RESTORE
+                run Restore();
+#endif
+#ifdef SECOND
+                for (i : 0 .. K - 1) { run Second(i) }
+#endif
                 run Condemn();
                 run Purge();
 #ifndef LIVE
+#ifndef RESTORE
                 run Reader();
+#endif
                 run Invariants();
 #endif
 #ifdef WITNESS

@@ -38,6 +38,48 @@ byte lateDelete;        /* DELETEs that a collector has sent, or is about to sen
 
 #define owned(k) (row == (k) || HAS(intent, k))
 
+/* A backup of the catalogue is made at any moment and restored at any later one: rows are set back, and the store is
+ * not. `fresh` keys have an object that was written since the backup. `lost` keys belonged to rows that the restored
+ * catalogue does not know. A person could put these rows back, as long as their objects exist (I6).
+ * With AGE the restored catalogue is noticed, and what was written in the lost time or was unfinished then is kept. */
+#ifdef RESTORE
+byte oldRow, oldReference, oldPin, oldIntent, oldJournal;
+bit oldCondemned, backedUp, restored;
+byte fresh, lost;
+#define WRITTEN(k)      if :: backedUp && !restored -> ADD(fresh, k) :: else fi
+#else
+#define WRITTEN(k)      skip
+#endif
+#if defined(RESTORE) && defined(AGE)
+#define keptByAge(k)    (restored && HAS(fresh, k))
+#define unfinished(k)   (restored && HAS(oldIntent, k))
+#else
+#define keptByAge(k)    false
+#define unfinished(k)   false
+#endif
+#ifdef AGE_WITHOUT_INTENTS
+#undef unfinished
+#define unfinished(k)   false
+#endif
+
+/* A second catalogue, whose collector B has the same tables. It owns none of these keys. BUCKET: B works in a bucket of
+ * its own. With BINDING the tables are bound by the first sweep of A or B, and the other refuses from then on. B binds
+ * first only in a bucket of its own: that two catalogues share a prefix of one bucket is forbidden, bound or not. */
+#if defined(SECOND) && defined(BINDING)
+byte boundTo;           /* 0: not bound yet; 1: collector A; 2: collector B               */
+#define WORKS(who)      (boundTo == 0 || boundTo == who)
+#define BIND(who)       boundTo = who
+#ifdef BUCKET
+#define SECOND_WORKS    WORKS(2)
+#else
+#define SECOND_WORKS    (boundTo == 2)
+#endif
+#else
+#define WORKS(who)      true
+#define BIND(who)       skip
+#define SECOND_WORKS    true
+#endif
+
 /* Faults. Searches for safety have no bound: a process dies at any step, any number of times, and a request that
  * timed out takes effect at any later moment, any number of times. A liveness promise cannot hold under endless
  * faults, so I3 counts them. Weak fairness makes each process continue. OR_NOTHING exempts a process from this. */
@@ -81,6 +123,7 @@ bit failedOver;
 #define I1 (reference == 0 || (row != NONE && HAS(object, row)))
 #define I2 (row == NONE || HAS(object, row))
 #define I5 (pin == 0 || row != NONE)
+#define I6 ((lost & ~object) == 0)
 
 /* `ONLY` restricts the search of a mutant to one promise, where another would fail first. */
 #ifndef ONLY
@@ -95,6 +138,10 @@ end:    if
                     printf("BROKEN I1: a committed reference has no row, or its row no object\n"); assert(false) }
         :: d_step { checks(2) && !I2 -> printf("BROKEN I2: the row of key %d has no object\n", row); assert(false) }
         :: d_step { checks(5) && !I5 -> printf("BROKEN I5: a pin has no row\n"); assert(false) }
+#ifdef RESTORE
+        :: d_step { checks(6) && !I6 ->
+                    printf("BROKEN I6: the object of a row that the restore lost is deleted\n"); assert(false) }
+#endif
         fi
 }
 
@@ -119,7 +166,7 @@ end:    do
 proctype Network(byte k)
 {
 end:    do
-        :: d_step { HAS(latePut, k) && !HAS(object, k) -> ADD(object, k); LANDED(k);
+        :: d_step { HAS(latePut, k) && !HAS(object, k) -> ADD(object, k); LANDED(k); WRITTEN(k);
                     printf("network: a late put of key %d takes effect\n", k) }
         :: d_step { HAS(lateDelete, k) && HAS(object, k) -> DROP(object, k);
                     printf("network: a late delete of key %d takes effect\n", k) }

@@ -70,7 +70,7 @@ send:   if
         :: d_step { ADD(intent, key); printf("writer %d: intend, key %d once more\n", w, key) }
            goto send
 #endif
-        :: d_step { ADD(object, key); printf("writer %d: put of key %d is acknowledged\n", w, key) }
+        :: d_step { ADD(object, key); WRITTEN(key); printf("writer %d: put of key %d is acknowledged\n", w, key) }
         :: d_step { FAULT; ADD(latePut, key); printf("writer %d: put of key %d times out\n", w, key) }
            goto send
         :: d_step { FAULT; printf("writer %d: dies or gives up before its put\n", w) }

@@ -1,8 +1,9 @@
 /** The layers of a process under torture. The harness checks the final state with the same layers. */
-import { Duration, Layer, Redacted } from "effect"
+import { Context, Duration, Layer, Redacted } from "effect"
 import * as Postgres from "../../src/database/Postgres.ts"
 import * as RegistryPostgres from "../../src/oci/database/Postgres.ts"
 import * as S3 from "../../src/storage/S3.ts"
+import { Storage } from "../../src/storage/Storage.ts"
 import type { Servers } from "../bench/harness/Servers.ts"
 
 /** Short, so that a request that is held back outlives its sender's patience within a second. */
@@ -27,5 +28,12 @@ export const layers = ({ databaseUrl, s3 }: Servers) =>
       retries: 1,
       // Bodies of a few megabytes are uploaded in parts.
       multipartAboveBytes: 5 * 1024 * 1024
-    })
+    }).pipe(Layer.flatMap(underOneName(s3.bucket)))
+  )
+
+/** The proxies are other addresses of one server, and the binding would take them for other stores. */
+const underOneName = (bucket: string) => (services: Context.Context<Storage>) =>
+  Layer.succeed(
+    Storage,
+    Storage.of({ ...Context.get(services, Storage), identity: { store: "s3", S3_BUCKET: bucket } })
   )

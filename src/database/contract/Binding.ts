@@ -61,6 +61,8 @@ export interface BindingState {
 export interface SampledBlob {
   readonly digest: Digest
   readonly key: ObjectKey
+  /** Whether anything refers to it. The object of garbage may be missing, after a crash of another collector. */
+  readonly referenced: boolean
 }
 
 /** What a rebinding changes beside the binding. */

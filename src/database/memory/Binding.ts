@@ -67,9 +67,14 @@ export const binding = (state: State): Binding => {
         const held = heldDigests(state)
         const rows = byKey(state.blobs).filter(([, row]) => row.createdAt <= createdBefore)
         const referenced = rows.filter(([digest]) => held.has(digest))
-        return (referenced.length > 0 ? referenced : rows)
-          .slice(0, limit)
-          .map(([digest, { key }]) => ({ digest, key }))
+        const drawn = referenced.length > 0 ? referenced : rows
+        // Evenly, because rows that were written together are alike.
+        return Array.from({ length: Math.min(limit, drawn.length) }, (_, n) => {
+          const [digest, { key }] = drawn[
+            Math.floor((n * drawn.length) / Math.min(limit, drawn.length))
+          ] as (typeof rows)[number]
+          return { digest, key, referenced: held.has(digest) }
+        })
       }),
     due: (limit) =>
       Effect.sync(() =>
@@ -80,7 +85,7 @@ export const binding = (state: State): Binding => {
           })
           .sort((a, b) => a.condemnedAt - b.condemnedAt)
           .slice(0, limit)
-          .map(({ digest, key }) => ({ digest, key }))
+          .map(({ digest, key }) => ({ digest, key, referenced: false }))
       )
   }
 }

@@ -2,8 +2,6 @@
 import { Effect, Ref } from "effect"
 import { SqlError } from "effect/sql"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
-import type { Digest } from "../../domain/Digest.ts"
-import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type {
   Binding,
   BindingState,
@@ -236,22 +234,20 @@ const sample = Effect.fnUntraced(function* (db: Sql, catalog: Catalog, createdBe
   const pages = size?.pages ?? 0
   const part = pages <= pagesPerSample ? "" : `TABLESAMPLE SYSTEM (${(100 * pagesPerSample) / pages})`
   // The first draw bounds how many references are looked up. All rows are read only of a table of few pages.
-  const rows = yield* sql<{ digest: Digest; key: ObjectKey; referenced: boolean }>`
+  const rows = yield* sql<SampledBlob>`
     SELECT b.${id.digest}::text AS digest, b.${id.key} AS key, NOT (${catalog.referencePredicates()}) AS referenced
     FROM (SELECT * FROM ${id.blobs} b ${raw(part)}
       WHERE b.${id.createdAt} <= ${instantFor(db, catalog.digest, names.createdAtColumn, createdBefore)}
         AND ${canNameObject(db)}
       ORDER BY random() LIMIT ${limit * rowsPerSampled}) b`
   const referenced = rows.filter((row) => row.referenced)
-  return (referenced.length > 0 ? referenced : rows)
-    .slice(0, limit)
-    .map(({ digest, key }): SampledBlob => ({ digest, key }))
+  return (referenced.length > 0 ? referenced : rows).slice(0, limit)
 })
 
 const due = (db: Sql, limit: number) => {
   const { id, raw, sql } = db
   return sql<SampledBlob>`
-    SELECT b.${id.digest}::text AS digest, b.${id.key} AS key
+    SELECT b.${id.digest}::text AS digest, b.${id.key} AS key, false AS referenced
     FROM (SELECT digest FROM ${id.orphans} WHERE condemned_at IS NOT NULL ORDER BY condemned_at, digest LIMIT ${limit}) o,
       LATERAL (SELECT * FROM ${id.blobs} t WHERE t.${id.digest} = o.digest ${raw(looksUp)}) b
     WHERE ${canNameObject(db)}`

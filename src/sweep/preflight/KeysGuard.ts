@@ -54,6 +54,8 @@ export const keysGuard = Effect.fnUntraced(function* ({ memory, settings }: Guar
 export interface Looked {
   readonly sampled: number
   readonly missing: ReadonlyArray<ObjectKey>
+  /** False: nothing refers to any of the rows. */
+  readonly referenced: boolean
 }
 
 /** Draws rows at random and looks up their objects. Rows younger than the grace period may get theirs later. */
@@ -61,14 +63,15 @@ export const look = Effect.fnUntraced(function* (settings: Pick<SweepSettings, "
   const { audit, binding } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   const rows = yield* binding.sample(now - Duration.toMillis(settings.grace), size)
-  const { missing, sampled } = yield* absentOf(rows)
-  if (missing.length === 0) return { sampled, missing } satisfies Looked as Looked
+  const looked = yield* absentOf(rows)
+  const { missing, sampled } = looked
+  if (missing.length === 0) return looked
   // Another collector may have purged them since they were drawn.
   const owned = new Set(
     (yield* audit.lookup(missing)).filter(({ owner }) => owner === "blob").map(({ key }) => key)
   )
   const still = missing.filter((key) => owned.has(key))
-  return { sampled: sampled - (missing.length - still.length), missing: still } satisfies Looked as Looked
+  return { ...looked, sampled: sampled - (missing.length - still.length), missing: still }
 })
 
 /** The part of the sampled rows that must have an object, unless a person has accepted less. */
@@ -77,12 +80,14 @@ export const defaultShareMin = 0.9
 /** Rows that {@link look} draws for a verdict. */
 export const verdictSize = decidingSample
 
-/** Returns whether so many objects are missing that this is not this catalogue's store. */
-export const isTooFew = ({ missing, sampled }: Looked, least: number): boolean =>
-  (missing.length >= missingMin || (missing.length === sampled && sampled > 1)) &&
-  sampled - missing.length < least * sampled
+/**
+ * Returns whether so many objects are missing that this is not this catalogue's store. Where nothing refers to the rows,
+ * only if all are missing: garbage that an earlier collector has half deleted must not keep the rest.
+ */
+export const isTooFew = ({ missing, referenced, sampled }: Looked, least: number): boolean =>
+  (missing.length === sampled && sampled > 1 && least > 0) ||
+  (referenced && missing.length >= missingMin && sampled - missing.length < least * sampled)
 
-/** Leaves rows out that an overloaded store did not answer for. Fails if it answered for none. */
 const absentOf = Effect.fnUntraced(function* (rows: ReadonlyArray<SampledBlob>) {
   const { head } = yield* Storage
   const answers = yield* Effect.forEach(rows, ({ key }) => Effect.result(head(key)), { concurrency })
@@ -94,7 +99,8 @@ const absentOf = Effect.fnUntraced(function* (rows: ReadonlyArray<SampledBlob>) 
     const answer = answers[n]
     return answer !== undefined && Result.isSuccess(answer) && Option.isNone(answer.success) ? [key] : []
   })
-  return { sampled: rows.length - failures.length, missing } satisfies Looked as Looked
+  const referenced = rows.some((row) => row.referenced)
+  return { sampled: rows.length - failures.length, missing, referenced } satisfies Looked as Looked
 })
 
 /** Fails with `KeysRefused` for what a sample showed. */

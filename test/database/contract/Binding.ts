@@ -126,7 +126,9 @@ export const binding = (promised: Promised): void => {
         yield* write({ blobs: blobs(1, 2, 3) })
         assert.deepStrictEqual(yield* drawn, [digest(1), digest(2), digest(3)])
         yield* write({ references: [artifact("v1", 2)] })
-        assert.deepStrictEqual(yield* binding.sample(now, 10), [{ digest: digest(2), key: key(2) }])
+        assert.deepStrictEqual(yield* binding.sample(now, 10), [
+          { digest: digest(2), key: key(2), referenced: true }
+        ])
         assert.deepStrictEqual(yield* binding.sample(0, 10), [])
       })
     )

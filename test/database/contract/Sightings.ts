@@ -1,7 +1,8 @@
 /** What of a slice is garbage, and writing it down: find and record. */
 import { assert, describe } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import type { Slice } from "../../../src/database/Database.ts"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Database } from "../../fixtures/Database.ts"
 import {
   artifact,
@@ -31,7 +32,121 @@ const record = (slice: Slice, at: number, seen: ReadonlyArray<number>, doomed: R
     orphans.record(slice, { now: at, seen: digests(...seen), condemned: digests(...doomed), sweep })
   )
 
+const redating = (promised: Promised): void => {
+  describe("redate", () => {
+    promised("moves what lies ahead to now, and nothing else", () =>
+      Effect.gen(function* () {
+        const { orphans } = yield* Database
+        const both = { ...condemned(3, now + 1), seenAt: now + 2 }
+        const before = [orphan(1, now), orphan(2, now + 1), both, condemned(4, now + 1), orphan(5, now + 1)]
+        yield* write({ blobs: blobs(1, 2, 3, 4, 5), orphans: before })
+        assert.strictEqual(yield* orphans.redate(now, digests(1, 2, 3, 4, 9)), 3)
+        assert.deepStrictEqual((yield* rows).orphans, [
+          orphan(1, now),
+          orphan(2, now),
+          { ...both, seenAt: now, condemnedAt: now },
+          condemned(4, now),
+          orphan(5, now + 1)
+        ])
+      })
+    )
+  })
+
+  describe("instants", () => {
+    const limits = {
+      now,
+      toleranceMillis: 1000,
+      leaseMillis: hour,
+      uploadMillis: 2 * hour,
+      leftoverMillis: 3 * hour,
+      deleteMillis: 1000,
+      backoffMillis: 4 * hour
+    }
+    const key = (name: string) => ObjectKey.make(name)
+
+    promised("are found and corrected where they lie further ahead than a wait explains", () =>
+      Effect.gen(function* () {
+        const { breakers, candidates, instants, journal, leftovers, peers } = yield* Database
+        const entry = {
+          digest: null,
+          sizeBytes: 1,
+          attempts: 0,
+          lastError: null,
+          deadAt: null,
+          uploadId: null
+        }
+        const due = (name: string, reason: "purged" | "leftover", notBefore: number) =>
+          ({ ...entry, key: key(name), reason, notBefore, claimedUntil: null }) as const
+        const farthest = now + 4 * hour + 1000
+        const honest = [due("a", "purged", farthest), due("b", "leftover", now)]
+        yield* write({ journal: honest, intents: [intent("i", now + 9 * hour)] })
+        yield* breakers.trip("orphans", now + 1000, nothing)
+        yield* peers.register(now + 1000, now + 99 * hour, { id: "p", settings: {} })
+        yield* leftovers.claim(now + 1000, now + hour, { everyMillis: 0, cuts: [], cutFrom: 1 })
+        yield* candidates.passDone({ wanted: 1, startedAt: now + 1000 })
+        assert.deepStrictEqual(yield* instants.ahead(limits), [], "every one of these is honest")
+
+        const year = now + 365 * 24 * hour
+        yield* write({ journal: [due("c", "purged", farthest + 1), due("d", "leftover", year)] })
+        yield* breakers.confirm(year)
+        yield* peers.register(year, year + hour, { id: "q", settings: {} })
+        yield* candidates.passDone({ wanted: 1, startedAt: year })
+        assert.deepStrictEqual(yield* instants.ahead(limits), ["breakers", "collectors", "journal", "scans"])
+        assert.deepStrictEqual(yield* instants.correct(limits), {
+          breakers: 1,
+          collectors: 1,
+          intents: 1,
+          journal: 2,
+          scans: 1
+        })
+        assert.deepStrictEqual(yield* instants.ahead(limits), [])
+        const found = yield* rows
+        assert.deepStrictEqual(found.journal, [
+          ...honest,
+          due("c", "purged", now + 1000),
+          due("d", "leftover", now + 3 * hour)
+        ])
+        assert.deepStrictEqual(found.intents, [intent("i", now + 2 * hour)])
+        assert.strictEqual((yield* breakers.read("orphans")).confirmedAt, now)
+        assert.deepInclude(yield* peers.others(now, "p"), { id: "q", seenAt: now, settings: {} })
+        assert.deepStrictEqual(yield* peers.others(now + hour, "p"), [])
+        assert.isTrue(Option.isSome(yield* candidates.passDue(now + hour, hour)))
+        assert.lengthOf((yield* journal.claim(now + 1000, now + hour, 9)).entries, 2)
+      })
+    )
+
+    promised("of leases beyond any lease do not keep keys from other collectors", () =>
+      Effect.gen(function* () {
+        const { journal } = yield* Database
+        const row = { digest: null, sizeBytes: 1, reason: "purged", notBefore: now, attempts: 0 } as const
+        const rest = { lastError: null, deadAt: null, uploadId: null }
+        const until = (name: string, claimedUntil: number) => ({
+          ...row,
+          ...rest,
+          key: key(name),
+          claimedUntil
+        })
+        yield* write({ journal: [until("honest", now + 25 * hour), until("wrong", now + 25 * hour + 1)] })
+        const { entries } = yield* journal.claim(now, now + hour, 9)
+        assert.deepStrictEqual(
+          entries.map((entry) => entry.key as string),
+          ["wrong"]
+        )
+      })
+    )
+  })
+}
+
+const nothing = { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 }
+const intent = (name: string, expiresAt: number) => ({
+  key: ObjectKey.make(name),
+  digest: digest(1),
+  expiresAt,
+  uploadId: null
+})
+
 export const sightings = (promised: Promised): void => {
+  redating(promised)
   describe("find", () => {
     promised("finds what nothing refers to, in digest order, with all that is known of its age", () =>
       Effect.gen(function* () {

@@ -119,6 +119,8 @@ const answerTo = async (
   return notImplemented
 }
 
+const epoch = new Date(0).toUTCString()
+
 /** Starts a fake store with the bucket and the credentials of `like`. */
 export const start = async (like: S3Server, options: FakeStoreOptions = {}): Promise<FakeStore> => {
   const { latencyMillis = 0, oneByOne = false } = options
@@ -128,7 +130,12 @@ export const start = async (like: S3Server, options: FakeStoreOptions = {}): Pro
       ({ status, xml, bytes }) => {
         const end = () =>
           response
-            .writeHead(status, { "content-type": bytes ? "application/octet-stream" : "application/xml" })
+            .writeHead(status, {
+            "content-type": bytes ? "application/octet-stream" : "application/xml",
+            // A sweep looks up a few rows' objects before it deletes.
+            "last-modified": epoch,
+            ...(request.method === "HEAD" ? { "content-length": "0" } : {})
+          })
             .end(bytes ?? (xml && header + xml))
         if (latencyMillis === 0) end()
         else setTimeout(end, latencyMillis)
