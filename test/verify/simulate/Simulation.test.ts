@@ -86,6 +86,9 @@ describe("500 seeds with crashes, late requests and leaps of time", () => {
     "upload sessions finished",
     "upload sessions cancelled",
     "upload sessions left",
+    "databases restored",
+    "unannounced: written",
+    "unannounced: suspect",
     "sweep: refused",
     "sweep: complete",
     "sweep: failed"

@@ -131,11 +131,11 @@ export const start = async (like: S3Server, options: FakeStoreOptions = {}): Pro
         const end = () =>
           response
             .writeHead(status, {
-            "content-type": bytes ? "application/octet-stream" : "application/xml",
-            // A sweep looks up a few rows' objects before it deletes.
-            "last-modified": epoch,
-            ...(request.method === "HEAD" ? { "content-length": "0" } : {})
-          })
+              "content-type": bytes ? "application/octet-stream" : "application/xml",
+              // A sweep looks up a few rows' objects before it deletes.
+              "last-modified": epoch,
+              ...(request.method === "HEAD" ? { "content-length": "0" } : {})
+            })
             .end(bytes ?? (xml && header + xml))
         if (latencyMillis === 0) end()
         else setTimeout(end, latencyMillis)

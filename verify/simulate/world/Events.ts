@@ -108,7 +108,8 @@ const events = (world: World, processes: Processes, delivery: Delivery): (() => 
     if (rng.chance(parameters.skews)) return skew(rng.pick(processes.running))
     if (rng.chance(parameters.leaps)) return leap()
     // Seldom is a commit not on the disk yet, and then a crash shows the most.
-    const crashes = parameters.crashes * (world.durability.isBehind() ? 60 : 1)
+    const isBehind = world.durability.isBehind() && parameters.faults > 0
+    const crashes = isBehind ? 0.4 : parameters.crashes
     if (crashes > 0 && rng.chance(crashes)) return crash(world, processes, delivery)
     if (parameters.locks > 0 && rng.chance(parameters.locks)) return lock()
     if (network.late.length > 0 && rng.chance(parameters.lateEffects)) return delivery.executeLate()
