@@ -11,7 +11,10 @@ import {
 } from "../database/Database.ts"
 import * as Manifests from "../oci/phases/Manifests.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
+import type { Breaker } from "../sweep/Breaker.ts"
+import * as FirstReference from "../sweep/FirstReference.ts"
 import * as LostTime from "../sweep/LostTime.ts"
+import { referencesBreaker } from "../sweep/preflight/ReferencesGuard.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import * as Usual from "../sweep/Usual.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
@@ -179,7 +182,10 @@ const describe: Record<BreakerName, (exposure: Exposure) => string> = {
   leftovers: objectsOf
 }
 
-/** The breakers of phases that this command has no words of its own for. */
-const others = [LostTime.breaker, ...registryPhases.flatMap(({ breaker }) => breaker ?? [])].filter(
-  ({ name }) => !(name in describe)
-)
+/** The breakers that this command has no words of its own for: of phases and of guards. */
+const others: ReadonlyArray<Breaker<unknown>> = [
+  LostTime.breaker,
+  FirstReference.breaker,
+  referencesBreaker,
+  ...registryPhases.flatMap(({ breaker }) => breaker ?? [])
+].filter(({ name }) => !(name in describe))

@@ -46,6 +46,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   TreeUnreadable: 2,
   ListenRefused: 2,
   SchemaRefused: 4,
+  ReferencesChanged: 4,
   ClockRefused: 4,
   SettingsRefused: 4,
   StoreRefused: 4,

@@ -86,6 +86,7 @@ export const command = Command.make(
         return {
           applied: yield* RegistryPostgres.migrate(config.names, {
             createCatalog: createCatalog || isOurs,
+            isOwn: isOurs,
             registry: registry || isOurs
           }),
           guarded: yield* guard

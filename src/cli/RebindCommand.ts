@@ -82,7 +82,7 @@ const bindAnew = Effect.fnUntraced(function* (
   const atWork = yield* peers.others(now, "")
   if (atWork.length > 0) return yield* new RebindRefused({ collectors: atWork.map(({ id }) => id) })
   const found = looked.sampled - looked.missing.length
-  if (found === 0 && isTooFew(looked, defaultShareMin)) yield* refuse(looked)
+  if (found === 0 && isTooFew(looked, defaultShareMin)) return yield* refuse(looked)
   const changed = Object.entries(ours).filter(
     ([name, value]) => bound.identity[name] !== undefined && bound.identity[name] !== value
   )

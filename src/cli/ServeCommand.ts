@@ -66,9 +66,9 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   const exit = yield* SignalExit
   exit.code = 0
   const collected = yield* inspected
+  yield* (yield* RegistryDatabase).manifests.probe
   // Without this, images would be pushed to a store that the collector does not know.
   yield* requireBound(config.sweep)
-  yield* (yield* RegistryDatabase).manifests.probe
   const listening = yield* Deferred.make<void>()
   yield* graceful(
     config.shutdownDeadline,

@@ -103,7 +103,9 @@ const databaseLayer = (configuration: Configuration) => {
       ? database
       : Layer.provideMerge(
           database,
-          Layer.effectDiscard(RegistryPostgres.migrate(names, { createCatalog: true, registry: true }))
+          Layer.effectDiscard(
+            RegistryPostgres.migrate(names, { createCatalog: true, isOwn: true, registry: true })
+          )
         )
   return Layer.provideMerge(ready, clientLayer(configuration))
 }

@@ -14,7 +14,7 @@ import {
   Schema,
   SchemaIssue
 } from "effect"
-import type { CatalogNames } from "../domain/CatalogNames.ts"
+import { type CatalogNames, columnNameOf } from "../domain/CatalogNames.ts"
 import type { When } from "../sweep/Collector.ts"
 import { defaultSettings, type SweepSettings } from "../sweep/Settings.ts"
 import { sweepSettings } from "../sweep/settingsTable.ts"
@@ -124,7 +124,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
       lastUsedAtColumn: values.catalogLastUsedAtColumn === "none" ? null : values.catalogLastUsedAtColumn,
       timeZone: values.catalogTimeZone,
       collectorSchema: values.collectorSchema,
-      registrySchema: values.registrySchema
+      registrySchema: values.registrySchema,
+      notReferences: notReferencesOf(values, problems)
     },
     database: {
       maxConnections: values.databaseMaxConnections,
@@ -137,6 +138,24 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     blobPrefix: values.blobPrefix,
     serve
   }
+}
+
+const notReferencesOf = (
+  { catalogNotReferences, catalogSchema }: Values,
+  problems: Array<string>
+): ReadonlyArray<string> => {
+  const entries = (catalogNotReferences ?? "")
+    .split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/)
+    .map((entry) => entry.trim())
+  const named = entries.filter((entry) => entry !== "")
+  for (const entry of named) {
+    if (columnNameOf(entry, catalogSchema) === null) {
+      problems.push(
+        `CATALOG_NOT_REFERENCES: ${entry} names no column; write table.column or schema.table.column`
+      )
+    }
+  }
+  return named
 }
 
 const requireFittingDurations = (values: Values, problems: Array<string>): void => {

@@ -44,7 +44,7 @@ export const serve = {
   }),
   registryHold: duration("REGISTRY_HOLD", "24 hours", "1 second", {
     about:
-      "Time for which a repository holds a blob that no manifest of it refers to yet. It counts from when the blob was pushed or mounted, or a client was told that the repository has it. GC_GRACE and GC_QUARANTINE follow. A day outlasts the slowest push from its first layer to its manifest.",
+      "Time for which a repository holds a blob after it was pushed or mounted, or a client was told that the repository has it. It holds the blob whether or not a manifest refers to it, and also after that manifest was deleted. A report counts blobs that only a hold keeps as `held`. GC_GRACE and GC_QUARANTINE follow. A day outlasts the slowest push from its first layer to its manifest.",
     tooLow: "Clients that push slowly send layers again that the collector would have kept.",
     tooHigh: "Layers of unfinished pushes, and of images that were deleted soon, use space for longer."
   }),

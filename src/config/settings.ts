@@ -59,6 +59,10 @@ const database = {
     about:
       "Column with the time at which a writer last uploaded or found the blob: timestamp; `none` if the catalogue has no such column."
   }),
+  catalogNotReferences: optionalText("CATALOG_NOT_REFERENCES", "table.column, …", {
+    about:
+      "Columns that look like references to blobs and are none, separated by commas: `table.column` or `schema.table.column`. The collector refuses a catalogue with a column that looks like a reference, has no foreign key and is not named here (docs/operations.md, undeclared references)."
+  }),
   catalogTimeZone: optionalText("CATALOG_TIME_ZONE", "IANA time zone", {
     about:
       "Zone in which the catalogue's columns of type `timestamp without time zone` are written, e.g. `America/St_Johns`, or `UTC`. Without it such columns are refused, because a use seconds ago could look hours old. Columns with a time zone do not need it."

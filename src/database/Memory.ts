@@ -19,6 +19,7 @@ import { journal } from "./memory/Journal.ts"
 import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
 import { peers } from "./memory/Peers.ts"
+import { references, referenceTables } from "./memory/References.ts"
 import { type BlobRow, emptyState, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
 import { insertUnannounced, referUnannounced } from "./memory/UnannouncedWriters.ts"
@@ -65,17 +66,14 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
       CollectorDatabase,
       CollectorDatabase.of({
         description: "memory",
-        inspect: Effect.sync(() => [
-          ...state.referringTables.map(({ table, column, constraint }) => ({ table, column, constraint })),
-          { table: "artifacts", column: "digest", constraint: "artifacts_digest_fkey" },
-          { table: "local_files", column: "digest", constraint: "local_files_digest_fkey" }
-        ]),
+        inspect: Effect.sync(() => referenceTables(state)),
         orphans: transacting(state, watching(state, orphans(state))),
         candidates: transacting(state, watching(state, candidates(state))),
         journal: transacting(state, watching(state, journal(state))),
         leftovers: transacting(state, leftovers(state)),
         binding: transacting(state, binding(state)),
         breakers: breakers(state),
+        references: references(state),
         peers: peers(state),
         instants: transacting(state, instants(state)),
         suspects: transacting(state, watching(state, suspects(state))),

@@ -19,6 +19,7 @@ import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import * as Peers from "./postgres/Peers.ts"
+import * as ReferenceChecks from "./postgres/ReferenceChecks.ts"
 import { type SessionOptions, SessionSettings } from "./postgres/Session.ts"
 import { make } from "./postgres/Sql.ts"
 import { cachedDigestType } from "./postgres/schema/DigestType.ts"
@@ -132,6 +133,7 @@ export const layer = (
         leftovers: Leftovers.make(db),
         binding: yield* Binding.make(db, known),
         breakers: Breakers.make(db),
+        references: yield* ReferenceChecks.make(db, known, extensions),
         peers: Peers.make(db),
         instants: Instants.make(db),
         suspects: Suspects.make(db, known, Option.getOrNull(yield* Effect.serviceOption(PgClient.PgClient))),

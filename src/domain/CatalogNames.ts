@@ -28,7 +28,37 @@ export interface CatalogNames {
   readonly collectorSchema: string
   /** Schema of the OCI registry's manifests and tags, if there is a registry. */
   readonly registrySchema: string
+  /**
+   * Columns that look like references to blobs and are none, each `table.column` or `schema.table.column`.
+   * Parts with other characters than letters, digits and underscores are in double quotes. Default: none.
+   */
+  readonly notReferences?: ReadonlyArray<string>
 }
+
+/** A column by its full name. */
+export interface ColumnName {
+  readonly schema: string
+  readonly table: string
+  readonly column: string
+}
+
+const part = /"((?:[^"]|"")+)"|([^".,]+)/
+
+/** Returns the column that an entry of `notReferences` names, or null if it names none. */
+export const columnNameOf = (entry: string, schema: string): ColumnName | null => {
+  if (!new RegExp(`^(?:${part.source})(?:\\.(?:${part.source})){1,2}$`).test(entry)) return null
+  const parts = [...entry.matchAll(new RegExp(part.source, "g"))].map(
+    ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain?.trim() ?? ""
+  )
+  const [column = "", table = "", own = schema] = parts.reverse()
+  return { schema: own, table, column }
+}
+
+/** Returns the entry of `notReferences` for a column: always with its schema. */
+export const entryOf = ({ column, schema, table }: ColumnName): string =>
+  [schema, table, column]
+    .map((name) => (/^\w+$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`))
+    .join(".")
 
 /** The names in a catalogue that `artifact-gc migrate` creates. */
 export const defaultNames: CatalogNames = {

@@ -199,3 +199,21 @@ export class RepairRefused extends Schema.TaggedError<RepairRefused>()("RepairRe
     return `Nothing in this catalogue owns ${this.ownerless} of ${this.listed} objects (${percent} %, ${this.bytes} bytes), more than GC_BREAKER_BLOBS and GC_BREAKER_PERCENT allow. None of them was deleted. Check that this is the right database for this store, and that every writer records its keys in it. To delete them, run the command again with GC_BREAKER_PERCENT=100.`
   }
 }
+
+/**
+ * Says that foreign keys to blobs are gone that earlier sweeps found, while their tables exist. Ends when the
+ * keys are back, or when an operator confirms.
+ */
+export class ReferencesChanged extends Schema.TaggedError<ReferencesChanged>()("ReferencesChanged", {
+  /** The columns that lost their key: `schema.table (column)`. */
+  missing: Schema.Array(Schema.String),
+  /** The statements that add the keys again. */
+  fixes: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const lines = this.missing.map(
+      (name, index) => `  ${name}${this.fixes[index] === undefined ? "" : `\n    fix: ${this.fixes[index]}`}`
+    )
+    return `Foreign keys to blobs are gone that earlier sweeps found. Blobs referenced only there would be deleted:\n${lines.join("\n")}\nNothing was deleted. Sweeps continue by themselves when the keys are back. If they are to stay away: artifact-gc breaker --confirm.`
+  }
+}

@@ -66,13 +66,15 @@ export type SchemaProblem = typeof SchemaProblem.Type
  * remains.
  */
 export class SchemaRefused extends Schema.TaggedError<SchemaRefused>()("SchemaRefused", {
-  problems: Schema.NonEmptyArray(SchemaProblem)
+  problems: Schema.NonEmptyArray(SchemaProblem),
+  /** A step that solves several problems at once, if there is such. */
+  hint: Schema.optional(Schema.String)
 }) {
   override get message(): string {
     const lines = this.problems.map(
       (p) =>
         `  ${p.table}${p.constraint === undefined ? "" : ` (constraint ${p.constraint})`}: ${p.problem}\n    fix: ${p.fix}`
     )
-    return `The collector refuses to work on this catalogue:\n${lines.join("\n")}\nNothing was deleted.`
+    return `The collector refuses to work on this catalogue:\n${lines.join("\n")}${this.hint === undefined ? "" : `\n${this.hint}`}\nNothing was deleted.`
   }
 }

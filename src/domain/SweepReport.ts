@@ -196,6 +196,7 @@ export const totalsOf = (phases: SweepReport["phases"], store: StoreReport | nul
 /** Tags of the errors by which guards refuse. */
 const refusals: ReadonlySet<string> = new Set([
   "SchemaRefused",
+  "ReferencesChanged",
   "WritersRefused",
   "ClockRefused",
   "SettingsRefused",

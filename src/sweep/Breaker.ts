@@ -30,6 +30,8 @@ export interface Breaker<R = never> {
   readonly describe: (exposure: Exposure) => string
   /** Where a person looks before confirming: a sentence. */
   readonly look: string
+  /** Others may need the same bytes: they count for a burst, and not for a loss in parts. Default false. */
+  readonly sharesBytes?: boolean
   /** The loss of everything trips it from more than so many on, below GC_BREAKER_BLOBS. Default: never. */
   readonly emptiedFrom?: number
   /**
@@ -147,7 +149,8 @@ export const judge = Effect.fnUntraced(function* <R>(settings: SweepSettings, br
     return yield* trip(breaker, { confirmedAt, exposure, at: judgedAt }, { usual })
   }
   if (exposure.totalBlobs > 0) {
-    const total = { blobs: exposure.totalBlobs, bytes: exposure.totalBytes }
+    const bytes = breaker.sharesBytes === true ? 0 : exposure.totalBytes
+    const total = { blobs: exposure.totalBlobs, bytes }
     yield* breakers.note(breaker.name, judgedAt, { total, burst: isBurst ? exposure : null })
   }
   return { judgedAt, exposure }

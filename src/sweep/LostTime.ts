@@ -31,7 +31,7 @@ export const requireNoLostTime = Effect.gen(function* () {
   const lost = (yield* binding.read).bound?.lost ?? null
   if (lost === null) return
   const { confirmedAt, exposure } = yield* breakers.read(breaker.name)
-  if (confirmedAt === null || confirmedAt < lost.foundAt) yield* refusal(lost, exposure?.blobs ?? 0)
+  if (confirmedAt === null || confirmedAt < lost.foundAt) return yield* refusal(lost, exposure?.blobs ?? 0)
 })
 
 /** Returns those of `objects`, which nothing owns, that were not written in the lost time. Opens the breaker for the others. */

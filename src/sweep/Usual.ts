@@ -92,8 +92,9 @@ export const hasShrunk = (
   const left = remainderOf(exposure)
   const share = shareOf(settings)
   const isHalved = (of: keyof Stock) =>
-    left[of] < (1 - share) * peak[of] && loss[of] + exposure[of] > share * peak[of]
+    peak[of] > 0 && left[of] < (1 - share) * peak[of] && loss[of] + exposure[of] > share * peak[of]
   return (
+    exposure.blobs > 0 &&
     exposure.totalBlobs > 0 &&
     loss.blobs + exposure.blobs > settings.breakerBlobs &&
     (isHalved("blobs") || isHalved("bytes"))

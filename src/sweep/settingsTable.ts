@@ -42,7 +42,7 @@ export const waits = {
   }),
   uploadPrefix: text("GC_UPLOAD_PREFIX", "uploads/", {
     about:
-      "Prefix of staged uploads, which the sweep deletes after GC_UPLOAD_GRACE. Each upload has a folder of its own below it."
+      "Prefix of staged uploads, which the sweep deletes after GC_UPLOAD_GRACE. Each upload has a folder of its own below it. Beside a catalogue that existed before `migrate`, only names that an upload session can have are deleted: a UUID, or a folder of that name."
   }),
   uploadGrace: duration("GC_UPLOAD_GRACE", "24 hours", "1 second", {
     about:
@@ -158,14 +158,14 @@ export const guards = {
   }),
   breakerBlobs: integer("GC_BREAKER_BLOBS", 100, 0, 1_000_000_000, {
     about:
-      "The breaker trips when more blobs than this are condemned, and they are also more of the catalogue than GC_BREAKER_PERCENT. A hundred is small enough to guard a catalogue of five hundred, and fewer blobs are not worth an operator's question. The search for leftovers applies the same two numbers to the objects that it listed.",
+      "The breaker trips when more blobs than this are about to be lost, they are also more of the catalogue than GC_BREAKER_PERCENT, and that is not usual for it. A hundred is small enough to guard a catalogue of five hundred, and fewer blobs are not worth an operator's question. Manifests that lost their tags, and objects in a search for leftovers, are judged by the same two numbers.",
     tooLow: "Ordinary clean-ups of small catalogues wait for `artifact-gc breaker --confirm`.",
     tooHigh:
       "A mistake in the references deletes up to this many blobs, even if they are the whole catalogue."
   }),
   breakerPercent: integer("GC_BREAKER_PERCENT", 20, 0, 100, {
     about:
-      "Percentage of all blobs, or of all bytes, that may be condemned before the breaker trips. A fifth lets ordinary clean-ups pass, but not a reference table that was emptied or forgotten. Blobs in a long quarantine count too. 100 switches the breaker off.",
+      "Percentage of all blobs, or of all bytes, that may be lost at once before the breaker trips. A fifth lets ordinary clean-ups pass, but not a reference table that was emptied or forgotten. Blobs that are purged within a day count, and what counts apart does not (docs/operations.md). 100 switches the breaker off.",
     tooLow: "Ordinary clean-ups wait for `artifact-gc breaker --confirm`.",
     tooHigh: "A mistake in the references deletes up to this part of the catalogue."
   }),

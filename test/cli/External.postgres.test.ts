@@ -194,7 +194,7 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     assert.deepInclude(without, { code: 4, out: "" })
     assert.deepStrictEqual(await finished(["migrate", "--registry"]), {
       code: 0,
-      out: "Applied 0001_manifests in schema artifact_registry.\n",
+      out: "Applied 0001_manifests, 0002_loss_of_names in schema artifact_registry.\n",
       err: ""
     })
     const again = await finished(["migrate", "--registry", "--json"])
@@ -341,9 +341,50 @@ describe("an audit by the program", { timeout: 60_000 }, () => {
   })
 })
 
+/** Empties the catalogue and forgets the binding. */
+const forgetPlace = () =>
+  sql.runPromise(
+    Effect.gen(function* () {
+      const client = yield* SqlClient.SqlClient
+      yield* client`DELETE FROM blobs`
+      yield* client`DELETE FROM artifact_gc.binding`
+    })
+  )
+
+describe("another store", { timeout: 60_000 }, () => {
+  beforeAll(forgetPlace)
+
+  it("is refused until it is bound, and then the journal of the former store is forgotten", async () => {
+    assert.strictEqual((await finished(["rebind"])).code, 0)
+    assert.strictEqual((await finished(["sweep"])).code, 0)
+    await sql.runPromise(
+      Effect.flatMap(
+        SqlClient.SqlClient,
+        (client) => client`
+          INSERT INTO artifact_gc.journal (object_key, size_bytes, reason, journaled_at, not_before)
+          VALUES ('blobs/dead', 1, 'purged', now(), now() + interval '1 day')`
+      )
+    )
+    const elsewhere = { FILES_DIRECTORY: "elsewhere" }
+    const refused = await finished(["sweep"], elsewhere)
+    assert.strictEqual(refused.code, 4)
+    assert.include(refused.out, "refused by the binding guard, nothing was deleted")
+    assert.match(refused.out, /FILES_DIRECTORY: \S+elsewhere here, \S+files bound/)
+
+    const shown = await finished(["rebind"], elsewhere)
+    assert.strictEqual(shown.code, 0)
+    assert.include(shown.out, "The settings name another place:")
+    assert.include(shown.out, "Nothing was changed.")
+    const bound = await finished(["rebind", "--confirm", "--json"], elsewhere)
+    assert.deepInclude(JSON.parse(bound.out), { forgotten: { journaled: 1, uploads: 0, orphans: 0 } })
+    assert.strictEqual((await finished(["sweep"], elsewhere)).code, 0)
+    assert.strictEqual((await finished(["sweep"])).code, 4)
+  })
+})
+
 describe("a signal", { timeout: 60_000 }, () => {
   // The audits left rows without objects, beside which no sweep begins.
-  beforeAll(() => sql.runPromise(Effect.flatMap(SqlClient.SqlClient, (client) => client`DELETE FROM blobs`)))
+  beforeAll(forgetPlace)
 
   it("to the service lets the current batch finish, and no other begins", async () => {
     const held = await holdJournal()

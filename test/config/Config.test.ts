@@ -125,7 +125,7 @@ describe("a setting", () => {
     Effect.gen(function* () {
       const config = yield* read({})
       assert.deepStrictEqual(config.sweep, defaultSettings)
-      assert.deepStrictEqual(config.names, defaultNames)
+      assert.deepStrictEqual(config.names, { ...defaultNames, notReferences: [] })
       assert.deepStrictEqual(config.place, { _tag: "Embedded", directory: ".artifact-gc", durable: true })
       assert.deepStrictEqual(config.when, { _tag: "interval", interval: Duration.hours(1) })
     })

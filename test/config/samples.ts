@@ -49,6 +49,12 @@ export const samples: Record<keyof typeof settings, Sample> = {
   catalogSizeColumn: sampled("n", "x", "n", (c) => c.names.sizeColumn),
   catalogCreatedAtColumn: sampled("born", "x", "born", (c) => c.names.createdAtColumn),
   catalogLastUsedAtColumn: sampled("none", "x", null, (c) => c.names.lastUsedAtColumn),
+  catalogNotReferences: sampled(
+    "users.hash, audit.log.digest",
+    "a.b",
+    ["users.hash", "audit.log.digest"],
+    (c) => [...(c.names.notReferences ?? [])]
+  ),
   catalogTimeZone: sampled("Asia/Tokyo", "UTC", "Asia/Tokyo", (c) => c.names.timeZone),
   collectorSchema: sampled("gc", "y", "gc", (c) => c.names.collectorSchema),
   registrySchema: sampled("oci", "x", "oci", (c) => c.names.registrySchema),

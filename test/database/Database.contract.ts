@@ -21,6 +21,7 @@ import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
 import { pins } from "./contract/Pins.ts"
 import { purging } from "./contract/Purge.ts"
+import { references } from "./contract/References.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
 import { doubting } from "./contract/Suspects.ts"
@@ -59,6 +60,7 @@ export const databaseContract = <E>(
     backlog(promised)
     doubting(promised)
     guarding(promised)
+    references(promised)
     binding(promised)
     undoing(promised)
     audit(promised)

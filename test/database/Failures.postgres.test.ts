@@ -61,7 +61,9 @@ describe("The database in PostgreSQL", () => {
   it.effect("says that a database does not exist", () =>
     Effect.gen(function* () {
       const error = yield* failure(yield* on(yield* Databases.embedded.place("no_such_database")))
-      assert.include(error.message, 'database "no_such_database" does not exist')
+      assert.include(error.message, 'database "no_such_database" does not exist (SQLSTATE 3D000)')
+      assert.include(error.message, "Nothing was deleted. Correct DATABASE_URL.")
+      assert.deepInclude(error, { reason: "Misdirected" })
       assert.isFalse(error.isRetryable)
     })
   )
@@ -78,6 +80,20 @@ describe("The database in PostgreSQL", () => {
       assert.isFalse(error.isRetryable)
       assert.include(error.message, "permission denied for table blobs (SQLSTATE 42501)")
       assert.include(error.message, "Grant the role the privileges")
+    })
+  )
+
+  it.effect("says that a database accepts no writes, and where to point", () =>
+    Effect.gen(function* () {
+      const place = yield* Databases.migratedDatabase(Databases.embedded)
+      const client = yield* Layer.build(Databases.client(place, { maxConnections: 1 }))
+      const sql = Context.get(client, SqlClient.SqlClient)
+      const [found] = yield* Effect.orDie(sql<{ name: string }>`SELECT current_database() AS name`)
+      yield* Effect.orDie(sql.unsafe(`ALTER DATABASE ${found?.name} SET default_transaction_read_only = on`))
+      const database = yield* on(place)
+      const error = yield* Effect.flip(database.peers.register(1, 2, { id: "c", settings: {} }))
+      assert.deepInclude(error, { reason: "Misdirected", sqlState: "25006" })
+      assert.include(error.message, "Nothing was deleted. Point DATABASE_URL at the primary")
     })
   )
 

@@ -348,11 +348,22 @@ export const migrationContract = (server: Databases.Server): void => {
         yield* Effect.acquireRelease(run(`CREATE ROLE ${role} LOGIN${Databases.samePassword(place)}`), () =>
           run(`DROP OWNED BY ${role} CASCADE`, `DROP ROLE ${role}`)
         )
+        const [named] = yield* run("SELECT current_database() AS name")
         yield* run(
-          `CREATE SCHEMA artifact_gc AUTHORIZATION ${role}`,
-          `CREATE SCHEMA artifact_registry AUTHORIZATION ${role}`,
           `GRANT USAGE ON SCHEMA registry TO ${role}`,
           `GRANT SELECT ON registry."Layers" TO ${role}`
+        )
+        const lacking = Effect.provide(
+          migrate(false, existingNames),
+          Databases.client(Databases.as(place, role), { maxConnections: 1 })
+        )
+        assert.include(
+          (yield* Effect.flip(lacking)).message,
+          `Nothing was changed. Run as the database's owner: GRANT CREATE ON DATABASE ${named?.name} TO ${role};`
+        )
+        yield* run(
+          `CREATE SCHEMA artifact_gc AUTHORIZATION ${role}`,
+          `CREATE SCHEMA artifact_registry AUTHORIZATION ${role}`
         )
         const client = Databases.client(Databases.as(place, role), { maxConnections: 1 })
         assert.lengthOf(
@@ -360,7 +371,9 @@ export const migrationContract = (server: Databases.Server): void => {
           Postgres.latestMigration
         )
         const withRegistry = Effect.provide(migrate(false, existingNames, true), client)
-        assert.deepInclude(yield* Effect.flip(withRegistry), { _tag: "DatabaseError", reason: "Denied" })
+        const denied = yield* Effect.flip(withRegistry)
+        assert.deepInclude(denied, { _tag: "DatabaseError", reason: "Denied" })
+        assert.include(denied.message, `GRANT SELECT, REFERENCES ON "registry"."Layers" TO ${role};`)
         yield* run(`GRANT REFERENCES ON registry."Layers" TO ${role}`)
         assert.lengthOf(yield* withRegistry, RegistryPostgres.latestRegistryMigration)
       }).pipe(Effect.scoped)

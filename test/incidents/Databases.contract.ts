@@ -1,6 +1,7 @@
 /** Reports about the database, on PostgreSQL with several connections. See docs/design/incidents.md. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Result } from "effect"
+import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import { hangsBefore } from "../../src/testing/Faults.ts"
 import { before, purgeStatement } from "../fixtures/Arena.ts"
 import type { Server } from "../fixtures/Databases.ts"
@@ -9,11 +10,15 @@ import { digest } from "../fixtures/samples.ts"
 
 const unknownReferences = (server: Server): void => {
   /** Sweeps two orphans after statements of a writer that knows nothing of the collector. */
-  const sweptWith = Effect.fnUntraced(function* (...statements: ReadonlyArray<string>) {
+  const sweptWith = (...statements: ReadonlyArray<string>) => sweptBeside([], ...statements)
+  const sweptBeside = Effect.fnUntraced(function* (
+    notReferences: ReadonlyArray<string>,
+    ...statements: ReadonlyArray<string>
+  ) {
     const s = yield* scene(server, { isOwn: true })
     for (const n of [1, 2]) yield* store(s.database, s.storage, n)
     for (const statement of statements) yield* s.hand(statement)
-    const report = yield* (yield* s.collector()).once()
+    const report = yield* (yield* s.collector({}, { ...defaultNames, notReferences })).once()
     return { objects: [...s.objects.keys()], report }
   })
   const signatures = (references: string) => [
@@ -39,9 +44,18 @@ const unknownReferences = (server: Server): void => {
     })
   )
 
-  it.live("control: a reference without a foreign key protects nothing", () =>
+  it.live("a reference without a foreign key is refused by name, and nothing is deleted", () =>
     Effect.gen(function* () {
-      const { objects } = yield* sweptWith(...signatures(""))
+      const { objects, report } = yield* sweptWith(...signatures(""))
+      assert.strictEqual(report.outcome, "refused")
+      assert.include(report.guards[0]?.message, "public.signatures: column digest looks like a reference")
+      assert.deepStrictEqual(objects, [keyOf(1), keyOf(2)])
+    })
+  )
+
+  it.live("control: a reference without a foreign key, declared to be none, protects nothing", () =>
+    Effect.gen(function* () {
+      const { objects } = yield* sweptBeside(["signatures.digest"], ...signatures(""))
       assert.deepStrictEqual(objects, [])
     })
   )

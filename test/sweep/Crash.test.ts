@@ -224,6 +224,8 @@ describe("a sweep of which one call", () => {
         [...verbs],
         [
           "inspect",
+          "references.check",
+          "references.everHeld",
           "candidates.watch",
           "skew",
           "instants.ahead",

@@ -4,7 +4,7 @@ import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
-import { day, digest, objects, upload, World, world } from "../fixtures/World.ts"
+import { day, digest, hour, objects, start, upload, World, type Wrapper, world } from "../fixtures/World.ts"
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero }
 
@@ -46,6 +46,28 @@ describe("a sweep over odd rows", () => {
         }
         assert.deepStrictEqual([...state.blobs.keys()].sort(), [digest("a"), digest("b")].sort())
       }).pipe(Effect.provide(world(noWaits)))
+    )
+  }
+
+  const uncorrected: Wrapper = (inner) => ({
+    ...inner,
+    instants: { ...inner.instants, ahead: () => Effect.succeed([]) },
+    orphans: { ...inner.orphans, redate: () => Effect.succeed(0) }
+  })
+  for (const [name, left, wrap] of [
+    ["collects what it saw while all clocks were a year ahead", 0, (inner) => inner],
+    ["keeps that for a year without the corrections: the control", 1, uncorrected]
+  ] as ReadonlyArray<readonly [string, number, Wrapper]>) {
+    it.effect(name, () =>
+      Effect.gen(function* () {
+        yield* upload("a")
+        const { state } = yield* World
+        for (const at of [365 * day, 365 * day + hour, hour, 2 * hour, 3 * hour]) {
+          yield* TestClock.setTime(start + at)
+          yield* swept
+        }
+        assert.strictEqual(state.blobs.size, left)
+      }).pipe(Effect.provide(world({}, wrap)))
     )
   }
 

@@ -207,6 +207,8 @@ describe("a dry run", () => {
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
+        "references.check",
+        "references.everHeld",
         "installation",
         "candidates.watch",
         "skew",

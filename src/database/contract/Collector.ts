@@ -15,6 +15,7 @@ import type { Journal } from "./Journal.ts"
 import type { Leftovers } from "./Leftovers.ts"
 import type { Orphans, ReferenceTable } from "./Orphans.ts"
 import type { Peers } from "./Peers.ts"
+import type { References } from "./References.ts"
 import type { Result } from "./Result.ts"
 import type { Suspects } from "./Suspects.ts"
 
@@ -72,6 +73,8 @@ export class CollectorDatabase extends Context.Service<
     readonly binding: Binding
     /** Stops that stay until a person confirms. */
     readonly breakers: Breakers
+    /** What earlier sweeps saw of the references, and columns that look like undeclared ones. */
+    readonly references: References
     /** The other collectors of this catalogue. */
     readonly peers: Peers
     /** Instants that a wrong clock wrote. */

@@ -73,7 +73,8 @@ export interface Journal {
   ) => Result<number>
   /**
    * Releases up to `limit` pins that expired at or before `now`, and returns how many. Their blobs may be
-   * orphans from then on. The blob of a `newborn` pin gets a sighting with the cause `unused`.
+   * orphans from then on. A pin that was made with its blob leaves it a sighting with the cause `unused`, unless
+   * a sweep found a reference meanwhile.
    */
   readonly expirePins: (now: number, limit: number) => Result<number>
 }

@@ -132,8 +132,8 @@ export interface Orphans {
   /** Returns the blobs of a slice that no table refers to, in digest order. */
   readonly find: (slice: Slice) => Result<ReadonlyArray<Orphan>>
   /**
-   * Counts the blobs to which nothing refers and which a pin keeps beyond `now`. With `settles`, a pin that
-   * was made with its blob loses the mark `newborn` once something refers to the blob.
+   * Counts the blobs to which nothing refers and which a pin keeps beyond `now`. With `settles`, a pin
+   * loses its cause once something refers to its blob.
    */
   readonly held: (now: number, settles: boolean) => Result<Held>
   /**

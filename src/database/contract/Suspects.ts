@@ -72,11 +72,15 @@ export interface Suspects {
   /** Forgets doubts about keys that no blob row has any more, of up to `limit` digests. Returns how many. */
   readonly forget: (limit: number) => Result<number>
   /**
-   * Ends up to `limit` tombstones of each kind, and returns how many. A tombstone ends when no DELETE of its
+   * Ends up to `limit` tombstones of each kind, and begins the end of as many. A tombstone ends when no DELETE of its
    * key is journaled, each had a definite answer, `patienceMillis` have passed since a call found this, and
    * every transaction that used the table of blobs at that moment has ended.
    */
-  readonly endTombstones: (now: number, patienceMillis: number, limit: number) => Result<number>
+  readonly endTombstones: (
+    now: number,
+    patienceMillis: number,
+    limit: number
+  ) => Result<{ readonly ended: number; readonly begun: number }>
   /**
    * Completes when there are suspicions other than those of `seen`, and returns what to pass next. Null: at
    * the first suspicion. Never completes while no triggers act against unannounced writers.

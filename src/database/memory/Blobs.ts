@@ -7,12 +7,18 @@ import {
   type Pin,
   type Publication,
   type PublishOutcome,
+  type Reference,
   touchEveryMillis
 } from "../Database.ts"
 import type { Joins } from "./HostTransactions.ts"
 import { journalUnowned } from "./Leftovers.ts"
 import { journalRow, referenceId, type State } from "./State.ts"
 import { bury, isSuspect } from "./UnannouncedWriters.ts"
+
+const setReference = (state: State, reference: Reference): void => {
+  state.references.set(referenceId(reference), reference)
+  state.referenced = true
+}
 
 /** Returns the verbs of writers over `state`. */
 export const blobs = (state: State): Blobs => ({
@@ -21,15 +27,14 @@ export const blobs = (state: State): Blobs => ({
       const digests = new Set([...references, ...pins].map(({ digest }) => digest))
       const live = new Set([...digests].filter((digest) => touchLive(state, now, digest)))
       if (allOrNothing && live.size < digests.size) return live
-      for (const reference of references)
-        if (live.has(reference.digest)) state.references.set(referenceId(reference), reference)
+      for (const reference of references) if (live.has(reference.digest)) setReference(state, reference)
       const before = new Map(state.pins)
       for (const pin of pins) if (live.has(pin.digest)) setPin(state, pin)
       if (references.every(({ digest }) => live.has(digest))) {
         for (const id of release) {
           const pin = state.pins.get(id)
           state.pins.delete(id)
-          state.newbornPins.delete(id)
+          state.pinCauses.delete(id)
           // A pin that is added and released at once is in neither snapshot that `watching` compares.
           if (state.watched && pin !== undefined && before.get(id)?.digest !== pin.digest)
             state.candidates.push(pin.digest)
@@ -61,7 +66,7 @@ export const blobs = (state: State): Blobs => ({
     Effect.sync(() => publications.map((publication) => publish(state, now, publication))),
   unpin: (ids) =>
     Effect.sync(() => {
-      for (const id of ids) state.newbornPins.delete(id)
+      for (const id of ids) state.pinCauses.delete(id)
       return ids.filter((id) => state.pins.delete(id)).length
     }),
   unreference: (references) =>
@@ -132,9 +137,10 @@ export const publish = (
   if (row !== undefined)
     state.journal.set(replaces ? row.key : key, journalRow(digest, sizeBytes, "duplicate", now))
   state.orphans.delete(digest)
-  for (const reference of references) state.references.set(referenceId(reference), reference)
+  for (const reference of references) setReference(state, reference)
   for (const pin of pins) {
-    if (row === undefined && references.length === 0 && !state.pins.has(pin.id)) state.newbornPins.add(pin.id)
+    if (row === undefined && references.length === 0 && !state.pins.has(pin.id))
+      state.pinCauses.set(pin.id, "unused")
     setPin(state, pin)
   }
   return row === undefined || replaces ? "published" : "deduplicated"

@@ -92,9 +92,10 @@ export const journal = (state: State): Journal => ({
         .slice(0, limit)
       for (const [id, { digest }] of expired) {
         state.pins.delete(id)
-        const isUnused = state.newbornPins.delete(id) && state.blobs.has(digest) && !state.orphans.has(digest)
-        if (isUnused)
-          state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null, cause: "unused" })
+        const cause = state.pinCauses.get(id)
+        state.pinCauses.delete(id)
+        if (cause === undefined || !state.blobs.has(digest) || state.orphans.has(digest)) continue
+        state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null, cause })
       }
       return expired.length
     })

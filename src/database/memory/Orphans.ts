@@ -143,7 +143,7 @@ export const orphans = (state: State): Orphans => ({
 const held = (state: State, now: number, settles: boolean): Held => {
   const referred = referredDigests(state)
   const judged = [...state.pins.values()].filter(({ digest }) => state.blobs.has(digest))
-  for (const { digest, id } of judged) if (settles && referred.has(digest)) state.newbornPins.delete(id)
+  for (const { digest, id } of judged) if (settles && referred.has(digest)) state.pinCauses.delete(id)
   const bare = judged.filter(({ digest, expiresAt }) => !referred.has(digest) && expiresAt > now)
   return {
     blobs: new Set(bare.map(({ digest }) => digest)).size,

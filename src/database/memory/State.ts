@@ -146,8 +146,8 @@ export interface State {
   readonly breakers: Map<BreakerName, BreakerState>
   /** What breakers noted, by name and day. */
   readonly breakerHistory: Map<BreakerName, Map<number, BreakerDay>>
-  /** Ids of pins that were made with their blob, and to whose blob nothing has referred since. */
-  readonly newbornPins: Set<string>
+  /** By the ids of pins: the cause that their blob's sighting gets when they end. */
+  readonly pinCauses: Map<string, OrphanCause>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. */
@@ -166,6 +166,15 @@ export interface State {
   readonly installation: { catalogueExisted: boolean; unannouncedWritersGuarded: boolean }
   /** How far the server's clock is ahead of the process's. */
   skewMillis: number
+  /** Whether a table of references ever held a row that a verb added, as a file on disk would show. */
+  referenced: boolean
+  /** What sweeps remember of the references. */
+  readonly remembered: {
+    /** The keys by name, with the instant at which a sweep refused because it was gone. */
+    readonly keys: Map<string, number | null>
+    /** Whether a sweep saw a table that holds or held a row. */
+    held: boolean
+  }
   /** Transactions that hosts have open (HostTransactions.ts). */
   readonly transactions: Set<OpenTransaction>
   /** True makes every verb join the caller's transaction, as a control. */
@@ -190,7 +199,7 @@ export const emptyState = (): State => ({
   here: { server: "memory/1", timeline: "00000001" },
   breakers: new Map(),
   breakerHistory: new Map(),
-  newbornPins: new Set(),
+  pinCauses: new Map(),
   peers: new Map(),
   suspects: new Map(),
   suspicions: new Map(),
@@ -200,6 +209,8 @@ export const emptyState = (): State => ({
   leases: new Map(),
   installation: { catalogueExisted: false, unannouncedWritersGuarded: false },
   skewMillis: 0,
+  referenced: false,
+  remembered: { keys: new Map(), held: false },
   transactions: new Set(),
   everyVerbJoins: false
 })

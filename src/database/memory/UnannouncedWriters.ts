@@ -64,22 +64,30 @@ export const isSettled = (state: State, digest: Digest, key: ObjectKey): boolean
   return !state.journal.has(key) && witnesses.length > 0 && !witnesses.some(({ lasting }) => lasting)
 }
 
-/** Ends tombstones whose danger is over, and returns how many. */
-export const endTombstones = (state: State, now: number, patienceMillis: number, limit: number): number => {
+/** Ends tombstones whose danger is over, and begins the end of others. Returns how many. */
+export const endTombstones = (
+  state: State,
+  now: number,
+  patienceMillis: number,
+  limit: number
+): { readonly ended: number; readonly begun: number } => {
+  if (!isGuarded(state)) return { ended: 0, begun: 0 }
   const open = [...state.transactions]
   const isOver = ({ holders, lasting, settledAt }: Tombstone) =>
     !lasting &&
     settledAt !== null &&
     settledAt <= now - patienceMillis &&
     !holders.some((one) => open.includes(one))
-  const end = <K>(all: Map<K, Tombstone>, mayEnd: (key: K) => boolean): number => {
+  const end = <K>(all: Map<K, Tombstone>, mayEnd: (key: K) => boolean) => {
     const over = [...all].filter(([, one]) => isOver(one)).slice(0, limit)
     for (const [key] of over) all.delete(key)
     const begin = [...all].filter(([key, one]) => !one.lasting && one.settledAt === null && mayEnd(key))
     for (const [key, one] of begin.slice(0, limit)) all.set(key, { ...one, settledAt: now, holders: open })
-    return over.length
+    return { ended: over.length, begun: Math.min(begin.length, limit) }
   }
-  return end(state.tombstones, () => true) + end(state.buriedKeys, (key) => !state.journal.has(key))
+  const digests = end(state.tombstones, () => true)
+  const keys = end(state.buriedKeys, (key) => !state.journal.has(key))
+  return { ended: digests.ended + keys.ended, begun: digests.begun + keys.begun }
 }
 
 /** Inserts a blob's row if there is none, as `INSERT … ON CONFLICT DO NOTHING` does. Returns whether it did. */
@@ -111,6 +119,7 @@ export const referUnannounced = (state: State, reference: Reference): ReferOutco
   if (!state.blobs.has(digest)) return "missing"
   if (isGuarded(state) && isSuspect(state, digest)) return "suspect"
   state.references.set(referenceId(reference), reference)
+  state.referenced = true
   return "written"
 }
 

@@ -14,6 +14,6 @@ export const installation = ({ sql, id }: Sql, { unannouncedWriters }: Catalog) 
     })
   )
 
-/** Records that this program has just created the catalogue. */
+/** Records that no other program made the catalogue. */
 export const recordOwnCatalogue = ({ sql, id }: Sql) =>
-  sql`UPDATE ${id.installation} SET catalogue_existed = false`
+  sql`UPDATE ${id.installation} SET catalogue_existed = false WHERE catalogue_existed`

@@ -21,8 +21,8 @@ export const pin = (
   return rows.length === 0
     ? Effect.void
     : Effect.asVoid(sql`
-      INSERT INTO ${id.pins} AS p (id, digest, expires_at, newborn)
-      SELECT i, d::${raw(type.type)}, e, n FROM unnest(${rows.map((p) => p.id)}::text[], ${rows.map((p) => p.digest)}::text[],
+      INSERT INTO ${id.pins} AS p (id, digest, expires_at, cause)
+      SELECT i, d::${raw(type.type)}, e, CASE WHEN n THEN 'unused' END FROM unnest(${rows.map((p) => p.id)}::text[], ${rows.map((p) => p.digest)}::text[],
         ${rows.map((p) => instant(p.expiresAt))}::timestamptz[], ${rows.map((p) => newborn.has(p.digest))}::boolean[]) AS t (i, d, e, n)
       ORDER BY i
       ON CONFLICT (id) DO UPDATE SET digest = EXCLUDED.digest, expires_at = greatest(p.expires_at, EXCLUDED.expires_at)`)
@@ -41,8 +41,7 @@ export const unpin = ({ sql, id }: Sql, ids: ReadonlyArray<string>) =>
       )
 
 /**
- * Releases expired pins and returns how many. A newborn pin leaves a sighting: no reference was found while it
- * held. The sightings are inserted in digest order, like all others.
+ * Releases expired pins and returns how many. A pin with a cause leaves it to the sighting of its blob. The sightings are inserted in digest order, like all others.
  */
 export const expirePins = ({ sql, id }: Sql, now: number, limit: number) =>
   Effect.map(
@@ -51,11 +50,11 @@ export const expirePins = ({ sql, id }: Sql, now: number, limit: number) =>
         SELECT id FROM ${id.pins} WHERE expires_at <= ${instant(now)}::timestamptz
         ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED),
       ended AS (
-        DELETE FROM ${id.pins} WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING digest, newborn),
+        DELETE FROM ${id.pins} WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING digest, cause),
       sighted AS (
         INSERT INTO ${id.orphans} (digest, seen_at, cause)
-        SELECT DISTINCT e.digest, ${instant(now)}::timestamptz, 'unused' FROM ended e
-        WHERE e.newborn AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = e.digest)
+        SELECT DISTINCT ON (e.digest) e.digest, ${instant(now)}::timestamptz, e.cause FROM ended e
+        WHERE e.cause IS NOT NULL AND EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = e.digest)
         ORDER BY e.digest ON CONFLICT (digest) DO NOTHING)
       SELECT count(*)::int AS gone FROM ended`,
     (rows) => rows[0]?.gone ?? 0
@@ -69,9 +68,9 @@ export const held = (db: Sql, { keys }: Catalog, now: number, settles: boolean) 
     if (some.length === 0) return { blobs: 0, until: null } satisfies Held
     const settled = sql`
       settled AS (
-        UPDATE ${id.pins} SET newborn = false WHERE id = ANY(ARRAY(
+        UPDATE ${id.pins} SET cause = NULL WHERE id = ANY(ARRAY(
           SELECT p.id FROM ${id.pins} p JOIN judged j ON j.id = p.id
-          WHERE p.newborn AND NOT j.bare ORDER BY p.id FOR UPDATE OF p SKIP LOCKED)))`
+          WHERE p.cause IS NOT NULL AND NOT j.bare ORDER BY p.id FOR UPDATE OF p SKIP LOCKED)))`
     const rows = yield* byIndex(
       db,
       sql<{ blobs: number; until: Date | null }>`

@@ -87,6 +87,8 @@ export interface Identifiers {
   readonly breakers: Statement.Fragment
   readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
+  readonly referenceKeys: Statement.Fragment
+  readonly referenceChecks: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
@@ -149,6 +151,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       breakers: own("breakers"),
       breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
+      referenceKeys: own("reference_keys"),
+      referenceChecks: own("reference_checks"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),

@@ -22,6 +22,7 @@ export const breaker: Breaker.CountingBreaker<RegistryDatabase> = {
     `${Breaker.shareOf(blobs, totalBlobs)} manifests lost their tags and have been untagged for longer than GC_UNTAGGED_GRACE; their layers have ${Breaker.shareOf(bytes, totalBytes)} bytes`,
   look: "If tags were deleted by mistake, tag their manifests again by digest; docs/operations.md says how to find them",
   emptiedFrom: 10,
+  sharesBytes: true,
   exposure: Effect.fnUntraced(function* (settings, confirmedAt, at, unless) {
     const { manifests } = yield* RegistryDatabase
     const untaggedSince = cutoffOf(settings, at)

@@ -9,6 +9,7 @@ import type { Orphan } from "../../domain/Orphan.ts"
 import type { Storage } from "../../storage/Storage.ts"
 import * as Breaker from "../Breaker.ts"
 import { type Classified, classify, digestsOf, explainKept, find, waitsOf } from "../FindOrphans.ts"
+import * as FirstReference from "../FirstReference.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
 import type { SweepSettings } from "../Settings.ts"
 
@@ -51,6 +52,7 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
   yield* expirePins(context)
   const due = yield* find(yield* context.share(findShare), held)
   if (due !== null) context.counts.expect(due)
+  yield* FirstReference.judge
   const { judgedAt } = yield* Breaker.judge(context.settings, breaker)
   const lost = { blobs: 0, bytes: 0 }
   const purged = yield* Effect.result(purge(context, judgedAt, lost))
@@ -117,6 +119,7 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
   const held = yield* orphans.held(now, false)
   const until = countedUntil(settings, now)
   const condemned = { blobs: 0, bytes: 0 }
+  const every = { blobs: 0, bytes: 0 }
   const scanned = { blobs: 0, found: 0 }
   yield* context.pages(
     Effect.fnUntraced(function* (after: Digest | null) {
@@ -128,6 +131,8 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
       scanned.found += found.length
       const { purgeable } = classified
       counts.eligible(purgeable.length, sizeOf(purgeable), digestsOf(purgeable))
+      every.blobs += standing(classified).length
+      every.bytes += sizeOf(standing(classified))
       const unconfirmed = standing(classified).filter(
         (orphan) => isUnconfirmed(orphan, confirmedAt) && isCounted(orphan, now, until)
       )
@@ -137,6 +142,7 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
     })
   )
   explainKept(context, scanned, held)
+  yield* FirstReference.foresee(every)
   // The count stays in the report: a person sees what a confirmation would delete.
   yield* Breaker.foresee(settings, breaker, condemned)
 })

@@ -52,10 +52,11 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
   yield* suspects.forget(settings.batchMax)
   if (settings.writerPatience === null) return
   const patience = Duration.toMillis(settings.writerPatience)
-  const end = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    suspects.endTombstones(now, patience, tombstonesAtOnce)
-  )
-  while ((yield* end) >= tombstonesAtOnce && (yield* context.mayContinue));
+  do {
+    const now = yield* Clock.currentTimeMillis
+    const { begun, ended } = yield* suspects.endTombstones(now, patience, tombstonesAtOnce)
+    if (Math.max(begun, ended) < tombstonesAtOnce) return
+  } while (yield* context.mayContinue)
 })
 
 const preview = Effect.fnUntraced(function* ({ counts, settings }: PhaseContext) {

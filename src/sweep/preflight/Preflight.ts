@@ -11,6 +11,7 @@ import { bindingGuard } from "./BindingGuard.ts"
 import { clockGuard } from "./ClockGuard.ts"
 import type { Guard, GuardContext } from "./Guard.ts"
 import { keysGuard } from "./KeysGuard.ts"
+import { referencesGuard } from "./ReferencesGuard.ts"
 import { schemaGuard } from "./SchemaGuard.ts"
 import { settingsGuard } from "./SettingsGuard.ts"
 import { storeGuard } from "./StoreGuard.ts"
@@ -30,6 +31,7 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
+  { name: "references", ask: referencesGuard },
   { name: "writers", ask: writersGuard },
   { name: "clock", ask: clockGuard },
   { name: "settings", ask: settingsGuard },

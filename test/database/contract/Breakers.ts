@@ -1,17 +1,24 @@
 /** What the guards of a sweep remember and ask: breakers, other collectors, the server's clock. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import { type Exposure, isOpen } from "../../../src/database/Database.ts"
+import { type Exposure, historyMillis, isOpen } from "../../../src/database/Database.ts"
 import { Database } from "../../fixtures/Database.ts"
 import {
+  artifact,
   blob,
   blobs,
   condemned,
+  digest,
+  digests,
+  everything,
   hour,
+  intent,
   minute,
   now,
   orphan,
   type Promised,
+  pin,
+  sweep,
   write
 } from "../../fixtures/samples.ts"
 
@@ -129,6 +136,148 @@ export const guarding = (promised: Promised): void => {
           totalBlobs: 2,
           totalBytes: 2 * sizeBytes
         })
+      })
+    )
+  })
+
+  describe("orphans whose loss is no mistake", () => {
+    const pinned = (n: number, expiresAt: number) => ({
+      key: intent(n).key,
+      digest: digest(n),
+      sizeBytes: n,
+      references: [],
+      pins: [pin(`hold ${n}`, n, expiresAt)]
+    })
+
+    promised("count neither as condemned nor among all blobs: never referred to while their pin held", () =>
+      Effect.gen(function* () {
+        const { blobs: writers, breakers, journal, orphans } = yield* Database
+        yield* write({
+          blobs: blobs(1, 2),
+          orphans: [condemned(1)],
+          intents: [intent(3), intent(4), intent(5)]
+        })
+        yield* writers.publish(now, [pinned(3, now + hour), pinned(4, now + hour)])
+        // With a reference from the beginning it is not newborn.
+        yield* writers.publish(now, [{ ...pinned(5, now + hour), references: [artifact("five", 5)] }])
+        yield* writers.adopt(now, [artifact("four", 4)])
+        assert.deepStrictEqual(yield* orphans.held(now, true), { blobs: 1, until: now + hour })
+        yield* writers.unreference([artifact("four", 4), artifact("five", 5)])
+        assert.deepStrictEqual(yield* orphans.held(now, false), { blobs: 3, until: now + hour })
+        assert.deepStrictEqual(yield* orphans.held(now + hour, false), { blobs: 0, until: null })
+        assert.strictEqual(yield* journal.expirePins(now + hour, 10), 3)
+        const found = yield* orphans.find(everything)
+        assert.deepStrictEqual(
+          found.map((orphan) => [orphan.digest, orphan.cause, orphan.seenAt === now + hour]),
+          [
+            [digest(1), undefined, false],
+            [digest(2), undefined, false],
+            [digest(3), "unused", true],
+            [digest(4), undefined, false],
+            [digest(5), undefined, false]
+          ]
+        )
+        const later = now + 2 * hour
+        const seen = digests(1, 2, 3, 4, 5)
+        yield* orphans.record(everything, { now: later, seen, condemned: digests(3, 4), sweep })
+        assert.deepStrictEqual(yield* breakers.exposure(null, 0), {
+          blobs: 2,
+          bytes: 5,
+          totalBlobs: 4,
+          totalBytes: 12
+        })
+        assert.deepInclude(yield* breakers.exposure(null, 9, later - 1), { blobs: 1, bytes: 1 })
+        const request = {
+          condemnedCutoff: later,
+          seenCutoff: later,
+          usedCutoff: later,
+          limit: 9,
+          after: null
+        }
+        const { purged } = yield* orphans.purge({
+          ...request,
+          now: later,
+          deleteNotBefore: later,
+          leaseUntil: null
+        })
+        assert.deepStrictEqual(purged.map((blob) => [blob.digest, blob.cause]).sort(), [
+          [digest(1), undefined],
+          [digest(3), "unused"],
+          [digest(4), undefined]
+        ])
+      })
+    )
+
+    promised("lose their cause with their sighting", () =>
+      Effect.gen(function* () {
+        const { blobs: writers, journal, orphans } = yield* Database
+        yield* write({ intents: [intent(3)] })
+        yield* writers.publish(now, [pinned(3, now)])
+        yield* journal.expirePins(now, 10)
+        assert.strictEqual((yield* orphans.find(everything))[0]?.cause, "unused")
+        yield* writers.adopt(now, [artifact("three", 3)])
+        yield* writers.unreference([artifact("three", 3)])
+        assert.isUndefined((yield* orphans.find(everything))[0]?.cause)
+      })
+    )
+  })
+
+  describe("the history of a breaker", () => {
+    const day = 24 * hour
+    const midnight = Date.parse("2026-11-23T00:00:00.000Z")
+    const burst = { blobs: 3, bytes: 30, totalBlobs: 9, totalBytes: 90 }
+
+    promised("adds up a day: the largest total, all that was lost, the last burst", () =>
+      Effect.gen(function* () {
+        const { breakers } = yield* Database
+        assert.deepStrictEqual(yield* breakers.history("orphans", 0), [])
+        yield* breakers.note("orphans", now, { total: { blobs: 9, bytes: 5 }, lost: { blobs: 1, bytes: 2 } })
+        yield* breakers.note("orphans", now + hour, { total: { blobs: 8, bytes: 9e12 }, burst })
+        yield* breakers.note("orphans", now + 2 * hour, { lost: { blobs: 2, bytes: 3 } })
+        yield* breakers.note("orphans", now + day, { lost: { blobs: 1, bytes: 1 } })
+        yield* breakers.note("manifests", now, { lost: { blobs: 7, bytes: 7 } })
+        const none = { blobs: 0, bytes: 0 }
+        const second = { day: midnight + day, total: none, lost: { blobs: 1, bytes: 1 }, burst: null }
+        const first = {
+          day: midnight,
+          total: { blobs: 9, bytes: 9e12 },
+          lost: { blobs: 3, bytes: 5 },
+          burst
+        }
+        assert.deepStrictEqual(yield* breakers.history("orphans", now), [second, first])
+        assert.deepStrictEqual(yield* breakers.history("orphans", now + day), [second])
+      })
+    )
+
+    promised("forgets what is older than a month", () =>
+      Effect.gen(function* () {
+        const { breakers } = yield* Database
+        yield* breakers.note("orphans", now, { burst })
+        yield* breakers.note("orphans", now + historyMillis, { burst })
+        assert.lengthOf(yield* breakers.history("orphans", 0), 2)
+        yield* breakers.note("orphans", now + historyMillis + day, { burst })
+        assert.deepStrictEqual(
+          (yield* breakers.history("orphans", 0)).map((one) => one.day),
+          [midnight + historyMillis + day, midnight + historyMillis]
+        )
+      })
+    )
+
+    promised("has what a person allowed, of the breakers that were named", () =>
+      Effect.gen(function* () {
+        const { breakers } = yield* Database
+        yield* breakers.trip("orphans", now, exposure)
+        yield* breakers.trip("references", now, { blobs: 0, bytes: 0, totalBlobs: 0, totalBytes: 0 })
+        yield* breakers.trip("leftovers", now, lesser)
+        assert.deepStrictEqual(
+          (yield* breakers.list).map(({ name }) => name),
+          ["leftovers", "orphans", "references"]
+        )
+        assert.deepStrictEqual(yield* breakers.confirm(now, ["orphans", "manifests"]), ["orphans"])
+        assert.isTrue(isOpen(yield* breakers.read("leftovers")))
+        assert.deepStrictEqual((yield* breakers.history("orphans", 0))[0]?.burst, exposure)
+        assert.deepStrictEqual(yield* breakers.confirm(now), ["leftovers", "references"])
+        assert.deepStrictEqual(yield* breakers.history("references", 0), [])
       })
     )
   })

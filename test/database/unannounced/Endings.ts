@@ -211,7 +211,7 @@ const lessees = (server: Server): void => {
 
 const patience = (server: Server): void => {
   const ends = (s: Stage, now: number, patienceMillis: number) =>
-    s.database.suspects.endTombstones(now, patienceMillis, 100)
+    Effect.map(s.database.suspects.endTombstones(now, patienceMillis, 100), ({ ended }) => ended)
 
   it.live(
     "tombstones end when the writers' patience is over, and the content is inserted like any other",

@@ -65,6 +65,11 @@ const lifecycle = (server: Databases.Server): void => {
       yield* s.database.inspect
       const existed = { catalogueExisted: true, unannouncedWritersGuarded: false }
       assert.deepStrictEqual(yield* s.database.installation, existed)
+      yield* Effect.provide(
+        Postgres.migrate(defaultNames, { createCatalog: true, isOwn: true }),
+        Databases.client(s.place, { maxConnections: 1 })
+      )
+      assert.isFalse((yield* s.database.installation).catalogueExisted, "an embedded database is ours alone")
     })
   )
 

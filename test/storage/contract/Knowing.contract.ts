@@ -34,6 +34,17 @@ export const knowing = ({ promise }: Suite): void => {
   )
 
   promise(
+    "says which uploads in parts it finds, and leaves none of its own",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      assert.include(["complete", "partial"], yield* storage.multipartSearch(prefix, true))
+      assert.deepStrictEqual((yield* Stream.runCollect(storage.multiparts(prefix))).flat(), [])
+      assert.deepStrictEqual((yield* Stream.runCollect(storage.list(prefix))).flat(), [])
+      assert.notStrictEqual(yield* storage.multipartSearch(prefix, false), "unknown", "it is remembered")
+    })
+  )
+
+  promise(
     "reports what deletes do, and how far its clock is off",
     Effect.gen(function* () {
       const storage = yield* Storage

@@ -6,6 +6,7 @@ import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
 import {
   abandon,
   artifact,
+  beginParts,
   blobKey,
   counts,
   day,
@@ -13,6 +14,7 @@ import {
   hour,
   minute,
   objects,
+  parts,
   stage,
   start,
   sweep,
@@ -300,5 +302,44 @@ describe("an announced upload that is never finished", () => {
       yield* sweepAfter(hour)
       assert.deepStrictEqual(yield* objects, [blobKey("a", 2)])
     }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("files of another program below the upload prefix", () => {
+  const settings = { unannouncedWriters: "none" } as const
+  const session = "0f3a6c1e-7d0b-4f0e-9a53-5b0c1d2e3f40"
+  const theirs = [
+    ...Array.from({ length: 60 }, (_, n) => `uploads/avatars/user-${n}.png`),
+    "uploads/logo.svg",
+    `uploads/${session}.png`
+  ]
+  const ours = [`uploads/${session}/1`, `uploads/${session.replaceAll("-", "")}`]
+  const aDayLater = Effect.gen(function* () {
+    yield* stageAll([...theirs, ...ours])
+    yield* beginParts("uploads/avatars/user-61.png", "theirs")
+    yield* beginParts(`uploads/${session}/2`, "ours")
+    return yield* sweepAfter(day)
+  })
+
+  it.effect("stay where the catalogue existed before, and names of sessions are taken", () =>
+    Effect.gen(function* () {
+      ;(yield* World).state.installation.catalogueExisted = true
+      const report = yield* aDayLater
+      assert.deepStrictEqual(yield* objects, [...theirs].sort())
+      assert.deepInclude(counts(report, "uploads"), {
+        seen: 64,
+        deleted: 2,
+        kept: { "no session's name": 62 }
+      })
+      assert.deepInclude(counts(report, "multiparts"), { deleted: 1, kept: { "no session's name": 1 } })
+      assert.deepStrictEqual(yield* parts, ["theirs"])
+    }).pipe(Effect.provide(world(settings)))
+  )
+
+  it.effect("are deleted where this program made the catalogue and all below is its own (control)", () =>
+    Effect.gen(function* () {
+      yield* aDayLater
+      assert.deepStrictEqual([yield* objects, yield* parts], [[], []])
+    }).pipe(Effect.provide(world(settings)))
   )
 })

@@ -197,13 +197,15 @@ describe("one schema of the collector", { timeout: 60_000 }, () => {
       assert.strictEqual((yield* sweep.once()).outcome, "complete")
       yield* statements(
         place,
-        `DROP TABLE public.artifacts, public.local_files;
+        `DROP SCHEMA artifact_registry CASCADE;
+         DROP TABLE public.artifacts, public.local_files;
          ALTER TABLE public.blobs ALTER COLUMN digest TYPE bytea USING digest::bytea;
          CREATE TABLE public.r (digest bytea REFERENCES public.blobs (digest)); CREATE INDEX ON public.r (digest)`
       )
       const report = yield* sweep.once()
       assert.strictEqual(report.outcome, "refused")
-      assert.include(report.phases.orphans.error?.message, "bytea here, text bound")
+      // The schema guard is asked first, and knows the type of its own tables.
+      assert.match(report.phases.orphans.error?.message ?? "", /bytea/)
     })
   )
 

@@ -25,9 +25,15 @@ export interface BackendState {
   readonly store: MemoryStorage.State
 }
 
+/** The question whether references are known at all is asked once in the life of a catalogue. */
+const withReferencesSeen = <S extends RegistryMemory.RegistryState>(state: S): S => {
+  state.remembered.held = true
+  return state
+}
+
 /** Creates an empty database and an empty store. */
 export const emptyState = (): BackendState => ({
-  rows: RegistryMemory.emptyState(),
+  rows: withReferencesSeen(RegistryMemory.emptyState()),
   store: MemoryStorage.emptyState()
 })
 

@@ -242,6 +242,8 @@ const effects = (
 const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
+  "references.check",
+  "references.everHeld",
   "candidates.watch",
   "skew",
   "instants.ahead",

@@ -15,6 +15,11 @@ export interface ForeignKey {
   readonly table: string
   readonly column: string
   readonly referenced_column: string
+  /** The table's oid and the column's number, which survive a new name. */
+  readonly relid: string
+  readonly attnum: number
+  /** Its column is NOT NULL. */
+  readonly required: boolean
   /** How many columns it spans. */
   readonly columns: number
   /** All its columns, quoted. */
@@ -68,6 +73,7 @@ export const readForeignKeys = (
   sql<ForeignKey>`
     SELECT k.conname AS constraint, n.nspname AS schema, t.relname AS table, a.attname AS column,
       f.attname AS referenced_column, cardinality(k.conkey) AS columns, k.confdeltype::text AS delete_action,
+      k.conrelid::text AS relid, a.attnum::int AS attnum, a.attnotnull AS required,
       k.conparentid <> 0 AS inherited, t.relkind = 'p' AS partitioned,
       (SELECT string_agg(quote_ident(c.attname), ', ' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u (num, n)
         JOIN pg_attribute c ON c.attrelid = k.conrelid AND c.attnum = u.num) AS column_list,

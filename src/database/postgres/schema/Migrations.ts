@@ -12,7 +12,7 @@ import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import { translate } from "../Errors.ts"
 import { recordOwnCatalogue } from "../Installation.ts"
-import { make, onProcessClock, quote, type Sql } from "../Sql.ts"
+import { make, onProcessClock, qualified, quote, type Sql } from "../Sql.ts"
 import { catalogMissing, columnProblems, readBlobsTable, readColumns, sharedSchema } from "./BlobsTable.ts"
 import { adaptDigestType } from "./ChangedDigestType.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
@@ -35,6 +35,8 @@ export interface Applied {
 export interface MigrateOptions {
   /** Whether to create an empty catalogue where there is none. */
   readonly createCatalog: boolean
+  /** The database belongs to this program alone, so no other writer shares its catalogue. Default false. */
+  readonly isOwn?: boolean
 }
 
 /** Migrations of another part of the program. They run after the collector's, in the same transaction. */
@@ -83,7 +85,8 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     const applied = [
       ...(yield* apply(db, "collector", names.collectorSchema, "migrations", collectorMigrations(db)))
     ]
-    if (!existed && applied.some(({ id }) => id === 1)) yield* recordOwnCatalogue(db)
+    const isCreated = !existed && applied.some(({ id }) => id === 1)
+    if (isCreated || options.isOwn === true) yield* recordOwnCatalogue(db)
     for (const { isWanted, migrations, schema, set, table } of further) {
       if (!(yield* isWanted(db))) continue
       // Creating a foreign key locks the table of blobs, and its writers must not wait long for that.
@@ -116,6 +119,7 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
 const withGrant = (db: Sql, error: DatabaseError): Effect.Effect<DatabaseError> => {
   if (error.sqlState !== "42501") return Effect.succeed(error)
   const schema = /permission denied for schema (\S+)/.exec(error.detail)?.[1]
+  const onBlobs = error.detail.includes(`permission denied for table ${db.names.blobsTable} `)
   const onDatabase = error.detail.includes("permission denied for database")
   return Effect.match(
     db.sql<{ database: string; role: string }>`
@@ -124,11 +128,14 @@ const withGrant = (db: Sql, error: DatabaseError): Effect.Effect<DatabaseError> 
       onFailure: () => error,
       onSuccess: ([row]) => {
         if (row === undefined) return error
-        const grant = onDatabase
-          ? `Run as the database's owner: GRANT CREATE ON DATABASE ${row.database} TO ${row.role};`
-          : schema === undefined
-            ? `Run artifact-gc migrate as the owner of the tables, or as a superuser. This role is ${row.role}.`
-            : `Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA ${quote(schema)} TO ${row.role};`
+        const { schema: ofCatalogue, blobsTable } = db.names
+        const grant = onBlobs
+          ? `Run as the table's owner: GRANT SELECT, REFERENCES ON ${qualified(ofCatalogue, blobsTable)} TO ${row.role};`
+          : onDatabase
+            ? `Run as the database's owner: GRANT CREATE ON DATABASE ${row.database} TO ${row.role};`
+            : schema === undefined
+              ? `Run artifact-gc migrate as the owner of the tables, or as a superuser. This role is ${row.role}.`
+              : `Run as the schema's owner: GRANT USAGE, CREATE ON SCHEMA ${quote(schema)} TO ${row.role};`
         return new DatabaseError({
           operation: error.operation,
           reason: error.reason,

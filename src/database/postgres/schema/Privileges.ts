@@ -41,6 +41,8 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "breakers", "SELECT, INSERT, UPDATE"],
     [own, "breaker_history", all],
     [own, "collectors", all],
+    [own, "reference_keys", all],
+    [own, "reference_checks", "SELECT, UPDATE"],
     [own, "installation", "SELECT"],
     [own, "tombstones", all],
     [own, "buried_keys", all],

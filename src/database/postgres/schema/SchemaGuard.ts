@@ -8,6 +8,7 @@
  */
 import { Array as Arr, Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
+import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import type { ReferenceTable, Watch } from "../../Database.ts"
 import type { Sql } from "../Sql.ts"
@@ -25,6 +26,8 @@ import { timeZoneProblems, zonelessOf } from "./TimeZone.ts"
 
 /** What the guard found, in the form that statements need. */
 export interface Catalog {
+  /** The oid of the table of blobs. */
+  readonly oid: string
   /** The tables that refer to blobs, as reports name them. */
   readonly references: ReadonlyArray<ReferenceTable>
   /** The type of a digest. */
@@ -59,6 +62,11 @@ export interface Catalog {
 export interface SchemaExtension {
   /** Returns the problems of the tables, if they were ever created. `role` is quoted. */
   readonly problems: (db: Sql, role: string) => Effect.Effect<ReadonlyArray<SchemaProblem>, SqlError.SqlError>
+  /**
+   * Returns the tables whose references are all foreign keys: no other column of them keeps a blob. Default:
+   * none.
+   */
+  readonly tables?: (names: CatalogNames) => ReadonlyArray<readonly [schema: string, table: string]>
 }
 
 /** Reads the catalogue. Fails with `SchemaRefused` and every problem found, not only the first. */
@@ -95,6 +103,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })
 
   return {
+    oid: table.oid,
     references: declared.map((key) => ({
       table: `${key.schema}.${key.table}`,
       column: key.column,

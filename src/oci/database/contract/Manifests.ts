@@ -154,7 +154,7 @@ export interface Manifests {
    * longer: no tag, no index, no subject that exists. Returns how many. Skips manifests that another
    * transaction holds. The children of a deleted index, and manifests about a deleted subject, are untagged
    * from `now` on. Blobs to which nothing in the registry refers then get a sighting with the cause
-   * `expired`.
+   * `expired`, those that a pin keeps when it ends.
    */
   readonly expire: (now: number, untaggedSince: number, limit: number) => Result<number>
   /** Returns how many `expire` would delete, without those that these need. */

@@ -121,6 +121,7 @@ const put = (
   }
   const row = { ...tagged, untaggedAt: now, ...(untaggedBy === undefined ? {} : { untaggedBy }) }
   state.manifests.set(manifestId(repository, digest), row)
+  state.referenced = true
   const losers = new Set<Digest>()
   for (const name of tags) {
     const before = state.tags.get(manifestId(repository, name))
@@ -130,7 +131,10 @@ const put = (
   if (isTagged(state, row)) state.manifests.set(manifestId(repository, digest), tagged)
   losers.delete(digest)
   for (const loser of losers) release(state, now, repository, loser, "moved")
-  for (const id of pins) state.pins.delete(id)
+  for (const id of pins) {
+    state.pins.delete(id)
+    state.pinCauses.delete(id)
+  }
   return { _tag: "stored" }
 }
 
@@ -225,7 +229,10 @@ const noteReleased = (state: RegistryState, now: number, deleted: ReadonlyArray<
       ...row.references.flatMap((one) => (one.kind === "manifest" ? [] : one.digest))
     ]
     for (const digest of released) {
-      if (needed.has(digest) || !state.blobs.has(digest) || state.orphans.has(digest)) continue
+      if (needed.has(digest) || !state.blobs.has(digest)) continue
+      const pins = [...state.pins.values()].filter((pin) => pin.digest === digest)
+      for (const { id } of pins) state.pinCauses.set(id, "expired")
+      if (pins.length > 0 || state.orphans.has(digest)) continue
       state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null, cause: "expired" })
     }
   }

@@ -72,7 +72,8 @@ export const expirePage = Effect.fnUntraced(function* (
 })
 
 /**
- * Gives a sighting to those of `digests` to which nothing in the registry refers any more. It is a transaction of its
+ * Gives a sighting to those of `digests` to which nothing in the registry refers any more, and to those that are held their
+ * cause for the sighting that follows the hold. It is a transaction of its
  * own, after the one that deleted the manifests: inserting a sighting may wait for a writer that ends it, and that writer
  * may wait for a manifest.
  */
@@ -83,12 +84,18 @@ export const noteReleased = (
   digests: ReadonlyArray<Digest>
 ) =>
   Effect.asVoid(sql`
+    WITH released AS MATERIALIZED (
+      SELECT d.digest FROM unnest(${digests}::text[]::${raw(type.type)}[]) AS d (digest)
+      WHERE EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = d.digest)
+        AND NOT EXISTS (SELECT FROM ${id.manifests} m WHERE m.digest = d.digest)
+        AND NOT EXISTS (SELECT FROM ${id.manifestReferences} r WHERE r.digest = d.digest)),
+    pinned AS (
+      UPDATE ${id.pins} SET cause = 'expired' WHERE id = ANY(ARRAY(
+        SELECT p.id FROM ${id.pins} p JOIN released d ON d.digest = p.digest
+        ORDER BY p.id FOR UPDATE OF p SKIP LOCKED)))
     INSERT INTO ${id.orphans} (digest, seen_at, cause)
-    SELECT d.digest, ${instant(now)}::timestamptz, 'expired'
-    FROM unnest(${digests}::text[]::${raw(type.type)}[]) AS d (digest)
-    WHERE EXISTS (SELECT FROM ${id.blobs} b WHERE b.${id.digest} = d.digest)
-      AND NOT EXISTS (SELECT FROM ${id.manifests} m WHERE m.digest = d.digest)
-      AND NOT EXISTS (SELECT FROM ${id.manifestReferences} r WHERE r.digest = d.digest)
+    SELECT d.digest, ${instant(now)}::timestamptz, 'expired' FROM released d
+    WHERE NOT EXISTS (SELECT FROM ${id.pins} p WHERE p.digest = d.digest)
     ORDER BY d.digest ON CONFLICT (digest) DO NOTHING`)
 
 const nameOf = ({ repository, digest }: ManifestKey): string => JSON.stringify([repository, digest])

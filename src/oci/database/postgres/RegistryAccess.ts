@@ -9,8 +9,15 @@ import type { SchemaExtension } from "../../../database/postgres/schema/SchemaGu
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
 import { isInstalled, readRegistryVersion, registryMigrations, versionProblem } from "./RegistryTables.ts"
 
-/** Judges the version of the registry's tables and the role's privileges on them. */
+/**
+ * Judges the version of the registry's tables and the role's privileges on them. A manifest's `subject` names a
+ * manifest that need not exist, and annotations may contain any digest: neither keeps a blob.
+ */
 export const registrySchema: SchemaExtension = {
+  tables: ({ registrySchema }) =>
+    ["manifests", "manifest_references", "tags", registryMigrations].map(
+      (table) => [registrySchema, table] as const
+    ),
   problems: Effect.fnUntraced(function* (db, role) {
     if (!(yield* isInstalled(db))) return []
     const own = db.names.registrySchema

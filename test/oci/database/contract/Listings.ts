@@ -3,15 +3,18 @@ import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { Manifest } from "../../../../src/oci/database/RegistryDatabase.ts"
 import { holdId } from "../../../../src/oci/Names.ts"
+import { Database } from "../../../fixtures/Database.ts"
 import {
   blob,
   blobs,
   digest,
   digests,
+  everything,
   hour,
   key,
   now,
   type Promised,
+  pin,
   rows,
   write
 } from "../../../fixtures/samples.ts"
@@ -243,6 +246,64 @@ const expiring = (promised: Promised): void => {
         assert.lengthOf((yield* rows).manifests, 231)
         assert.strictEqual(yield* expire(now, now, 0), 0)
       })
+  )
+
+  promised(
+    "leaves to what nothing else needs the cause by which the breaker of orphans counts it apart",
+    () =>
+      Effect.gen(function* () {
+        const { journal, manifests: verbs, orphans } = yield* Database
+        yield* write({
+          blobs: blobs(1, 2, 3, 4, 5),
+          manifests: [
+            manifestRow(1, now - hour, [layer(3), layer(4), layer(5)]),
+            manifestRow(2, null, [layer(5)])
+          ],
+          tags: [tagRow("a", 2)],
+          pins: [pin("held", 4, now + hour)]
+        })
+        assert.strictEqual(yield* verbs.expire(now, now, 10), 1)
+        const causes = Effect.map(orphans.find(everything), (found) =>
+          found.map(({ cause, digest, seenAt }) => `${digest} ${cause} ${seenAt}`)
+        )
+        const expired = [`${digest(1)} expired ${now}`, `${digest(3)} expired ${now}`]
+        assert.deepStrictEqual(yield* causes, expired)
+        yield* orphans.held(now, true)
+        yield* journal.expirePins(now + hour, 10)
+        assert.deepStrictEqual(yield* causes, [...expired, `${digest(4)} expired ${now + hour}`])
+      })
+  )
+
+  promised("subtracts for the breaker what was pushed while tags were deleted, until no tag is left", () =>
+    Effect.gen(function* () {
+      const verbs = yield* manifests
+      yield* write({ blobs: blobs(1, 2, 3, 4, 5, 6) })
+      const image = (n: number) => ({
+        repository: app,
+        digest: digest(n),
+        mediaType: "application/vnd.oci.image.manifest.v1+json",
+        sizeBytes: n,
+        artifactType: null,
+        annotations: null,
+        subject: null
+      })
+      for (const n of [1, 2, 3]) yield* verbs.put(now, image(n), [], { tags: [`v${n}`] })
+      // Never had a tag, lost it to a push, and lost it to a client.
+      yield* verbs.put(now, image(4), [])
+      yield* verbs.put(now + 1, image(2), [], { tags: ["v1"] })
+      yield* verbs.untag(now + 1, app, "v3")
+      const lost = { untagged: 1, total: 2, bytes: 3, totalBytes: 21 }
+      assert.deepStrictEqual(yield* verbs.exposure(null, now + 9, 0), lost)
+      yield* verbs.put(now + 2, image(5), [], { tags: ["v5"] })
+      yield* verbs.put(now + 2, image(6), [])
+      assert.deepStrictEqual(yield* verbs.exposure(null, now + 1, 0), { ...lost, total: 3 })
+      assert.deepInclude(yield* verbs.exposure(null, now + 9, 0), { untagged: 0, total: 2 })
+      for (const tag of ["v1", "v2", "v5"]) yield* verbs.untag(now + 3, app, tag)
+      assert.deepInclude(yield* verbs.exposure(null, now + 9, 9), { untagged: 3, total: 3 })
+      // What lost its name may be pushed again, and does not become new by that.
+      yield* verbs.put(now + 4, image(3), [])
+      assert.deepInclude(yield* verbs.exposure(null, now + 9, 0), { untagged: 3, total: 3 })
+    })
   )
 
   promised(

@@ -8,7 +8,7 @@ export const createBreakerHistory = (db: Sql) => {
   return statements(
     db,
     `ALTER TABLE ${own("orphans")} ADD COLUMN cause text CHECK (cause IN ('expired', 'unused'))`,
-    `ALTER TABLE ${own("pins")} ADD COLUMN newborn boolean NOT NULL DEFAULT false`,
+    `ALTER TABLE ${own("pins")} ADD COLUMN cause text CHECK (cause IN ('expired', 'unused'))`,
     `CREATE TABLE ${own("breaker_history")} (
        name text NOT NULL,
        day timestamptz NOT NULL,

@@ -23,7 +23,7 @@ import { sizeOf } from "../../CatalogValues.ts"
 import { instant, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
-import { given, on, verbs } from "../../Verbs.ts"
+import { given, verbs } from "../../Verbs.ts"
 import { lockDigests } from "./AdvisoryLocks.ts"
 import { arrival } from "./Arrivals.ts"
 import { buryKeys, endTombstones, renewed } from "./Tombstones.ts"
@@ -41,7 +41,7 @@ export const make = (
     trust: known(trust),
     drop: known(drop),
     forget: known(forget),
-    endTombstones: on(db)(endTombstones),
+    endTombstones: known(endTombstones),
     arrival: (seen) => arrival(db, catalog, client, seen)
   })
 }

@@ -51,25 +51,32 @@ const readHolders = ({ sql, names }: Sql) =>
   )
 
 /**
- * Ends up to `limit` tombstones of each kind, and returns how many it ended.
+ * Ends up to `limit` tombstones of each kind. They stay where the triggers are not installed.
  *
  * The first call that finds a tombstone with no DELETE under way records the transactions that use the table
  * of blobs. A later call deletes it when `patienceMillis` have passed and all of these transactions have
  * ended.
  */
-export const endTombstones = (db: Sql, now: number, patienceMillis: number, limit: number) => {
+export const endTombstones = (
+  db: Sql,
+  { unannouncedWriters }: { readonly unannouncedWriters: boolean },
+  now: number,
+  patienceMillis: number,
+  limit: number
+) => {
   const { sql, id, raw } = db
+  if (!unannouncedWriters) return Effect.succeed({ ended: 0, begun: 0 })
   const cutoff = instant(now - patienceMillis)
   return db.transaction(
     Effect.gen(function* () {
       const work = yield* sql<{ any: boolean }>`
         SELECT EXISTS (SELECT FROM ${id.tombstones} WHERE NOT lasting)
           OR EXISTS (SELECT FROM ${id.buriedKeys} WHERE NOT lasting) AS any`
-      if (work[0]?.any !== true) return 0
+      if (work[0]?.any !== true) return { ended: 0, begun: 0 }
       const holders = yield* readHolders(db)
       const over = sql`NOT lasting AND settled_at <= ${cutoff}::timestamptz AND NOT holders && ${holders}::text[]`
       const settled = sql`settled_at = ${instant(now)}::timestamptz, holders = ${holders}::text[]`
-      let ended = 0
+      let [ended, begun] = [0, 0]
       for (const [table, key, condition] of [
         [id.tombstones, raw("digest"), raw("true")],
         [
@@ -81,13 +88,14 @@ export const endTombstones = (db: Sql, now: number, patienceMillis: number, limi
         const gone = yield* sql`
           DELETE FROM ${table} WHERE ${key} = ANY(ARRAY(
             SELECT ${key} FROM ${table} WHERE ${over} LIMIT ${limit} FOR UPDATE SKIP LOCKED)) RETURNING 1 AS gone`
-        yield* sql`
+        const settling = yield* sql`
           UPDATE ${table} SET ${settled} WHERE ${key} = ANY(ARRAY(
             SELECT ${key} FROM ${table} t WHERE NOT lasting AND settled_at IS NULL AND ${condition}
-            LIMIT ${limit} FOR UPDATE SKIP LOCKED))`
+            LIMIT ${limit} FOR UPDATE SKIP LOCKED)) RETURNING 1 AS settling`
         ended += gone.length
+        begun += settling.length
       }
-      return ended
+      return { ended, begun }
     })
   )
 }
