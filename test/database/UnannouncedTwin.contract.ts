@@ -227,7 +227,8 @@ const run = (side: Side, { flag, n, other, verb }: Command): Effect.Effect<unkno
     case "drop":
       return withSuspect(side, (suspect) => suspects.drop(at, suspect))
     case "forget":
-      return suspects.forget(10)
+      // PostgreSQL counts suspicions, and memory has one for each key.
+      return Effect.map(suspects.forget(10), (forgotten) => forgotten > 0)
     case "end":
       memory.at += other ? minute : 0
       return suspects.endTombstones(memory.at, flag ? minute : 0, 10)

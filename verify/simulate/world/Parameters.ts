@@ -57,7 +57,18 @@ const minutes = Duration.minutes
 
 /** Worlds with few roles meet more often what these roles do to each other. */
 const kinds = [
-  ...(["plain", "plain", "plain", "hosts", "hosts", "registry", "registry", "registry"] as const),
+  ...([
+    "plain",
+    "plain",
+    "plain",
+    "plain",
+    "plain",
+    "hosts",
+    "hosts",
+    "registry",
+    "registry",
+    "registry"
+  ] as const),
   ...(["unannounced", "unannounced", "restored", "all"] as const)
 ]
 
