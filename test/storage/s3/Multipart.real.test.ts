@@ -131,11 +131,7 @@ onRealS3("Multipart", (name) => {
               )
             )
           yield* Effect.forEach(numbers, send, { concurrency: 32, discard: true })
-          assert.strictEqual(
-            (yield* parts(key, uploadId)).length,
-            1000,
-            "control: the first page of its parts"
-          )
+          assert.isAtLeast((yield* parts(key, uploadId)).length, 1000, "control: its parts are there")
           const [found] = yield* uploadsOf(storage, key)
           assert.strictEqual(found?.uploadId, uploadId, "its 2,000 parts were looked through")
           for (let round = 1; round <= 2; round++) yield* storage.abortMultipart({ key, uploadId })

@@ -16,6 +16,8 @@ interface Shape {
   readonly separators: string
   readonly least: number
   readonly most: number
+  /** Begins each of them, or is empty. It is found faster than a text is split. */
+  readonly prefix: string
 }
 
 /** What digests and keys look like. Null where values say nothing: no blob, numbers, short names. */
@@ -106,8 +108,15 @@ const shapeOf = ({ collate, column, family, type }: Compared, all: ReadonlyArray
     separators: `[^0-9A-Za-z${marks.map((mark) => (/[\w\s]/.test(mark) ? mark : `\\${mark}`)).join("")}]+`,
     // Digests of one algorithm have one length. Others may be shorter or longer than those of the sample.
     least: least === most ? least : Math.max(leastLength, Math.floor(least / 2)),
-    most: least === most ? most : 2 * most
+    most: least === most ? most : 2 * most,
+    prefix: prefixOf(values)
   }
+}
+
+const prefixOf = ([first = "", ...others]: ReadonlyArray<string>): string => {
+  let length = first.length
+  for (const other of others) while (!other.startsWith(first.slice(0, length))) length -= 1
+  return first.slice(0, length)
 }
 
 /** Samples, by relid and column, and the tables that could not be read. */
@@ -183,14 +192,14 @@ const readSamples = (
 const sampleOf = ({ rowsPerPage, source }: SampledTable): string => {
   const pages = Math.min(100, Math.max(5, Math.ceil(sampledRows / (rowsPerPage ?? sampledRows))))
   const size = `greatest(1, pg_relation_size('${source.replaceAll("'", "''")}'::regclass) / 8192.0)`
-  return `(SELECT * FROM ${source} TABLESAMPLE SYSTEM (least(100, ${100 * pages} / ${size})) LIMIT ${5 * sampledRows})`
+  return `(SELECT * FROM ${source} TABLESAMPLE SYSTEM (least(100, ${100 * pages} / ${size})) LIMIT ${sampledRows})`
 }
 
 /** The value contains what names a blob. */
 const within = ({ id, raw, sql }: Sql, shape: Shape | null): Statement.Fragment =>
   shape === null
     ? raw("false")
-    : sql`length(u.value) >= ${shape.least}::int AND EXISTS (
+    : sql`length(u.value) >= ${shape.least}::int AND strpos(u.value, ${shape.prefix}::text) > 0 AND EXISTS (
         SELECT FROM regexp_split_to_table(u.value, ${shape.separators}::text) AS k (token)
         WHERE length(k.token) BETWEEN ${shape.least}::int AND ${shape.most}::int
           AND EXISTS (SELECT FROM ${id.blobs} b WHERE ${raw(shape.equals("k.token"))} ${raw(looksUp)}))`
@@ -200,4 +209,5 @@ const whole = ({ id, raw, sql }: Sql, shape: Shape | null): Statement.Fragment =
   shape === null
     ? raw("false")
     : sql`length(u.value) BETWEEN ${shape.least}::int AND ${shape.most}::int
+        AND strpos(u.value, ${shape.prefix}::text) > 0
         AND EXISTS (SELECT FROM ${id.blobs} b WHERE ${raw(shape.equals("u.value"))} ${raw(looksUp)})`
