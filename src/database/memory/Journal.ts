@@ -15,31 +15,7 @@ const toEntry = (key: ObjectKey, row: JournalRow): JournalEntry => ({
 
 /** Returns the verbs of the journal over `state`. */
 export const journal = (state: State): Journal => ({
-  claim: (now, leaseUntil, limit) =>
-    Effect.sync(() => {
-      const owned = new Set([...[...state.blobs.values()].map((row) => row.key), ...state.chunks.keys()])
-      const due = byKey(state.journal)
-        .filter(
-          ([, row]) =>
-            row.deadAt === null &&
-            row.notBefore <= now &&
-            (row.claimedUntil === null ||
-              row.claimedUntil <= now ||
-              row.claimedUntil > leaseUntil + Duration.toMillis(Duration.days(1)))
-        )
-        .sort(([, a], [, b]) => a.notBefore - b.notBefore)
-        .slice(0, limit)
-      const entries = due.filter(([key]) => !owned.has(key))
-      for (const [key, row] of entries) {
-        state.journal.set(key, { ...row, claimedUntil: leaseUntil })
-        countLease(state, key)
-      }
-      for (const [key] of due) if (owned.has(key)) strike(state, key, (leases) => leases > 0)
-      return {
-        entries: entries.map(([key, row]) => toEntry(key, row)).sort((a, b) => (a.key < b.key ? -1 : 1)),
-        readopted: due.length - entries.length
-      }
-    }),
+  claim: (now, leaseUntil, limit) => Effect.sync(() => claim(state, now, leaseUntil, limit)),
   confirm: (keys, resent = []) =>
     Effect.sync(() => {
       for (const key of keys) strike(state, key, (leases) => leases !== 1 || resent.includes(key))
@@ -100,3 +76,28 @@ export const journal = (state: State): Journal => ({
       return expired.length
     })
 })
+
+const claim = (state: State, now: number, leaseUntil: number, limit: number) => {
+  const owned = new Set([...[...state.blobs.values()].map((row) => row.key), ...state.chunks.keys()])
+  const due = byKey(state.journal)
+    .filter(
+      ([, row]) =>
+        row.deadAt === null &&
+        row.notBefore <= now &&
+        (row.claimedUntil === null ||
+          row.claimedUntil <= now ||
+          row.claimedUntil > leaseUntil + Duration.toMillis(Duration.days(1)))
+    )
+    .sort(([, a], [, b]) => a.notBefore - b.notBefore)
+    .slice(0, limit)
+  const entries = due.filter(([key]) => !owned.has(key))
+  for (const [key, row] of entries) {
+    state.journal.set(key, { ...row, claimedUntil: leaseUntil })
+    countLease(state, key)
+  }
+  for (const [key] of due) if (owned.has(key)) strike(state, key, (leases) => leases > 0)
+  return {
+    entries: entries.map(([key, row]) => toEntry(key, row)).sort((a, b) => (a.key < b.key ? -1 : 1)),
+    readopted: due.length - entries.length
+  }
+}

@@ -82,3 +82,20 @@ export const hosted: NonNullable<Mutant["world"]> = (parameters) => {
   const world = busy(parameters)
   return { ...world, processes: { ...world.processes, writer: 1, host: 2 } }
 }
+
+/** {@link busy}, with writers that pause between two requests, and a collector that is quick meanwhile. */
+export const paused: NonNullable<Mutant["world"]> = (parameters) => {
+  const world = busy(parameters)
+  return {
+    ...world,
+    processes: { ...world.processes, writer: 3, collector: 1 },
+    steps: 400,
+    settings: { ...world.settings, leftoverEvery: Duration.hours(12), scanPage: 1000, batchMax: 1000 },
+    watched: false,
+    faults: 0,
+    kills: 0,
+    pausesAfterRead: 0.9,
+    sameProcess: 0.8,
+    collectorFirst: 0.9
+  }
+}
