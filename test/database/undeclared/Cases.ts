@@ -198,6 +198,18 @@ const all: Readonly<Record<string, Case>> = {
     ],
     suspects: []
   },
+  "the table of blobs of another catalogue, whose blobs are others": {
+    tables: [
+      "CREATE SCHEMA other",
+      "CREATE TABLE other.blobs (digest text PRIMARY KEY, object_key text NOT NULL UNIQUE, created_at timestamptz)",
+      `INSERT INTO other.blobs SELECT ${hash("-n")}, 'others/' || n, now() FROM generate_series(1, 5) n`
+    ],
+    suspects: []
+  },
+  "a copy of the table of blobs": {
+    tables: ["CREATE TABLE copies AS SELECT digest, object_key FROM blobs"],
+    suspects: ["public.copies.digest", "public.copies.object_key"]
+  },
   "other numbers and names, of three hundred tables": {
     tables: [
       `DO $$ BEGIN FOR n IN 1..300 LOOP

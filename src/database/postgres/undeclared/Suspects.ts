@@ -46,14 +46,28 @@ export const suspectsOf = (
   known: Known,
   columns: ReadonlyArray<Column>,
   sampleOf: (column: Column) => Sample | undefined
-): ReadonlyArray<Suspect> =>
-  columns.flatMap((column) => {
+): ReadonlyArray<Suspect> => {
+  const catalogues = otherCatalogues(known.names, columns)
+  return columns.flatMap((column) => {
     const sample = sampleOf(column)
-    const found = byValues(known, column, sample) ?? byName(known, column, sample)
+    const named = catalogues.has(column.relid) ? null : byName(known, column, sample)
+    const found = byValues(known, column, sample) ?? named
     if (found === null) return []
     const { schema, table, partitioned, indexed } = column
     return [{ schema, table, column: column.column, partitioned, indexed, ...found }]
   })
+}
+
+/**
+ * Returns the tables of blobs of other catalogues: those with a digest column and a key column of the same names. Their
+ * names say nothing. Values that name blobs of this catalogue do.
+ */
+const otherCatalogues = (names: CatalogNames, columns: ReadonlyArray<Column>): ReadonlySet<string> => {
+  const having = (name: string) =>
+    new Set(columns.flatMap(({ column, relid }) => (column === name ? [relid] : [])))
+  const withKey = having(names.keyColumn)
+  return new Set([...having(names.digestColumn)].filter((relid) => withKey.has(relid)))
+}
 
 type Verdict = Pick<Suspect, "because" | "refers" | "isWhole"> | null
 
