@@ -22,7 +22,7 @@ const once = {
   candidatesAreLocked: /SET untagged_at = NULL FROM/,
   manifestsAreLocked: /INSERT INTO "artifact_registry"\."manifests"/,
   tagsAreWritten: /INSERT INTO "artifact_registry"\."manifest_references"/,
-  tagIsTaken: /SET untagged_at = \$\d+::timestamptz FROM/,
+  tagIsTaken: /SET untagged_at = \$\d+::timestamptz, untagged_by = \$\d+::text FROM/,
   tagsAreDeleted: /DELETE FROM "artifact_registry"\."manifest_references" r USING/
 }
 

@@ -144,7 +144,8 @@ describe("a leftover", () => {
         kept: { "owned by the catalogue": 3, journaled: 1 }
       })
       assert.deepStrictEqual(yield* journaled, [blobKey("not due")])
-    }).pipe(Effect.provide(world(always)))
+      // Without the delay the clock guard would take the wait for a wrong clock's and end it.
+    }).pipe(Effect.provide(world({ ...always, deleteDelay: Duration.days(365) })))
   )
 
   it.effect("lies below the blob prefix, and not below that of the uploads even inside it", () =>
@@ -397,7 +398,11 @@ describe("the breaker of the leftovers", () => {
       })
       assert.strictEqual(tag(yield* sweep()), "BreakerOpen")
       assert.deepStrictEqual(yield* journaled, [blobKey("purged"), begun])
-    }).pipe(Effect.provide(world({ ...settings, leftoverGrace: Duration.hours(24) })))
+    }).pipe(
+      Effect.provide(
+        world({ ...settings, leftoverGrace: Duration.hours(24), deleteDelay: Duration.days(365) })
+      )
+    )
   )
 
   it.effect("lets a confirmed pass come to its end, and no other", () =>
@@ -419,37 +424,57 @@ describe("the breaker of the leftovers", () => {
     }).pipe(Effect.provide(world(settings)))
   )
 
-  it.effect("lets a confirmed pass go on that tripped by a clock behind the one by which it began", () =>
-    Effect.gen(function* () {
-      const { rows, state } = yield* World
-      yield* TestClock.setTime(start - day)
-      yield* uploadLive(names(990))
-      yield* stageAll(strays(700))
-      yield* TestClock.setTime(start + day)
-      yield* slowListing("5 minutes")
-      assert.strictEqual((yield* passing(sweep())).phases.leftovers.stoppedBy, "time")
-      yield* TestClock.setTime(start + day - hour)
-      assert.strictEqual(tag(yield* passing(sweep())), "BreakerOpen")
-      assert.strictEqual(state.breakers.get("leftovers")?.trippedAt, start + day)
-      yield* rows.breakers.confirm(yield* Clock.currentTimeMillis)
-      for (let n = 0; n < 3; n++) assert.isUndefined(tag(yield* passing(sweep())))
-      assert.strictEqual((yield* journaled).length, 700)
-    }).pipe(Effect.provide(world({ ...settings, breakerPercent: 40, maxDuration: Duration.minutes(10) })))
+  it.effect.each([
+    ["by no more than the tolerance", hour, start + day],
+    // The clock guard moves the beginning of the pass to the present. The second page is listed 5 minutes later.
+    ["by more", hour - 1, start + day - hour + 5 * minute]
+  ] as const)(
+    "lets a confirmed pass go on that tripped by a clock behind the one by which it began, %s",
+    ([_, tolerance, trippedAt]) =>
+      Effect.gen(function* () {
+        const { rows, state } = yield* World
+        yield* TestClock.setTime(start - day)
+        yield* uploadLive(names(990))
+        yield* stageAll(strays(700))
+        yield* TestClock.setTime(start + day)
+        yield* slowListing("5 minutes")
+        assert.strictEqual((yield* passing(sweep())).phases.leftovers.stoppedBy, "time")
+        yield* TestClock.setTime(start + day - hour)
+        assert.strictEqual(tag(yield* passing(sweep())), "BreakerOpen")
+        assert.strictEqual(state.breakers.get("leftovers")?.trippedAt, trippedAt)
+        yield* rows.breakers.confirm(yield* Clock.currentTimeMillis)
+        for (let n = 0; n < 3; n++) assert.isUndefined(tag(yield* passing(sweep())))
+        assert.strictEqual((yield* journaled).length, 700)
+      }).pipe(
+        Effect.provide(
+          world({
+            ...settings,
+            breakerPercent: 40,
+            maxDuration: Duration.minutes(10),
+            clockTolerance: Duration.millis(tolerance)
+          })
+        )
+      )
   )
 
-  it.effect("trips again although the last confirmation was given by a clock that is ahead", () =>
-    Effect.gen(function* () {
-      const { rows } = yield* World
-      yield* uploadLive(["a"])
-      yield* stageAll(strays(30))
-      yield* sweepAfter(day)
-      yield* rows.breakers.confirm(start + 30 * day)
-      yield* sweep()
-      yield* sweepAfter(hour)
-      yield* stageAll(strays(30, 100))
-      for (let n = 0; n < 3; n++) assert.strictEqual(tag(yield* sweepAfter(day)), "BreakerOpen")
-      assert.strictEqual((yield* objects).length, 31)
-    }).pipe(Effect.provide(world(settings)))
+  it.effect.each([
+    ["by no more than the tolerance", Duration.days(30)],
+    ["by more", Duration.minutes(1)]
+  ] as const)(
+    "trips again although the last confirmation was given by a clock that is ahead, %s",
+    ([_, clockTolerance]) =>
+      Effect.gen(function* () {
+        const { rows } = yield* World
+        yield* uploadLive(["a"])
+        yield* stageAll(strays(30))
+        yield* sweepAfter(day)
+        yield* rows.breakers.confirm(start + 30 * day)
+        yield* sweep()
+        yield* sweepAfter(hour)
+        yield* stageAll(strays(30, 100))
+        for (let n = 0; n < 3; n++) assert.strictEqual(tag(yield* sweepAfter(day)), "BreakerOpen")
+        assert.strictEqual((yield* objects).length, 31)
+      }).pipe(Effect.provide(world({ ...settings, clockTolerance })))
   )
 
   it.effect("lets a confirmed pass go on after crashes and bounds", () =>
