@@ -23,7 +23,10 @@ const leaves = (reason: DatabaseFailure | null) =>
               : Effect.fail(
                   new DatabaseError({ operation: "peers.register", reason, detail: "by the test" })
                 ),
-          leave: () => Effect.sync(() => void (left += 1))
+          leave: () =>
+            Effect.sync(() => {
+              left += 1
+            })
         }
       }))
     )
