@@ -5,7 +5,8 @@
  * in between. Real locking and isolation need a real PostgreSQL. The contract suites run on both.
  */
 import { Effect, Layer } from "effect"
-import { BlobDatabase, CollectorDatabase } from "./Database.ts"
+import type { Digest } from "../domain/Digest.ts"
+import { BlobDatabase, CollectorDatabase, type Reference } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
 import { binding } from "./memory/Binding.ts"
@@ -19,8 +20,9 @@ import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
 import { peers } from "./memory/Peers.ts"
 import { references, referenceTables } from "./memory/References.ts"
-import { emptyState, type State } from "./memory/State.ts"
+import { type BlobRow, emptyState, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
+import { insertUnannounced, referUnannounced } from "./memory/UnannouncedWriters.ts"
 
 export {
   begin,
@@ -43,6 +45,19 @@ export {
   type SightingRow,
   type State
 } from "./memory/State.ts"
+
+export { insertUnannounced, type ReferOutcome, referUnannounced } from "./memory/UnannouncedWriters.ts"
+
+/** What an unannounced writer asks the catalogue for. Each is a transaction. */
+export const unannouncedWriter = (state: State) =>
+  transacting(
+    state,
+    watching(state, {
+      look: (digest: Digest) => Effect.sync(() => state.blobs.has(digest)),
+      insert: (digest: Digest, row: BlobRow) => Effect.sync(() => insertUnannounced(state, digest, row)),
+      refer: (reference: Reference) => Effect.sync(() => referUnannounced(state, reference))
+    })
+  )
 
 /** Both databases over `state`. Several layers over one state are several replicas on one catalogue. */
 export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabase | BlobDatabase> =>

@@ -341,12 +341,13 @@ describe("an audit by the program", { timeout: 60_000 }, () => {
   })
 })
 
-/** Empties the catalogue and forgets the binding. */
+/** Empties the catalogue and the journal, and forgets the binding. */
 const forgetPlace = () =>
   sql.runPromise(
     Effect.gen(function* () {
       const client = yield* SqlClient.SqlClient
       yield* client`DELETE FROM blobs`
+      yield* client`DELETE FROM artifact_gc.journal`
       yield* client`DELETE FROM artifact_gc.binding`
     })
   )

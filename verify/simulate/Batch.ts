@@ -51,8 +51,14 @@ export const play = (
     seed,
     trace,
     ...(steps === null ? {} : { steps }),
+    ...worldOf(mutant),
     ...(mutant === null ? {} : { mutation: mutantNamed(mutant)?.mutation() ?? {} })
   })
+
+const worldOf = (mutant: string | null): Pick<Simulation.Options, "world"> => {
+  const world = mutant === null ? undefined : mutantNamed(mutant)?.world
+  return world === undefined ? {} : { world }
+}
 
 /** Plays the seeds of a range, one after the other. */
 export const run = (range: Range): Totals => {

@@ -7,6 +7,8 @@ import { collectorMutants } from "./mutants/CollectorMutants.ts"
 import { hostMutants } from "./mutants/HostMutants.ts"
 import type { Mutant } from "./mutants/Mutant.ts"
 import { registryMutants } from "./mutants/RegistryMutants.ts"
+import { restoreMutants } from "./mutants/RestoreMutants.ts"
+import { unannouncedMutants } from "./mutants/UnannouncedMutants.ts"
 
 export type { Mutant } from "./mutants/Mutant.ts"
 
@@ -15,7 +17,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...collectorMutants,
   ...hostMutants,
   ...registryMutants,
-  ...bucketMutants
+  ...bucketMutants,
+  ...unannouncedMutants,
+  ...restoreMutants
 ]
 
 /** Returns the mutant with this name. */

@@ -13,7 +13,7 @@ import {
 import type { Joins } from "./HostTransactions.ts"
 import { journalUnowned } from "./Leftovers.ts"
 import { journalRow, referenceId, type State } from "./State.ts"
-import { isSuspect } from "./Suspects.ts"
+import { bury, isSuspect } from "./UnannouncedWriters.ts"
 
 const setReference = (state: State, reference: Reference): void => {
   state.references.set(referenceId(reference), reference)
@@ -133,6 +133,7 @@ export const publish = (
       ? { key, sizeBytes, createdAt: now, lastUsedAt: now }
       : { ...row, ...(replaces ? { key, sizeBytes } : {}), lastUsedAt: Math.max(row.lastUsedAt, now) }
   )
+  if (row !== undefined && replaces) bury(state, row.key)
   if (row !== undefined)
     state.journal.set(replaces ? row.key : key, journalRow(digest, sizeBytes, "duplicate", now))
   state.orphans.delete(digest)

@@ -3,6 +3,7 @@ import { Duration, Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Journal, JournalEntry } from "../Database.ts"
 import { byKey, type JournalRow, journalRow, type State } from "./State.ts"
+import { countLease, strike } from "./UnannouncedWriters.ts"
 
 const toEntry = (key: ObjectKey, row: JournalRow): JournalEntry => ({
   key,
@@ -14,31 +15,10 @@ const toEntry = (key: ObjectKey, row: JournalRow): JournalEntry => ({
 
 /** Returns the verbs of the journal over `state`. */
 export const journal = (state: State): Journal => ({
-  claim: (now, leaseUntil, limit) =>
+  claim: (now, leaseUntil, limit) => Effect.sync(() => claim(state, now, leaseUntil, limit)),
+  confirm: (keys, resent = []) =>
     Effect.sync(() => {
-      const owned = new Set([...[...state.blobs.values()].map((row) => row.key), ...state.chunks.keys()])
-      const due = byKey(state.journal)
-        .filter(
-          ([, row]) =>
-            row.deadAt === null &&
-            row.notBefore <= now &&
-            (row.claimedUntil === null ||
-              row.claimedUntil <= now ||
-              row.claimedUntil > leaseUntil + Duration.toMillis(Duration.days(1)))
-        )
-        .sort(([, a], [, b]) => a.notBefore - b.notBefore)
-        .slice(0, limit)
-      const entries = due.filter(([key]) => !owned.has(key))
-      for (const [key, row] of entries) state.journal.set(key, { ...row, claimedUntil: leaseUntil })
-      for (const [key] of due) if (owned.has(key)) state.journal.delete(key)
-      return {
-        entries: entries.map(([key, row]) => toEntry(key, row)).sort((a, b) => (a.key < b.key ? -1 : 1)),
-        readopted: due.length - entries.length
-      }
-    }),
-  confirm: (keys) =>
-    Effect.sync(() => {
-      for (const key of keys) state.journal.delete(key)
+      for (const key of keys) strike(state, key, (leases) => leases !== 1 || resent.includes(key))
     }),
   postpone: (postponements) =>
     Effect.sync(() => {
@@ -96,3 +76,28 @@ export const journal = (state: State): Journal => ({
       return expired.length
     })
 })
+
+const claim = (state: State, now: number, leaseUntil: number, limit: number) => {
+  const owned = new Set([...[...state.blobs.values()].map((row) => row.key), ...state.chunks.keys()])
+  const due = byKey(state.journal)
+    .filter(
+      ([, row]) =>
+        row.deadAt === null &&
+        row.notBefore <= now &&
+        (row.claimedUntil === null ||
+          row.claimedUntil <= now ||
+          row.claimedUntil > leaseUntil + Duration.toMillis(Duration.days(1)))
+    )
+    .sort(([, a], [, b]) => a.notBefore - b.notBefore)
+    .slice(0, limit)
+  const entries = due.filter(([key]) => !owned.has(key))
+  for (const [key, row] of entries) {
+    state.journal.set(key, { ...row, claimedUntil: leaseUntil })
+    countLease(state, key)
+  }
+  for (const [key] of due) if (owned.has(key)) strike(state, key, (leases) => leases > 0)
+  return {
+    entries: entries.map(([key, row]) => toEntry(key, row)).sort((a, b) => (a.key < b.key ? -1 : 1)),
+    readopted: due.length - entries.length
+  }
+}

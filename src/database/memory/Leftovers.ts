@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
 import { journalRow, type ListingRow, type RangeRow, type State } from "./State.ts"
+import { bury, isGuarded, strike } from "./UnannouncedWriters.ts"
 
 /** Returns the verbs of leftovers over `state`. */
 export const leftovers = (state: State): Leftovers => {
@@ -65,7 +66,7 @@ export const leftovers = (state: State): Leftovers => {
         const untouched = [...state.journal].filter(
           ([, entry]) => entry.reason === "leftover" && entry.claimedUntil === null && entry.attempts === 0
         )
-        for (const [key] of untouched) state.journal.delete(key)
+        for (const [key] of untouched) strike(state, key, (leases) => leases > 0)
         const ranges = held.row.ranges.map((range) => ({
           ...range,
           after: null,
@@ -114,7 +115,9 @@ export const journalUnowned = (
     ...state.journal.keys()
   ])
   const unowned = objects.filter(({ key }) => !known.has(key))
-  for (const { key, sizeBytes } of unowned)
+  for (const { key, sizeBytes } of unowned) {
+    if (isGuarded(state)) bury(state, key)
     state.journal.set(key, journalRow(null, sizeBytes, "leftover", notBefore))
+  }
   return unowned.map(({ key }) => key)
 }

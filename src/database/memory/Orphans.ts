@@ -24,6 +24,7 @@ import {
   type State,
   usedAtOf
 } from "./State.ts"
+import { bury, countLease, entomb, isGuarded } from "./UnannouncedWriters.ts"
 
 const inSlice = (slice: Slice, digest: Digest): boolean =>
   (slice.after === null || digest > slice.after) && (slice.upTo === null || digest <= slice.upTo)
@@ -179,6 +180,11 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
     if (row === undefined || held.has(digest) || usedAtOf(row) > request.usedCutoff || !hasObject(row))
       continue
     state.blobs.delete(digest)
+    if (isGuarded(state)) {
+      entomb(state, digest)
+      bury(state, row.key)
+    }
+    if (request.leaseUntil !== null) countLease(state, row.key)
     state.journal.set(
       row.key,
       journalRow(digest, row.sizeBytes, "purged", request.deleteNotBefore, {

@@ -101,6 +101,16 @@ export interface OpenTransaction {
   readonly candidates: Array<Digest>
 }
 
+/** What makes an unannounced writer's row suspect. */
+export interface Tombstone {
+  /** True if it never ends. */
+  readonly lasting: boolean
+  /** When a call found that no DELETE is under way, or null. */
+  readonly settledAt: number | null
+  /** Transactions that were open then. */
+  readonly holders: ReadonlyArray<OpenTransaction>
+}
+
 /** Every row of the catalogue and of the collector's tables. */
 export interface State {
   readonly blobs: Map<Digest, BlobRow>
@@ -140,8 +150,18 @@ export interface State {
   readonly pinCauses: Map<string, OrphanCause>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
-  /** Keys in doubt, by digest. A blob whose row has one of them is suspect. Only tests add any. */
+  /** Keys in doubt, by digest. A blob whose row has one of them is suspect. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
+  /** The number of the latest suspicion, by digest and key. */
+  readonly suspicions: Map<string, number>
+  /** The number of the latest of all suspicions, which never returns. */
+  lastSuspicion: number
+  /** Tombstones of digests whose row was deleted. */
+  readonly tombstones: Map<Digest, Tombstone>
+  /** Tombstones of keys that were journaled. */
+  readonly buriedKeys: Map<ObjectKey, Tombstone>
+  /** How often each journaled key was leased. */
+  readonly leases: Map<ObjectKey, number>
   /** What `installation` answers. */
   readonly installation: { catalogueExisted: boolean; unannouncedWritersGuarded: boolean }
   /** How far the server's clock is ahead of the process's. */
@@ -182,6 +202,11 @@ export const emptyState = (): State => ({
   pinCauses: new Map(),
   peers: new Map(),
   suspects: new Map(),
+  suspicions: new Map(),
+  lastSuspicion: 0,
+  tombstones: new Map(),
+  buriedKeys: new Map(),
+  leases: new Map(),
   installation: { catalogueExisted: false, unannouncedWritersGuarded: false },
   skewMillis: 0,
   referenced: false,

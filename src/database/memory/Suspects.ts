@@ -1,18 +1,17 @@
-/**
- * Suspects, in memory. There are no triggers and no tombstones: tests insert blobs as unannounced writers
- * would, and the doubts. So none is settled, and none is trusted where it is.
- */
+/** Suspects, in memory. UnannouncedWriters.ts has what the triggers do. */
 import { Effect } from "effect"
-import type { Digest } from "../../domain/Digest.ts"
-import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Suspect, Suspects } from "../Database.ts"
 import { heldDigests, journalRow, type State } from "./State.ts"
-
-/** Returns whether the blob's row has a key that is in doubt. */
-export const isSuspect = (state: State, digest: Digest): boolean => {
-  const row = state.blobs.get(digest)
-  return row !== undefined && state.suspects.get(digest)?.has(row.key) === true
-}
+import {
+  bury,
+  endTombstones,
+  entomb,
+  forgetSuspicion,
+  isGuarded,
+  isSettled,
+  isSuspect,
+  suspicionOf
+} from "./UnannouncedWriters.ts"
 
 /** Returns the verbs of suspects over `state`. */
 export const suspects = (state: State): Suspects => ({
@@ -23,7 +22,13 @@ export const suspects = (state: State): Suspects => ({
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .slice(0, limit)
         .map(
-          ([digest, { key, sizeBytes }]): Suspect => ({ digest, key, sizeBytes, settled: false, latest: 0 })
+          ([digest, { key, sizeBytes }]): Suspect => ({
+            digest,
+            key,
+            sizeBytes,
+            settled: isSettled(state, digest, key),
+            latest: state.suspicions.get(suspicionOf(digest, key)) ?? 0
+          })
         )
     ),
   rekey: (now, suspect, to, deleteNotBefore) =>
@@ -32,19 +37,31 @@ export const suspects = (state: State): Suspects => ({
       if (!state.intents.delete(to)) return "expired"
       const row = stillSuspect(state, suspect)
       const [dead, notBefore] = row === undefined ? [to, now] : [key, deleteNotBefore]
+      bury(state, dead)
       state.journal.set(dead, journalRow(digest, sizeBytes, "duplicate", notBefore))
       if (row === undefined) return "superseded"
       state.blobs.set(digest, { ...row, key: to })
       state.orphans.delete(digest)
       return "adopted"
     }),
-  trust: () => Effect.succeed("superseded"),
+  trust: (suspect) =>
+    Effect.sync(() => {
+      const { digest, key, latest } = suspect
+      const isLatest = (state.suspicions.get(suspicionOf(digest, key)) ?? 0) === latest
+      if (stillSuspect(state, suspect) === undefined || !isLatest || !isSettled(state, digest, key))
+        return "superseded"
+      state.tombstones.delete(digest)
+      state.buriedKeys.delete(key)
+      forgetSuspicion(state, digest, key)
+      return "verified"
+    }),
   drop: (_now, suspect) =>
     Effect.sync(() => {
       if (stillSuspect(state, suspect) === undefined) return "superseded"
       state.orphans.delete(suspect.digest)
       if (heldDigests(state).has(suspect.digest)) return "referenced"
       state.blobs.delete(suspect.digest)
+      if (isGuarded(state)) entomb(state, suspect.digest)
       return "dropped"
     }),
   forget: (limit) =>
@@ -54,20 +71,15 @@ export const suspects = (state: State): Suspects => ({
       )
       const digests = new Set(idle.slice(0, limit).map(({ digest }) => digest))
       const gone = idle.filter(({ digest }) => digests.has(digest))
-      for (const { digest, key } of gone) without(state, digest, key)
+      for (const { digest, key } of gone) forgetSuspicion(state, digest, key)
       return gone.length
     }),
-  endTombstones: () => Effect.succeed({ ended: 0, begun: 0 }),
+  endTombstones: (now, patienceMillis, limit) =>
+    Effect.sync(() => endTombstones(state, now, patienceMillis, limit)),
   arrival: () => Effect.never
 })
 
 const stillSuspect = (state: State, { digest, key }: Suspect) => {
   const row = state.blobs.get(digest)
   return row?.key === key && isSuspect(state, digest) ? row : undefined
-}
-
-const without = (state: State, digest: Digest, key: ObjectKey): void => {
-  const rest = new Set([...(state.suspects.get(digest) ?? [])].filter((one) => one !== key))
-  if (rest.size === 0) state.suspects.delete(digest)
-  else state.suspects.set(digest, rest)
 }

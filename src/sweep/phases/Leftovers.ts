@@ -156,8 +156,8 @@ const settlePage = Effect.fnUntraced(function* (
   page: ReadonlyArray<StoredObject>
 ) {
   const { settings } = context
-  const { owned, unowned } = yield* sortPage(context, page)
-  yield* LostTime.refuse(context, unowned)
+  const { owned, unfinished, unowned } = yield* sortPage(context, page)
+  yield* LostTime.refuse(context, [...unowned, ...unfinished])
   const counts = { listed: owned + unowned.length, unowned: unowned.length }
   if (unowned.length > 0) {
     const total = yield* advance(settings, scan, position, counts)
@@ -194,8 +194,8 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
   yield* context.listing(
     (yield* Storage).list(settings.blobPrefix),
     Effect.fnUntraced(function* (page) {
-      const { owned, unowned } = yield* sortPage(context, page)
-      yield* LostTime.refuse(context, unowned)
+      const { owned, unfinished, unowned } = yield* sortPage(context, page)
+      yield* LostTime.refuse(context, [...unowned, ...unfinished])
       total = {
         listed: total.listed + owned + unowned.length,
         unowned: total.unowned + unowned.length
@@ -211,7 +211,10 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
   )
 })
 
-/** Returns the leftovers of a page that are old enough, and how many objects are owned. The others count as kept. */
+/**
+ * Returns the leftovers of a page that are old enough, and how many objects are owned. The others count as kept.
+ * `unfinished` are objects that only an intent owns: after a restore, the lost rows may own them.
+ */
 const sortPage = Effect.fnUntraced(function* (
   { counts, settings }: PhaseContext,
   page: ReadonlyArray<StoredObject>
@@ -223,13 +226,15 @@ const sortPage = Effect.fnUntraced(function* (
   const cutoff = (yield* Clock.currentTimeMillis) - Duration.toMillis(settings.leftoverGrace)
   const keys = new Set(known.map(({ key }) => key))
   const owned = new Set(known.filter(({ owner }) => owner !== "journal").map(({ key }) => key)).size
+  const intents = new Set(known.filter(({ owner }) => owner === "intent").map(({ key }) => key))
+  const unfinished = objects.filter(({ key }) => intents.has(key))
   const unknown = objects.filter(({ key }) => !keys.has(key))
   const unowned = unknown.filter(({ modifiedAt }) => modifiedAt <= cutoff)
   counts.seen(objects.length)
   counts.kept("owned by the catalogue", owned)
   counts.kept("journaled", keys.size - owned)
   counts.kept("grace", unknown.length - unowned.length)
-  return { owned, unowned }
+  return { owned, unfinished, unowned }
 })
 
 /** Journals leftovers, due after the time in which a mistake is noticed, and never in the sweep that found them. */

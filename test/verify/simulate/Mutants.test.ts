@@ -6,11 +6,12 @@ import * as Simulation from "../../../verify/simulate/world/Simulation.ts"
 describe("the simulation notices that the code lacks", () => {
   it.each(mutants)(
     "$lacks",
-    ({ within, mutation }) => {
+    ({ within, mutation, world }) => {
+      const changed = world === undefined ? {} : { world }
       for (let seed = 1; seed <= within; seed++) {
-        const mutated = Simulation.run({ seed, mutation: mutation() })
+        const mutated = Simulation.run({ seed, ...changed, mutation: mutation() })
         if (mutated.broken === null) continue
-        assert.isNull(Simulation.run({ seed }).broken)
+        assert.isNull(Simulation.run({ seed, ...changed }).broken)
         return
       }
       assert.fail(`no invariant broke in the first ${within} seeds`)

@@ -36,8 +36,8 @@ describe("a simulation", () => {
   })
 })
 
-describe("500 seeds with crashes, late requests and leaps of time", () => {
-  const totals = Batch.run(range(1, 500))
+describe("800 seeds with crashes, late requests and leaps of time", () => {
+  const totals = Batch.run(range(1, 800))
 
   it("lose nothing and leak nothing", () => {
     assert.deepStrictEqual(totals.failures, [])
@@ -86,6 +86,9 @@ describe("500 seeds with crashes, late requests and leaps of time", () => {
     "upload sessions finished",
     "upload sessions cancelled",
     "upload sessions left",
+    "databases restored",
+    "unannounced: written",
+    "unannounced: suspect",
     "sweep: refused",
     "sweep: complete",
     "sweep: failed"

@@ -5,7 +5,7 @@ import type { State } from "../../../src/database/Memory.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { Databases } from "../world/Databases.ts"
-import { blobs, journal, type Mutant, orphans, referTo, whileReplaced } from "./Mutant.ts"
+import { blobs, busy, journal, type Mutant, orphans, paused, referTo, whileReplaced } from "./Mutant.ts"
 
 /** Removes one rule of the protocol each. */
 export const collectorMutants: ReadonlyArray<Mutant> = [
@@ -13,6 +13,7 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
     name: "no-look-under-lock",
     lacks: "the second look for references under the row lock, before a purge",
     within: 1000,
+    world: busy,
     mutation: () => {
       // This is what one statement would do: it reads the snapshot from before its lock was granted.
       let before: ReadonlyMap<string, Reference> = new Map()
@@ -240,6 +241,7 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
     name: "pin-released-first",
     lacks: "the single transaction that writes a reference and releases its pin",
     within: 2000,
+    world: paused,
     mutation: () => ({
       backends: ({ database, storage }) => ({
         storage,

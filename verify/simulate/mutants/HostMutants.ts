@@ -1,6 +1,6 @@
 /** Mutants of what holds beside hosts' transactions and crashes of the database server. */
 import { Effect } from "effect"
-import { type Mutant, orphans } from "./Mutant.ts"
+import { hosted, type Mutant, orphans } from "./Mutant.ts"
 
 /** Removes one protection of hosts each. */
 export const hostMutants: ReadonlyArray<Mutant> = [
@@ -18,6 +18,7 @@ export const hostMutants: ReadonlyArray<Mutant> = [
     name: "locks-unseen",
     lacks: "the lock that a purge takes on a row, so that it skips what a host's transaction refers to",
     within: 2000,
+    world: hosted,
     mutation: () => ({
       rows: (rows, state) =>
         orphans(rows, {

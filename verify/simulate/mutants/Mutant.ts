@@ -1,9 +1,10 @@
 /** What a mutant is, and how its parts are put together. */
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import type { Reference } from "../../../src/database/Database.ts"
 import { referenceId, type State } from "../../../src/database/Memory.ts"
 import type { Databases } from "../world/Databases.ts"
 import type { Mutation } from "../world/Mutation.ts"
+import type { Options } from "../world/Simulation.ts"
 
 /** Describes a mutant. */
 export interface Mutant {
@@ -12,6 +13,8 @@ export interface Mutant {
   readonly lacks: string
   /** At least one of this many seeds, counted from 1, must fail. */
   readonly within: number
+  /** Changes the worlds of its seeds, where only rare worlds show it. */
+  readonly world?: NonNullable<Options["world"]>
   /** Returns the mutation of one world. Some mutations have state, so each world needs its own. */
   readonly mutation: () => Mutation
 }
@@ -54,4 +57,45 @@ export const blobs = (rows: Databases, blobs: Partial<Databases["blobs"]>): Data
 /** Writes references without a lock. */
 export const referTo = (state: State, references: ReadonlyArray<Reference>) => {
   for (const reference of references) state.references.set(referenceId(reference), reference)
+}
+
+const noWaits = { grace: Duration.zero, quarantine: Duration.zero, deleteDelay: Duration.zero }
+
+/** Native writers and collectors of one blob, without waits. */
+export const busy: NonNullable<Mutant["world"]> = (parameters) => ({
+  ...parameters,
+  contents: 1,
+  processes: {
+    ...{ reader: 0, stager: 0, operator: 0, host: 0, pusher: 0, retagger: 0, unannounced: 0 },
+    ...{ writer: 3, collector: 2, deleter: 1 }
+  },
+  bucket: "plain",
+  backupAt: 0,
+  restoreAt: 0,
+  settings: { ...parameters.settings, ...noWaits, breakerBlobs: 1000, unannouncedWriters: "none" },
+  pausesAfterRead: 0.5,
+  wrongClocks: 0
+})
+
+/** {@link busy}, with hosts. */
+export const hosted: NonNullable<Mutant["world"]> = (parameters) => {
+  const world = busy(parameters)
+  return { ...world, processes: { ...world.processes, writer: 1, host: 2 } }
+}
+
+/** {@link busy}, with writers that pause between two requests, and a collector that is quick meanwhile. */
+export const paused: NonNullable<Mutant["world"]> = (parameters) => {
+  const world = busy(parameters)
+  return {
+    ...world,
+    processes: { ...world.processes, writer: 3, collector: 1 },
+    steps: 400,
+    settings: { ...world.settings, leftoverEvery: Duration.hours(12), scanPage: 1000, batchMax: 1000 },
+    watched: false,
+    faults: 0,
+    kills: 0,
+    pausesAfterRead: 0.9,
+    sameProcess: 0.8,
+    collectorFirst: 0.9
+  }
 }

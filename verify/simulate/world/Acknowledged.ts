@@ -22,6 +22,8 @@ export interface AcknowledgedReferences {
   readonly asked: (process: object, references: ReadonlyArray<Reference>) => void
   /** Records that `process` was told that `written` exist, or that it gave up or died. */
   readonly answered: (process: object, written: ReadonlyArray<Reference>) => void
+  /** Forgets all, because the database was taken back. */
+  readonly forget: () => void
   /** Records a late write, which may have replaced these references. */
   readonly overwritten: (references: ReadonlyArray<Reference>) => void
 }
@@ -39,6 +41,10 @@ export const make = (): AcknowledgedReferences => {
   }
   return {
     all,
+    forget: () => {
+      all.clear()
+      asking.clear()
+    },
     overwritten: (references) => {
       for (const reference of references) remove(referenceId(reference))
     },

@@ -12,6 +12,7 @@ import { bytesOf } from "./Contents.ts"
 import { host } from "./Hosts.ts"
 import type { Role } from "./Process.ts"
 import { pushOrPull, retag } from "./Pushers.ts"
+import { writeUnannounced } from "./Unannounced.ts"
 import type { Services } from "./World.ts"
 import { write } from "./Writers.ts"
 
@@ -25,7 +26,8 @@ export const work: Readonly<Record<Role, (actor: Actor) => Effect.Effect<void, u
   operator: (actor) => operate(actor),
   host,
   pusher: pushOrPull,
-  retagger: retag
+  retagger: retag,
+  unannounced: writeUnannounced
 }
 
 /** Sweeps, as replicas do on their schedules. */
@@ -95,7 +97,7 @@ const restoredMillis = 60 * 60_000
 /** Leaves chunks of an upload session that may never be finished. */
 const stage = Effect.fnUntraced(function* (actor: Actor) {
   const { rng } = actor.world
-  const key = ObjectKey.make(`uploads/s${rng.below(3)}/${rng.below(3)}`)
+  const key = ObjectKey.make(`uploads/0000000${rng.below(3)}-0000-4000-8000-000000000000/${rng.below(3)}`)
   const storage = yield* Storage
   yield* Effect.exit(storage.put(key, Stream.make(Buffer.from("chunk")), 5))
 })

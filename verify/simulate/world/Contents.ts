@@ -1,6 +1,7 @@
 /** The bytes that writers of a simulation store. */
 import { createHash } from "node:crypto"
 import { type Digest, fromSha256Hex } from "../../../src/domain/Digest.ts"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 
 /** Holds the bytes that a writer uploads, and the name that traces show for their digest. */
 export interface Content {
@@ -28,3 +29,15 @@ export const known = (): Iterable<Content> => byDigest.values()
 
 /** Returns the bytes that a blob must have. */
 export const bytesOf = (digest: Digest): Uint8Array | undefined => byDigest.get(digest)?.bytes
+
+/** Returns the key under which unannounced writers put these bytes every time. */
+export const derivedKey = (digest: Digest): ObjectKey => {
+  const hex = digest.slice("sha256:".length)
+  return ObjectKey.make(`blobs/sha256/${hex.slice(0, 2)}/${hex}`)
+}
+
+/** All keys of unannounced writers. */
+export const derivedKeys: ReadonlySet<ObjectKey> = new Set(contents.map(({ digest }) => derivedKey(digest)))
+
+/** Begins every nonce, which is a UUID: the names of upload sessions must be. Traces show `n` and the number. */
+export const noncePrefix = "00000000-0000-4000-8000-"

@@ -1,5 +1,6 @@
 /** The outcome of a request: success, or a failure of the network, the server or the client. */
 
+import { Exit } from "effect"
 import type { Request, Verb } from "./Network.ts"
 import type { Processes } from "./Processes.ts"
 import * as Trace from "./Trace.ts"
@@ -26,6 +27,8 @@ const readThenAct: ReadonlySet<Verb> = new Set([
   "orphans.purge",
   "blobs.adopt",
   "blobs.locate",
+  "unannounced.look",
+  "unannounced.insert",
   "blobs.owned",
   "blobs.unpin",
   "blobs.intend",
@@ -74,7 +77,7 @@ export const make = (world: World, processes: Processes): Delivery => {
         count("requests taking effect twice")
         const exit = execute(request, ", and is on its way once more")
         network.late.push(request)
-        return request.answer(exit)
+        return request.answer(keys.length > 0 ? asResent(exit, keys) : exit)
       }
       default: {
         count("keys refused")
@@ -93,7 +96,8 @@ export const make = (world: World, processes: Processes): Delivery => {
         return fail(request)
       succeed(request)
       if (readThenAct.has(request.verb) && rng.chance(parameters.pausesAfterRead))
-        request.process.pausedUntil = processes.step + 3 + rng.below(40)
+        request.process.pausedUntil =
+          processes.step + 3 + rng.below(request.process.role === "unannounced" ? 120 : 40)
     },
     cut: (request, takesEffect) => {
       network.take(request)
@@ -114,6 +118,10 @@ export const make = (world: World, processes: Processes): Delivery => {
     }
   }
 }
+
+/** A client that repeats a delete says so of its keys: the first request may still take effect. */
+const asResent = (exit: Exit.Exit<unknown, unknown>, resent: ReadonlyArray<string>) =>
+  Exit.map(exit, (outcome) => ({ ...(outcome as object), resent }))
 
 const textOf = ({ verb, args }: Request): string => {
   const given = args.filter((arg) => arg !== undefined)

@@ -40,7 +40,8 @@ const reading: ReadonlySet<string> = new Set([
   "manifests.find",
   "manifests.blob",
   "manifests.exposure",
-  "host.rollback"
+  "host.rollback",
+  "unannounced.look"
 ])
 
 /** How many commits a crash takes back at most where none waits for the disk. */
@@ -64,7 +65,7 @@ export const make = (rows: RegistryState, rng: Rng, commitsLate: boolean): Durab
     isBehind: () => before.length > 0,
     crash: () => {
       rows.transactions.clear()
-      const lost = before.length === 0 ? 0 : rng.below(before.length + 1)
+      const lost = before.length === 0 ? 0 : 1 + rng.below(before.length)
       const last = before[before.length - lost]
       before = []
       if (lost === 0 || last === undefined) return 0

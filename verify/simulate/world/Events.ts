@@ -4,6 +4,7 @@ import type { Delivery } from "./Delivery.ts"
 import type { Request } from "./Network.ts"
 import type { Process, Role } from "./Process.ts"
 import type { Processes } from "./Processes.ts"
+import { type Backup, backUp, restore } from "./Restores.ts"
 import type { World } from "./World.ts"
 
 const second = 1000
@@ -17,8 +18,15 @@ export const run = (world: World, processes: Processes, delivery: Delivery): str
   for (const [role, number] of Object.entries(parameters.processes))
     for (let i = 0; i < number; i++) processes.start(role as Role)
   scheduler.drain()
+  let backup: Backup | null = null
   while (processes.step < parameters.steps) {
     processes.step += 1
+    // A database that remembers no sweep cannot tell that it is old.
+    const isDue = parameters.backupAt > 0 && processes.step >= parameters.backupAt
+    const remembers = world.rows.binding?.sweptAt != null
+    if (isDue && remembers && backup === null) backup = backUp(world)
+    if (processes.step === parameters.restoreAt && backup !== null)
+      restore(world, processes, delivery, backup)
     time.pass(rng.below(2 * second))
     next()
     scheduler.drain()
@@ -100,7 +108,8 @@ const events = (world: World, processes: Processes, delivery: Delivery): (() => 
     if (rng.chance(parameters.skews)) return skew(rng.pick(processes.running))
     if (rng.chance(parameters.leaps)) return leap()
     // Seldom is a commit not on the disk yet, and then a crash shows the most.
-    const crashes = parameters.crashes * (world.durability.isBehind() ? 60 : 1)
+    const isBehind = world.durability.isBehind() && parameters.faults > 0
+    const crashes = isBehind ? 0.4 : parameters.crashes
     if (crashes > 0 && rng.chance(crashes)) return crash(world, processes, delivery)
     if (parameters.locks > 0 && rng.chance(parameters.locks)) return lock()
     if (network.late.length > 0 && rng.chance(parameters.lateEffects)) return delivery.executeLate()

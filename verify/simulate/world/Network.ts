@@ -21,6 +21,9 @@ export type Verb =
   | "adopt without lock"
   | "host.commit"
   | "host.rollback"
+  | "unannounced.look"
+  | "unannounced.insert"
+  | "unannounced.refer"
 
 /** A request under way. */
 export interface Request {

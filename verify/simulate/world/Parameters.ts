@@ -42,6 +42,10 @@ export interface WorldParameters {
   readonly wrongClocks: number
   /** Of a step: the database server crashes. */
   readonly crashes: number
+  /** The step at which the database is backed up, or 0. */
+  readonly backupAt: number
+  /** The step at which it is restored from that backup, or 0. */
+  readonly restoreAt: number
   /** Of a step: an object is locked against deletion until faults end. */
   readonly locks: number
   readonly bucket: Bucket
@@ -53,16 +57,20 @@ const minutes = Duration.minutes
 
 /** Worlds with few roles meet more often what these roles do to each other. */
 const kinds = [
-  "plain",
-  "plain",
-  "plain",
-  "hosts",
-  "hosts",
-  "registry",
-  "registry",
-  "registry",
-  "all"
-] as const
+  ...([
+    "plain",
+    "plain",
+    "plain",
+    "plain",
+    "plain",
+    "hosts",
+    "hosts",
+    "registry",
+    "registry",
+    "registry"
+  ] as const),
+  ...(["unannounced", "unannounced", "restored", "all"] as const)
+]
 
 /**
  * Draws the parameters of a world.
@@ -77,11 +85,14 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
   const contents = rng.pick([1, 1, 1, 2, 2, 3, 4])
   const kind = rng.pick(kinds)
   const isRegistry = kind === "registry"
+  const stepsMax = Math.ceil(steps * (kind === "plain" || kind === "hosts" ? 1 : 1.3) * (0.5 + rng.next()))
+  const isRestored = kind === "restored"
+  const isUnannounced = kind === "unannounced"
   const bucket = drawBucket(rng)
   return {
     contents,
     processes: {
-      writer: isRegistry ? rng.pick([0, 0, 1]) : 1 + rng.below(3),
+      writer: isRegistry || isUnannounced ? rng.pick([0, 0, 1]) : 1 + rng.below(3),
       collector: isRegistry ? rng.pick([1, 1, 2]) : rng.pick([1, 2, 2, 3]),
       deleter: isRegistry ? 0 : rng.pick([1, 1, 2]),
       reader: isRegistry ? 0 : rng.below(2),
@@ -89,13 +100,16 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
       operator: rng.below(2),
       host: kind === "hosts" || kind === "all" ? 1 + rng.below(2) : 0,
       pusher: isRegistry ? 1 + rng.below(2) : kind === "all" ? 1 : 0,
-      retagger: isRegistry || kind === "all" ? 1 : 0
+      retagger: isRegistry || kind === "all" ? 1 : 0,
+      unannounced: isUnannounced ? 1 + rng.below(2) : kind === "all" ? 1 : 0
     },
-    steps: Math.ceil(steps * (isRegistry || kind === "all" ? 1.3 : 1) * (0.5 + rng.next())),
+    steps: stepsMax,
     settings: {
       grace: wait(),
       quarantine: wait(),
       deleteDelay: rng.pick([Duration.zero, Duration.zero, minutes(10)]),
+      unannouncedWriters: isUnannounced || kind === "all" ? "guarded" : "none",
+      writerPatience: rng.pick([null, minutes(2), minutes(30)]),
       untaggedGrace: hasNoWaits ? Duration.zero : minutes(30),
       uploadGrace: minutes(60),
       leftoverEvery: rng.pick([Duration.zero, minutes(30)]),
@@ -122,9 +136,11 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
     leaps: rng.pick([0.02, 0.05, 0.15]),
     sameProcess: rng.pick([0, 0.5, 0.8, 0.95]),
     collectorFirst: rng.pick([0, 0.3, 0.6]),
-    lateEffects: rng.pick([0.02, 0.1]),
+    lateEffects: rng.pick([0.004, 0.02, 0.1]),
     pausesAfterRead: rng.pick([0, 0.2, 0.5, 0.8]),
     skews: rng.pick([0, 0.01]),
+    backupAt: isRestored ? Math.ceil(stepsMax * rng.pick([0.2, 0.4])) : 0,
+    restoreAt: isRestored ? Math.ceil(stepsMax * rng.pick([0.5, 0.7])) : 0,
     crashes: rng.pick([0, 0, faults / 5]),
     locks: bucket === "versions" ? rng.pick([0, 0.02]) : 0,
     wrongClocks: rng.pick([0, 0, 0, 0, 0.2]),

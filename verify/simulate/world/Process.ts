@@ -13,6 +13,7 @@ export type Role =
   | "host"
   | "pusher"
   | "retagger"
+  | "unannounced"
 
 /** A transaction that a host has open. */
 export interface HostWork {

@@ -31,6 +31,8 @@ export interface RegistryOracle {
   readonly performed: (request: Pick<Executed, "verb" | "args">) => void
   /** Records the effect of a late request. */
   readonly executedLate: (request: Pick<Executed, "verb" | "args">) => void
+  /** Forgets all, because the database was taken back. */
+  readonly forget: () => void
   /** Returns what is broken, or null. */
   readonly check: () => string | null
 }
@@ -66,6 +68,10 @@ export const make = (rows: RegistryState, time: Time, clocksAreRight: boolean): 
       if (verb === "manifests.untag")
         acknowledged.overwritten([tagOf(String(args[1]), String(args[2]), "" as Digest)])
       if (verb === "manifests.delete") acknowledged.overwritten(tagsOf(String(args[1])))
+    },
+    forget: () => {
+      acknowledged.forget()
+      kept.clear()
     },
     check: () => {
       if (rows.manifests.size === 0 && acknowledged.all.size === 0) return null

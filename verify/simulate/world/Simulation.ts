@@ -31,6 +31,8 @@ export interface Options {
   readonly steps?: number
   /** True keeps a line for each step. Default false, which is faster. */
   readonly trace?: boolean
+  /** Changes the parameters that the seed draws. */
+  readonly world?: (parameters: Parameters.WorldParameters) => Parameters.WorldParameters
   /** Removes a protection, to show that the simulation notices. */
   readonly mutation?: Mutation
 }
@@ -58,9 +60,10 @@ export const run = (options: Options): Outcome => {
   }
 }
 
-const play = ({ seed, steps = 200, trace = false, mutation = {} }: Options): Outcome => {
+const play = ({ seed, steps = 200, trace = false, mutation = {}, world: changed }: Options): Outcome => {
   const rng = Rng.make(seed)
-  const world = World.make(rng, Parameters.draw(rng, steps), mutation)
+  const drawn = Parameters.draw(rng, steps)
+  const world = World.make(rng, changed === undefined ? drawn : changed(drawn), mutation)
   const log = trace ? Trace.make() : Trace.silent
   const processes = Processes.make(world, log)
   const delivery = Delivery.make(world, processes)

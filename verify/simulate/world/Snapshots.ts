@@ -7,6 +7,7 @@ export interface Snapshot {
   readonly candidates: RegistryState["candidates"]
   readonly scan: RegistryState["scan"]
   readonly listing: RegistryState["listing"]
+  readonly binding: RegistryState["binding"]
 }
 
 const tablesOf = (rows: RegistryState) =>
@@ -17,11 +18,15 @@ export const take = (rows: RegistryState): Snapshot => ({
   tables: new Map(tablesOf(rows).map(([name, table]) => [name, new Map(table)])),
   candidates: [...rows.candidates],
   scan: { ...rows.scan },
-  listing: rows.listing
+  listing: rows.listing,
+  binding: rows.binding
 })
 
 /** Makes the database what it was. Open transactions end. */
-export const restore = (rows: RegistryState, { candidates, listing, scan, tables }: Snapshot): void => {
+export const restore = (
+  rows: RegistryState,
+  { binding, candidates, listing, scan, tables }: Snapshot
+): void => {
   for (const [name, table] of tablesOf(rows)) {
     table.clear()
     for (const [key, row] of tables.get(name) ?? []) table.set(key, row)
@@ -29,5 +34,6 @@ export const restore = (rows: RegistryState, { candidates, listing, scan, tables
   rows.candidates.splice(0, rows.candidates.length, ...candidates)
   Object.assign(rows.scan, scan)
   rows.listing = listing
+  rows.binding = binding
   rows.transactions.clear()
 }

@@ -1,6 +1,6 @@
 /** The log of a run: one line a step, the same for the same seed. */
 import { type Cause, type Exit, Option } from "effect"
-import { known } from "./Contents.ts"
+import { known, noncePrefix } from "./Contents.ts"
 import type { Process } from "./Process.ts"
 import { beginning } from "./Time.ts"
 
@@ -46,8 +46,11 @@ export const short = (text: string): string => {
       .replaceAll(digest, name)
       .replaceAll(hex, name)
   }
+  shorter = shorter.replaceAll(nonces, "n")
   return shorter.replaceAll(/\b1[78]\d{11}\b/g, (digits) => clock(Number(digits)))
 }
+
+const nonces = new RegExp(`${noncePrefix}0*`, "g")
 
 /** Prints an argument or an answer on one line. */
 export const show = (value: unknown): string => {

@@ -12,7 +12,7 @@ import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import * as BackendAccess from "./Backends.ts"
 import { traitsOf } from "./Buckets.ts"
-import { bytesOf } from "./Contents.ts"
+import { bytesOf, noncePrefix } from "./Contents.ts"
 import { type Count, countEffect } from "./Counts.ts"
 import * as Databases from "./Databases.ts"
 import * as Durability from "./Durability.ts"
@@ -53,6 +53,8 @@ export const make = (rng: Rng, parameters: WorldParameters, mutation: Mutation):
   const state = BackendAccess.emptyState()
   state.rows.watched = parameters.watched
   state.store.traits = traitsOf(parameters.bucket, parameters.locks > 0)
+  if (parameters.processes.unannounced > 0)
+    Object.assign(state.rows.installation, { catalogueExisted: true, unannouncedWritersGuarded: true })
   mutation.prepare?.(state.rows, state.store)
   const durability = Durability.make(state.rows, rng, mutation.commitsLate ?? false)
   const counts: Record<string, number> = {}
@@ -107,7 +109,7 @@ const references = (rng: Rng, scheduler: ManualScheduler.ManualScheduler, mutati
       nextDoubleUnsafe: rng.next,
       nextIntUnsafe: () => rng.below(Number.MAX_SAFE_INTEGER)
     }),
-    Context.add(KeyNonce, mutation.nonce ?? (() => `n${++nonces}`)),
+    Context.add(KeyNonce, mutation.nonce ?? (() => `${noncePrefix}${String(++nonces).padStart(12, "0")}`)),
     Context.add(References.MinimumLogLevel, "None"),
     Context.add(References.TracerEnabled, false)
   )
