@@ -242,6 +242,7 @@ const effects = (
 const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
+  "binding.read",
   "references.check",
   "references.everHeld",
   "candidates.watch",
