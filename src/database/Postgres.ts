@@ -4,7 +4,7 @@
  */
 import { PgClient } from "@effect/sql-pg"
 import { Clock, Context, Effect, Layer, Option, type Redacted, Ref } from "effect"
-import type { SqlClient } from "effect/sql"
+import { SqlClient } from "effect/sql"
 import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
 import { BlobDatabase, CollectorDatabase } from "./Database.ts"
@@ -19,8 +19,9 @@ import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import * as Peers from "./postgres/Peers.ts"
+import { isDirect } from "./postgres/Reader.ts"
 import * as ReferenceChecks from "./postgres/ReferenceChecks.ts"
-import { type SessionOptions, SessionSettings } from "./postgres/Session.ts"
+import { readerSettings, type SessionOptions, SessionSettings } from "./postgres/Session.ts"
 import { make } from "./postgres/Sql.ts"
 import { cachedDigestType } from "./postgres/schema/DigestType.ts"
 import { type Catalog, inspect, type SchemaExtension } from "./postgres/schema/SchemaGuard.ts"
@@ -47,7 +48,10 @@ export { unwatchReferences, watchReferences } from "./postgres/triggers/watch/Wa
 export interface PostgresOptions extends SessionOptions {
   /** `postgres://user:password@host:port/database` */
   readonly url: Redacted.Redacted
-  /** Connections of this process. Default 10: one for each delete batch in flight, and two for scanning. */
+  /**
+   * Connections of this process. Default 10: one for each delete batch in flight, and two for scanning. From four on, a quarter
+   * of them is for statements that only read, unless a pooler answers.
+   */
   readonly maxConnections?: number
 }
 
@@ -70,22 +74,31 @@ export const layerClient = ({
           username: options.user,
           database: options.database
         }
-  return PgClient.layer({
-    ...place,
-    maxConnections,
-    connectTimeout: "5 seconds",
-    applicationName: "artifact-gc",
-    // PgBouncer knows this parameter.
-    startupParameters: { TimeZone: "UTC" }
-  }).pipe(
-    Layer.orDie,
-    Layer.provide(Layer.succeed(Clock.Clock, Clock.Clock.defaultValue())),
-    Layer.merge(
-      Layer.succeed(SessionSettings, {
-        ...(statementTimeout && { statementTimeout }),
-        ...(lockTimeout && { lockTimeout })
+  const limits = { ...(statementTimeout && { statementTimeout }), ...(lockTimeout && { lockTimeout }) }
+  const connect = (connections: number, startup: Readonly<Record<string, string>>) =>
+    Layer.orDie(
+      PgClient.layer({
+        ...place,
+        maxConnections: connections,
+        connectTimeout: "5 seconds",
+        applicationName: "artifact-gc",
+        startupParameters: startup
       })
     )
+  const readers = maxConnections < 4 ? 0 : Math.floor(maxConnections / 4)
+  // PgBouncer knows this parameter.
+  const client = connect(maxConnections - readers, { TimeZone: "UTC" })
+  const settings = Layer.effect(
+    SessionSettings,
+    Effect.gen(function* () {
+      if (readers === 0) return limits
+      const built = yield* Layer.build(Layer.fresh(connect(readers, readerSettings(limits))))
+      const reader = Context.get(built, SqlClient.SqlClient)
+      return (yield* isDirect(reader)) ? { ...limits, reader } : limits
+    })
+  )
+  return Layer.merge(client, settings).pipe(
+    Layer.provide(Layer.succeed(Clock.Clock, Clock.Clock.defaultValue()))
   )
 }
 

@@ -106,7 +106,7 @@ describe("the README", () => {
   it("names npm scripts that exist", () => {
     const { scripts } = JSON.parse(text("package.json")) as { readonly scripts: Record<string, string> }
     const named = documents.flatMap((path) =>
-      [...text(path).matchAll(/\bnpm (?:run ([\w:]+)|(start|test))/g)].map(
+      [...text(path).matchAll(/\bnpm (?:run ([\w:-]+)|(start|test))/g)].map(
         ([, run, short]) => run ?? short ?? ""
       )
     )

@@ -120,7 +120,7 @@ const unnamed = (connection: SqlConnection.Connection): SqlConnection.Connection
  * Returns the process that the connection was told about when it began. A pooler tells a number of its own.
  * Undefined on the client of another driver.
  */
-const processOf = (connection: SqlConnection.Connection): unknown =>
+export const processOf = (connection: SqlConnection.Connection): unknown =>
   (connection as { readonly connection?: { readonly processId?: unknown } }).connection?.processId
 
 /** The server does not know a prepared statement, or knows it already. */

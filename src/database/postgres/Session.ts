@@ -1,16 +1,17 @@
 /**
  * Where transactions begin. Each sets what correctness and manners need for itself, so that nothing is
  * expected of the client, the role, the database or a connection pooler. A statement outside a transaction
- * gets one of its own.
+ * gets one of its own, unless it only reads and connections for that are at hand (Reader.ts).
  *
- * Statements are sent without a name: behind a pooler that shares connections by transaction, a prepared
- * statement is on another connection than the next transaction (docs/decisions/0017-sessions.md).
+ * Behind a pooler that shares connections by transaction, a prepared statement is on another connection than
+ * the next transaction, so statements have no names there (docs/decisions/0017-sessions.md).
  */
 import { PgClient } from "@effect/sql-pg"
 import { Context, Duration, Effect, Option, Ref } from "effect"
 import { type SqlClient, type SqlConnection, type SqlError, Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { attributes, CurrentOpen, connectionsOf, type Open, serverProcess } from "./Connections.ts"
+import { reading } from "./Reader.ts"
 
 /** How long transactions wait and work. */
 export interface SessionOptions {
@@ -26,8 +27,14 @@ export interface SessionOptions {
   readonly lockTimeout?: Duration.Duration
 }
 
-/** What `Postgres.layerClient` was told, for the databases that are made on its client. */
-export const SessionSettings = Context.Reference<SessionOptions>("artifact-gc/database/SessionSettings", {
+/** What `Postgres.layerClient` was told, and the connections that it keeps for statements that read. */
+export interface ClientSettings extends SessionOptions {
+  /** Default: none, so that such statements have transactions, too. */
+  readonly reader?: SqlClient.SqlClient
+}
+
+/** What `Postgres.layerClient` tells the databases that are made on its client. */
+export const SessionSettings = Context.Reference<ClientSettings>("artifact-gc/database/SessionSettings", {
   defaultValue: () => ({})
 })
 
@@ -69,6 +76,15 @@ const remembersPath = `pg_catalog.set_config('${hostPath}', pg_catalog.current_s
  * host's own statements.
  */
 export const asHost = `(SELECT ${restoresPath}) IS NOT NULL`
+
+/** Returns the settings with which a connection begins that is used for statements that read, and nothing else. */
+export const readerSettings = (options: SessionOptions): Settings => ({
+  TimeZone: "UTC",
+  search_path: pathOf([]),
+  statement_timeout: millis(options.statementTimeout ?? defaults.statementTimeout),
+  lock_timeout: millis(options.lockTimeout ?? defaults.lockTimeout),
+  default_transaction_read_only: "on"
+})
 
 /** Longer than a transaction of the collector pauses between two statements. */
 const idleTimeout = Duration.seconds(60)
@@ -119,7 +135,7 @@ const pathOf = (schemas: ReadonlyArray<string>) =>
 export const make = Effect.fnUntraced(function* (
   client: SqlClient.SqlClient,
   names: CatalogNames,
-  options: SessionOptions
+  options: ClientSettings
 ) {
   /** The schemas of types, once the table of blobs exists. */
   const known = yield* Ref.make<ReadonlyArray<string> | null>(null)
@@ -193,10 +209,17 @@ export const make = Effect.fnUntraced(function* (
       Effect.flatMap(path, (path) => select([setting("search_path", path)]))
     )
 
+  const inTransaction: SqlConnection.Borrower = (run) => transaction(use(run))
+  const single = options.reader === undefined ? null : reading(options.reader, inTransaction)
+  /** The path of the reading connections has no extension's types. */
+  const isReadable = () => Ref.getUnsafe(known)?.length === 0
+
   const borrower: SqlConnection.Borrower = (run) =>
-    Effect.withFiber((fiber) =>
-      fiber.getRef(CurrentOpen)?.client === client ? use(run) : transaction(use(run))
-    )
+    Effect.withFiber((fiber) => {
+      if (fiber.getRef(CurrentOpen)?.client === client) return use(run)
+      const isHosts = Option.isSome(Context.getOption(fiber.context, client.transactionService))
+      return single === null || isHosts || !isReadable() ? inTransaction(run) : run(single)
+    })
   // The acquirer is a value of its own: Statement.make has one constructor for each, whatever the borrower.
   const acquirer = Effect.suspend(() => client.reserve)
   const statements = Statement.make(acquirer, PgClient.makeCompiler(), attributes, undefined, borrower)

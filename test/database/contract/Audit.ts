@@ -243,7 +243,9 @@ const references = (promised: Promised): void => {
   promised("estimates how many blobs there are, or says zero", () =>
     Effect.gen(function* () {
       yield* write({ blobs: blobs(1, 2, 3) })
-      assert.oneOf(yield* (yield* Database).audit.estimate, [0, 3])
+      // The server's statistics may be those of a moment ago.
+      const estimate = yield* (yield* Database).audit.estimate
+      assert.isTrue(estimate >= 0 && estimate <= 3, String(estimate))
     })
   )
 }

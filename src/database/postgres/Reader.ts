@@ -1,0 +1,47 @@
+/**
+ * Connections for single statements that read. A transaction costs three round trips more, and holds a connection alone.
+ *
+ * They belong to the collector: no host's statement changes their settings. They begin with the path on which names mean what
+ * PostgreSQL ships, and with transactions that cannot write. A pooler refuses such a beginning, and then there are none.
+ */
+import { Effect, Stream } from "effect"
+import type { SqlClient, SqlConnection } from "effect/sql"
+import { processOf, serverProcess } from "./Connections.ts"
+
+/** What a statement may contain that locks rows or has another effect. Each looks up to the letter, and in doubt is not a read. */
+const changing =
+  /\b(?:insert|update|delete|merge|truncate|lock|notify|listen|create|alter|drop|grant|call|set_config|nextval|setval|pg_notify|share)\b|pg_(?:try_)?advisory/i
+
+/**
+ * Returns a connection that runs a statement that reads on the reader, and others as `inTransaction` does. Streams of rows
+ * need a transaction.
+ */
+export const reading = (
+  reader: SqlClient.SqlClient,
+  inTransaction: SqlConnection.Borrower
+): SqlConnection.Connection => ({
+  execute: (text, parameters, transform) =>
+    changing.test(text)
+      ? inTransaction((connection) => connection.execute(text, parameters, transform))
+      : reader.unsafe(text, parameters),
+  executeUnprepared: (text, parameters, transform) =>
+    inTransaction((connection) => connection.executeUnprepared(text, parameters, transform)),
+  executeValues: (text, parameters) =>
+    changing.test(text)
+      ? inTransaction((connection) => connection.executeValues(text, parameters))
+      : reader.unsafe(text, parameters).values,
+  executeValuesUnprepared: (text, parameters) =>
+    inTransaction((connection) => connection.executeValuesUnprepared(text, parameters)),
+  executeRaw: (text, parameters) => inTransaction((connection) => connection.executeRaw(text, parameters)),
+  executeStream: () => Stream.die(new Error("A stream of rows needs a transaction"))
+})
+
+/** Returns whether the server itself answers on these connections, and not a pooler. Any failure means no. */
+export const isDirect = (reader: SqlClient.SqlClient): Effect.Effect<boolean> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const connection = yield* reader.reserve
+      const [row] = yield* connection.execute(`SELECT ${serverProcess} AS process`, [], undefined)
+      return row?.process === processOf(connection)
+    })
+  ).pipe(Effect.catchCause(() => Effect.succeed(false)))
