@@ -45,8 +45,10 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
 const reapIntents = Effect.fnUntraced(function* ({ lost, settings }: PhaseContext, now: number) {
   const { journal } = yield* CollectorDatabase
   const due = now + Math.max(1, Duration.toMillis(settings.deleteDelay))
-  // Of an upload that was under way when a backup was made, the lost rows may own the object.
-  const reap = journal.reapIntents(now, due, settings.batchMax, lost?.to)
+  // Of an upload that was under way when a backup was made, the lost rows may own the object. Its intent may
+  // expire only after the restore, and no upload is under way for longer than its grace period.
+  const expiredAfter = lost === null ? undefined : lost.to + Duration.toMillis(settings.uploadGrace)
+  const reap = journal.reapIntents(now, due, settings.batchMax, expiredAfter)
   while ((yield* reap) === settings.batchMax);
 })
 

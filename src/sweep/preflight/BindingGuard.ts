@@ -9,22 +9,6 @@ import { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
 import type { GuardContext } from "./Guard.ts"
 
-/**
- * Fails with `BindingRefused` if the tables belong to another catalogue, whose foreign keys the references guard would
- * record. A process asks until its binding has been found right. Binds nothing. Other differences wait for the settings
- * guard, which names the collector that has them.
- */
-export const catalogueGuard = Effect.fnUntraced(function* ({ memory, settings }: GuardContext) {
-  if (memory.binding !== null) return []
-  const state = yield* (yield* CollectorDatabase).binding.read
-  const { bound, catalogue } = state
-  if (bound === null) return []
-  const isOther = Object.entries(catalogue).some(([name, value]) => (bound.identity[name] ?? value) !== value)
-  const refusal = isOther ? refusalOf(bound, yield* identityOf(settings, state), state) : null
-  if (refusal !== null) return yield* refusal
-  return []
-})
-
 /** Binds the tables in the first sweep. Fails with `BindingRefused` if they belong to another place. */
 export const bindingGuard = Effect.fnUntraced(function* ({
   dryRun,
@@ -40,8 +24,8 @@ export const bindingGuard = Effect.fnUntraced(function* ({
     yield* binding.bind(now, yield* drawId, ours, state.here)
     state = yield* binding.read
   }
+  memory.binding = state
   const refusal = state.bound === null ? null : refusalOf(state.bound, ours, state)
-  memory.binding = refusal === null ? state : null
   if (refusal === null) return []
   // Its registration would make the rebinding wait.
   if (!dryRun) yield* peers.leave(id)

@@ -7,7 +7,7 @@ import type { SweepSettings } from "../Settings.ts"
 
 /** What a process remembers from one sweep to the next. Guards write into it. */
 export interface Memory {
-  /** The binding as the last sweep's guard found it; null before, and after a refusal. */
+  /** The binding as this sweep's guard found it; null before. */
   binding: BindingState | null
   /** The last sweep that the database was known to remember. */
   sweptAt: number | null

@@ -7,7 +7,7 @@ import type { LostTime } from "../../database/Database.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
 import { describe } from "../PhaseCounts.ts"
 import { ageGuard } from "./AgeGuard.ts"
-import { bindingGuard, catalogueGuard } from "./BindingGuard.ts"
+import { bindingGuard } from "./BindingGuard.ts"
 import { clockGuard } from "./ClockGuard.ts"
 import type { Guard, GuardContext } from "./Guard.ts"
 import { keysGuard } from "./KeysGuard.ts"
@@ -31,13 +31,12 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
-  { name: "binding", ask: catalogueGuard },
-  { name: "references", ask: referencesGuard },
   { name: "writers", ask: writersGuard },
   { name: "clock", ask: clockGuard },
   { name: "settings", ask: settingsGuard },
-  // Again, after this collector has registered: a rebinding waits for registered collectors.
   { name: "binding", ask: bindingGuard },
+  // After the binding: another catalogue has other foreign keys, and is told by its name.
+  { name: "references", ask: referencesGuard },
   { name: "store", ask: storeGuard },
   { name: "binding", ask: keysGuard },
   // Last, because it records that a sweep begins.

@@ -92,6 +92,7 @@ export const unannouncedMutants: ReadonlyArray<Mutant> = [
     name: "suspects-trusted",
     lacks: "the copy of a suspect's bytes to a fresh key while a DELETE may be on its way",
     within: 2000,
+    world: shared,
     mutation: () => ({
       rows: (rows, state) =>
         suspects(rows, {

@@ -89,6 +89,12 @@ export const make = (options: OracleOptions): Oracle => {
     performed: (request, exit) => {
       performed(request, exit)
       registry.performed(request)
+      // A person says that these objects may be deleted. Another lost time may begin later.
+      const isConfirmed =
+        request.verb === "breakers.confirm" &&
+        exit._tag === "Success" &&
+        (exit.value as ReadonlyArray<string>).includes("age")
+      if (isConfirmed) unknown = new Set()
     },
     registry,
     restored: (keys) => {
@@ -103,7 +109,7 @@ export const make = (options: OracleOptions): Oracle => {
     check: () => {
       broken ??=
         invariantsOf(rows, store.objects).find((text) => !isExcused(rows, text)) ??
-        deletedUnknown(rows, store, unknown) ??
+        deletedUnknown(store, unknown) ??
         ownedAgain(rows, dead) ??
         wrongBytes(options) ??
         lostPin(rows, pins, time) ??
@@ -128,14 +134,7 @@ const isExcused = (rows: State, text: string): boolean =>
   )
 
 /** Returns an object that only lost rows own and that was deleted before a person confirmed, or null. */
-const deletedUnknown = (
-  rows: State,
-  { objects }: StoreState,
-  unknown: ReadonlySet<ObjectKey>
-): string | null => {
-  if (unknown.size === 0) return null
-  const { confirmedAt = null, trippedAt = null } = rows.breakers.get("age") ?? {}
-  if (trippedAt !== null && confirmedAt !== null && confirmedAt >= trippedAt) return null
+const deletedUnknown = ({ objects }: StoreState, unknown: ReadonlySet<ObjectKey>): string | null => {
   for (const key of unknown)
     if (!objects.has(key)) return `lost: object ${key}, which a restored database does not know, was deleted`
   return null
@@ -242,7 +241,6 @@ const effects = (
 const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
-  "binding.read",
   "references.check",
   "references.everHeld",
   "candidates.watch",
