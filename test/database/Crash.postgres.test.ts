@@ -9,7 +9,7 @@ import { SqlClient } from "effect/sql"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import { type EmbeddedPostgres, start } from "../../src/embedded-postgres/Embedded.ts"
-import { alter, careless, hostOn, hostsClient, orphan } from "../fixtures/database/Host.ts"
+import { alter, careless, hostOn, hostsClient, orphan, runAll } from "../fixtures/database/Host.ts"
 
 /** The processes of a server, the first of which is its postmaster. */
 const processesOf = ({ dataDirectory }: EmbeddedPostgres): ReadonlyArray<number> => {
@@ -49,6 +49,14 @@ describe.skipIf(!canCrash)(
               yield* admin.unsafe("ALTER SYSTEM SET bgwriter_lru_maxpages = 0")
               yield* admin`SELECT pg_reload_conf()`
               yield* alter(admin, careless)
+              // A catalogue whose tables never held a reference would be asked about first.
+              yield* runAll(
+                admin,
+                "INSERT INTO public.blobs (digest, object_key, size_bytes, created_at) VALUES ('d', 'k', 1, now())",
+                "INSERT INTO public.artifacts (repository, name, digest, created_at) VALUES ('r', 'n', 'd', now())",
+                "DELETE FROM public.artifacts",
+                "DELETE FROM public.blobs"
+              )
               yield* admin.unsafe("CREATE TABLE public.hosts (id integer)")
               yield* admin.unsafe("INSERT INTO public.hosts VALUES (1)")
               const host = yield* hostOn(hostsClient(place))

@@ -199,7 +199,7 @@ const replay = Effect.fnUntraced(function* (
   return struck() ?? ""
 })
 
-describe("a sweep of which one call", () => {
+describe("a sweep of which one call", { timeout: 120_000 }, () => {
   for (const [what, fault] of Object.entries(faults)) {
     for (const writes of [false, true]) {
       const meanwhile = writes ? "everything is pushed again" : "no writer works"

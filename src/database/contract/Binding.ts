@@ -69,7 +69,7 @@ export interface SampledBlob {
 export interface Rebinding {
   /** Whether the store is another one. Then the keys that are meant for the former one are forgotten. */
   readonly store: boolean
-  /** Whether the catalogue is another one. Then the marks on its blobs are forgotten. */
+  /** Whether the catalogue is another one. Then its marks and foreign keys are forgotten. */
   readonly catalogue: boolean
 }
 

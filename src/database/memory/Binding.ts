@@ -55,11 +55,7 @@ export const binding = (state: State): Binding => {
         }
         if (changed.store) for (const rows of [state.journal, state.intents, state.chunks]) rows.clear()
         if (changed.store || changed.catalogue) state.listing = null
-        if (changed.catalogue) {
-          state.orphans.clear()
-          state.candidates.length = 0
-          Object.assign(state.scan, { position: null, done: 0 })
-        }
+        if (changed.catalogue) forgetCatalogue(state)
         return forgotten
       }),
     sample: (createdBefore, limit) =>
@@ -88,4 +84,12 @@ export const binding = (state: State): Binding => {
           .map(({ digest, key }) => ({ digest, key, referenced: false }))
       )
   }
+}
+
+const forgetCatalogue = (state: State): void => {
+  state.orphans.clear()
+  state.candidates.length = 0
+  Object.assign(state.scan, { position: null, done: 0 })
+  state.remembered.keys.clear()
+  state.remembered.held = false
 }

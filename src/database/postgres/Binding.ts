@@ -212,6 +212,8 @@ const rebind = (
         forgotten.orphans = yield* count(sql`DELETE FROM ${id.orphans} RETURNING 1 AS gone`)
         yield* sql`DELETE FROM ${id.candidates}`
         yield* sql`UPDATE ${id.scans} SET position = NULL, done = 0`
+        yield* sql`DELETE FROM ${id.referenceKeys}`
+        yield* sql`UPDATE ${id.referenceChecks} SET keys = '', held_at = NULL`
       }
       return forgotten satisfies Forgotten as Forgotten
     })

@@ -120,5 +120,6 @@ const ofBackend = (failure: DatabaseError | StorageError): Problem => {
       "The body does not have its declared length. Nothing was stored; send the whole body."
     )
   }
-  return failure.isRetryable ? unavailable(failure) : internal(failure)
+  // The verb does not repeat what takes too long, and its client may.
+  return failure.isRetryable || failure.reason === "TimedOut" ? unavailable(failure) : internal(failure)
 }

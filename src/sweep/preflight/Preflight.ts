@@ -31,11 +31,12 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
-  { name: "references", ask: referencesGuard },
   { name: "writers", ask: writersGuard },
   { name: "clock", ask: clockGuard },
   { name: "settings", ask: settingsGuard },
   { name: "binding", ask: bindingGuard },
+  // After the binding: another catalogue has other foreign keys, and is told by its name.
+  { name: "references", ask: referencesGuard },
   { name: "store", ask: storeGuard },
   { name: "binding", ask: keysGuard },
   // Last, because it records that a sweep begins.

@@ -115,6 +115,17 @@ export const binding = (promised: Promised): void => {
         assert.strictEqual((yield* rows).journal.length, 1)
       })
     )
+
+    promised("forgets that the references of a former catalogue held a row", () =>
+      Effect.gen(function* () {
+        const { binding, references } = yield* Database
+        yield* write({ blobs: blobs(1), references: [artifact("v1", 1)] })
+        yield* references.check(now, true)
+        assert.isFalse((yield* references.check(now, true)).firstHeld)
+        yield* binding.rebind(now, {}, here, 0.9, { store: false, catalogue: true })
+        assert.deepInclude(yield* references.check(now, true), { missing: [], dropped: [], firstHeld: true })
+      })
+    )
   })
 
   describe("a sample", () => {

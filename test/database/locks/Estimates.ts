@@ -31,7 +31,7 @@ export const estimates = (server: Databases.Server): void => {
         yield* believe(1_000_000)
         const estimated = yield* breakers.exposure(null, 0)
         assert.deepInclude(estimated, { ...found, totalBlobs: 1_000_000 })
-        // A sample of so few rows may be empty, and then only the counted bytes are known. Otherwise it has the average size.
+        // A sample of so few rows may be empty, and then only the counted bytes are known.
         assert.include([found.bytes, 7_000_000], estimated.totalBytes)
         yield* believe(-1)
         assert.deepInclude(yield* breakers.exposure(null, 0), { totalBlobs: 50 })

@@ -62,6 +62,8 @@ const failures: ReadonlyArray<readonly [string, Failure, number, string]> = [
   ["an unknown repository", new RepositoryUnknown({ repository: "a" }), 404, "NAME_UNKNOWN"],
   ["a database that cannot be reached", database("Unavailable"), 503, "UNAVAILABLE"],
   ["a database that is busy", database("Contended"), 503, "UNAVAILABLE"],
+  ["a database whose statement takes too long", database("TimedOut"), 503, "UNAVAILABLE"],
+  ["a database that accepts no writes", database("Misdirected"), 500, "UNKNOWN"],
   ["a database that refuses", database("Denied"), 500, "UNKNOWN"],
   ["a database without tables", database("NotInstalled"), 500, "UNKNOWN"],
   ["a database whose pool is too small", database("PoolTooSmall"), 500, "UNKNOWN"],

@@ -187,6 +187,27 @@ describe("one schema of the collector", { timeout: 60_000 }, () => {
       const report = yield* (yield* collector(place, MemoryStorage.emptyState(), other)).once()
       assert.strictEqual(report.outcome, "refused")
       assert.include(report.phases.orphans.error?.message, "CATALOG_SCHEMA: other here, public bound")
+      // Had the second recorded its foreign keys, the first would now miss them.
+      const again = yield* collector(place, MemoryStorage.emptyState())
+      assert.strictEqual((yield* again.once()).outcome, "complete")
+    })
+  )
+
+  it.effect("that is bound to a second catalogue does not miss the foreign keys of the first", () =>
+    Effect.gen(function* () {
+      const place = yield* Databases.migratedDatabase(Databases.embedded)
+      yield* statements(place, second)
+      const first = yield* collector(place, MemoryStorage.emptyState())
+      assert.strictEqual((yield* first.once()).outcome, "complete")
+      yield* first.leave
+      const layer = Layer.provide(Postgres.layer(other), Databases.client(place))
+      const { binding, inspect } = Context.get(yield* Layer.build(layer), CollectorDatabase)
+      yield* inspect
+      const { bound, catalogue, here } = yield* binding.read
+      const identity = { ...bound?.identity, ...catalogue }
+      yield* binding.rebind(0, identity, here, 0.9, { store: false, catalogue: true })
+      const report = yield* (yield* collector(place, MemoryStorage.emptyState(), other)).once()
+      assert.deepStrictEqual([report.outcome, report.guards], ["complete", []])
     })
   )
 

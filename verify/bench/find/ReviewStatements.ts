@@ -2,7 +2,7 @@
  * The SQL of a review: the collector's statements, as in sweep/Statements.ts. A rehearsal compares them with
  * the statements that the collector executes (Find.ts).
  */
-import { type Sql, sql, unreferenced } from "../sweep/Statements.ts"
+import { type Sql, size, sql, unreferenced, usedAt } from "../sweep/Statements.ts"
 
 const isUnreferenced = unreferenced(() => sql` OFFSET 0`)
 
@@ -28,10 +28,10 @@ export const deleteCandidates = (ids: ReadonlyArray<string>): Sql => sql`
 /** Reads a page of sightings, and whether each is still an orphan. */
 export const readSightings = (after: string | null, limit: number): Sql => sql`
   WITH page AS MATERIALIZED (
-    SELECT digest, seen_at, condemned_at FROM artifact_gc.orphans
+    SELECT digest, seen_at, condemned_at, cause FROM artifact_gc.orphans
     ${after === null ? sql`` : sql`WHERE digest > ${after}::text::text`} ORDER BY digest LIMIT ${limit})
-  SELECT p.digest::text AS digest, coalesce(b.size_bytes, 0)::float8 AS size_bytes,
-    greatest(b.created_at, b.last_used_at)::timestamptz AS used_at, p.seen_at, p.condemned_at,
+  SELECT p.digest::text AS digest, ${size}::float8 AS size_bytes, ${usedAt} AS used_at, p.seen_at, p.condemned_at,
+    p.cause, coalesce(octet_length(b.object_key) BETWEEN 1 AND 1024, true) AS has_object,
     b.digest IS NOT NULL AND ${isUnreferenced} AS is_orphan
   FROM page p
   LEFT JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = p.digest OFFSET 0) b ON true

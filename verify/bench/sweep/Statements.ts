@@ -108,13 +108,28 @@ export const unreferenced = (bound: (column: "r.digest" | "p.digest") => Sql) =>
    AND NOT EXISTS (SELECT FROM public.local_files r WHERE r.digest = b.digest${bound("r.digest")})
    AND NOT EXISTS (SELECT FROM artifact_gc.pins p WHERE p.digest = b.digest${bound("p.digest")}))`
 
+const clamped = (column: string) =>
+  `least(greatest(b.${column}, timestamptz '1800-01-01 00:00:00+00'), timestamptz '9999-12-31 00:00:00+00')`
+
+/** The last use of blob `b`, as the collector reads values that are out of range. */
+export const usedAt = new Sql([`greatest(${clamped("created_at")}, ${clamped("last_used_at")})`], [])
+
+/** The size of blob `b`, likewise. */
+export const size = new Sql(
+  [
+    `CASE WHEN b.size_bytes BETWEEN 0 AND 9007199254740991 THEN b.size_bytes::bigint
+      WHEN b.size_bytes::numeric = 'NaN' THEN 0 WHEN b.size_bytes > 0 THEN 9007199254740991 ELSE 0 END`
+  ],
+  []
+)
+
 /** Finds the orphans of a slice. */
 export const find = (slice: Slice) => sql`
   WITH unreferenced AS MATERIALIZED (
     SELECT b.digest AS digest FROM public.blobs b
     WHERE ${unreferenced((column) => within(slice, column))} ${within(slice, "b.digest")})
-  SELECT b.digest::text AS digest, coalesce(b.size_bytes, 0)::float8 AS size_bytes,
-    greatest(b.created_at, b.last_used_at)::timestamptz AS used_at, o.seen_at, o.condemned_at
+  SELECT b.digest::text AS digest, ${size}::float8 AS size_bytes, ${usedAt} AS used_at, o.seen_at, o.condemned_at,
+    o.cause, octet_length(b.object_key) BETWEEN 1 AND 1024 AS has_object
   FROM unreferenced u
   CROSS JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = u.digest OFFSET 0) b
   LEFT JOIN LATERAL (SELECT * FROM artifact_gc.orphans o WHERE o.digest = u.digest OFFSET 0) o ON true
@@ -171,8 +186,9 @@ export const lockBlobs = sql`LOCK TABLE public.blobs IN ROW EXCLUSIVE MODE`
 export const catalogueTable = sql`
   SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
     row_security_active(t.oid) AS rows_hidden,
-    EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-      WHERE i.inhparent = t.oid AND NOT c.relispartition) AS inherited
+    ARRAY(SELECT format('%I.%I', h.nspname, c.relname) FROM pg_inherits i
+      JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace h ON h.oid = c.relnamespace
+      WHERE i.inhparent = t.oid AND NOT c.relispartition ORDER BY 1) AS heirs
   FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
   WHERE n.nspname = ${"public"} AND t.relname = ${"blobs"} AND t.relkind IN ('r', 'p')`
 
@@ -209,7 +225,7 @@ export interface Cursor {
 
 /** Locks a page of condemned blobs. */
 export const condemnedPage = (cutoff: Date, after: Cursor | null, limit: number) => sql`
-  SELECT digest::text AS digest, condemned_at FROM artifact_gc.orphans
+  SELECT digest::text AS digest, condemned_at, cause FROM artifact_gc.orphans
   WHERE condemned_at <= ${cutoff}::timestamptz AND seen_at <= ${cutoff}::timestamptz
     ${after === null ? sql`` : sql`AND (condemned_at, digest) > (${after.condemnedAt}::timestamptz, ${after.digest}::text::text)`}
   ORDER BY condemned_at, digest LIMIT ${limit} FOR UPDATE SKIP LOCKED`
@@ -229,28 +245,33 @@ export const deleteAndJournal = (
   WITH dead AS (
     DELETE FROM public.blobs b
     WHERE b.digest = ANY(${digests}::text[]::text[])
-      AND greatest(b.created_at, b.last_used_at) <= ${usedCutoff}::timestamptz
+      AND ${usedAt} <= ${usedCutoff}::timestamptz
       AND ${unreferenced(() => sql``)}
       AND octet_length(b.object_key) BETWEEN 1 AND 1024
       AND (SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('artifact_gc.search_path'), true)) IS NOT NULL
-    RETURNING b.digest::text AS digest, b.object_key AS object_key, coalesce(b.size_bytes, 0) AS size_bytes),
+    RETURNING b.digest::text AS digest, b.object_key AS object_key, ${size} AS size_bytes),
   journaled AS (
-    INSERT INTO artifact_gc.journal (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until)
+    INSERT INTO artifact_gc.journal AS j (object_key, digest, size_bytes, reason, journaled_at, not_before,
+      claimed_until, leases)
     SELECT object_key, digest, size_bytes, 'purged', ${now}::timestamptz, ${now}::timestamptz,
-      ${leaseUntil}::timestamptz
+      ${leaseUntil}::timestamptz, ${1}::int
     FROM dead ORDER BY object_key
     ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
       reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
-      claimed_until = EXCLUDED.claimed_until, attempts = 0, last_error = NULL, dead_at = NULL)
+      claimed_until = EXCLUDED.claimed_until, leases = j.leases + EXCLUDED.leases, attempts = 0, last_error = NULL, dead_at = NULL)
   SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`
 
 /** Deletes sightings. */
 export const forget = (digests: ReadonlyArray<string>) =>
   sql`DELETE FROM artifact_gc.orphans WHERE digest = ANY(${digests}::text[]::text[])`
 
-/** Deletes journal rows whose objects are deleted. */
+/** Deletes journal rows whose objects are deleted. No DELETE was sent twice. */
 export const confirm = (keys: ReadonlyArray<string>) => sql`
-  DELETE FROM artifact_gc.journal WHERE object_key = ANY(ARRAY(
-    SELECT object_key FROM artifact_gc.journal WHERE object_key = ANY(${keys}::text[])
-    ORDER BY object_key FOR UPDATE))
-    AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'`
+  WITH struck AS (
+    DELETE FROM artifact_gc.journal WHERE object_key = ANY(ARRAY(
+      SELECT object_key FROM artifact_gc.journal WHERE object_key = ANY(${keys}::text[])
+      ORDER BY object_key FOR UPDATE))
+      AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+    RETURNING object_key, leases)
+  UPDATE artifact_gc.buried_keys SET lasting = true
+  WHERE object_key = ANY(ARRAY(SELECT object_key FROM struck WHERE leases <> 1 OR object_key = ANY(${[]}::text[])))`

@@ -1,0 +1,85 @@
+/** Connections for statements that only read: what they begin with, what they cannot do, and when there are none. */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Duration, Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import * as Postgres from "../../src/database/Postgres.ts"
+import { sqlState } from "../../src/database/postgres/Errors.ts"
+import { SessionSettings } from "../../src/database/postgres/Session.ts"
+import { make } from "../../src/database/postgres/Sql.ts"
+import { defaultNames } from "../../src/domain/CatalogNames.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { databaseWith } from "../fixtures/database/Host.ts"
+
+/** The collector's own client on a catalogue, with this many connections. */
+const client = Effect.fnUntraced(function* (maxConnections: number) {
+  const place = yield* databaseWith({})
+  const context = yield* Layer.build(
+    Databases.client(place, { maxConnections, statementTimeout: Duration.seconds(7) })
+  )
+  yield* Effect.provideContext(Postgres.migrate(defaultNames, { createCatalog: true }), context)
+  const db = yield* Effect.provideContext(make(defaultNames), context)
+  // The first transaction reads where the operators of the catalogue's types are.
+  yield* db.transaction(db.sql`SELECT 1`)
+  return { db, host: Context.get(context, SqlClient.SqlClient), context }
+})
+
+/** The settings in force. */
+const seen = (sql: SqlClient.SqlClient) =>
+  Effect.map(
+    sql<{ path: string; limit: string; readonly: string }>`
+      SELECT current_setting('search_path') AS path, current_setting('statement_timeout') AS limit,
+        current_setting('transaction_read_only') AS readonly`,
+    ([row]) => row
+  )
+
+describe("A statement that reads", () => {
+  it.live("has what a transaction would set, whatever a host sets on the client", () =>
+    Effect.gen(function* () {
+      const { db, host } = yield* client(8)
+      for (let n = 0; n < 6; n++) yield* host`SELECT set_config('search_path', 'public', false)`
+      assert.deepStrictEqual(yield* seen(db.sql), {
+        path: '"pg_catalog", "pg_temp"',
+        limit: "7s",
+        readonly: "on"
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is told from one that writes, locks or waits, which gets a transaction", () =>
+    Effect.gen(function* () {
+      const { db } = yield* client(8)
+      const row = { digest: "d", object_key: "k", size_bytes: 1, created_at: new Date(0) }
+      yield* db.sql`INSERT INTO public.blobs ${db.sql.insert(row)}`
+      assert.lengthOf(
+        yield* db.sql`WITH gone AS (DELETE FROM public.blobs RETURNING 1) SELECT * FROM gone`,
+        1
+      )
+      for (const lock of ["UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE"])
+        yield* db.sql.unsafe(`SELECT * FROM public.blobs FOR ${lock}`)
+      yield* db.sql`SELECT pg_advisory_xact_lock_shared(1)`
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("cannot write even if it is mistaken for one that reads", () =>
+    Effect.gen(function* () {
+      const { context } = yield* client(8)
+      const { reader } = Context.get(context, SessionSettings)
+      const refused = yield* Effect.flip(
+        reader?.unsafe("CREATE TABLE public.t ()") ?? Effect.die("no reader")
+      )
+      assert.strictEqual(sqlState(refused), "25006")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has a transaction where the pool is small, and on a host's client", () =>
+    Effect.gen(function* () {
+      const { context, db } = yield* client(3)
+      assert.isUndefined(Context.get(context, SessionSettings).reader)
+      assert.strictEqual((yield* seen(db.sql))?.readonly, "off")
+      const { host } = yield* client(8)
+      const onHosts = yield* Effect.provideService(make(defaultNames), SqlClient.SqlClient, host)
+      assert.strictEqual((yield* seen(onHosts.sql))?.readonly, "off")
+      assert.include((yield* seen(onHosts.sql))?.path, "pg_catalog")
+    }).pipe(Effect.scoped)
+  )
+})
