@@ -316,6 +316,41 @@ describe("the age of the database", () => {
     }).pipe(Effect.provide(world({ ...usual, presence: Duration.weeks(500) })))
   )
 
+  /** Nothing in the store lacks an owner, and what the backup shows as unfinished may have become a blob since. */
+  const unfinished = Effect.gen(function* () {
+    yield* upload("old", { references: [artifact("v1", "old")] })
+    // One intent expires in the lost time, the other after the restore.
+    yield* abandon("halfway", start + 5 * hour)
+    yield* abandon("later", start + 4 * hour + 7 * day + 2 * hour)
+    for (let n = 0; n < 4; n++) yield* sweepAfter(hour)
+    yield* TestClock.adjust(7 * day)
+    for (let n = 0; n < 40; n++) yield* sweepAfter(hour)
+    return yield* sweep()
+  })
+
+  it.effect("keeps what the backup shows as unfinished, and asks about it", () =>
+    Effect.gen(function* () {
+      const { rows } = yield* World
+      const report = yield* unfinished
+      assert.strictEqual(report.phases.leftovers.error?.tag, "AgeRefused")
+      assert.sameMembers(
+        [...(yield* objects)],
+        ["halfway", "later", "old"].map((name) => blobKey(name))
+      )
+      assert.deepStrictEqual(yield* journaled, [])
+      yield* rows.breakers.confirm(start + 30 * day)
+      for (let n = 0; n < 30; n++) yield* sweepAfter(hour)
+      assert.deepStrictEqual(yield* objects, [blobKey("old")])
+    }).pipe(Effect.provide(world(usual)))
+  )
+
+  it.effect("without which the bytes of unfinished uploads are deleted, and nobody is asked", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* unfinished).outcome, "complete")
+      assert.deepStrictEqual(yield* objects, [blobKey("old")])
+    }).pipe(Effect.provide(world({ ...usual, presence: Duration.weeks(500) })))
+  )
+
   it.effect("asks nothing after a collector was off, if nothing without an owner was written meanwhile", () =>
     Effect.gen(function* () {
       const { state } = yield* World
