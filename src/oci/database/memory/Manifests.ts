@@ -112,12 +112,13 @@ const put = (
   }
   const distinct = new Map(references.map((one) => [`${one.digest} ${one.kind}`, one])).values()
   const old = state.manifests.get(manifestId(repository, digest))
-  const { pushedAt = now, untaggedBy } = old ?? { untaggedBy: "never" }
+  // Of a row that an older version wrote, it stays unknown.
+  const { pushedAt, untaggedBy } = old ?? { pushedAt: now, untaggedBy: "never" as const }
   const tagged: ManifestRow = {
     ...manifestOf(manifest),
     references: [...distinct],
     untaggedAt: null,
-    pushedAt
+    ...(pushedAt === undefined ? {} : { pushedAt })
   }
   const row = { ...tagged, untaggedAt: now, ...(untaggedBy === undefined ? {} : { untaggedBy }) }
   state.manifests.set(manifestId(repository, digest), row)
