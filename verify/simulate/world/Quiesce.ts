@@ -2,7 +2,7 @@
  * The second part of a simulation: faults end, late requests arrive, days pass, and a collector sweeps. Then
  * no garbage may be left, and every referenced blob must read back.
  */
-import { Clock, Effect, Exit, Stream } from "effect"
+import { Clock, Context, Effect, Exit, Scheduler, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { CollectorDatabase } from "../../../src/database/Database.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
@@ -66,7 +66,9 @@ const collect = (world: World, processes: Processes): string | null => {
   if (!store.traits.chosen) store.traits = { ...store.traits, deletes: "versions", chosen: true }
   store.locked.clear()
   const janitor = processes.janitor()
-  const perform = Effect.runSyncExitWith(world.services(janitor))
+  // A fiber that is forked within a sweep gives way after some thousands of steps, and nothing would wake it here.
+  const services = Context.add(world.services(janitor), Scheduler.MaxOpsBeforeYield, Number.MAX_SAFE_INTEGER)
+  const perform = Effect.runSyncExitWith(services)
   for (let sweeps = 0; sweeps < sweepsMax && (sweeps === 0 || leaked(world) !== null); sweeps++) {
     processes.step += 1
     time.pass(dayMillis)
