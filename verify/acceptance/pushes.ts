@@ -14,6 +14,7 @@ import { Group } from "../../tools/servers/Processes.ts"
 import * as Servers from "../../tools/servers/Servers.ts"
 import { Report } from "./clients/Report.ts"
 import { openStored } from "./clients/Stored.ts"
+import { firstImage } from "./pushes/FirstImage.ts"
 import { killed } from "./pushes/Killed.ts"
 import { oddities } from "./pushes/Oddities.ts"
 import { settled } from "./pushes/Settled.ts"
@@ -30,6 +31,7 @@ const main = async (): Promise<number> => {
     await migrate(group, found)
     const world = await World.start(group, found)
     const stored = openStored(found)
+    await report.suite({ checks: firstImage(world) })
     await report.suite({ checks: oddities(world) })
     await report.suite({ checks: killed(world) })
     await report.suite({ checks: settled(world, stored) })
