@@ -12,6 +12,10 @@ import { processOf, serverProcess } from "./Connections.ts"
 const changing =
   /\b(?:insert|update|delete|merge|truncate|lock|notify|listen|create|alter|drop|grant|call|set_config|nextval|setval|pg_notify|share)\b|pg_(?:try_)?advisory/i
 
+/** The statement has a span already, on the client of which it was asked. */
+const untraced = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.withTracerEnabled(statement, false)
+
 /**
  * Returns a connection that runs a statement that reads on the reader, and others as `inTransaction` does. Streams of rows
  * need a transaction.
@@ -23,13 +27,13 @@ export const reading = (
   execute: (text, parameters, transform) =>
     changing.test(text)
       ? inTransaction((connection) => connection.execute(text, parameters, transform))
-      : reader.unsafe(text, parameters),
+      : untraced(reader.unsafe(text, parameters)),
   executeUnprepared: (text, parameters, transform) =>
     inTransaction((connection) => connection.executeUnprepared(text, parameters, transform)),
   executeValues: (text, parameters) =>
     changing.test(text)
       ? inTransaction((connection) => connection.executeValues(text, parameters))
-      : reader.unsafe(text, parameters).values,
+      : untraced(reader.unsafe(text, parameters).values),
   executeValuesUnprepared: (text, parameters) =>
     inTransaction((connection) => connection.executeValuesUnprepared(text, parameters)),
   executeRaw: (text, parameters) => inTransaction((connection) => connection.executeRaw(text, parameters)),
