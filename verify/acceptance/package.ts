@@ -5,7 +5,7 @@
  *   npm run test:package
  *
  * Exit codes: 0 when every check passed, 1 when any did not. ARTIFACT_GC_TEST_TALLY names a file to which "package passed
- * failed skipped" is appended. The time that an import takes is printed, and judged by nobody.
+ * failed skipped" is appended. It prints the time of an import and does not judge it.
  */
 import { spawnSync } from "node:child_process"
 import {

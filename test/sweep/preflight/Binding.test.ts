@@ -307,7 +307,7 @@ describe("the age of the database", () => {
     }).pipe(Effect.provide(world(usual)))
   )
 
-  it.effect("without which a week of uploads is deleted within an hour, and nobody is asked", () =>
+  it.effect("without which a week of uploads is deleted within an hour, without a question", () =>
     Effect.gen(function* () {
       yield* restored
       assert.strictEqual((yield* sweep()).outcome, "complete")
@@ -344,7 +344,7 @@ describe("the age of the database", () => {
     }).pipe(Effect.provide(world(usual)))
   )
 
-  it.effect("without which the bytes of unfinished uploads are deleted, and nobody is asked", () =>
+  it.effect("without which the bytes of unfinished uploads are deleted, without a question", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* unfinished).outcome, "complete")
       assert.deepStrictEqual(yield* objects, [blobKey("old")])
