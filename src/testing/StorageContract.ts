@@ -1,6 +1,6 @@
 /**
- * The contract of `Storage`, case by case, for a store of your own. A case is a name and an Effect, so every test runner can
- * run it, and none is needed:
+ * The contract of `Storage`, case by case, for a store of your own. A case is a name and an Effect, so every
+ * test runner can run it, and none is needed:
  *
  * ```ts
  * import { it } from "@effect/vitest"
@@ -14,8 +14,8 @@
  *   test(name, () => Effect.runPromise(Effect.provide(effect, MyStore.layer)))
  * ```
  *
- * The stores of this package pass the same cases. Each case works below a prefix of its own and deletes its objects, so all
- * may share a store and run at once.
+ * The stores of this package pass the same cases. Each case works below a prefix of its own and deletes its
+ * objects, so all may share a store and run at once.
  */
 import { AssertionError } from "node:assert"
 import { Clock, Duration, Effect } from "effect"
@@ -37,12 +37,16 @@ export interface Case {
   /** The promise, as a sentence whose subject is the store. */
   readonly name: string
   /**
-   * Succeeds if the store keeps the promise. Otherwise it dies with what the store answered: Node's `AssertionError` with
-   * both values, or the store's own error. It runs on the process's clock, also where a `TestClock` is provided, because a
-   * real store answers in its own time. A case that does not end dies after its time limit.
+   * Succeeds if the store keeps the promise. Otherwise it dies with what the store answered: Node's
+   * `AssertionError` with both values, or the store's own error. It runs on the process's clock, also where a
+   * `TestClock` is provided, because a real store answers in its own time. A case that does not end dies
+   * after its time limit.
    */
   readonly effect: Effect.Effect<void, never, Storage>
-  /** A time limit for the test runner, in milliseconds. It is longer than the case's own, which names the case. */
+  /**
+   * A time limit for the test runner, in milliseconds. It is longer than the case's own, which names the
+   * case.
+   */
   readonly timeoutMillis: number
 }
 
@@ -52,7 +56,10 @@ export interface ContractOptions {
   readonly refused?: ReadonlyArray<RefusedKeys> | undefined
   /** Why a listing omits `a/b` while an object `a` exists. Default: it does not. */
   readonly hidesNested?: string | undefined
-  /** The time limit of one case. Cases of many bytes take up to four times it. Default 15 s: ten times what files need. */
+  /**
+   * The time limit of one case. Cases of many bytes take up to four times it. Default 15 s: ten times what
+   * files need.
+   */
   readonly timeLimit?: Duration.Input | undefined
 }
 

@@ -1,6 +1,6 @@
 /**
- * The assertions of the exported contracts. They throw Node's `AssertionError`, which every test runner shows with both
- * values, and need no runner. A message of the case precedes what differs and does not replace it.
+ * The assertions of the exported contracts. They throw Node's `AssertionError`, which every test runner shows
+ * with both values, and need no runner. A message of the case precedes what differs and does not replace it.
  */
 import { AssertionError, deepStrictEqual as deepEqual } from "node:assert/strict"
 import { inspect } from "node:util"

@@ -7,7 +7,10 @@ import { type Declared, declare, fill, key, listed, numbered, read, workspace } 
 
 class BodyFailed extends Data.TaggedError("BodyFailed")<{ readonly line: number }> {}
 
-/** A body without an end. A store that reads on after the declared bytes would fill the memory before any time limit. */
+/**
+ * A body without an end. A store that reads on after the declared bytes would fill the memory before any time
+ * limit.
+ */
 const endless = () => {
   let read = 0
   return Stream.forever(Stream.make(new Uint8Array(1000))).pipe(
