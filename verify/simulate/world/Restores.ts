@@ -22,7 +22,7 @@ export const backUp = ({ rows, store }: World): Backup => ({
 
 /** Restores the database. */
 export const restore = (world: World, { objects, rows: backup }: Backup): void => {
-  const { count, network, oracle, rows, simulator, store } = world
+  const { count, durability, network, oracle, rows, simulator, store } = world
   const { delivery, processes } = simulator
   count("databases restored")
   const roles = processes.running.map(({ role }) => role)
@@ -31,6 +31,8 @@ export const restore = (world: World, { objects, rows: backup }: Backup): void =
   simulator.note(null, () => "the database is restored from a backup")
   const before = ownedKeys(world)
   Snapshots.restore(rows, backup)
+  // Otherwise a crash would bring back the database from before the restore.
+  durability.settle()
   rows.here = { ...rows.here, timeline: `restored ${simulator.step}` }
   const returned = ownedKeys(world)
   for (const key of returned) {
