@@ -276,7 +276,10 @@ describe("metrics of sweeps", () => {
         yield* sweep()
         yield* sweep()
         return updates
-      }).pipe(Effect.provide(world({ ...noWaits, batchMax: 1000, scanPage: 1000, breakerPercent: 100 })), alone(new Counting()))
+      }).pipe(
+        Effect.provide(world({ ...noWaits, batchMax: 1000, scanPage: 1000, breakerPercent: 100 })),
+        alone(new Counting())
+      )
     }
     return Effect.gen(function* () {
       const few = yield* updatesOf(50)
