@@ -40,7 +40,7 @@ export type Outcome = Held | Broken
 export interface PlayOptions {
   /** True keeps a line for each step. Default false, which is faster; a broken run that is shortened has one. */
   readonly trace?: boolean
-  /** Most runs that look for a shorter one after an invariant broke. Default 300. 0 looks for none. */
+  /** Most runs that look for a shorter one after an invariant broke. Default 500. 0 looks for none. */
   readonly shrinkRuns?: number
 }
 
@@ -49,7 +49,7 @@ export interface PlayOptions {
  * gives the same outcome.
  */
 export const playSeed = <R>(seed: number, draw: Draw<R>, options: PlayOptions = {}): Outcome => {
-  const { shrinkRuns = 300, trace = false } = options
+  const { shrinkRuns = 500, trace = false } = options
   const { broken, ...played } = play(drawn(seed), draw, trace)
   if (broken === null) return { _tag: "Held", seed, ...played }
   const { counts, steps } = played

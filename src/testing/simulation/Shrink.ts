@@ -2,7 +2,7 @@
  * Shortens a run that breaks an invariant: fewer processes, fewer steps and fewer faults, as long as the same
  * invariant breaks. It tries at most a given number of runs, always the same ones for the same run.
  */
-import { type Choice, replayed, type Tape } from "./Choices.ts"
+import { type Choice, replayed, servers, type Tape } from "./Choices.ts"
 import { type Draw, type Played, play } from "./Play.ts"
 
 /** The shortest run that was found. */
@@ -32,10 +32,12 @@ export const shrink = <R>(draw: Draw<R>, tape: Tape, invariant: string, runsMax:
   }
   if (!attempt(tape)) return null
   const present = (): Tape => best ?? tape
+  removeProcesses(present, attempt)
+  attempt({ ...present(), steps: present().steps.map(([, ...event]) => [0, ...event]) })
   for (let size = Number.POSITIVE_INFINITY; sizeOf(present()) < size && runs < runsMax; ) {
     size = sizeOf(present())
-    removeProcesses(present, attempt)
     removeSteps(present, attempt)
+    removeProcesses(present, attempt)
     quieten(present, attempt)
   }
   const last = present()
@@ -55,13 +57,16 @@ const sizeOf = ({ processes, steps, without }: Tape): number =>
 const removeProcesses = (present: () => Tape, attempt: Attempt): void => {
   for (const name of present().processes.keys()) {
     const tape = present()
-    if (tape.without.has(name) || !tape.processes.has(name)) continue
+    if (tape.without.has(name) || !tape.processes.has(name) || name === servers) continue
     attempt({ ...tape, without: new Set([...tape.without, name]) })
   }
 }
 
 /** Leaves out steps: halves, quarters, and so on to single ones, the last ones first. */
 const removeSteps = (present: () => Tape, attempt: Attempt): void => {
+  const done = present()
+  const busy = done.steps.filter((step) => step.length > 1)
+  if (busy.length < done.steps.length) attempt({ ...done, steps: busy })
   for (let length = Math.ceil(present().steps.length / 2); length >= 1; length = halfOf(length)) {
     for (let end = present().steps.length; end > 0; end -= length) {
       const tape = present()
@@ -78,7 +83,6 @@ const halfOf = (length: number): number => (length === 1 ? 0 : Math.ceil(length 
 /** Takes faults and pauses from the steps that deliver a request, and the order from the end. */
 const quieten = (present: () => Tape, attempt: Attempt): void => {
   attempt({ ...present(), end: [true] })
-  attempt({ ...present(), steps: present().steps.map(([, ...event]) => [0, ...event]) })
   for (let i = present().steps.length - 1; i >= 0; i--) {
     const tape = present()
     const quiet = quietened(tape.steps[i] ?? [])
