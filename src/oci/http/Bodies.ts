@@ -44,6 +44,8 @@ export type Body = Stream.Stream<Uint8Array, BodyTorn | BodyIdle>
 export interface Bodies {
   /** Returns whether all places are taken and as many requests wait for one. New uploads are then refused. */
   readonly isCrowded: () => boolean
+  /** Returns how many bodies are being received, and how many wait for a place. */
+  readonly load: () => { readonly inHand: number; readonly waiting: number }
   /**
    * Receives a blob's body once a place is free. Until then the client waits, because its body is not read.
    */
@@ -74,6 +76,7 @@ export const make = (max: number): Effect.Effect<Bodies> =>
     return {
       hold,
       isCrowded: () => count >= 2 * max,
+      load: () => ({ inHand: Math.min(count, max), waiting: Math.max(0, count - max) }),
       receive: (effect) =>
         Effect.acquireUseRelease(
           Effect.sync(() => {

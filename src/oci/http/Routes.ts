@@ -5,8 +5,10 @@
  * Handles names, headers and status codes. `Uploads` and `Repositories` decide what is stored and what may be
  * deleted. The process keeps no state of a push.
  */
-import { Cause, Duration, Effect, Layer } from "effect"
+import { Cause, type Context, Duration, Effect, Layer, Result, type Scope } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { showRead } from "../../domain/DeclaredMetric.ts"
+import * as Metrics from "../Metrics.ts"
 import { Repositories } from "../Repositories.ts"
 import { Uploads } from "../Uploads.ts"
 import { type AdmissionOptions, admission } from "./Admission.ts"
@@ -25,6 +27,7 @@ import {
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
+import * as RequestMetrics from "./RequestMetrics.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
 /** Options of the routes. */
@@ -57,6 +60,7 @@ export const layer = (
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
       }
+      yield* showBodies(context.bodies)
       const isServed = admission(options, options.credentials === undefined && options.token === undefined)
       const isAllowed = authenticate(options)
       const admit: Admit = (request) => Effect.andThen(isServed(request), isAllowed(request))
@@ -65,27 +69,47 @@ export const layer = (
     })
   )
 
+/** Shows the bodies in hand and waiting to exporters, while the routes are served. */
+const showBodies = (bodies: Bodies.Bodies) =>
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+    const shown = [
+      showRead(Metrics.bodies.of({ state: "in_hand" }), context, () => bodies.load().inHand),
+      showRead(Metrics.bodies.of({ state: "waiting" }), context, () => bodies.load().waiting)
+    ]
+    return Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const { remove } of shown) remove()
+      })
+    )
+  })
+
 type Admit = (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, Problem>
 
 const respond = (context: HandlerContext, admit: Admit, request: HttpServerRequest.HttpServerRequest) => {
   const path = pathOf(request.url)
-  return Effect.gen(function* () {
+  const answer = Effect.fnUntraced(function* ({ found }: RequestMetrics.Measured) {
+    // Read before the request is admitted, so that refused ones are counted by their route, too.
+    const address = yield* Effect.result(parse(path))
+    if (Result.isSuccess(address)) found(address.success)
     yield* admit(request)
-    const target = yield* parse(path)
+    const target = yield* Effect.fromResult(address)
     const methods = methodsOf(context, handlerRequest(request, context), target)
     const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
     if (method === undefined) return yield* methodNotAllowed(request.method, Object.keys(methods))
     return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
-  }).pipe(
-    Effect.catchDefect((defect) => Effect.fail(internal(defect))),
-    Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
-    Effect.map(HttpServerResponse.setHeaders(everywhere)),
-    Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
-    Effect.onInterrupt(() =>
-      Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
-    ),
-    Effect.annotateLogs({ method: request.method, path })
-  )
+  })
+  const responding = (measured: RequestMetrics.Measured) =>
+    answer(measured).pipe(
+      Effect.catchDefect((defect) => Effect.fail(internal(defect))),
+      Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
+      Effect.map(HttpServerResponse.setHeaders(everywhere)),
+      Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
+      Effect.onInterrupt(() =>
+        Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
+      ),
+      Effect.annotateLogs({ method: request.method, path })
+    )
+  return RequestMetrics.measured(request, responding)
 }
 
 /** Blobs are what clients pushed, and a browser must not take one for a page. */
