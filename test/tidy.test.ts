@@ -52,6 +52,7 @@ describe("imports", () => {
     audit: ["database", "domain", "storage", "sweep"],
     oci: ["blobs", "database", "domain", "storage", "sweep"],
     config: ["blobs", "database", "domain", "oci", "storage", "sweep"],
+    ops: ["blobs", "domain", "oci", "sweep"],
     testing: ["database", "domain", "storage"]
   }
 
