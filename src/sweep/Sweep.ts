@@ -37,9 +37,17 @@ export interface SweepOptions {
 /** The services that a phase needs. */
 export type ServicesOf<P> = P extends Phase<infer R> ? R : never
 
+/** What a collector is built from: settings of the sweep, and its phases. */
+export interface LayerOptions<P> extends Partial<SweepSettings> {
+  /**
+   * The phases, in the order in which they run. Default: `collectorPhases`, those of a collector without a registry.
+   */
+  readonly phases?: ReadonlyArray<P>
+}
+
 /**
- * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default, `registryPhases`
- * beside a registry. `once` runs one sweep, `Collector.reports` runs them on a schedule.
+ * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default,
+ * `RegistryPhases.registryPhases` beside a registry. `once` runs one sweep, `Collector.reports` runs them on a schedule.
  */
 export class Sweep extends Context.Service<
   Sweep,
@@ -65,13 +73,13 @@ export class Sweep extends Context.Service<
   }
 >()("artifact-gc/sweep/Sweep") {
   /**
-   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. `phases` default
-   * to those of a collector without a registry.
+   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. The layer
+   * requires the services of its phases.
    */
-  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>(
-    settings: Partial<SweepSettings> = {},
-    phases?: ReadonlyArray<P>
-  ): Layer.Layer<Sweep, never, ServicesOf<P> | CollectorDatabase | Storage> =>
+  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>({
+    phases,
+    ...settings
+  }: LayerOptions<P> = {}): Layer.Layer<Sweep, never, ServicesOf<P> | CollectorDatabase | Storage> =>
     Layer.effect(
       Sweep,
       Effect.gen(function* () {
