@@ -38,6 +38,8 @@ export interface RegistryState extends State {
   readonly manifests: Map<string, ManifestRow>
   /** By repository and name. */
   readonly tags: Map<string, TagRow>
+  /** Shared secrets, by name. */
+  readonly keys: Map<string, Uint8Array>
 }
 
 /**
@@ -68,7 +70,7 @@ export const emptyState = (tables?: ReadonlyArray<string>): RegistryState => {
         [...manifests.values()].map(({ repository, digest }) => ({ id: `${repository} ${digest}`, digest }))
     }
   )
-  return { ...core, manifests, sessions: new Map(), tags: new Map() }
+  return { ...core, manifests, sessions: new Map(), tags: new Map(), keys: new Map() }
 }
 
 /** Returns the primary key of a manifest, or of a tag by its name. */
