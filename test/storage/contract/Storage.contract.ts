@@ -14,6 +14,7 @@ import { copying } from "./Copying.contract.ts"
 import { deleting } from "./Deleting.contract.ts"
 import { knowing } from "./Knowing.contract.ts"
 import { listing } from "./Listing.contract.ts"
+import { readables } from "./Readables.contract.ts"
 import { reading } from "./Reading.contract.ts"
 import { unknownLength } from "./UnknownLength.contract.ts"
 import { writing } from "./Writing.contract.ts"
@@ -48,6 +49,7 @@ export const storageContract = <E>(
     unknownLength(suite)
     copying(suite)
     reading(suite)
+    readables(suite)
     knowing(suite)
   })
 }
