@@ -10,7 +10,8 @@ export const routes = {
   Blob: "/v2/{name}/blobs/{digest}",
   Uploads: "/v2/{name}/blobs/uploads/",
   Upload: "/v2/{name}/blobs/uploads/{session}",
-  Manifest: "/v2/{name}/manifests/{reference}"
+  Manifest: "/v2/{name}/manifests/{reference}",
+  Token: "/token"
 } as const
 
 const route = [...Object.values(routes), "other"] as const

@@ -3,56 +3,69 @@ import { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import { Clock, type Context, Effect, Metric, type Scope } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { tokenPath } from "../access/Access.ts"
 import * as Metrics from "../Metrics.ts"
-import type { Target } from "./Target.ts"
-
-/** What a request is found to be while it is answered. */
-export interface Measured {
-  /** Names the route once the address is read. */
-  readonly found: (target: Target) => void
-}
+import { pathOf } from "./Handler.ts"
 
 type Method = (typeof Metrics.methods)[number]
 
 const methodOf = (method: string): Method =>
   (Metrics.methods as ReadonlyArray<string>).includes(method) ? (method as Method) : "other"
 
+/** Returns the route of a path. It reads no name, so a name that is refused is counted by its route, too. */
+export const routeOf = (path: string): Metrics.Route => {
+  if (path === tokenPath) return Metrics.routes.Token
+  const [last = "", kind = "", before = ""] = path.split("/").slice(2).reverse()
+  if (path === "/v2" || path === "/v2/") return Metrics.routes.Base
+  if (path === "/v2/_catalog") return Metrics.routes.Catalog
+  if (before === "blobs" && kind === "uploads")
+    return last === "" ? Metrics.routes.Uploads : Metrics.routes.Upload
+  if (kind === "blobs") return last === "uploads" ? Metrics.routes.Uploads : Metrics.routes.Blob
+  if (kind === "tags" && last === "list") return Metrics.routes.Tags
+  if (kind === "referrers") return Metrics.routes.Referrers
+  return kind === "manifests" ? Metrics.routes.Manifest : "other"
+}
+
 /**
- * Answers a request and counts it. The request's scope ends when the response has been sent, and its duration with it. A
- * request without a response was aborted by its client.
+ * Counts a request that `answer` answers. Its scope ends when the response has been sent, and its duration with it. A request
+ * without a response was aborted by its client.
  */
-export const measured = <E, R>(
-  request: HttpServerRequest.HttpServerRequest,
-  answer: (measured: Measured) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | Scope.Scope> =>
-  Effect.gen(function* () {
-    const begunAt = yield* Clock.currentTimeMillis
-    const inFlight = Metrics.requestsInFlight.of()
-    let route: Metrics.Route = "other"
-    let status: number | null = null
-    yield* Metric.modify(inFlight, 1)
-    yield* Effect.addFinalizer(() =>
-      Effect.contextWith((context: Context.Context<never>) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
-          inFlight.modifyUnsafe(-1, context)
-          const method = methodOf(request.method)
-          const named = status === null ? "aborted" : String(status)
-          Metrics.requests.of({ route, method, status: named }).updateUnsafe(1, context)
-          Metrics.requestDuration
-            .of({ route, method, status_class: classOf(status) })
-            .updateUnsafe((now - begunAt) / 1000, context)
-          countBytes(request.source, route, context)
-        })
+export const measured =
+  (request: HttpServerRequest.HttpServerRequest) =>
+  <E, R>(
+    answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | Scope.Scope> =>
+    Effect.gen(function* () {
+      const begunAt = yield* Clock.currentTimeMillis
+      const inFlight = Metrics.requestsInFlight.of()
+      let status: number | null = null
+      yield* Metric.modify(inFlight, 1)
+      yield* Effect.addFinalizer(() =>
+        Effect.contextWith((context: Context.Context<never>) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            inFlight.modifyUnsafe(-1, context)
+            record(request, status, (now - begunAt) / 1000, context)
+          })
+        )
       )
-    )
-    const response = yield* answer({
-      found: ({ _tag }) => {
-        route = Metrics.routes[_tag]
-      }
+      const response = yield* answer
+      status = response.status
+      return response
     })
-    status = response.status
-    return response
-  })
+
+const record = (
+  { method: given, source, url }: HttpServerRequest.HttpServerRequest,
+  status: number | null,
+  seconds: number,
+  context: Context.Context<never>
+): void => {
+  const route = routeOf(pathOf(url))
+  const method = methodOf(given)
+  const named = status === null ? "aborted" : String(status)
+  Metrics.requests.of({ route, method, status: named }).updateUnsafe(1, context)
+  Metrics.requestDuration.of({ route, method, status_class: classOf(status) }).updateUnsafe(seconds, context)
+  countBytes(source, route, context)
+}
 
 const classOf = (status: number | null) => {
   if (status === null) return "aborted"

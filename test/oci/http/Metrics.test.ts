@@ -1,6 +1,8 @@
 /** What the metrics of the registry show. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Metric, Redacted } from "effect"
+import { Effect, Metric, Redacted, Result } from "effect"
+import { routeOf } from "../../../src/oci/http/RequestMetrics.ts"
+import { parse } from "../../../src/oci/http/Target.ts"
 import * as Metrics from "../../../src/oci/Metrics.ts"
 import { ask, line } from "../../fixtures/oci/Site.ts"
 import {
@@ -39,6 +41,38 @@ const bytesOf = (metric: typeof Metrics.receivedBytes | typeof Metrics.sentBytes
 
 const blob = "/v2/{name}/blobs/{digest}"
 const uploads = "/v2/{name}/blobs/uploads/"
+
+describe("the route of a request", () => {
+  it.effect("is that of its target, whatever the names are", () =>
+    Effect.gen(function* () {
+      const digest = digestOf("x")
+      const paths = ["", "/", "/_catalog"].concat(
+        ["a", "blobs", "tags/list", "a/blobs/uploads", "manifests/manifests", "_catalog/a"].flatMap((name) =>
+          [
+            "tags/list",
+            `referrers/${digest}`,
+            `blobs/${digest}`,
+            "blobs/uploads",
+            "blobs/uploads/",
+            "blobs/uploads/abc-1",
+            "manifests/v1",
+            `manifests/${digest}`
+          ].map((rest) => `/${name}/${rest}`)
+        )
+      )
+      let known = 0
+      for (const path of paths) {
+        const target = yield* Effect.result(parse(`/v2${path}`))
+        if (Result.isFailure(target)) continue
+        known += 1
+        assert.strictEqual(routeOf(`/v2${path}`), Metrics.routes[target.success._tag], path)
+      }
+      assert.isAbove(known, 30)
+      assert.strictEqual(routeOf("/v2/nothing/of/the/kind"), "other")
+      assert.strictEqual(routeOf("/token"), "/token")
+    })
+  )
+})
 
 describe("metrics of the registry", () => {
   it.live("count requests by route, and never by repository, digest or session", () =>
