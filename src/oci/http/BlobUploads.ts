@@ -7,10 +7,10 @@
 import { Effect, Stream } from "effect"
 import { SizeMismatch } from "../../blobs/errors.ts"
 import { type Algorithm, algorithmOf, type Digest } from "../../domain/Digest.ts"
-import { blobBytesMax, declaredLength, hasBody } from "./Bodies.ts"
+import { blobBytesMax, declaredLength, hasBody, UploadsFull } from "./Bodies.ts"
 import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { blobAt, uploadAt } from "./Location.ts"
-import { problem, retryAfterSeconds } from "./Problem.ts"
+import { problem } from "./Problem.ts"
 import { type ClosedRange, chunkRange } from "./Ranges.ts"
 import { digestOf, otherName } from "./Target.ts"
 
