@@ -197,6 +197,7 @@ export const totalsOf = (phases: SweepReport["phases"], store: StoreReport | nul
 const refusals: ReadonlySet<string> = new Set([
   "SchemaRefused",
   "ReferencesChanged",
+  "SourcesMissing",
   "WritersRefused",
   "ClockRefused",
   "SettingsRefused",

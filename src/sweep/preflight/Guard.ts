@@ -3,6 +3,7 @@ import type { Effect } from "effect"
 import type { BindingState, CollectorDatabase, LostTime } from "../../database/Database.ts"
 import type { GuardFinding, StoreReport } from "../../domain/SweepReport.ts"
 import type { Storage } from "../../storage/Storage.ts"
+import type { ReferenceSource } from "../ReferenceSource.ts"
 import type { SweepSettings } from "../Settings.ts"
 
 /** What a process remembers from one sweep to the next. Guards write into it. */
@@ -26,6 +27,8 @@ export interface GuardContext {
   readonly id: string
   /** When the sweep began, in milliseconds since the epoch. */
   readonly now: number
+  /** The references that are kept elsewhere and that this sweep asks for. */
+  readonly sources: ReadonlyArray<Pick<ReferenceSource, "name" | "covers">>
   /** Whether the sweep only plans. A guard then writes nothing. */
   readonly dryRun: boolean
   /** What this process remembers of earlier sweeps. */
