@@ -13,26 +13,22 @@ import type { Digest } from "../domain/Digest.ts"
 import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type ByteRange, Storage } from "../storage/Storage.ts"
-import {
-  BlobUnknown,
-  type DigestMismatch,
-  type DigestUnsupported,
-  type SizeMismatch,
-  type UploadExpired
-} from "./errors.ts"
+import { BlobUnknown, type DigestUnsupported, type PutFailure } from "./errors.ts"
+import * as Metrics from "./Metrics.ts"
 import { type PutOptions, type PutOutcome, put, type Stored } from "./Put.ts"
 import { putAll, type Upload } from "./PutAll.ts"
 import type { WriterContext } from "./WriterContext.ts"
 
-export { BlobUnknown, DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "./errors.ts"
-export type { NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
+export {
+  BlobUnknown,
+  DigestMismatch,
+  DigestUnsupported,
+  type PutFailure,
+  SizeMismatch,
+  UploadExpired
+} from "./errors.ts"
+export type { CommittedBlob, NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
 export type { Upload } from "./PutAll.ts"
-
-/**
- * Errors of a `put` or `putAll`. After each of them the blob is stored with all its references and pins, or
- * not at all.
- */
-export type PutFailure = DatabaseError | StorageError | DigestMismatch | SizeMismatch | UploadExpired
 
 /** A live blob. */
 export interface BlobStat {
@@ -92,10 +88,10 @@ export class BlobStore extends Context.Service<
      * Leaves a transaction that the caller has open, because success is a commit of its own. The connection
      * pool therefore needs a second connection.
      */
-    readonly put: <E, R>(
+    readonly put: <E, R, E2 = never, R2 = never>(
       body: Stream.Stream<Uint8Array, E, R>,
-      options?: PutOptions
-    ) => Effect.Effect<Stored, E | PutFailure | DigestUnsupported, R>
+      options?: PutOptions<E2, R2>
+    ) => Effect.Effect<Stored, E | E2 | PutFailure | DigestUnsupported, R | R2>
     /**
      * Stores blobs with their references, in three transactions for all of them together. Returns the
      * outcomes in the order given. A failure leaves each blob either stored with all its references or not at
@@ -168,8 +164,14 @@ export class BlobStore extends Context.Service<
           concurrency: options.concurrency ?? 8
         }
         return BlobStore.of({
-          put: Effect.fn("BlobStore.put")((body, given = {}) => put(context, body, given)),
-          putAll: Effect.fn("BlobStore.putAll")((uploads) => putAll(context, uploads)),
+          put: Effect.fn("BlobStore.put")((body, given = {}) =>
+            Metrics.counted(put(context, body, given), 1, (stored) => [stored])
+          ),
+          putAll: Effect.fn("BlobStore.putAll")((uploads) =>
+            Metrics.counted(putAll(context, uploads), uploads.length, (outcomes) =>
+              outcomes.map((outcome, index) => ({ outcome, sizeBytes: uploads[index]?.sizeBytes ?? 0 }))
+            )
+          ),
           reference: Effect.fn("BlobStore.reference")((references, given = {}) =>
             reference(context, references, given)
           ),

@@ -24,6 +24,7 @@ import * as Preflight from "./preflight/Preflight.ts"
 import type { ReferenceSource } from "./ReferenceSource.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
+import * as SweepMetrics from "./SweepMetrics.ts"
 import * as VerifySuspects from "./VerifySuspects.ts"
 
 /** How one sweep differs from the default. */
@@ -165,6 +166,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   const database = yield* CollectorDatabase
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
+  yield* Effect.annotateCurrentSpan({ sweep })
   const dryRun = options.dryRun ?? false
   const bounds = yield* Bounds.make(
     settings,
@@ -182,7 +184,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     tellRegistered: () => {
       self.registered = true
     }
-  })
+  }).pipe(Effect.annotateLogs({ sweep }))
   if (!dryRun) self.passedAt = error === null ? startedAt : null
   const odd = OddRows.make()
   const reports =
@@ -203,8 +205,9 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     totals: totalsOf(reports, store),
     left: Exit.isSuccess(backlog) ? leftOf(settings, ...backlog.value) : null
   }
+  yield* SweepMetrics.ended(report, settings, Exit.isSuccess(backlog) ? backlog.value : null)
   return report
-})
+}, SweepMetrics.running)
 
 /** Runs the phase of suspects, and nothing else, whenever there are any. */
 const verifying = Effect.fnUntraced(function* <R>(
@@ -282,7 +285,8 @@ const runPhases = Effect.fnUntraced(function* <R>(
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = yield* Deletion.make(sweep.settings, pace)
-  return yield* RunPhases.run(phases, { ...sweep, pace, deletion })
+  const running = RunPhases.run(phases, { ...sweep, pace, deletion })
+  return yield* Effect.annotateLogs(running, { sweep: sweep.sweep })
 })
 
 /** Adds up what waits for the phases, beside the collector's backlog. */
@@ -292,17 +296,14 @@ const backlogOf = <R>(settings: SweepSettings, phases: ReadonlyArray<Phase<R>>) 
       phases,
       ({ backlog }) => backlog?.(settings) ?? Effect.succeed({ sessions: 0, dueAt: null })
     ),
-    (backlogs) => ({
+    (backlogs): SweepMetrics.PhasesBacklog => ({
       sessions: backlogs.reduce((sum, { sessions }) => sum + sessions, 0),
-      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? [])
+      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? []),
+      oldestAt: backlogs.flatMap(({ oldestAt }) => oldestAt ?? [])
     })
   )
 
-const leftOf = (
-  settings: SweepSettings,
-  backlog: Backlog,
-  others: { readonly sessions: number; readonly dueAt: ReadonlyArray<number> }
-): Left => {
+const leftOf = (settings: SweepSettings, backlog: Backlog, others: SweepMetrics.PhasesBacklog): Left => {
   const after = (instant: number | null, wait: Duration.Duration) =>
     instant === null ? [] : [instant + Duration.toMillis(wait)]
   const due = [
