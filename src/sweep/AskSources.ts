@@ -4,10 +4,9 @@
  *
  * A source that fails three times in a row is asked no more by this sweep, because each further page would wait for it.
  */
-import { Clock, Context, Duration, Effect, Exit, Fiber, Option, References, Tracer } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Fiber, Option, References, Tracer } from "effect"
 import type { Digest } from "../domain/Digest.ts"
 import type { GuardFinding } from "../domain/SweepReport.ts"
-import { describe } from "./PhaseCounts.ts"
 import type { ReferenceSource } from "./ReferenceSource.ts"
 
 /** What the sources say of a page. */
@@ -94,15 +93,17 @@ const askOne = Effect.fnUntraced(function* (
     }
     record.failuresInARow += 1
     record.failures += 1
-    const error = exit === null ? null : describe(exit.cause)
     record.why =
-      error === null
+      exit === null
         ? `no answer within ${Duration.format(source.timeout)}`
-        : `${error.tag}: ${error.message}`
+        : wordsOf(Cause.squash(exit.cause))
   }
   record.kept += digests.length
   return null
 })
+
+/** What the host's error says of itself. */
+const wordsOf = (error: unknown): string => (error instanceof Error ? String(error) : JSON.stringify(error))
 
 /** An answer may be lazy, so it is read within the limit, and an error of it is the source's. */
 const answerOf = (source: ReferenceSource, digests: ReadonlyArray<Digest>) =>

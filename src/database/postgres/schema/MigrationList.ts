@@ -32,6 +32,7 @@ export const collectorMigrations = (db: Sql): Record<string, Effect.Effect<void,
   "0009_binding": createBinding(db),
   "0010_breakers": createBreakerHistory(db),
   "0011_unannounced_writers": createUnannouncedWriterLimits(db),
+  "0012_control": Effect.void,
   "0013_reference_sources": createReferenceSources(db)
 })
 
