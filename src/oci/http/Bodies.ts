@@ -157,18 +157,3 @@ const lengthOf = (headers: HttpServerRequest.HttpServerRequest["headers"]): numb
   const length = headers["content-length"]
   return length === undefined ? undefined : Number(length)
 }
-
-/**
- * Returns a request's body. The time-out runs only while the client is waited for, not while the store is.
- */
-export const bodyOf = (request: HttpServerRequest.HttpServerRequest, idleTimeout: Duration.Duration): Body =>
-  Stream.transformPull(
-    Stream.mapError(request.stream, (cause) => new BodyTorn({ cause })),
-    (pull) =>
-      Effect.succeed(
-        Effect.timeoutOrElse(pull, {
-          duration: idleTimeout,
-          orElse: () => Effect.fail(new BodyIdle({ idleTimeout }))
-        })
-      )
-  )
