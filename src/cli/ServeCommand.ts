@@ -10,10 +10,12 @@ import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
 import { requireBound } from "../sweep/preflight/BindingGuard.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
+import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
 import { collecting, inspected } from "./RunCommand.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
+import { accessOptions } from "./serve/AccessFiles.ts"
 import * as Try from "./serve/Try.ts"
 
 /** Defines the command `artifact-gc serve`. */
@@ -70,7 +72,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   // Without this, images would be pushed to a store that the collector does not know.
   yield* requireBound(config.sweep)
   const listening = yield* Deferred.make<void>()
-  yield* graceful(
+  const serving = graceful(
     config.shutdownDeadline,
     (stop) => {
       const collector = Effect.andThen(
@@ -87,6 +89,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
     },
     options.collect ? "requests under way and the current batch" : "requests under way"
   )
+  yield* operated(config, serving)
 })
 
 const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
@@ -94,7 +97,8 @@ const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
     Effect.gen(function* () {
       const { skew } = yield* CollectorDatabase
       const { probe } = yield* Storage
-      return Server.layer({ ...serve, shutdownDeadline, ready: Effect.andThen(skew, probe) })
+      const access = yield* accessOptions(serve.access)
+      return Server.layer({ ...serve, ...access, shutdownDeadline, ready: Effect.andThen(skew, probe) })
     })
   )
 

@@ -3,10 +3,16 @@
  * the host.
  */
 
+export * as OciAccess from "./access/Access.ts"
+export * as AccessPasswords from "./access/Passwords.ts"
+export * as AccessRules from "./access/Rules.ts"
+export * as AccessTokenService from "./access/TokenService.ts"
+export * as AccessFile from "./access/WatchedFile.ts"
 export * as RegistryMemory from "./database/Memory.ts"
 export * as RegistryPostgres from "./database/Postgres.ts"
 export * as RegistryDatabase from "./database/RegistryDatabase.ts"
 export * as OciRoutes from "./http/Routes.ts"
+export * as RegistryMetrics from "./Metrics.ts"
 export * as RegistryPhases from "./RegistryPhases.ts"
 export * as Repositories from "./Repositories.ts"
 export * as Uploads from "./Uploads.ts"

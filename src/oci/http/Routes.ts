@@ -5,12 +5,18 @@
  * Handles names, headers and status codes. `Uploads` and `Repositories` decide what is stored and what may be
  * deleted. The process keeps no state of a push.
  */
-import { Cause, Duration, Effect, Layer } from "effect"
+import { randomBytes } from "node:crypto"
+import { IncomingMessage } from "node:http"
+import { Cause, type Context, Duration, Effect, Layer, type Scope } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import { showRead } from "../../domain/DeclaredMetric.ts"
+import * as Access from "../access/Access.ts"
+import * as Metrics from "../Metrics.ts"
 import { Repositories } from "../Repositories.ts"
 import { Uploads } from "../Uploads.ts"
 import { type AdmissionOptions, admission } from "./Admission.ts"
-import { type AuthenticationOptions, authenticate, invitation } from "./Authentication.ts"
+import { authenticate, authorize, invitation, issueToken } from "./Authentication.ts"
 import * as Blobs from "./Blobs.ts"
 import * as BlobUploads from "./BlobUploads.ts"
 import * as Bodies from "./Bodies.ts"
@@ -25,24 +31,35 @@ import {
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
+import * as RequestMetrics from "./RequestMetrics.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
 /** Options of the routes. */
-export interface RoutesOptions extends AdmissionOptions, AuthenticationOptions {
+export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
+  /**
+   * Returns the key of the tokens that the registry issues (`url`), at least 32 bytes, the same for all replicas:
+   * `RegistryDatabase` keeps one. Default: a random key, for one replica.
+   */
+  readonly signingKey?: Effect.Effect<Uint8Array, DatabaseError> | undefined
   /**
    * Longest manifest, in bytes. Default 4 MiB, which distribution-spec v1.1.1 ("Pushing Manifests") asks for.
    */
   readonly manifestMaxBytes?: number | undefined
   /**
    * Most blob bodies received at once. Default 16: each takes up to about 48 MiB of memory. As many more
-   * requests wait. If that many wait, new uploads are refused with 429.
+   * requests wait. If that many wait, new uploads wait too, for `roomWithin`.
    */
   readonly bodiesMax?: number | undefined
+  /**
+   * Longest that a new upload waits while as many bodies wait as are received. Afterwards it is put off with 503. Default 30
+   * seconds, half of the minute after which proxies give up.
+   */
+  readonly roomWithin?: Duration.Duration | undefined
   /** Longest that a body or a response may stall. Default 1 minute. A whole body has no limit. */
   readonly idleTimeout?: Duration.Duration | undefined
 }
 
-/** Adds the routes below `/v2/` to the router. */
+/** Adds the routes below `/v2/` to the router, and with `url` the one that issues tokens. */
 export const layer = (
   options: RoutesOptions = {}
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | Uploads | Repositories> =>
@@ -52,41 +69,82 @@ export const layer = (
       const context: HandlerContext = {
         uploads: yield* Uploads,
         repositories: yield* Repositories,
-        invitation: invitation(options),
-        bodies: yield* Bodies.make(options.bodiesMax ?? 16),
+        bodies: yield* Bodies.make(options.bodiesMax ?? 16, options.roomWithin ?? Duration.seconds(30)),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
       }
-      const isServed = admission(options, options.credentials === undefined && options.token === undefined)
-      const isAllowed = authenticate(options)
-      const admit: Admit = (request) => Effect.andThen(isServed(request), isAllowed(request))
+      yield* showBodies(context.bodies)
+      const ownKey = randomBytes(32)
+      const access = yield* Access.make(options, options.signingKey ?? Effect.succeed(ownKey))
+      const isServed = admission(options, access.isOpen)
       // One route, because names contain slashes. The router adds `/v2` by itself.
-      yield* router.add("*", "/v2/*", (request) => respond(context, admit, request))
+      yield* router.add("*", "/v2/*", (request) =>
+        respond(request, Effect.andThen(isServed(request), serve(context, access, request)))
+      )
+      const { issue } = access
+      if (issue !== null)
+        yield* router.add("GET", Access.tokenPath, (request) =>
+          respond(request, issueToken(access, issue, request.headers.authorization))
+        )
     })
   )
 
-type Admit = (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, Problem>
+/** Shows the bodies in hand and waiting to exporters, while the routes are served. */
+const showBodies = (bodies: Bodies.Bodies) =>
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+    const shown = [
+      showRead(Metrics.bodies.of({ state: "in_hand" }), context, () => bodies.load().inHand),
+      showRead(Metrics.bodies.of({ state: "waiting" }), context, () => bodies.load().waiting)
+    ]
+    return Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const { remove } of shown) remove()
+      })
+    )
+  })
 
-const respond = (context: HandlerContext, admit: Admit, request: HttpServerRequest.HttpServerRequest) => {
-  const path = pathOf(request.url)
-  return Effect.gen(function* () {
-    yield* admit(request)
-    const target = yield* parse(path)
-    const methods = methodsOf(context, handlerRequest(request, context), target)
-    const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
-    if (method === undefined) return yield* methodNotAllowed(request.method, Object.keys(methods))
-    return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
-  }).pipe(
+const serve = Effect.fnUntraced(function* (
+  context: HandlerContext,
+  access: Access.Access,
+  request: HttpServerRequest.HttpServerRequest
+) {
+  const identity = yield* authenticate(access, request.headers.authorization)
+  const target = yield* parse(pathOf(request.url))
+  const methods = methodsOf(context, access, handlerRequest(request, context, identity), target)
+  yield* authorize(access, identity, request.method, target)
+  const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
+  if (method === undefined) return yield* methodNotAllowed(request.method, Object.keys(methods))
+  return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
+})
+
+/** Turns every failure into its response, and measures the request. */
+const respond = <R>(
+  request: HttpServerRequest.HttpServerRequest,
+  serving: Effect.Effect<HttpServerResponse.HttpServerResponse, Problem, R>
+) =>
+  serving.pipe(
     Effect.catchDefect((defect) => Effect.fail(internal(defect))),
-    Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
+    Effect.catch((problem) => Effect.as(logged(problem), ending(request, toResponse(problem)))),
     Effect.map(HttpServerResponse.setHeaders(everywhere)),
     Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
     Effect.onInterrupt(() =>
       Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
     ),
-    Effect.annotateLogs({ method: request.method, path })
+    Effect.annotateLogs({ method: request.method, path: pathOf(request.url) }),
+    RequestMetrics.measured(request)
   )
-}
+
+/**
+ * Says that the connection ends after a response that comes before the end of its request's body: the server closes it, and a
+ * client or proxy that used it again would lose its next request (RFC 9112, section 9.6).
+ */
+const ending = (
+  request: HttpServerRequest.HttpServerRequest,
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse =>
+  request.source instanceof IncomingMessage && !request.source.complete && Bodies.hasBody(request)
+    ? HttpServerResponse.setHeader(response, "connection", "close")
+    : response
 
 /** Blobs are what clients pushed, and a browser must not take one for a page. */
 const everywhere = { "docker-distribution-api-version": "registry/2.0", "x-content-type-options": "nosniff" }
@@ -94,12 +152,15 @@ const everywhere = { "docker-distribution-api-version": "registry/2.0", "x-conte
 /** Returns the methods that a target has. Other methods get 405 with the names of these. */
 const methodsOf = (
   context: HandlerContext,
+  access: Access.Access,
   input: HandlerRequest,
   target: Target
 ): Readonly<Record<string, () => HandlerResult>> => {
   switch (target._tag) {
     case "Base":
-      return both(() => Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: context.invitation })))
+      return both(() =>
+        Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: invitation(access, input.identity) }))
+      )
     case "Catalog":
       return both(() => Listings.catalog(context, input))
     case "Tags":

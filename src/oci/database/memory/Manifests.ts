@@ -73,6 +73,7 @@ export const manifests = (state: RegistryState): Manifests => ({
         return row === undefined ? [] : manifestOf(row)
       })
     }),
+  listing: (...args) => Effect.sync(() => listing(state, ...args)),
   blob: (repository, digest) =>
     Effect.sync(() => {
       const row = state.blobs.get(digest)
@@ -86,11 +87,33 @@ export const manifests = (state: RegistryState): Manifests => ({
         ? Option.none()
         : Option.some({ key: row.key, sizeBytes: row.sizeBytes, heldUntil, isReferenced })
     }),
+  having: (now, repository, digests) => Effect.sync(() => having(state, now, repository, digests)),
   expire: (now, untaggedSince, limit) => Effect.sync(() => expire(state, now, untaggedSince, limit)),
   untagged: (untaggedSince) =>
     Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
   exposure: (after, untaggedSince, unless) => Effect.sync(() => exposure(state, after, untaggedSince, unless))
 })
+
+const listing = (state: RegistryState, repository: string, digest: Digest, limit: number) =>
+  [...state.manifests.values()]
+    .filter(
+      (row) =>
+        row.repository === repository &&
+        row.references.some((one) => one.kind === "manifest" && one.digest === digest)
+    )
+    .map((row) => ({ digest: row.digest, untaggedAt: row.untaggedAt }))
+    .sort((one, other) => (one.digest < other.digest ? -1 : 1))
+    .slice(0, limit)
+
+const having = (state: RegistryState, now: number, repository: string, digests: ReadonlyArray<Digest>) => {
+  const own = new Set(
+    [...state.manifests.values()]
+      .filter((row) => row.repository === repository)
+      .flatMap((row) => [row.digest, ...row.references.map(({ digest }) => digest)])
+  )
+  const isHeld = (digest: Digest) => (state.pins.get(holdId(repository, digest))?.expiresAt ?? now) > now
+  return new Set(digests.filter((digest) => state.blobs.has(digest) && (own.has(digest) || isHeld(digest))))
+}
 
 const put = (
   state: RegistryState,
