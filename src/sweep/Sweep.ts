@@ -6,6 +6,7 @@
  */
 import { Clock, Context, Duration, Effect, Exit, Layer, Random } from "effect"
 import { type Backlog, CollectorDatabase } from "../database/Database.ts"
+import { SettingsInvalid } from "../domain/SettingsInvalid.ts"
 import { type Left, outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
@@ -21,8 +22,9 @@ import { suspects } from "./phases/Suspects.ts"
 import { emptyMemory, type Memory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
 import * as RunPhases from "./RunPhases.ts"
-import { defaultSettings, type SweepSettings } from "./Settings.ts"
+import { type Checked, check, defaultSettings, type SettingsInput, type SweepSettings } from "./Settings.ts"
 import * as VerifySuspects from "./VerifySuspects.ts"
+import { forgets, presenceFor } from "./When.ts"
 
 /** How one sweep differs from the default. */
 export interface SweepOptions {
@@ -39,7 +41,7 @@ export type ServicesOf<P> = P extends Phase<infer R> ? R : never
 
 /**
  * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default, `registryPhases`
- * beside a registry. `once` runs one sweep, `Collector.reports` runs them on a schedule.
+ * beside a registry. `once` runs one sweep, `Collector.layer` runs them on a schedule.
  */
 export class Sweep extends Context.Service<
   Sweep,
@@ -53,51 +55,102 @@ export class Sweep extends Context.Service<
     readonly once: (options?: SweepOptions) => Effect.Effect<SweepReport>
     /**
      * Verifies suspects as their writers insert them, until it is interrupted. Never fails. Runs beside sweeps:
-     * `Collector.reports` forks it. A sweep by itself verifies those that it finds.
+     * `Collector` forks it. A sweep by itself verifies those that it finds.
      */
     readonly verifying: Effect.Effect<never>
     /**
+     * Says that sweeps of this process begin at most `wait` after the previous one ended, so that the other collectors
+     * know it in between: `presence` follows, unless it was given. `Collector` says it of its schedule. A host with a
+     * schedule of its own says it once, or gives `presence`. Fails with `SettingsInvalid` where `presence` was given and
+     * is shorter.
+     */
+    readonly scheduled: (wait: Duration.Input) => Effect.Effect<void, SettingsInvalid>
+    /**
      * Tells the other collectors of this catalogue that this one has stopped, so that they need not agree with its
-     * settings. A collector that never says so is forgotten `presence` after its last sweep. Takes 3 seconds at most, and
-     * never fails.
+     * settings. The end of the layer's scope does the same. A collector that is killed is forgotten `presence` after its
+     * last sweep. Takes 3 seconds at most, and never fails.
      */
     readonly leave: Effect.Effect<void>
   }
 >()("artifact-gc/sweep/Sweep") {
   /**
-   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. `phases` default
-   * to those of a collector without a registry.
+   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}; durations may be
+   * written as `"2 hours"`. `phases` default to those of a collector without a registry. Fails with `SettingsInvalid`,
+   * which lists every value that the program would refuse in its environment, too. When the layer's scope closes, the
+   * other collectors are told that this one has left.
    */
   static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>(
+    settings: SettingsInput = {},
+    phases?: ReadonlyArray<P>
+  ): Layer.Layer<Sweep, SettingsInvalid, ServicesOf<P> | CollectorDatabase | Storage> =>
+    Layer.effect(
+      Sweep,
+      Effect.flatMap(check(settings), (checked) => make(checked, phases))
+    )
+
+  /**
+   * Builds a collector with settings that were checked already, or that no check would pass: tests have waits of
+   * milliseconds. Values that do not fit together can lose what is referenced. `presence` counts as given.
+   */
+  static readonly layerUnchecked = <P extends Phase<unknown> = (typeof collectorPhases)[number]>(
     settings: Partial<SweepSettings> = {},
     phases?: ReadonlyArray<P>
   ): Layer.Layer<Sweep, never, ServicesOf<P> | CollectorDatabase | Storage> =>
     Layer.effect(
       Sweep,
-      Effect.gen(function* () {
-        const all = withSmallBatches({ ...defaultSettings, ...settings })
-        const list = (phases ?? collectorPhases) as ReadonlyArray<Phase<ServicesOf<P>>>
-        // The services alone: clock, tracer and progress are the caller's.
-        const services = Context.pick(
-          CollectorDatabase,
-          Storage,
-          ...list.flatMap(({ requires }) => requires)
-        )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
-        const self: Self = {
-          id: all.collectorId ?? drawProcessName(),
-          registered: false,
-          passedAt: null,
-          memory: emptyMemory()
-        }
-        return Sweep.of({
-          settings: all,
-          once: (options = {}) => Effect.provideContext(once(all, list, self, options), services),
-          verifying: Effect.provideContext(verifying(all, list, self), services),
-          leave: Effect.provideContext(leave(self), services)
-        })
-      })
+      make(
+        {
+          settings: { ...defaultSettings, ...settings },
+          givesPresence: settings.presence !== undefined
+        },
+        phases
+      )
     )
 }
+
+/** Returns the service. It leaves when the scope closes. */
+const make = Effect.fnUntraced(function* <P extends Phase<unknown>>(
+  { givesPresence, settings }: Checked,
+  phases: ReadonlyArray<P> | undefined
+) {
+  const list = (phases ?? collectorPhases) as ReadonlyArray<Phase<ServicesOf<P>>>
+  // The services alone: clock, tracer and progress are the caller's.
+  const services = Context.pick(
+    CollectorDatabase,
+    Storage,
+    ...list.flatMap(({ requires }) => requires)
+  )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
+  const self: Self = {
+    id: settings.collectorId ?? drawProcessName(),
+    settings: withSmallBatches(settings),
+    registered: false,
+    passedAt: null,
+    memory: emptyMemory()
+  }
+  const leaving = Effect.provideContext(leave(self), services)
+  yield* Effect.addFinalizer(() => leaving)
+  return Sweep.of({
+    get settings() {
+      return self.settings
+    },
+    once: (options = {}) => Effect.provideContext(once(list, self, options), services),
+    verifying: Effect.provideContext(verifying(list, self), services),
+    scheduled: (wait) =>
+      Effect.suspend(() => {
+        const { maxDuration, presence } = self.settings
+        const between = Duration.fromInputUnsafe(wait)
+        if (!givesPresence) self.settings = { ...self.settings, presence: presenceFor(between, maxDuration) }
+        else if (forgets(presence, between, maxDuration)) {
+          return Effect.fail(new SettingsInvalid({ problems: [forgetting] }))
+        }
+        return Effect.void
+      }),
+    leave: leaving
+  })
+})
+
+const forgetting =
+  "presence: must not be less than the time from one sweep to the next and maxDuration together, or collectors would forget each other"
 
 /** Into how many requests a second's keys are divided where there is a ceiling. */
 const batchesPerSecond = 10
@@ -117,6 +170,7 @@ const withSmallBatches = (settings: SweepSettings): SweepSettings => {
 /** This collector among others. */
 interface Self {
   readonly id: string
+  settings: SweepSettings
   /** The others may know of it. */
   registered: boolean
   /** When the guards last let a sweep begin; null if they refused since. */
@@ -125,11 +179,11 @@ interface Self {
 }
 
 const once = Effect.fn("Sweep.once")(function* <R>(
-  settings: SweepSettings,
   phases: ReadonlyArray<Phase<R>>,
   self: Self,
   options: SweepOptions
 ) {
+  const { settings } = self
   const database = yield* CollectorDatabase
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
@@ -173,11 +227,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
 })
 
 /** Runs the phase of suspects, and nothing else, whenever there are any. */
-const verifying = Effect.fnUntraced(function* <R>(
-  settings: SweepSettings,
-  phases: ReadonlyArray<Phase<R>>,
-  self: Self
-) {
+const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>>, self: Self) {
   const own = phases.filter(({ name }) => name === suspects.name)
   if (own.length === 0) return yield* Effect.never
   return yield* VerifySuspects.forever({
@@ -185,7 +235,7 @@ const verifying = Effect.fnUntraced(function* <R>(
     ask: Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       const { error } = yield* Preflight.judge({
-        settings,
+        settings: self.settings,
         id: self.id,
         now,
         dryRun: false,
@@ -198,6 +248,7 @@ const verifying = Effect.fnUntraced(function* <R>(
       return error === null
     }),
     run: Effect.gen(function* () {
+      const { settings } = self
       const bounds = yield* Bounds.make(settings, Effect.succeed(false), Number.POSITIVE_INFINITY)
       const sweep = yield* nameOf(yield* Clock.currentTimeMillis)
       const reports = yield* runPhases(own, {
@@ -220,12 +271,14 @@ const leaveWithin = Duration.seconds(3)
 const leave = (self: Self) =>
   Effect.gen(function* () {
     if (!self.registered) return
+    // Tried once for each registration, so that a database in trouble delays the end once.
+    self.registered = false
     const { peers } = yield* CollectorDatabase
     yield* peers.leave(self.id).pipe(
       Effect.timeout(leaveWithin),
       Effect.catchCause((cause) =>
         Effect.logWarning(
-          `Collector ${self.id} has stopped and could not tell the others (${describe(cause).message}). Nothing more is deleted by it. Collectors with other settings refuse until it is forgotten, GC_PRESENCE after its last sweep.`
+          `Collector ${self.id} has stopped and could not tell the others (${describe(cause).message}). Nothing more is deleted by it. Collectors with other settings refuse until it is forgotten, GC_PRESENCE (presence) after its last sweep.`
         )
       )
     )
