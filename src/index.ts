@@ -30,8 +30,8 @@ export * as Sweep from "./sweep/Sweep.ts"
 
 export { DatabaseError, DatabaseFailure } from "./domain/DatabaseError.ts"
 export * from "./domain/Refusals.ts"
-export { SettingsInvalid } from "./domain/SettingsInvalid.ts"
 export { SchemaProblem, SchemaRefused } from "./domain/SchemaRefused.ts"
+export { SettingsInvalid } from "./domain/SettingsInvalid.ts"
 export { StorageError, StorageFailure } from "./domain/StorageError.ts"
 
 // The database and its implementations.
@@ -46,5 +46,5 @@ export * as CatalogNames from "./domain/CatalogNames.ts"
 export * as Digest from "./domain/Digest.ts"
 export * as ObjectKey from "./domain/ObjectKey.ts"
 export * as FilesStorage from "./storage/Files.ts"
+export * as Storage from "./storage/index.ts"
 export * as MemoryStorage from "./storage/Memory.ts"
-export * as Storage from "./storage/Storage.ts"

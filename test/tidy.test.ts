@@ -63,6 +63,9 @@ describe("imports", () => {
       join(path, "..", specifier ?? "")
     )
 
+  /** `examples/cluster` of `examples/cluster/main.ts`. */
+  const exampleOf = (path: string): string => path.split("/").slice(0, 2).join("/")
+
   it("point in one direction", () => {
     const wrong = sources.flatMap((source) => {
       const folder = folderOf(source.path)
@@ -79,6 +82,19 @@ describe("imports", () => {
     const folders = new Set(sources.flatMap(({ path }) => folderOf(path) ?? []))
     assert.sameMembers([...folders], [...Object.keys(may), "cli"])
   })
+
+  it("of an example name the package, never a file of it", () => {
+    const outside = filesBelow("examples", ".ts")
+      .map(sourceOf)
+      .flatMap((source) =>
+        importsOf(source)
+          .filter((target) => exampleOf(target) !== exampleOf(source.path))
+          .map((target) => `${source.path} imports ${target}`)
+      )
+    none(outside)
+  })
+
+  it("of src name its files, never the package", () => none(matches(sources, /from "artifact-gc/)))
 
   it("reach the AWS SDK from the S3 backend alone", () => {
     const others = sources.filter(({ path }) => !/^src\/storage\/(S3\.ts|s3\/)/.test(path))
@@ -188,6 +204,7 @@ describe("prose", () => {
 
   const pages = [
     ...filesBelow("docs", ".md"),
+    ...filesBelow("examples", ".md"),
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",

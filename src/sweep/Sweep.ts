@@ -39,9 +39,20 @@ export interface SweepOptions {
 /** The services that a phase needs. */
 export type ServicesOf<P> = P extends Phase<infer R> ? R : never
 
+/** The phases of a collector. */
+interface Phases<P> {
+  /**
+   * The phases, in the order in which they run. Default: `collectorPhases`, those of a collector without a registry.
+   */
+  readonly phases?: ReadonlyArray<P> | undefined
+}
+
+/** What a collector is built from: settings of the sweep, and its phases. */
+export type LayerOptions<P> = SettingsInput & Phases<P>
+
 /**
- * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default, `registryPhases`
- * beside a registry. `once` runs one sweep, `Collector.layer` runs them on a schedule.
+ * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default,
+ * `RegistryPhases.registryPhases` beside a registry. `once` runs one sweep, `Collector.layer` runs them on a schedule.
  */
 export class Sweep extends Context.Service<
   Sweep,
@@ -75,27 +86,35 @@ export class Sweep extends Context.Service<
 >()("artifact-gc/sweep/Sweep") {
   /**
    * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}; durations may be
-   * written as `"2 hours"`. `phases` default to those of a collector without a registry. Fails with `SettingsInvalid`,
-   * which lists every value that the program would refuse in its environment, too. When the layer's scope closes, the
-   * other collectors are told that this one has left.
+   * written as `"2 hours"`. The layer requires the services of its phases. Fails with `SettingsInvalid`, which lists every
+   * value that the program would refuse in its environment, too. When the layer's scope closes, the other collectors are
+   * told that this one has left.
    */
-  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>(
-    settings: SettingsInput = {},
-    phases?: ReadonlyArray<P>
-  ): Layer.Layer<Sweep, SettingsInvalid, ServicesOf<P> | CollectorDatabase | Storage> =>
+  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>({
+    phases,
+    ...settings
+  }: LayerOptions<P> = {}): Layer.Layer<
+    Sweep,
+    SettingsInvalid,
+    ServicesOf<P> | CollectorDatabase | Storage
+  > =>
     Layer.effect(
       Sweep,
-      Effect.flatMap(check(settings), (checked) => make(checked, phases))
+      Effect.flatMap(check(settings as SettingsInput), (checked) => make(checked, phases))
     )
 
   /**
    * Builds a collector with settings that were checked already, or that no check would pass: tests have waits of
    * milliseconds. Values that do not fit together can lose what is referenced. `presence` counts as given.
    */
-  static readonly layerUnchecked = <P extends Phase<unknown> = (typeof collectorPhases)[number]>(
-    settings: Partial<SweepSettings> = {},
-    phases?: ReadonlyArray<P>
-  ): Layer.Layer<Sweep, never, ServicesOf<P> | CollectorDatabase | Storage> =>
+  static readonly layerUnchecked = <P extends Phase<unknown> = (typeof collectorPhases)[number]>({
+    phases,
+    ...settings
+  }: Partial<SweepSettings> & Phases<P> = {}): Layer.Layer<
+    Sweep,
+    never,
+    ServicesOf<P> | CollectorDatabase | Storage
+  > =>
     Layer.effect(
       Sweep,
       make(

@@ -43,7 +43,7 @@ await Effect.gen(function* () {
   }
 }).pipe(
   Effect.provide([
-    Sweep.layerUnchecked(settings, registryPhases).pipe(Layer.provide(layers(servers))),
+    Sweep.layerUnchecked({ ...settings, phases: registryPhases }).pipe(Layer.provide(layers(servers))),
     // The parent parses stdout, so log lines are printed on stderr.
     Logger.layer([Logger.withConsoleError(Logger.formatJson)])
   ]),

@@ -58,7 +58,9 @@ export const sweepUntilDone = (servers: Servers): Promise<boolean> =>
     }
     return false
   }).pipe(
-    Effect.provide(Sweep.layerUnchecked(noWaits, registryPhases).pipe(Layer.provideMerge(layers(servers)))),
+    Effect.provide(
+      Sweep.layerUnchecked({ ...noWaits, phases: registryPhases }).pipe(Layer.provideMerge(layers(servers)))
+    ),
     Effect.runPromise
   )
 

@@ -29,7 +29,7 @@ export const restore = (
   delivery: Delivery,
   { objects, rows: backup }: Backup
 ): void => {
-  const { count, network, oracle, rows, store } = world
+  const { count, durability, network, oracle, rows, store } = world
   count("databases restored")
   const roles = processes.running.map(({ role }) => role)
   for (const process of [...processes.running]) processes.kill(process)
@@ -37,6 +37,8 @@ export const restore = (
   processes.note(null, () => "the database is restored from a backup")
   const before = ownedKeys(world)
   Snapshots.restore(rows, backup)
+  // Otherwise a crash would bring back the database from before the restore.
+  durability.settle()
   rows.here = { ...rows.here, timeline: `restored ${processes.step}` }
   const returned = ownedKeys(world)
   for (const key of returned) {

@@ -1,19 +1,40 @@
 /** The contract of `Storage.put`. */
 import { createHash, randomBytes } from "node:crypto"
-import { assert } from "@effect/vitest"
-import { Cause, Data, Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
-import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { fill, key, listed, numbered, read, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+import { Cause, Clock, Data, Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { ObjectKey } from "../../../domain/ObjectKey.ts"
+import * as assert from "../Assert.ts"
+import { type Declared, declare, fill, key, listed, numbered, read, workspace } from "./Workspace.ts"
 
 class BodyFailed extends Data.TaggedError("BodyFailed")<{ readonly line: number }> {}
 
-export const writing = ({ promise }: Suite): void => {
-  promise(
+/**
+ * A body without an end. A store that reads on after the declared bytes would fill the memory before any time
+ * limit.
+ */
+const endless = () => {
+  let read = 0
+  return Stream.forever(Stream.make(new Uint8Array(1000))).pipe(
+    Stream.tap((chunk) =>
+      Effect.sync(() => {
+        read += chunk.length
+        assert.isBelow(
+          read,
+          64_000_000,
+          "a store ends a body at the first byte that was not declared; bytes read"
+        )
+      })
+    )
+  )
+}
+
+/** The cases. */
+export const writing: ReadonlyArray<Declared> = [
+  declare(
     "stores bodies whole, whatever their chunks, and replaces the old object",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
       const k = key(prefix, "a")
-      const before = Date.now()
+      const before = yield* Clock.currentTimeMillis
       const bodies = [
         [],
         [""],
@@ -39,9 +60,8 @@ export const writing = ({ promise }: Suite): void => {
         assert.isTrue(fraction >= 0 && fraction < 1000, `${fraction} ms apart`)
       }
     })
-  )
-
-  promise(
+  ),
+  declare(
     "returns 12 MiB unchanged",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -63,9 +83,8 @@ export const writing = ({ promise }: Suite): void => {
       yield* Stream.runForEach(storage.get(k), (chunk) => Effect.sync(() => received.update(chunk)))
       assert.strictEqual(received.digest("hex"), sent.digest("hex"))
     })
-  )
-
-  promise(
+  ),
+  declare(
     "leaves nothing of a body of the wrong length, and keeps the old object",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -93,12 +112,10 @@ export const writing = ({ promise }: Suite): void => {
         assert.deepStrictEqual(yield* listed(prefix), [old], what)
         assert.strictEqual((yield* read(old)).toString(), "x", what)
       }
-      const endless = Stream.forever(Stream.make(bytes(1000)))
-      assert.strictEqual((yield* Effect.flip(storage.put(old, endless, 1_000_000))).reason, "Truncated")
+      assert.strictEqual((yield* Effect.flip(storage.put(old, endless(), 1_000_000))).reason, "Truncated")
     })
-  )
-
-  promise(
+  ),
+  declare(
     "fails with the body's own error and leaves nothing",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -114,9 +131,8 @@ export const writing = ({ promise }: Suite): void => {
         assert.deepStrictEqual(yield* listed(prefix), [])
       }
     })
-  )
-
-  promise(
+  ),
+  declare(
     "leaves nothing of an interrupted put, and runs the body's finalizers",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -139,9 +155,8 @@ export const writing = ({ promise }: Suite): void => {
         assert.deepStrictEqual(yield* listed(prefix), [])
       }
     })
-  )
-
-  promise(
+  ),
+  declare(
     "survives puts and deletes in the same directories at once",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -162,9 +177,8 @@ export const writing = ({ promise }: Suite): void => {
       assert.deepStrictEqual(yield* listed(prefix), kept)
     }),
     2
-  )
-
-  promise(
+  ),
+  declare(
     "accepts its own objects as bodies, more at once than it may have connections",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -180,4 +194,4 @@ export const writing = ({ promise }: Suite): void => {
     }),
     2
   )
-}
+]

@@ -1,13 +1,14 @@
 /** The contract of `Storage.put` for a body of unknown length. */
 import { randomBytes } from "node:crypto"
-import { assert } from "@effect/vitest"
 import { Cause, Effect, Exit, Option, Stream } from "effect"
-import { fill, key, listed, read, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+import * as assert from "../Assert.ts"
+import { type Declared, declare, fill, key, listed, read, workspace } from "./Workspace.ts"
 
 const MiB = 1024 * 1024
 
-export const unknownLength = ({ promise }: Suite): void => {
-  promise(
+/** The cases. */
+export const unknownLength: ReadonlyArray<Declared> = [
+  declare(
     "stores a body of unknown length up to its end",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -25,9 +26,8 @@ export const unknownLength = ({ promise }: Suite): void => {
       assert.deepStrictEqual(yield* listed(prefix), [k])
     }),
     3
-  )
-
-  promise(
+  ),
+  declare(
     "fails with the error of a body of unknown length, and keeps the old object",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -48,4 +48,4 @@ export const unknownLength = ({ promise }: Suite): void => {
     }),
     2
   )
-}
+]

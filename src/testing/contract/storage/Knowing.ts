@@ -1,11 +1,12 @@
 /** The contract of `multiparts`, `abortMultipart`, `traits` and `skew`. */
-import { assert } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
-import { Storage } from "../../../src/storage/Storage.ts"
-import { fill, key, read, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+import { Storage } from "../../../storage/Storage.ts"
+import * as assert from "../Assert.ts"
+import { type Declared, declare, fill, key, read, workspace } from "./Workspace.ts"
 
-export const knowing = ({ promise }: Suite): void => {
-  promise(
+/** The cases. */
+export const knowing: ReadonlyArray<Declared> = [
+  declare(
     "leaves no multipart upload of a put that succeeded or failed",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -19,9 +20,8 @@ export const knowing = ({ promise }: Suite): void => {
         assert.deepStrictEqual(yield* Stream.runCollect(storage.multiparts(k)), [], k)
       }
     })
-  )
-
-  promise(
+  ),
+  declare(
     "aborts an absent upload successfully, and leaves objects alone",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -31,9 +31,8 @@ export const knowing = ({ promise }: Suite): void => {
       yield* storage.abortMultipart({ key: absent, uploadId: "no-such-upload" })
       assert.strictEqual((yield* read(a)).toString(), "x")
     })
-  )
-
-  promise(
+  ),
+  declare(
     "says which uploads in parts it finds, and leaves none of its own",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -42,9 +41,8 @@ export const knowing = ({ promise }: Suite): void => {
       assert.deepStrictEqual((yield* Stream.runCollect(storage.list(prefix))).flat(), [])
       assert.notStrictEqual(yield* storage.multipartSearch(prefix, false), "unknown", "it is remembered")
     })
-  )
-
-  promise(
+  ),
+  declare(
     "reports what deletes do, and how far its clock is off",
     Effect.gen(function* () {
       const storage = yield* Storage
@@ -56,4 +54,4 @@ export const knowing = ({ promise }: Suite): void => {
       assert.isBelow(Math.abs(skew), 60_000)
     })
   )
-}
+]

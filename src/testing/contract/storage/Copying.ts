@@ -1,12 +1,12 @@
 /** The contract of `Storage.copy`. */
 import { randomBytes } from "node:crypto"
-import { assert } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
-import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { fill, key, listed, read, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+import { ObjectKey } from "../../../domain/ObjectKey.ts"
+import * as assert from "../Assert.ts"
+import { type Declared, declare, fill, key, listed, read, workspace } from "./Workspace.ts"
 
-export const copying = ({ accepted, promise }: Suite): void => {
-  promise(
+const always: ReadonlyArray<Declared> = [
+  declare(
     "copies an object whole, and the two are then independent",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -26,9 +26,34 @@ export const copying = ({ accepted, promise }: Suite): void => {
       assert.deepStrictEqual(yield* listed(prefix), [to])
     }),
     2
+  ),
+  declare(
+    "does not copy an absent object, and leaves the target as it was",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const [from, to] = [key(prefix, "absent"), key(prefix, "to")]
+      yield* fill([to])
+      const error = yield* Effect.flip(storage.copy(from, to))
+      assert.deepInclude(error, { operation: "copy", subject: from, reason: "NotFound" })
+      assert.strictEqual((yield* read(to)).toString(), "x")
+      assert.deepStrictEqual(yield* listed(prefix), [to])
+    })
+  ),
+  declare(
+    "refuses to copy an object onto itself",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const k = key(prefix, "a")
+      yield* fill([k])
+      const error = yield* Effect.flip(storage.copy(k, k))
+      assert.deepInclude(error, { operation: "copy", subject: k, reason: "Rejected" })
+      assert.strictEqual((yield* read(k)).toString(), "x")
+    })
   )
+]
 
-  promise(
+const copiesOddKeys = (accepted: ReadonlyArray<string>): Declared =>
+  declare(
     "copies between odd keys",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -49,28 +74,8 @@ export const copying = ({ accepted, promise }: Suite): void => {
     2
   )
 
-  promise(
-    "does not copy an absent object, and leaves the target as it was",
-    Effect.gen(function* () {
-      const { prefix, storage } = yield* workspace
-      const [from, to] = [key(prefix, "absent"), key(prefix, "to")]
-      yield* fill([to])
-      const error = yield* Effect.flip(storage.copy(from, to))
-      assert.deepInclude(error, { operation: "copy", subject: from, reason: "NotFound" })
-      assert.strictEqual((yield* read(to)).toString(), "x")
-      assert.deepStrictEqual(yield* listed(prefix), [to])
-    })
-  )
-
-  promise(
-    "refuses to copy an object onto itself",
-    Effect.gen(function* () {
-      const { prefix, storage } = yield* workspace
-      const k = key(prefix, "a")
-      yield* fill([k])
-      const error = yield* Effect.flip(storage.copy(k, k))
-      assert.deepInclude(error, { operation: "copy", subject: k, reason: "Rejected" })
-      assert.strictEqual((yield* read(k)).toString(), "x")
-    })
-  )
-}
+/** Returns the cases. `accepted`: the odd keys that the store accepts. */
+export const copying = (accepted: ReadonlyArray<string>): ReadonlyArray<Declared> => [
+  ...always,
+  copiesOddKeys(accepted)
+]

@@ -1,11 +1,12 @@
 /** The contract of `Storage.delete`. */
-import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import { deleteBatchMax } from "../../../src/storage/Storage.ts"
-import { fill, key, listed, numbered, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+import { deleteBatchMax } from "../../../storage/Storage.ts"
+import * as assert from "../Assert.ts"
+import { type Declared, declare, fill, key, listed, numbered, workspace } from "./Workspace.ts"
 
-export const deleting = ({ promise }: Suite): void => {
-  promise(
+/** The cases. */
+export const deleting: ReadonlyArray<Declared> = [
+  declare(
     "deletes absent keys successfully, repeatedly, and together with others",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -16,9 +17,8 @@ export const deleting = ({ promise }: Suite): void => {
       assert.deepStrictEqual(yield* storage.delete([]), { deleted: [], failed: [] })
       assert.deepStrictEqual(yield* listed(prefix), [b])
     })
-  )
-
-  promise(
+  ),
+  declare(
     "says of no key that it was sent again where one request with a definite answer deleted each",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -26,9 +26,8 @@ export const deleting = ({ promise }: Suite): void => {
       yield* fill(keys.slice(0, 2))
       assert.isUndefined((yield* storage.delete(keys)).resent)
     })
-  )
-
-  promise(
+  ),
+  declare(
     "refuses more keys than a batch may name, and deletes none of them",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -43,4 +42,4 @@ export const deleting = ({ promise }: Suite): void => {
       )
     })
   )
-}
+]

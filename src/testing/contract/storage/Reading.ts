@@ -1,12 +1,13 @@
 /** The contract of `Storage.get` and `Storage.head`. */
-import { assert } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
-import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { StorageError } from "../../../src/domain/StorageError.ts"
-import { fill, key, read, type Suite, workspace } from "../../fixtures/storage/Workspace.ts"
+import type { ObjectKey } from "../../../domain/ObjectKey.ts"
+import { StorageError } from "../../../domain/StorageError.ts"
+import * as assert from "../Assert.ts"
+import { type Declared, declare, fill, key, read, workspace } from "./Workspace.ts"
 
-export const reading = ({ promise }: Suite): void => {
-  promise(
+/** The cases. */
+export const reading: ReadonlyArray<Declared> = [
+  declare(
     "reports that an object does not exist",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -19,9 +20,8 @@ export const reading = ({ promise }: Suite): void => {
         assert.deepInclude(error, { operation: "get", subject: k, reason: "NotFound" })
       }
     })
-  )
-
-  promise(
+  ),
+  declare(
     "returns the bytes of a range and refuses an invalid one",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -57,9 +57,8 @@ export const reading = ({ promise }: Suite): void => {
       }
       assert.strictEqual((yield* read(empty)).length, 0)
     })
-  )
-
-  promise(
+  ),
+  declare(
     "releases the connection of an object that is read only in part",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace
@@ -73,4 +72,4 @@ export const reading = ({ promise }: Suite): void => {
       assert.strictEqual((yield* read(k)).length, 4_000_000)
     })
   )
-}
+]
