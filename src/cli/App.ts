@@ -8,6 +8,7 @@ import * as Condemned from "./CondemnedCommand.ts"
 import * as Demo from "./DemoCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
+import { pauseCommand, resumeCommand } from "./PauseCommand.ts"
 import * as Rebind from "./RebindCommand.ts"
 import * as Restore from "./RestoreCommand.ts"
 import * as Run from "./RunCommand.ts"
@@ -32,6 +33,8 @@ export const app = Command.make("artifact-gc").pipe(
     Restore.command,
     Breaker.command,
     Rebind.command,
+    pauseCommand,
+    resumeCommand,
     Collectors.command,
     Audit.command,
     Demo.command

@@ -13,6 +13,7 @@ import { binding } from "./memory/Binding.ts"
 import { blobs, joins as joinsBlobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
+import { control } from "./memory/Control.ts"
 import { transacting } from "./memory/HostTransactions.ts"
 import { instants } from "./memory/Instants.ts"
 import { journal } from "./memory/Journal.ts"
@@ -75,6 +76,7 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
         breakers: breakers(state),
         references: references(state),
         peers: peers(state),
+        control: control(state),
         instants: transacting(state, instants(state)),
         suspects: transacting(state, watching(state, suspects(state))),
         audit: audit(state),

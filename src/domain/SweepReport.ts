@@ -87,6 +87,7 @@ export const GuardFinding = Schema.Struct({
   /** Which guard. */
   guard: Schema.Literals([
     "schema",
+    "pause",
     "references",
     "writers",
     "clock",
@@ -196,6 +197,7 @@ export const totalsOf = (phases: SweepReport["phases"], store: StoreReport | nul
 /** Tags of the errors by which guards refuse. */
 const refusals: ReadonlySet<string> = new Set([
   "SchemaRefused",
+  "CollectionPaused",
   "ReferencesChanged",
   "WritersRefused",
   "ClockRefused",

@@ -10,15 +10,18 @@ import {
   type Scope,
   Stream
 } from "effect"
+import type { Pause } from "../database/Database.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { SettingsInvalid } from "../domain/SettingsInvalid.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import * as Loop from "./collector/Loop.ts"
 import * as Options from "./collector/Options.ts"
 import type { ProgressEvent } from "./Progress.ts"
-import { Sweep } from "./Sweep.ts"
+import { type PauseOptions, Sweep } from "./Sweep.ts"
 import { longestWait } from "./When.ts"
 
 export type { LayerOptions, ScheduleOptions } from "./collector/Options.ts"
+export type { PauseOptions } from "./Sweep.ts"
 
 /** How the sweeps of a stream are scheduled, and what ends it. */
 export interface StreamOptions extends Options.ScheduleOptions {
@@ -31,8 +34,8 @@ export interface StreamOptions extends Options.ScheduleOptions {
 
 /** What a collector does at the moment. Instants are ISO 8601. */
 export interface Status {
-  /** `stopped` after its scope began to close. */
-  readonly activity: "waiting" | "sweeping" | "stopped"
+  /** `paused`: no sweep begins, in any process. `stopped`: its scope began to close. */
+  readonly activity: "waiting" | "sweeping" | "paused" | "stopped"
   /** The sweep under way; null without one. */
   readonly sweep: {
     readonly startedAt: string
@@ -41,8 +44,23 @@ export interface Status {
   } | null
   /** The report of the last sweep of this collector; null before the first has ended. */
   readonly last: SweepReport | null
-  /** When the next sweep is due, jitter and window included; null during a sweep and after the end. */
+  /** When the next sweep is due, jitter and window included; null during a sweep or a pause and after the end. */
   readonly nextDueAt: string | null
+  /** The pause that is in force for all collectors of the catalogue; null without one. */
+  readonly pause: {
+    readonly since: string
+    /** Who paused, and why. */
+    readonly by: string
+    readonly reason: string
+    /** When it ends by itself; null if it lasts until it is ended. */
+    readonly until: string | null
+  } | null
+}
+
+/** How a sweep that is asked for differs from one that is due. */
+export interface SweepNowOptions {
+  /** Sweeps although the catalogue is paused. Default false: the report is `refused`, and says who paused and why. */
+  readonly evenIfPaused?: boolean | undefined
 }
 
 /** Reports that a slow subscriber may be behind before it misses the oldest. */
@@ -62,9 +80,18 @@ export class Collector extends Context.Service<
      * Runs a sweep as soon as none is under way, at any hour, and returns its report. The schedule continues from its end.
      * Is interrupted if the collector stops before that sweep began.
      */
-    readonly sweepNow: Effect.Effect<SweepReport>
-    /** Returns what the collector does now. */
-    readonly status: Effect.Effect<Status>
+    readonly sweepNow: (options?: SweepNowOptions) => Effect.Effect<SweepReport>
+    /**
+     * Pauses all collectors of this catalogue, in every process, and keeps them paused when processes start anew. Success
+     * means that it is recorded: no sweep begins from now on, and those under way end after the batch in hand, within 5
+     * seconds. A sweep that is due waits for the end of the pause. Suspects are not verified either. Replaces an earlier
+     * pause.
+     */
+    readonly pause: (reason: string, options?: PauseOptions) => Effect.Effect<void, DatabaseError>
+    /** Ends the pause in every process: in this one at once, in others within 5 seconds. */
+    readonly resume: Effect.Effect<void, DatabaseError>
+    /** Returns what the collector does now. Asks the database whether it is paused. */
+    readonly status: Effect.Effect<Status, DatabaseError>
     /** The reports of sweeps that end from now on. A subscriber that is 64 reports behind misses the oldest. */
     readonly reports: Stream.Stream<SweepReport>
   }
@@ -82,6 +109,7 @@ export const layer = (options: Options.LayerOptions = {}): Layer.Layer<Collector
   Layer.effect(
     Collector,
     Effect.gen(function* () {
+      const sweep = yield* Sweep
       const { deadline, ...schedule } = yield* Options.layer(options)
       const loop = yield* begun(schedule)
       const ended = yield* PubSub.sliding<SweepReport>(reportsKept)
@@ -104,8 +132,13 @@ export const layer = (options: Options.LayerOptions = {}): Layer.Layer<Collector
       )
       yield* Effect.addFinalizer(() => stopWithin(deadline, loop, fiber))
       return Collector.of({
-        sweepNow: loop.sweepNow,
-        status: Effect.map(loop.activity, (activity) => statusOf(activity, last)),
+        sweepNow: ({ evenIfPaused = false } = {}) => loop.sweepNow(evenIfPaused),
+        pause: (reason, pauseOptions) => Effect.andThen(sweep.pause(reason, pauseOptions), loop.look),
+        resume: Effect.andThen(sweep.resume, loop.look),
+        status: Effect.gen(function* () {
+          const pause = yield* sweep.paused
+          return statusOf(yield* loop.activity, last, pause)
+        }),
         reports: Stream.fromPubSub(ended)
       })
     })
@@ -156,12 +189,21 @@ const stopWithin = Effect.fnUntraced(function* (
 
 const iso = (instant: number): string => new Date(instant).toISOString()
 
-const statusOf = (activity: Loop.Activity, last: SweepReport | null): Status => ({
-  activity: activity._tag,
+const statusOf = (activity: Loop.Activity, last: SweepReport | null, pause: Pause | null): Status => ({
+  activity: pause !== null && activity._tag === "waiting" ? "paused" : activity._tag,
   sweep:
     activity._tag === "sweeping"
       ? { startedAt: iso(activity.since), phases: [...activity.progress.values()] }
       : null,
   last,
-  nextDueAt: activity._tag === "waiting" ? iso(activity.until) : null
+  nextDueAt: activity._tag === "waiting" && pause === null ? iso(activity.until) : null,
+  pause:
+    pause === null
+      ? null
+      : {
+          since: iso(pause.since),
+          by: pause.by,
+          reason: pause.reason,
+          until: pause.until === null ? null : iso(pause.until)
+        }
 })

@@ -5,16 +5,19 @@
  * guard refuses: then nothing at all is deleted.
  */
 import { Clock, Context, Duration, Effect, Exit, Layer, Random } from "effect"
-import { type Backlog, CollectorDatabase } from "../database/Database.ts"
+import { CollectorDatabase, type Pause } from "../database/Database.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
 import { SettingsInvalid } from "../domain/SettingsInvalid.ts"
-import { type Left, outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
+import { outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
+import { backlogOf, leftOf } from "./Backlogs.ts"
 import * as Bounds from "./Bounds.ts"
 import { collectorPhases } from "./CollectorPhases.ts"
 import * as Deletion from "./Deletion.ts"
 import * as OddRows from "./OddRows.ts"
 import * as Pace from "./Pace.ts"
+import * as Pausing from "./Pausing.ts"
 import type { Phase } from "./Phase.ts"
 import type { SweepContext } from "./PhaseContext.ts"
 import { describe } from "./PhaseCounts.ts"
@@ -32,8 +35,18 @@ export interface SweepOptions {
   readonly dryRun?: boolean
   /** Asked between batches. Once it answers true, the sweep ends after the batch in hand. Default: never. */
   readonly stopping?: Effect.Effect<boolean>
+  /** Sweeps although the catalogue is paused, and its report says so. Default false. */
+  readonly evenIfPaused?: boolean
   /** Milliseconds since the epoch. No batch begins at or after this instant. Default: no limit. */
   readonly until?: number
+}
+
+/** How long collectors are paused, and by whom. */
+export interface PauseOptions {
+  /** When the pause ends by itself. Default: never, because only the person who paused knows when it is over. */
+  readonly for?: Duration.Input | undefined
+  /** Who pauses, for the people who meet the pause. Default: the name of this collector. */
+  readonly by?: string | undefined
 }
 
 /** The services that a phase needs. */
@@ -69,6 +82,16 @@ export class Sweep extends Context.Service<
      * `Collector` forks it. A sweep by itself verifies those that it finds.
      */
     readonly verifying: Effect.Effect<never>
+    /** Returns the pause that is in force for all collectors of this catalogue; null without one. */
+    readonly paused: Effect.Effect<Pause | null, DatabaseError>
+    /**
+     * Pauses all collectors of this catalogue, in every process. Success means that it is recorded: no sweep begins from
+     * now on, and those under way end after the batch in hand, within 5 seconds. Suspects are not verified either, because
+     * that deletes rows whose object is missing. Replaces an earlier pause.
+     */
+    readonly pause: (reason: string, options?: PauseOptions) => Effect.Effect<void, DatabaseError>
+    /** Ends the pause in every process. Returns the one that was in force; null without one. */
+    readonly resume: Effect.Effect<Pause | null, DatabaseError>
     /**
      * Says that sweeps of this process begin at most `wait` after the previous one ended, so that the other collectors
      * know it in between: `presence` follows, unless it was given. `Collector` says it of its schedule. A host with a
@@ -164,8 +187,21 @@ const make = Effect.fnUntraced(function* <P extends Phase<unknown>>(
         }
         return Effect.void
       }),
+    ...controls(self, Context.get(services, CollectorDatabase)),
     leave: leaving
   })
+})
+
+/** Pauses and resumes all collectors of the catalogue. */
+const controls = ({ id }: Self, { control }: CollectorDatabase["Service"]) => ({
+  paused: Effect.flatMap(Clock.currentTimeMillis, control.paused),
+  pause: Effect.fnUntraced(function* (reason: string, options: PauseOptions = {}) {
+    const since = yield* Clock.currentTimeMillis
+    const until =
+      options.for === undefined ? null : since + Duration.toMillis(Duration.fromInputUnsafe(options.for))
+    yield* control.pause({ since, by: options.by ?? id, reason, until })
+  }),
+  resume: Effect.flatMap(Clock.currentTimeMillis, control.resume)
 })
 
 const forgetting =
@@ -207,9 +243,11 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
   const dryRun = options.dryRun ?? false
+  const pausing = options.evenIfPaused === true ? Effect.succeed(false) : yield* Pausing.make
+  const stopping = options.stopping ?? Effect.succeed(false)
   const bounds = yield* Bounds.make(
     settings,
-    options.stopping ?? Effect.succeed(false),
+    Effect.flatMap(stopping, (isStopping) => (isStopping ? Effect.succeed(true) : pausing)),
     options.until ?? Number.POSITIVE_INFINITY
   )
   const { error, findings, lost, store } = yield* Preflight.judge({
@@ -217,6 +255,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     id: self.id,
     now: startedAt,
     dryRun,
+    evenIfPaused: options.evenIfPaused ?? false,
     memory: self.memory,
     tellRegistered: () => {
       self.registered = true
@@ -249,7 +288,9 @@ const once = Effect.fn("Sweep.once")(function* <R>(
 const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>>, self: Self) {
   const own = phases.filter(({ name }) => name === suspects.name)
   if (own.length === 0) return yield* Effect.never
+  const { control } = yield* CollectorDatabase
   return yield* VerifySuspects.forever({
+    paused: Effect.flatMap(Clock.currentTimeMillis, control.paused),
     passedAt: Effect.sync(() => self.passedAt),
     ask: Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
@@ -258,6 +299,7 @@ const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>
         id: self.id,
         now,
         dryRun: false,
+        evenIfPaused: false,
         memory: self.memory,
         tellRegistered: () => {
           self.registered = true
@@ -319,42 +361,3 @@ const runPhases = Effect.fnUntraced(function* <R>(
   const deletion = yield* Deletion.make(sweep.settings, pace)
   return yield* RunPhases.run(phases, { ...sweep, pace, deletion })
 })
-
-/** Adds up what waits for the phases, beside the collector's backlog. */
-const backlogOf = <R>(settings: SweepSettings, phases: ReadonlyArray<Phase<R>>) =>
-  Effect.map(
-    Effect.forEach(
-      phases,
-      ({ backlog }) => backlog?.(settings) ?? Effect.succeed({ sessions: 0, dueAt: null })
-    ),
-    (backlogs) => ({
-      sessions: backlogs.reduce((sum, { sessions }) => sum + sessions, 0),
-      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? [])
-    })
-  )
-
-const leftOf = (
-  settings: SweepSettings,
-  backlog: Backlog,
-  others: { readonly sessions: number; readonly dueAt: ReadonlyArray<number> }
-): Left => {
-  const after = (instant: number | null, wait: Duration.Duration) =>
-    instant === null ? [] : [instant + Duration.toMillis(wait)]
-  const due = [
-    ...after(backlog.oldestSeenAt, settings.grace),
-    ...after(backlog.oldestCondemnedAt, settings.quarantine),
-    ...after(backlog.nextJournalAt, Duration.zero),
-    ...others.dueAt
-  ]
-  return {
-    waiting: backlog.waiting,
-    condemned: backlog.condemned,
-    condemnedBytes: backlog.condemnedBytes,
-    journaled: backlog.journaled,
-    intents: backlog.intents,
-    sessions: others.sessions,
-    pins: backlog.pins,
-    deadLetters: backlog.deadLetters,
-    nextDueAt: due.length === 0 ? null : new Date(Math.min(...due)).toISOString()
-  }
-}

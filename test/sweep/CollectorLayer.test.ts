@@ -6,8 +6,19 @@ import { SettingsInvalid } from "../../src/domain/SettingsInvalid.ts"
 import type { SweepReport } from "../../src/domain/SweepReport.ts"
 import * as Collector from "../../src/sweep/Collector.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
-import { hangsBefore } from "../../src/testing/Faults.ts"
-import { bury, clean, minute, objects, settle, sound, start, World, world } from "../fixtures/World.ts"
+import { fails, hangsBefore } from "../../src/testing/Faults.ts"
+import {
+  bury,
+  clean,
+  minute,
+  objects,
+  settle,
+  sound,
+  start,
+  World,
+  type Wrapper,
+  world
+} from "../fixtures/World.ts"
 
 /** Builds the layer in a scope that the test closes. */
 const open = Effect.fnUntraced(function* (options: Collector.LayerOptions = {}) {
@@ -109,7 +120,7 @@ describe("a collector's layer", () => {
       yield* TestClock.setTime(Date.parse("2026-12-01T12:00:00Z"))
       const { close, collector, reports } = yield* open({ every: "1 hour", window: "22:00-06:00" })
       assert.deepStrictEqual(reports, [])
-      const report = yield* collector.sweepNow
+      const report = yield* collector.sweepNow()
       assert.strictEqual(report.startedAt, "2026-12-01T12:00:00.000Z")
       yield* settle
       assert.strictEqual((yield* collector.status).nextDueAt, "2026-12-01T22:00:00.000Z")
@@ -128,7 +139,7 @@ describe("a collector's layer", () => {
       database.next("inspect", hangsBefore(Effect.sleep("10 minutes")))
       const { close, collector, reports } = yield* open({ every: "1 day" })
       const answers = yield* Effect.forkChild(
-        Effect.all([collector.sweepNow, collector.sweepNow], { concurrency: 2 })
+        Effect.all([collector.sweepNow(), collector.sweepNow()], { concurrency: 2 })
       )
       yield* settle
       yield* TestClock.adjust("10 minutes")
@@ -145,11 +156,11 @@ describe("a collector's layer", () => {
       const { database } = yield* World
       database.next("inspect", hangsBefore(Effect.never))
       const { close, collector } = yield* open({ deadline: 0 })
-      const waiting = yield* Effect.forkChild(collector.sweepNow)
+      const waiting = yield* Effect.forkChild(collector.sweepNow())
       yield* settle
       yield* close
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(waiting)))
-      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(yield* Effect.forkChild(collector.sweepNow))))
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(yield* Effect.forkChild(collector.sweepNow()))))
     }).pipe(Effect.provide(world()))
   )
 
@@ -201,6 +212,133 @@ describe("a collector's layer", () => {
       })
       yield* TestClock.adjust("3 hours")
       assert.strictEqual(calls, 4)
+      yield* close
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("a pause of a catalogue", () => {
+  it.effect(
+    "holds every scheduled sweep of every replica, and the one that was due begins when it ends",
+    () =>
+      Effect.gen(function* () {
+        const one = yield* open({ every: "1 hour" })
+        const other = yield* open({ every: "1 hour" })
+        yield* one.collector.pause("restore of the store", { by: "alice" })
+        assert.deepInclude(yield* other.collector.status, {
+          activity: "paused",
+          nextDueAt: null,
+          pause: {
+            since: new Date(start).toISOString(),
+            by: "alice",
+            reason: "restore of the store",
+            until: null
+          }
+        })
+        yield* TestClock.adjust("1 day")
+        assert.deepStrictEqual([...minutesOf(one.reports), ...minutesOf(other.reports)], [0, 0])
+        yield* one.collector.resume
+        yield* settle
+        assert.deepStrictEqual(minutesOf(one.reports), [0, 24 * 60])
+        yield* TestClock.adjust("5 seconds")
+        assert.lengthOf(other.reports, 2)
+        assert.deepInclude(yield* other.collector.status, { activity: "waiting", pause: null })
+        yield* one.close
+        yield* other.close
+      }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("ends by itself where it was given a time", () =>
+    Effect.gen(function* () {
+      const { close, collector, reports } = yield* open({ every: "1 hour" })
+      yield* collector.pause("nightly dump", { for: "150 minutes" })
+      yield* TestClock.adjust("149 minutes")
+      assert.deepStrictEqual(minutesOf(reports), [0])
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(minutesOf(reports), [0, 150])
+      yield* close
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("ends a sweep under way after the batch in hand", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* World
+      for (const name of ["a", "b", "c"]) yield* bury(name)
+      storage.next("delete", hangsBefore(Effect.sleep("4 seconds")), Number.POSITIVE_INFINITY)
+      const { close, collector, reports } = yield* open()
+      yield* collector.pause("the store is full of faults")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* objects, ["blobs/c/1"])
+      assert.deepInclude(reports[0]?.phases.journal, { deleted: 2, stoppedBy: "stopped" })
+      yield* close
+      yield* sound
+    }).pipe(Effect.provide(world({ batchMax: 1, deleteConcurrency: 1 })))
+  )
+
+  it.effect("refuses sweeps that a host or an operator starts, unless they are meant in spite of it", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* World
+      yield* bury("a")
+      const sweep = yield* Sweep
+      yield* sweep.pause("restore", { by: "bob" })
+      const refused = yield* sweep.once()
+      assert.strictEqual(refused.outcome, "refused")
+      assert.match(
+        refused.guards[0]?.message ?? "",
+        /by bob, until it is resumed: restore\. Nothing was deleted/
+      )
+      assert.strictEqual(storage.count("delete"), 0)
+      const dry = yield* sweep.once({ dryRun: true })
+      assert.strictEqual(dry.guards[0]?.decision, "allowed")
+      const { close, collector } = yield* open({ cron: "0 3 * * *" })
+      assert.strictEqual((yield* collector.sweepNow()).outcome, "refused")
+      assert.deepStrictEqual(yield* objects, ["blobs/a/1"])
+      const forced = yield* collector.sweepNow({ evenIfPaused: true })
+      assert.strictEqual(forced.outcome, "complete")
+      assert.match(forced.guards[0]?.message ?? "", /started in spite of it/)
+      assert.deepStrictEqual(yield* objects, [])
+      assert.strictEqual((yield* sweep.resume)?.by, "bob")
+      assert.isNull(yield* sweep.resume)
+      yield* close
+    }).pipe(Effect.provide(world()))
+  )
+
+  it.effect("also keeps suspects from being verified: that deletes rows whose object is missing", () =>
+    Effect.gen(function* () {
+      const arrives = yield* Deferred.make<void>()
+      const suspects: Wrapper = (inner) => ({
+        ...inner,
+        suspects: {
+          ...inner.suspects,
+          arrival: (seen) => (seen === null ? Effect.as(Deferred.await(arrives), "1") : Effect.never)
+        }
+      })
+      yield* Effect.gen(function* () {
+        const { database } = yield* World
+        const { close, collector } = yield* open({ cron: "0 3 * * *" })
+        const verified = () => database.count("suspects.page")
+        yield* collector.pause("restore of the store")
+        yield* Deferred.succeed(arrives, undefined)
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(verified(), 0)
+        yield* collector.resume
+        yield* TestClock.adjust("5 seconds")
+        assert.isAbove(verified(), 0)
+        yield* close
+      }).pipe(Effect.provide(world({}, suspects)))
+    })
+  )
+
+  it.effect("without an answer of the database is not assumed: the sweep reports the trouble", () =>
+    Effect.gen(function* () {
+      const { database } = yield* World
+      database.next("control.paused", fails("Unavailable"), 2)
+      const { close, collector, reports } = yield* open({ every: "1 hour" })
+      assert.strictEqual(reports[0]?.outcome, "failed")
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(reports[1]?.outcome, "complete")
+      database.next("control.paused", fails("Unavailable"))
+      assert.strictEqual((yield* Effect.flip(collector.status)).reason, "Unavailable")
       yield* close
     }).pipe(Effect.provide(world()))
   )

@@ -11,6 +11,7 @@ import type {
   JournalReason,
   LeftoverCounts,
   LeftoverScan,
+  Pause,
   Peer,
   Pin,
   Reference,
@@ -150,6 +151,8 @@ export interface State {
   readonly pinCauses: Map<string, OrphanCause>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
+  /** The last pause that was not ended; null without one. It may have expired. */
+  pause: Pause | null
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
   /** The number of the latest suspicion, by digest and key. */
@@ -201,6 +204,7 @@ export const emptyState = (): State => ({
   breakerHistory: new Map(),
   pinCauses: new Map(),
   peers: new Map(),
+  pause: null,
   suspects: new Map(),
   suspicions: new Map(),
   lastSuspicion: 0,

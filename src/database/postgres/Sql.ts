@@ -87,6 +87,7 @@ export interface Identifiers {
   readonly breakers: Statement.Fragment
   readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
+  readonly control: Statement.Fragment
   readonly referenceKeys: Statement.Fragment
   readonly referenceChecks: Statement.Fragment
   readonly tombstones: Statement.Fragment
@@ -151,6 +152,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       breakers: own("breakers"),
       breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
+      control: own("control"),
       referenceKeys: own("reference_keys"),
       referenceChecks: own("reference_checks"),
       tombstones: own("tombstones"),
