@@ -26,6 +26,10 @@ export * as Progress from "./sweep/Progress.ts"
 export * as Settings from "./sweep/Settings.ts"
 export * as Sweep from "./sweep/Sweep.ts"
 
+// What they measure.
+
+export * as Metrics from "./Metrics.ts"
+
 // Every error that a sweep, an audit or a verb can meet.
 
 export { DatabaseError, DatabaseFailure } from "./domain/DatabaseError.ts"

@@ -52,7 +52,8 @@ describe("imports", () => {
     audit: ["database", "domain", "storage", "sweep"],
     oci: ["blobs", "database", "domain", "storage", "sweep"],
     config: ["blobs", "database", "domain", "oci", "storage", "sweep"],
-    testing: ["database", "domain", "storage"]
+    // A simulation runs the collector and the writer over memory layers.
+    testing: ["blobs", "database", "domain", "storage", "sweep"]
   }
 
   /** `database` of `src/database/postgres/Sql.ts`. Files of src itself compose the others and may import all. */
@@ -110,7 +111,8 @@ describe("SQL", () => {
     none(
       matches(
         others,
-        /\bsql(<[^`]*>)?`|\b(SELECT|INSERT INTO|UPDATE|DELETE FROM) [A-Z$"]?\w* ?(FROM|SET|VALUES|INTO)\b/
+        // Docstrings may show a statement of the host's.
+        /^(?!\s*\*).*(\bsql(<[^`]*>)?`|\b(SELECT|INSERT INTO|UPDATE|DELETE FROM) [A-Z$"]?\w* ?(FROM|SET|VALUES|INTO)\b)/
       )
     )
   })
@@ -129,7 +131,9 @@ describe("SQL", () => {
 
 describe("codes of a store", () => {
   it("are read in its folder alone", () => {
-    const others = sources.filter(({ path }) => !path.startsWith("src/storage/"))
+    // A simulation imitates the store, so it writes codes and reads none.
+    const isExempt = (path: string) => /^src\/(storage|testing\/simulation)\//.test(path)
+    const others = sources.filter(({ path }) => !isExempt(path))
     none(
       matches(
         others,

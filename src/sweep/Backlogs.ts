@@ -4,6 +4,7 @@ import type { Backlog } from "../database/Database.ts"
 import type { Left } from "../domain/SweepReport.ts"
 import type { Phase } from "./Phase.ts"
 import type { SweepSettings } from "./Settings.ts"
+import type { PhasesBacklog } from "./SweepMetrics.ts"
 
 /** Adds up what waits for the phases, beside the collector's backlog. */
 export const backlogOf = <R>(settings: SweepSettings, phases: ReadonlyArray<Phase<R>>) =>
@@ -12,18 +13,15 @@ export const backlogOf = <R>(settings: SweepSettings, phases: ReadonlyArray<Phas
       phases,
       ({ backlog }) => backlog?.(settings) ?? Effect.succeed({ sessions: 0, dueAt: null })
     ),
-    (backlogs) => ({
+    (backlogs): PhasesBacklog => ({
       sessions: backlogs.reduce((sum, { sessions }) => sum + sessions, 0),
-      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? [])
+      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? []),
+      oldestAt: backlogs.flatMap(({ oldestAt }) => oldestAt ?? [])
     })
   )
 
 /** Returns the work that waits for a later sweep. */
-export const leftOf = (
-  settings: SweepSettings,
-  backlog: Backlog,
-  others: { readonly sessions: number; readonly dueAt: ReadonlyArray<number> }
-): Left => {
+export const leftOf = (settings: SweepSettings, backlog: Backlog, others: PhasesBacklog): Left => {
   const after = (instant: number | null, wait: Duration.Duration) =>
     instant === null ? [] : [instant + Duration.toMillis(wait)]
   const due = [

@@ -26,6 +26,7 @@ import { emptyMemory, type Memory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { type Checked, check, defaultSettings, type SettingsInput, type SweepSettings } from "./Settings.ts"
+import * as SweepMetrics from "./SweepMetrics.ts"
 import * as VerifySuspects from "./VerifySuspects.ts"
 import { forgets, presenceFor } from "./When.ts"
 
@@ -242,6 +243,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   const database = yield* CollectorDatabase
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
+  yield* Effect.annotateCurrentSpan({ sweep })
   const dryRun = options.dryRun ?? false
   const pausing = options.evenIfPaused === true ? Effect.succeed(false) : yield* Pausing.make
   const stopping = options.stopping ?? Effect.succeed(false)
@@ -260,7 +262,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     tellRegistered: () => {
       self.registered = true
     }
-  })
+  }).pipe(Effect.annotateLogs({ sweep }))
   if (!dryRun) self.passedAt = error === null ? startedAt : null
   const odd = OddRows.make()
   const reports =
@@ -281,8 +283,9 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     totals: totalsOf(reports, store),
     left: Exit.isSuccess(backlog) ? leftOf(settings, ...backlog.value) : null
   }
+  yield* SweepMetrics.ended(report, settings, Exit.isSuccess(backlog) ? backlog.value : null)
   return report
-})
+}, SweepMetrics.running)
 
 /** Runs the phase of suspects, and nothing else, whenever there are any. */
 const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>>, self: Self) {
@@ -326,7 +329,7 @@ const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>
   })
 })
 
-/** The longest that a database in trouble may delay the end of a process. */
+/** The longest real time that a database in trouble may delay the end of a process. */
 const leaveWithin = Duration.seconds(3)
 
 const leave = (self: Self) =>
@@ -337,6 +340,8 @@ const leave = (self: Self) =>
     const { peers } = yield* CollectorDatabase
     yield* peers.leave(self.id).pipe(
       Effect.timeout(leaveWithin),
+      // The end of a scope must not wait for a clock that a test sets.
+      Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()),
       Effect.catchCause((cause) =>
         Effect.logWarning(
           `Collector ${self.id} has stopped and could not tell the others (${describe(cause).message}). Nothing more is deleted by it. Collectors with other settings refuse until it is forgotten, GC_PRESENCE (presence) after its last sweep.`
@@ -359,5 +364,6 @@ const runPhases = Effect.fnUntraced(function* <R>(
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = yield* Deletion.make(sweep.settings, pace)
-  return yield* RunPhases.run(phases, { ...sweep, pace, deletion })
+  const running = RunPhases.run(phases, { ...sweep, pace, deletion })
+  return yield* Effect.annotateLogs(running, { sweep: sweep.sweep })
 })

@@ -1,6 +1,7 @@
 /** A guard is a value: a name, and a question that is asked before every sweep. */
 import type { Effect } from "effect"
 import type { BindingState, CollectorDatabase, LostTime } from "../../database/Database.ts"
+import type { SweepError } from "../../domain/SweepError.ts"
 import type { GuardFinding, StoreReport } from "../../domain/SweepReport.ts"
 import type { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
@@ -47,5 +48,5 @@ export interface Guard {
   /** Returns what a setting permits, or fails with why no sweep may begin. */
   readonly ask: (
     context: GuardContext
-  ) => Effect.Effect<ReadonlyArray<string>, unknown, CollectorDatabase | Storage>
+  ) => Effect.Effect<ReadonlyArray<string>, SweepError, CollectorDatabase | Storage>
 }

@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as RegistryMemory from "../../../src/oci/database/Memory.ts"
+import * as Rng from "../../../src/testing/simulation/Rng.ts"
 import * as Durability from "../../../verify/simulate/world/Durability.ts"
-import * as Rng from "../../../verify/simulate/world/Rng.ts"
 
 const written = () => {
   const rows = RegistryMemory.emptyState()

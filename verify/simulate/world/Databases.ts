@@ -22,13 +22,19 @@ export const make = (rows: RegistryMemory.RegistryState): Databases =>
     Effect.gen(function* () {
       const collector = yield* CollectorDatabase
       return { ...collector, ...(yield* RegistryDatabase), blobs: yield* BlobDatabase }
-    }).pipe(Effect.provide([MemoryDatabase.layer(rows), RegistryMemory.layer(rows)]))
+    }).pipe(Effect.provide([MemoryDatabase.layerOf(rows), RegistryMemory.layer(rows)]))
   )
 
 /** Provides the three services. */
-export const services = ({ blobs, manifests, sessions, ...collector }: Databases): Layer.Layer<Services> =>
+export const services = ({
+  blobs,
+  keys,
+  manifests,
+  sessions,
+  ...collector
+}: Databases): Layer.Layer<Services> =>
   Layer.mergeAll(
     Layer.succeed(CollectorDatabase, collector),
     Layer.succeed(BlobDatabase, blobs),
-    Layer.succeed(RegistryDatabase, { manifests, sessions })
+    Layer.succeed(RegistryDatabase, { keys, manifests, sessions })
   )

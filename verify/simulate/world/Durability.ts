@@ -4,9 +4,9 @@
  */
 import { Effect } from "effect"
 import type { RegistryState } from "../../../src/oci/database/Memory.ts"
-import type { Verb } from "./Network.ts"
-import type { Rng } from "./Rng.ts"
+import type { Rng } from "../../../src/testing/simulation/Simulation.ts"
 import * as Snapshots from "./Snapshots.ts"
+import type { Verb } from "./Verb.ts"
 
 /** Knows which commits are on the disk. */
 export interface Durability {

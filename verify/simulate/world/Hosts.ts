@@ -10,13 +10,15 @@ import {
   commit,
   HostTransaction,
   type OpenTransaction,
+  referencesOf,
   rollback
 } from "../../../src/database/Memory.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
+import { simulated } from "../../../src/testing/simulation/Simulation.ts"
 import { type Actor, checkFailure } from "./Actor.ts"
-import { simulated } from "./Backends.ts"
 import { closing } from "./Closing.ts"
+import * as Verb from "./Verb.ts"
 import { push, someContent, someName } from "./Writers.ts"
 
 /** What the host asked for inside its transaction, which takes effect with the commit. */
@@ -54,12 +56,12 @@ export const host = (actor: Actor) =>
       gaveUp()
       // A connection without an answer is closed, and the server rolls back.
       if (Exit.isFailure(exit)) world.network.late.push(closing(world, process, { transaction, gaveUp }))
-      process.host = null
+      process.onKill = null
     })
     return Effect.acquireUseRelease(
       Effect.sync(() => {
         const transaction = begin(rows)
-        process.host = { transaction, gaveUp }
+        process.onKill = () => world.network.late.push(closing(world, process, { transaction, gaveUp }))
         return transaction
       }),
       (transaction) =>
@@ -79,7 +81,7 @@ const send = (
   effect: Effect.Effect<void, DatabaseError>
 ) => {
   const unknown = new DatabaseError({ operation: verb, reason: "Unavailable", detail: simulated })
-  return world.network.send(process, verb, args, effect, unknown)
+  return Verb.send(world.network, process, verb, args, effect, unknown)
 }
 
 const statement = (actor: Actor, joined: Joined) =>
@@ -129,7 +131,7 @@ const refer = Effect.fnUntraced(function* (actor: Actor, joined: Joined) {
 
 const unrefer = Effect.fnUntraced(function* (actor: Actor, joined: Joined) {
   const { rng, rows } = actor.world
-  const references = [...rows.references.values()]
+  const references = referencesOf(rows)
   if (references.length === 0) return
   const removed = [rng.pick(references)]
   const store = yield* BlobStore

@@ -38,12 +38,17 @@ export interface RegistryState extends State {
   readonly manifests: Map<string, ManifestRow>
   /** By repository and name. */
   readonly tags: Map<string, TagRow>
+  /** Shared secrets, by name. */
+  readonly keys: Map<string, Uint8Array>
 }
 
-/** Returns an empty catalogue in which manifests keep their own bytes and the blobs that they need. */
-export const emptyState = (): RegistryState => {
+/**
+ * Returns an empty catalogue in which manifests keep their own bytes and the blobs that they need, beside
+ * reference tables of a host.
+ */
+export const emptyState = (tables?: ReadonlyArray<string>): RegistryState => {
   const manifests = new Map<string, ManifestRow>()
-  const core = emptyCore()
+  const core = emptyCore(tables)
   core.referringTables.push(
     {
       table: "manifest_references",
@@ -65,7 +70,7 @@ export const emptyState = (): RegistryState => {
         [...manifests.values()].map(({ repository, digest }) => ({ id: `${repository} ${digest}`, digest }))
     }
   )
-  return { ...core, manifests, sessions: new Map(), tags: new Map() }
+  return { ...core, manifests, sessions: new Map(), tags: new Map(), keys: new Map() }
 }
 
 /** Returns the primary key of a manifest, or of a tag by its name. */

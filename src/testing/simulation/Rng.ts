@@ -13,8 +13,11 @@ export interface Rng {
   readonly below: (count: number) => number
   /** Returns true with `probability`. */
   readonly chance: (probability: number) => boolean
-  /** Returns one of `items`. */
-  readonly pick: <A>(items: ReadonlyArray<A>) => A
+  /**
+   * Returns one of `items`, which must not be empty. `nameOf` makes a shortened run choose by name instead of
+   * by place, among `all` where that is given.
+   */
+  readonly pick: <A>(items: ReadonlyArray<A>, nameOf?: (item: A) => string, all?: ReadonlyArray<A>) => A
 }
 
 /** Creates the generator of a seed. */
@@ -40,10 +43,12 @@ export const make = (seed: number): Rng => {
     next,
     below,
     chance: (probability) => next() < probability,
-    pick: (items) => {
-      const item = items[below(items.length)]
-      if (item === undefined) throw new Error("cannot pick from an empty list")
-      return item
-    }
+    pick: (items) => at(items, below(items.length))
   }
+}
+
+/** Returns an item by its place. */
+export const at = <A>(items: ReadonlyArray<A>, place: number): A => {
+  if (place < 0 || place >= items.length) throw new Error("cannot pick from an empty list")
+  return items[place] as A
 }

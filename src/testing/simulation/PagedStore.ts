@@ -3,11 +3,10 @@
  * are sent, and a body of several chunks is uploaded in parts.
  */
 import { Clock, Effect, Exit, Option, Stream } from "effect"
-import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { StorageError } from "../../../src/domain/StorageError.ts"
-import type { State } from "../../../src/storage/Memory.ts"
-import type { Storage } from "../../../src/storage/Storage.ts"
-import type { Verb } from "./Network.ts"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import { StorageError } from "../../domain/StorageError.ts"
+import type { State } from "../../storage/Memory.ts"
+import type { Storage } from "../../storage/Storage.ts"
 
 /** Objects a page. Small, so that a listing of a few objects takes several requests. */
 const pageMax = 2
@@ -21,7 +20,7 @@ export const make = (options: {
   readonly state: State
   /** Sends any other request to the store. */
   readonly request: <A>(
-    verb: Verb,
+    verb: string,
     args: ReadonlyArray<unknown>,
     effect: Effect.Effect<A, StorageError>
   ) => Effect.Effect<A, StorageError>
