@@ -1,11 +1,10 @@
-/** `artifact-gc pause` and `artifact-gc resume`: for all collectors of a catalogue, without a restart. */
+/** `artifact-gc pause`: for all collectors of a catalogue, without a restart. */
 import { hostname, userInfo } from "node:os"
 import { Clock, Duration, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { CollectorDatabase, type Pause } from "../database/Database.ts"
 import { printable } from "../domain/printable.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
-import { Ended } from "./ExitCode.ts"
 import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
@@ -21,7 +20,7 @@ const caller = Effect.sync(() => {
 })
 
 /** Defines the command `artifact-gc pause`. */
-export const pauseCommand = Command.make(
+export const command = Command.make(
   "pause",
   {
     reason: Flag.String("reason").pipe(
@@ -56,20 +55,6 @@ export const pauseCommand = Command.make(
   )
 )
 
-/** Defines the command `artifact-gc resume`. */
-export const resumeCommand = Command.make(
-  "resume",
-  { json: jsonFlag, ...placeFlags },
-  Effect.fnUntraced(function* ({ json, ...given }) {
-    const config = yield* configuration(given)
-    yield* withServices(config, resume(json))
-  })
-).pipe(
-  Command.withDescription(
-    "End the pause of all collectors of this catalogue. Sweeps that are due begin within 5 seconds"
-  )
-)
-
 const pause = Effect.fnUntraced(function* (reason: string, time: Duration.Duration | null, json: boolean) {
   const { control } = yield* CollectorDatabase
   const since = yield* Clock.currentTimeMillis
@@ -88,25 +73,14 @@ const pause = Effect.fnUntraced(function* (reason: string, time: Duration.Durati
       )
 })
 
-const resume = Effect.fnUntraced(function* (json: boolean) {
-  const { control } = yield* CollectorDatabase
-  const ended = yield* control.resume(yield* Clock.currentTimeMillis)
-  yield* json
-    ? Print.json({ resumed: ended === null ? null : encode(ended) })
-    : Print.text(
-        ended === null
-          ? "Collection was not paused. Nothing was changed."
-          : `Collection is resumed. It was paused ${said(ended)}.`
-      )
-  if (ended === null) return yield* new Ended({ code: 3 })
-})
-
 const at = (instant: number): string => new Date(instant).toISOString()
 
-const said = ({ by, reason, since }: Pause): string =>
+/** Returns in words since when, by whom and why collection is paused. */
+export const said = ({ by, reason, since }: Pause): string =>
   `since ${at(since)} by ${printable(by)}: ${printable(reason)}`
 
-const encode = ({ by, reason, since, until }: Pause) => ({
+/** Returns a pause as it is printed in JSON. */
+export const encode = ({ by, reason, since, until }: Pause) => ({
   since: at(since),
   by,
   reason,
