@@ -50,6 +50,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   SchemaRefused: 4,
   CollectionPaused: 4,
   ReferencesChanged: 4,
+  SourcesMissing: 4,
   ClockRefused: 4,
   SettingsRefused: 4,
   StoreRefused: 4,

@@ -10,6 +10,7 @@ import type {
   KeysRefused,
   ReferencesChanged,
   SettingsRefused,
+  SourcesMissing,
   StoreRefused,
   WritersRefused
 } from "./Refusals.ts"
@@ -21,6 +22,7 @@ export type Refusal =
   | SchemaRefused
   | CollectionPaused
   | ReferencesChanged
+  | SourcesMissing
   | WritersRefused
   | ClockRefused
   | SettingsRefused
@@ -38,6 +40,7 @@ const refusals: Readonly<Record<Refusal["_tag"], true>> = {
   SchemaRefused: true,
   CollectionPaused: true,
   ReferencesChanged: true,
+  SourcesMissing: true,
   WritersRefused: true,
   ClockRefused: true,
   SettingsRefused: true,

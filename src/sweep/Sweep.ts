@@ -11,6 +11,7 @@ import { SettingsInvalid } from "../domain/SettingsInvalid.ts"
 import { outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
+import * as AskSources from "./AskSources.ts"
 import { backlogOf, leftOf } from "./Backlogs.ts"
 import * as Bounds from "./Bounds.ts"
 import { collectorPhases } from "./CollectorPhases.ts"
@@ -24,45 +25,28 @@ import { describe } from "./PhaseCounts.ts"
 import { suspects } from "./phases/Suspects.ts"
 import { emptyMemory, type Memory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
+import type { ReferenceSource } from "./ReferenceSource.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { type Checked, check, defaultSettings, type SettingsInput, type SweepSettings } from "./Settings.ts"
 import * as SweepMetrics from "./SweepMetrics.ts"
+import type {
+  LayerOptions,
+  Parts,
+  PauseOptions,
+  ServicesOf,
+  ServicesOfSource,
+  SweepOptions
+} from "./SweepOptions.ts"
 import * as VerifySuspects from "./VerifySuspects.ts"
 import { forgets, presenceFor } from "./When.ts"
 
-/** How one sweep differs from the default. */
-export interface SweepOptions {
-  /** Reports what a sweep would delete now, and changes nothing. Default false. */
-  readonly dryRun?: boolean
-  /** Asked between batches. Once it answers true, the sweep ends after the batch in hand. Default: never. */
-  readonly stopping?: Effect.Effect<boolean>
-  /** Sweeps although the catalogue is paused, and its report says so. Default false. */
-  readonly evenIfPaused?: boolean
-  /** Milliseconds since the epoch. No batch begins at or after this instant. Default: no limit. */
-  readonly until?: number
-}
-
-/** How long collectors are paused, and by whom. */
-export interface PauseOptions {
-  /** When the pause ends by itself. Default: never, because only the person who paused knows when it is over. */
-  readonly for?: Duration.Input | undefined
-  /** Who pauses, for the people who meet the pause. Default: the name of this collector. */
-  readonly by?: string | undefined
-}
-
-/** The services that a phase needs. */
-export type ServicesOf<P> = P extends Phase<infer R> ? R : never
-
-/** The phases of a collector. */
-interface Phases<P> {
-  /**
-   * The phases, in the order in which they run. Default: `collectorPhases`, those of a collector without a registry.
-   */
-  readonly phases?: ReadonlyArray<P> | undefined
-}
-
-/** What a collector is built from: settings of the sweep, and its phases. */
-export type LayerOptions<P> = SettingsInput & Phases<P>
+export type {
+  LayerOptions,
+  PauseOptions,
+  ServicesOf,
+  ServicesOfSource,
+  SweepOptions
+} from "./SweepOptions.ts"
 
 /**
  * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default,
@@ -110,65 +94,72 @@ export class Sweep extends Context.Service<
 >()("artifact-gc/sweep/Sweep") {
   /**
    * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}; durations may be
-   * written as `"2 hours"`. The layer requires the services of its phases. Fails with `SettingsInvalid`, which lists every
-   * value that the program would refuse in its environment, too. When the layer's scope closes, the other collectors are
-   * told that this one has left.
+   * written as `"2 hours"`. The layer requires the services of its phases and sources. Fails with `SettingsInvalid`, which
+   * lists every value that the program would refuse in its environment, too. When the layer's scope closes, the other
+   * collectors are told that this one has left.
    */
-  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>({
+  static readonly layer = <
+    P extends Phase<unknown> = (typeof collectorPhases)[number],
+    S extends ReferenceSource<unknown> = ReferenceSource
+  >({
     phases,
+    sources,
     ...settings
-  }: LayerOptions<P> = {}): Layer.Layer<
+  }: LayerOptions<P, S> = {}): Layer.Layer<
     Sweep,
     SettingsInvalid,
-    ServicesOf<P> | CollectorDatabase | Storage
+    ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage
   > =>
     Layer.effect(
       Sweep,
-      Effect.flatMap(check(settings as SettingsInput), (checked) => make(checked, phases))
+      Effect.flatMap(check(settings as SettingsInput), (checked) => make(checked, { phases, sources }))
     )
 
   /**
    * Builds a collector with settings that were checked already, or that no check would pass: tests have waits of
    * milliseconds. Values that do not fit together can lose what is referenced. `presence` counts as given.
    */
-  static readonly layerUnchecked = <P extends Phase<unknown> = (typeof collectorPhases)[number]>({
+  static readonly layerUnchecked = <
+    P extends Phase<unknown> = (typeof collectorPhases)[number],
+    S extends ReferenceSource<unknown> = ReferenceSource
+  >({
     phases,
+    sources,
     ...settings
-  }: Partial<SweepSettings> & Phases<P> = {}): Layer.Layer<
+  }: Partial<SweepSettings> & Parts<P, S> = {}): Layer.Layer<
     Sweep,
     never,
-    ServicesOf<P> | CollectorDatabase | Storage
-  > =>
-    Layer.effect(
-      Sweep,
-      make(
-        {
-          settings: { ...defaultSettings, ...settings },
-          givesPresence: settings.presence !== undefined
-        },
-        phases
-      )
-    )
+    ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage
+  > => {
+    const checked = {
+      settings: { ...defaultSettings, ...settings },
+      givesPresence: settings.presence !== undefined
+    }
+    return Layer.effect(Sweep, make(checked, { phases, sources }))
+  }
 }
 
 /** Returns the service. It leaves when the scope closes. */
-const make = Effect.fnUntraced(function* <P extends Phase<unknown>>(
+const make = Effect.fnUntraced(function* <P extends Phase<unknown>, S extends ReferenceSource<unknown>>(
   { givesPresence, settings }: Checked,
-  phases: ReadonlyArray<P> | undefined
+  { phases, sources = [] }: Parts<P, S>
 ) {
   const list = (phases ?? collectorPhases) as ReadonlyArray<Phase<ServicesOf<P>>>
+  const asked = sources as ReadonlyArray<ReferenceSource<ServicesOfSource<S>>>
+  const context = yield* Effect.context<ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage>()
   // The services alone: clock, tracer and progress are the caller's.
   const services = Context.pick(
     CollectorDatabase,
     Storage,
     ...list.flatMap(({ requires }) => requires)
-  )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
+  )(context)
   const self: Self = {
     id: settings.collectorId ?? drawProcessName(),
     settings: withSmallBatches(settings),
     registered: false,
     passedAt: null,
-    memory: emptyMemory()
+    memory: emptyMemory(),
+    sources: asked.map(AskSources.bind(context))
   }
   const leaving = Effect.provideContext(leave(self), services)
   yield* Effect.addFinalizer(() => leaving)
@@ -232,6 +223,7 @@ interface Self {
   /** When the guards last let a sweep begin; null if they refused since. */
   passedAt: number | null
   readonly memory: Memory
+  readonly sources: ReadonlyArray<ReferenceSource>
 }
 
 const once = Effect.fn("Sweep.once")(function* <R>(
@@ -252,9 +244,11 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     Effect.flatMap(stopping, (isStopping) => (isStopping ? Effect.succeed(true) : pausing)),
     options.until ?? Number.POSITIVE_INFINITY
   )
+  const sources = AskSources.make(self.sources)
   const { error, findings, lost, store } = yield* Preflight.judge({
     settings,
     id: self.id,
+    sources: self.sources,
     now: startedAt,
     dryRun,
     evenIfPaused: options.evenIfPaused ?? false,
@@ -267,7 +261,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   const odd = OddRows.make()
   const reports =
     error === null
-      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, lost, odd })
+      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, lost, odd, sources })
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
@@ -277,7 +271,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     durationMillis: finishedAt - startedAt,
     dryRun,
     outcome: outcomeOf(reports),
-    guards: [...findings, ...odd.findings(), ...Preflight.breakerFindings(reports)],
+    guards: [...findings, ...odd.findings(), ...sources.findings(), ...Preflight.breakerFindings(reports)],
     store,
     phases: reports,
     totals: totalsOf(reports, store),
@@ -300,6 +294,7 @@ const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>
       const { error } = yield* Preflight.judge({
         settings: self.settings,
         id: self.id,
+        sources: self.sources,
         now,
         dryRun: false,
         evenIfPaused: false,
@@ -322,7 +317,9 @@ const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>
         sweep,
         // The phase journals no leftovers.
         lost: null,
-        odd: OddRows.make()
+        odd: OddRows.make(),
+        // It deletes rows without objects alone, so no reference can keep anything.
+        sources: AskSources.make([])
       })
       return reports.suspects
     })
@@ -360,7 +357,7 @@ const nameOf = (startedAt: number) =>
 /** Runs the phases with what they share. */
 const runPhases = Effect.fnUntraced(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
-  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd">
+  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd" | "sources">
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = yield* Deletion.make(sweep.settings, pace)

@@ -89,7 +89,8 @@ export const settle = Effect.fnUntraced(function* ({ calls, patience = defaultPa
 const lastOfTurn = 1_000_000
 
 /** Kinds of work that Node is about to do: fibres that are about to run, and requests to the file system. */
-const isWork = (kind: string): boolean => kind === "Immediate" || kind.startsWith("FSReq") || kind === "CloseReq"
+const isWork = (kind: string): boolean =>
+  kind === "Immediate" || kind.startsWith("FSReq") || kind === "CloseReq"
 
 /** Returns a watch over services that reach a server. */
 export const calls = (): Calls => {

@@ -98,6 +98,7 @@ export interface Identifiers {
   readonly control: Statement.Fragment
   readonly referenceKeys: Statement.Fragment
   readonly referenceChecks: Statement.Fragment
+  readonly referenceSources: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
@@ -163,6 +164,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       control: own("control"),
       referenceKeys: own("reference_keys"),
       referenceChecks: own("reference_checks"),
+      referenceSources: own("reference_sources"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),
