@@ -12,6 +12,7 @@ import { sweepSettings } from "../sweep/settingsTable.ts"
 import type { When } from "../sweep/When.ts"
 import type { Window } from "../sweep/Window.ts"
 import { nameProblems } from "./Names.ts"
+import { type OpsConfiguration, opsOf } from "./OpsConfig.ts"
 import { type Place, placeOf } from "./Place.ts"
 import { type ServeConfiguration, serveOf } from "./ServeConfig.ts"
 import { settings, type Values } from "./settings.ts"
@@ -54,6 +55,8 @@ export interface Configuration {
   readonly blobPrefix: string
   /** What `serve` runs with. */
   readonly serve: ServeConfiguration
+  /** Port for operators; null without one. */
+  readonly ops: OpsConfiguration | null
 }
 
 /** Reads all settings from the current `ConfigProvider`. Fails with every problem at once. */
@@ -89,6 +92,7 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
   requireFittingNames(values, problems)
   const presence = when === null ? defaultSettings.presence : presenceOf(values, when, window, problems)
   const serve = serveOf(values, problems)
+  const ops = opsOf(values, problems)
   if (place === null || when === null) return null
   return {
     place,
@@ -116,7 +120,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     window,
     shutdownDeadline: values.shutdownDeadline,
     blobPrefix: values.blobPrefix,
-    serve
+    serve,
+    ops
   }
 }
 
