@@ -2,7 +2,7 @@
 import { Cause, Context, Effect, Layer } from "effect"
 import type { BlobDatabase, CollectorDatabase } from "../../database/Database.ts"
 import type { Storage } from "../../storage/Storage.ts"
-import type { SweepSettings } from "../../sweep/Settings.ts"
+import type { SettingsInput } from "../../sweep/Settings.ts"
 import { Sweep } from "../../sweep/Sweep.ts"
 import { Caller } from "./Caller.ts"
 import { CollectorSettings } from "./MemoryAccess.ts"
@@ -50,7 +50,7 @@ export interface CollectorOptions extends ActorOptions {
   /** Names the actor. Actors with different settings need different names. Default `collector`. */
   readonly name?: string
   /** Settings of these collectors, beside those of the simulation. Default: no others. */
-  readonly settings?: Partial<SweepSettings>
+  readonly settings?: SettingsInput
 }
 
 /**
@@ -71,7 +71,7 @@ export const collector = ({
       if (sweep === null) {
         const shared = yield* CollectorSettings
         const layer = Sweep.layer({ ...shared, ...settings, collectorId: process.name })
-        sweep = Context.get(yield* Effect.scoped(Layer.build(layer)), Sweep)
+        sweep = Context.get(yield* Effect.orDie(Effect.scoped(Layer.build(layer))), Sweep)
       }
       const { leave, once } = sweep
       const { outcome } = yield* Effect.onInterrupt(once(), () => leave)

@@ -15,9 +15,9 @@ export interface MemoryState {
   readonly store: MemoryStorage.State
 }
 
-/** Returns an empty catalogue and an empty store. */
-export const empty = (): MemoryState => {
-  const rows = MemoryDatabase.emptyState()
+/** Returns an empty catalogue with these tables of the host, and an empty store. */
+export const empty = (tables: ReadonlyArray<string>): MemoryState => {
+  const rows = MemoryDatabase.emptyState(tables)
   // The question whether references are known at all is asked once in the life of a catalogue.
   rows.remembered.held = true
   return { rows, store: MemoryStorage.emptyState() }
@@ -38,10 +38,11 @@ export const factsOf = ({ rows, store }: MemoryState, time: Pick<Time, "now">): 
 
 /** Returns every row that refers to a blob. */
 const referencesOf = (rows: MemoryDatabase.State): ReadonlyArray<ReferenceFact> => [
-  ...[...rows.references].flatMap(([key, { digest }]) => {
-    const [table = "", ...id] = JSON.parse(key) as ReadonlyArray<string>
-    return [{ table, id: id.join(" "), digest }]
-  }),
+  ...[...rows.hostTables].flatMap((table) =>
+    MemoryDatabase.hostRowsOf(rows, table).flatMap(([id, { digest }]) =>
+      digest === null ? [] : [{ table, id, digest }]
+    )
+  ),
   ...rows.referringTables.flatMap((table) =>
     table.rows().map(({ digest, id }) => ({ table: table.table, id, digest }))
   )

@@ -32,7 +32,7 @@ const daysMax = 10
 /** Creates the world of an app. */
 export const make = <S, R>(simulator: Simulator, options: WorldOptions<S, R>): World<S | R | Provided> => {
   const { contextOf, perform } = simulator
-  const state = MemoryState.empty()
+  const state = MemoryState.empty(options.tables ?? [])
   const access = makeAccess(simulator, state, options)
   // Shared services are on the server: they reach the catalogue and the store without a network.
   const known = withServers(simulator, access.direct, options.servers)

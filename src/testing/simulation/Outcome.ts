@@ -40,7 +40,7 @@ export type Outcome = Held | Broken
 export interface PlayOptions {
   /** True keeps a line for each step. Default false, which is faster; a broken run that is shortened has one. */
   readonly trace?: boolean
-  /** Most runs that look for a shorter one after an invariant broke. Default 500. 0 looks for none. */
+  /** Most runs that look for a shorter one after an invariant broke. Default 300. 0 looks for none. */
   readonly shrinkRuns?: number
 }
 
@@ -49,17 +49,17 @@ export interface PlayOptions {
  * gives the same outcome.
  */
 export const playSeed = <R>(seed: number, draw: Draw<R>, options: PlayOptions = {}): Outcome => {
-  const { shrinkRuns = 500, trace = false } = options
-  const { broken, ...played } = play(drawn(seed), draw, trace)
+  const { shrinkRuns = 300, trace = false } = options
+  const { broken, isAtEnd, ...played } = play(drawn(seed), draw, { isTraced: trace })
   if (broken === null) return { _tag: "Held", seed, ...played }
   const { counts, steps } = played
   const found = { _tag: "Broken", seed, step: steps, ...broken, counts } as const
   if (shrinkRuns === 0) return { ...found, trace: played.trace, shrunk: null }
   const choices = recorded(seed)
-  const again = play(choices, draw, true)
+  const again = play(choices, draw, { isTraced: true })
   return {
     ...found,
     trace: again.trace,
-    shrunk: shrink(draw, choices.tape(), broken.invariant, shrinkRuns)
+    shrunk: shrink(draw, { tape: choices.tape(), invariant: broken.invariant, isAtEnd }, shrinkRuns)
   }
 }

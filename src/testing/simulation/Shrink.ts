@@ -17,15 +17,28 @@ export interface Shrunk {
   readonly message: string
 }
 
-/** Shortens the run of `tape`, which breaks `invariant`. */
-export const shrink = <R>(draw: Draw<R>, tape: Tape, invariant: string, runsMax: number): Shrunk | null => {
+/** A run that breaks an invariant. */
+export interface Breaking {
+  readonly tape: Tape
+  readonly invariant: string
+  /** True if faults had ended when it broke. */
+  readonly isAtEnd: boolean
+}
+
+/** Shortens a run. Returns null if its choices do not break the invariant again. */
+export const shrink = <R>(
+  draw: Draw<R>,
+  { invariant, isAtEnd, tape }: Breaking,
+  runsMax: number
+): Shrunk | null => {
+  const endsWithFaults = !isAtEnd
   let runs = 0
   let best: Tape | null = null
   const attempt = (candidate: Tape): boolean => {
     if (runs >= runsMax) return false
     runs += 1
     const choices = replayed(candidate)
-    const { broken } = play(choices, draw, false)
+    const { broken } = play(choices, draw, { isTraced: false, endsWithFaults })
     if (broken?.invariant !== invariant) return false
     best = choices.tape()
     return true
@@ -42,7 +55,7 @@ export const shrink = <R>(draw: Draw<R>, tape: Tape, invariant: string, runsMax:
   }
   const last = present()
   const choices = replayed(last)
-  const whole: Played = play(choices, draw, true)
+  const whole: Played = play(choices, draw, { isTraced: true, endsWithFaults })
   if (whole.broken === null) return null
   return { steps: last.steps.length, runs, trace: whole.trace, message: whole.broken.message }
 }

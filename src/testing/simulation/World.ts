@@ -64,8 +64,6 @@ export interface World<R> {
   readonly events?: ReadonlyArray<Event>
   /** Is called at the beginning of each step. */
   readonly beforeStep?: () => void
-  /** Is called before each step in which the last requests arrive. */
-  readonly settling?: () => void
   /** Is called after the effect of each request. */
   readonly performed?: (request: Executed, exit: Exit.Exit<unknown, unknown>) => void
   /** Is called after the effect of a request whose sender no longer waits. */

@@ -5,7 +5,7 @@ import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Simulation } from "../../../src/testing/index.ts"
-import { appWith, remover, settings, someBody } from "./App.ts"
+import { appWith, committing, copier, remover, shared, someBody } from "./App.ts"
 
 /** Pins that outlast a run. */
 const safe = appWith("30 days")
@@ -14,7 +14,9 @@ const safe = appWith("30 days")
 const unsafe = appWith("1 minute")
 
 /** A seed at which {@link unsafe} breaks. */
-const brokenSeed = Effect.flip(Simulation.runSeeds({ ...unsafe, seeds: 300, shrinkRuns: 0 }))
+const brokenSeed = Effect.runSync(
+  Effect.cached(Effect.flip(Simulation.runSeeds({ ...unsafe, seeds: 300, shrinkRuns: 0 })))
+)
 
 describe("a simulation of an app", () => {
   it.effect("holds, and meets every fault", () =>
@@ -30,7 +32,6 @@ describe("a simulation of an app", () => {
         "requests failed",
         "answers lost",
         "requests taking effect late",
-        "requests taking effect twice",
         "late effects",
         "sweep: complete"
       ])
@@ -61,12 +62,15 @@ describe("a simulation of an app", () => {
   it.effect("shortens a broken run to the calls that break it, the same ones each time", () =>
     Effect.gen(function* () {
       const { seed } = yield* brokenSeed
-      const outcome = yield* Simulation.run({ ...unsafe, seed })
-      assert.deepStrictEqual(yield* Simulation.run({ ...unsafe, seed }), outcome)
+      const [first, second] = yield* Effect.all(
+        [1, 2].map(() => Simulation.run({ ...unsafe, seed, shrinkRuns: 10 }))
+      )
+      assert.deepStrictEqual(second, first)
+      const outcome = yield* Simulation.run({ ...unsafe, seed, shrinkRuns: 120 })
       if (outcome._tag === "Held" || outcome.shrunk === null) return assert.fail("nothing was shortened")
       const { message, trace } = outcome.shrunk
       assert.isBelow(trace.length, outcome.trace.length)
-      assert.include(message, "does not exist")
+      assert.include(message, "does not exist. Put the bytes again")
       const lines = trace.map((line) => line.slice(18))
       assert.include(lines.join("\n"), "journal.expirePins")
       assert.include(lines.join("\n"), "orphans.purge")
@@ -79,6 +83,41 @@ describe("a simulation of an app", () => {
     Effect.gen(function* () {
       const { trace } = yield* Simulation.run({ ...safe, seed: 1 })
       assert.deepStrictEqual(trace, [])
+    })
+  )
+})
+
+describe("tables of the app", () => {
+  it.effect("are written in the transaction of a put, and in transactions of the app", () =>
+    Effect.gen(function* () {
+      const { counts } = yield* Simulation.runSeeds({
+        ...shared,
+        actors: [
+          Simulation.actor("writer", committing, { count: 2 }),
+          Simulation.actor("copier", copier),
+          Simulation.actor("remover", remover),
+          Simulation.collector()
+        ],
+        seeds: 20
+      })
+      for (const what of ["notes", "copies", "processes killed"]) assert.isAbove(counts[what] ?? 0, 0, what)
+    })
+  )
+
+  it.effect("say in the trace when a transaction commits, and when the server ends a lost one", () =>
+    Effect.gen(function* () {
+      const traces = yield* Effect.forEach([1, 2, 3, 4, 5], (seed) =>
+        Simulation.run({
+          ...shared,
+          actors: [Simulation.actor("copier", copier), Simulation.collector()],
+          faults: { kills: 0.1, requests: 0.1 },
+          seed,
+          trace: true
+        })
+      )
+      const lines = traces.flatMap(({ trace }) => trace).join("\n")
+      assert.include(lines, "tables.commit() -> done")
+      assert.include(lines, "tables.rollback(), sent earlier, takes effect")
     })
   )
 })
@@ -155,7 +194,7 @@ describe("collectors of a simulation", () => {
           Simulation.collector(),
           Simulation.collector({ name: "strict collector", settings: { grace: Duration.hours(5) } })
         ],
-        settings,
+        ...shared,
         faults: Simulation.noFaults,
         seeds: 5
       })
