@@ -23,6 +23,7 @@ import type {
 import { canNameObject, sizeOf, usedAt } from "./CatalogValues.ts"
 import { condemned, restore } from "./Condemned.ts"
 import { sqlState, translate } from "./Errors.ts"
+import { unlessIdle } from "./Idle.ts"
 import { held } from "./Pins.ts"
 import { byIndex, instant, millis, type Sql } from "./Sql.ts"
 import { type Catalog, currentFingerprint } from "./schema/SchemaGuard.ts"
@@ -44,7 +45,13 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): O
     held: known(held),
     record: known(record),
     redate: known(redate),
-    purge: known(purge),
+    purge: unlessIdle(known(purge), {
+      isAny: known((_, { digest }, request) =>
+        condemnedPage(db, { ...request, limit: 1 }, db.raw(digest.type))
+      ),
+      nothing: { purged: [], absolved: 0, busy: 0, next: null },
+      found: ({ absolved, busy, purged }) => absolved + busy + purged.length > 0
+    }),
     condemned: known(condemned),
     restore: known(restore)
   })
@@ -265,7 +272,7 @@ const purgeBy = (db: Sql, catalog: Catalog, request: PurgeRequest, deleting: Del
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
       if ((yield* currentFingerprint(db)) !== catalog.fingerprint) return yield* schemaChanged
 
-      const page = yield* condemnedPage(db, request, type)
+      const page = yield* condemnedPage(db, request, type, sql`FOR UPDATE SKIP LOCKED`)
       const last = page.at(-1)
       if (last === undefined) {
         return { purged: [], absolved: 0, busy: 0, next: null } satisfies PurgePage
@@ -337,7 +344,12 @@ const schemaChanged = new DatabaseError({
     "a foreign key to blobs, or a trigger against unannounced writers, was added, dropped or altered since the sweep began"
 })
 
-const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: Statement.Fragment) => {
+const condemnedPage = (
+  { sql, id, raw }: Sql,
+  request: PurgeRequest,
+  type: Statement.Fragment,
+  locking: Statement.Fragment = raw("")
+) => {
   const after =
     request.after === null
       ? raw("")
@@ -346,7 +358,7 @@ const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: State
     SELECT digest::text AS digest, condemned_at, cause FROM ${id.orphans}
     WHERE condemned_at <= ${instant(request.condemnedCutoff)}::timestamptz
       AND seen_at <= ${instant(request.seenCutoff)}::timestamptz ${after}
-    ORDER BY condemned_at, digest LIMIT ${request.limit} FOR UPDATE SKIP LOCKED`
+    ORDER BY condemned_at, digest LIMIT ${request.limit} ${locking}`
 }
 
 /**
