@@ -6,6 +6,7 @@
  * ninth of the time (2026-11-29). A file must therefore leave nothing behind in a module that another file
  * sees.
  */
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 import { rankOf, slow, testFiles } from "./tools/TestFiles.ts"
@@ -13,7 +14,20 @@ import "./tools/VitestOnNode20.ts"
 
 const real = "test/**/*.real.test.ts"
 
-const unit = { include: ["test/**/*.test.ts"], isolate: false, testTimeout: 30_000, hookTimeout: 60_000 }
+const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
+
+/** The package by its name, as the apps of examples/ import it. tsconfig.json has the same list for the compiler. */
+const alias = [
+  { find: /^artifact-gc$/, replacement: source("index.ts") },
+  { find: /^artifact-gc\/s3$/, replacement: source("s3.ts") },
+  { find: /^artifact-gc\/oci$/, replacement: source("oci/index.ts") },
+  { find: /^artifact-gc\/embedded$/, replacement: source("embedded.ts") },
+  { find: /^artifact-gc\/testing$/, replacement: source("testing/index.ts") }
+]
+
+const include = ["test/**/*.test.ts", "examples/**/*.test.ts"]
+
+const unit = { include, isolate: false, testTimeout: 30_000, hookTimeout: 60_000 }
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
@@ -23,6 +37,7 @@ class LongestFirst extends BaseSequencer {
 }
 
 export default defineConfig({
+  resolve: { alias },
   test: {
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },

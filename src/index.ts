@@ -26,6 +26,10 @@ export * as Progress from "./sweep/Progress.ts"
 export * as Settings from "./sweep/Settings.ts"
 export * as Sweep from "./sweep/Sweep.ts"
 
+// What they measure.
+
+export * as Metrics from "./Metrics.ts"
+
 // Every error that a sweep, an audit or a verb can meet.
 
 export { DatabaseError, DatabaseFailure } from "./domain/DatabaseError.ts"
@@ -45,5 +49,5 @@ export * as CatalogNames from "./domain/CatalogNames.ts"
 export * as Digest from "./domain/Digest.ts"
 export * as ObjectKey from "./domain/ObjectKey.ts"
 export * as FilesStorage from "./storage/Files.ts"
+export * as Storage from "./storage/index.ts"
 export * as MemoryStorage from "./storage/Memory.ts"
-export * as Storage from "./storage/Storage.ts"

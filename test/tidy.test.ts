@@ -52,7 +52,8 @@ describe("imports", () => {
     audit: ["database", "domain", "storage", "sweep"],
     oci: ["blobs", "database", "domain", "storage", "sweep"],
     config: ["blobs", "database", "domain", "oci", "storage", "sweep"],
-    testing: ["database", "domain", "storage"]
+    // A simulation runs the collector and the writer over memory layers.
+    testing: ["blobs", "database", "domain", "storage", "sweep"]
   }
 
   /** `database` of `src/database/postgres/Sql.ts`. Files of src itself compose the others and may import all. */
@@ -62,6 +63,9 @@ describe("imports", () => {
     [...text.matchAll(/(?:from|import\()\s*"(\.[^"]*)"/g)].map(([, specifier]) =>
       join(path, "..", specifier ?? "")
     )
+
+  /** `examples/cluster` of `examples/cluster/main.ts`. */
+  const exampleOf = (path: string): string => path.split("/").slice(0, 2).join("/")
 
   it("point in one direction", () => {
     const wrong = sources.flatMap((source) => {
@@ -79,6 +83,19 @@ describe("imports", () => {
     const folders = new Set(sources.flatMap(({ path }) => folderOf(path) ?? []))
     assert.sameMembers([...folders], [...Object.keys(may), "cli"])
   })
+
+  it("of an example name the package, never a file of it", () => {
+    const outside = filesBelow("examples", ".ts")
+      .map(sourceOf)
+      .flatMap((source) =>
+        importsOf(source)
+          .filter((target) => exampleOf(target) !== exampleOf(source.path))
+          .map((target) => `${source.path} imports ${target}`)
+      )
+    none(outside)
+  })
+
+  it("of src name its files, never the package", () => none(matches(sources, /from "artifact-gc/)))
 
   it("reach the AWS SDK from the S3 backend alone", () => {
     const others = sources.filter(({ path }) => !/^src\/storage\/(S3\.ts|s3\/)/.test(path))
@@ -113,7 +130,9 @@ describe("SQL", () => {
 
 describe("codes of a store", () => {
   it("are read in its folder alone", () => {
-    const others = sources.filter(({ path }) => !path.startsWith("src/storage/"))
+    // A simulation imitates the store, so it writes codes and reads none.
+    const isExempt = (path: string) => /^src\/(storage|testing\/simulation)\//.test(path)
+    const others = sources.filter(({ path }) => !isExempt(path))
     none(
       matches(
         others,
@@ -188,6 +207,7 @@ describe("prose", () => {
 
   const pages = [
     ...filesBelow("docs", ".md"),
+    ...filesBelow("examples", ".md"),
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",

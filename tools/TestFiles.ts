@@ -36,8 +36,10 @@ export const slow: ReadonlyArray<LeftOut> = [
 
 /** Returns the test files whose path matches, relative to the repository. */
 export const testFiles = (name: RegExp): ReadonlyArray<string> =>
-  readdirSync(fileAt("test"), { recursive: true, encoding: "utf8" })
-    .map((path) => `test/${path}`)
+  ["test", "examples"]
+    .flatMap((folder) =>
+      readdirSync(fileAt(folder), { recursive: true, encoding: "utf8" }).map((path) => `${folder}/${path}`)
+    )
     .filter((path) => path.endsWith(".test.ts") && name.test(path))
 
 /**

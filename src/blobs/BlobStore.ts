@@ -20,6 +20,7 @@ import {
   type SizeMismatch,
   type UploadExpired
 } from "./errors.ts"
+import * as Metrics from "./Metrics.ts"
 import { type PutOptions, type PutOutcome, put, type Stored } from "./Put.ts"
 import { putAll, type Upload } from "./PutAll.ts"
 import type { WriterContext } from "./WriterContext.ts"
@@ -168,8 +169,14 @@ export class BlobStore extends Context.Service<
           concurrency: options.concurrency ?? 8
         }
         return BlobStore.of({
-          put: Effect.fn("BlobStore.put")((body, given = {}) => put(context, body, given)),
-          putAll: Effect.fn("BlobStore.putAll")((uploads) => putAll(context, uploads)),
+          put: Effect.fn("BlobStore.put")((body, given = {}) =>
+            Metrics.counted(put(context, body, given), 1, (stored) => [stored])
+          ),
+          putAll: Effect.fn("BlobStore.putAll")((uploads) =>
+            Metrics.counted(putAll(context, uploads), uploads.length, (outcomes) =>
+              outcomes.map((outcome, index) => ({ outcome, sizeBytes: uploads[index]?.sizeBytes ?? 0 }))
+            )
+          ),
           reference: Effect.fn("BlobStore.reference")((references, given = {}) =>
             reference(context, references, given)
           ),

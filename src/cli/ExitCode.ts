@@ -45,6 +45,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   ShowHelp: 2,
   TreeUnreadable: 2,
   ListenRefused: 2,
+  AccessFileRefused: 2,
   SchemaRefused: 4,
   ReferencesChanged: 4,
   ClockRefused: 4,

@@ -14,6 +14,7 @@ import * as Print from "./Print.ts"
 import { collecting, inspected } from "./RunCommand.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
+import { accessOptions } from "./serve/AccessFiles.ts"
 import * as Try from "./serve/Try.ts"
 
 /** Defines the command `artifact-gc serve`. */
@@ -94,7 +95,8 @@ const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
     Effect.gen(function* () {
       const { skew } = yield* CollectorDatabase
       const { probe } = yield* Storage
-      return Server.layer({ ...serve, shutdownDeadline, ready: Effect.andThen(skew, probe) })
+      const access = yield* accessOptions(serve.access)
+      return Server.layer({ ...serve, ...access, shutdownDeadline, ready: Effect.andThen(skew, probe) })
     })
   )
 

@@ -40,7 +40,33 @@ export const serve = {
   }),
   registryAnonymousPull: choice("REGISTRY_ANONYMOUS_PULL", false, {
     about:
-      "Whether clients without credentials may pull. Pushes and deletes always need credentials then. Docker's own client does not send credentials to such a registry: push with podman or skopeo."
+      "Whether clients without credentials may pull. Pushes and deletes always need credentials then. With REGISTRY_URL every client can do both. Without it Docker's own client sends no credentials to such a registry, and its login accepts any password: push with podman or skopeo."
+  }),
+  registryHtpasswd: optionalText("REGISTRY_HTPASSWD", "path of a file", {
+    about:
+      "File of users and passwords, as `htpasswd -B` writes it (bcrypt). A change of the file takes effect within a second. Each user may do everything, unless REGISTRY_ACCESS says otherwise."
+  }),
+  registryAccess: optionalText("REGISTRY_ACCESS", "path of a file", {
+    about:
+      "File of rules that say which user may pull from, push to or delete from which repositories. docs/access.md explains it. A change of the file takes effect within a second. REGISTRY_TOKEN may do everything, whatever the rules say."
+  }),
+  registryUrl: optionalText("REGISTRY_URL", "a URL such as https://registry.example", {
+    about:
+      "The registry as clients reach it. With it clients log in for a token of five minutes, at `/token`. So wrong passwords are refused at login, and clients without credentials can pull where they may. Without it, clients send name and password with each request."
+  }),
+  registryTokenRealm: optionalText("REGISTRY_TOKEN_REALM", "a URL", {
+    about:
+      "Address of a token service of your own, for example docker_auth, to which clients are sent. It decides who may do what. Needs REGISTRY_TOKEN_SERVICE, REGISTRY_TOKEN_ISSUER and REGISTRY_TOKEN_KEYS."
+  }),
+  registryTokenService: optionalText("REGISTRY_TOKEN_SERVICE", "text", {
+    about: "Name by which the token service knows this registry: the audience of its tokens."
+  }),
+  registryTokenIssuer: optionalText("REGISTRY_TOKEN_ISSUER", "text", {
+    about: "Issuer of the token service's tokens."
+  }),
+  registryTokenKeys: optionalText("REGISTRY_TOKEN_KEYS", "path of a file, or an https URL", {
+    about:
+      "Public keys that verify the token service's tokens: a file of certificates or public keys in PEM, a file with a JSON Web Key Set, or the https address of one. A change of the file takes effect within a second."
   }),
   registryHold: duration("REGISTRY_HOLD", "24 hours", "1 second", {
     about:

@@ -3,6 +3,11 @@
  * the host.
  */
 
+export * as OciAccess from "./access/Access.ts"
+export * as AccessPasswords from "./access/Passwords.ts"
+export * as AccessRules from "./access/Rules.ts"
+export * as AccessTokenService from "./access/TokenService.ts"
+export * as AccessFile from "./access/WatchedFile.ts"
 export * as RegistryMemory from "./database/Memory.ts"
 export * as RegistryPostgres from "./database/Postgres.ts"
 export * as RegistryDatabase from "./database/RegistryDatabase.ts"

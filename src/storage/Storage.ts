@@ -1,7 +1,7 @@
 /**
  * The contract of an object store, as the collector and the blob store use one.
  *
- * Every backend keeps these invariants, and test/storage/contract checks them:
+ * Every backend keeps these invariants, and `StorageContract` in artifact-gc/testing checks them:
  * - `list` emits keys in ascending order of their UTF-8 bytes, page by page, and never holds a whole listing;
  * - `put` and `copy` are atomic: an object is visible with all its bytes or not at all;
  * - deleting an absent key succeeds.

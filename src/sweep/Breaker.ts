@@ -21,6 +21,7 @@ import {
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import { BreakerOpen } from "../domain/Refusals.ts"
 import type { SweepSettings } from "./Settings.ts"
+import * as SweepMetrics from "./SweepMetrics.ts"
 import * as Usual from "./Usual.ts"
 
 /** What a breaker judges, and how people are told of it. */
@@ -82,6 +83,7 @@ const historyOf = (name: BreakerName, at: number) =>
 export const requireClosed = Effect.fnUntraced(function* (breaker: Breaker<unknown>) {
   const { breakers } = yield* CollectorDatabase
   const state = yield* breakers.read(breaker.name)
+  yield* SweepMetrics.breaker(breaker.name, isOpen(state))
   if (isOpen(state)) return yield* held(breaker, state)
   return state
 })
@@ -175,6 +177,7 @@ export const trip = Effect.fnUntraced(function* (
   // After the confirmation also where this host's clock is behind the confirming host's, or it would not be open.
   const trippedAt = Math.max(at, (confirmedAt ?? 0) + 1)
   yield* breakers.trip(breaker.name, trippedAt, exposure)
+  yield* SweepMetrics.breaker(breaker.name, true)
   return yield* opened(breaker, { trippedAt, exposure }, rest)
 })
 

@@ -6,15 +6,17 @@
  *
  * A key is deleted only after the transaction that journaled it has committed. No transaction is open during the request.
  */
-import { Clock, Duration, Effect, Random, Result } from "effect"
+import { Clock, Duration, Effect, Metric, Random, Result } from "effect"
 import { CollectorDatabase, type JournalEntry, type Postponement } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
-import { isStoreTrouble, nameOf } from "../storage/DeleteFailure.ts"
+import { isStoreTrouble } from "../storage/DeleteFailure.ts"
 import { type DeleteFailure, type DeleteOutcome, Storage } from "../storage/Storage.ts"
+import * as Metrics from "./Metrics.ts"
 import type { Pace } from "./Pace.ts"
 import type { PhaseCounts } from "./PhaseCounts.ts"
+import { reasonOf, reasonOfKey } from "./PhaseMetrics.ts"
 import type { SweepSettings } from "./Settings.ts"
 
 /** After this many failed requests in a row the store is down, not the keys, and more load delays its recovery. */
@@ -35,6 +37,8 @@ export interface Deletion {
 /** Why one key is still there. */
 interface KeyFailure {
   readonly error: string
+  /** In the words of the metrics. */
+  readonly reason: Metrics.FailureReason
   /** Whether it counts as an attempt at this key. */
   readonly counts: boolean
 }
@@ -58,12 +62,12 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
   ) {
     const now = yield* Clock.currentTimeMillis
     const random = yield* Random.next
-    yield* journal.postpone(
-      entries.flatMap((entry) => {
-        const failure = failures.get(entry.key)
-        return failure === undefined ? [] : [postponementOf(settings, entry, failure, now, random)]
-      })
-    )
+    const postponements = entries.flatMap((entry) => {
+      const failure = failures.get(entry.key)
+      return failure === undefined ? [] : [postponementOf(settings, entry, failure, now, random)]
+    })
+    yield* journal.postpone(postponements)
+    yield* countPostponed([...failures.values()], postponements)
   })
 
   /** Aborts the uploads in parts of `entries`. Postpones what could not be aborted, and returns the others. */
@@ -88,7 +92,7 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
     const bytes = entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
     counts.deleted(gone.size, bytes)
     yield* journal.confirm(deleted, resent)
-    for (const failure of failed) counts.failed(nameOf(failure), 1)
+    counts.undeleted(failed)
     yield* postpone(entries, new Map(failed.map((failure) => [failure.key, failureOfKey(failure)])))
     // Stores without batch deletes answer an outage key by key.
     if (deleted.length === 0 && failed.every(({ reason }) => isStoreTrouble(reason))) {
@@ -99,6 +103,8 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
 
   const deletion: Deletion = {
     delete: Effect.fnUntraced(function* (claimed, counts) {
+      const again = claimed.filter(({ attempts }) => attempts > 0).length
+      if (again > 0) yield* Metric.update(Metrics.retried.of(), again)
       const entries = yield* aborted(claimed, counts)
       if (entries.length === 0) return
       const keys = entries.map((entry) => entry.key)
@@ -106,7 +112,8 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: 
       if (Result.isSuccess(outcome)) return yield* settle(entries, outcome.success, counts)
       const { detail, reason } = outcome.failure
       counts.failed(reason, entries.length)
-      yield* postpone(entries, new Map(keys.map((key) => [key, { error: detail, counts: false }])))
+      const failure: KeyFailure = { error: detail, reason: reasonOf(reason), counts: false }
+      yield* postpone(entries, new Map(keys.map((key) => [key, failure])))
       yield* requestFailed(outcome.failure)
     })
   }
@@ -146,14 +153,27 @@ const mapValues = <K, A, B>(map: ReadonlyMap<K, A>, to: (value: A) => B): Readon
 
 const failureOfAbort = ({ detail, isRetryable, reason }: StorageError): KeyFailure => ({
   error: `${reason}: ${detail}`,
+  reason: reasonOf(reason),
   counts: !isRetryable
 })
 
 /** An hour of throttling must not leave dead letters: trouble of the store does not count against a key. */
 const failureOfKey = ({ code, detail, reason }: DeleteFailure): KeyFailure => ({
   error: reason === "locked" ? `Locked: ${code}: ${detail}` : `${code}: ${detail}`,
+  reason: reasonOfKey(reason),
   counts: !isStoreTrouble(reason)
 })
+
+const countPostponed = (
+  failures: ReadonlyArray<KeyFailure>,
+  postponements: ReadonlyArray<Postponement>
+): Effect.Effect<void> =>
+  Effect.contextWith((context) => {
+    for (const { reason } of failures) Metrics.postponed.of({ reason }).updateUnsafe(1, context)
+    const dead = postponements.filter(({ deadAt }) => deadAt !== null).length
+    Metrics.deadLettered.of().updateUnsafe(dead, context)
+    return Effect.void
+  })
 
 /** Returns the row of a key whose object is still there: tried again later, or a dead letter. */
 const postponementOf = (

@@ -8,6 +8,7 @@ import { AgeRefused } from "../domain/Refusals.ts"
 import type { StoredObject } from "../storage/Storage.ts"
 import * as Breaker from "./Breaker.ts"
 import type { PhaseContext } from "./Phase.ts"
+import * as SweepMetrics from "./SweepMetrics.ts"
 
 /** Opens at the first object of a lost time that nothing owns. */
 export const breaker: Breaker.Breaker = {
@@ -22,6 +23,7 @@ export const requireConfirmed = Effect.fnUntraced(function* ({ lost }: Pick<Phas
   if (lost === null) return
   const { breakers } = yield* CollectorDatabase
   const state = yield* breakers.read(breaker.name)
+  yield* SweepMetrics.breaker(breaker.name, isOpen(state))
   if (isOpen(state)) return yield* refusal(lost, state.exposure?.blobs ?? 0)
 })
 
@@ -68,6 +70,7 @@ const trip = Effect.fnUntraced(function* (objects: number) {
   // A confirmation of an earlier lost time, by a host whose clock is ahead, does not confirm this one.
   const at = Math.max(now, (confirmedAt ?? 0) + 1)
   yield* breakers.trip(breaker.name, at, { ...Breaker.nothing, blobs: objects })
+  yield* SweepMetrics.breaker(breaker.name, true)
 })
 
 const refusal = (lost: LostTime, objects: number): AgeRefused =>

@@ -11,6 +11,7 @@ import { Clock, Duration, Effect, Result, Semaphore } from "effect"
 import type { StorageError } from "../domain/StorageError.ts"
 import { isStoreTrouble } from "../storage/DeleteFailure.ts"
 import type { DeleteOutcome } from "../storage/Storage.ts"
+import * as PaceMetrics from "./PaceMetrics.ts"
 import type { SweepSettings } from "./Settings.ts"
 
 /** Delays requests to the store. */
@@ -45,8 +46,10 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
   const { deleteConcurrency, keysPerSecondMax, requestsPerSecondMax } = settings
   let window = Math.min(windowAtFirst, deleteConcurrency)
   const slots = yield* Semaphore.make(window)
-  const keyRate = yield* rate(keysPerSecondMax)
-  const requestRate = yield* rate(requestsPerSecondMax)
+  const metrics = yield* PaceMetrics.make(deleteConcurrency)
+  metrics.concurrency(window)
+  const keyRate = yield* rate(keysPerSecondMax, metrics)
+  const requestRate = yield* rate(requestsPerSecondMax, metrics)
   /** Answers since the window last grew, once it has been too wide. */
   let hasBeenTooWide = false
   let answers = 0
@@ -57,6 +60,7 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
 
   const resize = (to: number) => {
     window = to
+    metrics.concurrency(to)
     return slots.resize(to)
   }
 
@@ -70,9 +74,10 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
   })
 
   /** A request that deleted nothing causes no wait: three in a row end the phase. */
-  const narrower = Effect.fnUntraced(function* (begunAt: number, mayPause: boolean, why: string) {
+  const narrower = Effect.fnUntraced(function* (begunAt: number, mayPause: boolean, trouble: Trouble) {
     if (begunAt < halvings) return
     halvings += 1
+    metrics.slowed(trouble)
     answers = 0
     hasBeenTooWide = true
     if (window === 1 && mayPause) {
@@ -82,13 +87,15 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
     }
     yield* resize(Math.max(1, Math.floor(window / 2)))
     yield* Effect.logInfo(
-      `${why}: ${window} delete ${window === 1 ? "request" : "requests"} in flight from now on${pauseMillis === 0 ? "" : `, after ${pauseMillis} ms`}.`
+      `${troubles[trouble]}: ${window} delete ${window === 1 ? "request" : "requests"} in flight from now on${pauseMillis === 0 ? "" : `, after ${pauseMillis} ms`}.`
     )
   })
 
   const pause = Effect.gen(function* () {
     const left = pausedUntil - (yield* Clock.currentTimeMillis)
-    if (left > 0) yield* Effect.sleep(left)
+    if (left <= 0) return
+    metrics.waited("store", left)
+    yield* Effect.sleep(left)
   })
 
   const pace: Pace = {
@@ -99,7 +106,9 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
           yield* requestRate(1)
           yield* keyRate(keys)
           const begunAt = halvings
+          const sentAt = yield* Clock.currentTimeMillis
           const outcome = yield* Effect.result(request)
+          metrics.answered(outcome, (yield* Clock.currentTimeMillis) - sentAt)
           const succeeded = Result.isSuccess(outcome)
           const achieved = succeeded && outcome.success.failed.length < keys
           const trouble = troubleIn(outcome)
@@ -113,15 +122,15 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
   return pace
 })
 
-/** Returns what a log says of an answer that calls for fewer requests, or null. */
-const troubleIn = (outcome: Result.Result<DeleteOutcome, StorageError>): string | null => {
+/** Returns why an answer calls for fewer requests, or null. */
+const troubleIn = (outcome: Result.Result<DeleteOutcome, StorageError>): Trouble | null => {
   if (Result.isFailure(outcome)) {
     const { reason } = outcome.failure
-    return reason === "Throttled" || reason === "Unavailable" ? troubles[reason] : null
+    return reason === "Throttled" || reason === "Unavailable" ? reason : null
   }
   const { failed, throttled = 0 } = outcome.success
-  if (throttled > 0 || failed.some(({ reason }) => reason === "throttled")) return troubles.Throttled
-  return failed.some(({ reason }) => isStoreTrouble(reason)) ? troubles.Unavailable : null
+  if (throttled > 0 || failed.some(({ reason }) => reason === "throttled")) return "Throttled"
+  return failed.some(({ reason }) => isStoreTrouble(reason)) ? "Unavailable" : null
 }
 
 const troubles = {
@@ -129,8 +138,10 @@ const troubles = {
   Unavailable: "The store does not answer, or is overloaded"
 }
 
+type Trouble = keyof typeof troubles
+
 /** Waits until `count` more are within so many a second. Never waits where there is no ceiling. */
-const rate = (perSecondMax: number | null) =>
+const rate = (perSecondMax: number | null, metrics: PaceMetrics.PaceMetrics) =>
   Effect.sync(() => {
     let freeAt = Number.NEGATIVE_INFINITY
     return (count: number): Effect.Effect<void> =>
@@ -140,6 +151,8 @@ const rate = (perSecondMax: number | null) =>
             const now = yield* Clock.currentTimeMillis
             const from = Math.max(now, freeAt)
             freeAt = from + (1000 * count) / perSecondMax
-            if (from > now) yield* Effect.sleep(from - now)
+            if (from <= now) return
+            metrics.waited("ceiling", from - now)
+            yield* Effect.sleep(from - now)
           })
   })

@@ -28,6 +28,8 @@ export interface PhaseBacklog {
   readonly sessions: number
   /** When the first of the rows is due; null without one. */
   readonly dueAt: number | null
+  /** Since when the oldest of the rows has been idle; null without one. Default: not known. */
+  readonly oldestAt?: number | null
 }
 
 /** One step of a sweep. `R` are the services that it needs. */

@@ -19,9 +19,13 @@ export const make = (sweep: SweepContext, counts: PhaseCounts): PhaseContext => 
     return exceeded === null
   })
 
+  /** Numbers batches and pages of the phase, for its logs. */
+  const numbered = <A, E, R>(batch: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => Effect.annotateLogs(batch, { batch: counts.nextBatch() }))
+
   const forEachBatch: PhaseContext["forEachBatch"] = (batches, act) =>
     batches.pipe(
-      Stream.mapEffect((batch) => Effect.andThen(act(batch), counts.announce), {
+      Stream.mapEffect((batch) => Effect.andThen(numbered(act(batch)), counts.announce), {
         concurrency: settings.deleteConcurrency,
         unordered: true
       }),
@@ -52,14 +56,14 @@ export const make = (sweep: SweepContext, counts: PhaseCounts): PhaseContext => 
       let cursor: Parameters<typeof next>[0] = null
       do {
         if (!(yield* mayContinue)) return false
-        cursor = yield* next(cursor)
+        cursor = yield* numbered(next(cursor))
         yield* counts.announce
       } while (cursor !== null)
       return true
     }),
     listing: (pages, each) =>
       Stream.runForEachWhile(pages, (page) =>
-        each(page).pipe(
+        numbered(each(page)).pipe(
           Effect.andThen(counts.announce),
           Effect.andThen(pace.asking),
           Effect.andThen(mayContinue)

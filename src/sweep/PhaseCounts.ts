@@ -4,6 +4,9 @@
  */
 import { Cause, Effect } from "effect"
 import { emptyPhase, type PhaseReport, type StoppedBy } from "../domain/SweepReport.ts"
+import { nameOf } from "../storage/DeleteFailure.ts"
+import type { DeleteFailure } from "../storage/Storage.ts"
+import * as PhaseMetrics from "./PhaseMetrics.ts"
 import { Progress } from "./Progress.ts"
 
 /** How many candidates of a phase a dry run names. A report stays readable, and its size bounded. */
@@ -23,12 +26,16 @@ export interface PhaseCounts {
   readonly held: (count: number, until: number | null) => void
   /** Adds things that should have been deleted and were not, by reason. */
   readonly failed: (reason: string, count: number) => void
+  /** Adds the keys of one answer that the store did not delete. */
+  readonly undeleted: (failures: ReadonlyArray<DeleteFailure>) => void
   /** Says which garbage the phase cannot find, and what deletes it. */
   readonly unlisted: (what: string) => void
   /** Records what ended the phase early. The first record stays. */
   readonly stoppedBy: (why: StoppedBy) => void
   /** Records how many deletions are due, for watchers. */
   readonly expect: (deletions: number) => void
+  /** Returns the number of the batch that begins, from 1 on. */
+  readonly nextBatch: () => number
   /** Reports the progress so far to watchers, if there is any since the last report. */
   readonly announce: Effect.Effect<void>
   /** Records an error that ended the phase. The first one stays. */
@@ -41,25 +48,59 @@ const add = (counts: Record<string, number>, reason: string, count: number): voi
   if (count > 0) counts[reason] = (counts[reason] ?? 0) + count
 }
 
+/** Counts by reason, with the metrics of each. */
+const makeReasons = (metrics: PhaseMetrics.PhaseMetrics) => {
+  const kept: Record<string, number> = {}
+  const failed: Record<string, number> = {}
+  let heldUntil: number | null = null
+  const keep: PhaseCounts["kept"] = (reason, count) => {
+    metrics.kept(reason, count)
+    add(kept, reason, count)
+  }
+  return {
+    kept: keep,
+    held: (count, until) => {
+      keep("held", count)
+      if (count > 0 && until !== null) heldUntil = Math.max(until, heldUntil ?? until)
+    },
+    failed: (reason, count) => {
+      metrics.failed(reason, count)
+      add(failed, reason, count)
+    },
+    undeleted: (failures) => {
+      metrics.undeleted(failures)
+      for (const failure of failures) add(failed, nameOf(failure), 1)
+    },
+    report: () => ({
+      kept,
+      ...(heldUntil === null ? {} : { heldUntil: new Date(heldUntil).toISOString() }),
+      failed
+    })
+  } satisfies Pick<PhaseCounts, "kept" | "held" | "failed" | "undeleted"> & { report: unknown }
+}
+
 /** Returns empty counts for the phase `name`. */
 export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) {
   const progress = yield* Progress
+  const metrics = yield* PhaseMetrics.make(name, dryRun)
   const counted = { seen: 0, eligible: 0, deleted: 0, bytes: 0 }
-  const kept: Record<string, number> = {}
-  const failed: Record<string, number> = {}
+  const { report: reasons, ...byReason } = makeReasons(metrics)
   const sample: Array<string> = []
   let unlisted: string | null = null
   let stopped: StoppedBy | null = null
   let error: PhaseReport["error"] = null
-  let heldUntil: number | null = null
   let expected: number | null = null
   let hasNews = false
+  let batches = 0
   const counts: PhaseCounts = {
+    ...byReason,
     seen: (count) => {
+      metrics.seen(count)
       counted.seen += count
       hasNews ||= count > 0
     },
     eligible: (count, bytes, names) => {
+      metrics.eligible(count)
       counted.eligible += count
       if (!dryRun) return
       counted.bytes += bytes
@@ -69,16 +110,11 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
       }
     },
     deleted: (count, bytes) => {
+      metrics.deleted(count, bytes)
       counted.deleted += count
       counted.bytes += bytes
       hasNews = true
     },
-    kept: (reason, count) => add(kept, reason, count),
-    held: (count, until) => {
-      add(kept, "held", count)
-      if (count > 0 && until !== null) heldUntil = Math.max(until, heldUntil ?? until)
-    },
-    failed: (reason, count) => add(failed, reason, count),
     unlisted: (what) => {
       unlisted = what
     },
@@ -86,30 +122,35 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
       stopped ??= why
     },
     expect: (deletions) => {
-      expected = deletions
       hasNews = true
+      expected = deletions
+    },
+    nextBatch: () => {
+      batches += 1
+      return batches
     },
     announce: Effect.suspend(() => {
       if (!hasNews) return Effect.void
       hasNews = false
-      const { bytes, deleted, seen } = counted
-      return progress.report({ phase: name, seen, deleted, bytes, expected })
+      const { eligible: _, ...done } = counted
+      return progress.report({ phase: name, ...done, expected })
     }),
     endedBy: (cause) => {
       error ??= describe(cause)
     },
-    report: (durationMillis) => ({
-      ...emptyPhase,
-      ...counted,
-      kept,
-      ...(heldUntil === null ? {} : { heldUntil: new Date(heldUntil).toISOString() }),
-      failed,
-      sample,
-      ...(unlisted === null ? {} : { unlisted }),
-      error,
-      stoppedBy: error === null ? stopped : "failure",
-      durationMillis
-    })
+    report: (durationMillis) => {
+      metrics.ended(durationMillis, error)
+      return {
+        ...emptyPhase,
+        ...counted,
+        ...reasons(),
+        sample,
+        ...(unlisted === null ? {} : { unlisted }),
+        error,
+        stoppedBy: error === null ? stopped : "failure",
+        durationMillis
+      }
+    }
   }
   return counts
 })

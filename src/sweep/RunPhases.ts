@@ -18,7 +18,10 @@ export const run = Effect.fnUntraced(function* <R>(
   const reports: Record<string, PhaseReport> = {}
   for (const name of namesOf(phases)) {
     const group = phases.filter((phase) => phase.name === name)
-    reports[name] = yield* runGroup(name, group, sweep).pipe(Effect.withSpan(`Sweep.${name}`))
+    reports[name] = yield* runGroup(name, group, sweep).pipe(
+      Effect.withSpan(`Sweep.${name}`, { attributes: { sweep: sweep.sweep, phase: name } }),
+      Effect.annotateLogs({ phase: name })
+    )
   }
   return reports as SweepReport["phases"]
 })

@@ -22,6 +22,7 @@ import { emptyMemory, type Memory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
+import * as SweepMetrics from "./SweepMetrics.ts"
 import * as VerifySuspects from "./VerifySuspects.ts"
 
 /** How one sweep differs from the default. */
@@ -37,9 +38,17 @@ export interface SweepOptions {
 /** The services that a phase needs. */
 export type ServicesOf<P> = P extends Phase<infer R> ? R : never
 
+/** What a collector is built from: settings of the sweep, and its phases. */
+export interface LayerOptions<P> extends Partial<SweepSettings> {
+  /**
+   * The phases, in the order in which they run. Default: `collectorPhases`, those of a collector without a registry.
+   */
+  readonly phases?: ReadonlyArray<P>
+}
+
 /**
- * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default, `registryPhases`
- * beside a registry. `once` runs one sweep, `Collector.reports` runs them on a schedule.
+ * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default,
+ * `RegistryPhases.registryPhases` beside a registry. `once` runs one sweep, `Collector.reports` runs them on a schedule.
  */
 export class Sweep extends Context.Service<
   Sweep,
@@ -65,13 +74,13 @@ export class Sweep extends Context.Service<
   }
 >()("artifact-gc/sweep/Sweep") {
   /**
-   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. `phases` default
-   * to those of a collector without a registry.
+   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. The layer
+   * requires the services of its phases.
    */
-  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>(
-    settings: Partial<SweepSettings> = {},
-    phases?: ReadonlyArray<P>
-  ): Layer.Layer<Sweep, never, ServicesOf<P> | CollectorDatabase | Storage> =>
+  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>({
+    phases,
+    ...settings
+  }: LayerOptions<P> = {}): Layer.Layer<Sweep, never, ServicesOf<P> | CollectorDatabase | Storage> =>
     Layer.effect(
       Sweep,
       Effect.gen(function* () {
@@ -133,6 +142,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   const database = yield* CollectorDatabase
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
+  yield* Effect.annotateCurrentSpan({ sweep })
   const dryRun = options.dryRun ?? false
   const bounds = yield* Bounds.make(
     settings,
@@ -148,7 +158,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     tellRegistered: () => {
       self.registered = true
     }
-  })
+  }).pipe(Effect.annotateLogs({ sweep }))
   if (!dryRun) self.passedAt = error === null ? startedAt : null
   const odd = OddRows.make()
   const reports =
@@ -169,8 +179,9 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     totals: totalsOf(reports, store),
     left: Exit.isSuccess(backlog) ? leftOf(settings, ...backlog.value) : null
   }
+  yield* SweepMetrics.ended(report, settings, Exit.isSuccess(backlog) ? backlog.value : null)
   return report
-})
+}, SweepMetrics.running)
 
 /** Runs the phase of suspects, and nothing else, whenever there are any. */
 const verifying = Effect.fnUntraced(function* <R>(
@@ -245,7 +256,8 @@ const runPhases = Effect.fnUntraced(function* <R>(
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = yield* Deletion.make(sweep.settings, pace)
-  return yield* RunPhases.run(phases, { ...sweep, pace, deletion })
+  const running = RunPhases.run(phases, { ...sweep, pace, deletion })
+  return yield* Effect.annotateLogs(running, { sweep: sweep.sweep })
 })
 
 /** Adds up what waits for the phases, beside the collector's backlog. */
@@ -255,17 +267,14 @@ const backlogOf = <R>(settings: SweepSettings, phases: ReadonlyArray<Phase<R>>) 
       phases,
       ({ backlog }) => backlog?.(settings) ?? Effect.succeed({ sessions: 0, dueAt: null })
     ),
-    (backlogs) => ({
+    (backlogs): SweepMetrics.PhasesBacklog => ({
       sessions: backlogs.reduce((sum, { sessions }) => sum + sessions, 0),
-      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? [])
+      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? []),
+      oldestAt: backlogs.flatMap(({ oldestAt }) => oldestAt ?? [])
     })
   )
 
-const leftOf = (
-  settings: SweepSettings,
-  backlog: Backlog,
-  others: { readonly sessions: number; readonly dueAt: ReadonlyArray<number> }
-): Left => {
+const leftOf = (settings: SweepSettings, backlog: Backlog, others: SweepMetrics.PhasesBacklog): Left => {
   const after = (instant: number | null, wait: Duration.Duration) =>
     instant === null ? [] : [instant + Duration.toMillis(wait)]
   const due = [

@@ -138,15 +138,46 @@ export const samples: Record<keyof typeof settings, Sample> = {
   serveBodiesMax: sampled("7", "8", 7, (c) => c.serve.bodiesMax),
   serveIdleTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.serve.idleTimeout)),
   serveManifestMax: sampled("7", "8", 7, (c) => c.serve.manifestMaxBytes),
-  registryUsername: sampled("one", "two", "one", (c) => c.serve.credentials?.username, {
+  registryUsername: sampled("one", "two", "one", (c) => c.serve.access.credentials?.username, {
     REGISTRY_PASSWORD: "p"
   }),
-  registryPassword: sampled("p", "x", "p", (c) => revealed(c.serve.credentials?.password), {
+  registryPassword: sampled("p", "x", "p", (c) => revealed(c.serve.access.credentials?.password), {
     REGISTRY_USERNAME: "one"
   }),
-  registryToken: sampled("t", "x", "t", (c) => revealed(c.serve.token)),
-  registryAnonymousPull: sampled("true", "false", true, (c) => c.serve.anonymousPull, {
+  registryToken: sampled("t", "x", "t", (c) => revealed(c.serve.access.token)),
+  registryAnonymousPull: sampled("true", "false", true, (c) => c.serve.access.anonymousPull, {
     REGISTRY_TOKEN: "t"
+  }),
+  registryHtpasswd: sampled("/users", "/x", "/users", (c) => c.serve.access.htpasswd),
+  registryAccess: sampled("/rules", "/x", "/rules", (c) => c.serve.access.rules, { REGISTRY_TOKEN: "t" }),
+  registryUrl: sampled("https://one.lan", "https://x.lan", "https://one.lan", (c) => c.serve.access.url, {
+    REGISTRY_TOKEN: "t"
+  }),
+  registryTokenRealm: sampled(
+    "https://auth.lan/token",
+    "https://x.lan",
+    "https://auth.lan/token",
+    (c) => c.serve.access.tokenService?.realm,
+    {
+      REGISTRY_TOKEN_SERVICE: "r",
+      REGISTRY_TOKEN_ISSUER: "i",
+      REGISTRY_TOKEN_KEYS: "/keys"
+    }
+  ),
+  registryTokenService: sampled("r", "x", "r", (c) => c.serve.access.tokenService?.service, {
+    REGISTRY_TOKEN_REALM: "https://auth.lan",
+    REGISTRY_TOKEN_ISSUER: "i",
+    REGISTRY_TOKEN_KEYS: "/keys"
+  }),
+  registryTokenIssuer: sampled("i", "x", "i", (c) => c.serve.access.tokenService?.issuer, {
+    REGISTRY_TOKEN_REALM: "https://auth.lan",
+    REGISTRY_TOKEN_SERVICE: "r",
+    REGISTRY_TOKEN_KEYS: "/keys"
+  }),
+  registryTokenKeys: sampled("/keys", "/x", "/keys", (c) => c.serve.access.tokenService?.keys, {
+    REGISTRY_TOKEN_REALM: "https://auth.lan",
+    REGISTRY_TOKEN_SERVICE: "r",
+    REGISTRY_TOKEN_ISSUER: "i"
   }),
   registryHold: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.serve.hold)),
   registryUploadLease: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.serve.uploadLease))

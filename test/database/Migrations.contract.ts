@@ -176,7 +176,8 @@ export const migrationContract = (server: Databases.Server): void => {
             (yield* migrate(false, existingNames, true)).map(({ name, set }) => [name, set]),
             [
               ["manifests", "registry"],
-              ["loss_of_names", "registry"]
+              ["loss_of_names", "registry"],
+              ["keys", "registry"]
             ]
           )
           assert.strictEqual(yield* schemaText("registry", "public", "artifact_gc"), schema)
@@ -189,10 +190,10 @@ export const migrationContract = (server: Databases.Server): void => {
           assert.lengthOf(yield* inspect(existingNames), 3)
           // As a program that knows one migration more would find them.
           yield* run(
-            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests"
+            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests, artifact_registry.keys"
           )
           yield* run("DELETE FROM artifact_registry.registry_migrations")
-          assert.lengthOf(yield* migrate(false, existingNames), 2)
+          assert.lengthOf(yield* migrate(false, existingNames), RegistryPostgres.latestRegistryMigration)
           yield* run("DROP SCHEMA artifact_registry CASCADE")
           assert.strictEqual(yield* everything, schema, "and can be removed without a trace")
           assert.lengthOf(yield* migrate(false, existingNames), 0)
@@ -203,7 +204,10 @@ export const migrationContract = (server: Databases.Server): void => {
     on("create a registry's tables in the collector's schema, if the names are equal", () =>
       Effect.gen(function* () {
         const names = { ...defaultNames, registrySchema: defaultNames.collectorSchema }
-        assert.lengthOf(yield* migrate(true, names, true), Postgres.latestMigration + 2)
+        assert.lengthOf(
+          yield* migrate(true, names, true),
+          Postgres.latestMigration + RegistryPostgres.latestRegistryMigration
+        )
         assert.deepStrictEqual(yield* migrate(true, names, true), [])
         assert.lengthOf(yield* inspect(names), 4)
       })
@@ -243,7 +247,7 @@ export const migrationContract = (server: Databases.Server): void => {
         )
         assert.deepInclude(failed, { _tag: "DatabaseError", reason: "Contended" })
         assert.strictEqual(yield* everything, before)
-        assert.lengthOf(yield* migrate(false, defaultNames, true), 2)
+        assert.lengthOf(yield* migrate(false, defaultNames, true), RegistryPostgres.latestRegistryMigration)
       })
     )
 

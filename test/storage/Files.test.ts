@@ -17,7 +17,7 @@ import {
   opened,
   temporary
 } from "../fixtures/storage/Directories.ts"
-import { storageContract } from "./contract/Storage.contract.ts"
+import { storageContract } from "./Storage.contract.ts"
 
 storageContract("files", inTemporary(false))
 

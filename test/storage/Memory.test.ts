@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { emptyState, layer, layerOf, type State } from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
-import { storageContract } from "./contract/Storage.contract.ts"
+import { storageContract } from "./Storage.contract.ts"
 
 storageContract("memory", layer)
 

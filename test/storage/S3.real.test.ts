@@ -7,10 +7,10 @@ import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type { StorageError } from "../../src/domain/StorageError.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { dialect, layer, onRealS3, options, sdk, storageOf } from "../fixtures/s3/RealServer.ts"
-import { storageContract } from "./contract/Storage.contract.ts"
+import { storageContract } from "./Storage.contract.ts"
 
 onRealS3("Storage", (name) => {
-  if (dialect.unfit === undefined) storageContract(`S3 (${name})`, layer, { timeout: 30_000, ...dialect })
+  if (dialect.unfit === undefined) storageContract(`S3 (${name})`, layer, { timeLimit: 30_000, ...dialect })
   else it.skip(`the contract of Storage is not for ${name}: ${dialect.unfit}`, () => undefined)
 
   // The names of these tests are the report of what the suites could not ask of this server.

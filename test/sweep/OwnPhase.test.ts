@@ -32,7 +32,7 @@ const previews: Phase<Previews> = {
 const phases = [...collectorPhases, previews]
 
 const services = (stale: Array<string>) =>
-  Sweep.layer({}, phases).pipe(
+  Sweep.layer({ phases }).pipe(
     Layer.provide([
       MemoryDatabase.layer(MemoryDatabase.emptyState()),
       MemoryStorage.layer,
@@ -59,7 +59,7 @@ describe("a phase of the host's own", () => {
 
   it("adds its services to what the layer requires", () => {
     type Required<L> = L extends Layer.Layer<infer _A, infer _E, infer R> ? R : never
-    const layer = Sweep.layer({}, phases)
+    const layer = Sweep.layer({ phases })
     const requiresAll: Previews | Storage extends Required<typeof layer> ? true : false = true
     const alone = Sweep.layer()
     const requiresOthers: Previews extends Required<typeof alone> ? true : false = false
@@ -80,7 +80,7 @@ describe("a phase of the host's own", () => {
       assert.isNull(report.phases.journal.error)
     }).pipe(
       Effect.provide(
-        Sweep.layer({}, [broken, ...collectorPhases]).pipe(
+        Sweep.layer({ phases: [broken, ...collectorPhases] }).pipe(
           Layer.provide([MemoryDatabase.layer(MemoryDatabase.emptyState()), MemoryStorage.layer])
         )
       )

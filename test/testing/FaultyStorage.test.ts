@@ -7,7 +7,7 @@ import * as MemoryStorage from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { dies, fails, hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
-import { storageContract } from "../storage/contract/Storage.contract.ts"
+import { storageContract } from "../storage/Storage.contract.ts"
 
 const faulty = (script: FaultyStorage.StorageScript) =>
   FaultyStorage.layer(script).pipe(Layer.provide(MemoryStorage.layer))

@@ -45,14 +45,16 @@ export const add = (a: Totals, b: Totals): Totals => {
 export const play = (
   seed: number,
   { steps, mutant }: Pick<Range, "steps" | "mutant">,
-  trace = false
+  trace = false,
+  shrinkRuns = 0
 ): Simulation.Outcome =>
   Simulation.run({
     seed,
     trace,
+    shrinkRuns,
     ...(steps === null ? {} : { steps }),
     ...worldOf(mutant),
-    ...(mutant === null ? {} : { mutation: mutantNamed(mutant)?.mutation() ?? {} })
+    ...(mutant === null ? {} : { mutation: mutantNamed(mutant)?.mutation ?? (() => ({})) })
   })
 
 const worldOf = (mutant: string | null): Pick<Simulation.Options, "world"> => {

@@ -38,7 +38,7 @@ await reports({
     })
   ),
   Effect.provide([
-    Sweep.layer(settings, registryPhases).pipe(Layer.provide(layers(servers))),
+    Sweep.layer({ ...settings, phases: registryPhases }).pipe(Layer.provide(layers(servers))),
     // The parent parses stdout, so log lines are printed on stderr.
     Logger.layer([Logger.withConsoleError(Logger.formatJson)])
   ]),

@@ -58,7 +58,9 @@ export const sweepUntilDone = (servers: Servers): Promise<boolean> =>
     }
     return false
   }).pipe(
-    Effect.provide(Sweep.layer(noWaits, registryPhases).pipe(Layer.provideMerge(layers(servers)))),
+    Effect.provide(
+      Sweep.layer({ ...noWaits, phases: registryPhases }).pipe(Layer.provideMerge(layers(servers)))
+    ),
     Effect.runPromise
   )
 

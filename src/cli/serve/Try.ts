@@ -57,7 +57,8 @@ export const commands = (config: Configuration, url: string, isCollecting: boole
 }
 
 /** Returns how docker and curl authenticate. */
-const authenticated = ({ credentials, token }: Configuration["serve"], address: string) => {
+const authenticated = ({ access }: Configuration["serve"], address: string) => {
+  const { credentials, token } = access
   if (credentials !== undefined) {
     return { login: [`docker login ${address}`], who: ` -u '${credentials.username}'` }
   }

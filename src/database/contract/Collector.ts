@@ -23,12 +23,16 @@ import type { Suspects } from "./Suspects.ts"
 export interface Backlog {
   /** Sightings that are not condemned. */
   readonly waiting: number
+  /** Blobs whose references changed and that no sweep has looked at yet. */
+  readonly candidates: number
   /** Condemned orphans. */
   readonly condemned: number
   /** The bytes of their blobs. */
   readonly condemnedBytes: number
   /** Journaled keys that are no dead letters. */
   readonly journaled: number
+  /** The bytes of those. */
+  readonly journaledBytes: number
   /** Of the journaled, those that a sweep at `now` may delete. */
   readonly journalDue: number
   /** The bytes of those. */
@@ -45,6 +49,12 @@ export interface Backlog {
   readonly oldestCondemnedAt: number | null
   /** When the first journaled key is due; null without one. */
   readonly nextJournalAt: number | null
+  /** When the first dead letter was given up on; null without one. */
+  readonly oldestDeadAt: number | null
+  /** When the first intent expires; null without one. */
+  readonly nextIntentAt: number | null
+  /** When the first pin expires; null without one. */
+  readonly nextPinAt: number | null
 }
 
 /** The collector's database. The verbs of a group are named `group.verb`, as in `orphans.purge`. */

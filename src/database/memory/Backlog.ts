@@ -19,9 +19,11 @@ export const backlog = (state: State, now: number): Backlog => {
     instants.reduce<number | null>((min, at) => (min === null || at < min ? at : min), null)
   return {
     waiting: waiting.length,
+    candidates: state.candidates.length,
     condemned: condemned.length,
     condemnedBytes: condemned.reduce((sum, { digest }) => sum + (state.blobs.get(digest)?.sizeBytes ?? 0), 0),
     journaled: pending.length,
+    journaledBytes: pending.reduce((sum, row) => sum + row.sizeBytes, 0),
     journalDue: due.length,
     journalDueBytes: due.reduce((sum, row) => sum + row.sizeBytes, 0),
     deadLetters: rows.length - pending.length,
@@ -29,6 +31,9 @@ export const backlog = (state: State, now: number): Backlog => {
     pins: state.pins.size,
     oldestSeenAt: earliest(waiting.map(([, sighting]) => sighting.seenAt)),
     oldestCondemnedAt: earliest(condemned.map(({ condemnedAt }) => condemnedAt)),
-    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0)))
+    nextJournalAt: earliest(pending.map((row) => Math.max(row.notBefore, row.claimedUntil ?? 0))),
+    oldestDeadAt: earliest(rows.flatMap(({ deadAt }) => deadAt ?? [])),
+    nextIntentAt: earliest([...state.intents.values()].map(({ expiresAt }) => expiresAt)),
+    nextPinAt: earliest([...state.pins.values()].map(({ expiresAt }) => expiresAt))
   }
 }

@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import { watching } from "../../database/memory/Candidates.ts"
 import { transacting } from "../../database/memory/HostTransactions.ts"
 import { RegistryDatabase } from "./contract/Registry.ts"
+import { keys } from "./memory/Keys.ts"
 import { manifests } from "./memory/Manifests.ts"
 import type { RegistryState } from "./memory/RegistryState.ts"
 import { sessions } from "./memory/UploadSessions.ts"
@@ -22,6 +23,7 @@ export const layer = (state: RegistryState): Layer.Layer<RegistryDatabase> =>
     RegistryDatabase,
     RegistryDatabase.of({
       sessions: transacting(state, watching(state, sessions(state))),
-      manifests: transacting(state, watching(state, manifests(state)))
+      manifests: transacting(state, watching(state, manifests(state))),
+      keys: keys(state)
     })
   )

@@ -6,6 +6,7 @@ import { make } from "../../database/postgres/Sql.ts"
 import { cachedDigestType } from "../../database/postgres/schema/DigestType.ts"
 import { type CatalogNames, defaultNames } from "../../domain/CatalogNames.ts"
 import { RegistryDatabase } from "./contract/Registry.ts"
+import * as Keys from "./postgres/Keys.ts"
 import * as Manifests from "./postgres/Manifests.ts"
 import { registrySql } from "./postgres/RegistrySql.ts"
 import { furtherMigrations } from "./postgres/RegistryTables.ts"
@@ -25,7 +26,8 @@ export const layer = (
       const type = yield* cachedDigestType(db)
       return RegistryDatabase.of({
         sessions: UploadSessions.make(db, type),
-        manifests: Manifests.make(db, type)
+        manifests: Manifests.make(db, type),
+        keys: Keys.make(db)
       })
     })
   )

@@ -76,10 +76,13 @@ export const status = (context: HandlerContext, name: string, id: string): Handl
 export const cancel = (context: HandlerContext, name: string, id: string): HandlerResult =>
   Effect.as(context.uploads.cancel(name, id), emptyResponse(204))
 
-/** Returns the digest of a blob that was mounted, or null. A `from` that is not a valid name has no blobs. */
+/**
+ * Returns the digest of a blob that was mounted, or null. A `from` that is not a valid name has no blobs, and neither has one
+ * that the client may not read: it sends the bytes instead, which prove that it has them.
+ */
 const mount = Effect.fnUntraced(function* (
   { repositories }: HandlerContext,
-  { query }: HandlerRequest,
+  { identity, query }: HandlerRequest,
   name: string
 ) {
   const wanted = query.get("mount")
@@ -88,6 +91,7 @@ const mount = Effect.fnUntraced(function* (
   const given = query.get("from") ?? ""
   const from = given === "" ? null : otherName(given)
   if (given !== "" && from === null) return null
+  if (!(from === null ? identity.allowEverywhere("pull") : identity.allow("pull", from))) return null
   return (yield* repositories.mount(name, digest, from)) ? digest : null
 })
 

@@ -1,6 +1,7 @@
 /** What the handlers share: services, limits, the request as they read it, and responses without a body. */
 import type { Duration, Effect, Scope } from "effect"
 import { Headers, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { Identity } from "../access/Access.ts"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
 import { type Bodies, type Body, bodyOf } from "./Bodies.ts"
@@ -11,8 +12,6 @@ export interface HandlerContext {
   readonly uploads: Uploads["Service"]
   readonly repositories: Repositories["Service"]
   readonly bodies: Bodies
-  /** Headers of `GET /v2/` that tell anonymous clients that credentials allow more. */
-  readonly invitation: Readonly<Record<string, string>>
   /** Longest manifest, in bytes. */
   readonly manifestMaxBytes: number
   /** Longest that a body or a response may stall. */
@@ -22,6 +21,8 @@ export interface HandlerContext {
 /** A request as handlers read it. */
 export interface HandlerRequest {
   readonly request: HttpServerRequest.HttpServerRequest
+  /** Who sends it. Its right to what the address names has been checked. */
+  readonly identity: Identity
   readonly query: URLSearchParams
   readonly body: Body
 }
@@ -39,11 +40,13 @@ export const pathOf = (url: string): string => url.split(/[?#]/, 1).join("")
 /** Reads a request for the handlers. */
 export const handlerRequest = (
   request: HttpServerRequest.HttpServerRequest,
-  { idleTimeout }: HandlerContext
+  { idleTimeout }: HandlerContext,
+  identity: Identity
 ): HandlerRequest => {
   const at = request.url.indexOf("?")
   return {
     request,
+    identity,
     query: new URLSearchParams(at < 0 ? "" : request.url.slice(at + 1)),
     body: bodyOf(request, idleTimeout)
   }

@@ -53,7 +53,13 @@ export const put = (
     const bytes = yield* context.bodies.hold(input.body, { maxBytes: max, tooLong: tooLong(max) })
     const tags = query.getAll("tag")
     const mediaType = request.headers["content-type"] ?? ""
-    const storing = context.repositories.putManifest(name, bytes, { reference, tags, mediaType })
+    const storing = context.repositories.putManifest(name, bytes, {
+      reference,
+      tags,
+      mediaType,
+      // A manifest gives its repository the blobs that it refers to.
+      ownBlobs: !input.identity.allowEverywhere("pull")
+    })
     const { digest, subject } = yield* context.bodies.settle(storing)
     return emptyResponse(201, {
       ...manifestAt(name, digest),

@@ -5,12 +5,15 @@
  * Handles names, headers and status codes. `Uploads` and `Repositories` decide what is stored and what may be
  * deleted. The process keeps no state of a push.
  */
+import { randomBytes } from "node:crypto"
 import { Cause, Duration, Effect, Layer } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import * as Access from "../access/Access.ts"
 import { Repositories } from "../Repositories.ts"
 import { Uploads } from "../Uploads.ts"
 import { type AdmissionOptions, admission } from "./Admission.ts"
-import { type AuthenticationOptions, authenticate, invitation } from "./Authentication.ts"
+import { authenticate, authorize, invitation, issueToken } from "./Authentication.ts"
 import * as Blobs from "./Blobs.ts"
 import * as BlobUploads from "./BlobUploads.ts"
 import * as Bodies from "./Bodies.ts"
@@ -28,7 +31,12 @@ import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
 /** Options of the routes. */
-export interface RoutesOptions extends AdmissionOptions, AuthenticationOptions {
+export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
+  /**
+   * Returns the key of the tokens that the registry issues (`url`), at least 32 bytes, the same for all replicas:
+   * `RegistryDatabase` keeps one. Default: a random key, for one replica.
+   */
+  readonly signingKey?: Effect.Effect<Uint8Array, DatabaseError> | undefined
   /**
    * Longest manifest, in bytes. Default 4 MiB, which distribution-spec v1.1.1 ("Pushing Manifests") asks for.
    */
@@ -42,7 +50,7 @@ export interface RoutesOptions extends AdmissionOptions, AuthenticationOptions {
   readonly idleTimeout?: Duration.Duration | undefined
 }
 
-/** Adds the routes below `/v2/` to the router. */
+/** Adds the routes below `/v2/` to the router, and with `url` the one that issues tokens. */
 export const layer = (
   options: RoutesOptions = {}
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | Uploads | Repositories> =>
@@ -52,31 +60,45 @@ export const layer = (
       const context: HandlerContext = {
         uploads: yield* Uploads,
         repositories: yield* Repositories,
-        invitation: invitation(options),
         bodies: yield* Bodies.make(options.bodiesMax ?? 16),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
       }
-      const isServed = admission(options, options.credentials === undefined && options.token === undefined)
-      const isAllowed = authenticate(options)
-      const admit: Admit = (request) => Effect.andThen(isServed(request), isAllowed(request))
+      const ownKey = randomBytes(32)
+      const access = yield* Access.make(options, options.signingKey ?? Effect.succeed(ownKey))
+      const isServed = admission(options, access.isOpen)
       // One route, because names contain slashes. The router adds `/v2` by itself.
-      yield* router.add("*", "/v2/*", (request) => respond(context, admit, request))
+      yield* router.add("*", "/v2/*", (request) =>
+        respond(request, Effect.andThen(isServed(request), serve(context, access, request)))
+      )
+      const { issue } = access
+      if (issue !== null)
+        yield* router.add("GET", Access.tokenPath, (request) =>
+          respond(request, issueToken(access, issue, request.headers.authorization))
+        )
     })
   )
 
-type Admit = (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, Problem>
+const serve = Effect.fnUntraced(function* (
+  context: HandlerContext,
+  access: Access.Access,
+  request: HttpServerRequest.HttpServerRequest
+) {
+  const identity = yield* authenticate(access, request.headers.authorization)
+  const target = yield* parse(pathOf(request.url))
+  const methods = methodsOf(context, access, handlerRequest(request, context, identity), target)
+  yield* authorize(access, identity, request.method, target)
+  const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
+  if (method === undefined) return yield* methodNotAllowed(request.method, Object.keys(methods))
+  return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
+})
 
-const respond = (context: HandlerContext, admit: Admit, request: HttpServerRequest.HttpServerRequest) => {
-  const path = pathOf(request.url)
-  return Effect.gen(function* () {
-    yield* admit(request)
-    const target = yield* parse(path)
-    const methods = methodsOf(context, handlerRequest(request, context), target)
-    const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
-    if (method === undefined) return yield* methodNotAllowed(request.method, Object.keys(methods))
-    return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
-  }).pipe(
+/** Turns every failure into its response. */
+const respond = <R>(
+  request: HttpServerRequest.HttpServerRequest,
+  serving: Effect.Effect<HttpServerResponse.HttpServerResponse, Problem, R>
+) =>
+  serving.pipe(
     Effect.catchDefect((defect) => Effect.fail(internal(defect))),
     Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
     Effect.map(HttpServerResponse.setHeaders(everywhere)),
@@ -84,9 +106,8 @@ const respond = (context: HandlerContext, admit: Admit, request: HttpServerReque
     Effect.onInterrupt(() =>
       Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
     ),
-    Effect.annotateLogs({ method: request.method, path })
+    Effect.annotateLogs({ method: request.method, path: pathOf(request.url) })
   )
-}
 
 /** Blobs are what clients pushed, and a browser must not take one for a page. */
 const everywhere = { "docker-distribution-api-version": "registry/2.0", "x-content-type-options": "nosniff" }
@@ -94,12 +115,15 @@ const everywhere = { "docker-distribution-api-version": "registry/2.0", "x-conte
 /** Returns the methods that a target has. Other methods get 405 with the names of these. */
 const methodsOf = (
   context: HandlerContext,
+  access: Access.Access,
   input: HandlerRequest,
   target: Target
 ): Readonly<Record<string, () => HandlerResult>> => {
   switch (target._tag) {
     case "Base":
-      return both(() => Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: context.invitation })))
+      return both(() =>
+        Effect.succeed(HttpServerResponse.jsonUnsafe({}, { headers: invitation(access, input.identity) }))
+      )
     case "Catalog":
       return both(() => Listings.catalog(context, input))
     case "Tags":

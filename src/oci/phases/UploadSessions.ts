@@ -17,7 +17,7 @@ export const uploadSessions: Phase<RegistryDatabase> = {
   backlog: Effect.fnUntraced(function* ({ uploadGrace }) {
     const { oldestActivityAt, sessions } = yield* (yield* RegistryDatabase).sessions.backlog
     const dueAt = oldestActivityAt === null ? null : oldestActivityAt + Duration.toMillis(uploadGrace)
-    return { sessions, dueAt }
+    return { sessions, dueAt, oldestAt: oldestActivityAt }
   }),
   run: (context) => (context.dryRun ? preview(context) : collect(context))
 }

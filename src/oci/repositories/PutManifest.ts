@@ -26,6 +26,11 @@ export interface PutManifestOptions {
    * none. Must agree with the manifest's own `mediaType`, if it has one.
    */
   readonly mediaType: string
+  /**
+   * Whether the repository must have all blobs already. Default false: a blob may be anywhere in the registry. Set it where
+   * the client may not read every repository, or it could read any blob whose digest it knows.
+   */
+  readonly ownBlobs?: boolean | undefined
 }
 
 /**
@@ -53,11 +58,13 @@ export const putManifest = Effect.fnUntraced(function* (
     annotations,
     subject
   }
+  const references =
+    options.ownBlobs === true ? yield* ownReferences(context, repository, contents) : contents.references
   for (let attempt = 1; ; attempt++) {
     const put = { digest, sizeBytes: bytes.length, pin: pinDuration, replayable: true }
     const { pin } = yield* context.blobs.put(Stream.make(bytes), put)
     const release = pin === null ? [] : [pin]
-    const recorded = yield* record(context, manifest, contents, contents.references, { tags, release })
+    const recorded = yield* record(context, manifest, contents, references, { tags, release })
     if (recorded._tag === "stored") return { digest, mediaType, sizeBytes: bytes.length, subject }
     const [first, ...others] = recorded.digests.filter((missing) => missing !== digest)
     if (first !== undefined) {
@@ -69,6 +76,23 @@ export const putManifest = Effect.fnUntraced(function* (
     // the pin.
     if (attempt >= attemptsMax) return yield* new UploadExpired({ digest, attempts: attempt })
   }
+})
+
+/**
+ * Returns the references whose blobs the repository has, without layers that clients find elsewhere. Fails with
+ * `ManifestMissingBlobs` if others are missing. Manifests that an index lists are always in the repository.
+ */
+const ownReferences = Effect.fnUntraced(function* (
+  { registry }: RepositoryContext,
+  repository: string,
+  { dispensable, references }: ManifestContents
+) {
+  const wanted = references.flatMap(({ digest, kind }) => (kind === "manifest" ? [] : [digest]))
+  const now = yield* Clock.currentTimeMillis
+  const own = yield* registry.manifests.having(now, repository, [...new Set(wanted)])
+  const [first, ...others] = new Set(wanted.filter((digest) => !own.has(digest) && !dispensable.has(digest)))
+  if (first !== undefined) return yield* new ManifestMissingBlobs({ digests: [first, ...others] })
+  return references.filter(({ digest, kind }) => kind === "manifest" || own.has(digest))
 })
 
 /** Returns the digest and the tags that the bytes get. */

@@ -15,7 +15,6 @@
 import { Clock, Duration, Effect, Result, Stream } from "effect"
 import { CollectorDatabase, type Exposure } from "../../database/Database.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
-import { nameOf } from "../../storage/DeleteFailure.ts"
 import { Storage, type StoredObject } from "../../storage/Storage.ts"
 import * as Breaker from "../Breaker.ts"
 import * as LostTime from "../LostTime.ts"
@@ -255,7 +254,7 @@ const deleteUnowned = Effect.fnUntraced(function* (context: PhaseContext, free: 
   counts.deleted(deleted.length, sizeOf(deleted))
   // Every sweep lists what cannot be deleted, which must not use up the sweep's count.
   bounds.giveBack(granted.length - deleted.length)
-  for (const failure of outcome.success.failed) counts.failed(nameOf(failure), 1)
+  counts.undeleted(outcome.success.failed)
 })
 
 const sizeOf = (objects: ReadonlyArray<StoredObject>): number =>

@@ -9,6 +9,7 @@ import { CollectorDatabase, type InstantLimits } from "../../database/Database.t
 import { ClockRefused } from "../../domain/Refusals.ts"
 import { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
+import * as SweepMetrics from "../SweepMetrics.ts"
 import type { GuardContext } from "./Guard.ts"
 
 /** Longer than a lease of any collector. */
@@ -44,6 +45,7 @@ export const clockGuard = Effect.fnUntraced(function* ({ dryRun, now, settings }
     { concurrency: "unbounded" }
   )
   const storeSkewMillis = Option.getOrNull(storeSkew)
+  if (!dryRun) yield* SweepMetrics.skew(databaseSkewMillis, storeSkewMillis)
   const toleranceMillis = Duration.toMillis(settings.clockTolerance)
   const culprit = culpritOf(databaseSkewMillis, storeSkewMillis, toleranceMillis)
   if (culprit === null) {

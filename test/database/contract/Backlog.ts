@@ -3,6 +3,7 @@ import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { Database } from "../../fixtures/Database.ts"
 import {
+  artifact,
   blobs,
   condemned,
   dead,
@@ -14,6 +15,7 @@ import {
   pin,
   write
 } from "../../fixtures/samples.ts"
+import { Tables } from "../../fixtures/Tables.ts"
 
 export const backlog = (promised: Promised): void => {
   describe("backlog", () => {
@@ -22,9 +24,11 @@ export const backlog = (promised: Promised): void => {
         yield* write({ blobs: blobs(1, 2) })
         assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
           waiting: 0,
+          candidates: 0,
           condemned: 0,
           condemnedBytes: 0,
           journaled: 0,
+          journaledBytes: 0,
           journalDue: 0,
           journalDueBytes: 0,
           deadLetters: 0,
@@ -32,7 +36,10 @@ export const backlog = (promised: Promised): void => {
           pins: 0,
           oldestSeenAt: null,
           oldestCondemnedAt: null,
-          nextJournalAt: null
+          nextJournalAt: null,
+          oldestDeadAt: null,
+          nextIntentAt: null,
+          nextPinAt: null
         })
       })
     )
@@ -60,9 +67,11 @@ export const backlog = (promised: Promised): void => {
         })
         assert.deepStrictEqual(yield* (yield* Database).backlog(now), {
           waiting: 2,
+          candidates: 0,
           condemned: 3,
           condemnedBytes: 7,
           journaled: 4,
+          journaledBytes: 100,
           journalDue: 2,
           journalDueBytes: 40,
           deadLetters: 1,
@@ -70,8 +79,24 @@ export const backlog = (promised: Promised): void => {
           pins: 3,
           oldestSeenAt: now - 2 * hour,
           oldestCondemnedAt: now - hour,
-          nextJournalAt: now
+          nextJournalAt: now,
+          oldestDeadAt: now - hour,
+          nextIntentAt: now + hour,
+          nextPinAt: now + hour
         })
+      })
+    )
+
+    promised("counts the candidates of watched references", () =>
+      Effect.gen(function* () {
+        yield* write({ blobs: blobs(1, 2), references: [artifact("a", 1), artifact("b", 2)] })
+        yield* (yield* Tables).watch
+        const database = yield* Database
+        yield* database.inspect
+        yield* database.blobs.unreference([artifact("a", 1), artifact("b", 2)])
+        assert.strictEqual((yield* database.backlog(now)).candidates, 2)
+        yield* database.candidates.review(now, 10)
+        assert.strictEqual((yield* database.backlog(now)).candidates, 0)
       })
     )
 

@@ -11,6 +11,7 @@ import type * as AllDatabases from "../../fixtures/Database.ts"
 import type { Tables } from "../../fixtures/Tables.ts"
 import { finishing } from "./contract/Finishing.ts"
 import { idling } from "./contract/Idle.ts"
+import { keys } from "./contract/Keys.ts"
 import { registry } from "./contract/Listings.ts"
 import { registering } from "./contract/Manifests.ts"
 import { uploading } from "./contract/Sessions.ts"
@@ -27,5 +28,6 @@ export const registryDatabaseContract = <E>(
     uploading(promised)
     finishing(promised)
     idling(promised)
+    keys(promised)
   })
 }

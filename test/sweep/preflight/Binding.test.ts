@@ -46,7 +46,10 @@ const elsewhere = Effect.gen(function* () {
     description: "s3://b",
     identity: { store: "memory", S3_BUCKET: "b" }
   })
-  const layer = Layer.provide(Sweep.layer(noWaits, registryPhases), Layer.succeed(Storage, other))
+  const layer = Layer.provide(
+    Sweep.layer({ ...noWaits, phases: registryPhases }),
+    Layer.succeed(Storage, other)
+  )
   return Context.get(yield* Layer.build(layer), Sweep)
 })
 

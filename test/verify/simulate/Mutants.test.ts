@@ -9,7 +9,7 @@ describe("the simulation notices that the code lacks", () => {
     ({ within, mutation, world }) => {
       const changed = world === undefined ? {} : { world }
       for (let seed = 1; seed <= within; seed++) {
-        const mutated = Simulation.run({ seed, ...changed, mutation: mutation() })
+        const mutated = Simulation.run({ seed, ...changed, mutation })
         if (mutated.broken === null) continue
         assert.isNull(Simulation.run({ seed, ...changed }).broken)
         return

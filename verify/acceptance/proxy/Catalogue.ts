@@ -65,7 +65,7 @@ const sweepOf = (
   phases: typeof collectorPhases = collectorPhases
 ) =>
   Effect.map(
-    Layer.build(Layer.provide(Sweep.layer(settings, phases), Layer.succeedContext(services))),
+    Layer.build(Layer.provide(Sweep.layer({ ...settings, phases }), Layer.succeedContext(services))),
     (built) => Context.get(built, Sweep)
   )
 

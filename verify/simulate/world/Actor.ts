@@ -1,7 +1,6 @@
 /** What a process of a simulation works with, and how it judges a failure that it sees. */
 import { Cause, Effect } from "effect"
-import { simulated } from "./Backends.ts"
-import type { Process } from "./Process.ts"
+import { type Process, simulated } from "../../../src/testing/simulation/Simulation.ts"
 import type { World } from "./World.ts"
 
 /** Holds a process and its world. */

@@ -6,18 +6,36 @@ import type { Digest } from "../../../src/domain/Digest.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
+import type * as Simulated from "../../../src/testing/simulation/Simulation.ts"
 import type { Actor } from "./Actor.ts"
 import { checkFailure } from "./Actor.ts"
 import { bytesOf } from "./Contents.ts"
 import { host } from "./Hosts.ts"
-import type { Role } from "./Process.ts"
+import type { Role, WorldParameters } from "./Parameters.ts"
 import { pushOrPull, retag } from "./Pushers.ts"
 import { writeUnannounced } from "./Unannounced.ts"
-import type { Services } from "./World.ts"
+import type { Services, World } from "./World.ts"
 import { write } from "./Writers.ts"
 
+/** The actors of a world, which exists once they start. */
+export const actors = (
+  { processes }: WorldParameters,
+  made: { readonly world: World | null }
+): ReadonlyArray<Simulated.Actor<Services>> =>
+  Object.entries(processes).map(([name, count]) => ({
+    name,
+    count,
+    ...(name === "unannounced" ? { pauseStepsMax: 120 } : {}),
+    work: (process) => {
+      const { world } = made
+      if (world === null) throw new Error("a process starts before its world is made")
+      const pause = world.network.pause(process)
+      return work[name as Role]({ world: { ...world, rng: process.rng }, process, pause })
+    }
+  }))
+
 /** One unit of work by role. A process repeats it for as long as it runs. */
-export const work: Readonly<Record<Role, (actor: Actor) => Effect.Effect<void, unknown, Services>>> = {
+const work: Readonly<Record<Role, (actor: Actor) => Effect.Effect<void, unknown, Services>>> = {
   writer: write,
   collector: (actor) => collect(actor),
   deleter: (actor) => removeReferences(actor),

@@ -2,7 +2,7 @@
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import type { StoreTraits } from "../../../src/storage/Storage.ts"
-import type { Rng } from "./Rng.ts"
+import type { Rng } from "../../../src/testing/simulation/Simulation.ts"
 
 /**
  * - `plain`: deleted objects are gone

@@ -38,6 +38,3 @@ export const derivedKey = (digest: Digest): ObjectKey => {
 
 /** All keys of unannounced writers. */
 export const derivedKeys: ReadonlySet<ObjectKey> = new Set(contents.map(({ digest }) => derivedKey(digest)))
-
-/** Begins every nonce, which is a UUID: the names of upload sessions must be. Traces show `n` and the number. */
-export const noncePrefix = "00000000-0000-4000-8000-"

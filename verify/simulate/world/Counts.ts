@@ -1,6 +1,6 @@
 /** Counts how often a run met the situations that the simulation is for. */
 import type { Exit } from "effect"
-import type { Verb } from "./Network.ts"
+import type { Verb } from "./Verb.ts"
 
 /** Adds `times`, or 1, to a named count. */
 export type Count = (what: string, times?: number) => void

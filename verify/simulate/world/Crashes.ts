@@ -1,20 +1,15 @@
 /** A crash of the database server, which comes back at once. */
-import type { Delivery } from "./Delivery.ts"
-import type { Request, Verb } from "./Network.ts"
-import type { Processes } from "./Processes.ts"
+import type { Request } from "../../../src/testing/simulation/Simulation.ts"
 import type { World } from "./World.ts"
 
-const isOfDatabase = (verb: Verb): boolean => verb.includes(".") || verb === "inspect" || verb === "backlog"
+const isOfDatabase = (verb: string): boolean => verb.includes(".") || verb === "inspect" || verb === "backlog"
 
 /**
  * Crashes the database. Requests on their way took effect before the crash, or never will. Transactions that
  * hosts have open end, and commits that were not on the disk are gone.
  */
-export const crash = (
-  { count, durability, network, rng }: World,
-  processes: Processes,
-  delivery: Delivery
-): void => {
+export const crash = ({ count, durability, network, simulator }: World): void => {
+  const { delivery, note, rng } = simulator
   count("database crashes")
   const late = network.late.filter(({ verb }) => isOfDatabase(verb))
   for (const request of late) {
@@ -25,5 +20,5 @@ export const crash = (
   for (const request of cut) delivery.cut(request, rng.chance(0.5))
   const lost = durability.crash()
   if (lost > 0) count("commits lost in a crash", lost)
-  processes.note(null, () => `the database crashes and loses ${lost} commits`)
+  note(null, () => `the database crashes and loses ${lost} commits`)
 }

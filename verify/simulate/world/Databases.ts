@@ -26,9 +26,15 @@ export const make = (rows: RegistryMemory.RegistryState): Databases =>
   )
 
 /** Provides the three services. */
-export const services = ({ blobs, manifests, sessions, ...collector }: Databases): Layer.Layer<Services> =>
+export const services = ({
+  blobs,
+  keys,
+  manifests,
+  sessions,
+  ...collector
+}: Databases): Layer.Layer<Services> =>
   Layer.mergeAll(
     Layer.succeed(CollectorDatabase, collector),
     Layer.succeed(BlobDatabase, blobs),
-    Layer.succeed(RegistryDatabase, { manifests, sessions })
+    Layer.succeed(RegistryDatabase, { keys, manifests, sessions })
   )

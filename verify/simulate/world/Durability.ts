@@ -4,9 +4,9 @@
  */
 import { Effect } from "effect"
 import type { RegistryState } from "../../../src/oci/database/Memory.ts"
-import type { Verb } from "./Network.ts"
-import type { Rng } from "./Rng.ts"
+import type { Rng } from "../../../src/testing/simulation/Simulation.ts"
 import * as Snapshots from "./Snapshots.ts"
+import type { Verb } from "./Verb.ts"
 
 /** Knows which commits are on the disk. */
 export interface Durability {
@@ -14,6 +14,8 @@ export interface Durability {
   readonly run: <A, E, R>(verb: Verb, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Returns whether a crash now would take commits back. */
   readonly isBehind: () => boolean
+  /** Records that all commits are on the disk, as after a restore: a crash takes none of them back. */
+  readonly settle: () => void
   /** Ends open transactions and takes back commits that are not on the disk. Returns how many. */
   readonly crash: () => number
 }
@@ -63,6 +65,9 @@ export const make = (rows: RegistryState, rng: Rng, commitsLate: boolean): Durab
         return effect
       }),
     isBehind: () => before.length > 0,
+    settle: () => {
+      before = []
+    },
     crash: () => {
       rows.transactions.clear()
       const lost = before.length === 0 ? 0 : 1 + rng.below(before.length)

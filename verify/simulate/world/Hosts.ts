@@ -14,9 +14,10 @@ import {
 } from "../../../src/database/Memory.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
+import { simulated } from "../../../src/testing/simulation/Simulation.ts"
 import { type Actor, checkFailure } from "./Actor.ts"
-import { simulated } from "./Backends.ts"
 import { closing } from "./Closing.ts"
+import * as Verb from "./Verb.ts"
 import { push, someContent, someName } from "./Writers.ts"
 
 /** What the host asked for inside its transaction, which takes effect with the commit. */
@@ -54,12 +55,12 @@ export const host = (actor: Actor) =>
       gaveUp()
       // A connection without an answer is closed, and the server rolls back.
       if (Exit.isFailure(exit)) world.network.late.push(closing(world, process, { transaction, gaveUp }))
-      process.host = null
+      process.onKill = null
     })
     return Effect.acquireUseRelease(
       Effect.sync(() => {
         const transaction = begin(rows)
-        process.host = { transaction, gaveUp }
+        process.onKill = () => world.network.late.push(closing(world, process, { transaction, gaveUp }))
         return transaction
       }),
       (transaction) =>
@@ -79,7 +80,7 @@ const send = (
   effect: Effect.Effect<void, DatabaseError>
 ) => {
   const unknown = new DatabaseError({ operation: verb, reason: "Unavailable", detail: simulated })
-  return world.network.send(process, verb, args, effect, unknown)
+  return Verb.send(world.network, process, verb, args, effect, unknown)
 }
 
 const statement = (actor: Actor, joined: Joined) =>

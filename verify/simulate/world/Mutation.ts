@@ -6,7 +6,7 @@ import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
 import type { SweepSettings } from "../../../src/sweep/Settings.ts"
 import type { Databases } from "./Databases.ts"
-import type { Verb } from "./Network.ts"
+import type { Verb } from "./Verb.ts"
 
 /** The database and the store as a process reaches them. */
 export interface Backends {

@@ -14,17 +14,17 @@ import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { RegistryState as State } from "../../../src/oci/database/Memory.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import { invariantsOf } from "../../../src/testing/Facts.ts"
+import type { Invariant, Time } from "../../../src/testing/simulation/Simulation.ts"
 import * as Acknowledged from "./Acknowledged.ts"
 import { derivedKeys } from "./Contents.ts"
-import type { Executed, Verb } from "./Network.ts"
 import type { WorldParameters } from "./Parameters.ts"
 import * as RegistryOracle from "./RegistryOracle.ts"
-import type { Time } from "./Time.ts"
+import type { Executed, Verb } from "./Verb.ts"
 
 /** Records what happens in a world and finds broken invariants. */
 export interface Oracle {
-  /** Returns the first invariant that broke, or null. */
-  readonly check: () => string | null
+  /** What must hold after every step. */
+  readonly invariants: ReadonlyArray<Invariant>
   /** Records the effect of a request. */
   readonly performed: (request: Executed, exit: Exit.Exit<unknown, unknown>) => void
   /** Records the effect of a late request, which may have replaced later writes. */
@@ -63,6 +63,8 @@ export interface OracleOptions {
   readonly parameters: WorldParameters
   /** Returns the bytes that a blob must have. */
   readonly bytesOf: (digest: Digest) => Uint8Array | undefined
+  /** Breaks the run. */
+  readonly report: (what: string) => void
 }
 
 /** Creates the oracle of a world. */
@@ -71,10 +73,7 @@ export const make = (options: OracleOptions): Oracle => {
   const acknowledged = Acknowledged.make()
   const pins: Pins = new Map()
   const dead = new Set<ObjectKey>()
-  let broken: string | null = null
-  const report = (what: string) => {
-    broken ??= what
-  }
+  const { report } = options
   const { forget, performed } = effects(options, report)
   let unknown: ReadonlySet<ObjectKey> = new Set()
   const registry = RegistryOracle.make(rows, time, options.parameters.wrongClocks === 0)
@@ -106,17 +105,21 @@ export const make = (options: OracleOptions): Oracle => {
       forget()
     },
     report,
-    check: () => {
-      broken ??=
-        invariantsOf(rows, store.objects).find((text) => !isExcused(rows, text)) ??
-        deletedUnknown(store, unknown) ??
-        ownedAgain(rows, dead) ??
-        wrongBytes(options) ??
-        lostPin(rows, pins, time) ??
-        lostReference(rows, acknowledged.all) ??
-        registry.check()
-      return broken
-    },
+    invariants: [
+      {
+        name: "rows and objects agree",
+        check: () => invariantsOf(rows, store.objects).find((text) => !isExcused(rows, text)) ?? null
+      },
+      {
+        name: "a restored database deletes nothing that it does not know",
+        check: () => deletedUnknown(store, unknown)
+      },
+      { name: "a journaled key is never owned again", check: () => ownedAgain(rows, dead) },
+      { name: "blobs have the right bytes", check: () => wrongBytes(options) },
+      { name: "a pin stays until its end", check: () => lostPin(rows, pins, time) },
+      { name: "a committed reference stays", check: () => lostReference(rows, acknowledged.all) },
+      { name: "a registry keeps what its clients were told", check: registry.check }
+    ],
     pinned: (id, digest, until) => {
       pins.set(id, { digest, until })
     },

@@ -1,9 +1,21 @@
 /** The parameters of a world, drawn from its seed: processes, waits, page sizes, and how often what fails. */
 import { Duration } from "effect"
 import { defaultSettings, type SweepSettings } from "../../../src/sweep/Settings.ts"
+import { type FaultRates, faultDefaults, type Rng } from "../../../src/testing/simulation/Simulation.ts"
 import { type Bucket, draw as drawBucket } from "./Buckets.ts"
-import type { Role } from "./Process.ts"
-import type { Rng } from "./Rng.ts"
+
+/** Names what a process does. */
+export type Role =
+  | "writer"
+  | "collector"
+  | "deleter"
+  | "reader"
+  | "stager"
+  | "operator"
+  | "host"
+  | "pusher"
+  | "retagger"
+  | "unannounced"
 
 /** Describes a world. All rates are probabilities. */
 export interface WorldParameters {
@@ -147,3 +159,19 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
     skewMillis: rng.pick([0, Duration.toMillis(defaultSettings.clockTolerance) / 4])
   }
 }
+
+/** Returns the rates of the faults that every simulation has. */
+export const faultsOf = (parameters: WorldParameters): FaultRates => ({
+  requests: parameters.faults,
+  outcomes: faultDefaults.outcomes,
+  kills: parameters.kills,
+  pauses: parameters.pauses,
+  pausesAfterRead: parameters.pausesAfterRead,
+  leaps: parameters.leaps,
+  skews: parameters.skews,
+  skewMillis: parameters.skewMillis,
+  wrongClocks: parameters.wrongClocks,
+  lateEffects: parameters.lateEffects,
+  sameProcess: parameters.sameProcess,
+  collectorFirst: parameters.collectorFirst
+})

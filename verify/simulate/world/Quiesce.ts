@@ -1,18 +1,13 @@
-/**
- * The second part of a simulation: faults end, late requests arrive, days pass, and a collector sweeps. Then
- * no garbage may be left, and every referenced blob must read back.
- */
-import { Clock, Context, Effect, Exit, Scheduler, Stream } from "effect"
+/** The end of a run: a collector sweeps for days, then no garbage may be left and every blob must read back. */
+import { Clock, Effect, Exit, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { CollectorDatabase } from "../../../src/database/Database.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
+import { type Closing, showExit } from "../../../src/testing/simulation/Simulation.ts"
 import { forgottenVersions } from "./Buckets.ts"
 import { bytesOf } from "./Contents.ts"
-import type { Delivery } from "./Delivery.ts"
-import type { Processes } from "./Processes.ts"
 import { isNeeded } from "./RegistryOracle.ts"
-import * as Trace from "./Trace.ts"
-import type { World } from "./World.ts"
+import type { Services, World } from "./World.ts"
 
 /**
  * After this many sweeps, one a day, no garbage may be left. The first sees an orphan, the second condemns
@@ -21,64 +16,24 @@ import type { World } from "./World.ts"
  */
 const sweepsMax = 10
 
-const dayMillis = 24 * 60 * 60 * 1000
-
-/** Runs the part without faults. Returns the invariant that broke, or null. */
-export const run = (world: World, processes: Processes, delivery: Delivery): string | null => {
-  const { rng } = world
-  processes.note(null, () => "faults end")
-  // In half of the worlds all processes die; in the others each finishes its present work.
-  if (rng.chance(0.5)) for (const process of [...processes.running]) processes.kill(process)
-  return settle(world, processes, delivery) ?? collect(world, processes)
-}
-
-/** Delivers requests and lets time pass until no process waits. */
-const settle = (world: World, processes: Processes, delivery: Delivery): string | null => {
-  const { network, oracle, rng, scheduler, time } = world
-  while (true) {
-    scheduler.drain()
-    for (const request of network.waiting.filter(({ verb }) => verb === "pause")) network.take(request)
-    endIdleHosts(world, processes)
-    processes.step += 1
-    if (network.waiting.length > 0) delivery.succeed(rng.pick(network.waiting))
-    else if (network.late.length > 0) delivery.executeLate()
-    else {
-      const wakeAt = time.nextWakeAt()
-      if (wakeAt === null) return oracle.check()
-      time.pass(Math.max(1, wakeAt - time.now()))
-    }
-    scheduler.drain()
-    const broken = oracle.check()
-    if (broken !== null) return broken
-  }
-}
+/** Returns how the runs of a world end. */
+export const closingOf = (world: World): Closing<Services> => ({
+  prepare: () => {
+    const { store } = world
+    // An operator decides about old versions, and the locks of objects end.
+    if (!store.traits.chosen) store.traits = { ...store.traits, deletes: "versions", chosen: true }
+    store.locked.clear()
+  },
+  day: sweep,
+  daysMax: sweepsMax,
+  left: () => leaked(world),
+  last: unreadable(world)
+})
 
 /** Ends hosts that wait inside their transaction, as `idle_in_transaction_session_timeout` does. */
-const endIdleHosts = ({ network }: World, processes: Processes): void => {
-  for (const process of processes.running.filter(({ host }) => host !== null))
+export const endIdleHosts = ({ network, simulator: { processes } }: World): void => {
+  for (const process of processes.running.filter(({ onKill }) => onKill !== null))
     if (!network.waiting.some((request) => request.process === process)) processes.kill(process)
-}
-
-const collect = (world: World, processes: Processes): string | null => {
-  const { network, oracle, store, time } = world
-  network.deliverAtOnce()
-  // An operator decides about old versions, and the locks of objects end.
-  if (!store.traits.chosen) store.traits = { ...store.traits, deletes: "versions", chosen: true }
-  store.locked.clear()
-  const janitor = processes.janitor()
-  // A fiber that is forked within a sweep gives way after some thousands of steps, and nothing would wake it here.
-  const services = Context.add(world.services(janitor), Scheduler.MaxOpsBeforeYield, Number.MAX_SAFE_INTEGER)
-  const perform = Effect.runSyncExitWith(services)
-  for (let sweeps = 0; sweeps < sweepsMax && (sweeps === 0 || leaked(world) !== null); sweeps++) {
-    processes.step += 1
-    time.pass(dayMillis)
-    const exit = perform(sweep)
-    processes.note(janitor, () => `sweeps: ${Trace.showExit(exit)}`)
-    const broken = oracle.check()
-    if (broken !== null) return broken
-  }
-  const unread = perform(unreadable(world))
-  return leaked(world) ?? (Exit.isSuccess(unread) ? unread.value : Trace.showExit(unread))
 }
 
 /** Confirms breakers and retries dead letters, as an operator does after reading reports; then sweeps. */
@@ -122,7 +77,7 @@ const unreadable = Effect.fnUntraced(function* ({ count, rows }: World) {
   const blobs = yield* BlobStore
   for (const digest of referencedDigests(rows)) {
     const exit = yield* Effect.exit(Stream.runCollect(blobs.open(digest)))
-    if (Exit.isFailure(exit)) return `lost: blob ${digest} cannot be read: ${Trace.showExit(exit)}`
+    if (Exit.isFailure(exit)) return `lost: blob ${digest} cannot be read: ${showExit(exit)}`
     const expected = bytesOf(digest)
     if (expected === undefined || !Buffer.concat(exit.value).equals(expected))
       return `lost: blob ${digest} reads back with other bytes`

@@ -2,9 +2,9 @@
 import type { Reference } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { type ManifestRow, manifestId, type RegistryState } from "../../../src/oci/database/Memory.ts"
+import type { Time } from "../../../src/testing/simulation/Simulation.ts"
 import * as Acknowledged from "./Acknowledged.ts"
-import type { Executed } from "./Network.ts"
-import type { Time } from "./Time.ts"
+import type { Executed } from "./Verb.ts"
 
 /** All tags of a repository. Few, so that they move between manifests. */
 export const tagNames: ReadonlyArray<string> = ["v1", "latest"]

@@ -5,8 +5,6 @@
  */
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
-import type { Delivery } from "./Delivery.ts"
-import type { Processes } from "./Processes.ts"
 import * as Snapshots from "./Snapshots.ts"
 import type { World } from "./World.ts"
 
@@ -23,21 +21,19 @@ export const backUp = ({ rows, store }: World): Backup => ({
 })
 
 /** Restores the database. */
-export const restore = (
-  world: World,
-  processes: Processes,
-  delivery: Delivery,
-  { objects, rows: backup }: Backup
-): void => {
-  const { count, network, oracle, rows, store } = world
+export const restore = (world: World, { objects, rows: backup }: Backup): void => {
+  const { count, durability, network, oracle, rows, simulator, store } = world
+  const { delivery, processes } = simulator
   count("databases restored")
   const roles = processes.running.map(({ role }) => role)
   for (const process of [...processes.running]) processes.kill(process)
   while (network.late.length > 0) delivery.executeLate()
-  processes.note(null, () => "the database is restored from a backup")
+  simulator.note(null, () => "the database is restored from a backup")
   const before = ownedKeys(world)
   Snapshots.restore(rows, backup)
-  rows.here = { ...rows.here, timeline: `restored ${processes.step}` }
+  // Otherwise a crash would bring back the database from before the restore.
+  durability.settle()
+  rows.here = { ...rows.here, timeline: `restored ${simulator.step}` }
   const returned = ownedKeys(world)
   for (const key of returned) {
     const entry = objects.get(key)
@@ -45,7 +41,7 @@ export const restore = (
   }
   const isUnknown = (key: ObjectKey) => store.objects.has(key) && !returned.has(key) && !rows.journal.has(key)
   oracle.restored(new Set([...before].filter(isUnknown)))
-  for (const role of roles) if (role !== "janitor") processes.start(role)
+  for (const role of roles) processes.start(role)
 }
 
 const ownedKeys = ({ rows }: World): ReadonlySet<ObjectKey> =>

@@ -11,14 +11,11 @@
  *
  * It is synchronous and depends on nothing but its options, so the same seed gives the same run.
  */
-import * as Delivery from "./Delivery.ts"
-import * as Events from "./Events.ts"
+import { playSeed, type Rng, type Scenario, type Shrunk } from "../../../src/testing/simulation/Simulation.ts"
+import { actors } from "./Actors.ts"
 import type { Mutation } from "./Mutation.ts"
 import * as Parameters from "./Parameters.ts"
-import * as Processes from "./Processes.ts"
-import * as Quiesce from "./Quiesce.ts"
-import * as Rng from "./Rng.ts"
-import * as Trace from "./Trace.ts"
+import * as SimulatedWorld from "./SimulatedWorld.ts"
 import * as World from "./World.ts"
 
 /** Selects a run. */
@@ -34,7 +31,9 @@ export interface Options {
   /** Changes the parameters that the seed draws. */
   readonly world?: (parameters: Parameters.WorldParameters) => Parameters.WorldParameters
   /** Removes a protection, to show that the simulation notices. */
-  readonly mutation?: Mutation
+  readonly mutation?: () => Mutation
+  /** Most runs that look for a shorter one after an invariant broke. Default 0. */
+  readonly shrinkRuns?: number
 }
 
 /** Reports a run. */
@@ -46,34 +45,39 @@ export interface Outcome {
   /** How often each event happened. */
   readonly counts: Readonly<Record<string, number>>
   readonly trace: ReadonlyArray<string>
+  /** The shortest run that breaks the same invariant, or null if none was looked for. */
+  readonly shrunk: Shrunk | null
 }
 
 /** Plays one world to its end, or to the first invariant that breaks. */
-export const run = (options: Options): Outcome => {
-  // Stack traces, which no caller reads, would take half of the time.
-  const { stackTraceLimit } = Error
-  Error.stackTraceLimit = 0
-  try {
-    return play(options)
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit
+export const run = ({ seed, shrinkRuns = 0, trace = false, ...options }: Options): Outcome => {
+  const outcome = playSeed(seed, (rng) => scenarioOf(rng, options), { trace, shrinkRuns })
+  const isBroken = outcome._tag === "Broken"
+  return {
+    seed,
+    steps: isBroken ? outcome.step : outcome.steps,
+    broken: isBroken ? outcome.message : null,
+    counts: outcome.counts,
+    trace: outcome.trace,
+    shrunk: isBroken ? outcome.shrunk : null
   }
 }
 
-const play = ({ seed, steps = 200, trace = false, mutation = {}, world: changed }: Options): Outcome => {
-  const rng = Rng.make(seed)
+const scenarioOf = (
+  rng: Rng,
+  { mutation = () => ({}), steps = 200, world: changed }: Pick<Options, "steps" | "mutation" | "world">
+): Scenario<World.Services> => {
   const drawn = Parameters.draw(rng, steps)
-  const world = World.make(rng, changed === undefined ? drawn : changed(drawn), mutation)
-  const log = trace ? Trace.make() : Trace.silent
-  const processes = Processes.make(world, log)
-  const delivery = Delivery.make(world, processes)
-  const broken = Events.run(world, processes, delivery) ?? Quiesce.run(world, processes, delivery)
-  if (broken !== null) processes.note(null, () => `BROKEN: ${broken}`)
+  const parameters = changed === undefined ? drawn : changed(drawn)
+  const made: { world: World.World | null } = { world: null }
   return {
-    seed,
-    steps: processes.step,
-    broken: broken === null ? null : Trace.short(broken),
-    counts: world.counts,
-    trace: log.lines
+    actors: actors(parameters, made),
+    steps: parameters.steps,
+    faults: Parameters.faultsOf(parameters),
+    world: (simulator) => {
+      const world = World.make(simulator, parameters, mutation())
+      made.world = world
+      return SimulatedWorld.make(world)
+    }
   }
 }

@@ -8,10 +8,10 @@ import type { Reference } from "../../../src/database/Database.ts"
 import { unannouncedWriter } from "../../../src/database/Memory.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
+import { simulated } from "../../../src/testing/simulation/Simulation.ts"
 import { type Actor, checkFailure } from "./Actor.ts"
-import { simulated } from "./Backends.ts"
 import { derivedKey } from "./Contents.ts"
-import type { Verb } from "./Network.ts"
+import { send, type Verb } from "./Verb.ts"
 import { someContent, someName } from "./Writers.ts"
 
 /** Stores one blob with a reference. A writer that is refused tries again with its next unit of work. */
@@ -57,7 +57,8 @@ const ask = <A>(
   effect: Effect.Effect<A, DatabaseError>
 ) => {
   const unknown = new DatabaseError({ operation: verb, reason: "Unavailable", detail: simulated })
-  return world.network.send(process, verb, args, world.durability.run(verb, effect), unknown)
+  const traits = { isReadThenAct: verb !== "unannounced.refer" }
+  return send(world.network, process, verb, args, world.durability.run(verb, effect), unknown, traits)
 }
 
 /** Ends a writer that takes longer than the collectors wait for it (GC_WRITER_PATIENCE). */

@@ -149,6 +149,12 @@ export interface Manifests {
    * repositories.
    */
   readonly blob: (repository: string, digest: Digest) => Result<Option.Option<RepositoryBlob>>
+  /** Returns those of `digests` that the repository has: by a manifest, or by a hold that has not ended at `now`. */
+  readonly having: (
+    now: number,
+    repository: string,
+    digests: ReadonlyArray<Digest>
+  ) => Result<ReadonlySet<Digest>>
   /**
    * Deletes up to `limit` manifests that nothing in their repository has needed since `untaggedSince` or
    * longer: no tag, no index, no subject that exists. Returns how many. Skips manifests that another

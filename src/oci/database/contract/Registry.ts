@@ -3,6 +3,7 @@
  * tags.
  */
 import { Context } from "effect"
+import type { Keys } from "./Keys.ts"
 import type { Manifests } from "./Manifests.ts"
 import type { Sessions } from "./UploadSessions.ts"
 
@@ -14,5 +15,7 @@ export class RegistryDatabase extends Context.Service<
     readonly sessions: Sessions
     /** Manifests, the blobs and manifests that they need, and tags. */
     readonly manifests: Manifests
+    /** Secrets that replicas share. */
+    readonly keys: Keys
   }
 >()("artifact-gc/oci/database/RegistryDatabase") {}

@@ -86,11 +86,22 @@ export const manifests = (state: RegistryState): Manifests => ({
         ? Option.none()
         : Option.some({ key: row.key, sizeBytes: row.sizeBytes, heldUntil, isReferenced })
     }),
+  having: (now, repository, digests) => Effect.sync(() => having(state, now, repository, digests)),
   expire: (now, untaggedSince, limit) => Effect.sync(() => expire(state, now, untaggedSince, limit)),
   untagged: (untaggedSince) =>
     Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
   exposure: (after, untaggedSince, unless) => Effect.sync(() => exposure(state, after, untaggedSince, unless))
 })
+
+const having = (state: RegistryState, now: number, repository: string, digests: ReadonlyArray<Digest>) => {
+  const own = new Set(
+    [...state.manifests.values()]
+      .filter((row) => row.repository === repository)
+      .flatMap((row) => [row.digest, ...row.references.map(({ digest }) => digest)])
+  )
+  const isHeld = (digest: Digest) => (state.pins.get(holdId(repository, digest))?.expiresAt ?? now) > now
+  return new Set(digests.filter((digest) => state.blobs.has(digest) && (own.has(digest) || isHeld(digest))))
+}
 
 const put = (
   state: RegistryState,

@@ -38,6 +38,8 @@ export interface RegistryState extends State {
   readonly manifests: Map<string, ManifestRow>
   /** By repository and name. */
   readonly tags: Map<string, TagRow>
+  /** Shared secrets, by name. */
+  readonly keys: Map<string, Uint8Array>
 }
 
 /** Returns an empty catalogue in which manifests keep their own bytes and the blobs that they need. */
@@ -65,7 +67,7 @@ export const emptyState = (): RegistryState => {
         [...manifests.values()].map(({ repository, digest }) => ({ id: `${repository} ${digest}`, digest }))
     }
   )
-  return { ...core, manifests, sessions: new Map(), tags: new Map() }
+  return { ...core, manifests, sessions: new Map(), tags: new Map(), keys: new Map() }
 }
 
 /** Returns the primary key of a manifest, or of a tag by its name. */

@@ -56,6 +56,7 @@ export const make = (
       repositories: plain(Reading.repositories),
       referrers: typed(Reading.referrers),
       blob: typed(Reading.blob),
+      having: typed(Reading.having),
       untagged: (untaggedSince) => ifInstalled(0, untagged(db, untaggedSince)),
       exposure: (...args) => ifInstalled(noExposure, exposure(db, ...args))
     }),

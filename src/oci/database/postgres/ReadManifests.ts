@@ -2,7 +2,7 @@
 import { Effect, Option } from "effect"
 import type { Statement } from "effect/sql"
 import { sizeOf } from "../../../database/postgres/CatalogValues.ts"
-import { millisOrNull, qualified } from "../../../database/postgres/Sql.ts"
+import { instant, millisOrNull, qualified } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
@@ -162,3 +162,23 @@ export const blob = (db: RegistrySql, type: DigestType, repository: string, dige
           })
   )
 }
+
+/** Returns those of `digests` that the repository has. */
+export const having = (
+  { id, raw, sql }: RegistrySql,
+  type: DigestType,
+  now: number,
+  repository: string,
+  digests: ReadonlyArray<Digest>
+) =>
+  Effect.map(
+    sql<{ digest: string }>`
+      SELECT w.digest
+      FROM unnest(${digests}::text[], ${digests.map((digest) => holdId(repository, digest))}::text[]) AS w (digest, hold)
+      JOIN ${id.blobs} b ON b.${id.digest} = w.digest::${raw(type.type)}
+      WHERE EXISTS (SELECT FROM ${id.pins} p WHERE p.id = w.hold AND p.expires_at > ${instant(now)})
+        OR EXISTS (SELECT FROM ${id.manifests} m WHERE m.repository = ${repository} AND m.digest = b.${id.digest})
+        OR EXISTS (SELECT FROM ${id.manifestReferences} r
+          WHERE r.digest = b.${id.digest} AND r.repository = ${repository})`,
+    (rows) => new Set(rows.map(({ digest }) => digest as Digest))
+  )

@@ -10,6 +10,7 @@ export interface RegistrySql extends Sql {
     readonly manifests: Statement.Fragment
     readonly manifestReferences: Statement.Fragment
     readonly tags: Statement.Fragment
+    readonly keys: Statement.Fragment
   }
 }
 
@@ -24,7 +25,8 @@ export const registrySql = (db: Sql): RegistrySql => {
       uploadSessions: raw(qualified(names.collectorSchema, "upload_sessions")),
       manifests: registry("manifests"),
       manifestReferences: registry("manifest_references"),
-      tags: registry("tags")
+      tags: registry("tags"),
+      keys: registry("keys")
     }
   }
 }

@@ -15,7 +15,7 @@ import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 
 /** The version this program works with. */
-export const latestRegistryMigration = 2
+export const latestRegistryMigration = 3
 
 /** Not `migrations`, so that the tables may be in any schema, the collector's included. */
 export const registryMigrations = "registry_migrations"
@@ -85,6 +85,15 @@ const addLossOfNames = ({ sql, names }: Sql) => {
   )
 }
 
+/** Adds secrets that replicas share. Only `serve` reads them. */
+const createKeys = ({ sql, names }: Sql) =>
+  Effect.asVoid(
+    sql.unsafe(`CREATE TABLE ${qualified(names.registrySchema, "keys")} (
+      name text COLLATE "C" PRIMARY KEY,
+      secret bytea NOT NULL,
+      created_at timestamptz NOT NULL)`)
+  )
+
 /** Returns whether the tables were ever created. Needs no privilege. */
 export const isInstalled = ({ sql, names }: Sql) =>
   Effect.map(
@@ -100,8 +109,8 @@ export const readLackingPrivileges = ({ sql, names }: Sql) =>
     SELECT c.relname AS table, string_agg(p, ', ' ORDER BY n) AS missing
     FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace,
       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS w (p, n)
-    WHERE s.nspname = ${names.registrySchema} AND c.relname IN ('manifests', 'manifest_references', 'tags')
-      AND NOT has_table_privilege(c.oid, p)
+    WHERE s.nspname = ${names.registrySchema} AND c.relname IN ('manifests', 'manifest_references', 'tags', 'keys')
+      AND (c.relname <> 'keys' OR p IN ('SELECT', 'INSERT')) AND NOT has_table_privilege(c.oid, p)
     GROUP BY c.relname ORDER BY c.relname`
 
 /** Returns the number of the newest migration applied. */
@@ -140,6 +149,7 @@ export const furtherMigrations = (names: CatalogNames, isWanted: boolean): Furth
   isWanted: (db) => (isWanted ? Effect.succeed(true) : isInstalled(db)),
   migrations: (db, type) => ({
     "0001_manifests": createManifests(db, type),
-    "0002_loss_of_names": addLossOfNames(db)
+    "0002_loss_of_names": addLossOfNames(db),
+    "0003_keys": createKeys(db)
   })
 })

@@ -135,6 +135,31 @@ const listing = (promised: Promised): void => {
 }
 
 const expiring = (promised: Promised): void => {
+  promised(
+    "answers which of some blobs a repository has, by its manifests and by holds that have not ended",
+    () =>
+      Effect.gen(function* () {
+        const { having } = yield* manifests
+        const hold = (n: number, repository: string, expiresAt: number) => ({
+          ...pin(holdId(repository, digest(n)), n),
+          expiresAt
+        })
+        yield* write({
+          blobs: blobs(1, 2, 3, 4, 5, 6),
+          manifests: [
+            manifestRow(1, null, [config(2), layer(3)]),
+            manifestRow(5, null, [], { repository: "other" })
+          ],
+          pins: [hold(4, app, now + 1), hold(5, app, now), hold(6, "other", now + hour)]
+        })
+        const all = digests(1, 2, 3, 4, 5, 6, 7)
+        assert.deepStrictEqual(yield* having(now, app, all), new Set(digests(1, 2, 3, 4)))
+        assert.deepStrictEqual(yield* having(now, "other", all), new Set(digests(5, 6)))
+        assert.deepStrictEqual(yield* having(now, "none", all), new Set())
+        assert.deepStrictEqual(yield* having(now, app, []), new Set())
+      })
+  )
+
   promised("ends manifests that are untagged for long enough, with what they refer to", () =>
     Effect.gen(function* () {
       const { expire, untagged } = yield* manifests
