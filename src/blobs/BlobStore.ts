@@ -6,34 +6,30 @@
  * are sent to it, and they become a blob only if the intent still exists. A writer that loses a race against
  * a collector retries by itself.
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, type Stream } from "effect"
 import { BlobDatabase, type Reference } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type ByteRange, Storage } from "../storage/Storage.ts"
-import {
-  BlobUnknown,
-  type DigestMismatch,
-  type DigestUnsupported,
-  type SizeMismatch,
-  type UploadExpired
-} from "./errors.ts"
+import { BlobUnknown, type DigestUnsupported, type PutFailure } from "./errors.ts"
 import * as Metrics from "./Metrics.ts"
+import { open } from "./Open.ts"
 import { type PutOptions, type PutOutcome, put, type Stored } from "./Put.ts"
 import { putAll, type Upload } from "./PutAll.ts"
 import type { WriterContext } from "./WriterContext.ts"
 
-export { BlobUnknown, DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "./errors.ts"
-export type { NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
+export {
+  BlobUnknown,
+  DigestMismatch,
+  DigestUnsupported,
+  type PutFailure,
+  SizeMismatch,
+  UploadExpired
+} from "./errors.ts"
+export type { CommittedBlob, NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
 export type { Upload } from "./PutAll.ts"
-
-/**
- * Errors of a `put` or `putAll`. After each of them the blob is stored with all its references and pins, or
- * not at all.
- */
-export type PutFailure = DatabaseError | StorageError | DigestMismatch | SizeMismatch | UploadExpired
 
 /** A live blob. */
 export interface BlobStat {
@@ -93,10 +89,10 @@ export class BlobStore extends Context.Service<
      * Leaves a transaction that the caller has open, because success is a commit of its own. The connection
      * pool therefore needs a second connection.
      */
-    readonly put: <E, R>(
+    readonly put: <E, R, E2 = never, R2 = never>(
       body: Stream.Stream<Uint8Array, E, R>,
-      options?: PutOptions
-    ) => Effect.Effect<Stored, E | PutFailure | DigestUnsupported, R>
+      options?: PutOptions<E2, R2>
+    ) => Effect.Effect<Stored, E | E2 | PutFailure | DigestUnsupported, R | R2>
     /**
      * Stores blobs with their references, in three transactions for all of them together. Returns the
      * outcomes in the order given. A failure leaves each blob either stored with all its references or not at
@@ -214,46 +210,3 @@ const pin = Effect.fnUntraced(function* (
   const live = yield* database.adopt(now, [], { pins: [{ id, digest, expiresAt }], joins: true })
   return live.has(digest) ? Option.some(id) : Option.none()
 })
-
-/**
- * Most moves that one `open` follows. A blob moves if it is deleted and stored again; a fourth move means
- * another fault.
- */
-const movesMax = 3
-
-const open = (
-  { database, storage }: WriterContext,
-  digest: Digest,
-  range: ByteRange | undefined,
-  known: ObjectKey | null
-): Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError> => {
-  type Bytes = Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError>
-  const at = (key: ObjectKey, left: number): Bytes =>
-    Stream.suspend(() => {
-      let hasBegun = false
-      const bytes = Stream.map(storage.get(key, range), (chunk) => {
-        hasBegun = true
-        return chunk
-      })
-      return Stream.catchIf(
-        bytes,
-        (error) => error.reason === "NotFound" && !hasBegun && left > 0,
-        (error) => from(left - 1, { key, error })
-      )
-    })
-  const from = (
-    left: number,
-    gone: { readonly key: ObjectKey; readonly error: StorageError } | null
-  ): Bytes =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const found = yield* database.locate(digest)
-        if (Option.isNone(found)) return yield* new BlobUnknown({ digests: [digest] })
-        const { key } = found.value
-        // The row still names the missing object. `audit` reports such rows.
-        if (gone?.key === key) return yield* gone.error
-        return at(key, left)
-      })
-    )
-  return known === null ? from(movesMax, null) : at(known, movesMax)
-}

@@ -2,16 +2,17 @@
  * One blob: adopted if it is live, otherwise sent and published, with its references or its pin. Steps W1 to
  * W4 of docs/design/protocol.md, repeated if a collector reaped the upload.
  */
-import { Clock, Duration, Effect, Option, type Stream } from "effect"
-import type { Pin, PublishOutcome, Reference } from "../database/Database.ts"
+import { Clock, Duration, Effect, Option, Result, type Stream } from "effect"
+import type { HostStatements, Pin, Reference } from "../database/Database.ts"
+import { DatabaseError } from "../domain/DatabaseError.ts"
 import { algorithmOf, type Digest } from "../domain/Digest.ts"
 import { KeyNonce } from "../domain/ObjectKey.ts"
 import { bodyProgress } from "./BodyProgress.ts"
-import { DigestUnsupported, SizeMismatch } from "./errors.ts"
+import { DigestUnsupported, type PutFailure, SizeMismatch } from "./errors.ts"
 import type { Declared } from "./Measure.ts"
 import type { Sent } from "./SendBody.ts"
 import { type Source, sendUntilSettled } from "./SendUntilSettled.ts"
-import type { WriterContext } from "./WriterContext.ts"
+import { attemptsMax, type WriterContext } from "./WriterContext.ts"
 
 /** `uploaded`: the blob is new and has the bytes of this call. `deduplicated`: the blob existed. */
 export type PutOutcome = "uploaded" | "deduplicated"
@@ -22,7 +23,7 @@ type WithoutDigest<A> = A extends unknown ? Omit<A, "digest"> : never
 export type NewReference = WithoutDigest<Reference>
 
 /** Options of `BlobStore.put`. */
-export interface PutOptions {
+export interface PutOptions<E = never, R = never> {
   /**
    * The digest that the bytes must have, `sha256:…` or `sha512:…`. If that blob is live, no byte is read.
    * Default: none, and the blob gets the sha256 of its bytes.
@@ -33,11 +34,27 @@ export interface PutOptions {
    * whole body from a torn one, so give it where it is known.
    */
   readonly sizeBytes?: number | undefined
+  /**
+   * Statements of the caller that refer to the blob. They run in the transaction that stores it, whether its
+   * bytes were sent or the blob existed. Both are committed, or neither. Default: none.
+   *
+   * ```ts
+   * commit: ({ digest }) => sql`INSERT INTO attachments (ticket, digest) VALUES (${ticket}, ${digest})`
+   * ```
+   *
+   * Use the client of the database layer: the transaction is open on it. If the transaction loses a lock, meets
+   * a deadlock or loses its connection, it rolls back and the statements run again, so they must do nothing that
+   * a rollback does not undo. At most one run is committed. Its time-outs are those of the collector: 2 s for a
+   * lock, 30 s for a statement, 60 s between two statements.
+   *
+   * If the statements fail, nothing is stored and `put` fails with their error. A collector deletes the bytes.
+   */
+  readonly commit?: ((blob: CommittedBlob) => Effect.Effect<unknown, E, R>) | undefined
   /** References committed with the blob. Default: none. */
   readonly references?: ReadonlyArray<NewReference> | undefined
   /**
-   * How long a pin keeps the blob until its references are made. Default: no pin if there are references,
-   * otherwise `BlobStoreOptions.pin`, because a blob with neither is garbage.
+   * How long a pin keeps the blob until its references are made. Default: no pin with `commit`, otherwise
+   * `BlobStoreOptions.pin`, because a blob with neither is garbage.
    */
   readonly pin?: Duration.Input | undefined
   /**
@@ -57,6 +74,14 @@ export interface PutOptions {
   readonly replayable?: boolean | undefined
 }
 
+/** The blob to which the statements of `commit` refer. */
+export interface CommittedBlob {
+  /** The digest of the bytes. */
+  readonly digest: Digest
+  /** The length of the blob, in bytes. */
+  readonly sizeBytes: number
+}
+
 /** A blob that was stored or adopted. */
 export interface Stored {
   /** The digest of the bytes. */
@@ -73,17 +98,18 @@ export interface Stored {
 }
 
 /** What keeps the blob once it is published. */
-interface Retention {
+interface Retention<E> {
   readonly references: ReadonlyArray<NewReference>
+  readonly commit: ((blob: CommittedBlob) => Effect.Effect<unknown, E>) | null
   readonly pin: { readonly id: string; readonly millis: number } | null
 }
 
 /** Implements `BlobStore.put`. */
-export const put = Effect.fnUntraced(function* <E, R>(
+export const put = Effect.fnUntraced(function* <E, R, E2 = never, R2 = never>(
   context: WriterContext,
   body: Stream.Stream<Uint8Array, E, R>,
-  options: PutOptions
-) {
+  options: PutOptions<E2, R2>
+): Effect.fn.Return<Stored, E | E2 | PutFailure | DigestUnsupported, R | R2> {
   const declared: Declared = { digest: options.digest ?? null, sizeBytes: options.sizeBytes ?? null }
   if (declared.digest !== null && algorithmOf(declared.digest) === null) {
     return yield* new DigestUnsupported({ digest: declared.digest })
@@ -96,21 +122,24 @@ export const put = Effect.fnUntraced(function* <E, R>(
   return stored
 })
 
-const retentionOf = Effect.fnUntraced(function* (
+const retentionOf = Effect.fnUntraced(function* <E, R>(
   context: WriterContext,
-  options: PutOptions
-): Effect.fn.Return<Retention> {
+  options: PutOptions<E, R>
+): Effect.fn.Return<Retention<E>> {
   const references = options.references ?? []
-  const fallback = references.length > 0 ? null : context.pinMillis
+  const fallback = references.length > 0 || options.commit !== undefined ? null : context.pinMillis
   const millis =
     options.pin === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(options.pin))
-  return { references, pin: millis === null ? null : { id: options.pinId ?? (yield* KeyNonce)(), millis } }
+  // The statements run in the caller's fiber, which has their services. `put` requires these in its type.
+  const commit = (options.commit ?? null) as Retention<E>["commit"]
+  const pin = millis === null ? null : { id: options.pinId ?? (yield* KeyNonce)(), millis }
+  return { references, commit, pin }
 })
 
-const store = Effect.fnUntraced(function* <E, R>(
+const store = Effect.fnUntraced(function* <E, R, E2>(
   context: WriterContext,
   source: Source<E, R>,
-  retention: Retention,
+  retention: Retention<E2>,
   proven: boolean
 ) {
   const { declared } = source
@@ -142,11 +171,11 @@ const storedAs = (outcome: PutOutcome, digest: Digest, sizeBytes: number, pin: s
 /**
  * Adds the references or the pin to a live blob and returns its key and size. Returns none if it is not live.
  */
-const adopt = Effect.fnUntraced(function* (
+const adopt = Effect.fnUntraced(function* <E>(
   { database }: WriterContext,
   digest: Digest,
   sizeBytes: number | null,
-  retention: Retention
+  retention: Retention<E>
 ) {
   const found = yield* database.locate(digest)
   if (Option.isNone(found)) return found
@@ -157,28 +186,60 @@ const adopt = Effect.fnUntraced(function* (
   }
   const now = yield* Clock.currentTimeMillis
   const live = yield* database.adopt(now, referencesTo(digest, retention), {
-    pins: pinsOf(digest, retention, now)
+    digests: [digest],
+    pins: pinsOf(digest, retention, now),
+    ...statementsOf(retention, { digest, sizeBytes: known })
   })
   return live.has(digest) ? Option.some({ key: found.value.key, sizeBytes: known }) : Option.none()
 })
 
 /**
- * Publishes the blob. A lost answer reads as `expired`: in both cases the caller looks whether the blob is
- * live.
+ * Publishes the blob. Without statements of the caller, a lost answer reads as `expired`: in both cases the
+ * blob may be live, and adopting it twice does no harm.
+ *
+ * Statements of the caller must not be committed twice. After a lost answer the same key is published again:
+ * its intent serves one transaction. If the intent is gone, the key tells whether that transaction was the one
+ * without an answer. It does not tell if the blob existed, and then the failure is the caller's to judge.
  */
-const publish = Effect.fnUntraced(function* ({ database }: WriterContext, sent: Sent, retention: Retention) {
-  const now = yield* Clock.currentTimeMillis
-  const references = referencesTo(sent.digest, retention)
-  const [outcome = "expired"] = yield* Effect.catchIf(
-    database.publish(now, [{ ...sent, references, pins: pinsOf(sent.digest, retention, now) }]),
-    (error) => error.isRetryable,
-    () => Effect.succeed<ReadonlyArray<PublishOutcome>>([])
-  )
-  return outcome
+const publish = Effect.fnUntraced(function* <E>(
+  { database }: WriterContext,
+  sent: Sent,
+  retention: Retention<E>
+) {
+  const { digest, key } = sent
+  let lost: DatabaseError | null = null
+  for (let attempt = 1; ; attempt++) {
+    const now = yield* Clock.currentTimeMillis
+    const publication = {
+      ...sent,
+      references: referencesTo(digest, retention),
+      pins: pinsOf(digest, retention, now)
+    }
+    const published = yield* Effect.result(
+      database.publish(now, [publication], statementsOf(retention, sent))
+    )
+    if (Result.isSuccess(published)) {
+      const outcome = published.success[0] ?? "expired"
+      if (outcome !== "expired" || lost === null) return outcome
+      const found = yield* database.locate(digest)
+      if (Option.isSome(found) && found.value.key === key) return "published"
+      return yield* lost
+    }
+    const { failure } = published
+    if (!(failure instanceof DatabaseError) || !failure.isRetryable) return yield* Effect.fail(failure)
+    if (retention.commit === null) return "expired"
+    if (attempt >= attemptsMax) return yield* failure
+    lost = failure
+  }
 })
 
-const referencesTo = (digest: Digest, { references }: Retention): ReadonlyArray<Reference> =>
+const statementsOf = <E>(
+  { commit }: Retention<E>,
+  { digest, sizeBytes }: CommittedBlob
+): HostStatements<E> => (commit === null ? {} : { commit: () => commit({ digest, sizeBytes }) })
+
+const referencesTo = (digest: Digest, { references }: Retention<unknown>): ReadonlyArray<Reference> =>
   references.map((reference) => ({ ...reference, digest }))
 
-const pinsOf = (digest: Digest, { pin }: Retention, now: number): ReadonlyArray<Pin> =>
+const pinsOf = (digest: Digest, { pin }: Retention<unknown>, now: number): ReadonlyArray<Pin> =>
   pin === null ? [] : [{ id: pin.id, digest, expiresAt: now + pin.millis }]

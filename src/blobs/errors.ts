@@ -1,6 +1,8 @@
 /** Why a blob store refuses, in the caller's terms. */
 import { Schema } from "effect"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
 import { Digest } from "../domain/Digest.ts"
+import type { StorageError } from "../domain/StorageError.ts"
 
 /** The bytes that arrived do not have the declared digest. Nothing was stored. */
 export class DigestMismatch extends Schema.TaggedError<DigestMismatch>()("DigestMismatch", {
@@ -61,3 +63,9 @@ export class UploadExpired extends Schema.TaggedError<UploadExpired>()("UploadEx
     return `The upload of ${this.digest ?? "bytes without a declared digest"} lost its lease ${times}, and its bytes were deleted. Nothing was stored; send them again, and raise the upload lease if this happens often.`
   }
 }
+
+/**
+ * Errors of a `put` or `putAll`. After each of them the blob is stored with all its references and pins, or
+ * not at all.
+ */
+export type PutFailure = DatabaseError | StorageError | DigestMismatch | SizeMismatch | UploadExpired

@@ -13,6 +13,8 @@ import { binding } from "./memory/Binding.ts"
 import { blobs, joins as joinsBlobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
+import { withHostStatements } from "./memory/HostStatements.ts"
+import { HostTables, hostTables } from "./memory/HostTables.ts"
 import { transacting } from "./memory/HostTransactions.ts"
 import { instants } from "./memory/Instants.ts"
 import { journal } from "./memory/Journal.ts"
@@ -24,10 +26,12 @@ import { type BlobRow, emptyState, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
 import { insertUnannounced, referUnannounced } from "./memory/UnannouncedWriters.ts"
 
+export { type HostTableRow, HostTables, RowRefused } from "./memory/HostTables.ts"
 export {
   begin,
   commit,
   HostTransaction,
+  outside,
   rollback,
   withTransaction
 } from "./memory/HostTransactions.ts"
@@ -35,6 +39,8 @@ export {
   type BlobRow,
   type ChunkRow,
   emptyState,
+  type HostRow,
+  hostRowId,
   type IntentRow,
   type JournalRow,
   type ListingRow,
@@ -42,6 +48,7 @@ export {
   type ReferringRow,
   type ReferringTable,
   referenceId,
+  referencesOf,
   type SightingRow,
   type State
 } from "./memory/State.ts"
@@ -59,9 +66,25 @@ export const unannouncedWriter = (state: State) =>
     })
   )
 
-/** Both databases over `state`. Several layers over one state are several replicas on one catalogue. */
-export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabase | BlobDatabase> =>
-  Layer.merge(
+/** What a catalogue in memory contains. */
+export interface MemoryOptions {
+  /**
+   * The host's tables with a foreign key to blobs, each with a column `digest`. {@link HostTables} has their
+   * rows. Default: none.
+   */
+  readonly tables?: ReadonlyArray<string>
+}
+
+/** A new catalogue in memory, with reference tables of the host: both databases, and the host's rows. */
+export const layer = ({
+  tables = []
+}: MemoryOptions = {}): Layer.Layer<CollectorDatabase | BlobDatabase | HostTables> =>
+  Layer.unwrap(Effect.sync(() => layerOf(emptyState(tables))))
+
+/** The same over `state`. Several layers over one state are several replicas on one catalogue. */
+export const layerOf = (state: State): Layer.Layer<CollectorDatabase | BlobDatabase | HostTables> =>
+  Layer.mergeAll(
+    Layer.succeed(HostTables, HostTables.of(hostTables(state))),
     Layer.succeed(
       CollectorDatabase,
       CollectorDatabase.of({
@@ -85,6 +108,12 @@ export const layer = (state: State = emptyState()): Layer.Layer<CollectorDatabas
     ),
     Layer.succeed(
       BlobDatabase,
-      BlobDatabase.of(transacting(state, watching(state, blobs(state)), joinsBlobs))
+      BlobDatabase.of(
+        withHostStatements(
+          state,
+          transacting(state, watching(state, blobs(state)), joinsBlobs),
+          transacting(state, watching(state, blobs(state)), () => true)
+        )
+      )
     )
   )

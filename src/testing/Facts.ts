@@ -12,8 +12,8 @@ import type { Storage } from "../storage/Storage.ts"
 export interface Rows {
   /** Blobs by digest. */
   readonly blobs: ReadonlyMap<Digest, { readonly key: ObjectKey }>
-  /** References by id. */
-  readonly references: ReadonlyMap<string, { readonly digest: Digest }>
+  /** References by id. Null is no reference. */
+  readonly references: ReadonlyMap<string, { readonly digest: Digest | null }>
   /** Journaled keys. */
   readonly journal: ReadonlyMap<ObjectKey, unknown>
   /** Keys of announced uploads. */
@@ -50,7 +50,9 @@ export const invariantsOf = (rows: Rows, present: { readonly has: (key: ObjectKe
   const keys = new Map([...rows.blobs].map(([digest, { key }]) => [key, digest]))
   return [
     ...[...rows.references].flatMap(([id, { digest }]) =>
-      rows.blobs.has(digest) ? [] : [`reference ${id} is to blob ${digest}, which has no row`]
+      digest === null || rows.blobs.has(digest)
+        ? []
+        : [`reference ${id} is to blob ${digest}, which has no row`]
     ),
     ...[...rows.blobs].flatMap(([digest, { key }]) =>
       present.has(key) || rows.suspects?.get(digest)?.has(key) === true

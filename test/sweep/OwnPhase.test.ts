@@ -33,11 +33,7 @@ const phases = [...collectorPhases, previews]
 
 const services = (stale: Array<string>) =>
   Sweep.layer({ phases }).pipe(
-    Layer.provide([
-      MemoryDatabase.layer(MemoryDatabase.emptyState()),
-      MemoryStorage.layer,
-      Layer.succeed(Previews, { stale })
-    ])
+    Layer.provide([MemoryDatabase.layer(), MemoryStorage.layer, Layer.succeed(Previews, { stale })])
   )
 
 describe("a phase of the host's own", () => {
@@ -81,7 +77,7 @@ describe("a phase of the host's own", () => {
     }).pipe(
       Effect.provide(
         Sweep.layer({ phases: [broken, ...collectorPhases] }).pipe(
-          Layer.provide([MemoryDatabase.layer(MemoryDatabase.emptyState()), MemoryStorage.layer])
+          Layer.provide([MemoryDatabase.layer(), MemoryStorage.layer])
         )
       )
     )

@@ -46,6 +46,6 @@ describe("a database with a script", () => {
           ["inspect", []]
         ]
       )
-    }).pipe(Effect.provide(FaultyDatabase.layer(script).pipe(Layer.provide(MemoryDatabase.layer(state)))))
+    }).pipe(Effect.provide(FaultyDatabase.layer(script).pipe(Layer.provide(MemoryDatabase.layerOf(state)))))
   })
 })

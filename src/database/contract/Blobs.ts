@@ -1,5 +1,6 @@
 /** The database as a writer of blobs needs it: intents, blobs, references, pins. */
-import { Context, type Option } from "effect"
+import { Context, type Effect, type Option } from "effect"
+import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Result } from "./Result.ts"
@@ -35,13 +36,16 @@ export interface Publication {
   readonly key: ObjectKey
   readonly digest: Digest
   readonly sizeBytes: number
-  readonly references: ReadonlyArray<Reference>
+  /** Default none. */
+  readonly references?: ReadonlyArray<Reference>
   /** Committed with the blob, for references that follow. Default none. */
   readonly pins?: ReadonlyArray<Pin>
 }
 
 /** The pins that {@link Blobs.adopt} adds and releases. */
 export interface PinChange {
+  /** Further digests to adopt. Default none. */
+  readonly digests?: ReadonlyArray<Digest>
   /** Pins to add. Default none. */
   readonly pins?: ReadonlyArray<Pin>
   /** Ids of pins to release in the same transaction, whether or not they exist. Default none. */
@@ -63,6 +67,21 @@ export interface Joining {
 }
 
 /**
+ * Statements of the host that run in the verb's transaction, after those of the verb. They take effect with
+ * its commit, and a failure of theirs rolls everything back.
+ */
+export interface HostStatements<E> {
+  /**
+   * Runs the statements, given the digests that are live and locked in this transaction. Not called if there
+   * are none. Sees the transaction through the client of the database, and the caller's own services and clock.
+   *
+   * Runs again if the transaction is tried again: after a lost lock, a deadlock or a lost connection. One of the
+   * tries is committed, or none. It must not do anything that a rollback does not undo.
+   */
+  readonly commit?: ((live: ReadonlySet<Digest>) => Effect.Effect<unknown, E>) | undefined
+}
+
+/**
  * How rarely a blob is marked used, in milliseconds. Otherwise every push would rewrite the row of a hot
  * blob, such as the empty layer of all images. 15 minutes is a quarter of the default grace period.
  */
@@ -81,12 +100,15 @@ export interface Blobs {
    * Adds references and pins to the digests that are live, and marks these used, under a lock that a purge
    * waits for. Returns the live digests. Upload and publish the others. Releases pins only if every digest
    * of `references` is live, so that a writer that is too late keeps its pins.
+   *
+   * With `commit` the verb leaves the caller's transaction. Fails with `Unavailable` if it is unknown whether
+   * the transaction was committed.
    */
-  readonly adopt: (
+  readonly adopt: <E = never>(
     now: number,
     references: ReadonlyArray<Reference>,
-    change?: PinChange & Joining
-  ) => Result<ReadonlySet<Digest>>
+    change?: PinChange & (Joining | HostStatements<E>)
+  ) => Effect.Effect<ReadonlySet<Digest>, DatabaseError | E>
   /**
    * Announces uploads, and must be committed before their first byte is sent. After a failure the intents
    * may exist or not: never use these keys again, draw others.
@@ -101,12 +123,15 @@ export interface Blobs {
   readonly recordMultipart: (key: ObjectKey, uploadId: string) => Result<boolean>
   /**
    * Turns acknowledged uploads into blobs with references and pins. Returns the outcomes in the order
-   * given.
+   * given. `commit` gets the digests of those that did not expire.
+   *
+   * Repeating the call is safe: an intent serves one committed call, so `commit` is committed once.
    */
-  readonly publish: (
+  readonly publish: <E = never>(
     now: number,
-    publications: ReadonlyArray<Publication>
-  ) => Result<ReadonlyArray<PublishOutcome>>
+    publications: ReadonlyArray<Publication>,
+    statements?: HostStatements<E>
+  ) => Effect.Effect<ReadonlyArray<PublishOutcome>, DatabaseError | E>
   /** Releases pins and returns how many existed. Joins the caller's transaction. */
   readonly unpin: (ids: ReadonlyArray<string>) => Result<number>
   /** Removes references and returns how many existed. Joins the caller's transaction. */

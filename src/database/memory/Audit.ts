@@ -1,13 +1,10 @@
 /** The audit's verbs, in memory. */
 import { Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Audit, KnownKey, Reference } from "../Database.ts"
-import type { State } from "./State.ts"
+import type { Audit, KnownKey } from "../Database.ts"
+import { hostRowsOf, type State } from "./State.ts"
 
 const bytesOf = (key: string) => Buffer.from(key, "utf8")
-
-const primaryKey = (reference: Reference): string =>
-  reference._tag === "Artifact" ? `${reference.repository} ${reference.name}` : reference.path
 
 const known = (state: State): ReadonlyArray<KnownKey> =>
   [
@@ -40,18 +37,17 @@ export const audit = (state: State): Audit => ({
     }),
   referrers: (digest) =>
     Effect.sync(() => {
-      const of = (tag: Reference["_tag"]) =>
-        [...state.references.values()].filter((r) => r._tag === tag && r.digest === digest).map(primaryKey)
+      const ofHost = [...state.hostTables].map((table) => ({
+        table,
+        column: "digest",
+        ids: hostRowsOf(state, table).flatMap(([id, row]) => (row.digest === digest ? id : []))
+      }))
       const others = state.referringTables.map(({ table, column, rows }) => ({
         table,
         column,
         ids: rows().flatMap((row) => (row.digest === digest ? row.id : []))
       }))
-      return [
-        { table: "artifacts", column: "digest", ids: of("Artifact") },
-        { table: "local_files", column: "digest", ids: of("LocalFile") },
-        ...others
-      ]
+      return [...ofHost, ...others]
         .filter(({ ids }) => ids.length > 0)
         .map(({ table, column, ids }) => ({
           table,

@@ -22,9 +22,9 @@ const setReference = (state: State, reference: Reference): void => {
 
 /** Returns the verbs of writers over `state`. */
 export const blobs = (state: State): Blobs => ({
-  adopt: (now, references, { pins = [], release = [], allOrNothing = false } = {}) =>
+  adopt: (now, references, { digests: others = [], pins = [], release = [], allOrNothing = false } = {}) =>
     Effect.sync(() => {
-      const digests = new Set([...references, ...pins].map(({ digest }) => digest))
+      const digests = new Set([...others, ...[...references, ...pins].map(({ digest }) => digest)])
       const live = new Set([...digests].filter((digest) => touchLive(state, now, digest)))
       if (allOrNothing && live.size < digests.size) return live
       for (const reference of references) if (live.has(reference.digest)) setReference(state, reference)
@@ -62,8 +62,10 @@ export const blobs = (state: State): Blobs => ({
       if (intent !== undefined) state.intents.set(key, { ...intent, uploadId })
       return intent !== undefined
     }),
-  publish: (now, publications) =>
-    Effect.sync(() => publications.map((publication) => publish(state, now, publication))),
+  publish: (now, publications, { commit } = {}) =>
+    Effect.sync(() =>
+      publications.map((publication) => publish(state, now, publication, commit !== undefined))
+    ),
   unpin: (ids) =>
     Effect.sync(() => {
       for (const id of ids) state.pinCauses.delete(id)
@@ -122,7 +124,8 @@ const setPin = (state: State, pin: Pin): void => {
 export const publish = (
   state: State,
   now: number,
-  { key, digest, sizeBytes, references, pins = [] }: Publication
+  { key, digest, sizeBytes, references = [], pins = [] }: Publication,
+  hasHost = false
 ): PublishOutcome => {
   if (!state.intents.delete(key)) return "expired"
   const row = state.blobs.get(digest)
@@ -139,7 +142,7 @@ export const publish = (
   state.orphans.delete(digest)
   for (const reference of references) setReference(state, reference)
   for (const pin of pins) {
-    if (row === undefined && references.length === 0 && !state.pins.has(pin.id))
+    if (row === undefined && !hasHost && references.length === 0 && !state.pins.has(pin.id))
       state.pinCauses.set(pin.id, "unused")
     setPin(state, pin)
   }

@@ -69,7 +69,9 @@ const sighted = (state: State, after: Digest | null, limit: number): Sighted => 
 /** Returns every row that keeps a blob, by a unique name. */
 const keepingRows = (state: State): Map<string, Digest> =>
   new Map([
-    ...[...state.references].map(([id, { digest }]) => [`reference ${id}`, digest] as const),
+    ...[...state.references].flatMap(([id, { digest }]) =>
+      digest === null ? [] : [[`reference ${id}`, digest] as const]
+    ),
     ...[...state.pins].map(([id, { digest }]) => [`pin ${id}`, digest] as const),
     ...state.referringTables.flatMap(({ table, rows }) =>
       rows().map(({ id, digest }) => [`${table} ${id}`, digest] as const)

@@ -7,12 +7,13 @@
  * PostgreSQL (src/database/postgres/Sql.ts).
  *
  * A verb that meets a locked row skips it where PostgreSQL's statement has SKIP LOCKED, and otherwise fails
- * with `Contended`, as a wait that reaches `lock_timeout` does.
+ * with `Contended`, as a wait that reaches `lock_timeout` does. It waits for a transaction in which a verb
+ * runs statements of a host (HostStatements.ts), because that one ends by itself.
  */
-import { Context, Effect, Exit, Option } from "effect"
+import { Context, Effect, Exit, Latch, Option } from "effect"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
-import type { Changes, OpenTransaction, State } from "./State.ts"
+import type { Changes, HostRow, OpenTransaction, State } from "./State.ts"
 
 /** The transaction that the calling fiber has open. */
 export class HostTransaction extends Context.Service<HostTransaction, OpenTransaction>()(
@@ -20,8 +21,16 @@ export class HostTransaction extends Context.Service<HostTransaction, OpenTransa
 ) {}
 
 /** Begins a transaction. Provide it as {@link HostTransaction} to the verbs that run inside. */
-export const begin = (state: State): OpenTransaction => {
-  const transaction: OpenTransaction = { changes: new Map(), candidates: [] }
+export const begin = (state: State, isVerbs = false): OpenTransaction => {
+  const transaction: OpenTransaction = {
+    changes: new Map(),
+    candidates: [],
+    kept: new Set(),
+    isAborted: false,
+    isVerbs,
+    ended: Latch.makeUnsafe(false),
+    waitsFor: null
+  }
   state.transactions.add(transaction)
   return transaction
 }
@@ -30,8 +39,13 @@ export const begin = (state: State): OpenTransaction => {
 export const commit = (state: State, transaction: OpenTransaction): Effect.Effect<void, DatabaseError> =>
   Effect.suspend(() => {
     if (!state.transactions.delete(transaction)) return Effect.fail(hasEnded("commit"))
+    if (transaction.isAborted) {
+      transaction.ended.openUnsafe()
+      return Effect.fail(aborted("commit"))
+    }
     apply(state, transaction)
     state.candidates.push(...transaction.candidates)
+    transaction.ended.openUnsafe()
     return Effect.void
   })
 
@@ -39,24 +53,65 @@ export const commit = (state: State, transaction: OpenTransaction): Effect.Effec
 export const rollback = (state: State, transaction: OpenTransaction): Effect.Effect<void> =>
   Effect.sync(() => {
     state.transactions.delete(transaction)
+    transaction.ended.openUnsafe()
   })
 
 /** Runs `effect` in a transaction, which commits if it succeeds and otherwise rolls back. */
-export const withTransaction = <A, E, R>(state: State, effect: Effect.Effect<A, E, R>) =>
+export const withTransaction = <A, E, R>(state: State, effect: Effect.Effect<A, E, R>, isVerbs = false) =>
   Effect.acquireUseRelease(
-    Effect.sync(() => begin(state)),
+    Effect.sync(() => begin(state, isVerbs)),
     (transaction) => Effect.provideService(effect, HostTransaction, transaction),
     (transaction, exit) => (Exit.isSuccess(exit) ? commit(state, transaction) : rollback(state, transaction))
+  )
+
+/** Runs `effect` in a savepoint of the transaction that the caller has open, or in a transaction of its own. */
+export const nested = <A, E, R>(
+  state: State,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | DatabaseError, R> =>
+  Effect.flatMap(
+    Effect.serviceOption(HostTransaction),
+    (open): Effect.Effect<A, E | DatabaseError, R> =>
+      Option.isNone(open)
+        ? (withTransaction(state, effect) as Effect.Effect<A, E | DatabaseError, R>)
+        : Effect.suspend(() => Effect.onError(effect, savepoint(open.value)))
+  )
+
+/** Notes what the transaction has done so far, and returns how to undo the rest. */
+const savepoint = (transaction: OpenTransaction) => {
+  const changes = [...transaction.changes].map(([table, rows]) => [table, new Map(rows)] as const)
+  const { candidates, kept } = transaction
+  const [queued, before] = [candidates.length, [...kept]]
+  return () =>
+    Effect.sync(() => {
+      transaction.changes.clear()
+      for (const [table, rows] of changes) transaction.changes.set(table, rows)
+      candidates.length = queued
+      kept.clear()
+      for (const digest of before) kept.add(digest)
+      transaction.isAborted = false
+    })
+}
+
+/** Runs `effect` outside the transaction that the caller has open, as another caller sees the tables. */
+export const outside = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(
+    effect,
+    (context: Context.Context<R>) =>
+      Context.omit(HostTransaction)(context as Context.Context<R | HostTransaction>) as Context.Context<R>
   )
 
 /** Returns the digests of blobs that an open transaction keeps from a purge. */
 export const lockedDigests = (state: State): ReadonlySet<Digest> => {
   const locked = new Set<Digest>()
-  for (const { changes } of state.transactions) {
+  for (const { changes, kept } of state.transactions) {
+    for (const digest of kept) locked.add(digest)
     for (const digest of changes.get("blobs")?.keys() ?? []) locked.add(digest as Digest)
     for (const table of ["references", "pins"])
-      for (const row of changes.get(table)?.values() ?? [])
-        if (row !== undefined) locked.add((row as { readonly digest: Digest }).digest)
+      for (const row of changes.get(table)?.values() ?? []) {
+        const digest = (row as HostRow | undefined)?.digest ?? null
+        if (digest !== null) locked.add(digest)
+      }
   }
   return locked
 }
@@ -67,7 +122,8 @@ const skips: Readonly<Record<string, keyof State>> = {
   settle: "orphans",
   purge: "orphans",
   review: "orphans",
-  expirePins: "pins"
+  expirePins: "pins",
+  reapIntents: "intents"
 }
 
 /** Whether a call of a verb joins the caller's transaction. */
@@ -85,9 +141,10 @@ export const transacting = <Group extends object>(
       name,
       (...args: ReadonlyArray<never>) =>
         Effect.flatMap(Effect.serviceOption(HostTransaction), (open) => {
-          const inside = Option.isSome(open) && (joins(name, args) || state.everyVerbJoins)
-          if (inside) return runInside(state, open.value, name, verb(...args))
-          return state.transactions.size === 0 ? verb(...args) : runBeside(state, name, verb(...args))
+          const own = Option.getOrNull(open)
+          if (own !== null && (joins(name, args) || state.everyVerbJoins))
+            return runInside(state, own, name, verb(...args))
+          return state.transactions.size === 0 ? verb(...args) : runBeside(state, own, name, verb(...args))
         })
     ]
   })
@@ -108,20 +165,50 @@ const runInside = <A, E>(
     const queued = state.candidates.length
     const exit = Effect.runSyncExit(verb)
     const changed = differences(before, state)
-    const blocked = isLocked(state, changed, transaction)
+    const holders = holdersOf(state, changed, transaction)
     restore(before, state)
     const candidates = state.candidates.splice(queued)
     if (Exit.isFailure(exit)) return exit
-    if (blocked) return Effect.fail(contended(name))
+    if (holders.length > 0)
+      return afterEnd(transaction, holders, name, () => runInside(state, transaction, name, verb))
     transaction.changes.clear()
     for (const [table, rows] of changed) transaction.changes.set(table, rows)
     transaction.candidates.push(...candidates)
+    if (name === "adopt") for (const digest of exit.value as ReadonlySet<Digest>) transaction.kept.add(digest)
     return exit
   })
+
+/**
+ * Runs a verb after the holders of its rows have ended, if they end by themselves. Otherwise, or if one of them
+ * waits for `own`, fails with `Contended`.
+ */
+const afterEnd = <A, E>(
+  own: OpenTransaction | null,
+  holders: ReadonlyArray<OpenTransaction>,
+  name: string,
+  again: () => Effect.Effect<A, E | DatabaseError>
+): Effect.Effect<A, E | DatabaseError> => {
+  const [holder] = holders
+  if (holder === undefined || !holders.every(({ isVerbs }) => isVerbs) || isAwaitedBy(own, holder))
+    return Effect.fail(contended(name))
+  if (own !== null) own.waitsFor = holder
+  const wait = Effect.ensuring(
+    holder.ended.await,
+    Effect.sync(() => {
+      if (own !== null) own.waitsFor = null
+    })
+  )
+  return Effect.andThen(wait, Effect.suspend(again))
+}
+
+/** Returns whether `holder` is `own`, or waits for it, at any distance. */
+const isAwaitedBy = (own: OpenTransaction | null, holder: OpenTransaction | null): boolean =>
+  own !== null && holder !== null && (holder === own || isAwaitedBy(own, holder.waitsFor))
 
 /** Runs a verb that commits by itself while others have transactions open. */
 const runBeside = <A, E>(
   state: State,
+  own: OpenTransaction | null,
   name: string,
   verb: Effect.Effect<A, E>
 ): Effect.Effect<A, E | DatabaseError> =>
@@ -130,10 +217,11 @@ const runBeside = <A, E>(
     const candidates = [...state.candidates]
     const skipped = skips[name]
     const exit = skipped === undefined ? Effect.runSyncExit(verb) : runWithoutLocked(state, skipped, verb)
-    if (!isLocked(state, differences(before, state))) return exit
+    const holders = holdersOf(state, differences(before, state))
+    if (holders.length === 0) return exit
     restore(before, state)
     state.candidates.splice(0, state.candidates.length, ...candidates)
-    return Effect.fail(contended(name))
+    return afterEnd(own, holders, name, () => runBeside(state, own, name, verb))
   })
 
 type Tables = ReadonlyMap<string, Map<unknown, unknown>>
@@ -174,13 +262,13 @@ const apply = (state: State, { changes }: OpenTransaction): void => {
       else tables.get(name)?.set(key, row)
 }
 
-/** Returns whether another open transaction than `own` holds one of the rows. */
-const isLocked = (
+/** Returns the open transactions, apart from `own`, that hold one of the rows. */
+const holdersOf = (
   { transactions }: State,
   changed: ReadonlyMap<string, Changes>,
   own: OpenTransaction | null = null
-): boolean =>
-  [...transactions].some(
+): ReadonlyArray<OpenTransaction> =>
+  [...transactions].filter(
     (transaction) =>
       transaction !== own &&
       [...changed].some(([table, rows]) => {
@@ -206,6 +294,15 @@ const hasEnded = (operation: string): DatabaseError =>
     operation,
     reason: "Unavailable",
     detail: "the transaction has ended, and its connection with it"
+  })
+
+/** The failure of a statement after another one failed, and of the commit of both. */
+export const aborted = (operation: string): DatabaseError =>
+  new DatabaseError({
+    operation,
+    reason: "Unknown",
+    detail: "an earlier statement of the transaction failed (SQLSTATE 25P02)",
+    sqlState: "25P02"
   })
 
 const contended = (operation: string): DatabaseError =>

@@ -7,11 +7,10 @@ import type { ColumnName } from "../../domain/CatalogNames.ts"
 import type { References, ReferenceTable } from "../Database.ts"
 import type { State } from "./State.ts"
 
-/** Returns the foreign keys to blobs: the two of the catalogue, and those of other parts of the program. */
+/** Returns the foreign keys to blobs: those of other parts of the program, and of the host's tables. */
 export const referenceTables = (state: State): ReadonlyArray<ReferenceTable> => [
   ...state.referringTables.map(({ table, column, constraint }) => ({ table, column, constraint })),
-  { table: "artifacts", column: "digest", constraint: "artifacts_digest_fkey" },
-  { table: "local_files", column: "digest", constraint: "local_files_digest_fkey" }
+  ...[...state.hostTables].map((table) => ({ table, column: "digest", constraint: `${table}_digest_fkey` }))
 ]
 
 const idOf = ({ column, schema, table }: ColumnName): string => JSON.stringify([schema, table, column])

@@ -1,4 +1,5 @@
 /** The tables of the memory backend. Tests may read them, and write to them like an unannounced writer. */
+import type { Latch } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Orphan, OrphanCause } from "../../domain/Orphan.ts"
@@ -90,6 +91,14 @@ export interface ReferringTable extends ReferenceTable {
   readonly rows: () => ReadonlyArray<ReferringRow>
 }
 
+/** A row of a host's table with a foreign key to blobs. */
+export interface HostRow {
+  /** The blob that the row refers to; null if it refers to none. */
+  readonly digest: Digest | null
+  /** The other columns, as the host wrote them. */
+  readonly [column: string]: unknown
+}
+
 /** Rows of one table that a transaction changed. The value `undefined` is a deleted row. */
 export type Changes = Map<unknown, unknown>
 
@@ -99,6 +108,16 @@ export interface OpenTransaction {
   readonly changes: Map<string, Changes>
   /** Candidates that its changes queue. */
   readonly candidates: Array<Digest>
+  /** Blobs that it relies on without a change of a row. A purge skips them. */
+  readonly kept: Set<Digest>
+  /** A statement of the host failed, so the transaction can only be rolled back. */
+  isAborted: boolean
+  /** A verb runs statements of a host in it. Others wait for its end, which is near. */
+  readonly isVerbs: boolean
+  /** Opens with the end of the transaction. */
+  readonly ended: Latch.Latch
+  /** The transaction whose end it waits for, or null. */
+  waitsFor: OpenTransaction | null
 }
 
 /** What makes an unannounced writer's row suspect. */
@@ -114,8 +133,10 @@ export interface Tombstone {
 /** Every row of the catalogue and of the collector's tables. */
 export interface State {
   readonly blobs: Map<Digest, BlobRow>
-  /** By repository and name, or path: see {@link referenceId}. */
-  readonly references: Map<string, Reference>
+  /** Rows of the host's tables that refer to blobs, by table and id: see {@link hostRowId}. */
+  readonly references: Map<string, HostRow>
+  /** The host's tables with a foreign key to blobs. Their column is `digest`. */
+  readonly hostTables: Set<string>
   readonly orphans: Map<Digest, SightingRow>
   readonly journal: Map<ObjectKey, JournalRow>
   readonly intents: Map<ObjectKey, IntentRow>
@@ -181,10 +202,11 @@ export interface State {
   everyVerbJoins: boolean
 }
 
-/** Returns an empty catalogue. */
-export const emptyState = (): State => ({
+/** Returns an empty catalogue with these reference tables of a host. */
+export const emptyState = (tables: ReadonlyArray<string> = ["artifacts", "local_files"]): State => ({
   blobs: new Map(),
   references: new Map(),
+  hostTables: new Set(tables),
   orphans: new Map(),
   journal: new Map(),
   intents: new Map(),
@@ -215,11 +237,28 @@ export const emptyState = (): State => ({
   everyVerbJoins: false
 })
 
+/** Returns the key of a host's row: its table and its id. */
+export const hostRowId = (table: string, id: string): string => JSON.stringify([table, id])
+
+/** Returns the rows of a host's table, by id. */
+export const hostRowsOf = (state: State, table: string): ReadonlyArray<readonly [string, HostRow]> =>
+  [...state.references].flatMap(([key, row]) => {
+    const [of, id] = JSON.parse(key) as [string, string]
+    return of === table ? [[id, row] as const] : []
+  })
+
+/** Returns the references in the tables `artifacts` and `local_files`. */
+export const referencesOf = (state: State): ReadonlyArray<Reference> =>
+  [...state.references.values()].filter(isReference)
+
+const isReference = (row: HostRow): row is HostRow & Reference =>
+  row._tag === "Artifact" || row._tag === "LocalFile"
+
 /** Returns the primary key of a reference, by kind. */
 export const referenceId = (reference: Reference): string =>
   reference._tag === "Artifact"
-    ? JSON.stringify(["artifact", reference.repository, reference.name])
-    : JSON.stringify(["local file", reference.path])
+    ? hostRowId("artifacts", `${reference.repository} ${reference.name}`)
+    : hostRowId("local_files", reference.path)
 
 /** Returns the entries in key order. */
 export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
@@ -228,7 +267,7 @@ export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
 /** Returns the digests to which a row refers. */
 export const referredDigests = (state: State): Set<Digest> =>
   new Set([
-    ...[...state.references.values()].map((reference) => reference.digest),
+    ...[...state.references.values()].flatMap(({ digest }) => digest ?? []),
     ...state.referringTables.flatMap(({ rows }) => rows().map(({ digest }) => digest))
   ])
 

@@ -10,6 +10,7 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import {
   type Blobs,
+  type HostStatements,
   type Intent,
   type Joining,
   type PinChange,
@@ -19,6 +20,7 @@ import {
   touchEveryMillis
 } from "../Database.ts"
 import { instantFor, instantOf, sizeOf } from "./CatalogValues.ts"
+import { noHost, onCallersClock, type RunHost, withHost } from "./HostStatements.ts"
 import { journalUnowned } from "./Leftovers.ts"
 import { pin, unpin } from "./Pins.ts"
 import { refer, unreference } from "./References.ts"
@@ -31,7 +33,7 @@ import { given, type Mode, on, verbs } from "./Verbs.ts"
 export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Blobs => {
   const plain = on(db)
   const typed = given(db, digestType)
-  return verbs<Blobs>(
+  const made = verbs<Blobs>(
     db,
     "blobs",
     {
@@ -39,7 +41,9 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
       intend: plain(intend),
       renew: plain(renew),
       recordMultipart: plain(recordMultipart),
-      publish: typed((_, type, now, publications) => db.transaction(publish(db, type, now, publications))),
+      publish: typed((_, type, now, publications, statements = {}) =>
+        withHost(db, statements, (host) => publish(db, type, now, publications, host))
+      ),
       unpin: plain(unpin),
       unreference: plain(unreference),
       locate: typed(locate),
@@ -47,13 +51,25 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
       discard: plain(discard)
     },
     {
-      adopt: (_now, _references, change) => modeOf(change),
+      adopt: (_now, _references, change) => modeOf(change as Joining | undefined),
       intend: "once",
       unpin: "joining",
       unreference: "joining",
       locate: (_digest, joining) => modeOf(joining)
     }
   )
+  const adoptOnClock = (...[now, references, change]: Parameters<Blobs["adopt"]>) =>
+    Effect.flatMap(onCallersClock(change as PinChange & HostStatements<unknown>), (change) =>
+      made.adopt(now, references, change)
+    )
+  const publishOnClock = (...[now, publications, statements]: Parameters<Blobs["publish"]>) =>
+    Effect.flatMap(onCallersClock(statements), (statements) => made.publish(now, publications, statements))
+  // Their failures are those of the caller's own statements, which the table of verbs cannot tell.
+  return {
+    ...made,
+    adopt: adoptOnClock as Blobs["adopt"],
+    publish: publishOnClock as Blobs["publish"]
+  }
 }
 
 const modeOf = ({ joins = false }: Joining = {}): Mode => (joins ? "joining" : "verb")
@@ -63,10 +79,16 @@ const adopt = (
   type: DigestType,
   now: number,
   references: ReadonlyArray<Reference>,
-  { pins = [], release = [], allOrNothing = false }: PinChange = {}
+  {
+    digests: others = [],
+    pins = [],
+    release = [],
+    allOrNothing = false,
+    ...statements
+  }: PinChange & HostStatements<unknown> = {}
 ) => {
-  const digests = [...new Set([...references, ...pins].map(({ digest }) => digest))]
-  return db.transaction(
+  const digests = [...new Set([...others, ...[...references, ...pins].map(({ digest }) => digest)])]
+  return withHost(db, statements, (host) =>
     Effect.gen(function* () {
       const live = yield* lockLive(db, type, now, digests)
       if (allOrNothing && live.size < digests.length) return live
@@ -81,6 +103,7 @@ const adopt = (
         pins.filter(({ digest }) => live.has(digest))
       )
       if (references.every(({ digest }) => live.has(digest))) yield* unpin(db, release)
+      yield* host(live)
       return live
     })
   )
@@ -176,7 +199,8 @@ export const publish = Effect.fnUntraced(function* (
   db: Sql,
   type: DigestType,
   now: number,
-  publications: ReadonlyArray<Publication>
+  publications: ReadonlyArray<Publication>,
+  host: RunHost = noHost
 ) {
   const { sql, id } = db
   const taken = yield* sql<{ object_key: string }>`
@@ -205,15 +229,18 @@ export const publish = Effect.fnUntraced(function* (
   yield* refer(
     db,
     now,
-    valid.flatMap((p) => p.references)
+    valid.flatMap((p) => p.references ?? [])
   )
-  const newborn = valid.filter((p) => p.references.length === 0 && !copies.includes(p))
+  const isNewborn = (p: Publication) =>
+    host === noHost && (p.references ?? []).length === 0 && !copies.includes(p)
+  const newborn = valid.filter(isNewborn)
   yield* pin(
     db,
     type,
     valid.flatMap((p) => p.pins ?? []),
     new Set(newborn.map(({ digest }) => digest))
   )
+  yield* host(new Set(valid.map(({ digest }) => digest)))
   return publications.map(
     (p, index): PublishOutcome => (!isValid[index] ? "expired" : lives(p) ? "published" : "deduplicated")
   )

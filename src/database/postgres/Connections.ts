@@ -40,6 +40,13 @@ export interface Connections {
   /** Runs `effect` as a savepoint of a transaction that the caller has begun with the client. */
   readonly hosts: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError.SqlError, R>
   /**
+   * Runs `effect` in a transaction that the host's client begins. A transaction of the host within is then a
+   * savepoint: the client knows no transaction that it did not begin.
+   */
+  readonly begunByHost: <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SqlError.SqlError, R>
+  /**
    * Notes whether the server itself answers, or a pooler, whose server may be another one the next time.
    * `process` is the value of {@link serverProcess}.
    */
@@ -82,6 +89,16 @@ const make = (client: SqlClient.SqlClient): Connections => {
       use((connection) => connection.execute(statement, parameters, undefined)),
     own: (effect) => rollbackMayFail(own(effect)),
     hosts: (effect) => rollbackMayFail(client.withTransaction(effect)),
+    begunByHost: (effect) =>
+      Effect.withFiber((fiber) => {
+        const before = fiber.getRef(SqlClient.BeginTransaction)
+        const within = Effect.provideService(effect, SqlClient.BeginTransaction, before)
+        return rollbackMayFail(
+          client
+            .withTransaction(Effect.onError(within, () => raw(rollback)))
+            .pipe(Effect.provideService(SqlClient.BeginTransaction, begin))
+        )
+      }),
     recognise: (process) =>
       raw((connection) =>
         Effect.sync(() => {
@@ -133,23 +150,26 @@ export const attributes = [["db.system.name", "postgresql"]] as const
  * Returns how a transaction of the collector's own runs: on a connection of its own, and without a prepared
  * statement even for BEGIN and COMMIT.
  */
-const ownTransaction = (client: SqlClient.SqlClient) => {
-  const control = (connection: SqlConnection.Connection, statement: string) =>
-    Effect.asVoid(connection.executeUnprepared(statement, [], undefined))
-  const rollback = (connection: SqlConnection.Connection) =>
-    Effect.catch(control(connection, "ROLLBACK"), () => close(connection))
-  return SqlClient.makeWithTransaction({
+const ownTransaction = (client: SqlClient.SqlClient) =>
+  SqlClient.makeWithTransaction({
     transactionService: client.transactionService,
     spanAttributes: attributes,
     acquireConnection: (restore) => restore(client.reserve),
-    begin: (connection) => control(connection, "BEGIN ISOLATION LEVEL READ COMMITTED"),
+    begin: (connection) => control(connection, begin),
     savepoint: (connection, id) => control(connection, `SAVEPOINT artifact_gc_${id}`),
     commit: (connection) => control(connection, "COMMIT"),
     onCommitFailure: rollback,
     rollback,
     rollbackSavepoint: (connection, id) => control(connection, `ROLLBACK TO SAVEPOINT artifact_gc_${id}`)
   })
-}
+
+const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+const control = (connection: SqlConnection.Connection, statement: string) =>
+  Effect.asVoid(connection.executeUnprepared(statement, [], undefined))
+
+const rollback = (connection: SqlConnection.Connection) =>
+  Effect.catch(control(connection, "ROLLBACK"), () => close(connection))
 
 /**
  * Has a connection closed whose transaction could not be rolled back. In the pool it would fail every later

@@ -10,7 +10,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Context, Duration, Effect, Option, Ref } from "effect"
 import { type SqlClient, type SqlConnection, type SqlError, Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
-import { attributes, CurrentOpen, connectionsOf, type Open, serverProcess } from "./Connections.ts"
+import { attributes, CurrentOpen, connectionsOf, type Open, type Row, serverProcess } from "./Connections.ts"
 import { reading } from "./Reader.ts"
 
 /** How long transactions wait and work. */
@@ -58,7 +58,30 @@ export interface Session {
    * PostgreSQL ships again.
    */
   readonly firing: <A, E>(statement: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
+  /** Runs `effect` in a transaction of its own in which {@link Session.lending} may run statements of the host. */
+  readonly lendable: Session["transaction"]
+  /**
+   * Runs statements of the host in a transaction of {@link Session.lendable}. Names mean what they mean in the host's other
+   * transactions, and verbs within them join. Returns which transaction it is.
+   *
+   * Fails if a statement failed, also if `effect` caught the failure: PostgreSQL would roll back at COMMIT and
+   * report success.
+   */
+  readonly lending: <E>(
+    effect: Effect.Effect<unknown, E>
+  ) => Effect.Effect<TransactionId, E | SqlError.SqlError>
 }
+
+/** A transaction of the server. */
+export interface TransactionId {
+  /** Its number. */
+  readonly xid: string
+  /** When the server started. After a fail-over the number may be another transaction's. */
+  readonly serverStart: string
+}
+
+/** Returns when the server started, as text that tells one start from another. */
+export const serverStart = "pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
 
 /** The setting that remembers the caller's search path. PostgreSQL accepts any name with a dot. */
 const hostPath = "artifact_gc.search_path"
@@ -140,7 +163,7 @@ export const make = Effect.fnUntraced(function* (
   /** The schemas of types, once the table of blobs exists. */
   const known = yield* Ref.make<ReadonlyArray<string> | null>(null)
   const path = Effect.map(Ref.get(known), (schemas) => pathOf(schemas ?? []))
-  const { execute, hosts, own, recognise, remembering, use } = connectionsOf(client)
+  const { begunByHost, execute, hosts, own, recognise, remembering, use } = connectionsOf(client)
   const select = (values: ReadonlyArray<string>) => execute(`SELECT ${values.join(", ")}`)
 
   /** Reads the schemas of types, once. Most catalogues have none, and then the path is right already. */
@@ -186,13 +209,14 @@ export const make = Effect.fnUntraced(function* (
       )
     )
 
-  const begun = <A, E, R>(effect: Effect.Effect<A, E, R>, settings: Settings) =>
+  const begun = <A, E, R>(effect: Effect.Effect<A, E, R>, settings: Settings, isHosts = false) =>
     Effect.flatMap(path, (path) => {
       const prepare = Effect.flatMap(
         select([...preparing(options, path, settings), `${serverProcess} AS process`]),
         ([row]) => recognise(row?.process)
       )
-      return remembering(own(level(effect, Effect.andThen(prepare, addTypes), { isHosts: false })))
+      const begin = isHosts ? begunByHost : own
+      return remembering(begin(level(effect, Effect.andThen(prepare, addTypes), { isHosts })))
     })
 
   const transaction: Session["transaction"] = (effect, settings = {}) =>
@@ -228,8 +252,29 @@ export const make = Effect.fnUntraced(function* (
     ...statements,
     withTransaction: <R, E, A>(effect: Effect.Effect<A, E, R>) => transaction(effect)
   })
-  return { sql, transaction, firing } satisfies Session as Session
+  const lendable: Session["transaction"] = (effect, settings = {}) => begun(effect, settings, true)
+  const lending = lendingBy(select, path)
+  return { sql, transaction, firing, lendable, lending } satisfies Session as Session
 })
+
+/** Returns how statements of the host run in the open transaction. */
+const lendingBy =
+  (
+    select: (values: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Row>, SqlError.SqlError>,
+    path: Effect.Effect<string>
+  ): Session["lending"] =>
+  (effect) =>
+    Effect.gen(function* () {
+      yield* select([restoresPath])
+      // Verbs of the collector within `effect` are the host's: they pin the path, and set it back.
+      yield* Effect.provideService(effect, CurrentOpen, null)
+      const [row] = yield* select([
+        setting("search_path", yield* path),
+        "pg_catalog.pg_current_xact_id()::pg_catalog.text AS xid",
+        `${serverStart} AS server_start`
+      ])
+      return { xid: String(row?.xid), serverStart: String(row?.server_start) }
+    })
 
 /** Runs `effect` outside the transaction that the caller has open. */
 export const outside = <A, E>(

@@ -9,13 +9,15 @@ import { SqlClient, SqlError, type Statement } from "effect/sql"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import { translate } from "./Errors.ts"
+import { HostFailed, unwrapped } from "./HostFailed.ts"
 import {
   asHost,
   outside,
   type SessionOptions,
   SessionSettings,
   type Settings,
-  make as sessionOf
+  make as sessionOf,
+  type TransactionId
 } from "./Session.ts"
 
 /** Returns an identifier, quoted. Dots in it are part of the name. */
@@ -65,6 +67,12 @@ export interface Sql {
    * host's triggers find the names that they find in the host's own statements.
    */
   readonly firing: <A, E>(statement: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
+  /** Like {@link Sql.transaction}, never within another, for statements of the host by {@link Sql.lending}. */
+  readonly lendable: Sql["transaction"]
+  /** Runs statements of the host in the open transaction. See Session.ts. */
+  readonly lending: <E>(
+    effect: Effect.Effect<unknown, E>
+  ) => Effect.Effect<TransactionId, E | SqlError.SqlError>
   /** A condition that is always true. See {@link Sql.firing}. */
   readonly asHost: Statement.Fragment
 }
@@ -124,7 +132,7 @@ export const onProcessClock = Effect.provideService(Clock.Clock, Clock.Clock.def
  */
 export const make = Effect.fnUntraced(function* (names: CatalogNames, options: SessionOptions = {}) {
   const client = yield* SqlClient.SqlClient
-  const { sql, transaction, firing } = yield* sessionOf(client, names, {
+  const { sql, transaction, firing, lendable, lending } = yield* sessionOf(client, names, {
     ...(yield* SessionSettings),
     ...options
   })
@@ -166,10 +174,11 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
         client,
         operation,
         Effect.retry(translated(operation, effect), {
-          while: (error) => error instanceof DatabaseError && error.isRetryable,
+          while: (error) =>
+            (error instanceof DatabaseError || error instanceof HostFailed) && error.isRetryable,
           schedule: policy
         })
-      ).pipe(onProcessClock, Effect.withSpan(`Database.${operation}`)),
+      ).pipe(Effect.mapError(unwrapped), onProcessClock, Effect.withSpan(`Database.${operation}`)),
     once: (operation, effect) =>
       leavesTransaction(client, operation, translated(operation, effect)).pipe(
         onProcessClock,
@@ -186,6 +195,8 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       ),
     transaction,
     firing,
+    lendable,
+    lending,
     asHost: raw(asHost)
   }
   return db

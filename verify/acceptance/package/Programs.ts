@@ -21,7 +21,7 @@ const test = Effect.gen(function* () {
   return report.totals.deleted
 }).pipe(
   Effect.provide(Sweep.Sweep.layer({ uploadGrace: Duration.hours(1) })),
-  Effect.provide([MemoryDatabase.layer(MemoryDatabase.emptyState()), MemoryStorage.layer]),
+  Effect.provide([MemoryDatabase.layer(), MemoryStorage.layer]),
   Effect.provide(TestClock.layer())
 )
 

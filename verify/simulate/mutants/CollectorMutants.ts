@@ -1,7 +1,6 @@
 /** Mutants of the protocol between writers and collectors. */
 import { Duration, Effect, Stream } from "effect"
-import type { Reference } from "../../../src/database/Database.ts"
-import type { State } from "../../../src/database/Memory.ts"
+import type { HostRow, State } from "../../../src/database/Memory.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { Databases } from "../world/Databases.ts"
@@ -16,7 +15,7 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
     world: busy,
     mutation: () => {
       // This is what one statement would do: it reads the snapshot from before its lock was granted.
-      let before: ReadonlyMap<string, Reference> = new Map()
+      let before: ReadonlyMap<string, HostRow> = new Map()
       return {
         rows: (rows, state) =>
           orphans(rows, {

@@ -2,6 +2,7 @@
 import { Clock, Effect, Exit, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { CollectorDatabase, restorePin } from "../../../src/database/Database.ts"
+import { referencesOf } from "../../../src/database/Memory.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -59,7 +60,7 @@ const collect = Effect.fnUntraced(function* (actor: Actor) {
 const removeReferences = Effect.fnUntraced(function* (actor: Actor) {
   const { world, process } = actor
   const { oracle, rng, rows } = world
-  const references = [...rows.references.values()]
+  const references = referencesOf(rows)
   if (references.length === 0) return
   const removed = rng.chance(0.5) ? references : [rng.pick(references)]
   oracle.asked(process, removed)

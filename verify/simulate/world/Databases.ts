@@ -22,7 +22,7 @@ export const make = (rows: RegistryMemory.RegistryState): Databases =>
     Effect.gen(function* () {
       const collector = yield* CollectorDatabase
       return { ...collector, ...(yield* RegistryDatabase), blobs: yield* BlobDatabase }
-    }).pipe(Effect.provide([MemoryDatabase.layer(rows), RegistryMemory.layer(rows)]))
+    }).pipe(Effect.provide([MemoryDatabase.layerOf(rows), RegistryMemory.layer(rows)]))
   )
 
 /** Provides the three services. */

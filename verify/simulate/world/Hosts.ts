@@ -10,6 +10,7 @@ import {
   commit,
   HostTransaction,
   type OpenTransaction,
+  referencesOf,
   rollback
 } from "../../../src/database/Memory.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
@@ -130,7 +131,7 @@ const refer = Effect.fnUntraced(function* (actor: Actor, joined: Joined) {
 
 const unrefer = Effect.fnUntraced(function* (actor: Actor, joined: Joined) {
   const { rng, rows } = actor.world
-  const references = [...rows.references.values()]
+  const references = referencesOf(rows)
   if (references.length === 0) return
   const removed = [rng.pick(references)]
   const store = yield* BlobStore

@@ -259,7 +259,7 @@ const referencesOf = ({ verb, args }: Pick<Executed, "verb" | "args">): Readonly
   if (verb === "blobs.unreference" || verb === "host.commit" || verb === "unannounced.refer")
     return args[0] as ReadonlyArray<Reference>
   if (verb !== "blobs.publish") return []
-  return (args[1] as ReadonlyArray<Publication>).flatMap(({ references }) => references)
+  return (args[1] as ReadonlyArray<Publication>).flatMap(({ references = [] }) => references)
 }
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean =>

@@ -68,7 +68,7 @@ const leaked = ({ parameters, rows, store }: World): string | null => {
 
 /** Returns the digests that a reference or a manifest needs. */
 const referencedDigests = ({ manifests, references }: World["rows"]) => [
-  ...[...references.values()].map(({ digest }) => digest),
+  ...[...references.values()].flatMap(({ digest }) => digest ?? []),
   ...[...manifests.values()].flatMap((row) => [row.digest, ...row.references.map(({ digest }) => digest)])
 ]
 

@@ -42,10 +42,13 @@ export interface RegistryState extends State {
   readonly keys: Map<string, Uint8Array>
 }
 
-/** Returns an empty catalogue in which manifests keep their own bytes and the blobs that they need. */
-export const emptyState = (): RegistryState => {
+/**
+ * Returns an empty catalogue in which manifests keep their own bytes and the blobs that they need, beside
+ * reference tables of a host.
+ */
+export const emptyState = (tables?: ReadonlyArray<string>): RegistryState => {
   const manifests = new Map<string, ManifestRow>()
-  const core = emptyCore()
+  const core = emptyCore(tables)
   core.referringTables.push(
     {
       table: "manifest_references",
