@@ -192,10 +192,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       Effect.flatMap(Effect.serviceOption(client.transactionService), (open) =>
         Option.isNone(open)
           ? db.verb(operation, effect)
-          : translated(operation, transaction(effect)).pipe(
-              onProcessClock,
-              spanOf(operation)
-            )
+          : translated(operation, transaction(effect)).pipe(onProcessClock, spanOf(operation))
       ),
     transaction,
     firing,
