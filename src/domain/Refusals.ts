@@ -76,6 +76,23 @@ export class SettingsRefused extends Schema.TaggedError<SettingsRefused>()("Sett
   }
 }
 
+/** Says that an operator or a program has paused all collectors of this catalogue. */
+export class CollectionPaused extends Schema.TaggedError<CollectionPaused>()("CollectionPaused", {
+  /** When it was paused, ISO 8601. */
+  since: Schema.String,
+  /** Who paused it. */
+  by: Schema.String,
+  /** Why. */
+  reason: Schema.String,
+  /** When the pause ends by itself, ISO 8601; null if it lasts until it is ended. */
+  until: Schema.NullOr(Schema.String)
+}) {
+  override get message(): string {
+    const until = this.until === null ? "until it is resumed" : `until ${this.until}`
+    return `Collection is paused since ${this.since} by ${printable(this.by)}, ${until}: ${printable(this.reason)}. Nothing was deleted. To end the pause: artifact-gc resume, or resume of Collector. For one sweep in spite of it: artifact-gc sweep --even-if-paused.`
+  }
+}
+
 /** Says that a delete in this store would not do what an operator expects. */
 export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefused", {
   /** Description of the store. */
@@ -197,6 +214,19 @@ export class RepairRefused extends Schema.TaggedError<RepairRefused>()("RepairRe
   override get message(): string {
     const percent = ((100 * this.ownerless) / Math.max(1, this.listed)).toFixed(1)
     return `Nothing in this catalogue owns ${this.ownerless} of ${this.listed} objects (${percent} %, ${this.bytes} bytes), more than GC_BREAKER_BLOBS and GC_BREAKER_PERCENT allow. None of them was deleted. Check that this is the right database for this store, and that every writer records its keys in it. To delete them, run the command again with GC_BREAKER_PERCENT=100.`
+  }
+}
+
+/**
+ * Says that a sweep lacks reference sources that earlier sweeps of this catalogue asked. Ends with a sweep that has
+ * them, or when an operator confirms.
+ */
+export class SourcesMissing extends Schema.TaggedError<SourcesMissing>()("SourcesMissing", {
+  /** The names of the sources. */
+  missing: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `Earlier sweeps of this catalogue asked reference sources that this one does not have: ${this.missing.join(", ")}. It would delete blobs that are referenced only there. Nothing was deleted. Give them to Sweep.layer({ sources }), or sweep with the app that has them; the artifact-gc program has none. If they are to stay away: artifact-gc breaker --confirm sources.`
   }
 }
 

@@ -9,7 +9,7 @@ import type { PhaseCounts } from "./PhaseCounts.ts"
 /** What all phases of one sweep share. */
 export type SweepContext = Pick<
   PhaseContext,
-  "settings" | "dryRun" | "sweep" | "lost" | "bounds" | "pace" | "deletion" | "odd"
+  "settings" | "dryRun" | "sweep" | "lost" | "bounds" | "pace" | "deletion" | "odd" | "sources"
 >
 
 /** Returns the context of a phase that reports into `counts`. */
@@ -25,6 +25,7 @@ class Context implements PhaseContext {
   readonly pace: PhaseContext["pace"]
   readonly deletion: PhaseContext["deletion"]
   readonly odd: PhaseContext["odd"]
+  readonly sources: PhaseContext["sources"]
   readonly bounds: PhaseContext["bounds"]
   readonly counts: PhaseCounts
   readonly mayContinue: Effect.Effect<boolean>
@@ -37,6 +38,7 @@ class Context implements PhaseContext {
     this.pace = sweep.pace
     this.deletion = sweep.deletion
     this.odd = sweep.odd
+    this.sources = sweep.sources
     this.bounds = bounds
     this.counts = counts
     this.mayContinue = Effect.map(bounds.exceeded, (exceeded) => {

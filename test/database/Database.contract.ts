@@ -17,10 +17,12 @@ import { binding } from "./contract/Binding.ts"
 import { writing } from "./contract/Blobs.ts"
 import { guarding } from "./contract/Breakers.ts"
 import { candidates } from "./contract/Candidates.ts"
+import { controlling } from "./contract/Control.ts"
 import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
 import { pins } from "./contract/Pins.ts"
 import { purging } from "./contract/Purge.ts"
+import { referenceSources } from "./contract/ReferenceSources.ts"
 import { references } from "./contract/References.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
@@ -60,7 +62,9 @@ export const databaseContract = <E>(
     backlog(promised)
     doubting(promised)
     guarding(promised)
+    controlling(promised)
     references(promised)
+    referenceSources(promised)
     binding(promised)
     undoing(promised)
     audit(promised)

@@ -207,6 +207,7 @@ describe("a dry run", () => {
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
+        "control.paused",
         "references.check",
         "references.everHeld",
         "installation",
@@ -338,7 +339,7 @@ describe("a failure", () => {
       yield* mixed
       const { database, storage } = yield* World
       const bug = new TypeError("undefined is not a function")
-      const defect = { tag: "Defect", message: bug.message }
+      const defect = { tag: "Defect", message: bug.message } as const
       storage.next("list", dies(bug))
       storage.next("multiparts", dies(bug))
       database.next("suspects.page", dies(bug))
@@ -350,7 +351,15 @@ describe("a failure", () => {
       const report = yield* sweep()
       assert.deepStrictEqual(
         phaseNames.map((name) => report.phases[name]?.error),
-        [defect, defect, defect, defect, defect, defect, { tag: "Defect", message: "not even an Error" }]
+        [
+          defect,
+          defect,
+          defect,
+          defect,
+          defect,
+          defect,
+          { tag: "Defect", message: "not even an Error" } as const
+        ]
       )
       assert.isNull(report.left)
       database.next("inspect", dies(bug))
@@ -402,7 +411,7 @@ describe("a catalogue that the guard refuses", () => {
       for (const dryRun of [false, true]) {
         const report = yield* sweep({ dryRun })
         assert.strictEqual(report.outcome, "refused")
-        const error = { tag: "SchemaRefused", message: refused.message }
+        const error = { tag: "SchemaRefused", message: refused.message } as const
         assert.deepStrictEqual(report.phases.orphans, { ...emptyPhase, stoppedBy: "failure", error })
       }
       assert.deepStrictEqual(yield* snapshot, before)

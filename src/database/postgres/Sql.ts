@@ -95,8 +95,10 @@ export interface Identifiers {
   readonly breakers: Statement.Fragment
   readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
+  readonly control: Statement.Fragment
   readonly referenceKeys: Statement.Fragment
   readonly referenceChecks: Statement.Fragment
+  readonly referenceSources: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
@@ -163,8 +165,10 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       breakers: own("breakers"),
       breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
+      control: own("control"),
       referenceKeys: own("reference_keys"),
       referenceChecks: own("reference_checks"),
+      referenceSources: own("reference_sources"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),

@@ -6,10 +6,13 @@
  * deleted. The process keeps no state of a push.
  */
 import { randomBytes } from "node:crypto"
-import { Cause, Duration, Effect, Layer } from "effect"
+import { IncomingMessage } from "node:http"
+import { Cause, type Context, Duration, Effect, Layer, type Scope } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import { showRead } from "../../domain/DeclaredMetric.ts"
 import * as Access from "../access/Access.ts"
+import * as Metrics from "../Metrics.ts"
 import { Repositories } from "../Repositories.ts"
 import { Uploads } from "../Uploads.ts"
 import { type AdmissionOptions, admission } from "./Admission.ts"
@@ -28,6 +31,7 @@ import {
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
+import * as RequestMetrics from "./RequestMetrics.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
 /** Options of the routes. */
@@ -43,9 +47,14 @@ export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
   readonly manifestMaxBytes?: number | undefined
   /**
    * Most blob bodies received at once. Default 16: each takes up to about 48 MiB of memory. As many more
-   * requests wait. If that many wait, new uploads are refused with 429.
+   * requests wait. If that many wait, new uploads wait too, for `roomWithin`.
    */
   readonly bodiesMax?: number | undefined
+  /**
+   * Longest that a new upload waits while as many bodies wait as are received. Afterwards it is put off with 503. Default 30
+   * seconds, half of the minute after which proxies give up.
+   */
+  readonly roomWithin?: Duration.Duration | undefined
   /** Longest that a body or a response may stall. Default 1 minute. A whole body has no limit. */
   readonly idleTimeout?: Duration.Duration | undefined
 }
@@ -60,10 +69,11 @@ export const layer = (
       const context: HandlerContext = {
         uploads: yield* Uploads,
         repositories: yield* Repositories,
-        bodies: yield* Bodies.make(options.bodiesMax ?? 16),
+        bodies: yield* Bodies.make(options.bodiesMax ?? 16, options.roomWithin ?? Duration.seconds(30)),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
       }
+      yield* showBodies(context.bodies)
       const ownKey = randomBytes(32)
       const access = yield* Access.make(options, options.signingKey ?? Effect.succeed(ownKey))
       const isServed = admission(options, access.isOpen)
@@ -79,6 +89,20 @@ export const layer = (
     })
   )
 
+/** Shows the bodies in hand and waiting to exporters, while the routes are served. */
+const showBodies = (bodies: Bodies.Bodies) =>
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+    const shown = [
+      showRead(Metrics.bodies.of({ state: "in_hand" }), context, () => bodies.load().inHand),
+      showRead(Metrics.bodies.of({ state: "waiting" }), context, () => bodies.load().waiting)
+    ]
+    return Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const { remove } of shown) remove()
+      })
+    )
+  })
+
 const serve = Effect.fnUntraced(function* (
   context: HandlerContext,
   access: Access.Access,
@@ -93,21 +117,34 @@ const serve = Effect.fnUntraced(function* (
   return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
 })
 
-/** Turns every failure into its response. */
+/** Turns every failure into its response, and measures the request. */
 const respond = <R>(
   request: HttpServerRequest.HttpServerRequest,
   serving: Effect.Effect<HttpServerResponse.HttpServerResponse, Problem, R>
 ) =>
   serving.pipe(
     Effect.catchDefect((defect) => Effect.fail(internal(defect))),
-    Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
+    Effect.catch((problem) => Effect.as(logged(problem), ending(request, toResponse(problem)))),
     Effect.map(HttpServerResponse.setHeaders(everywhere)),
     Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
     Effect.onInterrupt(() =>
       Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
     ),
-    Effect.annotateLogs({ method: request.method, path: pathOf(request.url) })
+    Effect.annotateLogs({ method: request.method, path: pathOf(request.url) }),
+    RequestMetrics.measured(request)
   )
+
+/**
+ * Says that the connection ends after a response that comes before the end of its request's body: the server closes it, and a
+ * client or proxy that used it again would lose its next request (RFC 9112, section 9.6).
+ */
+const ending = (
+  request: HttpServerRequest.HttpServerRequest,
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse =>
+  request.source instanceof IncomingMessage && !request.source.complete && Bodies.hasBody(request)
+    ? HttpServerResponse.setHeader(response, "connection", "close")
+    : response
 
 /** Blobs are what clients pushed, and a browser must not take one for a page. */
 const everywhere = { "docker-distribution-api-version": "registry/2.0", "x-content-type-options": "nosniff" }

@@ -4,6 +4,7 @@
  */
 import { Cause, Effect, Result } from "effect"
 import type { LostTime } from "../../database/Database.ts"
+import type { SweepErrorTag } from "../../domain/SweepError.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
 import { describe } from "../PhaseCounts.ts"
 import { ageGuard } from "./AgeGuard.ts"
@@ -11,6 +12,7 @@ import { bindingGuard } from "./BindingGuard.ts"
 import { clockGuard } from "./ClockGuard.ts"
 import type { Guard, GuardContext } from "./Guard.ts"
 import { keysGuard } from "./KeysGuard.ts"
+import { pauseGuard } from "./PauseGuard.ts"
 import { referencesGuard } from "./ReferencesGuard.ts"
 import { schemaGuard } from "./SchemaGuard.ts"
 import { settingsGuard } from "./SettingsGuard.ts"
@@ -31,6 +33,8 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
+  // Before this collector registers: while it is paused, none needs to agree with it.
+  { name: "pause", ask: pauseGuard },
   { name: "writers", ask: writersGuard },
   { name: "clock", ask: clockGuard },
   { name: "settings", ask: settingsGuard },
@@ -77,7 +81,7 @@ export const judge = Effect.fnUntraced(function* (sweep: Omit<GuardContext, "tel
 })
 
 /** The guards that phases ask, by the tags of their refusals. */
-const guardsOfPhases: Readonly<Record<string, GuardFinding["guard"]>> = {
+const guardsOfPhases: Partial<Record<SweepErrorTag, GuardFinding["guard"]>> = {
   AgeRefused: "age",
   BreakerOpen: "breaker"
 }
