@@ -16,7 +16,7 @@ export type SweepContext = Pick<
 export const make = (sweep: SweepContext, counts: PhaseCounts): PhaseContext =>
   new Context(sweep, sweep.bounds, counts)
 
-/** A class, because each phase of each sweep makes two or three of these. */
+/** A class, because each phase of each sweep makes two or three of these. Its members can be used without it. */
 class Context implements PhaseContext {
   readonly settings: PhaseContext["settings"]
   readonly dryRun: boolean
@@ -47,11 +47,10 @@ class Context implements PhaseContext {
     })
   }
 
-  share(fraction: number): Effect.Effect<PhaseContext> {
-    return Effect.map(this.bounds.share(fraction), (shared) => new Context(this, shared, this.counts))
-  }
+  readonly share = (fraction: number): Effect.Effect<PhaseContext> =>
+    Effect.map(this.bounds.share(fraction), (shared) => new Context(this, shared, this.counts))
 
-  pages<Cursor, E, R>(next: (cursor: Cursor | null) => Effect.Effect<Cursor | null, E, R>) {
+  readonly pages = <Cursor, E, R>(next: (cursor: Cursor | null) => Effect.Effect<Cursor | null, E, R>) => {
     const { counts, mayContinue } = this
     return Effect.gen(function* () {
       let cursor: Cursor | null = null
@@ -64,10 +63,10 @@ class Context implements PhaseContext {
     })
   }
 
-  listing<Page, E, E2, R, R2>(
+  readonly listing = <Page, E, E2, R, R2>(
     pages: Stream.Stream<Page, E, R>,
     each: (page: Page) => Effect.Effect<void, E2, R2>
-  ) {
+  ) => {
     const { counts, mayContinue, pace } = this
     return Stream.runForEachWhile(pages, (page) =>
       numbered(counts, each(page)).pipe(
@@ -78,10 +77,10 @@ class Context implements PhaseContext {
     )
   }
 
-  forEachBatch<Batch, E, E2, R, R2>(
+  readonly forEachBatch = <Batch, E, E2, R, R2>(
     batches: Stream.Stream<Batch, E, R>,
     act: (batch: Batch) => Effect.Effect<void, E2, R2>
-  ) {
+  ) => {
     const { counts, settings } = this
     return batches.pipe(
       Stream.mapEffect((batch) => Effect.andThen(numbered(counts, act(batch)), counts.announce), {
@@ -92,9 +91,9 @@ class Context implements PhaseContext {
     )
   }
 
-  deletePages<Cursor, E, R>(
+  readonly deletePages = <Cursor, E, R>(
     next: (limit: number, cursor: Cursor | null) => Effect.Effect<LeasedPage<Cursor>, E, R>
-  ): Effect.Effect<void, E | DatabaseError | StorageError, R> {
+  ): Effect.Effect<void, E | DatabaseError | StorageError, R> => {
     const { bounds, counts, deletion, mayContinue, settings } = this
     const page = (cursor: Cursor | null) =>
       Effect.gen(function* () {
@@ -124,7 +123,7 @@ class Context implements PhaseContext {
     }))
   }
 
-  undelayed(entries: ReadonlyArray<JournalEntry>): ReadonlyArray<JournalEntry> {
+  readonly undelayed = (entries: ReadonlyArray<JournalEntry>): ReadonlyArray<JournalEntry> => {
     if (Duration.isZero(this.settings.deleteDelay)) return entries
     this.counts.kept("delete delay", entries.length)
     return []

@@ -61,7 +61,7 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
   return counts
 })
 
-/** A class, because each phase of each sweep makes one. */
+/** A class, because each phase of each sweep makes one. Its members can be used without it. */
 class Counts implements PhaseCounts {
   readonly #name: string
   readonly #dryRun: boolean
@@ -104,13 +104,13 @@ class Counts implements PhaseCounts {
     })
   }
 
-  seen(count: number): void {
+  readonly seen = (count: number): void => {
     this.#metrics.seen(count)
     this.#seen += count
     this.#hasNews ||= count > 0
   }
 
-  eligible(count: number, bytes: number, names: Iterable<string>): void {
+  readonly eligible = (count: number, bytes: number, names: Iterable<string>): void => {
     this.#metrics.eligible(count)
     this.#eligible += count
     if (!this.#dryRun) return
@@ -121,56 +121,56 @@ class Counts implements PhaseCounts {
     }
   }
 
-  deleted(count: number, bytes: number): void {
+  readonly deleted = (count: number, bytes: number): void => {
     this.#metrics.deleted(count, bytes)
     this.#deleted += count
     this.#bytes += bytes
     this.#hasNews = true
   }
 
-  kept(reason: string, count: number): void {
+  readonly kept = (reason: string, count: number): void => {
     this.#metrics.kept(reason, count)
     add(this.#kept, reason, count)
   }
 
-  held(count: number, until: number | null): void {
+  readonly held = (count: number, until: number | null): void => {
     this.kept("held", count)
     if (count > 0 && until !== null) this.#heldUntil = Math.max(until, this.#heldUntil ?? until)
   }
 
-  failed(reason: string, count: number): void {
+  readonly failed = (reason: string, count: number): void => {
     this.#metrics.failed(reason, count)
     add(this.#failed, reason, count)
   }
 
-  undeleted(failures: ReadonlyArray<DeleteFailure>): void {
+  readonly undeleted = (failures: ReadonlyArray<DeleteFailure>): void => {
     this.#metrics.undeleted(failures)
     for (const failure of failures) add(this.#failed, nameOf(failure), 1)
   }
 
-  unlisted(what: string): void {
+  readonly unlisted = (what: string): void => {
     this.#unlisted = what
   }
 
-  stoppedBy(why: StoppedBy): void {
+  readonly stoppedBy = (why: StoppedBy): void => {
     this.#stopped ??= why
   }
 
-  expect(deletions: number): void {
+  readonly expect = (deletions: number): void => {
     this.#expected = deletions
     this.#hasNews = true
   }
 
-  nextBatch(): number {
+  readonly nextBatch = (): number => {
     this.#batches += 1
     return this.#batches
   }
 
-  endedBy(cause: Cause.Cause<unknown>): void {
+  readonly endedBy = (cause: Cause.Cause<unknown>): void => {
     this.#error ??= describe(cause)
   }
 
-  report(durationMillis: number): PhaseReport {
+  readonly report = (durationMillis: number): PhaseReport => {
     const error = this.#error
     this.#metrics.ended(durationMillis, error)
     return {
