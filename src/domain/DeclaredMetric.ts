@@ -20,6 +20,7 @@ export type LabelsOf<L extends Labels> = {
 
 /** What a metric means. */
 export interface Description<L extends Labels> {
+  /** The name, as exporters show it. */
   readonly name: string
   /** The unit that the name ends with. Default: none, because it counts things. */
   readonly unit?: "seconds" | "bytes"
@@ -34,6 +35,7 @@ export interface Description<L extends Labels> {
 /** A metric with its meaning. */
 export interface DeclaredMetric<L extends Labels = Labels, State = unknown>
   extends Readonly<Required<Omit<Description<L>, "unit">>> {
+  /** The kind of number. */
   readonly type: "counter" | "gauge" | "histogram"
   /** Null where it counts things. */
   readonly unit: "seconds" | "bytes" | null
