@@ -9,6 +9,7 @@ import type {
   KeysRefused,
   ReferencesChanged,
   SettingsRefused,
+  SourcesMissing,
   StoreRefused,
   WritersRefused
 } from "./Refusals.ts"
@@ -22,6 +23,7 @@ import type { StorageError } from "./StorageError.ts"
 export type Refusal =
   | SchemaRefused
   | ReferencesChanged
+  | SourcesMissing
   | WritersRefused
   | ClockRefused
   | SettingsRefused
@@ -38,6 +40,7 @@ export type SweepError = Refusal | DatabaseError | StorageError
 const refusals: Readonly<Record<Refusal["_tag"], true>> = {
   SchemaRefused: true,
   ReferencesChanged: true,
+  SourcesMissing: true,
   WritersRefused: true,
   ClockRefused: true,
   SettingsRefused: true,

@@ -4,6 +4,7 @@ import type { BindingState, CollectorDatabase, LostTime } from "../../database/D
 import type { SweepError } from "../../domain/SweepError.ts"
 import type { GuardFinding, StoreReport } from "../../domain/SweepReport.ts"
 import type { Storage } from "../../storage/Storage.ts"
+import type { ReferenceSource } from "../ReferenceSource.ts"
 import type { SweepSettings } from "../Settings.ts"
 
 /** What a process remembers from one sweep to the next. Guards write into it. */
@@ -27,6 +28,8 @@ export interface GuardContext {
   readonly id: string
   /** When the sweep began, in milliseconds since the epoch. */
   readonly now: number
+  /** The references that are kept elsewhere and that this sweep asks for. */
+  readonly sources: ReadonlyArray<Pick<ReferenceSource, "name" | "covers">>
   /** Whether the sweep only plans. A guard then writes nothing. */
   readonly dryRun: boolean
   /** What this process remembers of earlier sweeps. */
