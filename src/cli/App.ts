@@ -14,9 +14,6 @@ import * as Run from "./RunCommand.ts"
 import * as Serve from "./ServeCommand.ts"
 import * as Sweep from "./SweepCommand.ts"
 
-/** Version of the program, as in package.json. */
-export const version = "0.1.0"
-
 /** The program with all its commands. */
 export const app = Command.make("artifact-gc").pipe(
   Command.withDescription(

@@ -8,7 +8,8 @@ import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
 import { reports, type When } from "../sweep/Collector.ts"
 import * as Window from "../sweep/Window.ts"
-import { configuration, sweepFlags, withServices } from "./Configured.ts"
+import { configuration, runFlags, withServices } from "./Configured.ts"
+import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -17,7 +18,7 @@ import * as Text from "./Text.ts"
 /** Defines the command `artifact-gc run`. */
 export const command = Command.make(
   "run",
-  { json: jsonFlag, ...sweepFlags },
+  { json: jsonFlag, ...runFlags },
   Effect.fnUntraced(function* ({ json, ...given }) {
     const config = yield* configuration(given)
     yield* Effect.sync(keepHeapSmall)
@@ -36,7 +37,10 @@ export const service = Effect.fnUntraced(function* (config: Configuration, json:
   const exit = yield* SignalExit
   exit.code = 0
   yield* Effect.logInfo(yield* inspected)
-  yield* graceful(config.shutdownDeadline, (stop) => collecting(config, stop, { json }))
+  yield* operated(
+    config,
+    graceful(config.shutdownDeadline, (stop) => collecting(config, stop, { json }))
+  )
 })
 
 /** Checks store and catalogue, and returns in words what is collected. Fails if they cannot be collected. */

@@ -20,6 +20,7 @@ import { defaultSettings, type SweepSettings } from "../sweep/Settings.ts"
 import { sweepSettings } from "../sweep/settingsTable.ts"
 import type { Window } from "../sweep/Window.ts"
 import { nameProblems } from "./Names.ts"
+import { type OpsConfiguration, opsOf } from "./OpsConfig.ts"
 import { type Place, placeOf } from "./Place.ts"
 import { requireFittingPrefixes } from "./Prefixes.ts"
 import { type ServeConfiguration, serveOf } from "./ServeConfig.ts"
@@ -63,6 +64,8 @@ export interface Configuration {
   readonly blobPrefix: string
   /** What `serve` runs with. */
   readonly serve: ServeConfiguration
+  /** Port for operators; null without one. */
+  readonly ops: OpsConfiguration | null
 }
 
 /** Reads all settings from the current `ConfigProvider`. Fails with every problem at once. */
@@ -109,6 +112,7 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
   requireFittingNames(values, problems)
   const presence = when === null ? defaultSettings.presence : presenceOf(values, when, problems)
   const serve = serveOf(values, problems)
+  const ops = opsOf(values, problems)
   if (place === null || when === null) return null
   return {
     place,
@@ -136,7 +140,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     window,
     shutdownDeadline: values.shutdownDeadline,
     blobPrefix: values.blobPrefix,
-    serve
+    serve,
+    ops
   }
 }
 

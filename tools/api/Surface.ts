@@ -71,6 +71,7 @@ const selfEvident: ReadonlySet<string> = new Set([
 export const isSelfEvident = ({ module }: Exported, member: string): boolean =>
   selfEvident.has(member.split(".").at(-1) ?? "") ||
   member.includes(".labels.") ||
+  member.startsWith("routes.") ||
   module === "MemoryDatabase" ||
   module === "RegistryMemory"
 
