@@ -1,9 +1,8 @@
 /**
  * artifact-gc as a library: the collector, the writer that is safe beside it, and the audit.
  *
- * Compose `Sweep.layer` with a database layer (`Postgres.layer`) and a `Storage` layer. Then run
- * `Sweep.once`, or consume `Collector.reports` for a schedule. This entry point loads neither S3, nor HTTP,
- * nor an embedded PostgreSQL:
+ * Compose `Sweep.layer` with a database layer (`Postgres.layer`) and a `Storage` layer. Then run `Sweep.once`, or provide
+ * `Collector.layer` for a schedule. This entry point loads neither S3, nor HTTP, nor an embedded PostgreSQL:
  *
  * - `artifact-gc/s3`: the store on S3, with the AWS SDK
  * - `artifact-gc/oci`: the OCI registry
@@ -37,6 +36,7 @@ export * as Metrics from "./Metrics.ts"
 export { DatabaseError, DatabaseFailure } from "./domain/DatabaseError.ts"
 export * from "./domain/Refusals.ts"
 export { SchemaProblem, SchemaRefused } from "./domain/SchemaRefused.ts"
+export { SettingsInvalid } from "./domain/SettingsInvalid.ts"
 export { StorageError, StorageFailure } from "./domain/StorageError.ts"
 
 // The database and its implementations.

@@ -6,6 +6,7 @@ import type {
   BindingRefused,
   BreakerOpen,
   ClockRefused,
+  CollectionPaused,
   KeysRefused,
   ReferencesChanged,
   SettingsRefused,
@@ -22,6 +23,7 @@ import type { StorageError } from "./StorageError.ts"
  */
 export type Refusal =
   | SchemaRefused
+  | CollectionPaused
   | ReferencesChanged
   | SourcesMissing
   | WritersRefused
@@ -39,6 +41,7 @@ export type SweepError = Refusal | DatabaseError | StorageError
 /** The compiler holds this list to the union: a refusal that is missing here does not compile. */
 const refusals: Readonly<Record<Refusal["_tag"], true>> = {
   SchemaRefused: true,
+  CollectionPaused: true,
   ReferencesChanged: true,
   SourcesMissing: true,
   WritersRefused: true,

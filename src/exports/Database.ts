@@ -12,6 +12,7 @@ export type {
   JournalEntry,
   JournalReason,
   LostTime,
+  Pause,
   Reference
 } from "../database/Database.ts"
 export { BlobDatabase, CollectorDatabase } from "../database/Database.ts"
