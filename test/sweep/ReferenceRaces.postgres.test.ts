@@ -80,7 +80,7 @@ const race = (database: Layer.Layer<Core>, writer: Writer, late: Writer = () => 
     const redis = elsewhere()
     const services = Layer.merge(database, MemoryStorage.layer)
     const layer = Layer.merge(
-      Sweep.layer({ ...noWaits, breakerPercent: 100, sources: [redis.source] }),
+      Sweep.layerUnchecked({ ...noWaits, breakerPercent: 100, sources: [redis.source] }),
       BlobStore.layer()
     ).pipe(Layer.provideMerge(services))
     const context = yield* Layer.build(layer)
@@ -231,7 +231,7 @@ describe("while a source answers", () => {
         })
       )
       const services = Layer.merge(Layer.provideMerge(Postgres.layer(), client), MemoryStorage.layer)
-      const layer = Layer.merge(Sweep.layer({ ...noWaits, sources: [source] }), BlobStore.layer())
+      const layer = Layer.merge(Sweep.layerUnchecked({ ...noWaits, sources: [source] }), BlobStore.layer())
       const context = yield* Layer.build(Layer.provideMerge(layer, services))
       yield* Effect.gen(function* () {
         yield* onProcessClock(sql`CREATE TABLE marks (digest int)`)
