@@ -4,9 +4,10 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { Command } from "effect/cli"
 import { printableLines } from "../domain/printable.ts"
-import { app, presenter, version } from "./App.ts"
+import { app, presenter } from "./App.ts"
 import { codeOf } from "./ExitCode.ts"
 import { SignalExit } from "./Shutdown.ts"
+import { version } from "./version.ts"
 
 /** Messages name keys that others chose, and a terminal obeys the control characters in them. */
 const prettyLogger = Logger.make<unknown, void>((options) =>

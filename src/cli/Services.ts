@@ -45,7 +45,7 @@ export const layer = (configuration: Configuration): Layer.Layer<Services, Servi
   const { blobPrefix, serve, sweep } = configuration
   const { hold, uploadLease } = serve
   return Layer.mergeAll(
-    Sweep.layer({ ...sweep, phases: registryPhases }),
+    Sweep.layerUnchecked({ ...sweep, phases: registryPhases }),
     Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),
     Repositories.layer({ hold })
   ).pipe(

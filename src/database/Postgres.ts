@@ -13,6 +13,7 @@ import * as Backlog from "./postgres/Backlog.ts"
 import * as Binding from "./postgres/Binding.ts"
 import * as Blobs from "./postgres/Blobs.ts"
 import * as Breakers from "./postgres/Breakers.ts"
+import * as Control from "./postgres/Control.ts"
 import { installation } from "./postgres/Installation.ts"
 import * as Instants from "./postgres/Instants.ts"
 import * as Journal from "./postgres/Journal.ts"
@@ -148,6 +149,7 @@ export const layer = (
         breakers: Breakers.make(db),
         references: yield* ReferenceChecks.make(db, known, extensions),
         peers: Peers.make(db),
+        control: Control.make(db),
         instants: Instants.make(db),
         suspects: Suspects.make(db, known, Option.getOrNull(yield* Effect.serviceOption(PgClient.PgClient))),
         audit: Audit.make(db, known),

@@ -76,6 +76,23 @@ export class SettingsRefused extends Schema.TaggedError<SettingsRefused>()("Sett
   }
 }
 
+/** Says that an operator or a program has paused all collectors of this catalogue. */
+export class CollectionPaused extends Schema.TaggedError<CollectionPaused>()("CollectionPaused", {
+  /** When it was paused, ISO 8601. */
+  since: Schema.String,
+  /** Who paused it. */
+  by: Schema.String,
+  /** Why. */
+  reason: Schema.String,
+  /** When the pause ends by itself, ISO 8601; null if it lasts until it is ended. */
+  until: Schema.NullOr(Schema.String)
+}) {
+  override get message(): string {
+    const until = this.until === null ? "until it is resumed" : `until ${this.until}`
+    return `Collection is paused since ${this.since} by ${printable(this.by)}, ${until}: ${printable(this.reason)}. Nothing was deleted. To end the pause: artifact-gc resume, or resume of Collector. For one sweep in spite of it: artifact-gc sweep --even-if-paused.`
+  }
+}
+
 /** Says that a delete in this store would not do what an operator expects. */
 export class StoreRefused extends Schema.TaggedError<StoreRefused>()("StoreRefused", {
   /** Description of the store. */

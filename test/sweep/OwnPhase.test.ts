@@ -32,7 +32,7 @@ const previews: Phase<Previews> = {
 const phases = [...collectorPhases, previews]
 
 const services = (stale: Array<string>) =>
-  Sweep.layer({ phases }).pipe(
+  Sweep.layerUnchecked({ phases }).pipe(
     Layer.provide([MemoryDatabase.layer(), MemoryStorage.layer, Layer.succeed(Previews, { stale })])
   )
 
@@ -55,9 +55,9 @@ describe("a phase of the host's own", () => {
 
   it("adds its services to what the layer requires", () => {
     type Required<L> = L extends Layer.Layer<infer _A, infer _E, infer R> ? R : never
-    const layer = Sweep.layer({ phases })
+    const layer = Sweep.layerUnchecked({ phases })
     const requiresAll: Previews | Storage extends Required<typeof layer> ? true : false = true
-    const alone = Sweep.layer()
+    const alone = Sweep.layerUnchecked()
     const requiresOthers: Previews extends Required<typeof alone> ? true : false = false
     assert.deepStrictEqual([requiresAll, requiresOthers], [true, false])
   })
@@ -76,7 +76,7 @@ describe("a phase of the host's own", () => {
       assert.isNull(report.phases.journal.error)
     }).pipe(
       Effect.provide(
-        Sweep.layer({ phases: [broken, ...collectorPhases] }).pipe(
+        Sweep.layerUnchecked({ phases: [broken, ...collectorPhases] }).pipe(
           Layer.provide([MemoryDatabase.layer(), MemoryStorage.layer])
         )
       )

@@ -31,7 +31,7 @@ export const run = (config: Configuration, clock: TravelClock, tree: string, jso
   Effect.provide(
     // The service that may follow has other settings, and would refuse beside a collector that is still at work.
     Effect.tap(steps(config, clock, tree, json), () => Effect.flatMap(Sweep, (sweep) => sweep.leave)),
-    Sweep.layer({
+    Sweep.layerUnchecked({
       ...defaultSettings,
       uploadPrefix: config.sweep.uploadPrefix,
       blobPrefix: config.blobPrefix,

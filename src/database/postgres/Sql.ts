@@ -95,6 +95,7 @@ export interface Identifiers {
   readonly breakers: Statement.Fragment
   readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
+  readonly control: Statement.Fragment
   readonly referenceKeys: Statement.Fragment
   readonly referenceChecks: Statement.Fragment
   readonly referenceSources: Statement.Fragment
@@ -160,6 +161,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       breakers: own("breakers"),
       breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
+      control: own("control"),
       referenceKeys: own("reference_keys"),
       referenceChecks: own("reference_checks"),
       referenceSources: own("reference_sources"),

@@ -10,7 +10,7 @@ import { TestClock } from "effect/testing"
 // Types alone: a host's own client serves the database, and every error can be matched.
 export const database: Layer.Layer<Database.BlobDatabase | Database.CollectorDatabase, never, SqlClient.SqlClient> = Postgres.layer(CatalogNames.defaultNames)
 export type Errors = DatabaseError | SchemaRefused | StorageError
-export type When = Collector.When
+export type Schedule = Collector.ScheduleOptions
 export const facts: typeof Facts = Facts
 
 const test = Effect.gen(function* () {

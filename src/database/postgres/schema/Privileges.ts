@@ -41,6 +41,7 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "breakers", "SELECT, INSERT, UPDATE"],
     [own, "breaker_history", all],
     [own, "collectors", all],
+    [own, "control", all],
     [own, "reference_keys", all],
     [own, "reference_checks", "SELECT, UPDATE"],
     [own, "reference_sources", "SELECT, INSERT, UPDATE, DELETE"],
