@@ -224,7 +224,7 @@ describe("two collectors with different settings", { timeout: 120_000 }, () => {
       (run) => logLines(run.err()).find(({ message }) => message.startsWith("Sweep refused"))?.message ?? ""
     )
     assert.include(refusals[0], "Collector second (last sweep ")
-    assert.include(refusals[0], "\n  GC_GRACE: 2h here, 3h there\n  GC_QUARANTINE: 2h here, 3h there\n")
+    assert.include(refusals[0], "\n  GC_GRACE (grace): 2h here, 3h there\n  GC_QUARANTINE (quarantine): 2h here, 3h there\n")
     assert.include(refusals[1], "Collector first (last sweep ")
     assert.include(refusals[1], "\n  GC_GRACE: 3h here, 2h there\n")
 
