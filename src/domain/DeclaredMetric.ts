@@ -20,6 +20,7 @@ export type LabelsOf<L extends Labels> = {
 
 /** What a metric means. */
 export interface Description<L extends Labels> {
+  /** The name, as exporters show it. */
   readonly name: string
   /** The unit that the name ends with. Default: none, because it counts things. */
   readonly unit?: "seconds" | "bytes"
@@ -33,6 +34,7 @@ export interface Description<L extends Labels> {
 
 /** A metric with its meaning, for lists of metrics. */
 export interface Declaration extends Readonly<Required<Omit<Description<Labels>, "unit">>> {
+  /** The kind of number. */
   readonly type: "counter" | "gauge" | "histogram"
   /** Null where it counts things. */
   readonly unit: "seconds" | "bytes" | null
@@ -42,6 +44,7 @@ export interface Declaration extends Readonly<Required<Omit<Description<Labels>,
 
 /** A metric with its meaning, whose labels are typed. */
 export interface DeclaredMetric<L extends Labels = Labels, State = unknown> extends Declaration {
+  /** The labels by name, each with its values. Empty without any. */
   readonly labels: L
   /** Returns the series with these label values. */
   readonly of: (...labels: keyof L extends never ? [] : [labels: LabelsOf<L>]) => Metric.Metric<number, State>

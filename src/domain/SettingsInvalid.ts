@@ -6,6 +6,7 @@ import { Schema } from "effect"
  * of the property.
  */
 export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
+  /** All that is wrong, a line each. */
   problems: Schema.NonEmptyArray(Schema.String)
 }) {
   override get message(): string {

@@ -17,7 +17,10 @@ import type {
 import type { SchemaRefused } from "./SchemaRefused.ts"
 import type { StorageError } from "./StorageError.ts"
 
-/** The errors by which guards and breakers refuse. While the cause persists, nothing of what they guard is deleted. */
+/**
+ * The errors by which guards and breakers refuse. While the cause persists, nothing of what they guard is
+ * deleted.
+ */
 export type Refusal =
   | SchemaRefused
   | CollectionPaused

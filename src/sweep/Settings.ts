@@ -153,6 +153,7 @@ export type SettingsInput = {
 
 /** Settings that were checked, and which of those that follow others were given. */
 export interface Checked {
+  /** All settings, with defaults for those that were not given. */
   readonly settings: SweepSettings
   /** Whether `presence` was given. Otherwise it follows the schedule. */
   readonly givesPresence: boolean

@@ -42,6 +42,7 @@ import { forgets, presenceFor } from "./When.ts"
 
 export type {
   LayerOptions,
+  Parts,
   PauseOptions,
   ServicesOf,
   ServicesOfSource,

@@ -2,11 +2,13 @@
 import { Cron, type DateTime, Result } from "effect"
 
 /**
- * From one time of the day to another, as two daily cron expressions, which follow the clocks of a time zone. Passes
- * midnight if it closes earlier than it opens.
+ * From one time of the day to another, as two daily cron expressions, which follow the clocks of a time zone.
+ * Passes midnight if it closes earlier than it opens.
  */
 export interface Window {
+  /** When it opens, every day. */
   readonly opens: Cron.Cron
+  /** When it closes, every day. */
   readonly closes: Cron.Cron
 }
 
