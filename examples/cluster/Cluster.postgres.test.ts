@@ -5,9 +5,10 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { CatalogNames, Database, type DatabaseError, Postgres } from "artifact-gc"
+import { CatalogNames, Postgres } from "artifact-gc"
 import { Embedded } from "artifact-gc/embedded"
-import { Clock, Effect, Exit, Layer, Scope } from "effect"
+import { Effect, Exit, Scope } from "effect"
+import { SqlClient } from "effect/sql"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
@@ -70,18 +71,21 @@ const isMeasuring = process.env.CLUSTER_DEFAULTS === "1"
 /** Milliseconds until another runner has swept. The lock of a killed runner expires after 5 seconds, or 35 by default. */
 const bounds = isMeasuring ? { terminated: 30_000, killed: 90_000 } : { terminated: 10_000, killed: 20_000 }
 
-const withPeers = <A>(use: (peers: Database.Peers) => Effect.Effect<A, DatabaseError>): Promise<A> =>
+/** The collectors that are registered in the catalogue. */
+const collectors = (): Promise<ReadonlyArray<unknown>> =>
   Effect.runPromise(
-    Effect.flatMap(Database.CollectorDatabase, ({ peers }) => use(peers)).pipe(
-      Effect.provide(Postgres.layer().pipe(Layer.provide(Postgres.layerClient(server))))
+    Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT id FROM artifact_gc.collectors`).pipe(
+      Effect.provide(Postgres.layerClient(server))
     )
   )
 
-/** The collectors that are registered in the catalogue. */
-const collectors = () =>
-  withPeers((peers) => Effect.flatMap(Clock.currentTimeMillis, (now) => peers.others(now, "")))
-
-const forget = (id: string) => withPeers((peers) => peers.leave(id))
+/** Forgets them, as `artifact-gc collectors --forget` does. */
+const forgetAll = () =>
+  Effect.runPromise(
+    Effect.flatMap(SqlClient.SqlClient, (sql) => sql`DELETE FROM artifact_gc.collectors`).pipe(
+      Effect.provide(Postgres.layerClient(server))
+    )
+  )
 
 interface Runner {
   readonly child: ChildProcess
@@ -185,6 +189,6 @@ describe.each(["singleton", "cron"] as const)("three runners with the collector 
     assert.strictEqual(new Set(names).size, names.length)
     for (const runner of all) runner.child.kill("SIGKILL")
     await Promise.all(all.map(({ child }) => child.exitCode ?? child.signalCode ?? ended(child)))
-    for (const { id } of await collectors()) await forget(id)
+    await forgetAll()
   }, 240_000)
 })

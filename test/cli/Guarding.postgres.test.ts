@@ -223,7 +223,9 @@ describe("a pause", { timeout: 120_000 }, () => {
       code: 0,
       out: "All collectors of this catalogue are paused. A sweep under way ends after the batch in hand.\nTo end it: artifact-gc resume.\n"
     })
-    await service.says(/Collection is paused since .* until it is resumed: restore of the store\. Nothing was deleted/)
+    await service.says(
+      /Collection is paused since .* until it is resumed: restore of the store\. Nothing was deleted/
+    )
     const sweeps = [...service.err().matchAll(/Sweep complete/g)].length
 
     const refused = await finished(["sweep"])
@@ -239,7 +241,10 @@ describe("a pause", { timeout: 120_000 }, () => {
     assert.strictEqual(again.replaced.reason, "restore of the store")
     assert.lengthOf([...service.err().matchAll(/Sweep complete/g)], sweeps)
     const resumed = await finished(["resume"])
-    assert.match(resumed.out, /^Collection is resumed\. It was paused since .* by .*: no reason was given\.\n$/)
+    assert.match(
+      resumed.out,
+      /^Collection is resumed\. It was paused since .* by .*: no reason was given\.\n$/
+    )
     await service.says(/Collection is resumed/)
     await service.says(/Sweep complete/, sweeps + 1)
     service.child.kill("SIGTERM")
@@ -263,7 +268,10 @@ describe("two collectors with different settings", { timeout: 120_000 }, () => {
       (run) => logLines(run.err()).find(({ message }) => message.startsWith("Sweep refused"))?.message ?? ""
     )
     assert.include(refusals[0], "Collector second (last sweep ")
-    assert.include(refusals[0], "\n  GC_GRACE (grace): 2h here, 3h there\n  GC_QUARANTINE (quarantine): 2h here, 3h there\n")
+    assert.include(
+      refusals[0],
+      "\n  GC_GRACE (grace): 2h here, 3h there\n  GC_QUARANTINE (quarantine): 2h here, 3h there\n"
+    )
     assert.include(refusals[1], "Collector first (last sweep ")
     assert.include(refusals[1], "\n  GC_GRACE (grace): 3h here, 2h there\n")
 
