@@ -18,6 +18,7 @@ import * as Loop from "./collector/Loop.ts"
 import * as Options from "./collector/Options.ts"
 import type { ProgressEvent } from "./Progress.ts"
 import { type PauseOptions, Sweep } from "./Sweep.ts"
+import * as SweepMetrics from "./SweepMetrics.ts"
 import { longestWait } from "./When.ts"
 
 export type { LayerOptions, ScheduleOptions } from "./collector/Options.ts"
@@ -169,7 +170,9 @@ const begun = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => sweep.leave)
   // Writers wait for it, so it knows no schedule and no window.
   yield* Effect.forkScoped(sweep.verifying)
-  return yield* Loop.make(schedule)
+  const loop = yield* Loop.make(schedule)
+  yield* SweepMetrics.showLag(loop.dueAt)
+  return loop
 })
 
 /** Lets the batch in hand finish. What has not finished by the deadline is interrupted by the scope. */

@@ -199,6 +199,14 @@ export const queueOverdue = gauge({
   look: "The lag of collection. Up to one interval is normal, because a sweep deletes what is due when it runs."
 })
 
+/** How late a sweep begins. */
+export const scheduleLag = gauge({
+  name: "artifact_gc_schedule_lag_seconds",
+  unit: "seconds",
+  help: "How long the next sweep has been due at this moment; 0 while one runs or none is due.",
+  look: "Above a minute: the process is overloaded or stuck. GC_JITTER, hours outside of GC_WINDOW and pauses do not count."
+})
+
 /** Which guards refuse. */
 export const guardRefusing = gauge({
   name: "artifact_gc_guard_refusing",

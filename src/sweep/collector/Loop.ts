@@ -34,6 +34,8 @@ export interface Loop {
   readonly look: Effect.Effect<void>
   /** What it does now. */
   readonly activity: Effect.Effect<Activity>
+  /** Returns when the next sweep is due, in milliseconds since the epoch; null while one runs, or none is to. */
+  readonly dueAt: () => number | null
 }
 
 /** Waits are cut into pieces, so that a clock that is set is noticed within this time. */
@@ -118,6 +120,7 @@ export const make = Effect.fnUntraced(function* ({ jitter, when, window }: Sched
       return yield* Deferred.await(answer)
     }),
     look: bell.open,
+    dueAt: () => (activity._tag === "waiting" && !Deferred.isDoneUnsafe(stopped) ? activity.until : null),
     activity: Effect.map(Deferred.isDone(stopped), (isStopped) =>
       isStopped && activity._tag !== "sweeping" ? { _tag: "stopped" } : activity
     )
