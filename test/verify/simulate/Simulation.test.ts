@@ -36,8 +36,8 @@ describe("a simulation", () => {
   })
 })
 
-describe("800 seeds with crashes, late requests and leaps of time", () => {
-  const totals = Batch.run(range(1, 800))
+describe("1000 seeds with crashes, late requests and leaps of time", () => {
+  const totals = Batch.run(range(1, 1000))
 
   it("lose nothing and leak nothing", () => {
     assert.deepStrictEqual(totals.failures, [])
