@@ -19,7 +19,7 @@ const onPostgres: Layer.Layer<Core> = Layer.unwrap(
     const client = Databases.client(yield* Databases.emptyDatabase(Databases.embedded))
     return Postgres.layer().pipe(
       Layer.provideMerge(
-        Layer.effectDiscard(Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: true })))
+        Layer.effectDiscard(Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: "artifacts" })))
       ),
       Layer.provide(client)
     )
