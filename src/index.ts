@@ -23,6 +23,7 @@ export * as Collector from "./sweep/Collector.ts"
 export * as CollectorPhases from "./sweep/CollectorPhases.ts"
 export type * as Phase from "./sweep/Phase.ts"
 export * as Progress from "./sweep/Progress.ts"
+export * as ReferenceSource from "./sweep/ReferenceSource.ts"
 export * as Settings from "./sweep/Settings.ts"
 export * as Sweep from "./sweep/Sweep.ts"
 

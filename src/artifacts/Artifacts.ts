@@ -16,6 +16,7 @@ import { postgres, type Statements } from "./Statements.ts"
 
 export {
   type Artifact,
+  keyOf,
   type LocalFile,
   type NewReference,
   type Reference,
@@ -74,7 +75,8 @@ export class Artifacts extends Context.Service<
   )
 }
 
-const make = (database: BlobDatabase["Service"], statements: Statements): Artifacts["Service"] => ({
+/** Returns the service on the writers' verbs and these statements. */
+export const make = (database: BlobDatabase["Service"], statements: Statements): Artifacts["Service"] => ({
   add: statements.add,
   unreference: statements.remove,
   reference: Effect.fn("Artifacts.reference")(function* (references, { release = [] } = {}) {
@@ -91,7 +93,8 @@ const make = (database: BlobDatabase["Service"], statements: Statements): Artifa
   })
 })
 
-const inMemory = (tables: HostTables["Service"]): Statements => ({
+/** Returns the statements on tables in memory. */
+export const inMemory = (tables: HostTables["Service"]): Statements => ({
   add: (references) =>
     Effect.forEach(
       references,

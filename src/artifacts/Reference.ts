@@ -3,7 +3,7 @@ import { type HostRow, hostRowId, type State } from "../database/Memory.ts"
 import type { Digest } from "../domain/Digest.ts"
 
 /** A named artifact of a repository. */
-export interface Artifact {
+export type Artifact = {
   readonly _tag: "Artifact"
   /** The repository. */
   readonly repository: string
@@ -14,7 +14,7 @@ export interface Artifact {
 }
 
 /** A file by its path. */
-export interface LocalFile {
+export type LocalFile = {
   readonly _tag: "LocalFile"
   /** The path, which is the primary key. */
   readonly path: string

@@ -7,15 +7,16 @@
  * are sent to it, and they become a blob only if the intent still exists. A writer that loses a race against
  * a collector retries by itself.
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, type Stream } from "effect"
 import { BlobDatabase } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type ByteRange, Storage } from "../storage/Storage.ts"
-import { BlobUnknown, type DigestUnsupported, type PutFailure } from "./errors.ts"
+import type { BlobUnknown, DigestUnsupported, PutFailure } from "./errors.ts"
 import * as Metrics from "./Metrics.ts"
+import { open } from "./Open.ts"
 import { type PutOptions, type PutOutcome, put, type Stored } from "./Put.ts"
 import { type PutAllOptions, putAll, type Upload } from "./PutAll.ts"
 import type { WriterContext } from "./WriterContext.ts"
@@ -169,46 +170,3 @@ const pin = Effect.fnUntraced(function* (
   const live = yield* database.adopt(now, [], { pins: [{ id, digest, expiresAt }], joins: true })
   return live.has(digest) ? Option.some(id) : Option.none()
 })
-
-/**
- * Most moves that one `open` follows. A blob moves if it is deleted and stored again; a fourth move means
- * another fault.
- */
-const movesMax = 3
-
-const open = (
-  { database, storage }: WriterContext,
-  digest: Digest,
-  range: ByteRange | undefined,
-  known: ObjectKey | null
-): Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError> => {
-  type Bytes = Stream.Stream<Uint8Array, BlobUnknown | DatabaseError | StorageError>
-  const at = (key: ObjectKey, left: number): Bytes =>
-    Stream.suspend(() => {
-      let hasBegun = false
-      const bytes = Stream.map(storage.get(key, range), (chunk) => {
-        hasBegun = true
-        return chunk
-      })
-      return Stream.catchIf(
-        bytes,
-        (error) => error.reason === "NotFound" && !hasBegun && left > 0,
-        (error) => from(left - 1, { key, error })
-      )
-    })
-  const from = (
-    left: number,
-    gone: { readonly key: ObjectKey; readonly error: StorageError } | null
-  ): Bytes =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const found = yield* database.locate(digest)
-        if (Option.isNone(found)) return yield* new BlobUnknown({ digests: [digest] })
-        const { key } = found.value
-        // The row still names the missing object. `audit` reports such rows.
-        if (gone?.key === key) return yield* gone.error
-        return at(key, left)
-      })
-    )
-  return known === null ? from(movesMax, null) : at(known, movesMax)
-}

@@ -37,14 +37,23 @@ export const measured = <E, R>(
     const limit = declared.sizeBytes ?? Number.POSITIVE_INFINITY
     let sizeBytes = 0
     progress.openBodies += 1
-    return body.pipe(
-      Stream.mapEffect((chunk) => {
-        progress.chunksRead += 1
-        sizeBytes += chunk.length
-        if (sizeBytes > limit) return Effect.fail(new SizeMismatch({ declared: limit, actual: sizeBytes }))
-        hash.update(chunk)
-        return Effect.succeed(chunk)
-      }),
+    // Once a pull, and not once a chunk: a body has thousands of chunks.
+    const checked = Stream.transformPull(body, (pull) =>
+      Effect.succeed(
+        Effect.flatMap(pull, (chunks) => {
+          progress.chunksRead += chunks.length
+          for (const chunk of chunks) {
+            sizeBytes += chunk.length
+            if (sizeBytes > limit) {
+              return Effect.fail(new SizeMismatch({ declared: limit, actual: sizeBytes }))
+            }
+            hash.update(chunk)
+          }
+          return Effect.succeed(chunks)
+        })
+      )
+    )
+    return checked.pipe(
       Stream.concat(
         Stream.suspend((): Stream.Stream<never, DigestMismatch | SizeMismatch> => {
           if (declared.sizeBytes !== null && sizeBytes < declared.sizeBytes) {

@@ -15,6 +15,7 @@ import type { Breaker } from "../sweep/Breaker.ts"
 import * as FirstReference from "../sweep/FirstReference.ts"
 import * as LostTime from "../sweep/LostTime.ts"
 import { referencesBreaker } from "../sweep/preflight/ReferencesGuard.ts"
+import { sourcesBreaker } from "../sweep/preflight/SourcesGuard.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import * as Usual from "../sweep/Usual.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
@@ -187,5 +188,6 @@ const others: ReadonlyArray<Breaker<unknown>> = [
   LostTime.breaker,
   FirstReference.breaker,
   referencesBreaker,
+  sourcesBreaker,
   ...registryPhases.flatMap(({ breaker }) => breaker ?? [])
 ].filter(({ name }) => !(name in describe))

@@ -48,6 +48,7 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   AccessFileRefused: 2,
   SchemaRefused: 4,
   ReferencesChanged: 4,
+  SourcesMissing: 4,
   ClockRefused: 4,
   SettingsRefused: 4,
   StoreRefused: 4,

@@ -26,7 +26,7 @@ import { type BlobRow, emptyState, type HostRow, hostRowId, type State } from ".
 import { suspects } from "./memory/Suspects.ts"
 import { insertUnannounced, referUnannounced } from "./memory/UnannouncedWriters.ts"
 
-export { type HostTableRow, HostTables, RowRefused } from "./memory/HostTables.ts"
+export { type HostTableRow, HostTables, hostTables, RowRefused } from "./memory/HostTables.ts"
 export {
   begin,
   commit,

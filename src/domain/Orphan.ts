@@ -30,6 +30,8 @@ export interface Orphan {
   readonly condemnedAt: number | null
   /** Absent where it is unknown. */
   readonly cause?: OrphanCause
+  /** A reference source holds the blob, and is not asked about it again before this instant. Absent without one. */
+  readonly keptUntil?: number
   /** False if no object can have its key, so that nothing could be deleted. Default true. */
   readonly hasObject?: boolean
 }
@@ -45,15 +47,17 @@ export interface Waits {
 /**
  * The state of an orphan.
  *
+ * - `kept`: a reference source holds it, and is not asked again yet
  * - `waiting`: within the grace period
  * - `condemnable`: the grace period is over, the quarantine begins now
  * - `quarantined`: condemned, the undo window is open
  * - `purgeable`: both waits are over
  */
-export type OrphanState = "waiting" | "condemnable" | "quarantined" | "purgeable"
+export type OrphanState = "kept" | "waiting" | "condemnable" | "quarantined" | "purgeable"
 
 /** Returns the state of an orphan at `now`. A wait of n ms is over when exactly n ms have passed. */
 export const stateAt = (orphan: Orphan, now: number, waits: Waits): OrphanState => {
+  if (orphan.condemnedAt === null && (orphan.keptUntil ?? now) > now) return "kept"
   const graceFrom = Math.max(orphan.usedAt, orphan.seenAt ?? now)
   if (graceFrom > now - waits.graceMillis) return "waiting"
   const quarantineFrom = orphan.condemnedAt ?? now

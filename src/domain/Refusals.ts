@@ -201,6 +201,19 @@ export class RepairRefused extends Schema.TaggedError<RepairRefused>()("RepairRe
 }
 
 /**
+ * Says that a sweep lacks reference sources that earlier sweeps of this catalogue asked. Ends with a sweep that has
+ * them, or when an operator confirms.
+ */
+export class SourcesMissing extends Schema.TaggedError<SourcesMissing>()("SourcesMissing", {
+  /** The names of the sources. */
+  missing: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `Earlier sweeps of this catalogue asked reference sources that this one does not have: ${this.missing.join(", ")}. It would delete blobs that are referenced only there. Nothing was deleted. Give them to Sweep.layer({ sources }), or sweep with the app that has them; the artifact-gc program has none. If they are to stay away: artifact-gc breaker --confirm sources.`
+  }
+}
+
+/**
  * Says that foreign keys to blobs are gone that earlier sweeps found, while their tables exist. Ends when the
  * keys are back, or when an operator confirms.
  */

@@ -1,5 +1,8 @@
 /** The report of a sweep: plain, encodable data. It includes failures, because a sweep itself never fails. */
 import { Schema } from "effect"
+import { isRefusal, SweepErrorTag } from "./SweepError.ts"
+
+export { isRefusal, type Refusal, type SweepError, SweepErrorTag } from "./SweepError.ts"
 
 const Count = Schema.Int
 const Counts = Schema.Record(Schema.String, Count)
@@ -13,6 +16,15 @@ const Counts = Schema.Record(Schema.String, Count)
  */
 export const StoppedBy = Schema.Literals(["count", "time", "stopped", "failure"])
 export type StoppedBy = typeof StoppedBy.Type
+
+/** The error that ended a phase, as data. */
+export const PhaseFailure = Schema.Struct({
+  /** Which error it is. The class of this name is exported by `artifact-gc`. */
+  tag: SweepErrorTag,
+  /** What happened, whether anything was deleted, and what to do. */
+  message: Schema.String
+})
+export type PhaseFailure = typeof PhaseFailure.Type
 
 /** One phase of a sweep. In a dry run, `eligible` counts what a sweep would try to delete. */
 export const PhaseReport = Schema.Struct({
@@ -46,7 +58,7 @@ export const PhaseReport = Schema.Struct({
   /** Why the phase ended early; null if it did not. */
   stoppedBy: Schema.NullOr(StoppedBy),
   /** Error that ended the phase; null without one. The other phases still ran. */
-  error: Schema.NullOr(Schema.Struct({ tag: Schema.String, message: Schema.String })),
+  error: Schema.NullOr(PhaseFailure),
   /** In a dry run: a few keys or digests that would be deleted. */
   sample: Schema.Array(Schema.String),
   /** Garbage that the phase cannot find, and what deletes it; absent if it finds all. */
@@ -193,24 +205,28 @@ export const totalsOf = (phases: SweepReport["phases"], store: StoreReport | nul
   }
 }
 
-/** Tags of the errors by which guards refuse. */
-const refusals: ReadonlySet<string> = new Set([
-  "SchemaRefused",
-  "ReferencesChanged",
-  "WritersRefused",
-  "ClockRefused",
-  "SettingsRefused",
-  "StoreRefused",
-  "BindingRefused",
-  "KeysRefused",
-  "AgeRefused",
-  "BreakerOpen"
-])
-
 /** Returns the worst outcome of the phases. */
 export const outcomeOf = (phases: SweepReport["phases"]): SweepReport["outcome"] => {
   const all = Object.values(phases)
-  if (all.some((p) => p.error !== null && refusals.has(p.error.tag))) return "refused"
+  if (all.some((p) => p.error !== null && isRefusal(p.error.tag))) return "refused"
   if (all.some((p) => p.error !== null || sum(p.failed) > 0)) return "failed"
   return all.some((p) => p.stoppedBy !== null) ? "bounded" : "complete"
 }
+
+/** A phase that an error ended. */
+export interface FailedPhase extends PhaseFailure {
+  /** The name of the phase. */
+  readonly phase: string
+}
+
+/**
+ * Returns the phases that an error ended, in the order in which they ran. Empty if none did. Match the tag, which names
+ * an error class of this package:
+ *
+ * ```ts
+ * for (const { phase, tag, message } of SweepReport.errorsOf(report))
+ *   if (tag === "BreakerOpen") yield* page(`${phase}: ${message}`)
+ * ```
+ */
+export const errorsOf = ({ phases }: Pick<SweepReport, "phases">): ReadonlyArray<FailedPhase> =>
+  Object.entries(phases).flatMap(([phase, { error }]) => (error === null ? [] : [{ phase, ...error }]))

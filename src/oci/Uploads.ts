@@ -15,7 +15,7 @@ import type { Algorithm, Digest } from "../domain/Digest.ts"
 import { KeyNonce } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { Storage } from "../storage/Storage.ts"
-import { RegistryDatabase } from "./database/RegistryDatabase.ts"
+import { RegistryDatabase, type SessionRef } from "./database/RegistryDatabase.ts"
 import { holdId } from "./Names.ts"
 import { append, type ChunkOptions } from "./uploads/Append.ts"
 import { OffsetMismatch, UploadBusy, UploadUnknown } from "./uploads/errors.ts"
@@ -85,15 +85,15 @@ export class Uploads extends Context.Service<
      * Fails with `OffsetMismatch` if the chunk does not begin at the session's end, also if another request
      * for the same offset was faster. Fails with `UploadUnknown` without such a session, with `SizeMismatch`
      * if the body does not have its declared length, and with `UploadExpired` if a collector reaped the
-     * chunk: send it again.
+     * chunk: send it again. Fails with `UploadBusy` while another request finishes the session.
      */
     readonly append: <E, R>(
       repository: string,
       id: string,
       body: Stream.Stream<Uint8Array, E, R>,
       options: ChunkOptions
-    ) => Effect.Effect<UploadStatus, E | UploadFailure | OffsetMismatch, R>
-    /** Returns the session's status. Fails with `UploadUnknown` without such a session. */
+    ) => Effect.Effect<UploadStatus, E | UploadFailure | OffsetMismatch | UploadBusy, R>
+    /** Returns the session's status. Fails with `UploadUnknown` without such a session, and for one that is done. */
     readonly status: (
       repository: string,
       id: string
@@ -171,9 +171,7 @@ export class Uploads extends Context.Service<
           append: Effect.fn("Uploads.append")((repository, id, body, given) =>
             append(context, { repository, id }, body, given)
           ),
-          status: Effect.fn("Uploads.status")((repository, id) =>
-            Effect.map(readSession(context, { repository, id }), statusOf)
-          ),
+          status: Effect.fn("Uploads.status")((repository, id) => status(context, { repository, id })),
           finish: Effect.fn("Uploads.finish")((repository, id, given) =>
             finish(context, { repository, id }, given)
           ),
@@ -195,6 +193,12 @@ const start = Effect.fnUntraced(function* (
   const id = (yield* KeyNonce)()
   yield* registry.sessions.open(yield* Clock.currentTimeMillis, { repository, id, algorithm })
   return { id, repository, receivedBytes: 0 } satisfies UploadStatus
+})
+
+const status = Effect.fnUntraced(function* (context: UploadContext, ref: SessionRef) {
+  const session = yield* readSession(context, ref)
+  if (session.state === "done") return yield* new UploadUnknown({ ...ref })
+  return statusOf(session)
 })
 
 const cancel = Effect.fnUntraced(function* ({ registry }: UploadContext, repository: string, id: string) {

@@ -22,13 +22,19 @@ export const exactly = <E, R>(
         reason: "Truncated",
         detail: `${what}, but ${sizeBytes} bytes were declared`
       })
-    return body.pipe(
-      Stream.mapEffect((chunk) => {
-        seen += chunk.length
-        return seen > sizeBytes
-          ? Effect.fail(mismatch(`the body has at least ${seen} bytes`))
-          : Effect.succeed(chunk)
-      }),
+    // Once a pull, and not once a chunk: a body has thousands of chunks.
+    const checked = Stream.transformPull(body, (pull) =>
+      Effect.succeed(
+        Effect.flatMap(pull, (chunks) => {
+          for (const chunk of chunks) {
+            seen += chunk.length
+            if (seen > sizeBytes) return Effect.fail(mismatch(`the body has at least ${seen} bytes`))
+          }
+          return Effect.succeed(chunks)
+        })
+      )
+    )
+    return checked.pipe(
       Stream.concat(
         Stream.suspend(() =>
           seen < sizeBytes ? Stream.fail(mismatch(`the body ended after ${seen} bytes`)) : Stream.empty

@@ -22,7 +22,7 @@ import { exactly } from "./Body.ts"
 import { deleteKeys } from "./files/Deletion.ts"
 import { type Directory, io, statFile } from "./files/Directory.ts"
 import { filePath, toBytes } from "./files/KeyPath.ts"
-import { listPage, openForReading } from "./files/Reading.ts"
+import { listPage, readObject } from "./files/Reading.ts"
 import { walk } from "./files/Walk.ts"
 import { copyObject, createIncoming, removeUnfinished, writeObject } from "./files/Writing.ts"
 import { Storage } from "./Storage.ts"
@@ -77,7 +77,7 @@ const make = Effect.fnUntraced(function* (root: string, durable: boolean) {
     delete: (keys) => deleteKeys(directory, keys),
     put: (key, body, sizeBytes) => writeObject(directory, key, exactly(body, key, sizeBytes)),
     copy: (from, to) => copyObject(directory, from, to),
-    get: (key, range) => Stream.unwrap(openForReading(directory, key, range)),
+    get: (key, range) => readObject(directory, key, range),
     head: Effect.fn("Files.head")(function* (key) {
       const found = yield* io("head", key, async () => statFile(directory.locate(key)))
       if (found === undefined) yield* directory.present("head")

@@ -5,11 +5,14 @@
  * locks, or with a clock of its own. A test writes into the state what another program or a crash would
  * leave.
  */
+import { Readable } from "node:stream"
 import { Clock, Effect, Layer, Option, Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
+import { StorageError } from "../domain/StorageError.ts"
 import { exactly } from "./Body.ts"
 import { checkBatch, checkCopy, checkRange, noSuchObject, resolveRange } from "./Checks.ts"
 import { compareKeys } from "./KeyOrder.ts"
+import { withOpening } from "./Readables.ts"
 import {
   type ByteRange,
   type DeleteFailure,
@@ -91,7 +94,13 @@ const make = (state: State): Storage["Service"] =>
       if (source === undefined) return yield* noSuchObject(from, "copy")
       write(state, to, source.bytes, now)
     }),
-    get: (key, range) => Stream.unwrap(read(state, key, range)),
+    get: (key, range) => {
+      const bytes = read(state, key, range)
+      return withOpening(
+        Stream.unwrap(Effect.map(bytes, (found) => (found.length === 0 ? Stream.empty : Stream.make(found)))),
+        Effect.flatMap(bytes, piped)
+      )
+    },
     head: (key) =>
       Effect.sync(() =>
         Option.map(Option.fromUndefinedOr(state.objects.get(key)), (entry) => describe(key, entry))
@@ -161,8 +170,24 @@ const read = Effect.fnUntraced(function* (state: State, key: ObjectKey, range: B
   const entry = state.objects.get(key)
   if (entry === undefined) return yield* noSuchObject(key)
   const { start, stop } = yield* resolveRange(key, range, entry.bytes.length)
-  return start === stop ? Stream.empty : Stream.make(entry.bytes.slice(start, stop))
+  return entry.bytes.slice(start, stop)
 })
+
+const piped = (bytes: Uint8Array) =>
+  Effect.acquireRelease(
+    Effect.sync(() => ({
+      readable: Readable.from(bytes.length === 0 ? [] : [bytes], { objectMode: false }),
+      failure: (cause: unknown) =>
+        new StorageError({
+          operation: "get",
+          subject: "memory",
+          reason: "Unknown",
+          detail: String(cause),
+          cause
+        })
+    })),
+    ({ readable }) => Effect.sync(() => readable.destroy())
+  )
 
 const uploadsOf = ({ multiparts }: State, prefix: string): ReadonlyArray<MultipartUpload> =>
   [...multiparts]

@@ -8,7 +8,7 @@
  *
  * It neither creates buckets nor changes their configuration.
  */
-import { Duration, Effect, Layer, Redacted, Ref, Stream } from "effect"
+import { Duration, Effect, Layer, Redacted, Ref } from "effect"
 import { exactly } from "./Body.ts"
 import { Storage } from "./Storage.ts"
 import type { Bucket } from "./s3/Bucket.ts"
@@ -22,7 +22,7 @@ import { list, probe } from "./s3/Listing.ts"
 import { abortUpload } from "./s3/Multipart.ts"
 import { type Known, multiparts, search } from "./s3/MultipartSearch.ts"
 import type { S3Options } from "./s3/Options.ts"
-import { headObject, openObject } from "./s3/Reading.ts"
+import { headObject, readObject } from "./s3/Reading.ts"
 import * as Requests from "./s3/Requests.ts"
 import { skew } from "./s3/Skew.ts"
 import { traits } from "./s3/Traits.ts"
@@ -70,7 +70,7 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
       upload(bucket, multipartAboveBytes, key, exactly(body, key, sizeBytes), sizeBytes, options)
     ),
     copy: (from, to) => copyObject(bucket, options.copyInPartsAboveBytes ?? copyMaxBytes, from, to),
-    get: (key, range) => Stream.unwrap(openObject(bucket, requestTimeout, key, range)),
+    get: (key, range) => readObject(bucket, requestTimeout, key, range),
     head: (key) => headObject(bucket, key),
     multiparts: (prefix) => multiparts(bucket, searched, prefix),
     multipartSearch: (prefix, mayWrite) => search(bucket, searched, prefix, mayWrite),

@@ -18,6 +18,7 @@ import {
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { type Orphan, type OrphanState, stateAt, type Waits } from "../domain/Orphan.ts"
+import * as KeepHeld from "./KeepHeld.ts"
 import type { PhaseContext } from "./Phase.ts"
 import type { SweepSettings } from "./Settings.ts"
 
@@ -74,6 +75,7 @@ const examineSightings = Effect.fnUntraced(function* (context: PhaseContext) {
         const now = yield* Clock.currentTimeMillis
         counts.kept("referenced", yield* candidates.settle({ now, condemned, stale: page.stale, sweep }))
       }
+      yield* KeepHeld.keep(context, classified.held)
       return page.next
     })
   )
@@ -98,6 +100,8 @@ const scan = Effect.fnUntraced(function* (context: PhaseContext, held: Held) {
       const marks = { now, seen: digestsOf(found), condemned: toCondemn(classified), sweep }
       const cleared = yield* orphans.record(slice, marks)
       counts.kept("referenced", cleared)
+      // After the sightings were recorded, which for new blobs did not exist before.
+      yield* KeepHeld.keep(context, classified.held)
       scanned.blobs += slice.blobs
       scanned.found += found.length + cleared
     })
@@ -176,22 +180,27 @@ const lastOf = (slice: Slice | null): Digest | null | undefined => slice?.upTo
 const firstOf = (end: ScanEnd | null): Digest | null | undefined => end?.after
 
 /** Orphans by what becomes of them. */
-export type Classified = Readonly<Record<OrphanState, ReadonlyArray<Orphan>>>
+export interface Classified extends Readonly<Record<OrphanState, ReadonlyArray<Orphan>>> {
+  /** Blobs that a reference source was found to hold just now. */
+  readonly held: ReadonlyArray<Orphan>
+}
 
 /**
  * Sorts orphans by state, now. Those that must wait are counted as kept. A dry run prints what a sweep acts on.
  *
  * Instants of ours that lie ahead by more than the tolerance were written while a clock was wrong. They count as now,
  * and are moved there. Blobs whose key no object can have are in no state.
+ *
+ * Reference sources are asked about blobs that would be condemned, and in a dry run about those that would be purged. So
+ * what a source holds is never condemned, and no breaker counts it. What a source did not answer for is in no state.
  */
-export const classify = Effect.fnUntraced(function* (
-  { counts, dryRun, odd, settings }: PhaseContext,
-  orphans: ReadonlyArray<Orphan>
-) {
+export const classify = Effect.fnUntraced(function* (context: PhaseContext, orphans: ReadonlyArray<Orphan>) {
+  const { counts, dryRun, odd, settings } = context
   const now = yield* Clock.currentTimeMillis
   const latest = now + Duration.toMillis(settings.clockTolerance)
   const waits = waitsOf(settings)
   const by: Record<OrphanState, Array<Orphan>> = {
+    kept: [],
     waiting: [],
     condemnable: [],
     quarantined: [],
@@ -210,14 +219,25 @@ export const classify = Effect.fnUntraced(function* (
   odd.add("used", later.map(nameOf))
   odd.add("seen", ahead.map(nameOf))
   if (ahead.length > 0 && !dryRun) yield* (yield* CollectorDatabase).orphans.redate(now, digestsOf(ahead))
+  const isAsked = (orphan: Orphan) => dryRun || orphan.condemnedAt === null
+  const condemnable = yield* KeepHeld.ask(context, by.condemnable)
+  const purgeable = yield* KeepHeld.ask(context, by.purgeable.filter(isAsked))
+  const held = [...condemnable.held, ...purgeable.held]
+  counts.kept("source", by.kept.length + held.length)
+  counts.failed("source", condemnable.unanswered.length + purgeable.unanswered.length)
   counts.kept("key cannot exist", keyless.length)
   counts.kept("used in the future", later.length)
   counts.kept("grace", by.waiting.length - later.length)
-  counts.kept("quarantine", by.condemnable.length + by.quarantined.length)
-  return by satisfies Classified as Classified
+  counts.kept("quarantine", condemnable.free.length + by.quarantined.length)
+  return {
+    ...by,
+    condemnable: condemnable.free,
+    purgeable: [...by.purgeable.filter((orphan) => !isAsked(orphan)), ...purgeable.free],
+    held
+  } satisfies Classified as Classified
 })
 
-const datedAt = (orphan: Orphan, now: number): Orphan => ({
+const datedAt = ({ keptUntil: _, ...orphan }: Orphan, now: number): Orphan => ({
   ...orphan,
   seenAt: orphan.seenAt === null ? null : Math.min(orphan.seenAt, now),
   condemnedAt: orphan.condemnedAt === null ? null : Math.min(orphan.condemnedAt, now)
@@ -230,5 +250,5 @@ const toCondemn = ({ condemnable, purgeable }: Classified): ReadonlyArray<Digest
   digestsOf([...condemnable, ...purgeable].filter((orphan) => orphan.condemnedAt === null))
 
 /** Returns the digests of `orphans`. */
-export const digestsOf = (orphans: ReadonlyArray<Orphan>): ReadonlyArray<Digest> =>
+export const digestsOf = (orphans: ReadonlyArray<Pick<Orphan, "digest">>): ReadonlyArray<Digest> =>
   orphans.map((orphan) => orphan.digest)

@@ -11,6 +11,7 @@ import type { JournalEntry, LostTime } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { AgeRefused, BreakerOpen } from "../domain/Refusals.ts"
 import type { StorageError } from "../domain/StorageError.ts"
+import type { Sources } from "./AskSources.ts"
 import type { Bounds } from "./Bounds.ts"
 import type { Breaker } from "./Breaker.ts"
 import type { Deletion } from "./Deletion.ts"
@@ -90,6 +91,8 @@ export interface PhaseContext {
   readonly deletion: Deletion
   /** Rows with odd values, which the sweep names and passes over. */
   readonly odd: OddRows
+  /** References that are kept elsewhere. */
+  readonly sources: Sources
   /** Answers whether another page or batch may begin. If not, the report says why. */
   readonly mayContinue: Effect.Effect<boolean>
   /** Returns the same context with this fraction of its remaining time. */

@@ -6,7 +6,7 @@ import type { PhaseCounts } from "./PhaseCounts.ts"
 /** What all phases of one sweep share. */
 export type SweepContext = Pick<
   PhaseContext,
-  "settings" | "dryRun" | "sweep" | "lost" | "bounds" | "pace" | "deletion" | "odd"
+  "settings" | "dryRun" | "sweep" | "lost" | "bounds" | "pace" | "deletion" | "odd" | "sources"
 >
 
 /** Returns the context of a phase that reports into `counts`. */

@@ -2,8 +2,9 @@
  * The growing report of a phase. Whichever fiber finished a batch updates it, once per batch. Each update is synchronous,
  * so fibers cannot interleave within one.
  */
-import { Cause, Effect } from "effect"
-import { emptyPhase, type PhaseReport, type StoppedBy } from "../domain/SweepReport.ts"
+import { Cause, Effect, Schema } from "effect"
+import { type SweepError, SweepErrorTag } from "../domain/SweepError.ts"
+import { emptyPhase, type PhaseFailure, type PhaseReport, type StoppedBy } from "../domain/SweepReport.ts"
 import { nameOf } from "../storage/DeleteFailure.ts"
 import type { DeleteFailure } from "../storage/Storage.ts"
 import * as PhaseMetrics from "./PhaseMetrics.ts"
@@ -39,7 +40,7 @@ export interface PhaseCounts {
   /** Reports the progress so far to watchers, if there is any since the last report. */
   readonly announce: Effect.Effect<void>
   /** Records an error that ended the phase. The first one stays. */
-  readonly endedBy: (cause: Cause.Cause<unknown>) => void
+  readonly endedBy: (cause: Cause.Cause<SweepError>) => void
   /** Returns the report after `durationMillis`. */
   readonly report: (durationMillis: number) => PhaseReport
 }
@@ -155,10 +156,11 @@ export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) 
   return counts
 })
 
-/** Returns what a report says of an error: its tag and its message, or `Defect` where it has no tag. */
-export const describe = (cause: Cause.Cause<unknown>): { readonly tag: string; readonly message: string } => {
+/** Returns what a report says of an error: its tag and its message, or `Defect` for one that a sweep does not know. */
+export const describe = (cause: Cause.Cause<unknown>): PhaseFailure => {
   const error = Cause.squash(cause)
   if (!(error instanceof Error)) return { tag: "Defect", message: String(error) }
-  const tag = "_tag" in error && typeof error._tag === "string" ? error._tag : "Defect"
-  return { tag, message: error.message }
+  return { tag: "_tag" in error && isKnown(error._tag) ? error._tag : "Defect", message: error.message }
 }
+
+const isKnown = Schema.is(SweepErrorTag)

@@ -9,6 +9,7 @@ import { type Backlog, CollectorDatabase } from "../database/Database.ts"
 import { type Left, outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
+import * as AskSources from "./AskSources.ts"
 import * as Bounds from "./Bounds.ts"
 import { collectorPhases } from "./CollectorPhases.ts"
 import * as Deletion from "./Deletion.ts"
@@ -20,6 +21,7 @@ import { describe } from "./PhaseCounts.ts"
 import { suspects } from "./phases/Suspects.ts"
 import { emptyMemory, type Memory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
+import type { ReferenceSource } from "./ReferenceSource.ts"
 import * as RunPhases from "./RunPhases.ts"
 import { defaultSettings, type SweepSettings } from "./Settings.ts"
 import * as SweepMetrics from "./SweepMetrics.ts"
@@ -38,12 +40,20 @@ export interface SweepOptions {
 /** The services that a phase needs. */
 export type ServicesOf<P> = P extends Phase<infer R> ? R : never
 
-/** What a collector is built from: settings of the sweep, and its phases. */
-export interface LayerOptions<P> extends Partial<SweepSettings> {
+/** The services that a reference source needs. */
+export type ServicesOfSource<S> = S extends ReferenceSource<infer R> ? R : never
+
+/** What a collector is built from: settings of the sweep, its phases, and references that are kept elsewhere. */
+export interface LayerOptions<P, S = never> extends Partial<SweepSettings> {
   /**
    * The phases, in the order in which they run. Default: `collectorPhases`, those of a collector without a registry.
    */
   readonly phases?: ReadonlyArray<P>
+  /**
+   * References that are kept elsewhere. A blob is deleted only if none of these sources holds it. The collector remembers
+   * their names: a sweep without one of them refuses, because it would delete what that source holds. Default: none.
+   */
+  readonly sources?: ReadonlyArray<S>
 }
 
 /**
@@ -75,28 +85,41 @@ export class Sweep extends Context.Service<
 >()("artifact-gc/sweep/Sweep") {
   /**
    * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. The layer
-   * requires the services of its phases.
+   * requires the services of its phases and sources.
    */
-  static readonly layer = <P extends Phase<unknown> = (typeof collectorPhases)[number]>({
+  static readonly layer = <
+    P extends Phase<unknown> = (typeof collectorPhases)[number],
+    S extends ReferenceSource<unknown> = ReferenceSource
+  >({
     phases,
+    sources = [],
     ...settings
-  }: LayerOptions<P> = {}): Layer.Layer<Sweep, never, ServicesOf<P> | CollectorDatabase | Storage> =>
+  }: LayerOptions<P, S> = {}): Layer.Layer<
+    Sweep,
+    never,
+    ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage
+  > =>
     Layer.effect(
       Sweep,
       Effect.gen(function* () {
         const all = withSmallBatches({ ...defaultSettings, ...settings })
         const list = (phases ?? collectorPhases) as ReadonlyArray<Phase<ServicesOf<P>>>
+        const context = yield* Effect.context<
+          ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage
+        >()
+        const asked = sources as ReadonlyArray<ReferenceSource<ServicesOfSource<S>>>
         // The services alone: clock, tracer and progress are the caller's.
         const services = Context.pick(
           CollectorDatabase,
           Storage,
           ...list.flatMap(({ requires }) => requires)
-        )(yield* Effect.context<ServicesOf<P> | CollectorDatabase | Storage>())
+        )(context)
         const self: Self = {
           id: all.collectorId ?? drawProcessName(),
           registered: false,
           passedAt: null,
-          memory: emptyMemory()
+          memory: emptyMemory(),
+          sources: asked.map(AskSources.bind(context))
         }
         return Sweep.of({
           settings: all,
@@ -131,6 +154,7 @@ interface Self {
   /** When the guards last let a sweep begin; null if they refused since. */
   passedAt: number | null
   readonly memory: Memory
+  readonly sources: ReadonlyArray<ReferenceSource>
 }
 
 const once = Effect.fn("Sweep.once")(function* <R>(
@@ -149,9 +173,11 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     options.stopping ?? Effect.succeed(false),
     options.until ?? Number.POSITIVE_INFINITY
   )
+  const sources = AskSources.make(self.sources)
   const { error, findings, lost, store } = yield* Preflight.judge({
     settings,
     id: self.id,
+    sources: self.sources,
     now: startedAt,
     dryRun,
     memory: self.memory,
@@ -163,7 +189,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   const odd = OddRows.make()
   const reports =
     error === null
-      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, lost, odd })
+      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, lost, odd, sources })
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
@@ -173,7 +199,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     durationMillis: finishedAt - startedAt,
     dryRun,
     outcome: outcomeOf(reports),
-    guards: [...findings, ...odd.findings(), ...Preflight.breakerFindings(reports)],
+    guards: [...findings, ...odd.findings(), ...sources.findings(), ...Preflight.breakerFindings(reports)],
     store,
     phases: reports,
     totals: totalsOf(reports, store),
@@ -198,6 +224,7 @@ const verifying = Effect.fnUntraced(function* <R>(
       const { error } = yield* Preflight.judge({
         settings,
         id: self.id,
+        sources: self.sources,
         now,
         dryRun: false,
         memory: self.memory,
@@ -218,7 +245,9 @@ const verifying = Effect.fnUntraced(function* <R>(
         sweep,
         // The phase journals no leftovers.
         lost: null,
-        odd: OddRows.make()
+        odd: OddRows.make(),
+        // It deletes rows without objects alone, so no reference can keep anything.
+        sources: AskSources.make([])
       })
       return reports.suspects
     })
@@ -252,7 +281,7 @@ const nameOf = (startedAt: number) =>
 /** Runs the phases with what they share. */
 const runPhases = Effect.fnUntraced(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
-  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd">
+  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd" | "sources">
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = yield* Deletion.make(sweep.settings, pace)

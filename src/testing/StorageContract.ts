@@ -25,6 +25,7 @@ import { deleting } from "./contract/storage/Deleting.ts"
 import { knowing } from "./contract/storage/Knowing.ts"
 import { listing, type RefusedKeys } from "./contract/storage/Listing.ts"
 import { oddKeys } from "./contract/storage/OddKeys.ts"
+import { readables } from "./contract/storage/Readables.ts"
 import { reading } from "./contract/storage/Reading.ts"
 import { unknownLength } from "./contract/storage/UnknownLength.ts"
 import type { Declared } from "./contract/storage/Workspace.ts"
@@ -78,6 +79,7 @@ export const casesFor = ({
     ...writing,
     ...unknownLength,
     ...copying(accepted),
+    ...readables,
     ...reading,
     ...knowing
   ]

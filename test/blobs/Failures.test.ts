@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import type { Upload } from "../../src/blobs/BlobStore.ts"
 import { fails, lands } from "../../src/testing/Faults.ts"
 import {
   artifact,
@@ -17,6 +16,7 @@ import {
   state,
   upload
 } from "../fixtures/BlobStores.ts"
+import type { Upload } from "../fixtures/Referring.ts"
 import { hour, journaled, objects, settle, sweepAfter, World } from "../fixtures/World.ts"
 
 describe("an upload that fails", () => {

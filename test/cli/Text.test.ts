@@ -177,7 +177,10 @@ describe("a report", () => {
   })
 
   it("of a failed sweep counts failures by reason, and names each error once with the phases it ended", () => {
-    const error = { tag: "StorageError", message: 'Storage delete of "b" failed (Unavailable): refused.' }
+    const error = {
+      tag: "StorageError",
+      message: 'Storage delete of "b" failed (Unavailable): refused.'
+    } as const
     const report = reportOf({
       uploads: { seen: 3, eligible: 3, stoppedBy: "failure", error },
       orphans: {

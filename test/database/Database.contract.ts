@@ -21,6 +21,7 @@ import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
 import { pins } from "./contract/Pins.ts"
 import { purging } from "./contract/Purge.ts"
+import { referenceSources } from "./contract/ReferenceSources.ts"
 import { references } from "./contract/References.ts"
 import { sightings } from "./contract/Sightings.ts"
 import { slices } from "./contract/Slices.ts"
@@ -61,6 +62,7 @@ export const databaseContract = <E>(
     doubting(promised)
     guarding(promised)
     references(promised)
+    referenceSources(promised)
     binding(promised)
     undoing(promised)
     audit(promised)

@@ -236,7 +236,7 @@ describe("The search path", () => {
         "INSERT INTO public.docs VALUES ('D1')"
       )
       const migrated = Effect.provideService(SqlClient.SqlClient, host.sql)
-      yield* migrated(Postgres.migrate(defaultNames, { createCatalog: false }))
+      yield* migrated(Postgres.migrate(defaultNames, {}))
       yield* migrated(Postgres.watchReferences(defaultNames))
       yield* migrated(Postgres.guardUnannouncedWriters(defaultNames))
       yield* host.sweeps

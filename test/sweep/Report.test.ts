@@ -338,7 +338,7 @@ describe("a failure", () => {
       yield* mixed
       const { database, storage } = yield* World
       const bug = new TypeError("undefined is not a function")
-      const defect = { tag: "Defect", message: bug.message }
+      const defect = { tag: "Defect", message: bug.message } as const
       storage.next("list", dies(bug))
       storage.next("multiparts", dies(bug))
       database.next("suspects.page", dies(bug))
@@ -350,7 +350,15 @@ describe("a failure", () => {
       const report = yield* sweep()
       assert.deepStrictEqual(
         phaseNames.map((name) => report.phases[name]?.error),
-        [defect, defect, defect, defect, defect, defect, { tag: "Defect", message: "not even an Error" }]
+        [
+          defect,
+          defect,
+          defect,
+          defect,
+          defect,
+          defect,
+          { tag: "Defect", message: "not even an Error" } as const
+        ]
       )
       assert.isNull(report.left)
       database.next("inspect", dies(bug))
@@ -402,7 +410,7 @@ describe("a catalogue that the guard refuses", () => {
       for (const dryRun of [false, true]) {
         const report = yield* sweep({ dryRun })
         assert.strictEqual(report.outcome, "refused")
-        const error = { tag: "SchemaRefused", message: refused.message }
+        const error = { tag: "SchemaRefused", message: refused.message } as const
         assert.deepStrictEqual(report.phases.orphans, { ...emptyPhase, stoppedBy: "failure", error })
       }
       assert.deepStrictEqual(yield* snapshot, before)

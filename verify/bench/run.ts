@@ -18,6 +18,7 @@ import { question as idle } from "./Idle.ts"
 import { question as list } from "./List.ts"
 import { question as memory } from "./Memory.ts"
 import { question as purge } from "./Purge.ts"
+import { question as registry } from "./Registry.ts"
 import { question as replicas } from "./Replicas.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
@@ -31,6 +32,7 @@ const questions: ReadonlyArray<Question> = [
   idle,
   list,
   upload,
+  registry,
   replicas,
   foreground
 ]

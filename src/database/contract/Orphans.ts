@@ -67,10 +67,38 @@ export interface PurgeRequest {
   readonly limit: number
   /** Where the previous page of this sweep ended, so that busy blobs are not tried again at once. */
   readonly after: PurgeCursor | null
+  /** Purges none but these. Default: all that are due. */
+  readonly only?: ReadonlyArray<Digest>
   /** When the objects may be deleted. */
   readonly deleteNotBefore: number
   /** Until when no other collector deletes them; null leaves them to any collector. */
   readonly leaseUntil: number | null
+}
+
+/** The part of a purge that decides which orphans are due. */
+export type DueRequest = Pick<PurgeRequest, "condemnedCutoff" | "seenCutoff" | "limit" | "after">
+
+/** A condemned orphan whose waits are over. */
+export interface DueOrphan {
+  readonly digest: Digest
+  readonly seenAt: number
+  readonly condemnedAt: number
+  /** See `Orphan.keptUntil`. */
+  readonly keptUntil?: number
+}
+
+/** A page of condemned orphans that a purge may take. */
+export interface DuePage {
+  readonly orphans: ReadonlyArray<DueOrphan>
+  /** Where the next page begins; null when this was the last. */
+  readonly next: PurgeCursor | null
+}
+
+/** A blob that a reference source holds. */
+export interface KeptBlob {
+  readonly digest: Digest
+  /** When the source may be asked about it again. */
+  readonly until: number
 }
 
 /** A position in the order of condemnation. */
@@ -161,6 +189,17 @@ export interface Orphans {
    * transaction holds, and returns how many it moved.
    */
   readonly redate: (now: number, digests: ReadonlyArray<Digest>) => Result<number>
+  /**
+   * Returns the page of condemned orphans that `purge` would take next, and locks nothing. A page is smaller than `limit`
+   * where there are many reference tables. Some may have been referenced meanwhile.
+   */
+  readonly due: (request: DueRequest) => Result<DuePage>
+  /**
+   * Ends the condemnation of blobs that a reference source holds, and begins their sighting anew at `now`. The sighting
+   * loses its cause. From now on the catalogue counts as one that had references (`references.everHeld`). Skips sightings
+   * that another transaction holds, and returns how many it kept.
+   */
+  readonly keep: (now: number, kept: ReadonlyArray<KeptBlob>) => Result<number>
   /**
    * Purges a page of condemned orphans in one transaction: locks their rows, checks in a second statement
    * (a later snapshot) that still nothing refers to them, deletes the rows and journals the keys. Skips

@@ -14,6 +14,13 @@ export interface MissingReference extends ColumnName {
   readonly fix: string | null
 }
 
+/** A reference source that earlier sweeps asked. */
+export interface RememberedSource {
+  readonly name: string
+  /** When a sweep first refused because it did not have the source; null if none did. */
+  readonly missingAt: number | null
+}
+
 /** What a check of the references found. */
 export interface ReferenceCheck {
   /** Whether keys were gone at the last check, and none is now: they are back, or were forgotten. */
@@ -29,6 +36,8 @@ export interface ReferenceCheck {
   readonly hint: string | null
   /** Whether this is the first check that found a reference table that holds or held a row. */
   readonly firstHeld: boolean
+  /** The reference sources of earlier sweeps, by name. */
+  readonly sources: ReadonlyArray<RememberedSource>
   /** Tables whose values this role could not read. Only the names of their columns were judged. */
   readonly unread: ReadonlyArray<string>
 }
@@ -38,13 +47,20 @@ export interface References {
   /**
    * Compares the foreign keys with those of earlier sweeps, and looks for undeclared references. The answer to
    * the latter is remembered for a day, and while the schema stays as it is. With `record` it remembers the
-   * present keys, what it found, and whether a reference table holds or ever held a row.
+   * present keys, what it found, and whether a reference table holds or ever held a row. A reference source
+   * answers for the `covered` columns, so they are no undeclared references.
    */
-  readonly check: (now: number, record: boolean) => Result<ReferenceCheck>
+  readonly check: (now: number, record: boolean, covered?: ReadonlyArray<string>) => Result<ReferenceCheck>
   /** Records that a sweep at `now` refused because these keys are gone. */
   readonly miss: (now: number, columns: ReadonlyArray<ColumnName>) => Result<void>
   /** Forgets keys that are gone. */
   readonly forget: (columns: ReadonlyArray<ColumnName>) => Result<void>
+  /** Remembers these reference sources, which this sweep has. */
+  readonly rememberSources: (names: ReadonlyArray<string>) => Result<void>
+  /** Records that a sweep at `now` refused because it does not have these reference sources. */
+  readonly missSources: (now: number, names: ReadonlyArray<string>) => Result<void>
+  /** Forgets these reference sources. */
+  readonly forgetSources: (names: ReadonlyArray<string>) => Result<void>
   /** Returns whether a reference table holds or held a row, now or when an earlier sweep looked. */
   readonly everHeld: Result<boolean>
 }

@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Candidates, Sighted } from "../Database.ts"
-import { byKey, causeOf, heldDigests, objectOf, type State, usedAtOf } from "./State.ts"
+import { byKey, causeOf, heldDigests, keptOf, objectOf, type State, usedAtOf } from "./State.ts"
 
 /** Returns the verbs of candidates over `state`. */
 export const candidates = (state: State): Candidates => ({
@@ -59,7 +59,8 @@ const sighted = (state: State, after: Digest | null, limit: number): Sighted => 
     if (row === undefined || held.has(digest)) stale.push(digest)
     else {
       const times = { usedAt: usedAtOf(row), seenAt, condemnedAt }
-      orphans.push({ digest, sizeBytes: row.sizeBytes, ...times, ...causeOf(sighting), ...objectOf(row) })
+      const known = { ...causeOf(sighting), ...keptOf(sighting) }
+      orphans.push({ digest, sizeBytes: row.sizeBytes, ...times, ...known, ...objectOf(row) })
     }
   }
   const next = page.length < limit ? null : (page.at(-1)?.[0] ?? null)

@@ -5,8 +5,11 @@ import type { Orphan } from "../../domain/Orphan.ts"
 import {
   type ClaimedSlice,
   type CondemnedSelection,
+  type DueOrphan,
+  type DueRequest,
   type Held,
   type Orphans,
+  type PurgeCursor,
   type PurgedBlob,
   restorePin,
   type Slice
@@ -19,6 +22,7 @@ import {
   hasObject,
   heldDigests,
   journalRow,
+  keptOf,
   objectOf,
   referredDigests,
   type State,
@@ -59,24 +63,7 @@ const claimSlice = (
 export const orphans = (state: State): Orphans => ({
   claimSlice: (limit, end) => Effect.sync(() => claimSlice(state, limit, end)),
   readSlice: (after, limit) => Effect.sync(() => pageAfter(state, after, limit)),
-  find: (slice) =>
-    Effect.sync(() => {
-      const held = heldDigests(state)
-      return byKey(state.blobs)
-        .filter(([digest]) => inSlice(slice, digest) && !held.has(digest))
-        .map(([digest, row]): Orphan => {
-          const sighting = state.orphans.get(digest)
-          return {
-            digest,
-            sizeBytes: row.sizeBytes,
-            usedAt: usedAtOf(row),
-            seenAt: sighting?.seenAt ?? null,
-            condemnedAt: sighting?.condemnedAt ?? null,
-            ...causeOf(sighting),
-            ...objectOf(row)
-          }
-        })
-    }),
+  find: (slice) => Effect.sync(() => find(state, slice)),
   held: (now, settles) => Effect.sync(() => held(state, now, settles)),
   record: (slice, { now, seen, condemned, sweep, clear = true }) =>
     Effect.sync(() => {
@@ -94,26 +81,26 @@ export const orphans = (state: State): Orphans => ({
           seenAt: before?.seenAt ?? now,
           condemnedAt: dooms ? now : (before?.condemnedAt ?? null),
           sweep: dooms ? sweep : (before?.sweep ?? null),
-          ...causeOf(before)
+          ...causeOf(before),
+          ...keptOf(before)
         })
       }
       return stale.length
     }),
-  redate: (now, digests) =>
+  redate: (now, digests) => Effect.sync(() => redate(state, now, digests)),
+  due: (request) =>
     Effect.sync(() => {
-      let moved = 0
-      for (const digest of digests) {
-        const sighting = state.orphans.get(digest)
-        if (sighting === undefined || Math.max(sighting.seenAt, sighting.condemnedAt ?? 0) <= now) continue
-        const { condemnedAt, seenAt } = sighting
-        state.orphans.set(digest, {
-          ...sighting,
-          seenAt: Math.min(seenAt, now),
-          condemnedAt: condemnedAt === null ? null : Math.min(condemnedAt, now)
-        })
-        moved += 1
+      const page = dueOf(state, request).slice(0, request.limit)
+      return { orphans: page, next: nextOf(page, request.limit) }
+    }),
+  keep: (now, kept) =>
+    Effect.sync(() => {
+      const present = kept.filter(({ digest }) => state.orphans.has(digest))
+      for (const { digest, until } of present) {
+        state.orphans.set(digest, { seenAt: now, condemnedAt: null, sweep: null, keptUntil: until })
       }
-      return moved
+      state.remembered.held = true
+      return present.length
     }),
   purge: (request) => Effect.sync(() => purge(state, request)),
   condemned: (selection, after, limit) =>
@@ -140,6 +127,41 @@ export const orphans = (state: State): Orphans => ({
     })
 })
 
+const find = (state: State, slice: Slice): ReadonlyArray<Orphan> => {
+  const held = heldDigests(state)
+  return byKey(state.blobs)
+    .filter(([digest]) => inSlice(slice, digest) && !held.has(digest))
+    .map(([digest, row]): Orphan => {
+      const sighting = state.orphans.get(digest)
+      return {
+        digest,
+        sizeBytes: row.sizeBytes,
+        usedAt: usedAtOf(row),
+        seenAt: sighting?.seenAt ?? null,
+        condemnedAt: sighting?.condemnedAt ?? null,
+        ...causeOf(sighting),
+        ...keptOf(sighting),
+        ...objectOf(row)
+      }
+    })
+}
+
+const redate = (state: State, now: number, digests: ReadonlyArray<Digest>): number => {
+  let moved = 0
+  for (const digest of digests) {
+    const sighting = state.orphans.get(digest)
+    if (sighting === undefined || Math.max(sighting.seenAt, sighting.condemnedAt ?? 0) <= now) continue
+    const { condemnedAt, keptUntil: _, seenAt, ...rest } = sighting
+    state.orphans.set(digest, {
+      ...rest,
+      seenAt: Math.min(seenAt, now),
+      condemnedAt: condemnedAt === null ? null : Math.min(condemnedAt, now)
+    })
+    moved += 1
+  }
+  return moved
+}
+
 const held = (state: State, now: number, settles: boolean): Held => {
   const referred = referredDigests(state)
   const judged = [...state.pins.values()].filter(({ digest }) => state.blobs.has(digest))
@@ -151,13 +173,15 @@ const held = (state: State, now: number, settles: boolean): Held => {
   }
 }
 
-const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
+const dueOf = (state: State, request: DueRequest): ReadonlyArray<DueOrphan> => {
   const { after } = request
-  const [locked, held] = [lockedDigests(state), heldDigests(state)]
-  const page = byKey(state.orphans)
-    .flatMap(([digest, { seenAt, condemnedAt }]) =>
-      condemnedAt === null || seenAt > request.seenCutoff ? [] : [{ digest, condemnedAt }]
-    )
+  return byKey(state.orphans)
+    .flatMap(([digest, sighting]) => {
+      const { condemnedAt, seenAt } = sighting
+      return condemnedAt === null || seenAt > request.seenCutoff
+        ? []
+        : [{ digest, seenAt, condemnedAt, ...keptOf(sighting) }]
+    })
     .filter(({ condemnedAt }) => condemnedAt <= request.condemnedCutoff)
     .filter(
       (o) =>
@@ -166,6 +190,20 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
         (o.condemnedAt === after.condemnedAt && o.digest > after.digest)
     )
     .sort((a, b) => a.condemnedAt - b.condemnedAt)
+}
+
+const nextOf = (page: ReadonlyArray<DueOrphan>, limit: number): PurgeCursor | null => {
+  const last = page.at(-1)
+  return last === undefined || page.length < limit
+    ? null
+    : { condemnedAt: last.condemnedAt, digest: last.digest }
+}
+
+const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
+  const [locked, held] = [lockedDigests(state), heldDigests(state)]
+  const only = request.only === undefined ? null : new Set(request.only)
+  const page = dueOf(state, request)
+    .filter(({ digest }) => only?.has(digest) ?? true)
     .slice(0, request.limit)
   const purged: Array<PurgedBlob> = []
   let busy = 0
@@ -193,12 +231,11 @@ const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
     )
     purged.push({ digest, key: row.key, sizeBytes: row.sizeBytes, ...cause })
   }
-  const last = page.at(-1)
   return {
     purged,
     absolved: page.length - purged.length - busy,
     busy,
-    next: last === undefined || page.length < request.limit ? null : last
+    next: nextOf(page, request.limit)
   }
 }
 

@@ -52,6 +52,9 @@ export const references = (state: State): References => ({
         firstHeld,
         undeclared: [],
         hint: null,
+        sources: [...state.remembered.sources]
+          .sort(([a], [b]) => (a < b ? -1 : 1))
+          .map(([name, missingAt]) => ({ name, missingAt })),
         unread: []
       }
     }),
@@ -62,6 +65,19 @@ export const references = (state: State): References => ({
   forget: (columns) =>
     Effect.sync(() => {
       for (const column of columns) state.remembered.keys.delete(idOf(column))
+    }),
+  rememberSources: (names) =>
+    Effect.sync(() => {
+      for (const name of names) state.remembered.sources.set(name, null)
+    }),
+  missSources: (now, names) =>
+    Effect.sync(() => {
+      const { sources } = state.remembered
+      for (const name of names) if (sources.has(name)) sources.set(name, now)
+    }),
+  forgetSources: (names) =>
+    Effect.sync(() => {
+      for (const name of names) state.remembered.sources.delete(name)
     }),
   everHeld: Effect.sync(() => state.remembered.held || holdsRow(state))
 })

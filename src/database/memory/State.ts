@@ -47,6 +47,8 @@ export interface SightingRow {
   readonly sweep: string | null
   /** Absent where it is unknown. */
   readonly cause?: OrphanCause
+  /** Until when a reference source is not asked about it again. Absent where none has held it. */
+  readonly keptUntil?: number
 }
 
 /** An intent's row. */
@@ -194,6 +196,8 @@ export interface State {
     readonly keys: Map<string, number | null>
     /** Whether a sweep saw a table that holds or held a row. */
     held: boolean
+    /** Reference sources by name, with the instant at which a sweep refused because it lacked one. */
+    readonly sources: Map<string, number | null>
   }
   /** Transactions that hosts have open (HostTransactions.ts). */
   readonly transactions: Set<OpenTransaction>
@@ -231,7 +235,7 @@ export const emptyState = (tables: ReadonlyArray<string> = []): State => ({
   installation: { catalogueExisted: false, unannouncedWritersGuarded: false },
   skewMillis: 0,
   referenced: false,
-  remembered: { keys: new Map(), held: false },
+  remembered: { keys: new Map(), held: false, sources: new Map() },
   transactions: new Set(),
   everyVerbJoins: false
 })
@@ -264,6 +268,10 @@ export const heldDigests = (state: State): Set<Digest> =>
 /** Returns the cause of a sighting as a member, where it has one. */
 export const causeOf = (sighting: SightingRow | undefined): Pick<SightingRow, "cause"> =>
   sighting?.cause === undefined ? {} : { cause: sighting.cause }
+
+/** Returns until when a source keeps a sighting as a member, where one does. */
+export const keptOf = (sighting: SightingRow | undefined): Pick<SightingRow, "keptUntil"> =>
+  sighting?.keptUntil === undefined ? {} : { keptUntil: sighting.keptUntil }
 
 /** Returns when the blob was last used. */
 export const usedAtOf = (row: BlobRow): number => Math.max(row.createdAt, row.lastUsedAt)

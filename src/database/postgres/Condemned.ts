@@ -1,12 +1,12 @@
-/** The quarantine: condemned blobs are listed and restored. */
+/** The quarantine: condemned blobs are listed and restored, and a reference source keeps them. */
 import { Effect } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import { type CondemnedBlob, type CondemnedSelection, restorePin } from "../Database.ts"
+import { type CondemnedBlob, type CondemnedSelection, type KeptBlob, restorePin } from "../Database.ts"
 import { lockLive } from "./Blobs.ts"
 import { sizeOf } from "./CatalogValues.ts"
 import { pin } from "./Pins.ts"
-import { millis, type Sql } from "./Sql.ts"
+import { instant, millis, type Sql } from "./Sql.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 
 interface Row {
@@ -73,3 +73,30 @@ export const restore = (
       return live
     })
   )
+
+/** Ends condemnations of blobs that a reference source holds. Skips sightings that another transaction holds. */
+export const keep = (
+  db: Sql,
+  { digest: { collate, type } }: Catalog,
+  now: number,
+  kept: ReadonlyArray<KeptBlob>
+) => {
+  const { id, raw, sql } = db
+  const at = sql`${instant(now)}::timestamptz`
+  return db.transaction(
+    Effect.gen(function* () {
+      const rows = yield* sql`
+        WITH held AS MATERIALIZED (
+          SELECT o.digest, k.until FROM unnest(${kept.map(({ digest }) => digest)}::text[],
+            ${kept.map(({ until }) => instant(until))}::timestamptz[]) AS k (digest, until)
+          JOIN ${id.orphans} o ON o.digest = k.digest::${raw(type + collate)}
+          ORDER BY o.digest FOR UPDATE OF o SKIP LOCKED)
+        UPDATE ${id.orphans} o SET seen_at = ${at}, condemned_at = NULL, sweep = NULL, cause = NULL,
+          kept_until = held.until
+        FROM held WHERE o.digest = held.digest
+        RETURNING 1 AS kept`
+      yield* sql`UPDATE ${id.referenceChecks} SET held_at = ${at} WHERE held_at IS NULL`
+      return rows.length
+    })
+  )
+}

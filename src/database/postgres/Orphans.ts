@@ -11,9 +11,9 @@ import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan, OrphanCause } from "../../domain/Orphan.ts"
 import type { ClaimedSlice, Orphans, ScanEnd, Slice } from "../Database.ts"
 import { canNameObject, sizeOf, usedAt } from "./CatalogValues.ts"
-import { condemned, restore } from "./Condemned.ts"
+import { condemned, keep, restore } from "./Condemned.ts"
 import { held } from "./Pins.ts"
-import { purge } from "./Purge.ts"
+import { due, purge } from "./Purge.ts"
 import { byIndex, instant, millis, type Sql } from "./Sql.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 import { looksUp } from "./Unreferenced.ts"
@@ -32,6 +32,8 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): O
     held: known(held),
     record: known(record),
     redate: known(redate),
+    due: known(due),
+    keep: known(keep),
     purge: known(purge),
     condemned: known(condemned),
     restore: known(restore)
@@ -107,6 +109,7 @@ export interface OrphanRow {
   readonly seen_at: Date | null
   readonly condemned_at: Date | null
   readonly cause: OrphanCause | null
+  readonly kept_until: Date | null
   /** False if no object can have the blob's key. */
   readonly has_object: boolean
 }
@@ -123,7 +126,7 @@ const find = (db: Sql, catalog: Catalog, slice: Slice) => {
     sql<OrphanRow>`
       WITH ${catalog.unreferenced(bound)}
       SELECT b.${id.digest}::text AS digest, ${sizeOf(db)}::float8 AS size_bytes,
-        ${usedAt(db, catalog.digest)} AS used_at, o.seen_at, o.condemned_at, o.cause,
+        ${usedAt(db, catalog.digest)} AS used_at, o.seen_at, o.condemned_at, o.cause, o.kept_until,
         ${canNameObject(db)} AS has_object
       FROM unreferenced u
       CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = u.digest ${raw(looksUp)}) b
@@ -142,6 +145,7 @@ export const orphanOf = (row: OrphanRow): Orphan => ({
   seenAt: row.seen_at === null ? null : millis(row.seen_at),
   condemnedAt: row.condemned_at === null ? null : millis(row.condemned_at),
   ...(row.cause === null ? {} : { cause: row.cause }),
+  ...(row.kept_until === null ? {} : { keptUntil: millis(row.kept_until) }),
   ...(row.has_object ? {} : { hasObject: false })
 })
 
@@ -198,7 +202,7 @@ const redate = (db: Sql, { digest }: Catalog, now: number, digests: ReadonlyArra
   const at = sql`${instant(now)}::timestamptz`
   return Effect.map(
     sql`
-      UPDATE ${id.orphans} SET seen_at = least(seen_at, ${at}),
+      UPDATE ${id.orphans} SET seen_at = least(seen_at, ${at}), kept_until = NULL,
         condemned_at = CASE WHEN condemned_at > ${at} THEN ${at} ELSE condemned_at END
       WHERE digest = ANY(ARRAY(
         SELECT digest FROM ${id.orphans} WHERE digest = ANY(${digests}::text[]::${raw(digest.type)}[])

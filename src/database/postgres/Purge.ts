@@ -8,7 +8,15 @@ import { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { OrphanCause } from "../../domain/Orphan.ts"
-import type { PurgedBlob, PurgePage, PurgeRequest, RefusedBlob } from "../Database.ts"
+import type {
+  DuePage,
+  DueRequest,
+  PurgeCursor,
+  PurgedBlob,
+  PurgePage,
+  PurgeRequest,
+  RefusedBlob
+} from "../Database.ts"
 import { canNameObject, sizeOf, usedAt } from "./CatalogValues.ts"
 import { sqlState, translate } from "./Errors.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
@@ -29,10 +37,47 @@ interface CondemnedRow {
  */
 const checksPerPage = 20_000
 
+const mostOf = ({ keys }: Catalog): number =>
+  Math.max(1, Math.floor(checksPerPage / Math.max(1, keys.length)))
+
+/** Returns the page that `purge` would take. */
+export const due = (db: Sql, catalog: Catalog, request: DueRequest) => {
+  const limit = Math.min(request.limit, mostOf(catalog))
+  const type = db.raw(catalog.digest.type)
+  return Effect.map(
+    db.sql<DueRow>`
+      SELECT digest::text AS digest, seen_at, condemned_at, kept_until FROM ${db.id.orphans}
+      WHERE ${isDue(db, request, type)} ORDER BY condemned_at, digest LIMIT ${limit}`,
+    (rows): DuePage => {
+      const last = rows.at(-1)
+      return {
+        orphans: rows.map((row) => ({
+          digest: row.digest as Digest,
+          seenAt: millis(row.seen_at),
+          condemnedAt: millis(row.condemned_at),
+          ...(row.kept_until === null ? {} : { keptUntil: millis(row.kept_until) })
+        })),
+        next: last === undefined || rows.length < limit ? null : cursorOf(last)
+      }
+    }
+  )
+}
+
+interface DueRow {
+  readonly digest: string
+  readonly seen_at: Date
+  readonly condemned_at: Date
+  readonly kept_until: Date | null
+}
+
+const cursorOf = (row: Pick<DueRow, "digest" | "condemned_at">): PurgeCursor => ({
+  condemnedAt: millis(row.condemned_at),
+  digest: row.digest as Digest
+})
+
 /** Tries a page as a whole, and again row by row where the database refuses one of its rows. */
 export const purge = (db: Sql, catalog: Catalog, request: PurgeRequest) => {
-  const most = Math.max(1, Math.floor(checksPerPage / Math.max(1, catalog.keys.length)))
-  const page = { ...request, limit: Math.min(request.limit, most) }
+  const page = { ...request, limit: Math.min(request.limit, mostOf(catalog)) }
   return Effect.catchIf(purgeBy(db, catalog, page, deleteAndJournal), concernsRow, () =>
     purgeBy(db, catalog, page, isolating(deleteAndJournal))
   )
@@ -89,10 +134,7 @@ const purgeBy = (db: Sql, catalog: Catalog, request: PurgeRequest, deleting: Del
         absolved: settled.length - purged.length,
         busy: busy.size,
         ...(refused.length === 0 ? {} : { refused }),
-        next:
-          page.length < request.limit
-            ? null
-            : { condemnedAt: millis(last.condemned_at), digest: last.digest as Digest }
+        next: page.length < request.limit ? null : cursorOf(last)
       } satisfies PurgePage
     })
   )
@@ -132,16 +174,23 @@ const schemaChanged = new DatabaseError({
     "a foreign key to blobs, or a trigger against unannounced writers, was added, dropped or altered since the sweep began"
 })
 
-const condemnedPage = ({ sql, id, raw }: Sql, request: PurgeRequest, type: Statement.Fragment) => {
+const condemnedPage = (db: Sql, request: PurgeRequest, type: Statement.Fragment) => {
+  const { sql, id, raw } = db
+  const only =
+    request.only === undefined ? raw("") : sql`AND digest = ANY(${request.only}::text[]::${type}[])`
+  return sql<CondemnedRow>`
+    SELECT digest::text AS digest, condemned_at, cause FROM ${id.orphans}
+    WHERE ${isDue(db, request, type)} ${only}
+    ORDER BY condemned_at, digest LIMIT ${request.limit} FOR UPDATE SKIP LOCKED`
+}
+
+const isDue = ({ sql, raw }: Sql, request: DueRequest, type: Statement.Fragment) => {
   const after =
     request.after === null
       ? raw("")
       : sql`AND (condemned_at, digest) > (${instant(request.after.condemnedAt)}::timestamptz, ${request.after.digest}::text::${type})`
-  return sql<CondemnedRow>`
-    SELECT digest::text AS digest, condemned_at, cause FROM ${id.orphans}
-    WHERE condemned_at <= ${instant(request.condemnedCutoff)}::timestamptz
-      AND seen_at <= ${instant(request.seenCutoff)}::timestamptz ${after}
-    ORDER BY condemned_at, digest LIMIT ${request.limit} FOR UPDATE SKIP LOCKED`
+  return sql`condemned_at <= ${instant(request.condemnedCutoff)}::timestamptz
+      AND seen_at <= ${instant(request.seenCutoff)}::timestamptz ${after}`
 }
 
 /**

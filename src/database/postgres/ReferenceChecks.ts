@@ -16,9 +16,13 @@ export const make = (
 ): Effect.Effect<References> =>
   Effect.map(Ref.make(false), (held) =>
     verbs<References>(db, "references", {
-      check: (now, record) => Effect.flatMap(known, (catalog) => check(db, catalog, extensions, now, record)),
+      check: (now, record, covered = []) =>
+        Effect.flatMap(known, (catalog) => check(db, catalog, { extensions, covered }, now, record)),
       miss: on(db)(missKeys),
       forget: on(db)(forgetKeys),
+      rememberSources: on(db)(rememberSources),
+      missSources: on(db)(missSources),
+      forgetSources: on(db)(forgetSources),
       // It never ends, so a process asks until the first yes.
       everHeld: Effect.flatMap(Ref.get(held), (isKnown) =>
         isKnown
@@ -30,10 +34,16 @@ export const make = (
     })
   )
 
+/** What the program says of columns without a foreign key. */
+interface Declared {
+  readonly extensions: ReadonlyArray<SchemaExtension>
+  readonly covered: ReadonlyArray<string>
+}
+
 const check = Effect.fnUntraced(function* (
   db: Sql,
   { digest, keys, oid }: Catalog,
-  extensions: ReadonlyArray<SchemaExtension>,
+  { covered, extensions }: Declared,
   now: number,
   record: boolean
 ) {
@@ -46,11 +56,25 @@ const check = Effect.fnUntraced(function* (
     yield* db.sql`UPDATE ${db.id.referenceChecks} SET held_at = ${instant(now)}::timestamptz`
   }
   const ours = extensions.flatMap((extension) => extension.tables?.(db.names) ?? [])
-  const found = yield* undeclared(db, { blobs: oid, digest, keys, ours }, memory, now, record)
-  return { keys: keys.length, missing, dropped, firstHeld, isComplete, ...found }
+  const found = yield* undeclared(db, { blobs: oid, digest, keys, ours, covered }, memory, now, record)
+  const sources = memory.sources.map(({ missing, name }) => ({ name, missingAt: missing }))
+  return { keys: keys.length, missing, dropped, firstHeld, isComplete, sources, ...found }
 })
 
 const everHeld = Effect.fnUntraced(function* (db: Sql, keys: Catalog["keys"]) {
   const remembered = yield* db.sql`SELECT FROM ${db.id.referenceChecks} WHERE held_at IS NOT NULL`
   return remembered.length > 0 || (yield* holdsRow(db, keys))
 })
+
+const rememberSources = ({ id, sql }: Sql, names: ReadonlyArray<string>) =>
+  Effect.asVoid(sql`
+    INSERT INTO ${id.referenceSources} AS s (name)
+    SELECT name FROM unnest(${[...new Set(names)]}::text[]) AS n (name) ORDER BY name COLLATE "C"
+    ON CONFLICT (name) DO UPDATE SET missing_at = NULL WHERE s.missing_at IS NOT NULL`)
+
+const missSources = ({ id, sql }: Sql, now: number, names: ReadonlyArray<string>) =>
+  Effect.asVoid(sql`
+    UPDATE ${id.referenceSources} SET missing_at = ${instant(now)}::timestamptz WHERE name = ANY(${names}::text[])`)
+
+const forgetSources = ({ id, sql }: Sql, names: ReadonlyArray<string>) =>
+  Effect.asVoid(sql`DELETE FROM ${id.referenceSources} WHERE name = ANY(${names}::text[])`)

@@ -25,6 +25,8 @@ export interface Recalled {
   readonly filled: boolean
   /** A dropped table exists again. */
   readonly returned: boolean
+  /** The reference sources of earlier sweeps. */
+  readonly sources: ReadonlyArray<{ readonly name: string; readonly missing: number | null }>
   /** The entries of CATALOG_NOT_REFERENCES that name no column. */
   readonly unknown: ReadonlyArray<string>
 }
@@ -58,6 +60,8 @@ export const recall = Effect.fnUntraced(function* ({ id, names, raw, sql }: Sql)
         WHERE pg_stat_get_tuples_inserted(e.key::oid) IS DISTINCT FROM e.value::bigint) AS filled,
       EXISTS (SELECT FROM ${id.referenceKeys} k JOIN pg_namespace n ON n.nspname = k.table_schema
         JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = k.table_name WHERE k.dropped) AS returned,
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'missing', 1000 * extract(epoch FROM s.missing_at))
+        ORDER BY s.name COLLATE "C"), '[]') FROM ${id.referenceSources} s) AS sources,
       ${unknown} AS unknown
     FROM ${id.referenceChecks} m`
   return row ?? nothing
@@ -67,7 +71,7 @@ const nowhere: ColumnName = { schema: "", table: "", column: "" }
 
 const nothing: Recalled = {
   ...{ keys: "", held: false, sniffed_at: null, fingerprint: "", suspects: [], unread: [] },
-  ...{ tables: "", filled: false, returned: false, unknown: [] }
+  ...{ tables: "", filled: false, returned: false, unknown: [], sources: [] }
 }
 
 /** In place of a set's identity: a key of it was gone. */

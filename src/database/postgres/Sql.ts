@@ -97,6 +97,7 @@ export interface Identifiers {
   readonly collectors: Statement.Fragment
   readonly referenceKeys: Statement.Fragment
   readonly referenceChecks: Statement.Fragment
+  readonly referenceSources: Statement.Fragment
   readonly tombstones: Statement.Fragment
   readonly buriedKeys: Statement.Fragment
   readonly suspects: Statement.Fragment
@@ -161,6 +162,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       collectors: own("collectors"),
       referenceKeys: own("reference_keys"),
       referenceChecks: own("reference_checks"),
+      referenceSources: own("reference_sources"),
       tombstones: own("tombstones"),
       buriedKeys: own("buried_keys"),
       suspects: own("suspects"),

@@ -5,8 +5,8 @@
  * is remembered as a keyed hash, because clients send it with each request and bcrypt takes a tenth of a second.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
-import { parseOptions, verify } from "@node-rs/bcrypt"
-import { Effect, Result, Semaphore } from "effect"
+import { Effect, Result } from "effect"
+import { verify } from "./BcryptWorker.ts"
 
 /** Users by name, with the bcrypt hash of their password. */
 export type PasswordFile = ReadonlyMap<string, string>
@@ -36,7 +36,7 @@ const problemOf = (users: PasswordFile, name: string, hash: string): string | nu
   if (users.has(name)) return `the user ${name} is named twice`
   if (!/^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/.test(hash))
     return `the password of ${name} is not hashed with bcrypt; write it with: htpasswd -B`
-  return parseOptions(hash).cost > costMax
+  return Number(hash.slice(4, 6)) > costMax
     ? `the hash of ${name} has a higher cost than ${costMax}, which takes too long; write it with: htpasswd -B -C 12`
     : null
 }
@@ -49,9 +49,6 @@ export interface Passwords {
    */
   readonly check: (file: PasswordFile, name: string, password: string) => Effect.Effect<boolean | "busy">
 }
-
-/** Two at once leave threads to the hashes of uploads, which share them. */
-const atOnce = 2
 
 /** At a tenth of a second each, the last of these waits less than clients do. */
 const waitingMax = 64
@@ -67,14 +64,11 @@ const decoyOf = (file: PasswordFile): string => {
 
 /** Makes the verification. It remembers right passwords until their hash changes. */
 export const make: Effect.Effect<Passwords> = Effect.gen(function* () {
-  const places = yield* Semaphore.make(atOnce)
   const key = randomBytes(32)
   const remembered = new Map<string, Buffer>()
   const seal = (hash: string, password: string) =>
     createHmac("sha256", key).update(`${hash}:${password}`).digest()
   let waiting = 0
-  const verified = (hash: string, password: string) =>
-    Effect.promise(() => verify(password, hash)).pipe(places.withPermits(1))
   return {
     check: (file, name, password) =>
       Effect.suspend((): Effect.Effect<boolean | "busy"> => {
@@ -85,7 +79,7 @@ export const make: Effect.Effect<Passwords> = Effect.gen(function* () {
           return Effect.succeed(true)
         if (waiting >= waitingMax) return Effect.succeed("busy")
         waiting += 1
-        return verified(hash ?? decoyOf(file), password).pipe(
+        return Effect.promise(() => verify(password, hash ?? decoyOf(file))).pipe(
           Effect.map((isRight) => {
             if (!isRight || hash === undefined) return false
             const [oldest] = remembered.keys()

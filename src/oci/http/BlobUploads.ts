@@ -7,10 +7,10 @@
 import { Effect, Stream } from "effect"
 import { SizeMismatch } from "../../blobs/errors.ts"
 import { type Algorithm, algorithmOf, type Digest } from "../../domain/Digest.ts"
-import { blobBytesMax, declaredLength, hasBody } from "./Bodies.ts"
+import { blobBytesMax, declaredLength, hasBody, UploadsFull } from "./Bodies.ts"
 import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { blobAt, uploadAt } from "./Location.ts"
-import { problem, retryAfterSeconds } from "./Problem.ts"
+import { problem } from "./Problem.ts"
 import { type ClosedRange, chunkRange } from "./Ranges.ts"
 import { digestOf, otherName } from "./Target.ts"
 
@@ -24,7 +24,7 @@ export const begin = (context: HandlerContext, input: HandlerRequest, name: stri
     const { query } = input
     const mounted = yield* mount(context, input, name)
     if (mounted !== null) return emptyResponse(201, blobAt(name, mounted))
-    if (context.bodies.isCrowded()) return yield* crowded
+    if (!(yield* context.bodies.hasRoom)) return yield* new UploadsFull()
     const digest = query.get("digest")
     if (digest !== null) return yield* whole(context, input, name, yield* digestOf(digest))
     const { id, receivedBytes } = yield* context.uploads.start(name, { algorithm: yield* algorithmIn(query) })
@@ -165,10 +165,3 @@ const algorithmIn = Effect.fnUntraced(function* (query: URLSearchParams) {
   const algorithm: Algorithm | null = wanted === null ? null : algorithmOf(yield* digestOf(wanted))
   return algorithm ?? undefined
 })
-
-const crowded = problem(
-  429,
-  "TOOMANYREQUESTS",
-  "The registry receives as many blobs as it can. No upload was started; start it again in a few seconds.",
-  { headers: { "retry-after": String(retryAfterSeconds) } }
-)

@@ -3,10 +3,11 @@ import { Effect, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { BlobUnknown } from "../../blobs/BlobStore.ts"
 import type { Digest } from "../../domain/Digest.ts"
+import { byteRanges } from "./ByteRanges.ts"
 import { allowsRange, etagOf, evaluate } from "./Conditions.ts"
 import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { problem } from "./Problem.ts"
-import { requestedRange } from "./Ranges.ts"
+import { rangesMax, requestedRanges } from "./Ranges.ts"
 import { streamedResponse } from "./StreamedResponse.ts"
 
 /**
@@ -30,7 +31,7 @@ export const head = (
     })
   })
 
-/** Responds with the bytes of a blob, or with a range of them (distribution-spec v1.1.1, "Pulling blobs"). */
+/** Responds with the bytes of a blob, or with ranges of them (distribution-spec v1.1.1, "Pulling blobs"). */
 export const get = (
   context: HandlerContext,
   { request }: HandlerRequest,
@@ -42,26 +43,25 @@ export const get = (
     const condition = evaluate(request.headers, digest)
     if (condition === "unchanged") return emptyResponse(304, validators(digest))
     if (condition !== "serve") return yield* condition
-    const range = allowsRange(request.headers, digest)
-      ? requestedRange(request.headers.range, sizeBytes)
+    const ranges = allowsRange(request.headers, digest)
+      ? requestedRanges(request.headers.range, sizeBytes)
       : null
-    if (range === "unsatisfiable") return yield* unsatisfiable(sizeBytes)
-    if (range === null) {
-      return yield* streamedResponse(context, read(), {
-        status: 200,
-        mediaType,
-        sizeBytes,
-        headers: validators(digest)
-      })
+    if (ranges === "unsatisfiable") return yield* unsatisfiable(sizeBytes)
+    if (ranges === "too many") return yield* tooManyRanges
+    const headers = validators(digest)
+    if (ranges === null) {
+      return yield* streamedResponse(context, read(), { status: 200, mediaType, sizeBytes, headers })
+    }
+    const [range, ...others] = ranges
+    if (others.length > 0) {
+      const { bytes, ...body } = byteRanges(ranges, { mediaType, sizeBytes, read })
+      return yield* streamedResponse(context, bytes, { status: 206, ...body, headers })
     }
     return yield* streamedResponse(context, read(range), {
       status: 206,
       mediaType,
       sizeBytes: range.end - range.start + 1,
-      headers: {
-        ...validators(digest),
-        "content-range": `bytes ${range.start}-${range.end}/${sizeBytes}`
-      }
+      headers: { ...headers, "content-range": `bytes ${range.start}-${range.end}/${sizeBytes}` }
     })
   })
 
@@ -98,3 +98,9 @@ const unsatisfiable = (sizeBytes: number) =>
       headers: { "content-range": `bytes */${sizeBytes}` }
     }
   )
+
+const tooManyRanges = problem(
+  400,
+  "UNSUPPORTED",
+  `The request asks for more than ${rangesMax} ranges. No byte was sent; ask for fewer ranges at a time, or for one.`
+)

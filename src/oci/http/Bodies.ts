@@ -30,6 +30,13 @@ export class BodySlow extends Data.TaggedError("BodySlow")<{ readonly within: Du
   }
 }
 
+/** As many bodies wait as are received, and did so for too long. No upload was started. */
+export class UploadsFull extends Data.TaggedError("UploadsFull") {
+  override get message(): string {
+    return "The registry receives as many blobs as it can. No upload was started; start it again in a few seconds."
+  }
+}
+
 /** Bodies that are kept in memory hold all that they may. Nothing was stored. */
 export class BodiesFull extends Data.TaggedError("BodiesFull") {
   override get message(): string {
@@ -42,8 +49,11 @@ export type Body = Stream.Stream<Uint8Array, BodyTorn | BodyIdle>
 
 /** Limits how many bodies are received at once. */
 export interface Bodies {
-  /** Returns whether all places are taken and as many requests wait for one. New uploads are then refused. */
-  readonly isCrowded: () => boolean
+  /**
+   * Waits while all places are taken and as many requests wait for one. Returns false if that lasts: a new upload is then put
+   * off. Waiting comes first, because docker gives up after 429, and podman after 503.
+   */
+  readonly hasRoom: Effect.Effect<boolean>
   /**
    * Receives a blob's body once a place is free. Until then the client waits, because its body is not read.
    */
@@ -64,27 +74,22 @@ export interface Bodies {
   readonly settle: <A, E, R>(settling: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-/** Returns limits of `max` places for bodies, and `max` for requests that end a push. */
-export const make = (max: number): Effect.Effect<Bodies> =>
+/**
+ * Returns limits of `max` places for bodies, and `max` for requests that end a push. A new upload waits `roomWithin` at most.
+ */
+export const make = (max: number, roomWithin: Duration.Duration): Effect.Effect<Bodies> =>
   Effect.sync(() => {
     const places = Semaphore.makeUnsafe(max)
     const settling = Semaphore.makeUnsafe(max)
     const hold = holding()
-    let count = 0
+    const room = Semaphore.makeUnsafe(2 * max)
     return {
       hold,
-      isCrowded: () => count >= 2 * max,
-      receive: (effect) =>
-        Effect.acquireUseRelease(
-          Effect.sync(() => {
-            count += 1
-          }),
-          () => places.withPermit(effect),
-          () =>
-            Effect.sync(() => {
-              count -= 1
-            })
-        ),
+      hasRoom: Effect.timeoutOrElse(Effect.as(room.withPermit(Effect.void), true), {
+        duration: roomWithin,
+        orElse: () => Effect.succeed(false)
+      }),
+      receive: (effect) => room.withPermit(places.withPermit(effect)),
       settle: (effect) => settling.withPermit(effect)
     }
   })
@@ -152,18 +157,3 @@ const lengthOf = (headers: HttpServerRequest.HttpServerRequest["headers"]): numb
   const length = headers["content-length"]
   return length === undefined ? undefined : Number(length)
 }
-
-/**
- * Returns a request's body. The time-out runs only while the client is waited for, not while the store is.
- */
-export const bodyOf = (request: HttpServerRequest.HttpServerRequest, idleTimeout: Duration.Duration): Body =>
-  Stream.transformPull(
-    Stream.mapError(request.stream, (cause) => new BodyTorn({ cause })),
-    (pull) =>
-      Effect.succeed(
-        Effect.timeoutOrElse(pull, {
-          duration: idleTimeout,
-          orElse: () => Effect.fail(new BodyIdle({ idleTimeout }))
-        })
-      )
-  )

@@ -13,7 +13,7 @@ import type {
   RepositoryUnknown
 } from "../Repositories.ts"
 import type { OffsetMismatch, UploadBusy, UploadFailure } from "../Uploads.ts"
-import type { BodiesFull, BodyIdle, BodySlow, BodyTorn } from "./Bodies.ts"
+import type { BodiesFull, BodyIdle, BodySlow, BodyTorn, UploadsFull } from "./Bodies.ts"
 import { uploadAt } from "./Location.ts"
 import { internal, Problem, problem, retryAfterSeconds, unavailable } from "./Problem.ts"
 
@@ -36,6 +36,7 @@ export type Failure =
   | BodyIdle
   | BodySlow
   | BodiesFull
+  | UploadsFull
 
 /**
  * Most missing blobs in one response. A manifest may miss ten thousand; a repeated push names the next ones.
@@ -91,14 +92,23 @@ export const problemOf = (failure: Failure, repository: string): Problem => {
           detail: { digest }
         }))
       })
-    case "BlobNeeded":
     case "ManifestNeeded":
+      return problem(405, "UNSUPPORTED", failure.message, {
+        detail: { digest: failure.digest, indexes: failure.indexes },
+        headers: undeletable
+      })
+    case "BlobNeeded":
       return problem(405, "UNSUPPORTED", failure.message, {
         detail: { digest: failure.digest },
         headers: undeletable
       })
     case "RepositoryUnknown":
       return problem(404, "NAME_UNKNOWN", failure.message, { detail: { name: failure.repository } })
+    case "UploadsFull":
+      return problem(503, "UNAVAILABLE", failure.message, {
+        headers: { "retry-after": String(retryAfterSeconds) },
+        failure
+      })
     case "BodiesFull":
       return problem(503, "UNAVAILABLE", failure.message, {
         headers: { "retry-after": String(retryAfterSeconds), connection: "close" },

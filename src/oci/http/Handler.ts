@@ -4,8 +4,9 @@ import { Headers, type HttpServerRequest, HttpServerResponse } from "effect/http
 import type { Identity } from "../access/Access.ts"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
-import { type Bodies, type Body, bodyOf } from "./Bodies.ts"
+import type { Bodies, Body } from "./Bodies.ts"
 import type { Failure } from "./ErrorMapping.ts"
+import { bodyOf } from "./RequestBody.ts"
 
 /** Services and limits behind the handlers. */
 export interface HandlerContext {

@@ -25,7 +25,6 @@ export type ErrorCode =
   | "SIZE_INVALID"
   | "UNAUTHORIZED"
   | "UNSUPPORTED"
-  | "TOOMANYREQUESTS"
   | "UNAVAILABLE"
   | "UNKNOWN"
 

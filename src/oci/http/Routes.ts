@@ -6,6 +6,7 @@
  * deleted. The process keeps no state of a push.
  */
 import { randomBytes } from "node:crypto"
+import { IncomingMessage } from "node:http"
 import { Cause, Duration, Effect, Layer } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
@@ -43,9 +44,14 @@ export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
   readonly manifestMaxBytes?: number | undefined
   /**
    * Most blob bodies received at once. Default 16: each takes up to about 48 MiB of memory. As many more
-   * requests wait. If that many wait, new uploads are refused with 429.
+   * requests wait. If that many wait, new uploads wait too, for `roomWithin`.
    */
   readonly bodiesMax?: number | undefined
+  /**
+   * Longest that a new upload waits while as many bodies wait as are received. Afterwards it is put off with 503. Default 30
+   * seconds, half of the minute after which proxies give up.
+   */
+  readonly roomWithin?: Duration.Duration | undefined
   /** Longest that a body or a response may stall. Default 1 minute. A whole body has no limit. */
   readonly idleTimeout?: Duration.Duration | undefined
 }
@@ -60,7 +66,7 @@ export const layer = (
       const context: HandlerContext = {
         uploads: yield* Uploads,
         repositories: yield* Repositories,
-        bodies: yield* Bodies.make(options.bodiesMax ?? 16),
+        bodies: yield* Bodies.make(options.bodiesMax ?? 16, options.roomWithin ?? Duration.seconds(30)),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
       }
@@ -100,7 +106,7 @@ const respond = <R>(
 ) =>
   serving.pipe(
     Effect.catchDefect((defect) => Effect.fail(internal(defect))),
-    Effect.catch((problem) => Effect.as(logged(problem), toResponse(problem))),
+    Effect.catch((problem) => Effect.as(logged(problem), ending(request, toResponse(problem)))),
     Effect.map(HttpServerResponse.setHeaders(everywhere)),
     Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
     Effect.onInterrupt(() =>
@@ -108,6 +114,18 @@ const respond = <R>(
     ),
     Effect.annotateLogs({ method: request.method, path: pathOf(request.url) })
   )
+
+/**
+ * Says that the connection ends after a response that comes before the end of its request's body: the server closes it, and a
+ * client or proxy that used it again would lose its next request (RFC 9112, section 9.6).
+ */
+const ending = (
+  request: HttpServerRequest.HttpServerRequest,
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse =>
+  request.source instanceof IncomingMessage && !request.source.complete && Bodies.hasBody(request)
+    ? HttpServerResponse.setHeader(response, "connection", "close")
+    : response
 
 /** Blobs are what clients pushed, and a browser must not take one for a page. */
 const everywhere = { "docker-distribution-api-version": "registry/2.0", "x-content-type-options": "nosniff" }

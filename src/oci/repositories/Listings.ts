@@ -60,6 +60,9 @@ const renew = Effect.fnUntraced(function* (
   )
 })
 
+/** Most indexes that an error names. A client that deletes these is told of the next ones. */
+const namedIndexesMax = 10
+
 /** Implements `Repositories.deleteManifest`. */
 export const deleteManifest = Effect.fnUntraced(function* (
   { registry: { manifests } }: RepositoryContext,
@@ -75,7 +78,16 @@ export const deleteManifest = Effect.fnUntraced(function* (
   }
   const outcome = yield* manifests.delete(now, repository, name.digest)
   if (outcome === "unknown") return yield* new ManifestUnknown({ repository, reference })
-  if (outcome === "listed") return yield* new ManifestNeeded({ repository, digest: name.digest })
+  if (outcome !== "listed") return
+  const listing = yield* manifests.listing(repository, name.digest, namedIndexesMax)
+  return yield* new ManifestNeeded({
+    repository,
+    digest: name.digest,
+    indexes: listing.map(({ digest, untaggedAt }) => ({
+      digest,
+      untaggedSince: untaggedAt === null ? null : new Date(untaggedAt).toISOString()
+    }))
+  })
 })
 
 /** Implements `Repositories.tags`. */

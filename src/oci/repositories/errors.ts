@@ -41,10 +41,15 @@ export class ManifestUnknown extends Schema.TaggedError<ManifestUnknown>()("Mani
 /** An index lists the manifest. Nothing was deleted. */
 export class ManifestNeeded extends Schema.TaggedError<ManifestNeeded>()("ManifestNeeded", {
   repository: Schema.String,
-  digest: Digest
+  digest: Digest,
+  /** Indexes that list it, at most ten. `untaggedSince`: an instant of ISO 8601, or null while the index has a tag. */
+  indexes: Schema.Array(Schema.Struct({ digest: Digest, untaggedSince: Schema.NullOr(Schema.String) }))
 }) {
   override get message(): string {
-    return `An index of repository ${this.repository} lists manifest ${this.digest}. Nothing was deleted; delete the index first.`
+    const named = this.indexes.map(({ digest, untaggedSince }) =>
+      untaggedSince === null ? digest : `${digest} (without a tag since ${untaggedSince})`
+    )
+    return `Repository ${this.repository} has an index that lists manifest ${this.digest}: ${named.join(", ")}. Nothing was deleted; delete the index first, by its digest.`
   }
 }
 

@@ -10,8 +10,8 @@ import { DigestMismatch, UploadExpired } from "../../blobs/errors.ts"
 import { declareIntent, type KeyMaker, renewingIntents } from "../../blobs/Intents.ts"
 import { sendBody } from "../../blobs/SendBody.ts"
 import { freshUnnamed, KeyNonce, ObjectKey } from "../../domain/ObjectKey.ts"
-import type { SessionRef } from "../database/contract/UploadSessions.ts"
-import { UploadUnknown } from "./errors.ts"
+import type { SessionRef, UploadSession } from "../database/contract/UploadSessions.ts"
+import { UploadBusy, UploadUnknown } from "./errors.ts"
 import {
   activityMillis,
   nonEmptyBody,
@@ -41,7 +41,7 @@ export const append = Effect.fnUntraced(function* <E, R>(
 ) {
   const session = yield* readSession(context, ref)
   if (session.state !== "open" || session.receivedBytes !== startByte) {
-    return yield* offsetMismatch(session, startByte)
+    return yield* notTaken(session, startByte)
   }
   const now = yield* Clock.currentTimeMillis
   // A session that has been idle may be expired by any sweep.
@@ -69,13 +69,24 @@ export const append = Effect.fnUntraced(function* <E, R>(
     case "appended":
       return statusOf(outcome.session)
     case "conflict":
-      return yield* offsetMismatch(outcome.session, startByte)
+      return yield* notTaken(outcome.session, startByte)
     case "unknown":
       return yield* new UploadUnknown({ ...ref })
     case "expired":
       return yield* new UploadExpired({ digest: sent.digest, attempts: 1 })
   }
 }, Effect.scoped)
+
+/**
+ * Returns why a session does not take a chunk. The offset of a session that has ended, or is being finished, would send the client
+ * there again, for ever.
+ */
+const notTaken = (session: UploadSession, startByte: number) => {
+  if (session.state === "done") return new UploadUnknown({ repository: session.repository, id: session.id })
+  return session.state === "finalizing"
+    ? new UploadBusy({ id: session.id })
+    : offsetMismatch(session, startByte)
+}
 
 /**
  * Draws the chunk's key. The first chunk of a session gets a blob's key, because an only chunk becomes the
@@ -104,5 +115,5 @@ const touch = Effect.fnUntraced(function* (context: UploadContext, ref: SessionR
     )
   )
   if (isOpen) return
-  return yield* offsetMismatch(yield* readSession(context, ref), startByte)
+  return yield* notTaken(yield* readSession(context, ref), startByte)
 })

@@ -1,14 +1,14 @@
 /** Why an upload session refuses, in the client's terms. */
 import { Schema } from "effect"
 
-/** The session does not exist: never started, cancelled, or expired because it was idle for too long. */
+/** The session does not exist: never started, done, cancelled, or expired because it was idle for too long. */
 export class UploadUnknown extends Schema.TaggedError<UploadUnknown>()("UploadUnknown", {
   repository: Schema.String,
   /** The id that the request named. */
   id: Schema.String
 }) {
   override get message(): string {
-    return `Repository ${this.repository} has no upload session ${this.id}: it was cancelled, or expired because it was idle. Its bytes are deleted; start a new upload.`
+    return `Repository ${this.repository} has no upload session ${this.id}: it is done, was cancelled, or expired because it was idle. Ask whether the repository has the blob, or start a new upload.`
   }
 }
 

@@ -1,4 +1,5 @@
 /** Cutting a body into parts for S3, and telling a slow body from a slow store. */
+import { Readable } from "node:stream"
 import { Effect, Stream } from "effect"
 
 /**
@@ -46,45 +47,98 @@ export const delayingLast = <E, R>(body: Stream.Stream<Uint8Array, E, R>): Strea
     { onHalt: (last) => (last === undefined ? [] : [last]) }
   )
 
+/** A piece of a body, in the chunks in which it arrived. */
+export interface Part {
+  readonly chunks: ReadonlyArray<Uint8Array>
+  readonly sizeBytes: number
+}
+
 /**
- * Returns the same bytes in pieces of these sizes. The last one may be shorter, and an empty body has none.
+ * Returns the same bytes in parts of these sizes. The last one may be shorter, and an empty body has none. A part refers to the
+ * body's chunks and does not copy them, except small ones: a client may send a byte a chunk.
  */
 export const inParts = <E, R>(
   body: Stream.Stream<Uint8Array, E, R>,
   sizes: PartSizes
-): Stream.Stream<Uint8Array, E, R> =>
+): Stream.Stream<Part, E, R> =>
   Stream.mapAccum(body, emptyPart, cutInto(sizes), {
-    onHalt: ({ part, filled }) => (part === undefined || filled === 0 ? [] : [part.subarray(0, filled)])
+    onHalt: (filling) => (filling.sizeBytes === 0 ? [] : [partOf(filling)])
   })
 
-/** The part that is being filled. It is changed in place, so that each byte is copied only once. */
+/** Chunks below this size are copied together. Each chunk costs about 100 bytes beside its own. */
+const copiedBelowBytes = 4 * 1024
+
+/** Many small chunks share a buffer of this size. */
+const sharedBytes = 64 * 1024
+
+/** The part that is being filled. It is changed in place. */
 interface Filling {
   index: number
-  part: Buffer | undefined
-  filled: number
+  chunks: Array<Uint8Array>
+  sizeBytes: number
+  /** What is left of the buffer for small chunks. */
+  free: Buffer
+  /** The bytes at the begin of `free` that small chunks have filled, and that are not yet among `chunks`. */
+  copied: number
 }
 
-const emptyPart = (): Filling => ({ index: 0, part: undefined, filled: 0 })
+const emptyPart = (): Filling => ({ index: 0, chunks: [], sizeBytes: 0, free: Buffer.alloc(0), copied: 0 })
 
 const cutInto =
   (sizes: PartSizes) =>
-  (state: Filling, chunk: Uint8Array): readonly [Filling, ReadonlyArray<Uint8Array>] => {
-    const full: Array<Uint8Array> = []
+  (filling: Filling, chunk: Uint8Array): readonly [Filling, ReadonlyArray<Part>] => {
+    const full: Array<Part> = []
     for (let taken = 0; taken < chunk.length; ) {
-      const sizeBytes = sizes(state.index)
-      state.part ??= Buffer.allocUnsafeSlow(sizeBytes)
-      const piece = chunk.subarray(taken, taken + sizeBytes - state.filled)
-      state.part.set(piece, state.filled)
-      state.filled += piece.length
+      const missing = sizes(filling.index) - filling.sizeBytes
+      const piece = chunk.subarray(taken, taken + missing)
+      add(filling, piece)
       taken += piece.length
-      if (state.filled < sizeBytes) continue
-      full.push(state.part)
-      state.part = undefined
-      state.filled = 0
-      state.index++
+      if (piece.length < missing) continue
+      full.push(partOf(filling))
+      filling.index++
+      filling.chunks = []
+      filling.sizeBytes = 0
     }
-    return [state, full]
+    return [filling, full]
   }
+
+const add = (filling: Filling, piece: Uint8Array): void => {
+  filling.sizeBytes += piece.length
+  if (piece.length >= copiedBelowBytes) {
+    endCopied(filling)
+    filling.chunks.push(piece)
+    return
+  }
+  if (filling.copied + piece.length > filling.free.length) {
+    endCopied(filling)
+    filling.free = Buffer.allocUnsafeSlow(sharedBytes)
+  }
+  filling.free.set(piece, filling.copied)
+  filling.copied += piece.length
+}
+
+/** Makes one chunk of the small ones. The rest of their buffer serves later ones. */
+const endCopied = (filling: Filling): void => {
+  if (filling.copied === 0) return
+  filling.chunks.push(filling.free.subarray(0, filling.copied))
+  filling.free = filling.free.subarray(filling.copied)
+  filling.copied = 0
+}
+
+const partOf = (filling: Filling): Part => {
+  endCopied(filling)
+  return { chunks: filling.chunks, sizeBytes: filling.sizeBytes }
+}
+
+/** Returns a new stream of a part's bytes, for one request. */
+export const readableOf = ({ chunks }: Part): Readable => {
+  let next = 0
+  return new Readable({
+    read() {
+      this.push(chunks[next++] ?? null)
+    }
+  })
+}
 
 /**
  * Holds a body's progress. The store has stalled if `chunks` stays the same while the store is not waiting

@@ -56,7 +56,8 @@ export interface Calls {
   readonly uploadPart: (
     upload: Upload,
     number: number,
-    body: Uint8Array,
+    body: Readable,
+    sizeBytes: number,
     signal: AbortSignal
   ) => Promise<Part>
   /** Sends UploadPartCopy, on the condition that the source still has that ETag. */

@@ -152,8 +152,9 @@ const uploadCalls = (
     const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key }), { abortSignal })
     return UploadId
   },
-  uploadPart: async (upload, PartNumber, Body, abortSignal) => {
-    const command = new UploadPartCommand({ Bucket, ...upload, PartNumber, Body })
+  // The SDK hashes a body in memory for its signature, and signs a stream without its bytes.
+  uploadPart: async (upload, PartNumber, Body, ContentLength, abortSignal) => {
+    const command = new UploadPartCommand({ Bucket, ...upload, PartNumber, Body, ContentLength })
     const { ETag } = await client.send(command, { abortSignal })
     return { ETag, PartNumber }
   },

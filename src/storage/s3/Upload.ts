@@ -11,7 +11,16 @@ import { Deferred, Effect, Sink, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import type { PutOptions } from "../Storage.ts"
-import { delayingLast, growingParts, inParts, type Progress, partsOf, tracking } from "./Body.ts"
+import {
+  delayingLast,
+  growingParts,
+  inParts,
+  type Part,
+  type Progress,
+  partsOf,
+  readableOf,
+  tracking
+} from "./Body.ts"
 import type { Bucket } from "./Bucket.ts"
 import { inOneUpload } from "./Multipart.ts"
 
@@ -48,18 +57,37 @@ export const upload = <E, R, E2>(
 
 /** Reads the body before it sends the request, so that a failed request can be repeated. */
 const putBuffered = Effect.fnUntraced(function* <E, R>(
-  { calls, requests }: Bucket,
+  bucket: Bucket,
   key: ObjectKey,
   body: Stream.Stream<Uint8Array, E, R>
 ) {
-  const whole = Buffer.concat(yield* Stream.runCollect(body))
-  yield* requests.repeated({
-    operation: "put",
-    subject: key,
-    sizeBytes: whole.length,
-    send: (signal) => calls.put(key, whole, whole.length, signal)
-  })
+  const chunks = yield* Stream.runCollect(body)
+  yield* putPart(bucket, key, { chunks, sizeBytes: chunks.reduce((sum, { length }) => sum + length, 0) })
 })
+
+const putPart = (
+  { calls, requests }: Bucket,
+  key: ObjectKey,
+  part: Part
+): Effect.Effect<void, StorageError> => {
+  const { sizeBytes } = part
+  const small = sizeBytes <= bufferedBytes ? Buffer.concat(part.chunks) : null
+  return Effect.asVoid(
+    requests.repeated({
+      operation: "put",
+      subject: key,
+      sizeBytes,
+      send: (signal) => sending(small ?? readableOf(part), (body) => calls.put(key, body, sizeBytes, signal))
+    })
+  )
+}
+
+/** Destroys a stream whose request has ended, because the SDK leaves that of a failed request as it is. */
+const sending = <B extends Uint8Array | Readable, A>(body: B, send: (body: B) => Promise<A>): Promise<A> => {
+  if (body instanceof Uint8Array) return send(body)
+  quiet(body)
+  return send(body).finally(() => body.destroy())
+}
 
 const putStreamed = <E, R>(
   { calls, requests }: Bucket,
@@ -104,15 +132,16 @@ const putToItsEnd = <E, R, E2>(
   onMultipart: PutOptions<E2>["onMultipart"]
 ): Effect.Effect<void, StorageError | E | E2, R> =>
   Effect.gen(function* () {
-    const [first, rest] = yield* Stream.peel(inParts(body, growingParts), Sink.take<Uint8Array>(2))
-    if (first.length < 2) return yield* putBuffered(bucket, key, Stream.fromIterable(first))
+    const [first, rest] = yield* Stream.peel(inParts(body, growingParts), Sink.take<Part>(2))
+    const [only = { chunks: [], sizeBytes: 0 }, second] = first
+    if (second === undefined) return yield* putPart(bucket, key, only)
     yield* putInParts(bucket, key, Stream.concat(Stream.fromIterable(first), rest), onMultipart)
   }).pipe(Effect.scoped)
 
 const putInParts = <E, R, E2>(
   bucket: Bucket,
   key: ObjectKey,
-  parts: Stream.Stream<Uint8Array, E, R>,
+  parts: Stream.Stream<Part, E, R>,
   onMultipart: PutOptions<E2>["onMultipart"]
 ): Effect.Effect<void, StorageError | E | E2, R> =>
   inOneUpload(
@@ -121,12 +150,15 @@ const putInParts = <E, R, E2>(
     key,
     Effect.fnUntraced(function* (upload) {
       if (onMultipart !== undefined) yield* onMultipart(upload.UploadId)
-      const sendPart = ([part, index]: readonly [Uint8Array, number]) =>
+      const sendPart = ([part, index]: readonly [Part, number]) =>
         bucket.requests.repeated({
           operation: "put",
           subject: key,
-          sizeBytes: part.length,
-          send: (signal) => bucket.calls.uploadPart(upload, index + 1, part, signal)
+          sizeBytes: part.sizeBytes,
+          send: (signal) =>
+            sending(readableOf(part), (body) =>
+              bucket.calls.uploadPart(upload, index + 1, body, part.sizeBytes, signal)
+            )
         })
       return yield* parts.pipe(
         Stream.zipWithIndex,

@@ -3,13 +3,14 @@
  * and deleted, page by page.
  */
 import { Clock, Duration, Effect, Result } from "effect"
-import { CollectorDatabase, type PurgeCursor } from "../../database/Database.ts"
+import { CollectorDatabase, type DueRequest, type PurgeCursor } from "../../database/Database.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Orphan } from "../../domain/Orphan.ts"
 import type { Storage } from "../../storage/Storage.ts"
 import * as Breaker from "../Breaker.ts"
 import { type Classified, classify, digestsOf, explainKept, find, waitsOf } from "../FindOrphans.ts"
 import * as FirstReference from "../FirstReference.ts"
+import * as KeepHeld from "../KeepHeld.ts"
 import type { Phase, PhaseContext } from "../Phase.ts"
 import type { SweepSettings } from "../Settings.ts"
 
@@ -81,15 +82,20 @@ const purge = Effect.fnUntraced(function* (
     Effect.fnUntraced(function* (limit, after: PurgeCursor | null) {
       // Another collector may have opened it since.
       yield* Breaker.requireClosed(breaker)
-      const times = yield* context.deletionTimes
-      const page = yield* orphans.purge({
-        ...times,
-        condemnedCutoff: Math.min(times.now - quarantineMillis, judgedAt),
-        seenCutoff: times.now - graceMillis,
-        usedCutoff: times.now - graceMillis,
+      // Before the sources are asked: what was condemned or used since then is kept.
+      const askedAt = yield* Clock.currentTimeMillis
+      const due = {
+        condemnedCutoff: Math.min(askedAt - quarantineMillis, judgedAt),
+        seenCutoff: askedAt - graceMillis,
         limit,
         after
-      })
+      }
+      const asked = yield* askSources(context, due)
+      const request = { ...due, ...(yield* context.deletionTimes), usedCutoff: askedAt - graceMillis }
+      const page =
+        asked === null
+          ? yield* orphans.purge(request)
+          : { ...(yield* orphans.purge({ ...request, only: asked.free })), next: asked.next }
       const counted = page.purged.filter(({ cause }) => cause === undefined)
       lost.blobs += counted.length
       lost.bytes += counted.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
@@ -108,6 +114,24 @@ const purge = Effect.fnUntraced(function* (
       return { entries: context.undelayed(entries), used: entries.length, next: page.next }
     })
   )
+})
+
+/**
+ * Returns the blobs of the page that no reference source holds, and where the next page begins; null where sources are not
+ * asked. The purge that follows takes none but these. A blob that was pinned since this answer has no sighting any more, so
+ * that purge keeps it: a pin from before a reference is written elsewhere protects that reference.
+ */
+const askSources = Effect.fnUntraced(function* (context: PhaseContext, due: DueRequest) {
+  if (context.sources.names.length === 0) return null
+  const { orphans } = yield* CollectorDatabase
+  const { counts } = context
+  const page = yield* orphans.due(due)
+  const { free, held, unanswered } = yield* KeepHeld.ask(context, page.orphans)
+  yield* KeepHeld.keep(context, held)
+  counts.kept("source", held.length)
+  counts.eligible(unanswered.length, 0, [])
+  counts.failed("source", unanswered.length)
+  return { free: digestsOf(free), next: page.next }
 })
 
 /** What `collect` would delete now: the same scan, the same query, the same rule, and nothing written. */

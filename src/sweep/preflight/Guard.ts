@@ -1,8 +1,10 @@
 /** A guard is a value: a name, and a question that is asked before every sweep. */
 import type { Effect } from "effect"
 import type { BindingState, CollectorDatabase, LostTime } from "../../database/Database.ts"
+import type { SweepError } from "../../domain/SweepError.ts"
 import type { GuardFinding, StoreReport } from "../../domain/SweepReport.ts"
 import type { Storage } from "../../storage/Storage.ts"
+import type { ReferenceSource } from "../ReferenceSource.ts"
 import type { SweepSettings } from "../Settings.ts"
 
 /** What a process remembers from one sweep to the next. Guards write into it. */
@@ -26,6 +28,8 @@ export interface GuardContext {
   readonly id: string
   /** When the sweep began, in milliseconds since the epoch. */
   readonly now: number
+  /** The references that are kept elsewhere and that this sweep asks for. */
+  readonly sources: ReadonlyArray<Pick<ReferenceSource, "name" | "covers">>
   /** Whether the sweep only plans. A guard then writes nothing. */
   readonly dryRun: boolean
   /** What this process remembers of earlier sweeps. */
@@ -45,5 +49,5 @@ export interface Guard {
   /** Returns what a setting permits, or fails with why no sweep may begin. */
   readonly ask: (
     context: GuardContext
-  ) => Effect.Effect<ReadonlyArray<string>, unknown, CollectorDatabase | Storage>
+  ) => Effect.Effect<ReadonlyArray<string>, SweepError, CollectorDatabase | Storage>
 }

@@ -4,6 +4,7 @@
  */
 import { Cause, Effect, Result } from "effect"
 import type { LostTime } from "../../database/Database.ts"
+import type { SweepErrorTag } from "../../domain/SweepError.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
 import { describe } from "../PhaseCounts.ts"
 import { ageGuard } from "./AgeGuard.ts"
@@ -77,7 +78,7 @@ export const judge = Effect.fnUntraced(function* (sweep: Omit<GuardContext, "tel
 })
 
 /** The guards that phases ask, by the tags of their refusals. */
-const guardsOfPhases: Readonly<Record<string, GuardFinding["guard"]>> = {
+const guardsOfPhases: Partial<Record<SweepErrorTag, GuardFinding["guard"]>> = {
   AgeRefused: "age",
   BreakerOpen: "breaker"
 }

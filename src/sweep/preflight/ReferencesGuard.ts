@@ -19,6 +19,7 @@ import { SchemaRefused } from "../../domain/SchemaRefused.ts"
 import { type Breaker, nothing } from "../Breaker.ts"
 import * as FirstReference from "../FirstReference.ts"
 import type { GuardContext } from "./Guard.ts"
+import { requireSources } from "./SourcesGuard.ts"
 
 /** Opens when foreign keys are gone that earlier sweeps found. */
 export const referencesBreaker: Breaker = {
@@ -28,13 +29,15 @@ export const referencesBreaker: Breaker = {
 }
 
 /**
- * Fails with `SchemaRefused` for undeclared references, and with `ReferencesChanged` for foreign keys that are
- * gone. Returns a finding for dropped tables, and in a dry run for tables that could not be read.
+ * Fails with `SchemaRefused` for undeclared references, with `ReferencesChanged` for foreign keys that are gone,
+ * and with `SourcesMissing` for reference sources that earlier sweeps had. Returns a finding for dropped tables, and in a dry run for tables that could not be read.
  */
 export const referencesGuard = Effect.fnUntraced(function* (context: GuardContext) {
   const { references } = yield* CollectorDatabase
-  const found = yield* references.check(context.now, !context.dryRun)
+  const covered = context.sources.flatMap(({ covers }) => covers)
+  const found = yield* references.check(context.now, !context.dryRun, covered)
   yield* requireKeys(context, found)
+  yield* requireSources(context, found)
   if (found.firstHeld && !context.dryRun) {
     yield* (yield* CollectorDatabase).breakers.confirm(context.now, [FirstReference.breaker.name])
   }

@@ -19,11 +19,16 @@ export const settingsGuard = Effect.fnUntraced(function* ({
   id,
   now,
   settings,
+  sources,
   tellRegistered
 }: GuardContext) {
   const { peers: collectors } = yield* CollectorDatabase
   const { description } = yield* Storage
-  const ours = sharedSettings(settings, description)
+  const names = sources.map(({ name }) => name).sort()
+  const ours = {
+    ...sharedSettings(settings, description),
+    "reference sources": names.length === 0 ? "none" : names.join(", ")
+  }
   const peers = dryRun
     ? yield* collectors.others(now, id)
     : yield* Effect.onExit(

@@ -1,6 +1,6 @@
 /** How the processes of a simulation reach a database in memory: each verb waits in the network. */
-import { Effect, Option } from "effect"
-import { HostTransaction } from "../../database/Memory.ts"
+import { Context, Effect } from "effect"
+import { Scheduler } from "effect/Scheduler"
 import type { DatabaseFailure } from "../../domain/DatabaseError.ts"
 import * as Faults from "../Faults.ts"
 import { type VerbOf, wrap } from "../FaultyDatabase.ts"
@@ -25,11 +25,12 @@ export const gateDatabase = <Service extends object>(
       effect: Effect.Effect<A, E, R>,
       failure: (reason: DatabaseFailure) => E
     ) =>
-      Effect.flatMap(Effect.serviceOption(HostTransaction), (open) => {
-        // The memory database needs nothing of the sender's context.
-        const work = effect as Effect.Effect<A, E>
-        // The server does what was asked in the transaction of the connection that it came on.
-        const inside = Option.isSome(open) ? Effect.provideService(work, HostTransaction, open.value) : work
+      Effect.contextWith((sender: Context.Context<R>) => {
+        // The transaction of the connection that the request came on, and the services of statements of the host,
+        // are the sender's. The server takes its own turns.
+        const inside: Effect.Effect<A, E> = Effect.updateContext(effect, (server: Context.Context<never>) =>
+          Context.add(sender, Scheduler, Context.get(server, Scheduler))
+        )
         const unknown = failure("Unavailable")
         return network.send({ process, verb, args, effect: onServer(verb, inside), unknown })
       })

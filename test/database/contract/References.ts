@@ -5,7 +5,15 @@ import type { ColumnName } from "../../../src/domain/CatalogNames.ts"
 import { Database } from "../../fixtures/Database.ts"
 import { minute, now, type Promised } from "../../fixtures/samples.ts"
 
-const none = { missing: [], dropped: [], undeclared: [], hint: null, unread: [], isComplete: false }
+const none = {
+  missing: [],
+  dropped: [],
+  undeclared: [],
+  hint: null,
+  unread: [],
+  sources: [],
+  isComplete: false
+}
 const keys = 4
 
 const check = Effect.fnUntraced(function* (at: number, record = true) {

@@ -1,6 +1,6 @@
 /** Access control of the routes: rights by repository, logging in for a token, and what rights mean for mounts and manifests. */
 import { assert, describe, it } from "@effect/vitest"
-import { hash } from "@node-rs/bcrypt"
+import { hash } from "bcryptjs"
 import { Effect, Layer, Redacted, Result } from "effect"
 import * as Passwords from "../../../src/oci/access/Passwords.ts"
 import * as Rules from "../../../src/oci/access/Rules.ts"
@@ -21,7 +21,7 @@ const rules = Effect.succeed(
 /** Users whose password is their name. */
 const users = Effect.promise(async () => {
   const lines = await Promise.all(
-    ["ci", "reader", "ann"].map(async (name) => `${name}:${await hash(name, { cost: 4 })}`)
+    ["ci", "reader", "ann"].map(async (name) => `${name}:${await hash(name, 4)}`)
   )
   return Result.getOrThrow(Passwords.parse(lines.join("\n")))
 })

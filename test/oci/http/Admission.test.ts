@@ -1,6 +1,6 @@
 /** Requests that are not served, with whatever credentials: other spellings, other hosts, other web sites. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Redacted, Stream } from "effect"
+import { Duration, Effect, Fiber, Layer, Redacted, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { hostName } from "../../../src/oci/http/Admission.ts"
 import * as Bodies from "../../../src/oci/http/Bodies.ts"
@@ -215,7 +215,7 @@ describe("bodies that are kept in memory", () => {
 
   it.effect("share a bound, and give their memory back with the request", () =>
     Effect.gen(function* () {
-      const { hold } = yield* Bodies.make(1)
+      const { hold } = yield* Bodies.make(1, Duration.zero)
       yield* Effect.scoped(
         Effect.gen(function* () {
           assert.strictEqual((yield* hold(mebibytes(40), options)).length, 40 * 1024 * 1024)
@@ -230,7 +230,7 @@ describe("bodies that are kept in memory", () => {
 
   it.effect("are given up after a minute, however steadily they drip", () =>
     Effect.gen(function* () {
-      const { hold } = yield* Bodies.make(1)
+      const { hold } = yield* Bodies.make(1, Duration.zero)
       const drips = Stream.tick("1 second").pipe(Stream.map(() => new Uint8Array(1)))
       const given = yield* Effect.forkChild(Effect.scoped(Effect.flip(hold(drips, options))))
       for (let second = 0; second < 61; second++) yield* TestClock.adjust("1 second")

@@ -42,7 +42,7 @@ describe("a registry at its limit of bodies", () => {
     }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
   )
 
-  it.live("with as many waiting refuses new uploads, and no other request", () =>
+  it.live("with as many waiting puts new uploads off after a while, and no other request", () =>
     Effect.gen(function* () {
       const one = yield* begin("a")
       const two = yield* begin("b")
@@ -57,7 +57,7 @@ describe("a registry at its limit of bodies", () => {
             body: query === "" ? "" : "hello"
           })
           if (answer.status === 202 || answer.status === 201) return yield* Effect.fail("not crowded yet")
-          assert.deepStrictEqual([answer.status, ...codesOf(answer)], [429, "TOOMANYREQUESTS"])
+          assert.deepStrictEqual([answer.status, ...codesOf(answer)], [503, "UNAVAILABLE"])
           assert.match(answer.headers.get("retry-after") ?? "", /^\d+$/)
         }
       }).pipe(Effect.retry({ times: 500, while: (error) => error === "not crowded yet" }))
@@ -66,6 +66,22 @@ describe("a registry at its limit of bodies", () => {
       assert.strictEqual((yield* ask(withDigest(three, digestOf("")), { method: "PUT" })).status, 201)
       yield* first.send("lo")
       assert.match(yield* first.until(/\r\n\r\n/), /^HTTP\/1.1 202 /)
+    }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1, roomWithin: Duration.millis(20) })))
+  )
+
+  it.live("lets a new upload wait until there is room, and starts it then", () =>
+    Effect.gen(function* () {
+      const [one, two] = [yield* begin("a"), yield* begin("b")]
+      const first = yield* stuck(one)
+      yield* receiving(1)
+      yield* stuck(two)
+      const starting = yield* Effect.forkChild(ask("/v2/d/blobs/uploads/", { method: "POST" }), {
+        startImmediately: true
+      })
+      yield* Effect.sleep("50 millis")
+      yield* first.send("lo")
+      assert.match(yield* first.until(/\r\n\r\n/), /^HTTP\/1.1 202 /)
+      assert.strictEqual((yield* Fiber.join(starting)).status, 202)
     }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
   )
 
@@ -78,9 +94,9 @@ describe("a registry at its limit of bodies", () => {
     }).pipe(Effect.scoped, Effect.provide(registry({ bodiesMax: 1 })))
   )
 
-  it.effect("receives no more, and is crowded when as many wait", () =>
+  it.effect("receives no more, and has no room when as many wait", () =>
     Effect.gen(function* () {
-      const bodies = yield* Bodies.make(2)
+      const bodies = yield* Bodies.make(2, Duration.zero)
       let inside = 0
       let most = 0
       const gate = yield* Deferred.make<void>()
@@ -98,14 +114,14 @@ describe("a registry at its limit of bodies", () => {
       )
       const fibers: Array<Fiber.Fiber<void>> = []
       for (let count = 1; count <= 4; count++) {
-        assert.isFalse(bodies.isCrowded())
+        assert.isTrue(yield* bodies.hasRoom)
         fibers.push(yield* Effect.forkChild(one, { startImmediately: true }))
       }
-      assert.isTrue(bodies.isCrowded())
+      assert.isFalse(yield* bodies.hasRoom)
       assert.strictEqual(yield* bodies.settle(Effect.succeed("its own place")), "its own place")
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.awaitAll(fibers)
-      assert.deepStrictEqual([inside, most, bodies.isCrowded()], [0, 2, false])
+      assert.deepStrictEqual([inside, most, yield* bodies.hasRoom], [0, 2, true])
     })
   )
 })
@@ -177,6 +193,19 @@ describe("a body", () => {
       yield* other.send(`PATCH ${location} ${head}`)
       // The chunk does not begin at the session's end, which is known without reading it.
       assert.match(yield* other.closed, /^HTTP\/1.1 416 /)
+    }).pipe(Effect.scoped, Effect.provide(registry()))
+  )
+
+  it.live("in chunks that are not needed ends its connection, and the response says so", () =>
+    Effect.gen(function* () {
+      const location = yield* begin("a")
+      const client = yield* line()
+      yield* client.send(
+        `PATCH ${location.replace("_o=0", "_o=7")} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`
+      )
+      const answer = yield* client.until(/\r\n\r\n/)
+      assert.match(answer, /^HTTP\/1.1 416 /)
+      assert.match(answer, /connection: close/i)
     }).pipe(Effect.scoped, Effect.provide(registry()))
   )
 

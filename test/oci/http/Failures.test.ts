@@ -58,7 +58,12 @@ const failures: ReadonlyArray<readonly [string, Failure, number, string]> = [
     "MANIFEST_BLOB_UNKNOWN"
   ],
   ["an unknown manifest", new ManifestUnknown({ repository: "a", reference: "v1" }), 404, "MANIFEST_UNKNOWN"],
-  ["a needed manifest", new ManifestNeeded({ repository: "a", digest }), 405, "UNSUPPORTED"],
+  [
+    "a needed manifest",
+    new ManifestNeeded({ repository: "a", digest, indexes: [{ digest, untaggedSince: null }] }),
+    405,
+    "UNSUPPORTED"
+  ],
   ["an unknown repository", new RepositoryUnknown({ repository: "a" }), 404, "NAME_UNKNOWN"],
   ["a database that cannot be reached", database("Unavailable"), 503, "UNAVAILABLE"],
   ["a database that is busy", database("Contended"), 503, "UNAVAILABLE"],

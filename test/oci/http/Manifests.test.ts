@@ -200,6 +200,12 @@ describe("an existing manifest", () => {
         assert.strictEqual(refused.headers.get("allow"), "GET, HEAD")
         assert.strictEqual((yield* ask(path)).status, 200)
       }
+      // Without its tag the index has no other name.
+      yield* ask("/v2/a/manifests/v1", { method: "DELETE" })
+      const { body } = yield* ask(`/v2/a/manifests/${digest}`, { method: "DELETE" })
+      assert.include(body.toString(), `${digestOf(index)} (without a tag since `)
+      assert.strictEqual((yield* ask(`/v2/a/manifests/${digestOf(index)}`, { method: "DELETE" })).status, 202)
+      assert.strictEqual((yield* ask(`/v2/a/manifests/${digest}`, { method: "DELETE" })).status, 202)
     }).pipe(Effect.provide(registry()))
   )
 })

@@ -1,9 +1,11 @@
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
 import { StorageError } from "../../../src/domain/StorageError.ts"
 import { holdId } from "../../../src/oci/Names.ts"
 import { Repositories } from "../../../src/oci/Repositories.ts"
 import { Uploads } from "../../../src/oci/Uploads.ts"
+import { withOpening } from "../../../src/storage/Readables.ts"
 import { ask, codesOf, line, site } from "../../fixtures/oci/Site.ts"
 import { digestOf, image, pushBlob, putManifest, registry, Stored } from "../../fixtures/oci/Stored.ts"
 
@@ -39,7 +41,7 @@ describe("an existing blob", () => {
     ["bytes to the end", { range: "bytes=7-" }, 206, "789", "bytes 7-9/10"],
     ["the last bytes", { range: "bytes=-2" }, 206, "89", "bytes 8-9/10"],
     ["more bytes than exist", { range: "bytes=8-99" }, 206, "89", "bytes 8-9/10"],
-    ["several ranges", { range: "bytes=0-1,4-5" }, 200, content, null],
+    ["two ranges that touch", { range: "bytes=3-4,0-2" }, 206, "01234", "bytes 0-4/10"],
     ["another unit", { range: "lines=0-1" }, 200, content, null],
     ["a range of what it has parts of", { range: "bytes=0-3", "if-range": tag }, 206, "0123", "bytes 0-3/10"],
     ["a range of other content", { range: "bytes=0-3", "if-range": '"x"' }, 200, content, null],
@@ -71,6 +73,7 @@ describe("an existing blob", () => {
   it.live.each([
     ["a range after its end", { range: "bytes=10-" }, 416],
     ["a range that ends before it begins", { range: "bytes=5-0" }, 416],
+    ["many ranges", { range: `bytes=${"0-0,".repeat(64)}0-0` }, 400],
     ["other content", { "if-match": '"x"' }, 412]
   ] as const)("is not given to a client that wants %s", ([, headers, status]) =>
     Effect.gen(function* () {
@@ -79,6 +82,36 @@ describe("an existing blob", () => {
       assert.strictEqual(refused.status, status)
       assert.isNotEmpty(codesOf(refused))
       assert.strictEqual(refused.headers.get("content-range"), status === 416 ? "bytes */10" : null)
+    }).pipe(Effect.provide(registry()))
+  )
+
+  it.live("is sent as several parts to a client that wants several ranges", () =>
+    Effect.gen(function* () {
+      yield* pushed
+      const got = yield* ask(path, { headers: { range: "bytes=7-,0-1,90-" } })
+      assert.strictEqual(got.status, 206)
+      assert.strictEqual(got.headers.get("content-range"), null)
+      const [, boundary] =
+        /^multipart\/byteranges; boundary=(\w+)$/.exec(got.headers.get("content-type") ?? "") ?? []
+      assert.strictEqual(
+        got.body.toString(),
+        [
+          "",
+          `--${boundary}`,
+          "Content-Type: application/octet-stream",
+          "Content-Range: bytes 7-9/10",
+          "",
+          "789",
+          `--${boundary}`,
+          "Content-Type: application/octet-stream",
+          "Content-Range: bytes 0-1/10",
+          "",
+          "01",
+          `--${boundary}--`,
+          ""
+        ].join("\r\n")
+      )
+      assert.strictEqual(got.headers.get("content-length"), String(got.body.length))
     }).pipe(Effect.provide(registry()))
   )
 
@@ -121,6 +154,19 @@ it.live("a blob that does not exist is 404 BLOB_UNKNOWN, and HEAD has no body", 
 
 const chunk = new Uint8Array(64 * 1024)
 
+/** The same bytes with a Node form, as a store attaches it. */
+const piped = (read: Stream.Stream<Uint8Array, StorageError>): Stream.Stream<Uint8Array, StorageError> =>
+  withOpening(
+    Stream.suspend(() => read),
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.map(NodeStream.toReadable(read), (readable) => readable),
+        (readable) => Effect.sync(() => readable.destroy())
+      ),
+      (readable) => ({ readable, failure: () => unreachable })
+    )
+  )
+
 /** A repository whose blob has the bytes of `read` and a declared length of `sizeBytes`. */
 const reading = (sizeBytes: number, read: Stream.Stream<Uint8Array, StorageError>) =>
   Layer.merge(
@@ -137,7 +183,10 @@ const unreachable = new StorageError({
   detail: "connect ECONNREFUSED 10.0.0.1"
 })
 
-describe("a blob that is sent", () => {
+describe.each([
+  ["streams", <A>(read: A) => read],
+  ["pipes", piped]
+] as const)("a blob that a server %s", (_, form) => {
   it.live("by a store that cannot be reached is 503, without details of the store", () =>
     Effect.gen(function* () {
       const got = yield* ask(path)
@@ -161,7 +210,7 @@ describe("a blob that is sent", () => {
       assert.isTrue(got.endsWith("\r\n\r\nabc"))
     }).pipe(
       Effect.provide(
-        Layer.provide(site(), reading(10, Stream.concat(Stream.make(Buffer.from("abc")), failing)))
+        Layer.provide(site(), reading(10, form(Stream.concat(Stream.make(Buffer.from("abc")), failing))))
       )
     )
   })
@@ -186,7 +235,9 @@ describe("a blob that is sent", () => {
         // The store was read as far as sockets buffer, not to its end.
         assert.isBelow(sent * chunk.length, 64 * 1024 * 1024)
       }).pipe(
-        Effect.provide(Layer.provide(site({ idleTimeout: Duration.millis(200) }), reading(2 ** 40, endless)))
+        Effect.provide(
+          Layer.provide(site({ idleTimeout: Duration.millis(200) }), reading(2 ** 40, form(endless)))
+        )
       )
     }
   )
@@ -200,6 +251,6 @@ describe("a blob that is sent", () => {
       yield* client.until(/200 OK/)
       client.socket.destroy()
       yield* Deferred.await(ended)
-    }).pipe(Effect.provide(Layer.provide(site(), reading(2 ** 40, endless))))
+    }).pipe(Effect.provide(Layer.provide(site(), reading(2 ** 40, form(endless)))))
   })
 })

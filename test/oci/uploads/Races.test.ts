@@ -98,7 +98,7 @@ const races: ReadonlyArray<Race> = [
     chunks: ["hello"],
     stopped: appends(" world"),
     meanwhile: finishes("hello"),
-    answers: ["OffsetMismatch, ok", "ok, DigestMismatch"],
+    answers: ["UploadUnknown, ok", "ok, DigestMismatch"],
     leaves: (answers, session) =>
       answers.startsWith("ok") ? closedAs(session, "hello world") : Effect.succeed(["hello"])
   },
@@ -107,7 +107,7 @@ const races: ReadonlyArray<Race> = [
     chunks: ["hello"],
     stopped: finishes("hello"),
     meanwhile: appends(" world"),
-    answers: ["DigestMismatch, ok", "ok, OffsetMismatch"],
+    answers: ["DigestMismatch, ok", "ok, UploadBusy", "ok, UploadUnknown"],
     leaves: (answers, session) =>
       answers.startsWith("ok") ? Effect.succeed(["hello"]) : closedAs(session, "hello world")
   },
@@ -116,7 +116,7 @@ const races: ReadonlyArray<Race> = [
     chunks: ["hello"],
     stopped: finishes("hello world", " world"),
     meanwhile: appends(" world"),
-    answers: ["DigestMismatch, ok", "ok, OffsetMismatch"],
+    answers: ["DigestMismatch, ok", "ok, UploadBusy", "ok, UploadUnknown"],
     leaves: (answers, session) =>
       answers.startsWith("ok") ? Effect.succeed(["hello world"]) : closedAs(session, "hello world")
   },

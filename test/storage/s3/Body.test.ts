@@ -1,6 +1,7 @@
+import { buffer } from "node:stream/consumers"
 import { assert, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { evenParts, growingParts, inParts, partsOf } from "../../../src/storage/s3/Body.ts"
+import { evenParts, growingParts, inParts, partsOf, readableOf } from "../../../src/storage/s3/Body.ts"
 
 const MiB = 1024 ** 2
 const GiB = 1024 ** 3
@@ -44,10 +45,38 @@ it.effect("pieces have the requested sizes, whatever the chunks", () =>
       )
       const pieces = yield* Stream.runCollect(inParts(body, (index) => index + 3))
       assert.deepStrictEqual(
-        pieces.map((piece) => piece.length),
+        pieces.map(({ sizeBytes }) => sizeBytes),
         [3, 4, 5, 6, 7]
       )
-      assert.strictEqual(Buffer.concat(pieces).toString(), bytes.toString())
+      const read = yield* Effect.promise(() => Promise.all(pieces.map((piece) => buffer(readableOf(piece)))))
+      assert.deepStrictEqual(
+        read.map(({ length }) => length),
+        [3, 4, 5, 6, 7]
+      )
+      assert.strictEqual(Buffer.concat(read).toString(), bytes.toString())
     }
+  })
+)
+
+it.effect("a part refers to large chunks, and takes hardly more memory than its bytes for small ones", () =>
+  Effect.gen(function* () {
+    const large = Buffer.alloc(10_000, "l")
+    const small = Array.from({ length: 20_000 }, (_, index) => Buffer.alloc(1, String(index % 10)))
+    const mixed = small.slice(0, 100).flatMap((chunk) => [chunk, large])
+    const partOf = (chunks: ReadonlyArray<Buffer>) =>
+      Effect.map(Stream.runCollect(inParts(Stream.fromIterable(chunks), () => 8 * MiB)), ([part]) => part)
+    const many = yield* partOf(small)
+    assert.strictEqual(many?.chunks.length, 1)
+    assert.strictEqual(Buffer.concat(many?.chunks ?? []).toString(), Buffer.concat(small).toString())
+    const both = yield* partOf(mixed)
+    assert.strictEqual(Buffer.concat(both?.chunks ?? []).toString(), Buffer.concat(mixed).toString())
+    assert.strictEqual(
+      both?.chunks.filter((chunk) => chunk === large || chunk.buffer === large.buffer).length,
+      100
+    )
+    const copied = new Set(
+      (both?.chunks ?? []).filter(({ length }) => length < 10_000).map(({ buffer }) => buffer)
+    )
+    assert.strictEqual(copied.size, 1, "small chunks between large ones share a buffer")
   })
 )

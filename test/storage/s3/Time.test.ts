@@ -1,8 +1,11 @@
 /** How long the S3 backend waits, and on how many connections. */
 import { randomBytes } from "node:crypto"
+import { Writable } from "node:stream"
+import { pipeline } from "node:stream/promises"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Redacted, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
+import { openingOf } from "../../../src/storage/Readables.ts"
 import * as S3 from "../../../src/storage/S3.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { type Answer, listXml, receive, reply, silence, stubServer } from "../../fixtures/s3/StubServer.ts"
@@ -109,6 +112,25 @@ describe("time", () => {
         return isFirst ? Effect.sleep("1 second") : Effect.void
       })
       assert.strictEqual(size, 1_000_000)
+    })
+  )
+
+  it.live("a store that stops in the middle of a piped object is TimedOut, and a slow reader is not", () =>
+    Effect.gen(function* () {
+      const { storage } = yield* storeThat(
+        [(_, response) => void response.writeHead(200, { "content-length": "10" }).write("hello")],
+        { requestTimeout: Duration.millis(100) }
+      )
+      const sunk = (slowMillis: number) =>
+        new Writable({ write: (_, __, done) => void setTimeout(done, slowMillis) })
+      const { failure, readable } = yield* openingOf(storage.get(a)) ?? Effect.die("not piped")
+      const error = yield* Effect.promise(() => pipeline(readable, sunk(0)).then(() => null, failure))
+      assert.deepInclude(error, { operation: "get", reason: "TimedOut" })
+      const { storage: good } = yield* storeThat([reply(200, randomBytes(200_000))], {
+        requestTimeout: Duration.millis(100)
+      })
+      const slow = yield* openingOf(good.get(a)) ?? Effect.die("not piped")
+      yield* Effect.promise(() => pipeline(slow.readable, sunk(300)))
     })
   )
 

@@ -3,6 +3,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
+import type { SweepErrorTag } from "../../../src/domain/SweepError.ts"
 import { emptyPhase, type SweepReport } from "../../../src/domain/SweepReport.ts"
 import type { StoreTraits } from "../../../src/storage/Storage.ts"
 import { culpritOf } from "../../../src/sweep/preflight/ClockGuard.ts"
@@ -44,7 +45,7 @@ const garbage = Effect.gen(function* () {
 const everything = ["blobs/a/1", "blobs/dead/1", "blobs/live/1", "uploads/s/1"]
 
 /** Nothing was begun: every phase says why, and so does the guard. */
-const refusedBy = (report: SweepReport, guard: string, tag: string) => {
+const refusedBy = (report: SweepReport, guard: string, tag: SweepErrorTag) => {
   const finding = report.guards.find(({ decision }) => decision === "refused")
   assert.strictEqual(finding?.guard, guard)
   const error = { tag, message: finding?.message ?? "" }

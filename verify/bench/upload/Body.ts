@@ -18,8 +18,8 @@ export function* pieces(start: number, sizeBytes: number): Generator<Buffer> {
 }
 
 /** Returns the digest of a body. */
-export const digestOf = (sizeBytes: number): string => {
+export const digestOf = (sizeBytes: number, start = 0): string => {
   const hash = createHash("sha256")
-  for (const piece of pieces(0, sizeBytes)) hash.update(piece)
+  for (const piece of pieces(start, sizeBytes)) hash.update(piece)
   return `sha256:${hash.digest("hex")}`
 }

@@ -16,6 +16,8 @@ const binary = fileURLToPath(new URL("dist/main.js", SourceTree.root))
 /** A running registry. */
 export interface Replica {
   readonly url: string
+  /** The process. */
+  readonly child: ChildProcess
   /** Returns its peak memory so far. */
   readonly peakBytes: () => number
   /** Ends the process. */
@@ -50,12 +52,20 @@ const environment = (databaseUrl: string, s3: S3Server) => ({
 })
 
 /** Starts a registry without a collector, which would be measured too. Returns when it accepts requests. */
-export const start = async (databaseUrl: string, s3: S3Server): Promise<Replica> => {
+export const start = async (
+  databaseUrl: string,
+  s3: S3Server,
+  nodeOptions: ReadonlyArray<string> = []
+): Promise<Replica> => {
   const port = await freePort()
-  const child = spawn(process.execPath, [binary, "serve", "--no-collect", "--serve-port", String(port)], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: environment(databaseUrl, s3)
-  })
+  const child = spawn(
+    process.execPath,
+    [...nodeOptions, binary, "serve", "--no-collect", "--serve-port", String(port)],
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: environment(databaseUrl, s3)
+    }
+  )
   let log = ""
   child.stderr.on("data", (text) => {
     log += text
@@ -67,6 +77,7 @@ export const start = async (databaseUrl: string, s3: S3Server): Promise<Replica>
   }
   return {
     url,
+    child,
     peakBytes: () => peakOf(child),
     stop: async () => {
       child.kill("SIGTERM")

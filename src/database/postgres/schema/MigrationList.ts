@@ -11,12 +11,13 @@ import { qualified, quote, type Sql } from "../Sql.ts"
 import { readDigestType } from "./DigestType.ts"
 import { createBinding } from "./migrations/Binding.ts"
 import { createBreakerHistory } from "./migrations/BreakerHistory.ts"
+import { createReferenceSources } from "./migrations/ReferenceSources.ts"
 import { createReferences } from "./migrations/References.ts"
 import { statements } from "./migrations/Statements.ts"
 import { createUnannouncedWriterLimits } from "./migrations/UnannouncedWriterLimits.ts"
 
 /** Number of the newest migration. The program works with this version of the tables only. */
-export const latestMigration = 11
+export const latestMigration = 13
 
 /**
  * A catalogue that `migrate` can create. `blobs`: the table of blobs alone; the host's tables refer to it.
@@ -39,7 +40,9 @@ export const collectorMigrations = (
   "0008_references": createReferences(db),
   "0009_binding": createBinding(db),
   "0010_breakers": createBreakerHistory(db),
-  "0011_unannounced_writers": createUnannouncedWriterLimits(db)
+  "0011_unannounced_writers": createUnannouncedWriterLimits(db),
+  "0012_control": Effect.void,
+  "0013_reference_sources": createReferenceSources(db)
 })
 
 /** Returns whether the role can see such a table. */

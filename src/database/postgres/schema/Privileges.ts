@@ -43,6 +43,7 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "collectors", all],
     [own, "reference_keys", all],
     [own, "reference_checks", "SELECT, UPDATE"],
+    [own, "reference_sources", "SELECT, INSERT, UPDATE, DELETE"],
     [own, "installation", "SELECT"],
     [own, "tombstones", all],
     [own, "buried_keys", all],

@@ -23,6 +23,8 @@ export interface Search {
   readonly keys: ReadonlyArray<ForeignKey>
   /** Tables of other parts of this program. */
   readonly ours: ReadonlyArray<readonly [schema: string, table: string]>
+  /** Columns for which a reference source answers. */
+  readonly covered: ReadonlyArray<string>
 }
 
 /** What a search found. */
@@ -49,7 +51,7 @@ export const undeclared = Effect.fnUntraced(function* (
     setOf(search.keys),
     ...[names.schema, names.blobsTable, names.digestColumn, names.keyColumn]
   ])
-  const remembered = foundOf(db, memory.suspects as ReadonlyArray<Suspect>, memory)
+  const remembered = foundOf(db, search.covered, memory.suspects as ReadonlyArray<Suspect>, memory)
   const age = memory.sniffed_at === null ? Number.NaN : now - millis(memory.sniffed_at)
   const isGood = age >= 0 && age < goodForMillis && memory.fingerprint === fingerprint && !memory.filled
   if (isGood && remembered.undeclared.length === 0) return remembered
@@ -60,7 +62,7 @@ export const undeclared = Effect.fnUntraced(function* (
         unread = ${JSON.stringify(unread)}::text::jsonb, empty_tables = ${JSON.stringify(empty)}::text::jsonb,
         sniffed_at = ${failed.length === 0 ? instant(now) : null}::timestamptz`
   }
-  return foundOf(db, suspects, { ...memory, unread: [...unread, ...failed] })
+  return foundOf(db, search.covered, suspects, { ...memory, unread: [...unread, ...failed] })
 })
 
 /** Samples and judges. A table that was locked or failed otherwise is tried again by the next sweep. */
@@ -120,12 +122,13 @@ const readType = ({ sql }: Sql, relid: string, column: string) =>
 /** Returns the suspects that are not declared, as problems, and the entries that name no column. */
 const foundOf = (
   { names }: Sql,
+  covered: ReadonlyArray<string>,
   suspects: ReadonlyArray<Suspect>,
   { unknown, unread }: Pick<Recalled, "unknown" | "unread">
 ): Found => {
   const entries = names.notReferences ?? []
   const declared = new Set(
-    entries.flatMap((entry) => {
+    [...entries, ...covered].flatMap((entry) => {
       const column = columnNameOf(entry, names.schema)
       return column === null ? [] : [entryOf(column)]
     })

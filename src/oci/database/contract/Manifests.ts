@@ -63,6 +63,13 @@ export type ManifestName =
   | { readonly _tag: "Digest"; readonly digest: Digest }
   | { readonly _tag: "Tag"; readonly tag: string }
 
+/** An index that lists a manifest. */
+export interface ListingIndex {
+  readonly digest: Digest
+  /** Since when nothing is known to need the index; null while a tag does. */
+  readonly untaggedAt: number | null
+}
+
 /** A blob as a repository has it. */
 export interface RepositoryBlob {
   readonly key: ObjectKey
@@ -144,6 +151,8 @@ export interface Manifests {
     after: Digest | null,
     limit: number
   ) => Result<ReadonlyArray<Manifest>>
+  /** Returns at most `limit` indexes of the repository that list the manifest, by digest. */
+  readonly listing: (repository: string, digest: Digest, limit: number) => Result<ReadonlyArray<ListingIndex>>
   /**
    * Returns the blob as the repository has it. Returns none if it is not live, or only in other
    * repositories.

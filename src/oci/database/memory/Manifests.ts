@@ -73,6 +73,7 @@ export const manifests = (state: RegistryState): Manifests => ({
         return row === undefined ? [] : manifestOf(row)
       })
     }),
+  listing: (...args) => Effect.sync(() => listing(state, ...args)),
   blob: (repository, digest) =>
     Effect.sync(() => {
       const row = state.blobs.get(digest)
@@ -92,6 +93,17 @@ export const manifests = (state: RegistryState): Manifests => ({
     Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
   exposure: (after, untaggedSince, unless) => Effect.sync(() => exposure(state, after, untaggedSince, unless))
 })
+
+const listing = (state: RegistryState, repository: string, digest: Digest, limit: number) =>
+  [...state.manifests.values()]
+    .filter(
+      (row) =>
+        row.repository === repository &&
+        row.references.some((one) => one.kind === "manifest" && one.digest === digest)
+    )
+    .map((row) => ({ digest: row.digest, untaggedAt: row.untaggedAt }))
+    .sort((one, other) => (one.digest < other.digest ? -1 : 1))
+    .slice(0, limit)
 
 const having = (state: RegistryState, now: number, repository: string, digests: ReadonlyArray<Digest>) => {
   const own = new Set(

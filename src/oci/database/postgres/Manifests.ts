@@ -55,6 +55,7 @@ export const make = (
       tags: plain(Reading.tags),
       repositories: plain(Reading.repositories),
       referrers: typed(Reading.referrers),
+      listing: typed(Reading.listing),
       blob: typed(Reading.blob),
       having: typed(Reading.having),
       untagged: (untaggedSince) => ifInstalled(0, untagged(db, untaggedSince)),

@@ -140,6 +140,24 @@ export const referrers = (
   )
 }
 
+/** Returns indexes that list a manifest. */
+export const listing = (
+  { id, raw, sql }: RegistrySql,
+  type: DigestType,
+  repository: string,
+  digest: Digest,
+  limit: number
+) =>
+  Effect.map(
+    sql<{ digest: string; untagged_at: Date | null }>`
+      SELECT m.digest::text AS digest, m.untagged_at
+      FROM ${id.manifestReferences} r
+      JOIN ${id.manifests} m ON m.repository = r.repository AND m.digest = r.manifest
+      WHERE r.repository = ${repository} AND r.digest = ${digest}::text::${raw(type.type)} AND r.kind = 'manifest'
+      ORDER BY m.digest LIMIT ${limit}`,
+    (rows) => rows.map((row) => ({ digest: row.digest as Digest, untaggedAt: millisOrNull(row.untagged_at) }))
+  )
+
 /** Returns the blob as the repository has it, or none. */
 export const blob = (db: RegistrySql, type: DigestType, repository: string, digest: Digest) => {
   const { sql, id, raw } = db

@@ -304,6 +304,32 @@ const taking = (promised: Promised): void => {
     })
   )
 
+  promised("names the indexes of the repository that list a manifest, and since when they have no tag", () =>
+    Effect.gen(function* () {
+      const { listing } = yield* manifests
+      yield* write({
+        blobs: blobs(1, 2, 3, 4),
+        manifests: [
+          manifestRow(4, null, [child(1), child(2)]),
+          manifestRow(3, now, [child(2), child(2)]),
+          manifestRow(2, null, [layer(1)]),
+          manifestRow(1, null),
+          manifestRow(1, null, [], { repository: "other" })
+        ]
+      })
+      assert.deepStrictEqual(yield* listing(app, digest(2), 10), [
+        { digest: digest(3), untaggedAt: now },
+        { digest: digest(4), untaggedAt: null }
+      ])
+      assert.deepStrictEqual(
+        (yield* listing(app, digest(2), 1)).map((index) => index.digest),
+        [digest(3)]
+      )
+      assert.lengthOf(yield* listing(app, digest(1), 10), 1, "as a layer it is not listed")
+      assert.deepStrictEqual(yield* listing("other", digest(1), 10), [])
+    })
+  )
+
   promised("tells what an index listed, and what was about a subject, since when they are on their own", () =>
     Effect.gen(function* () {
       const verbs = yield* manifests

@@ -65,7 +65,8 @@ const review = (db: Sql, catalog: Catalog, now: number, most: number) => {
         CROSS JOIN LATERAL (SELECT * FROM ${id.blobs} b WHERE b.${id.digest} = c.digest ${raw(looksUp)}) b
         WHERE ${catalog.referencePredicates()}
         ORDER BY b.${id.digest}
-        ON CONFLICT (digest) DO UPDATE SET seen_at = EXCLUDED.seen_at, condemned_at = NULL, sweep = NULL
+        ON CONFLICT (digest) DO UPDATE SET seen_at = EXCLUDED.seen_at, condemned_at = NULL, sweep = NULL,
+          kept_until = NULL
         RETURNING 1 AS sighted`
       yield* sql`DELETE FROM ${id.candidates} WHERE id = ANY(${page.map((row) => row.id)}::text[]::bigint[])`
       return { candidates: page.length, orphans: orphans.length } satisfies Reviewed
@@ -87,9 +88,9 @@ const sighted = (db: Sql, catalog: Catalog, after: Digest | null, most: number) 
   const looked = Effect.map(
     sql<SightedRow>`
       WITH page AS MATERIALIZED (
-        SELECT digest, seen_at, condemned_at, cause FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
+        SELECT digest, seen_at, condemned_at, cause, kept_until FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
       SELECT p.digest::text AS digest, ${sizeOf(db)}::float8 AS size_bytes,
-        ${usedAt(db, catalog.digest)} AS used_at, p.seen_at, p.condemned_at, p.cause,
+        ${usedAt(db, catalog.digest)} AS used_at, p.seen_at, p.condemned_at, p.cause, p.kept_until,
         coalesce(${canNameObject(db)}, true) AS has_object,
         b.${id.digest} IS NOT NULL AND ${catalog.referencePredicates()} AS is_orphan
       FROM page p
