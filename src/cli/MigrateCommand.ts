@@ -169,7 +169,7 @@ const judge = (names: CatalogNames) =>
   )
 
 const noReferencesYet =
-  "No table refers to blobs yet, and sweeps are refused until one does. Create your table with a foreign key to the digest and an index on its column (docs/library.md, References in your own tables), or install the registry's tables: artifact-gc migrate --registry."
+  "No table refers to blobs yet, and sweeps are refused until one does. Create your table with a foreign key to the digest and an index on its column (docs/library/references.md), or install the registry's tables: artifact-gc migrate --registry."
 
 const migrationText = (
   { names }: Configuration,

@@ -5,7 +5,6 @@ import type { Publication } from "../../../../src/database/Database.ts"
 import type { SessionRow } from "../../../../src/oci/database/Memory.ts"
 import { Database } from "../../../fixtures/Database.ts"
 import {
-  artifact,
   blob,
   blobs,
   chunk,
@@ -179,7 +178,7 @@ const completing = (promised: Promised): void => {
       assert.deepStrictEqual(after.blobs, [
         blob(6, { key: intent(6).key, createdAt: now + 1, lastUsedAt: now + 1 })
       ])
-      assert.deepStrictEqual([after.references, after.pins], [[artifact("a", 6)], [pin("hold", 6)]])
+      assert.deepStrictEqual(after.pins, [pin("hold", 6)])
       assert.deepStrictEqual(after.sessions, [finished(6, { receivedBytes: 6, lastActivityAt: now + 1 })])
       assert.deepStrictEqual([after.chunks, after.intents, after.journal], [[], [], []])
     })
