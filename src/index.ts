@@ -1,8 +1,8 @@
 /**
  * artifact-gc as a library: the collector, the writer that is safe beside it, and the audit.
  *
- * Compose `Sweep.layer` with a database layer (`Postgres.layer`) and a `Storage` layer. Then run `Sweep.once`, or consume
- * `Collector.reports` for a schedule. This entry point loads neither S3, nor HTTP, nor an embedded PostgreSQL:
+ * Compose `Sweep.layer` with a database layer (`Postgres.layer`) and a `Storage` layer. Then run `Sweep.once`, or provide
+ * `Collector.layer` for a schedule. This entry point loads neither S3, nor HTTP, nor an embedded PostgreSQL:
  *
  * - `artifact-gc/s3`: the store on S3, with the AWS SDK
  * - `artifact-gc/oci`: the OCI registry
@@ -16,16 +16,16 @@ export * as Audit from "./audit/Audit.ts"
 export * as AuditProgress from "./audit/Progress.ts"
 export * as BlobStore from "./blobs/BlobStore.ts"
 export * as AuditReport from "./domain/AuditReport.ts"
-export * as Orphan from "./domain/Orphan.ts"
-export * as SweepReport from "./domain/SweepReport.ts"
-export * as Breaker from "./sweep/Breaker.ts"
+export * as Breaker from "./exports/Breaker.ts"
+export type * as Phase from "./exports/Phase.ts"
+export * as SweepReport from "./exports/SweepReport.ts"
 export * as Collector from "./sweep/Collector.ts"
 export * as CollectorPhases from "./sweep/CollectorPhases.ts"
-export type * as Phase from "./sweep/Phase.ts"
 export * as Progress from "./sweep/Progress.ts"
 export * as ReferenceSource from "./sweep/ReferenceSource.ts"
 export * as Settings from "./sweep/Settings.ts"
 export * as Sweep from "./sweep/Sweep.ts"
+export type { Window } from "./sweep/Window.ts"
 
 // What they measure.
 
@@ -36,19 +36,20 @@ export * as Metrics from "./Metrics.ts"
 export { DatabaseError, DatabaseFailure } from "./domain/DatabaseError.ts"
 export * from "./domain/Refusals.ts"
 export { SchemaProblem, SchemaRefused } from "./domain/SchemaRefused.ts"
+export { SettingsInvalid } from "./domain/SettingsInvalid.ts"
 export { StorageError, StorageFailure } from "./domain/StorageError.ts"
 
 // The database and its implementations.
 
-export * as Database from "./database/Database.ts"
-export * as MemoryDatabase from "./database/Memory.ts"
-export * as Postgres from "./database/Postgres.ts"
-export * as CatalogNames from "./domain/CatalogNames.ts"
+export * as CatalogNames from "./exports/CatalogNames.ts"
+export * as Database from "./exports/Database.ts"
+export * as MemoryDatabase from "./exports/MemoryDatabase.ts"
+export * as Postgres from "./exports/Postgres.ts"
 
 // The store and its implementations.
 
 export * as Digest from "./domain/Digest.ts"
-export * as ObjectKey from "./domain/ObjectKey.ts"
+export * as ObjectKey from "./exports/ObjectKey.ts"
 export * as FilesStorage from "./storage/Files.ts"
 export * as Storage from "./storage/index.ts"
 export * as MemoryStorage from "./storage/Memory.ts"

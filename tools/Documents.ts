@@ -1,7 +1,8 @@
 /**
- * The parts of the documentation that are made from the code: the tables of settings and of exit codes. Takes
+ * The parts of the documentation that are made from the code: the tables of settings, exit codes and metrics. Takes
  * the code's own tables, so that a test can compare the documents with the sources without a build.
  */
+import type { Declaration } from "../src/domain/DeclaredMetric.ts"
 import type { Setting } from "../src/domain/Setting.ts"
 
 /** What a setting's row shows. */
@@ -13,6 +14,8 @@ export type Sections = Readonly<Record<string, Readonly<Record<string, SettingRo
 export interface Tables {
   readonly sections: Sections
   readonly exitCodes: ReadonlyArray<readonly [code: number, meaning: string]>
+  /** Metrics by heading. */
+  readonly metrics: Readonly<Record<string, ReadonlyArray<Omit<Declaration, "series">>>>
 }
 
 const cell = (text: string): string => text.replaceAll("|", "\\|")
@@ -82,6 +85,32 @@ const exitCodeTable = (exitCodes: Tables["exitCodes"]): string =>
     ...exitCodes.map(([code, meaning]) => `| ${code} | ${cell(meaning)} |`)
   ].join("\n")
 
+const labelCell = (labels: Declaration["labels"]): string =>
+  Object.entries(labels)
+    .map(([name, values]) =>
+      typeof values === "string"
+        ? `\`${name}\`: ${values}`
+        : `\`${name}\`: ${values.map((value) => `\`${value}\``).join(", ")}`
+    )
+    .join("<br>")
+
+/** Returns a table of every metric, under its heading. */
+const metricsTable = (metrics: Tables["metrics"]): string =>
+  Object.entries(metrics)
+    .map(([heading, declarations]) =>
+      [
+        `### ${heading}`,
+        "",
+        "| name | type | unit | labels | what it shows | what to look at |",
+        "|---|---|---|---|---|---|",
+        ...declarations.map(
+          ({ help, labels, look, name, type, unit }) =>
+            `| ${[`\`${name}\``, type, unit ?? "", labelCell(labels), help, look].map(cell).join(" | ")} |`
+        )
+      ].join("\n")
+    )
+    .join("\n\n")
+
 const fill = (document: string, name: string, content: string): string => {
   const [begin, end] = [`<!-- generated: ${name} -->`, `<!-- end: ${name} -->`]
   const from = document.indexOf(begin)
@@ -96,9 +125,11 @@ const fill = (document: string, name: string, content: string): string => {
  */
 export const documents = ({
   sections,
-  exitCodes
+  exitCodes,
+  metrics
 }: Tables): Readonly<Record<string, (text: string) => string>> => ({
   "docs/configuration.md": (text) => fill(text, "settings", settingsTable(sections)),
+  "docs/metrics.md": (text) => fill(text, "metrics", metricsTable(metrics)),
   "README.md": (text) =>
     fill(fill(text, "settings", commonTable(sections)), "exit codes", exitCodeTable(exitCodes))
 })

@@ -8,14 +8,13 @@ import * as Condemned from "./CondemnedCommand.ts"
 import * as Demo from "./DemoCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
+import * as Pause from "./PauseCommand.ts"
 import * as Rebind from "./RebindCommand.ts"
 import * as Restore from "./RestoreCommand.ts"
+import * as Resume from "./ResumeCommand.ts"
 import * as Run from "./RunCommand.ts"
 import * as Serve from "./ServeCommand.ts"
 import * as Sweep from "./SweepCommand.ts"
-
-/** Version of the program, as in package.json. */
-export const version = "0.1.0"
 
 /** The program with all its commands. */
 export const app = Command.make("artifact-gc").pipe(
@@ -32,6 +31,8 @@ export const app = Command.make("artifact-gc").pipe(
     Restore.command,
     Breaker.command,
     Rebind.command,
+    Pause.command,
+    Resume.command,
     Collectors.command,
     Audit.command,
     Demo.command

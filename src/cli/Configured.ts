@@ -30,10 +30,13 @@ const flagsOf = (section: Section): Record<string, Flag.Flag<Option.Option<strin
 /** Flags of commands that need database and store, but no settings of the sweep. */
 export const placeFlags = { settings: { ...flagsOf(sections.Catalogue), ...flagsOf(sections.Store) } }
 
-const { Registry: _, ...withoutRegistry } = sections
+const { Operations, Registry: _, ...ofSweeps } = sections
 
 /** Flags of commands that sweep. */
-export const sweepFlags = { settings: flagsOf(Object.assign({}, ...Object.values(withoutRegistry))) }
+export const sweepFlags = { settings: flagsOf(Object.assign({}, ...Object.values(ofSweeps))) }
+
+/** Flags of `run`, which sweeps and has a port for operators. */
+export const runFlags = { settings: { ...sweepFlags.settings, ...flagsOf(Operations) } }
 
 /** Flags of `serve`, which needs all settings. */
 export const allFlags = { settings: flagsOf(settings) }

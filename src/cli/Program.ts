@@ -4,9 +4,10 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { Command } from "effect/cli"
 import { printableLines } from "../domain/printable.ts"
-import { app, presenter, version } from "./App.ts"
+import { app, presenter } from "./App.ts"
 import { codeOf } from "./ExitCode.ts"
 import { SignalExit } from "./Shutdown.ts"
+import { version } from "./version.ts"
 
 /** Messages name keys that others chose, and a terminal obeys the control characters in them. */
 const prettyLogger = Logger.make<unknown, void>((options) =>
@@ -35,8 +36,20 @@ const report = (cause: Cause.Cause<unknown>) => {
       )
 }
 
+/** Loads what sends telemetry only where it is on. */
+const telemetry = Layer.unwrap(
+  Effect.gen(function* () {
+    const isWanted = Object.keys(process.env).some((name) => name.startsWith("OTEL_EXPORTER_OTLP_"))
+    if (!isWanted) return Layer.empty
+    const Telemetry = yield* Effect.promise(() => import("../ops/Telemetry.ts"))
+    return Telemetry.layer(process.env, version)
+  })
+)
+
 const program = Command.run(app, { version }).pipe(
   Effect.tapCause(report),
+  // Within the logger, because the logs that are sent are those that it also prints.
+  Effect.provide(Layer.tapCause(telemetry, report)),
   Effect.provide(
     Layer.mergeAll(
       NodeServices.layer,

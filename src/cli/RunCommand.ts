@@ -1,14 +1,16 @@
 /** `artifact-gc run`: the service that sweeps on a schedule. */
-import { Clock, Cron, Duration, Effect, Stream } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { Command } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import { CollectorDatabase } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
-import { reports, type When } from "../sweep/Collector.ts"
+import * as Collector from "../sweep/Collector.ts"
+import { dueAfter } from "../sweep/When.ts"
 import * as Window from "../sweep/Window.ts"
-import { configuration, sweepFlags, withServices } from "./Configured.ts"
+import { configuration, runFlags, withServices } from "./Configured.ts"
+import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -17,7 +19,7 @@ import * as Text from "./Text.ts"
 /** Defines the command `artifact-gc run`. */
 export const command = Command.make(
   "run",
-  { json: jsonFlag, ...sweepFlags },
+  { json: jsonFlag, ...runFlags },
   Effect.fnUntraced(function* ({ json, ...given }) {
     const config = yield* configuration(given)
     yield* Effect.sync(keepHeapSmall)
@@ -36,7 +38,10 @@ export const service = Effect.fnUntraced(function* (config: Configuration, json:
   const exit = yield* SignalExit
   exit.code = 0
   yield* Effect.logInfo(yield* inspected)
-  yield* graceful(config.shutdownDeadline, (stop) => collecting(config, stop, { json }))
+  yield* operated(
+    config,
+    graceful(config.shutdownDeadline, (stop) => collecting(config, stop, { json }))
+  )
 })
 
 /** Checks store and catalogue, and returns in words what is collected. Fails if they cannot be collected. */
@@ -56,23 +61,28 @@ interface LogOptions {
 
 /** Sweeps on the schedule until `stop` completes and the current batch is finished. */
 export const collecting = Effect.fnUntraced(function* (
-  { when, jitter, window }: Configuration,
+  config: Configuration,
   stop: Effect.Effect<void>,
   { json, quiet = false }: LogOptions
 ) {
+  const { jitter, shutdownDeadline, when, window } = config
   const now = yield* Clock.currentTimeMillis
   const isShut = window !== undefined && Window.opensIn(window, now) > 0
-  if (when._tag === "cron" || isShut) yield* announceNext(when, jitter, window, isShut)
-  yield* reports({ when, jitter, stop, window }).pipe(
-    Stream.runForEach((report) =>
-      Effect.gen(function* () {
-        if (!quiet || hasNews(report)) yield* log(report)
-        if (json) yield* Print.json(report)
-        const stopping = yield* Effect.raceFirst(Effect.as(stop, true), Effect.succeed(false))
-        if (!stopping && !quiet) yield* announceNext(when, jitter, window)
-      })
-    )
-  )
+  if (when._tag === "cron" || isShut) yield* announceNext(config, isShut)
+  const collector = Collector.layer({
+    ...(when._tag === "interval" ? { every: when.interval } : { cron: when.cron }),
+    jitter,
+    window,
+    deadline: shutdownDeadline,
+    onReport: Effect.fnUntraced(function* (report) {
+      if (!quiet || hasNews(report)) yield* log(report)
+      if (json) yield* Print.json(report)
+      const stopping = yield* Effect.raceFirst(Effect.as(stop, true), Effect.succeed(false))
+      if (!stopping && !quiet) yield* announceNext(config)
+    })
+  })
+  // The settings were checked as those of the environment.
+  yield* Effect.scoped(Effect.andThen(Effect.orDie(Layer.build(collector)), stop))
 })
 
 const hasNews = (report: SweepReport): boolean =>
@@ -87,17 +97,9 @@ const log = (report: SweepReport) => {
   return Effect.annotateLogs(level([text, ...findings].join("\n")), { report })
 }
 
-const announceNext = Effect.fnUntraced(function* (
-  when: When,
-  jitter: Duration.Duration,
-  window: Window.Window | undefined,
-  atOnce = false
-) {
+const announceNext = Effect.fnUntraced(function* ({ jitter, when, window }: Configuration, atOnce = false) {
   const now = yield* Clock.currentTimeMillis
-  const due =
-    when._tag === "interval"
-      ? now + (atOnce ? 0 : Duration.toMillis(when.interval))
-      : Cron.next(when.cron, new Date(now)).getTime()
+  const due = dueAfter(when, now, atOnce)
   const at = new Date(due + (window === undefined ? 0 : Window.opensIn(window, due)))
   const later = Duration.isZero(jitter) ? "" : `, up to ${Text.span(Duration.toMillis(jitter))} later`
   yield* Effect.logInfo(`Next sweep at ${at.toISOString()} (in ${Text.span(at.getTime() - now)}${later}).`)

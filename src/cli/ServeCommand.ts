@@ -10,6 +10,7 @@ import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
 import { requireBound } from "../sweep/preflight/BindingGuard.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
+import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
 import { collecting, inspected } from "./RunCommand.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
@@ -71,7 +72,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   // Without this, images would be pushed to a store that the collector does not know.
   yield* requireBound(config.sweep)
   const listening = yield* Deferred.make<void>()
-  yield* graceful(
+  const serving = graceful(
     config.shutdownDeadline,
     (stop) => {
       const collector = Effect.andThen(
@@ -88,6 +89,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
     },
     options.collect ? "requests under way and the current batch" : "requests under way"
   )
+  yield* operated(config, serving)
 })
 
 const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>

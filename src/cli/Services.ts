@@ -48,7 +48,7 @@ export const layer = (
   const { blobPrefix, serve, sweep } = configuration
   const { hold, uploadLease } = serve
   return Layer.mergeAll(
-    Sweep.layer({ ...sweep, phases: registryPhases }),
+    Sweep.layerUnchecked({ ...sweep, phases: registryPhases }),
     Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),
     Repositories.layer({ hold })
   ).pipe(

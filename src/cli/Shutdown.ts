@@ -15,6 +15,9 @@ export class SignalExit extends Context.Reference<{ code: number }>("artifact-gc
 /** Time after the deadline for work that cannot be interrupted. Then the process exits regardless. */
 const lastResortMillis = 2000
 
+/** Time after the deadline for work that keeps the deadline by itself, as a collector does. */
+const patience = Duration.millis(500)
+
 /**
  * Runs `work(stop)` in a fibre of its own. SIGINT and SIGTERM interrupt the caller, and `stop` completes.
  * `work` has until `deadline` to end by itself, and is interrupted then. `underWay` names the work in log
@@ -36,7 +39,7 @@ export const graceful = <A, E, R>(
         `Stopping: finishing ${underWay} within ${Text.span(Duration.toMillis(deadline))}. A second signal ends the process at once.`
       )
       yield* Deferred.succeed(stop, undefined)
-      const ended = yield* Effect.timeoutOption(Fiber.await(fiber), deadline)
+      const ended = yield* Effect.timeoutOption(Fiber.await(fiber), Duration.sum(deadline, patience))
       if (ended._tag === "Some") return yield* Effect.logInfo("Stopped.")
       yield* Effect.logWarning(
         `The deadline has passed: interrupting ${underWay}. Keys that were being deleted are retried after their lease ends.`

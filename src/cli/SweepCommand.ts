@@ -5,7 +5,7 @@ import { CollectorDatabase } from "../database/Database.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import { keepHeapSmall } from "../platform/heap.ts"
 import { Storage } from "../storage/Storage.ts"
-import { Sweep } from "../sweep/Sweep.ts"
+import { Sweep, type SweepOptions } from "../sweep/Sweep.ts"
 import { configuration, sweepFlags, withServices } from "./Configured.ts"
 import { Ended, type ExitCode } from "./ExitCode.ts"
 import * as Print from "./Print.ts"
@@ -27,17 +27,21 @@ export const command = Command.make(
       Flag.withDescription("Print what a sweep would delete now, by the same query. Delete nothing"),
       Flag.withDefault(false)
     ),
+    evenIfPaused: Flag.Boolean("even-if-paused").pipe(
+      Flag.withDescription("Sweep although the catalogue is paused. Other collectors stay paused"),
+      Flag.withDefault(false)
+    ),
     json: jsonFlag,
     ...sweepFlags
   },
-  Effect.fnUntraced(function* ({ dryRun, json, ...given }) {
+  Effect.fnUntraced(function* ({ dryRun, evenIfPaused, json, ...given }) {
     const config = yield* configuration(given)
     yield* Effect.sync(keepHeapSmall)
     const report = yield* withServices(
       config,
       graceful(config.shutdownDeadline, (stop) =>
         // Printed inside the work, so that an interrupted sweep shows its progress too.
-        Effect.tap(once(stop, dryRun), (report) =>
+        Effect.tap(once(stop, { dryRun, evenIfPaused }), (report) =>
           json ? Print.json(report) : Print.text(Text.report(report))
         )
       )
@@ -47,7 +51,10 @@ export const command = Command.make(
   })
 ).pipe(Command.withDescription("Collect garbage once and print a report"))
 
-const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boolean) {
+const once = Effect.fnUntraced(function* (
+  stop: Effect.Effect<void>,
+  options: Pick<SweepOptions, "dryRun" | "evenIfPaused">
+) {
   const sweep = yield* Sweep
   // A store or catalogue that makes every phase impossible must be one error, not one per phase.
   yield* (yield* Storage).probe
@@ -62,7 +69,7 @@ const once = Effect.fnUntraced(function* (stop: Effect.Effect<void>, dryRun: boo
     )
   )
   return yield* Effect.provide(
-    sweep.once({ dryRun, stopping: Effect.sync(() => stopping) }),
+    sweep.once({ ...options, stopping: Effect.sync(() => stopping) }),
     ProgressLine.layer
   ).pipe(Effect.tap(sweep.leave))
 })

@@ -3,28 +3,20 @@
  *
  * config/settings.ts and sweep/settingsTable.ts say what each setting means. Values never appear in an error.
  */
-import {
-  type Config,
-  ConfigProvider,
-  DateTime,
-  Duration,
-  Effect,
-  Option,
-  Result,
-  Schema,
-  SchemaIssue
-} from "effect"
+import { type Config, ConfigProvider, DateTime, Duration, Effect, Option, Result, Schema } from "effect"
 import { type CatalogNames, columnNameOf } from "../domain/CatalogNames.ts"
-import type { When } from "../sweep/Collector.ts"
+import * as Setting from "../domain/Setting.ts"
+import { unfitting } from "../sweep/fitting.ts"
 import { defaultSettings, type SweepSettings } from "../sweep/Settings.ts"
 import { sweepSettings } from "../sweep/settingsTable.ts"
+import type { When } from "../sweep/When.ts"
 import type { Window } from "../sweep/Window.ts"
 import { nameProblems } from "./Names.ts"
+import { type OpsConfiguration, opsOf } from "./OpsConfig.ts"
 import { type Place, placeOf } from "./Place.ts"
-import { requireFittingPrefixes } from "./Prefixes.ts"
 import { type ServeConfiguration, serveOf } from "./ServeConfig.ts"
 import { settings, type Values } from "./settings.ts"
-import { presenceOf, whenOf, windowOf } from "./Timetable.ts"
+import { presenceOf, timetableOf } from "./Timetable.ts"
 
 export type { Place, Store } from "./Place.ts"
 
@@ -63,6 +55,8 @@ export interface Configuration {
   readonly blobPrefix: string
   /** What `serve` runs with. */
   readonly serve: ServeConfiguration
+  /** Port for operators; null without one. */
+  readonly ops: OpsConfiguration | null
 }
 
 /** Reads all settings from the current `ConfigProvider`. Fails with every problem at once. */
@@ -72,7 +66,7 @@ export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(func
   for (const [name, setting] of Object.entries(settings)) {
     const result = yield* Effect.result(setting.config as Config.Config<unknown>)
     if (Result.isFailure(result))
-      problems.push(`${setting.env}: ${sentence(reasonOf(result.failure), setting.form)}`)
+      problems.push(`${setting.env}: ${Setting.sentence(reasonOf(result.failure), setting.form)}`)
     // A wrong value is replaced by the default, so that the checks across settings still run.
     values[name] = Result.isSuccess(result)
       ? result.success
@@ -86,29 +80,19 @@ export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(func
 
 const nothing = ConfigProvider.fromUnknown({})
 
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
-
-/** A sentence that says what to write needs no form behind it. */
-const sentence = (reason: string, form: string): string =>
-  reason.includes("Write ") ? reason : `${reason}; write ${form}`
-
-const reasonOf = (error: Config.ConfigError): string =>
-  error.cause._tag === "SchemaError"
-    ? format(error.cause.issue)
-        .issues.map((issue) => issue.message)
-        .join("; ")
-    : error.cause.message
+const reasonOf = ({ cause }: Config.ConfigError): string =>
+  cause._tag === "SchemaError" ? Setting.reasonOf(cause) : cause.message
 
 /** Checks what no setting can check alone. Adds a line to `problems` for each mistake. */
 const assemble = (values: Values, problems: Array<string>): Configuration | null => {
   const place = placeOf(values, problems)
-  const when = whenOf(values, problems)
-  const window = windowOf(values, problems)
-  requireFittingDurations(values, problems)
-  requireFittingPrefixes(values, problems)
+  const { when, window } = timetableOf(values, problems)
+  problems.push(...unfitting(values, (property) => sweepSettings[property].env))
+  requireFittingLease(values, problems)
   requireFittingNames(values, problems)
-  const presence = when === null ? defaultSettings.presence : presenceOf(values, when, problems)
+  const presence = when === null ? defaultSettings.presence : presenceOf(values, when, window, problems)
   const serve = serveOf(values, problems)
+  const ops = opsOf(values, problems)
   if (place === null || when === null) return null
   return {
     place,
@@ -136,7 +120,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     window,
     shutdownDeadline: values.shutdownDeadline,
     blobPrefix: values.blobPrefix,
-    serve
+    serve,
+    ops
   }
 }
 
@@ -158,10 +143,7 @@ const notReferencesOf = (
   return named
 }
 
-const requireFittingDurations = (values: Values, problems: Array<string>): void => {
-  if (Duration.isLessThan(values.backoffCap, values.backoffBase)) {
-    problems.push("GC_BACKOFF_CAP: must not be less than GC_BACKOFF_BASE")
-  }
+const requireFittingLease = (values: Values, problems: Array<string>): void => {
   if (Duration.isLessThan(values.lease, Duration.times(values.s3RequestTimeout, 2))) {
     problems.push(
       "GC_LEASE: must be at least twice S3_REQUEST_TIMEOUT, or leases end while requests are under way"

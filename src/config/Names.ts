@@ -3,6 +3,7 @@
  * stands between a mistake and a loss.
  */
 import { ConfigProvider, Effect } from "effect"
+import { byLikeness, editsMax } from "../domain/closest.ts"
 import { settings } from "./settings.ts"
 
 const all = Object.values(settings)
@@ -18,9 +19,6 @@ const ownPrefix = "GC"
 /** Kubernetes sets these variables in every pod beside a service called `gc`. */
 const isServiceLink = (name: string): boolean =>
   /^GC_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/.test(name)
-
-/** A name with more edits than this is another program's. */
-const editsMax = 2
 
 /** Returns one problem for each name that is no setting and looks like one, and for each secret that is empty. */
 export const nameProblems = Effect.gen(function* () {
@@ -70,33 +68,12 @@ const problemOf = (
 
 /** Returns the setting that a name resembles most; null without one. `freely` also takes a longer or shorter name. */
 const nearestTo = (name: string, freely: boolean): string | null => {
-  const ranked = [...known]
-    .filter((env) => env.split("_")[0] === name.split("_")[0])
-    .map((env) => ({ env, edits: editsBetween(name, env) }))
-    .sort((a, b) => a.edits - b.edits)
+  const ranked = byLikeness(
+    name,
+    [...known].filter((env) => env.split("_")[0] === name.split("_")[0])
+  )
   const [best] = ranked
-  if (best !== undefined && best.edits <= editsMax) return best.env
-  return freely ? (ranked.find(({ env }) => name.startsWith(env) || env.startsWith(name))?.env ?? null) : null
-}
-
-/** Returns how many letters must be added, removed, replaced or swapped with their neighbour to turn `a` into `b`. */
-export const editsBetween = (a: string, b: string): number => {
-  const rows: Array<Array<number>> = [Array.from({ length: b.length + 1 }, (_, column) => column)]
-  const at = (row: number, column: number): number => rows[row]?.[column] ?? Number.POSITIVE_INFINITY
-  for (let row = 1; row <= a.length; row += 1) {
-    rows[row] = [row]
-    for (let column = 1; column <= b.length; column += 1) {
-      const isSame = a[row - 1] === b[column - 1]
-      const isSwapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]
-      rows[row]?.push(
-        Math.min(
-          at(row - 1, column) + 1,
-          at(row, column - 1) + 1,
-          at(row - 1, column - 1) + (isSame ? 0 : 1),
-          isSwapped ? at(row - 2, column - 2) + 1 : Number.POSITIVE_INFINITY
-        )
-      )
-    }
-  }
-  return at(a.length, b.length)
+  if (best !== undefined && best.edits <= editsMax) return best.name
+  if (!freely) return null
+  return ranked.find((env) => name.startsWith(env.name) || env.name.startsWith(name))?.name ?? null
 }

@@ -50,7 +50,8 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
   }
 }
 
-const namesIn = (text: string | null): ReadonlyArray<string> =>
+/** Returns the names in a list that is separated by commas. */
+export const namesIn = (text: string | null): ReadonlyArray<string> =>
   (text ?? "").split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()]))
 
 /**

@@ -16,6 +16,7 @@ import {
   text
 } from "../domain/Setting.ts"
 import { guards, sizes, waits } from "../sweep/settingsTable.ts"
+import { ops } from "./opsSettings.ts"
 import { serve } from "./serveSettings.ts"
 
 /** Where the catalogue is, and the names that it uses. */
@@ -151,7 +152,16 @@ const schedule = {
 }
 
 /** Every setting, by the name that the program uses. */
-export const settings = { ...database, ...storage, ...schedule, ...waits, ...sizes, ...guards, ...serve }
+export const settings = {
+  ...database,
+  ...storage,
+  ...schedule,
+  ...waits,
+  ...sizes,
+  ...guards,
+  ...serve,
+  ...ops
+}
 
 /** The settings under headings, for documentation and flags. */
 export const sections = {
@@ -161,7 +171,8 @@ export const sections = {
   "What is garbage": waits,
   "How much at a time": sizes,
   Guards: guards,
-  Registry: serve
+  Registry: serve,
+  Operations: ops
 } satisfies Readonly<Record<string, Readonly<Record<string, Setting<unknown>>>>>
 
 /** The values of all settings as they were given; null where nothing was. */

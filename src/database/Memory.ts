@@ -13,6 +13,7 @@ import { binding } from "./memory/Binding.ts"
 import { blobs, joins as joinsBlobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
+import { control } from "./memory/Control.ts"
 import { withHostStatements } from "./memory/HostStatements.ts"
 import { HostTables, hostTables } from "./memory/HostTables.ts"
 import { transacting } from "./memory/HostTransactions.ts"
@@ -97,6 +98,7 @@ export const layerOf = (state: State): Layer.Layer<CollectorDatabase | BlobDatab
         breakers: breakers(state),
         references: references(state),
         peers: peers(state),
+        control: control(state),
         instants: transacting(state, instants(state)),
         suspects: transacting(state, watching(state, suspects(state))),
         audit: audit(state),

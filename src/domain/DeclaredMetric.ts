@@ -20,6 +20,7 @@ export type LabelsOf<L extends Labels> = {
 
 /** What a metric means. */
 export interface Description<L extends Labels> {
+  /** The name, as exporters show it. */
   readonly name: string
   /** The unit that the name ends with. Default: none, because it counts things. */
   readonly unit?: "seconds" | "bytes"
@@ -31,12 +32,20 @@ export interface Description<L extends Labels> {
   readonly look: string
 }
 
-/** A metric with its meaning. */
-export interface DeclaredMetric<L extends Labels = Labels, State = unknown>
-  extends Readonly<Required<Omit<Description<L>, "unit">>> {
+/** A metric with its meaning, for lists of metrics. */
+export interface Declaration extends Readonly<Required<Omit<Description<Labels>, "unit">>> {
+  /** The kind of number. */
   readonly type: "counter" | "gauge" | "histogram"
   /** Null where it counts things. */
   readonly unit: "seconds" | "bytes" | null
+  /** Returns the series with these label values. */
+  readonly series: (labels: Readonly<Record<string, string>>) => Metric.Metric<number, unknown>
+}
+
+/** A metric with its meaning, whose labels are typed. */
+export interface DeclaredMetric<L extends Labels = Labels, State = unknown> extends Declaration {
+  /** The labels by name, each with its values. Empty without any. */
+  readonly labels: L
   /** Returns the series with these label values. */
   readonly of: (...labels: keyof L extends never ? [] : [labels: LabelsOf<L>]) => Metric.Metric<number, State>
 }
@@ -65,6 +74,16 @@ const declare = <L extends Labels, State>(
   // The name of the attribute is Effect's: exporters make it the unit, and Prometheus does not see it.
   const ofUnit: Record<string, string> = unit === undefined ? {} : { unit }
   const names = Object.keys(labels ?? {})
+  const seriesOf = (given: Readonly<Record<string, string>>) => {
+    const values = names.map((label) => given[label] ?? "")
+    const key = values.join("\n")
+    const known = series.get(key)
+    if (known !== undefined) return known
+    const ofLabels = Object.fromEntries(names.map((label, index) => [label, values[index] ?? ""]))
+    const made = make({ description: help, attributes: { ...ofLabels, ...ofUnit } })
+    series.set(key, made)
+    return made
+  }
   return {
     type,
     name,
@@ -72,16 +91,8 @@ const declare = <L extends Labels, State>(
     look,
     labels: labels ?? ({} as L),
     unit: unit ?? null,
-    of: (...[given]) => {
-      const values = names.map((label) => (given as Record<string, string> | undefined)?.[label] ?? "")
-      const key = values.join("\n")
-      const known = series.get(key)
-      if (known !== undefined) return known
-      const ofLabels = Object.fromEntries(names.map((label, index) => [label, values[index] ?? ""]))
-      const made = make({ description: help, attributes: { ...ofLabels, ...ofUnit } })
-      series.set(key, made)
-      return made
-    }
+    series: seriesOf,
+    of: (...[given]) => seriesOf((given ?? {}) as Record<string, string>)
   }
 }
 
@@ -133,4 +144,31 @@ export const showRead = (
     update: ignored,
     modify: ignored
   })
+}
+
+/** More series than these are not shown before they count something. */
+const zeroMax = 100
+
+/**
+ * Shows counters and histograms at 0 before they count anything, so that their first increment is seen as one. `known` has the
+ * values of labels that a declaration only describes. Leaves out metrics with other labels, and gauges, which are not known
+ * yet.
+ */
+export const showZeros = (
+  declarations: ReadonlyArray<Declaration>,
+  known: Readonly<Record<string, ReadonlyArray<string>>>,
+  context: Context.Context<never>
+): void => {
+  for (const { labels, series, type } of declarations) {
+    if (type === "gauge") continue
+    const combinations = Object.entries(labels).reduce<ReadonlyArray<Record<string, string>>>(
+      (all, [label, values]) => {
+        const each = typeof values === "string" ? (known[label] ?? []) : values
+        return all.flatMap((labels) => each.map((value) => ({ ...labels, [label]: value })))
+      },
+      [{}]
+    )
+    if (combinations.length > zeroMax) continue
+    for (const labels of combinations) series(labels).valueUnsafe(context)
+  }
 }

@@ -48,6 +48,7 @@ export const SchemaProblemKind = Schema.Literals([
 
 /** One problem of the catalogue, with what solves it. */
 export const SchemaProblem = Schema.Struct({
+  /** The kind of the problem. */
   kind: SchemaProblemKind,
   /** `schema.table` of the table concerned. */
   table: Schema.String,
@@ -66,6 +67,7 @@ export type SchemaProblem = typeof SchemaProblem.Type
  * remains.
  */
 export class SchemaRefused extends Schema.TaggedError<SchemaRefused>()("SchemaRefused", {
+  /** All problems that were found. */
   problems: Schema.NonEmptyArray(SchemaProblem),
   /** A step that solves several problems at once, if there is such. */
   hint: Schema.optional(Schema.String)

@@ -4,7 +4,7 @@
  * Owns the forms that a value may have (text, whole number, duration, word). It knows no setting by name: the
  * sweep's settings are listed in src/sweep/settingsTable.ts, all others in src/config/.
  */
-import { Config, Duration, type Redacted, Schema } from "effect"
+import { Config, Duration, Option, type Redacted, Result, Schema, SchemaIssue } from "effect"
 
 /**
  * A setting that is read as `Given` and used as `Used`. They differ where another setting decides in its
@@ -29,9 +29,41 @@ export interface Setting<Given, Used = Given> {
   readonly secret: boolean
   /** Reads the setting from the current `ConfigProvider`. */
   readonly config: Config.Config<Given>
+  /** Checks a value that a program gives, by the same rules as `config`, or says why it cannot be used. */
+  readonly judge: (value: unknown) => Result.Result<Given, string>
 }
 
 type Texts = Pick<Setting<unknown>, "about" | "tooLow" | "tooHigh">
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Returns why a value does not fit its schema. The value itself is not in it. */
+export const reasonOf = (error: Schema.SchemaError): string =>
+  format(error.issue)
+    .issues.map((issue) => issue.message)
+    .join("; ")
+
+/** Returns a check of values in the form in which they are used. */
+const judging =
+  <A>(schema: Schema.ConstraintCodec<A, unknown>) =>
+  (value: unknown): Result.Result<A, string> =>
+    Result.mapError(
+      Schema.decodeUnknownResult(Schema.toType(schema) as unknown as Schema.Decoder<A>)(value),
+      reasonOf
+    )
+
+/** Returns a check that also takes every form of a duration that effect reads. */
+const judgingDuration = (schema: Schema.ConstraintCodec<Duration.Duration, unknown>) => {
+  const judge = judging(schema)
+  return (value: unknown): Result.Result<Duration.Duration, string> =>
+    judge(Option.getOrElse(Duration.fromInput(value as Duration.Input), () => value))
+}
+
+/** Returns a check that also takes null. */
+const orNull =
+  <A>(judge: (value: unknown) => Result.Result<A, string>) =>
+  (value: unknown): Result.Result<A | null, string> =>
+    value === null ? Result.succeed(null) : judge(value)
 
 const decoded = <A>(schema: Schema.ConstraintCodec<A, unknown>, value: string): A =>
   Schema.decodeUnknownSync(Schema.toCodecStringTree(schema) as Schema.Decoder<A>)(value)
@@ -41,7 +73,8 @@ const withDefault = <A>(
   form: string,
   schema: Schema.ConstraintCodec<A, unknown>,
   value: string,
-  texts: Texts
+  texts: Texts,
+  judge: Setting<A>["judge"] = judging(schema)
 ): Setting<A> => {
   const fallback = decoded(schema, value)
   return {
@@ -51,7 +84,8 @@ const withDefault = <A>(
     fallback,
     ...texts,
     secret: false,
-    config: Config.withDefault(Config.schema(schema, env), fallback)
+    config: Config.withDefault(Config.schema(schema, env), fallback),
+    judge
   }
 }
 
@@ -60,6 +94,7 @@ const optional = <A>(
   env: string,
   form: string,
   config: Config.Config<A>,
+  judge: Setting<A>["judge"],
   texts: Texts,
   otherwise: string | null = null
 ): Setting<A | null> => ({
@@ -69,16 +104,17 @@ const optional = <A>(
   fallback: null,
   ...texts,
   secret: false,
-  config: Config.withDefault(config, null)
+  config: Config.withDefault(config, null),
+  judge: orNull(judge)
 })
 
 /** Makes a text without a default; absent is null. */
 export const optionalText = (env: string, form: string, texts: Texts): Setting<string | null> =>
-  optional(env, form, Config.NonEmptyString(env), texts)
+  optional(env, form, Config.NonEmptyString(env), judging(Schema.NonEmptyString), texts)
 
 /** Makes a text that is never printed and is read from the environment only; absent is null. */
 export const secret = (env: string, form: string, texts: Texts): Setting<Redacted.Redacted | null> => ({
-  ...optional(env, form, Config.Redacted(env), texts),
+  ...optional(env, form, Config.Redacted(env), judging(Schema.Redacted(Schema.String)), texts),
   secret: true
 })
 
@@ -88,7 +124,7 @@ export const text = (env: string, value: string, texts: Texts): Setting<string> 
 
 /** Makes a choice that another setting makes when it is not given. `otherwise` says how. */
 export const optionalChoice = (env: string, otherwise: string, texts: Texts): Setting<boolean | null> =>
-  optional(env, "true or false", Config.Boolean(env), texts, otherwise)
+  optional(env, "true or false", Config.Boolean(env), judging(Schema.Boolean), texts, otherwise)
 
 /** Makes a choice with a default. */
 export const choice = (env: string, value: boolean, texts: Texts): Setting<boolean> => ({
@@ -98,7 +134,8 @@ export const choice = (env: string, value: boolean, texts: Texts): Setting<boole
   fallback: value,
   ...texts,
   secret: false,
-  config: Config.withDefault(Config.Boolean(env), value)
+  config: Config.withDefault(Config.Boolean(env), value),
+  judge: judging(Schema.Boolean)
 })
 
 /** Makes a setting that takes one of a few words; absent is null. */
@@ -106,7 +143,10 @@ export const optionalWord = <const A extends string>(
   env: string,
   words: ReadonlyArray<A>,
   texts: Texts
-): Setting<A | null> => optional(env, words.join(" or "), Config.schema(Schema.Literals(words), env), texts)
+): Setting<A | null> => {
+  const schema = Schema.Literals(words)
+  return optional(env, words.join(" or "), Config.schema(schema, env), judging<A>(schema), texts)
+}
 
 /** Makes a setting that takes one of a few words, with a default. */
 export const word = <const A extends string>(
@@ -122,7 +162,10 @@ export const duration = (
   value: string,
   least: string,
   texts: Texts
-): Setting<Duration.Duration> => withDefault(env, durationForm, atLeast(least), value, texts)
+): Setting<Duration.Duration> => {
+  const bounded = atLeast(least)
+  return withDefault(env, durationForm, bounded, value, texts, judgingDuration(bounded))
+}
 
 /**
  * Makes a duration that other settings decide when it is not given; absent is null. `follows` says how they
@@ -133,16 +176,12 @@ export const followingDuration = (
   follows: string,
   fallback: Duration.Duration,
   texts: Texts
-): Setting<Duration.Duration | null, Duration.Duration> => ({
-  ...optional(
-    env,
-    'a duration such as "0 seconds" or "7 days"',
-    Config.schema(atLeast("0 seconds"), env),
-    texts,
-    follows
-  ),
-  fallback
-})
+): Setting<Duration.Duration | null, Duration.Duration> => {
+  const bounded = atLeast("0 seconds")
+  const form = 'a duration such as "0 seconds" or "7 days"'
+  const config = Config.schema(bounded, env)
+  return { ...optional(env, form, config, judgingDuration(bounded), texts, follows), fallback }
+}
 
 /** Makes a duration with a default, or `none`, which is null. */
 export const durationOrNone = (
@@ -165,7 +204,8 @@ export const durationOrNone = (
         given === "none" ? null : given
       ),
       fallback
-    )
+    ),
+    judge: orNull(judgingDuration(bounded))
   }
 }
 
@@ -185,8 +225,10 @@ export const optionalInteger = (
   minimum: number,
   maximum: number,
   texts: Texts
-): Setting<number | null> =>
-  optional(env, integerForm(minimum, maximum), Config.schema(between(minimum, maximum), env), texts)
+): Setting<number | null> => {
+  const schema = between(minimum, maximum)
+  return optional(env, integerForm(minimum, maximum), Config.schema(schema, env), judging(schema), texts)
+}
 
 const integerForm = (minimum: number, maximum: number): string =>
   `a whole number from ${minimum} to ${maximum}`
@@ -215,6 +257,10 @@ const atLeast = (least: string) => {
     )
   )
 }
+
+/** Returns what is wrong with a value and what to write. A reason that says what to write needs no form behind it. */
+export const sentence = (reason: string, form: string): string =>
+  reason.includes("Write ") ? reason : `${reason}; write ${form}`
 
 /** The value that each setting of a table is used as. */
 type ValuesOf<Table extends Readonly<Record<string, Setting<unknown>>>> = {

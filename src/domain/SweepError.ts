@@ -6,6 +6,7 @@ import type {
   BindingRefused,
   BreakerOpen,
   ClockRefused,
+  CollectionPaused,
   KeysRefused,
   ReferencesChanged,
   SettingsRefused,
@@ -16,9 +17,13 @@ import type {
 import type { SchemaRefused } from "./SchemaRefused.ts"
 import type { StorageError } from "./StorageError.ts"
 
-/** The errors by which guards and breakers refuse. While the cause persists, nothing of what they guard is deleted. */
+/**
+ * The errors by which guards and breakers refuse. While the cause persists, nothing of what they guard is
+ * deleted.
+ */
 export type Refusal =
   | SchemaRefused
+  | CollectionPaused
   | ReferencesChanged
   | SourcesMissing
   | WritersRefused
@@ -36,6 +41,7 @@ export type SweepError = Refusal | DatabaseError | StorageError
 /** The compiler holds this list to the union: a refusal that is missing here does not compile. */
 const refusals: Readonly<Record<Refusal["_tag"], true>> = {
   SchemaRefused: true,
+  CollectionPaused: true,
   ReferencesChanged: true,
   SourcesMissing: true,
   WritersRefused: true,

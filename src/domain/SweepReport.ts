@@ -99,6 +99,7 @@ export const GuardFinding = Schema.Struct({
   /** Which guard. */
   guard: Schema.Literals([
     "schema",
+    "pause",
     "references",
     "writers",
     "clock",

@@ -27,6 +27,7 @@ import * as Listings from "./repositories/Listings.ts"
 import { type PutManifestOptions, putManifest } from "./repositories/PutManifest.ts"
 import type { RepositoryContext } from "./repositories/RepositoryContext.ts"
 
+export type { Manifest, ManifestReference } from "./database/RegistryDatabase.ts"
 export {
   BlobNeeded,
   ManifestInvalid,

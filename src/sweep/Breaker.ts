@@ -26,6 +26,7 @@ import * as Usual from "./Usual.ts"
 
 /** What a breaker judges, and how people are told of it. */
 export interface Breaker<R = never> {
+  /** Names it in `breaker --confirm`, in reports and in the database. */
   readonly name: BreakerName
   /** Says in words how much would be deleted, e.g. `5 of 9 blobs are condemned`. */
   readonly describe: (exposure: Exposure) => string

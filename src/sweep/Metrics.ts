@@ -5,11 +5,12 @@
  * `Metric.CurrentMetricAttributes`.
  */
 import { counter, gauge, histogram } from "../domain/DeclaredMetric.ts"
+import { GuardFinding, SweepReport } from "../domain/SweepReport.ts"
 
 const phase = "the phase, as in the report"
 
 /** How sweeps end. */
-const outcome = ["complete", "bounded", "failed", "refused"] as const
+const outcome = SweepReport.fields.outcome.literals
 
 /** Why keys are still there, in words that are the same for every store. */
 export const failureReasons = [
@@ -203,15 +204,13 @@ export const scheduleLag = gauge({
   name: "artifact_gc_schedule_lag_seconds",
   unit: "seconds",
   help: "How long the next sweep has been due at this moment; 0 while one runs or none is due.",
-  look: "Above a minute: the process is overloaded or stuck. It includes neither GC_JITTER nor hours outside of GC_WINDOW."
+  look: "Above a minute: the process is overloaded or stuck. GC_JITTER, hours outside of GC_WINDOW and pauses do not count."
 })
 
 /** Which guards refuse. */
 export const guardRefusing = gauge({
   name: "artifact_gc_guard_refusing",
-  labels: {
-    guard: ["schema", "references", "writers", "clock", "settings", "store", "binding", "age", "breaker"]
-  },
+  labels: { guard: GuardFinding.fields.guard.literals },
   help: "1 if the guard refused the last sweep or a phase of it, otherwise 0.",
   look: "1: nothing is deleted until the cause is removed. The log names it and the next step."
 })

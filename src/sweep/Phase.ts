@@ -56,7 +56,9 @@ export interface Phase<R = never> {
 
 /** When the objects of keys that are journaled now may be deleted. */
 export interface DeletionTimes {
+  /** The present, in milliseconds since the epoch. */
   readonly now: number
+  /** When the objects may be deleted, in milliseconds since the epoch. */
   readonly deleteNotBefore: number
   /** Until when no other collector deletes them; null where a delete delay leaves them to any collector. */
   readonly leaseUntil: number | null
@@ -64,6 +66,7 @@ export interface DeletionTimes {
 
 /** Keys that a transaction has journaled and leased to this collector. */
 export interface LeasedPage<Cursor> {
+  /** The keys, with what the journal knows of each. */
   readonly entries: ReadonlyArray<JournalEntry>
   /** How many deletions of `limit` it used. */
   readonly used: number
@@ -73,6 +76,7 @@ export interface LeasedPage<Cursor> {
 
 /** What a phase works with. */
 export interface PhaseContext {
+  /** The settings in force. */
   readonly settings: SweepSettings
   /** True: nothing may be written to the database or deleted from the store. */
   readonly dryRun: boolean
@@ -87,7 +91,9 @@ export interface PhaseContext {
   readonly bounds: Bounds
   /** Its growing report. */
   readonly counts: PhaseCounts
+  /** Limits how many requests the sweep sends to the store at once. */
   readonly pace: Pace
+  /** Deletes the objects of journaled keys and confirms them. */
   readonly deletion: Deletion
   /** Rows with odd values, which the sweep names and passes over. */
   readonly odd: OddRows

@@ -5,8 +5,11 @@
  * interface and the rows of that table equal. The members are written out here, because editors show no
  * docstrings of members that a mapped type derives.
  */
-import type { Duration } from "effect"
-import { fallbacksOf } from "../domain/Setting.ts"
+import { Array as Arr, type Duration, Effect, Result } from "effect"
+import { closestTo } from "../domain/closest.ts"
+import { fallbacksOf, type Setting, sentence } from "../domain/Setting.ts"
+import { SettingsInvalid } from "../domain/SettingsInvalid.ts"
+import { unfitting } from "./fitting.ts"
 import { sweepSettings } from "./settingsTable.ts"
 
 /** How the sweep behaves. docs/configuration.md explains the harm of values that are too low or too high. */
@@ -125,7 +128,8 @@ export interface SweepSettings {
   readonly collectorId: string | null
   /**
    * How long after the beginning of a sweep its collector counts as at work. Default 181 minutes
-   * (GC_PRESENCE). It must be longer than the time from one sweep to the next.
+   * (GC_PRESENCE), and with a `Collector` what its schedule needs. It must be longer than the time from one sweep
+   * to the next.
    */
   readonly presence: Duration.Duration
   /**
@@ -138,3 +142,65 @@ export interface SweepSettings {
 
 /** The settings of a sweep for which nothing is given. */
 export const defaultSettings: SweepSettings = { ...fallbacksOf(sweepSettings), leftoverCutFrom: 100_000 }
+
+/** The form in which a program gives a setting: durations in every form that effect reads, such as `"2 hours"`. */
+type Given<Value> = Value extends Duration.Duration ? Duration.Input : Value
+
+/** Settings as a program gives them. All may be absent, and undefined is absent. */
+export type SettingsInput = {
+  readonly [Name in keyof SweepSettings]?: Given<SweepSettings[Name]> | undefined
+}
+
+/** Settings that were checked, and which of those that follow others were given. */
+export interface Checked {
+  /** All settings, with defaults for those that were not given. */
+  readonly settings: SweepSettings
+  /** Whether `presence` was given. Otherwise it follows the schedule. */
+  readonly givesPresence: boolean
+}
+
+/**
+ * Returns the settings with all defaults filled in. Checks them by the same table as the program checks its environment.
+ * Fails with `SettingsInvalid`, which lists every problem by the name of its property.
+ *
+ * ```ts
+ * Settings.make({ grace: "2 hours", keysPerSecondMax: 500 })
+ * ```
+ */
+export const make = (values: SettingsInput = {}): Effect.Effect<SweepSettings, SettingsInvalid> =>
+  Effect.map(check(values), ({ settings }) => settings)
+
+/** Does the same, and says what was given. */
+export const check = (values: SettingsInput): Effect.Effect<Checked, SettingsInvalid> =>
+  Effect.suspend(() => {
+    const problems: Array<string> = []
+    const settings = read(values, problems)
+    problems.push(...unfitting(settings, (name) => name))
+    return Arr.isArrayNonEmpty(problems)
+      ? Effect.fail(new SettingsInvalid({ problems }))
+      : Effect.succeed({ settings, givesPresence: values.presence !== undefined })
+  })
+
+const table: Readonly<Record<string, Setting<unknown>>> = sweepSettings
+
+/** The setting without an environment variable. */
+const leftoverCutFrom = "leftoverCutFrom"
+
+const read = (values: SettingsInput, problems: Array<string>): SweepSettings => {
+  const settings: Record<string, unknown> = { ...defaultSettings }
+  for (const [name, value] of Object.entries(values)) {
+    if (value === undefined) continue
+    const setting = table[name]
+    if (setting !== undefined) {
+      const judged = setting.judge(value)
+      if (Result.isSuccess(judged)) settings[name] = judged.success
+      else problems.push(`${name}: ${sentence(judged.failure, setting.form)}`)
+    } else if (name !== leftoverCutFrom) {
+      const meant = closestTo(name, Object.keys(defaultSettings))
+      problems.push(`${name}: not a setting${meant === null ? "" : `. Did you mean ${meant}?`}`)
+    } else if (Number.isSafeInteger(value) && Number(value) >= 1) settings[name] = value
+    else problems.push(`${name}: write a whole number of at least 1`)
+  }
+  if (values.quarantine === undefined) settings.quarantine = settings.grace
+  return settings as unknown as SweepSettings
+}

@@ -5,16 +5,20 @@
  * guard refuses: then nothing at all is deleted.
  */
 import { Clock, Context, Duration, Effect, Exit, Layer, Random } from "effect"
-import { type Backlog, CollectorDatabase } from "../database/Database.ts"
-import { type Left, outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
+import { CollectorDatabase, type Pause } from "../database/Database.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
+import { SettingsInvalid } from "../domain/SettingsInvalid.ts"
+import { outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
 import * as AskSources from "./AskSources.ts"
+import { backlogOf, leftOf } from "./Backlogs.ts"
 import * as Bounds from "./Bounds.ts"
 import { collectorPhases } from "./CollectorPhases.ts"
 import * as Deletion from "./Deletion.ts"
 import * as OddRows from "./OddRows.ts"
 import * as Pace from "./Pace.ts"
+import * as Pausing from "./Pausing.ts"
 import type { Phase } from "./Phase.ts"
 import type { SweepContext } from "./PhaseContext.ts"
 import { describe } from "./PhaseCounts.ts"
@@ -23,42 +27,31 @@ import { emptyMemory, type Memory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
 import type { ReferenceSource } from "./ReferenceSource.ts"
 import * as RunPhases from "./RunPhases.ts"
-import { defaultSettings, type SweepSettings } from "./Settings.ts"
+import { type Checked, check, defaultSettings, type SettingsInput, type SweepSettings } from "./Settings.ts"
 import * as SweepMetrics from "./SweepMetrics.ts"
+import type {
+  LayerOptions,
+  Parts,
+  PauseOptions,
+  ServicesOf,
+  ServicesOfSource,
+  SweepOptions
+} from "./SweepOptions.ts"
 import * as VerifySuspects from "./VerifySuspects.ts"
+import { forgets, presenceFor } from "./When.ts"
 
-/** How one sweep differs from the default. */
-export interface SweepOptions {
-  /** Reports what a sweep would delete now, and changes nothing. Default false. */
-  readonly dryRun?: boolean
-  /** Asked between batches. Once it answers true, the sweep ends after the batch in hand. Default: never. */
-  readonly stopping?: Effect.Effect<boolean>
-  /** Milliseconds since the epoch. No batch begins at or after this instant. Default: no limit. */
-  readonly until?: number
-}
-
-/** The services that a phase needs. */
-export type ServicesOf<P> = P extends Phase<infer R> ? R : never
-
-/** The services that a reference source needs. */
-export type ServicesOfSource<S> = S extends ReferenceSource<infer R> ? R : never
-
-/** What a collector is built from: settings of the sweep, its phases, and references that are kept elsewhere. */
-export interface LayerOptions<P, S = never> extends Partial<SweepSettings> {
-  /**
-   * The phases, in the order in which they run. Default: `collectorPhases`, those of a collector without a registry.
-   */
-  readonly phases?: ReadonlyArray<P>
-  /**
-   * References that are kept elsewhere. A blob is deleted only if none of these sources holds it. The collector remembers
-   * their names: a sweep without one of them refuses, because it would delete what that source holds. Default: none.
-   */
-  readonly sources?: ReadonlyArray<S>
-}
+export type {
+  LayerOptions,
+  Parts,
+  PauseOptions,
+  ServicesOf,
+  ServicesOfSource,
+  SweepOptions
+} from "./SweepOptions.ts"
 
 /**
  * The collector. `Sweep.layer` takes its settings and its phases: those of every collector by default,
- * `RegistryPhases.registryPhases` beside a registry. `once` runs one sweep, `Collector.reports` runs them on a schedule.
+ * `RegistryPhases.registryPhases` beside a registry. `once` runs one sweep, `Collector.layer` runs them on a schedule.
  */
 export class Sweep extends Context.Service<
   Sweep,
@@ -72,64 +65,140 @@ export class Sweep extends Context.Service<
     readonly once: (options?: SweepOptions) => Effect.Effect<SweepReport>
     /**
      * Verifies suspects as their writers insert them, until it is interrupted. Never fails. Runs beside sweeps:
-     * `Collector.reports` forks it. A sweep by itself verifies those that it finds.
+     * `Collector` forks it. A sweep by itself verifies those that it finds.
      */
     readonly verifying: Effect.Effect<never>
+    /** Returns the pause that is in force for all collectors of this catalogue; null without one. */
+    readonly paused: Effect.Effect<Pause | null, DatabaseError>
+    /**
+     * Pauses all collectors of this catalogue, in every process. Success means that it is recorded: no sweep begins from
+     * now on, and those under way end after the batch in hand, within 5 seconds. Suspects are not verified either, because
+     * that deletes rows whose object is missing. Replaces an earlier pause.
+     */
+    readonly pause: (reason: string, options?: PauseOptions) => Effect.Effect<void, DatabaseError>
+    /** Ends the pause in every process. Returns the one that was in force; null without one. */
+    readonly resume: Effect.Effect<Pause | null, DatabaseError>
+    /**
+     * Says that sweeps of this process begin at most `wait` after the previous one ended, so that the other collectors
+     * know it in between: `presence` follows, unless it was given. `Collector` says it of its schedule. A host with a
+     * schedule of its own says it once, or gives `presence`. Fails with `SettingsInvalid` where `presence` was given and
+     * is shorter.
+     */
+    readonly scheduled: (wait: Duration.Input) => Effect.Effect<void, SettingsInvalid>
     /**
      * Tells the other collectors of this catalogue that this one has stopped, so that they need not agree with its
-     * settings. A collector that never says so is forgotten `presence` after its last sweep. Takes 3 seconds at most, and
-     * never fails.
+     * settings. The end of the layer's scope does the same. A collector that is killed is forgotten `presence` after its
+     * last sweep. Takes 3 seconds at most, and never fails.
      */
     readonly leave: Effect.Effect<void>
   }
 >()("artifact-gc/sweep/Sweep") {
   /**
-   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}. The layer
-   * requires the services of its phases and sources.
+   * Builds a collector over the given services. Settings that are not named take {@link defaultSettings}; durations may be
+   * written as `"2 hours"`. The layer requires the services of its phases and sources. Fails with `SettingsInvalid`, which
+   * lists every value that the program would refuse in its environment, too. When the layer's scope closes, the other
+   * collectors are told that this one has left.
    */
   static readonly layer = <
     P extends Phase<unknown> = (typeof collectorPhases)[number],
     S extends ReferenceSource<unknown> = ReferenceSource
   >({
     phases,
-    sources = [],
+    sources,
     ...settings
   }: LayerOptions<P, S> = {}): Layer.Layer<
     Sweep,
-    never,
+    SettingsInvalid,
     ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage
   > =>
     Layer.effect(
       Sweep,
-      Effect.gen(function* () {
-        const all = withSmallBatches({ ...defaultSettings, ...settings })
-        const list = (phases ?? collectorPhases) as ReadonlyArray<Phase<ServicesOf<P>>>
-        const context = yield* Effect.context<
-          ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage
-        >()
-        const asked = sources as ReadonlyArray<ReferenceSource<ServicesOfSource<S>>>
-        // The services alone: clock, tracer and progress are the caller's.
-        const services = Context.pick(
-          CollectorDatabase,
-          Storage,
-          ...list.flatMap(({ requires }) => requires)
-        )(context)
-        const self: Self = {
-          id: all.collectorId ?? drawProcessName(),
-          registered: false,
-          passedAt: null,
-          memory: emptyMemory(),
-          sources: asked.map(AskSources.bind(context))
-        }
-        return Sweep.of({
-          settings: all,
-          once: (options = {}) => Effect.provideContext(once(all, list, self, options), services),
-          verifying: Effect.provideContext(verifying(all, list, self), services),
-          leave: Effect.provideContext(leave(self), services)
-        })
-      })
+      Effect.flatMap(check(settings as SettingsInput), (checked) => make(checked, { phases, sources }))
     )
+
+  /**
+   * Builds a collector with settings that were checked already, or that no check would pass: tests have waits of
+   * milliseconds. Values that do not fit together can lose what is referenced. `presence` counts as given.
+   */
+  static readonly layerUnchecked = <
+    P extends Phase<unknown> = (typeof collectorPhases)[number],
+    S extends ReferenceSource<unknown> = ReferenceSource
+  >({
+    phases,
+    sources,
+    ...settings
+  }: Partial<SweepSettings> & Parts<P, S> = {}): Layer.Layer<
+    Sweep,
+    never,
+    ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage
+  > => {
+    const checked = {
+      settings: { ...defaultSettings, ...settings },
+      givesPresence: settings.presence !== undefined
+    }
+    return Layer.effect(Sweep, make(checked, { phases, sources }))
+  }
 }
+
+/** Returns the service. It leaves when the scope closes. */
+const make = Effect.fnUntraced(function* <P extends Phase<unknown>, S extends ReferenceSource<unknown>>(
+  { givesPresence, settings }: Checked,
+  { phases, sources = [] }: Parts<P, S>
+) {
+  const list = (phases ?? collectorPhases) as ReadonlyArray<Phase<ServicesOf<P>>>
+  const asked = sources as ReadonlyArray<ReferenceSource<ServicesOfSource<S>>>
+  const context = yield* Effect.context<ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage>()
+  // The services alone: clock, tracer and progress are the caller's.
+  const services = Context.pick(
+    CollectorDatabase,
+    Storage,
+    ...list.flatMap(({ requires }) => requires)
+  )(context)
+  const self: Self = {
+    id: settings.collectorId ?? drawProcessName(),
+    settings: withSmallBatches(settings),
+    registered: false,
+    passedAt: null,
+    memory: emptyMemory(),
+    sources: asked.map(AskSources.bind(context))
+  }
+  const leaving = Effect.provideContext(leave(self), services)
+  yield* Effect.addFinalizer(() => leaving)
+  return Sweep.of({
+    get settings() {
+      return self.settings
+    },
+    once: (options = {}) => Effect.provideContext(once(list, self, options), services),
+    verifying: Effect.provideContext(verifying(list, self), services),
+    scheduled: (wait) =>
+      Effect.suspend(() => {
+        const { maxDuration, presence } = self.settings
+        const between = Duration.fromInputUnsafe(wait)
+        if (!givesPresence) self.settings = { ...self.settings, presence: presenceFor(between, maxDuration) }
+        else if (forgets(presence, between, maxDuration)) {
+          return Effect.fail(new SettingsInvalid({ problems: [forgetting] }))
+        }
+        return Effect.void
+      }),
+    ...controls(self, Context.get(services, CollectorDatabase)),
+    leave: leaving
+  })
+})
+
+/** Pauses and resumes all collectors of the catalogue. */
+const controls = ({ id }: Self, { control }: CollectorDatabase["Service"]) => ({
+  paused: Effect.flatMap(Clock.currentTimeMillis, control.paused),
+  pause: Effect.fnUntraced(function* (reason: string, options: PauseOptions = {}) {
+    const since = yield* Clock.currentTimeMillis
+    const until =
+      options.for === undefined ? null : since + Duration.toMillis(Duration.fromInputUnsafe(options.for))
+    yield* control.pause({ since, by: options.by ?? id, reason, until })
+  }),
+  resume: Effect.flatMap(Clock.currentTimeMillis, control.resume)
+})
+
+const forgetting =
+  "presence: must not be less than the time from one sweep to the next and maxDuration together, or collectors would forget each other"
 
 /** Into how many requests a second's keys are divided where there is a ceiling. */
 const batchesPerSecond = 10
@@ -149,6 +218,7 @@ const withSmallBatches = (settings: SweepSettings): SweepSettings => {
 /** This collector among others. */
 interface Self {
   readonly id: string
+  settings: SweepSettings
   /** The others may know of it. */
   registered: boolean
   /** When the guards last let a sweep begin; null if they refused since. */
@@ -158,19 +228,21 @@ interface Self {
 }
 
 const once = Effect.fn("Sweep.once")(function* <R>(
-  settings: SweepSettings,
   phases: ReadonlyArray<Phase<R>>,
   self: Self,
   options: SweepOptions
 ) {
+  const { settings } = self
   const database = yield* CollectorDatabase
   const startedAt = yield* Clock.currentTimeMillis
   const sweep = yield* nameOf(startedAt)
   yield* Effect.annotateCurrentSpan({ sweep })
   const dryRun = options.dryRun ?? false
+  const pausing = options.evenIfPaused === true ? Effect.succeed(false) : yield* Pausing.make
+  const stopping = options.stopping ?? Effect.succeed(false)
   const bounds = yield* Bounds.make(
     settings,
-    options.stopping ?? Effect.succeed(false),
+    Effect.flatMap(stopping, (isStopping) => (isStopping ? Effect.succeed(true) : pausing)),
     options.until ?? Number.POSITIVE_INFINITY
   )
   const sources = AskSources.make(self.sources)
@@ -180,6 +252,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     sources: self.sources,
     now: startedAt,
     dryRun,
+    evenIfPaused: options.evenIfPaused ?? false,
     memory: self.memory,
     tellRegistered: () => {
       self.registered = true
@@ -210,23 +283,22 @@ const once = Effect.fn("Sweep.once")(function* <R>(
 }, SweepMetrics.running)
 
 /** Runs the phase of suspects, and nothing else, whenever there are any. */
-const verifying = Effect.fnUntraced(function* <R>(
-  settings: SweepSettings,
-  phases: ReadonlyArray<Phase<R>>,
-  self: Self
-) {
+const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>>, self: Self) {
   const own = phases.filter(({ name }) => name === suspects.name)
   if (own.length === 0) return yield* Effect.never
+  const { control } = yield* CollectorDatabase
   return yield* VerifySuspects.forever({
+    paused: Effect.flatMap(Clock.currentTimeMillis, control.paused),
     passedAt: Effect.sync(() => self.passedAt),
     ask: Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       const { error } = yield* Preflight.judge({
-        settings,
+        settings: self.settings,
         id: self.id,
         sources: self.sources,
         now,
         dryRun: false,
+        evenIfPaused: false,
         memory: self.memory,
         tellRegistered: () => {
           self.registered = true
@@ -236,6 +308,7 @@ const verifying = Effect.fnUntraced(function* <R>(
       return error === null
     }),
     run: Effect.gen(function* () {
+      const { settings } = self
       const bounds = yield* Bounds.make(settings, Effect.succeed(false), Number.POSITIVE_INFINITY)
       const sweep = yield* nameOf(yield* Clock.currentTimeMillis)
       const reports = yield* runPhases(own, {
@@ -254,18 +327,22 @@ const verifying = Effect.fnUntraced(function* <R>(
   })
 })
 
-/** The longest that a database in trouble may delay the end of a process. */
+/** The longest real time that a database in trouble may delay the end of a process. */
 const leaveWithin = Duration.seconds(3)
 
 const leave = (self: Self) =>
   Effect.gen(function* () {
     if (!self.registered) return
+    // Tried once for each registration, so that a database in trouble delays the end once.
+    self.registered = false
     const { peers } = yield* CollectorDatabase
     yield* peers.leave(self.id).pipe(
       Effect.timeout(leaveWithin),
+      // The end of a scope must not wait for a clock that a test sets.
+      Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()),
       Effect.catchCause((cause) =>
         Effect.logWarning(
-          `Collector ${self.id} has stopped and could not tell the others (${describe(cause).message}). Nothing more is deleted by it. Collectors with other settings refuse until it is forgotten, GC_PRESENCE after its last sweep.`
+          `Collector ${self.id} has stopped and could not tell the others (${describe(cause).message}). Nothing more is deleted by it. Collectors with other settings refuse until it is forgotten, GC_PRESENCE (presence) after its last sweep.`
         )
       )
     )
@@ -288,39 +365,3 @@ const runPhases = Effect.fnUntraced(function* <R>(
   const running = RunPhases.run(phases, { ...sweep, pace, deletion })
   return yield* Effect.annotateLogs(running, { sweep: sweep.sweep })
 })
-
-/** Adds up what waits for the phases, beside the collector's backlog. */
-const backlogOf = <R>(settings: SweepSettings, phases: ReadonlyArray<Phase<R>>) =>
-  Effect.map(
-    Effect.forEach(
-      phases,
-      ({ backlog }) => backlog?.(settings) ?? Effect.succeed({ sessions: 0, dueAt: null })
-    ),
-    (backlogs): SweepMetrics.PhasesBacklog => ({
-      sessions: backlogs.reduce((sum, { sessions }) => sum + sessions, 0),
-      dueAt: backlogs.flatMap(({ dueAt }) => dueAt ?? []),
-      oldestAt: backlogs.flatMap(({ oldestAt }) => oldestAt ?? [])
-    })
-  )
-
-const leftOf = (settings: SweepSettings, backlog: Backlog, others: SweepMetrics.PhasesBacklog): Left => {
-  const after = (instant: number | null, wait: Duration.Duration) =>
-    instant === null ? [] : [instant + Duration.toMillis(wait)]
-  const due = [
-    ...after(backlog.oldestSeenAt, settings.grace),
-    ...after(backlog.oldestCondemnedAt, settings.quarantine),
-    ...after(backlog.nextJournalAt, Duration.zero),
-    ...others.dueAt
-  ]
-  return {
-    waiting: backlog.waiting,
-    condemned: backlog.condemned,
-    condemnedBytes: backlog.condemnedBytes,
-    journaled: backlog.journaled,
-    intents: backlog.intents,
-    sessions: others.sessions,
-    pins: backlog.pins,
-    deadLetters: backlog.deadLetters,
-    nextDueAt: due.length === 0 ? null : new Date(Math.min(...due)).toISOString()
-  }
-}

@@ -1,7 +1,7 @@
 /** Updates the metrics of whole sweeps: how they end, what guards say, and what waits. */
-import { Duration, Effect, Metric } from "effect"
+import { Clock, Context, Duration, Effect, Metric, type Scope } from "effect"
 import type { Backlog } from "../database/Database.ts"
-import { showSince } from "../domain/DeclaredMetric.ts"
+import { showRead, showSince } from "../domain/DeclaredMetric.ts"
 import type { SweepReport } from "../domain/SweepReport.ts"
 import * as Metrics from "./Metrics.ts"
 import type { SweepSettings } from "./Settings.ts"
@@ -64,6 +64,17 @@ export const skew = (database: number, store: number | null): Effect.Effect<void
     Metric.update(Metrics.clockSkew.of({ clock: "database" }), database / 1000),
     store === null ? Effect.void : Metric.update(Metrics.clockSkew.of({ clock: "store" }), store / 1000)
   )
+
+/** Shows how long a sweep has been due until the scope closes. `dueAt` answers null while none is. */
+export const showLag = (dueAt: () => number | null): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+    const shown = showRead(Metrics.scheduleLag.of(), context, (reader) => {
+      const due = dueAt()
+      const now = Context.get(reader, Clock.Clock).currentTimeMillisUnsafe()
+      return due === null ? 0 : Math.max(0, now - due) / 1000
+    })
+    return Effect.addFinalizer(() => Effect.sync(shown.remove))
+  })
 
 type QueueOf<M extends { readonly labels: { readonly queue: ReadonlyArray<string> } }> =
   M["labels"]["queue"][number]

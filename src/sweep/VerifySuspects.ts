@@ -20,6 +20,8 @@ const pauseWhileBusy = Duration.millis(100)
 
 /** How verification begins. */
 export interface Verifying<R> {
+  /** Answers with the pause that is in force; null without one. */
+  readonly paused: Effect.Effect<unknown, unknown, R>
   /** Answers when the guards let a sweep begin last; null if they never did, or refused since. */
   readonly passedAt: Effect.Effect<number | null>
   /** Asks the guards, and answers whether a sweep may begin. */
@@ -29,9 +31,11 @@ export interface Verifying<R> {
 }
 
 /** Verifies suspects whenever some arrive, until it is interrupted. Never fails. */
-export const forever = Effect.fnUntraced(function* <R>({ ask, passedAt, run }: Verifying<R>) {
+export const forever = Effect.fnUntraced(function* <R>({ ask, passedAt, paused, run }: Verifying<R>) {
   const { suspects } = yield* CollectorDatabase
   const mayRun = Effect.gen(function* () {
+    // A pause must hold at once, and one row is read for it.
+    if ((yield* Effect.catchCause(paused, () => Effect.succeed("unknown"))) !== null) return false
     const at = yield* passedAt
     const now = yield* Clock.currentTimeMillis
     return at !== null && now - at < Duration.toMillis(verdictServes) ? true : yield* ask

@@ -1,13 +1,29 @@
 /** The hours of the day in which sweeps may run. */
-import { Cron } from "effect"
+import { Cron, type DateTime, Result } from "effect"
 
 /**
- * From one time of the day to another, as two daily cron expressions, which follow the clocks of a time zone. Passes
- * midnight if it closes earlier than it opens.
+ * From one time of the day to another, as two daily cron expressions, which follow the clocks of a time zone.
+ * Passes midnight if it closes earlier than it opens.
  */
 export interface Window {
+  /** When it opens, every day. */
   readonly opens: Cron.Cron
+  /** When it closes, every day. */
   readonly closes: Cron.Cron
+}
+
+/** Reads hours such as `22:00-06:00`, or says why they cannot be used. */
+export const parse = (hours: string, zone: DateTime.TimeZone | undefined): Result.Result<Window, string> => {
+  const times = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$/.exec(hours)
+  const [, fromHour, fromMinute, toHour, toMinute] = times ?? []
+  // Two equal times could mean never or always.
+  if (times === null || (fromHour === toHour && fromMinute === toMinute)) {
+    return Result.fail("write two different times of the day, such as 22:00-06:00")
+  }
+  return Result.succeed({
+    opens: Cron.parseUnsafe(`${fromMinute} ${fromHour} * * *`, zone),
+    closes: Cron.parseUnsafe(`${toMinute} ${toHour} * * *`, zone)
+  })
 }
 
 const nextAt = (cron: Cron.Cron, now: number): number => Cron.next(cron, new Date(now)).getTime()

@@ -4,8 +4,9 @@
  * them with these modules, move `TestClock`, and check `Facts` after each step.
  */
 
+export * as FaultyDatabase from "../exports/FaultyDatabase.ts"
 export * as Facts from "./Facts.ts"
 export * as Faults from "./Faults.ts"
-export * as FaultyDatabase from "./FaultyDatabase.ts"
 export * as FaultyStorage from "./FaultyStorage.ts"
 export * as StorageContract from "./StorageContract.ts"
+export * as Time from "./Time.ts"

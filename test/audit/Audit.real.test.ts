@@ -160,7 +160,7 @@ const atWork = Effect.gen(function* () {
     Effect.provide(
       Layer.merge(
         BlobStore.layer({ prefix: settings.blobPrefix }),
-        Sweep.layer({ ...settings, ...eager, leftoverGrace: Duration.hours(24) })
+        Sweep.layerUnchecked({ ...settings, ...eager, leftoverGrace: Duration.hours(24) })
       )
     )
   )

@@ -140,7 +140,7 @@ const setUp = Effect.gen(function* () {
   // Only two waits: a blob that one sweep condemns is deleted by a sweep an hour later.
   const sweeping = Context.get(
     yield* Layer.build(
-      Layer.provide(Sweep.layer(), [AllDatabases.all(database), Layer.succeed(Storage, store)])
+      Layer.provide(Sweep.layerUnchecked(), [AllDatabases.all(database), Layer.succeed(Storage, store)])
     ),
     Sweep
   )

@@ -71,7 +71,7 @@ const inParts = () => {
     Effect.gen(function* () {
       const script = FaultyStorage.script()
       const watched = FaultyStorage.layer(script).pipe(Layer.provide(Layer.succeed(Storage, yield* Storage)))
-      const sweep = Context.get(yield* Layer.build(Layer.provide(Sweep.layer(), watched)), Sweep)
+      const sweep = Context.get(yield* Layer.build(Layer.provide(Sweep.layerUnchecked(), watched)), Sweep)
       const [blobs, storage, tables] = [yield* BlobStore, yield* Storage, yield* Tables]
       const writer = yield* Effect.forkChild(blobs.put(Stream.concat(body(30), Stream.never)))
       const recorded = Effect.map(tables.rows, ({ intents }) => intents[0]?.uploadId ?? null)

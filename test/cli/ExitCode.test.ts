@@ -46,7 +46,7 @@ describe("the exit code", () => {
     ["of a tree that cannot be read is 2", new TreeUnreadable({ path: "/x", cause: new Error("ENOENT") }), 2],
     [
       "of an address that cannot be listened on is 2",
-      new ListenRefused({ host: "127.0.0.1", port: 5000, code: "EADDRINUSE" }),
+      new ListenRefused({ host: "127.0.0.1", port: 5000, code: "EADDRINUSE", settings: "SERVE" }),
       2
     ],
     [

@@ -5,8 +5,9 @@ import { Effect, Exit, Layer } from "effect"
 import { CliOutput, Command } from "effect/cli"
 import { TestConsole } from "effect/testing"
 import { expect } from "vitest"
-import { app, presenter, version } from "../../src/cli/App.ts"
+import { app, presenter } from "../../src/cli/App.ts"
 import { codeOf } from "../../src/cli/ExitCode.ts"
+import { version } from "../../src/cli/version.ts"
 
 const plain = CliOutput.layer(CliOutput.defaultFormatter({ colors: false }))
 

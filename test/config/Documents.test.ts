@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
 import { exitCodes } from "../../src/cli/ExitCode.ts"
 import { sections, settings } from "../../src/config/settings.ts"
+import { declared } from "../../src/ops/Declared.ts"
 import { documents as generated } from "../../tools/Documents.ts"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
@@ -24,7 +25,7 @@ const documents = [
 ]
 
 describe("the generated parts of the documents", () => {
-  for (const [path, generate] of Object.entries(generated({ sections, exitCodes }))) {
+  for (const [path, generate] of Object.entries(generated({ sections, exitCodes, metrics: declared }))) {
     it(`are up to date in ${path} (else run: npm run docs)`, () => {
       assert.strictEqual(text(path), generate(text(path)))
     })
@@ -41,7 +42,8 @@ describe("the generated parts of the documents", () => {
 
 describe("a variable", () => {
   const known = new Set(Object.values(settings).map(({ env }) => env))
-  const mentioned = /\b(?:GC|S3|CATALOG|COLLECTOR|DATABASE|FILES|DATA|SERVE|REGISTRY)_[A-Z][A-Z_]*[A-Z]\b/g
+  const mentioned =
+    /\b(?:GC|S3|CATALOG|COLLECTOR|DATABASE|FILES|DATA|SERVE|REGISTRY|OPS)_[A-Z][A-Z_]*[A-Z]\b/g
   for (const path of [...documents, ...filesBelow("src", ".ts")]) {
     const names = [...new Set(text(path).match(mentioned))]
     if (names.length === 0) continue

@@ -1,7 +1,7 @@
 /** Names and values that a slip of the hand produces: each is refused by its name, and the program does nothing. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { editsBetween } from "../../src/config/Names.ts"
+import { editsBetween } from "../../src/domain/closest.ts"
 import { own, problems } from "./reading.ts"
 
 describe("a variable that is no setting", () => {

@@ -17,6 +17,7 @@ import { binding } from "./contract/Binding.ts"
 import { writing } from "./contract/Blobs.ts"
 import { guarding } from "./contract/Breakers.ts"
 import { candidates } from "./contract/Candidates.ts"
+import { controlling } from "./contract/Control.ts"
 import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
 import { pins } from "./contract/Pins.ts"
@@ -61,6 +62,7 @@ export const databaseContract = <E>(
     backlog(promised)
     doubting(promised)
     guarding(promised)
+    controlling(promised)
     references(promised)
     referenceSources(promised)
     binding(promised)

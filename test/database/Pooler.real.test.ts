@@ -81,7 +81,7 @@ const processOn = Effect.fnUntraced(function* (
 ) {
   const connected = yield* Layer.build(client)
   const all = yield* Layer.build(
-    Layer.mergeAll(Sweep.layer(settings), BlobStore.layer()).pipe(
+    Layer.mergeAll(Sweep.layerUnchecked(settings), BlobStore.layer()).pipe(
       Layer.provideMerge(storage),
       Layer.provideMerge(
         Layer.provide(

@@ -28,7 +28,7 @@ const scene = Effect.fnUntraced(function* (choice: "markers" | "versions" | unde
   const digest = Digest.make("live")
   state.references.set("live", { _tag: "Artifact", repository: "library", name: "live", digest })
   const services = Layer.merge(AllDatabases.inMemory(state), Layer.succeed(Storage, storage))
-  const context = yield* Layer.build(Layer.provide(Sweep.layer(hasty), services))
+  const context = yield* Layer.build(Layer.provide(Sweep.layerUnchecked(hasty), services))
   return { ...bucket, state, sweep: Context.get(context, Sweep) }
 })
 

@@ -18,18 +18,16 @@ import {
   world
 } from "../fixtures/World.ts"
 
-const interval = (jitter: Duration.Input = Duration.zero): Collector.CollectorOptions => ({
-  when: { _tag: "interval", interval: Duration.hours(1) },
-  jitter: Duration.fromInputUnsafe(jitter)
-})
+const interval = (jitter: Duration.Input = 0): Collector.StreamOptions => ({ every: "1 hour", jitter })
 
-const cron = (expression: string, zone?: string): Collector.CollectorOptions => ({
-  when: { _tag: "cron", cron: Cron.parseUnsafe(expression, zone) },
-  jitter: Duration.zero
+const cron = (expression: string, zone?: string): Collector.StreamOptions => ({
+  cron: expression,
+  zone,
+  jitter: 0
 })
 
 /** Runs a collector in the background; its reports appear in the answer as they come. */
-const running = Effect.fnUntraced(function* (options: Collector.CollectorOptions) {
+const running = Effect.fnUntraced(function* (options: Collector.StreamOptions) {
   const reports: Array<SweepReport> = []
   const fiber = yield* Collector.reports(options).pipe(
     Stream.runForEach((report) => Effect.sync(() => void reports.push(report))),
@@ -287,7 +285,7 @@ describe("a collector that is asked to stop", () => {
 
 describe("a collector with a window", () => {
   /** Virtual time begins at noon, UTC. */
-  const nights = (options: Collector.CollectorOptions): Collector.CollectorOptions => ({
+  const nights = (options: Collector.StreamOptions): Collector.StreamOptions => ({
     ...options,
     window: { opens: Cron.parseUnsafe("0 22 * * *", "UTC"), closes: Cron.parseUnsafe("30 5 * * *", "UTC") }
   })
@@ -328,7 +326,7 @@ describe("a collector with a window", () => {
     Effect.gen(function* () {
       // The night in which Berlin's clocks go from 2 to 3.
       yield* TestClock.setTime(Date.parse("2027-03-27T12:00:00Z"))
-      const berlin: Collector.CollectorOptions = {
+      const berlin: Collector.StreamOptions = {
         ...cron("0 * * * *", "UTC"),
         window: {
           opens: Cron.parseUnsafe("0 1 * * *", "Europe/Berlin"),

@@ -19,7 +19,7 @@ const swept = Effect.fnUntraced(function* (listings: Partial<Listings>, options:
     Storage,
     Effect.map(Storage, (inner) => Storage.of({ ...inner, ...listings }))
   ).pipe(Layer.provide(MemoryStorage.layer))
-  const sweep = Sweep.layer({ maxDuration: Duration.seconds(60), phases: registryPhases }).pipe(
+  const sweep = Sweep.layerUnchecked({ maxDuration: Duration.seconds(60), phases: registryPhases }).pipe(
     Layer.provide(Layer.mergeAll(AllDatabases.inMemory(), store))
   )
   const { once } = Context.get(yield* Layer.build(sweep), Sweep)

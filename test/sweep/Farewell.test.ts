@@ -32,7 +32,7 @@ const leaves = (reason: DatabaseFailure | null) =>
     )
     const sweep = Context.get(
       yield* Layer.build(
-        Sweep.layer().pipe(
+        Sweep.layerUnchecked().pipe(
           Layer.provide(MemoryStorage.layer),
           Layer.provide(Layer.provideMerge(database, AllDatabases.inMemory()))
         )

@@ -1,8 +1,9 @@
 /** What the metrics of sweeps show. Each test has a registry of its own. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Logger, Metric, References } from "effect"
+import { Duration, Effect, Fiber, Logger, Metric, References, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { PhaseReport, SweepReport } from "../../src/domain/SweepReport.ts"
+import * as Collector from "../../src/sweep/Collector.ts"
 import * as Metrics from "../../src/sweep/Metrics.ts"
 import { fails } from "../../src/testing/Faults.ts"
 import {
@@ -259,6 +260,24 @@ describe("metrics of sweeps", () => {
       const requests = yield* Metric.value(Metrics.deleteRequests.of({ result: "ok" }))
       assert.isAtLeast(requests.count, 5)
     }).pipe(Effect.provide(world({ deleteConcurrency: 3, keysPerSecondMax: 10 })), alone())
+  )
+
+  it.effect("show how long a sweep has been due: nothing while the schedule is kept", () =>
+    Effect.gen(function* () {
+      const lag = valueOf(Metrics.scheduleLag.of())
+      const every = { every: "1 hour", jitter: "0 seconds" } as const
+      const keeping = yield* Effect.forkChild(Stream.runDrain(Collector.reports(every)))
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("30 minutes")
+      assert.strictEqual(yield* lag, 0)
+      yield* Fiber.interrupt(keeping)
+      // A consumer that never takes the second report makes the sweeps wait.
+      const slow = Stream.runForEach(Collector.reports(every), () => Effect.never)
+      yield* Effect.forkChild(slow)
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("2 hours")
+      assert.isAtLeast(yield* lag, 3600)
+    }).pipe(Effect.provide(world()), alone())
   )
 
   it.effect("are updated a batch at a time: ten times the keys cost no more updates", () => {

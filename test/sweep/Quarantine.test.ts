@@ -57,7 +57,7 @@ describe("the quarantine", () => {
     Effect.gen(function* () {
       yield* condemned
       yield* TestClock.adjust(2 * hour)
-      const patient = Sweep.layer({
+      const patient = Sweep.layerUnchecked({
         grace: Duration.hours(24),
         quarantine: Duration.hours(1),
         mixedSettings: "allow"

@@ -31,7 +31,7 @@ const collector = (
   settings: Partial<SweepSettings> = noWaits
 ) =>
   Effect.map(
-    Layer.build(Sweep.layer({ ...settings, collectorId: "ours", phases: registryPhases, sources })),
+    Layer.build(Sweep.layerUnchecked({ ...settings, collectorId: "ours", phases: registryPhases, sources })),
     Context.get(Sweep)
   )
 
@@ -155,7 +155,7 @@ describe("a reference source", () => {
     const source = ReferenceSource.make("redis", () => Effect.map(Redis, ({ held }) => held))
     return Effect.gen(function* () {
       yield* some
-      const layer = Sweep.layer({ ...noWaits, sources: [source] })
+      const layer = Sweep.layerUnchecked({ ...noWaits, sources: [source] })
       type Required<L> = L extends Layer.Layer<infer _A, infer _E, infer R> ? R : never
       const requires: Redis extends Required<typeof layer> ? true : false = true
       assert.isTrue(requires)
@@ -387,7 +387,7 @@ describe("a sweep that lacks a source of earlier sweeps", () => {
       yield* ours.once()
       const { state } = yield* World
       state.remembered.sources.clear()
-      const built = yield* Layer.build(Sweep.layer({ ...noWaits, collectorId: "theirs" }))
+      const built = yield* Layer.build(Sweep.layerUnchecked({ ...noWaits, collectorId: "theirs" }))
       const report = yield* Context.get(built, Sweep).once()
       assert.strictEqual(report.phases.orphans.error?.tag, "SettingsRefused")
       assert.include(report.phases.orphans.error?.message, "reference sources: none here, sessions there")

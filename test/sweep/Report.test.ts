@@ -207,6 +207,7 @@ describe("a dry run", () => {
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
+        "control.paused",
         "references.check",
         "references.everHeld",
         "installation",

@@ -61,7 +61,7 @@ describe("a collector without a registry", () => {
         assert.deepStrictEqual((yield* Stream.runCollect(storage.list(""))).flat(), [])
       }).pipe(
         Effect.provide(
-          Layer.mergeAll(Sweep.layer(impatient), BlobStore.layer()).pipe(
+          Layer.mergeAll(Sweep.layerUnchecked(impatient), BlobStore.layer()).pipe(
             Layer.provideMerge(Layer.merge(database, MemoryStorage.layer))
           )
         )

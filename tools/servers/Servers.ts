@@ -12,6 +12,7 @@ import { minio, versitygw } from "./Golang.ts"
 import * as Pgbouncer from "./Pgbouncer.ts"
 import * as Postgres from "./Postgres.ts"
 import { dieWithParent, endOf, exitCodeOf, Group } from "./Processes.ts"
+import * as Prometheus from "./Prometheus.ts"
 import { radosgw } from "./Radosgw.ts"
 import type { S3Server } from "./S3Server.ts"
 
@@ -36,6 +37,7 @@ export const install = async (names: ReadonlyArray<string> = [s3Server().name]):
   const servers = names.map(named)
   await Postgres.install(cacheFolder())
   await Pgbouncer.install(cacheFolder())
+  await Prometheus.install(cacheFolder())
   for (const server of servers) await server.install(cacheFolder())
 }
 

@@ -39,7 +39,8 @@ export interface Replica {
 }
 
 export interface ReplicaOptions {
-  readonly settings?: Settings
+  /** Its settings, which may depend on its URL. */
+  readonly settings?: Settings | ((url: string) => Settings)
   readonly flags?: ReadonlyArray<string>
 }
 
@@ -51,16 +52,17 @@ export const startReplica = async (
   { settings = {}, flags = [] }: ReplicaOptions = {}
 ): Promise<Replica> => {
   const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
   const logFile = join(group.folder, `${name}.log`)
   const daemon = group.daemon(process.execPath, [binary, "serve", "--serve-port", String(port), ...flags], {
-    env: environment(servers, settings),
+    env: environment(servers, typeof settings === "function" ? settings(url) : settings),
     logFile,
     stopSignal: "SIGTERM"
   })
-  const url = `http://127.0.0.1:${port}`
   const isUp = () =>
     fetch(`${url}/v2/`).then(
-      (answer) => answer.ok,
+      // A registry with users refuses clients without credentials.
+      ({ ok, status }) => ok || status === 401,
       () => false
     )
   await until(name, daemon, 30_000, isUp)

@@ -18,6 +18,7 @@ import { join } from "node:path"
 import { onEndingSignal, runProgram, tally, Usage } from "../../tools/Program.ts"
 import { Group } from "../../tools/servers/Processes.ts"
 import * as Servers from "../../tools/servers/Servers.ts"
+import * as Access from "./clients/Access.ts"
 import * as Churn from "./clients/Churn.ts"
 import * as Collection from "./clients/Collection.ts"
 import * as Containerd from "./clients/Containerd.ts"
@@ -53,12 +54,23 @@ const runAll = async (group: Group, report: Report, isLogWanted: boolean): Promi
   mkdirSync(folder)
   const tools = findTools(Servers.cacheFolder(), folder)
   const registry = await startRegistry(group, found)
+  const guarded = await Access.startGuarded(group, found, folder)
   const stored = openStored(found)
   const images = Skopeo.makeImages()
   const kept = { repository: "skopeo/kept", tag: "last", image: images.kept }
-  const context: Context = { group, folder, tools, registry, stored, kept, repositories: new Set() }
+  const context: Context = {
+    group,
+    folder,
+    tools,
+    registry,
+    stored,
+    kept,
+    guarded: guarded.url,
+    repositories: new Set()
+  }
   const suites = [
     Skopeo.suite(images),
+    Access.suite,
     Containerd.suite,
     Docker.suite,
     Churn.suite,
@@ -71,6 +83,7 @@ const runAll = async (group: Group, report: Report, isLogWanted: boolean): Promi
     if (isLogWanted) for (const file of registry.logFiles) process.stdout.write(readFileSync(file, "utf8"))
   } finally {
     await stored.close()
+    await guarded.daemon.stop()
     await registry.stop()
   }
 }

@@ -59,7 +59,7 @@ export const sweepUntilDone = (servers: Servers): Promise<boolean> =>
     return false
   }).pipe(
     Effect.provide(
-      Sweep.layer({ ...noWaits, phases: registryPhases }).pipe(Layer.provideMerge(layers(servers)))
+      Sweep.layerUnchecked({ ...noWaits, phases: registryPhases }).pipe(Layer.provideMerge(layers(servers)))
     ),
     Effect.runPromise
   )

@@ -129,6 +129,6 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
 
 /** The services of a scenario, in this process or in one that is killed. */
 export const services = (servers: Servers) =>
-  Layer.mergeAll(BlobStore.layer(), Sweep.layer({ ...noWaits, phases: registryPhases })).pipe(
+  Layer.mergeAll(BlobStore.layer(), Sweep.layerUnchecked({ ...noWaits, phases: registryPhases })).pipe(
     Layer.provideMerge(layers(servers))
   )

@@ -33,7 +33,7 @@ export const run = (config: Configuration, clock: TravelClock, tree: string, jso
     Effect.tap(steps(config, clock, tree, json), () => Effect.flatMap(Sweep, (sweep) => sweep.leave)),
     Layer.merge(
       Artifacts.layer(config.names),
-      Sweep.layer({
+      Sweep.layerUnchecked({
         ...defaultSettings,
         uploadPrefix: config.sweep.uploadPrefix,
         blobPrefix: config.blobPrefix,

@@ -22,7 +22,9 @@ export interface ServerIdentity {
 
 /** A time of which the database may have forgotten what was written. */
 export interface LostTime {
+  /** Its begin, in milliseconds since the epoch. */
   readonly from: number
+  /** Its end, in milliseconds since the epoch. */
   readonly to: number
   /** When a sweep noticed it. */
   readonly foundAt: number

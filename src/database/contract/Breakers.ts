@@ -9,9 +9,13 @@ export type BreakerName = string
  * the bytes.
  */
 export interface Exposure {
+  /** How many would be deleted. */
   readonly blobs: number
+  /** Their size, in bytes. */
   readonly bytes: number
+  /** How many exist. */
   readonly totalBlobs: number
+  /** Their size, in bytes. */
   readonly totalBytes: number
 }
 
@@ -79,8 +83,8 @@ export interface Breakers {
   /** Returns the days since `since` on which something was noted, the newest first. */
   readonly history: (name: BreakerName, since: number) => Result<ReadonlyArray<BreakerDay>>
   /**
-   * Adds to the day of `at`: the larger total, the sum of what was lost, the last burst. Forgets days that are
-   * older than {@link historyMillis}.
+   * Adds to the day of `at`: the larger total, the sum of what was lost, the last burst. Forgets days that
+   * are older than {@link historyMillis}.
    */
   readonly note: (name: BreakerName, at: number, seen: Partial<Omit<BreakerDay, "day">>) => Result<void>
 }

@@ -9,6 +9,7 @@ import type { Audit } from "./Audit.ts"
 import type { Binding } from "./Binding.ts"
 import type { Breakers } from "./Breakers.ts"
 import type { Candidates } from "./Candidates.ts"
+import type { Control } from "./Control.ts"
 import type { Installation } from "./Installation.ts"
 import type { Instants } from "./Instants.ts"
 import type { Journal } from "./Journal.ts"
@@ -69,7 +70,7 @@ export class CollectorDatabase extends Context.Service<
      * each sweep.
      */
     readonly inspect: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
-    /** Returns how the collector was installed. Fails before `inspect` has passed. */
+    /** Returns how the collector was installed, as `inspect` found last. Fails before it has passed. */
     readonly installation: Result<Installation>
     /** Blobs that nothing refers to. */
     readonly orphans: Orphans
@@ -87,6 +88,8 @@ export class CollectorDatabase extends Context.Service<
     readonly references: References
     /** The other collectors of this catalogue. */
     readonly peers: Peers
+    /** What operators tell all collectors of this catalogue. */
+    readonly control: Control
     /** Instants that a wrong clock wrote. */
     readonly instants: Instants
     /** Blobs whose objects are in doubt. */

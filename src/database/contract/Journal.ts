@@ -9,6 +9,7 @@ export type JournalReason = "purged" | "duplicate" | "reaped" | "leftover" | "up
 export interface JournalEntry {
   readonly key: ObjectKey
   readonly sizeBytes: number
+  /** Why the key is in the journal. */
   readonly reason: JournalReason
   /** Failed attempts so far. */
   readonly attempts: number
@@ -73,8 +74,8 @@ export interface Journal {
   ) => Result<number>
   /**
    * Releases up to `limit` pins that expired at or before `now`, and returns how many. Their blobs may be
-   * orphans from then on. A pin that was made with its blob leaves it a sighting with the cause `unused`, unless
-   * a sweep found a reference meanwhile.
+   * orphans from then on. A pin that was made with its blob leaves it a sighting with the cause `unused`,
+   * unless a sweep found a reference meanwhile.
    */
   readonly expirePins: (now: number, limit: number) => Result<number>
 }

@@ -12,6 +12,7 @@ import type {
   JournalReason,
   LeftoverCounts,
   LeftoverScan,
+  Pause,
   Peer,
   Pin,
   ReferenceTable,
@@ -172,6 +173,8 @@ export interface State {
   readonly pinCauses: Map<string, OrphanCause>
   /** Collectors at work, by id. */
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
+  /** The last pause that was not ended; null without one. It may have expired. */
+  pause: Pause | null
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
   /** The number of the latest suspicion, by digest and key. */
@@ -226,6 +229,7 @@ export const emptyState = (tables: ReadonlyArray<string> = []): State => ({
   breakerHistory: new Map(),
   pinCauses: new Map(),
   peers: new Map(),
+  pause: null,
   suspects: new Map(),
   suspicions: new Map(),
   lastSuspicion: 0,

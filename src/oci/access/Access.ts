@@ -10,6 +10,8 @@ import * as Passwords from "./Passwords.ts"
 import { everyUser, type Right, type Rules } from "./Rules.ts"
 import * as TokenService from "./TokenService.ts"
 
+export type { IssuedToken } from "./OwnTokens.ts"
+
 /** Which clients may read and write. Without any of the ways to log in, every client may do everything. */
 export interface AccessOptions {
   /** One user with a password. Default none. */
@@ -45,6 +47,7 @@ export interface Identity {
    * How it said who it is: in a token, new rights need a new token. `none` is a client without credentials.
    */
   readonly by: "none" | "password" | "token" | "token service"
+  /** Tells whether it has the right in a repository. */
   readonly allow: (right: Right, repository: string) => boolean
   /** Whether it has the right in every repository. */
   readonly allowEverywhere: (right: Right) => boolean
@@ -57,6 +60,7 @@ export interface Identity {
  * - `busy`: too many passwords wait to be verified, or the keys of the token service cannot be fetched
  */
 export class NotAuthenticated extends Schema.TaggedError<NotAuthenticated>()("NotAuthenticated", {
+  /** Why they do not count. */
   reason: Schema.Literals(["wrong", "busy"])
 }) {
   override get message(): string {
@@ -77,6 +81,7 @@ export interface Access {
   readonly isOpen: boolean
   /** Whether clients without credentials may do anything, as it is now. */
   readonly hasAnonymous: Effect.Effect<boolean>
+  /** How a client without valid credentials is asked for some. */
   readonly challenge: Challenge
   /** Returns who sends this `Authorization` header. */
   readonly authenticate: (

@@ -12,6 +12,7 @@ import type { DatabaseError } from "../../domain/DatabaseError.ts"
 
 /** A token that was issued. */
 export interface IssuedToken {
+  /** The token, as a client sends it. */
   readonly token: string
   /** How long it is valid, in seconds. */
   readonly expiresInSeconds: number

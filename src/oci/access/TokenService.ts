@@ -19,7 +19,9 @@ import type { Right } from "./Rules.ts"
 
 /** A key that verifies tokens. `ids` are the names by which a token may call for it. */
 export interface TokenKey {
+  /** The public key. */
   readonly key: KeyObject
+  /** The names of the key. */
   readonly ids: ReadonlyArray<string>
 }
 
@@ -39,6 +41,7 @@ export interface TokenServiceOptions {
 export interface TokenGrant {
   /** Whose token it is; null for a client without a name. */
   readonly user: string | null
+  /** Tells whether the token allows a right in a repository. */
   readonly allow: (right: Right, repository: string) => boolean
   /** Whether it allows to list all repositories. */
   readonly catalog: boolean

@@ -10,7 +10,9 @@ import { Clock, Effect, Result, Schema } from "effect"
 export class AccessFileRefused extends Schema.TaggedError<AccessFileRefused>()("AccessFileRefused", {
   /** The setting that names the file. */
   setting: Schema.String,
+  /** The file. */
   path: Schema.String,
+  /** What is wrong with it, one problem an entry. */
   problems: Schema.Array(Schema.String)
 }) {
   override get message(): string {

@@ -54,6 +54,8 @@ export interface Bodies {
    * off. Waiting comes first, because docker gives up after 429, and podman after 503.
    */
   readonly hasRoom: Effect.Effect<boolean>
+  /** Returns how many bodies are being received, and how many wait for a place. */
+  readonly load: () => { readonly inHand: number; readonly waiting: number }
   /**
    * Receives a blob's body once a place is free. Until then the client waits, because its body is not read.
    */
@@ -83,13 +85,25 @@ export const make = (max: number, roomWithin: Duration.Duration): Effect.Effect<
     const settling = Semaphore.makeUnsafe(max)
     const hold = holding()
     const room = Semaphore.makeUnsafe(2 * max)
+    let count = 0
+    const counted = <A, E, R>(receiving: Effect.Effect<A, E, R>) =>
+      Effect.suspend(() => {
+        count += 1
+        return Effect.ensuring(
+          receiving,
+          Effect.sync(() => {
+            count -= 1
+          })
+        )
+      })
     return {
       hold,
       hasRoom: Effect.timeoutOrElse(Effect.as(room.withPermit(Effect.void), true), {
         duration: roomWithin,
         orElse: () => Effect.succeed(false)
       }),
-      receive: (effect) => room.withPermit(places.withPermit(effect)),
+      load: () => ({ inHand: Math.min(count, max), waiting: Math.max(0, count - max) }),
+      receive: (effect) => counted(room.withPermit(places.withPermit(effect))),
       settle: (effect) => settling.withPermit(effect)
     }
   })

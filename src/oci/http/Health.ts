@@ -15,6 +15,25 @@ const readyWithin = Duration.seconds(5)
 const rememberFor = Duration.seconds(1)
 
 /**
+ * Makes a question that succeeds if `ready` succeeded within five seconds, at most one second ago. The reason of a failure is
+ * logged.
+ */
+export const remembered = (
+  ready: Effect.Effect<void, { readonly message: string }>
+): Effect.Effect<Effect.Effect<Exit.Exit<void, { readonly message: string }>>> =>
+  Effect.cachedWithTTL(
+    ready.pipe(
+      Effect.timeoutOrElse({
+        duration: readyWithin,
+        orElse: () => Effect.fail({ message: "Database or object store did not answer within 5 seconds." })
+      }),
+      Effect.tapError(({ message }) => Effect.logWarning(`Not ready: ${message}`)),
+      Effect.exit
+    ),
+    rememberFor
+  )
+
+/**
  * Adds two routes. `GET /healthz` responds with 200 while the process answers. `GET /readyz` responds with
  * 200 if `ready` succeeded within five seconds, at most one second ago, otherwise with 503. The reason is
  * logged and not sent.
@@ -24,20 +43,12 @@ export const layer = (
 ): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
   HttpRouter.use(
     Effect.fnUntraced(function* (router) {
-      const look = ready.pipe(
-        Effect.timeoutOrElse({
-          duration: readyWithin,
-          orElse: () => Effect.fail({ message: "Database or object store did not answer within 5 seconds." })
-        }),
-        Effect.tapError(({ message }) => Effect.logWarning(`Not ready: ${message}`)),
-        Effect.exit
-      )
-      const remembered = yield* Effect.cachedWithTTL(look, rememberFor)
+      const answered = yield* remembered(ready)
       yield* router.add("GET", "/healthz", HttpServerResponse.text("alive\n"))
       yield* router.add(
         "GET",
         "/readyz",
-        Effect.map(remembered, (exit) =>
+        Effect.map(answered, (exit) =>
           Exit.isSuccess(exit)
             ? HttpServerResponse.text("ready\n")
             : HttpServerResponse.text("not ready\n", { status: 503 })

@@ -7,10 +7,12 @@
  */
 import { randomBytes } from "node:crypto"
 import { IncomingMessage } from "node:http"
-import { Cause, Duration, Effect, Layer } from "effect"
+import { Cause, type Context, Duration, Effect, Layer, type Scope } from "effect"
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import { showRead } from "../../domain/DeclaredMetric.ts"
 import * as Access from "../access/Access.ts"
+import * as Metrics from "../Metrics.ts"
 import { Repositories } from "../Repositories.ts"
 import { Uploads } from "../Uploads.ts"
 import { type AdmissionOptions, admission } from "./Admission.ts"
@@ -29,6 +31,7 @@ import {
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
+import * as RequestMetrics from "./RequestMetrics.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
 /** Options of the routes. */
@@ -70,6 +73,7 @@ export const layer = (
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1)
       }
+      yield* showBodies(context.bodies)
       const ownKey = randomBytes(32)
       const access = yield* Access.make(options, options.signingKey ?? Effect.succeed(ownKey))
       const isServed = admission(options, access.isOpen)
@@ -85,6 +89,20 @@ export const layer = (
     })
   )
 
+/** Shows the bodies in hand and waiting to exporters, while the routes are served. */
+const showBodies = (bodies: Bodies.Bodies) =>
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
+    const shown = [
+      showRead(Metrics.bodies.of({ state: "in_hand" }), context, () => bodies.load().inHand),
+      showRead(Metrics.bodies.of({ state: "waiting" }), context, () => bodies.load().waiting)
+    ]
+    return Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const { remove } of shown) remove()
+      })
+    )
+  })
+
 const serve = Effect.fnUntraced(function* (
   context: HandlerContext,
   access: Access.Access,
@@ -99,7 +117,7 @@ const serve = Effect.fnUntraced(function* (
   return yield* Effect.mapError(method(), (failure) => problemOf(failure, repositoryOf(target)))
 })
 
-/** Turns every failure into its response. */
+/** Turns every failure into its response, and measures the request. */
 const respond = <R>(
   request: HttpServerRequest.HttpServerRequest,
   serving: Effect.Effect<HttpServerResponse.HttpServerResponse, Problem, R>
@@ -112,7 +130,8 @@ const respond = <R>(
     Effect.onInterrupt(() =>
       Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
     ),
-    Effect.annotateLogs({ method: request.method, path: pathOf(request.url) })
+    Effect.annotateLogs({ method: request.method, path: pathOf(request.url) }),
+    RequestMetrics.measured(request)
   )
 
 /**

@@ -21,6 +21,8 @@ export interface ListenOptions {
   readonly port: number
   /** Longest that current requests may take when the server stops. */
   readonly shutdownDeadline: Duration.Duration
+  /** How the names of the settings of the address begin. Default `SERVE`. */
+  readonly settings?: "SERVE" | "OPS"
 }
 
 /** Options of the server. */
@@ -35,18 +37,22 @@ export class ListenRefused extends Schema.TaggedError<ListenRefused>()("ListenRe
   port: Schema.Int,
   /** The system's error code, for example `EADDRINUSE`. */
   code: Schema.String,
+  /** How the names of the settings of the address begin. */
+  settings: Schema.Literals(["SERVE", "OPS"]),
   cause: Schema.optional(Schema.Defect())
 }) {
   override get message(): string {
-    return `Cannot listen on ${this.host} port ${this.port} (${this.code}): ${nextStep[this.code] ?? "see the error code. Choose another address with SERVE_HOST and SERVE_PORT"}.`
+    const next = nextStep[this.code] ?? "see the error code. Choose another address with *_HOST and *_PORT"
+    const off = this.settings === "OPS" ? ", or run without metrics and probes: OPS_PORT=off" : ""
+    return `Cannot listen on ${this.host} port ${this.port} (${this.code}): ${next.replaceAll("*", this.settings)}${off}.`
   }
 }
 
 const nextStep: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another process uses it. Stop that process, or choose another port with SERVE_PORT",
-  EACCES: "this user may not use it. Choose a port above 1023 with SERVE_PORT",
-  EADDRNOTAVAIL: "this host has no such address. Set SERVE_HOST to one of its own, or to 0.0.0.0 for all",
-  ENOTFOUND: "the name has no address. Set SERVE_HOST to one of this host's own, or to 0.0.0.0 for all"
+  EADDRINUSE: "another process uses it. Stop that process, or choose another port with *_PORT",
+  EACCES: "this user may not use it. Choose a port above 1023 with *_PORT",
+  EADDRNOTAVAIL: "this host has no such address. Set *_HOST to one of its own, or to 0.0.0.0 for all",
+  ENOTFOUND: "the name has no address. Set *_HOST to one of this host's own, or to 0.0.0.0 for all"
 }
 
 /**
@@ -82,12 +88,12 @@ export const serving = (
     })
   )
 
-const listen = ({ host, port, shutdownDeadline }: ListenOptions, server: NodeServer) =>
+const listen = ({ host, port, settings = "SERVE", shutdownDeadline }: ListenOptions, server: NodeServer) =>
   NodeHttpServer.layerServer(() => server, { host, port, gracefulShutdownTimeout: shutdownDeadline }).pipe(
     Layer.catchTag("ServeError", ({ cause }) =>
       Layer.effect(
         HttpServer.HttpServer,
-        Effect.fail(new ListenRefused({ host, port, code: codeOf(cause), cause }))
+        Effect.fail(new ListenRefused({ host, port, code: codeOf(cause), settings, cause }))
       )
     )
   )

@@ -8,6 +8,7 @@ import { digestOf, nameOf, type RepositoryContext } from "./RepositoryContext.ts
 
 /** A page of a listing. */
 export interface Page<A> {
+  /** The items, in the order of the listing. */
   readonly items: ReadonlyArray<A>
   /** Whether another page follows. */
   readonly hasMore: boolean

@@ -32,6 +32,8 @@ export interface GuardContext {
   readonly sources: ReadonlyArray<Pick<ReferenceSource, "name" | "covers">>
   /** Whether the sweep only plans. A guard then writes nothing. */
   readonly dryRun: boolean
+  /** Whether the sweep runs in spite of a pause. */
+  readonly evenIfPaused: boolean
   /** What this process remembers of earlier sweeps. */
   readonly memory: Memory
   /** Tells the phases that the database may have forgotten what was written in this time. */

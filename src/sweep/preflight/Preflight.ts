@@ -12,6 +12,7 @@ import { bindingGuard } from "./BindingGuard.ts"
 import { clockGuard } from "./ClockGuard.ts"
 import type { Guard, GuardContext } from "./Guard.ts"
 import { keysGuard } from "./KeysGuard.ts"
+import { pauseGuard } from "./PauseGuard.ts"
 import { referencesGuard } from "./ReferencesGuard.ts"
 import { schemaGuard } from "./SchemaGuard.ts"
 import { settingsGuard } from "./SettingsGuard.ts"
@@ -32,6 +33,8 @@ export interface Verdict {
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
   { name: "schema", ask: () => schemaGuard },
+  // Before this collector registers: while it is paused, none needs to agree with it.
+  { name: "pause", ask: pauseGuard },
   { name: "writers", ask: writersGuard },
   { name: "clock", ask: clockGuard },
   { name: "settings", ask: settingsGuard },

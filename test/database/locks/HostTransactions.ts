@@ -18,7 +18,12 @@ import { inPostgres, Tables } from "../../fixtures/Tables.ts"
 
 const zero = Duration.zero
 const services = Layer.mergeAll(
-  Sweep.layer({ grace: zero, quarantine: zero, leftoverEvery: Duration.days(1), breakerPercent: 100 }),
+  Sweep.layerUnchecked({
+    grace: zero,
+    quarantine: zero,
+    leftoverEvery: Duration.days(1),
+    breakerPercent: 100
+  }),
   BlobStore.layer()
 ).pipe(Layer.provideMerge(MemoryStorage.layer))
 

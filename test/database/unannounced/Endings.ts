@@ -1,6 +1,6 @@
 /** When doubt ends: suspects that are verified where they are, and tombstones whose danger is over. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import * as Collector from "../../../src/sweep/Collector.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
@@ -350,11 +350,7 @@ const listening = (server: Server): void => {
       const s = yield* stage(server, true)
       yield* collected(s)
       const reports: Array<unknown> = []
-      const options = {
-        when: { _tag: "interval", interval: Duration.hours(1) },
-        jitter: Duration.zero
-      } as const
-      yield* Collector.reports(options).pipe(
+      yield* Collector.reports({ every: "1 hour", jitter: 0 }).pipe(
         Stream.provideService(Sweep, s.sweep),
         Stream.runForEach((report) => Effect.sync(() => reports.push(report))),
         Effect.forkScoped

@@ -98,7 +98,10 @@ const nativeWriter = Effect.fnUntraced(function* ({ arena, store, counts }: Crow
 
 const collector = Effect.fnUntraced(function* ({ arena, store, counts }: Crowd) {
   const services = Layer.mergeAll(AllDatabases.all(yield* arena.process()), Layer.succeed(Storage, store))
-  const sweep = Context.get(yield* Layer.build(Layer.provide(Sweep.layer(settings), services)), Sweep)
+  const sweep = Context.get(
+    yield* Layer.build(Layer.provide(Sweep.layerUnchecked(settings), services)),
+    Sweep
+  )
   return {
     sweeps: Effect.map(sweep.once(), ({ phases, totals }) => {
       counts.deleted += totals.deleted

@@ -189,7 +189,7 @@ const setUp = Effect.gen(function* () {
   const registry = Repositories.layer().pipe(
     Layer.provideMerge(BlobStore.layer()),
     Layer.provide(faulty),
-    Layer.merge(Sweep.layer({ phases: registryPhases }).pipe(Layer.provide([...services])))
+    Layer.merge(Sweep.layerUnchecked({ phases: registryPhases }).pipe(Layer.provide([...services])))
   )
   let nonce = 0
   const nonces = Layer.succeed(KeyNonce, () => `n${++nonce}`)

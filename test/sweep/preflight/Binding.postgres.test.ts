@@ -32,7 +32,7 @@ const collector = Effect.fnUntraced(function* (
     Layer.provide(Postgres.layer(names), Databases.client(place)),
     MemoryStorage.layerOf(bucket)
   )
-  const layer = Layer.provideMerge(Sweep.layer({ ...settings, ...more }), services)
+  const layer = Layer.provideMerge(Sweep.layerUnchecked({ ...settings, ...more }), services)
   return Context.get(yield* Layer.build(layer), Sweep)
 })
 

@@ -47,7 +47,7 @@ const elsewhere = Effect.gen(function* () {
     identity: { store: "memory", S3_BUCKET: "b" }
   })
   const layer = Layer.provide(
-    Sweep.layer({ ...noWaits, phases: registryPhases }),
+    Sweep.layerUnchecked({ ...noWaits, phases: registryPhases }),
     Layer.succeed(Storage, other)
   )
   return Context.get(yield* Layer.build(layer), Sweep)

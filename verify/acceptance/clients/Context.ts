@@ -15,6 +15,8 @@ export interface Context {
   /** The repositories that were pushed to. Each suite adds its own. */
   readonly repositories: Set<string>
   readonly kept: KeptImage
+  /** The URL of a replica with users and rules (Access.ts). */
+  readonly guarded: string
 }
 
 /** The image that outlives all others, and its place in the registry. */

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { messageOf } from "../../../tools/Program.ts"
 import { until } from "../../../tools/servers/Processes.ts"
+import * as Access from "./Access.ts"
 import { startContainerd } from "./Containerd.ts"
 import type { Context } from "./Context.ts"
 import { hexOf, type Image, makeImage, makeLayer, writeDockerArchive } from "./Images.ts"
@@ -83,8 +84,45 @@ const expectSaved = async (docker: Docker, file: string, reference: string, imag
   }
 }
 
+/** Docker at a registry with users (Access.ts). `name` is an image that it has. */
+const loggingIn = (docker: Docker, guarded: string, name: string): ReadonlyArray<Check> => [
+  {
+    name: "docker logs in for a token: refused with a wrong password, pushes and pulls with the right one",
+    run: async () => {
+      const host = new URL(guarded).host
+      const login = (password: string) =>
+        docker("login", "--username", Access.user.name, "--password", password, host)
+      await Access.refused(() => login("wrong"), /unauthorized|incorrect username or password/i)
+      await login(Access.user.password)
+      for (const repository of ["team/docker", "public/docker"]) {
+        const reference = named(guarded, repository, "1")
+        await docker("tag", name, reference)
+        await docker("push", reference)
+        await docker("rmi", reference)
+      }
+      const other = named(guarded, "other/docker", "1")
+      await docker("tag", name, other)
+      await Access.refused(() => docker("push", other), /denied|may not/)
+      await docker("rmi", other)
+      await docker("logout", host)
+    }
+  },
+  {
+    name: "docker pulls without credentials what all may read, and nothing else",
+    run: async () => {
+      const open = named(guarded, "public/docker", "1")
+      await docker("pull", open)
+      await docker("rmi", open)
+      await Access.refused(
+        () => docker("pull", named(guarded, "team/docker", "1")),
+        /unauthorized|needs credentials|denied/
+      )
+    }
+  }
+]
+
 export const suite = (context: Context): Suite => {
-  const { folder, registry, repositories, kept } = context
+  const { folder, guarded, registry, repositories, kept } = context
   const imported = makeLayer("docker 409600", 400 * 1024)
   const layers = [
     makeLayer("docker 4096", 4 * 1024),
@@ -118,7 +156,8 @@ export const suite = (context: Context): Suite => {
       started = await startDocker(context, join(folder, "docker")).catch((error: unknown) => {
         throw new Skipped(`dockerd does not start here: ${messageOf(error)}`)
       })
-      for (const each of ["docker/app", "docker/imported"]) repositories.add(each)
+      for (const each of ["docker/app", "docker/imported", "team/docker", "public/docker"])
+        repositories.add(each)
     },
     checks: [
       {
@@ -152,6 +191,7 @@ export const suite = (context: Context): Suite => {
           assert.equal(await idOf(docker, importedName), id)
         }
       },
+      ...loggingIn(docker, guarded, name),
       {
         name: "docker pulls what skopeo pushed, and skopeo what docker did",
         run: async () => {

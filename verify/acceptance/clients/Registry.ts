@@ -12,7 +12,7 @@ import type { Manifest } from "./Images.ts"
  * grace and quarantine together limit the time between a push's first layer and its manifest. A push here
  * takes a second, and more on a busy machine.
  */
-const settings: Settings = {
+export const settings: Settings = {
   GC_INTERVAL: "1 second",
   GC_JITTER: "0 seconds",
   GC_GRACE: "2 seconds",

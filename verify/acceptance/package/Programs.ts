@@ -10,7 +10,7 @@ import { TestClock } from "effect/testing"
 // Types alone: a host's own client serves the database, and every error can be matched.
 export const database: Layer.Layer<Database.BlobDatabase | Database.CollectorDatabase, never, SqlClient.SqlClient> = Postgres.layer(CatalogNames.defaultNames)
 export type Errors = DatabaseError | SchemaRefused | StorageError
-export type When = Collector.When
+export type Schedule = Collector.ScheduleOptions
 export const facts: typeof Facts = Facts
 
 const test = Effect.gen(function* () {
@@ -32,7 +32,11 @@ console.log(await Effect.runPromise(test))
 export const everything = `import { S3Storage } from "artifact-gc/s3"
 import { OciRoutes, RegistryPhases, Repositories, Uploads } from "artifact-gc/oci"
 import { Embedded } from "artifact-gc/embedded"
+import { StorageContract } from "artifact-gc/testing"
+import { Storage } from "artifact-gc"
 
+export const ownStore = (own: Storage.OwnStore) => Storage.layerFrom(own)
+export const cases: ReadonlyArray<StorageContract.Case> = StorageContract.cases
 export const store = S3Storage.layer({ bucket: "artifacts", region: "eu-central-1" })
 export const parts = [OciRoutes, RegistryPhases, Repositories, Uploads, Embedded]
 `

@@ -4,7 +4,7 @@
  */
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
-import { Context, Duration, Effect, Layer, Stream } from "effect"
+import { Context, type Duration, Effect, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import type { BlobDatabase, CollectorDatabase } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
@@ -65,7 +65,7 @@ const sweepOf = (
   phases: typeof collectorPhases = collectorPhases
 ) =>
   Effect.map(
-    Layer.build(Layer.provide(Sweep.layer({ ...settings, phases }), Layer.succeedContext(services))),
+    Layer.build(Layer.provide(Sweep.layerUnchecked({ ...settings, phases }), Layer.succeedContext(services))),
     (built) => Context.get(built, Sweep)
   )
 
@@ -84,7 +84,7 @@ export const collects = Effect.fnUntraced(function* (
   { besides, interval, settings }: Collecting
 ) {
   const service = yield* sweepOf(catalogue, { ...settings, collectorId: "service" })
-  yield* Collector.reports({ when: { _tag: "interval", interval }, jitter: Duration.zero }).pipe(
+  yield* Collector.reports({ every: interval, jitter: 0 }).pipe(
     Stream.provideService(Sweep, service),
     Stream.runDrain,
     Effect.forkScoped

@@ -259,7 +259,8 @@ const harmless: ReadonlySet<Verb> = new Set([
   "instants.ahead",
   "backlog",
   "sessions.backlog",
-  "peers.leave"
+  "peers.leave",
+  "control.paused"
 ])
 
 const referencesOf = ({ verb, args }: Pick<Executed, "verb" | "args">): ReadonlyArray<Reference> =>

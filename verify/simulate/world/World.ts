@@ -90,7 +90,7 @@ const layerOf = (
   const backends = Layer.mergeAll(Databases.services(database), Layer.succeed(Storage, storage))
   const collecting = Layer.provideMerge(
     Layer.mergeAll(
-      Sweep.layer({ ...settings, phases: registryPhases }),
+      Sweep.layerUnchecked({ ...settings, phases: registryPhases }),
       BlobStore.layer({ uploadLease, pin: Duration.minutes(1) })
     ),
     backends

@@ -11,6 +11,7 @@ import { qualified, quote, type Sql } from "../Sql.ts"
 import { readDigestType } from "./DigestType.ts"
 import { createBinding } from "./migrations/Binding.ts"
 import { createBreakerHistory } from "./migrations/BreakerHistory.ts"
+import { createControl } from "./migrations/Control.ts"
 import { createReferenceSources } from "./migrations/ReferenceSources.ts"
 import { createReferences } from "./migrations/References.ts"
 import { statements } from "./migrations/Statements.ts"
@@ -41,7 +42,7 @@ export const collectorMigrations = (
   "0009_binding": createBinding(db),
   "0010_breakers": createBreakerHistory(db),
   "0011_unannounced_writers": createUnannouncedWriterLimits(db),
-  "0012_control": Effect.void,
+  "0012_control": createControl(db),
   "0013_reference_sources": createReferenceSources(db)
 })
 

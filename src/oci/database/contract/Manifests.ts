@@ -15,6 +15,7 @@ import type { ObjectKey } from "../../../domain/ObjectKey.ts"
 /** A blob or manifest that a manifest needs. `manifest`: a child of an index, in the same repository. */
 export interface ManifestReference {
   readonly digest: Digest
+  /** Whether it is a blob or a manifest. */
   readonly kind: "config" | "layer" | "manifest"
 }
 
@@ -26,6 +27,7 @@ export interface Manifest {
   readonly sizeBytes: number
   /** For descriptors in a list of referrers: `artifactType`, otherwise the config's media type. */
   readonly artifactType: string | null
+  /** The annotations of the manifest; null without any. */
   readonly annotations: Readonly<Record<string, string>> | null
   /**
    * The manifest that this one is about. It need not exist. It keeps this one, and this one does not keep
@@ -158,7 +160,10 @@ export interface Manifests {
    * repositories.
    */
   readonly blob: (repository: string, digest: Digest) => Result<Option.Option<RepositoryBlob>>
-  /** Returns those of `digests` that the repository has: by a manifest, or by a hold that has not ended at `now`. */
+  /**
+   * Returns those of `digests` that the repository has: by a manifest, or by a hold that has not ended at
+   * `now`.
+   */
   readonly having: (
     now: number,
     repository: string,

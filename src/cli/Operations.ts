@@ -1,0 +1,40 @@
+/** Opens the port for operators beside the work of `run` and `serve`. */
+import { Effect } from "effect"
+import type { Configuration } from "../config/Config.ts"
+import { CollectorDatabase } from "../database/Database.ts"
+import { showZeros } from "../domain/DeclaredMetric.ts"
+import type { ListenRefused } from "../oci/http/Server.ts"
+import { registryPhases } from "../oci/RegistryPhases.ts"
+import { declared } from "../ops/Declared.ts"
+import * as OpsServer from "../ops/OpsServer.ts"
+import { Storage } from "../storage/Storage.ts"
+import { version } from "./version.ts"
+
+/** The values of labels that the program knows and the declarations do not. */
+const known = { phase: [...new Set(registryPhases.map(({ name }) => name))] }
+
+/**
+ * Runs `work` with the port open until it ends, so that an operator sees it drain. Fails with `ListenRefused` if the port was
+ * chosen and cannot be used. If it was not chosen, warns and works without.
+ */
+export const operated = <A, E, R>(
+  { ops, shutdownDeadline }: Configuration,
+  work: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | ListenRefused, R | CollectorDatabase | Storage> => {
+  if (ops === null) return work
+  const opened = Effect.gen(function* () {
+    const { skew } = yield* CollectorDatabase
+    const { probe } = yield* Storage
+    const context = yield* Effect.context<never>()
+    showZeros(Object.values(declared).flat(), known, context)
+    const ready = Effect.andThen(skew, probe)
+    const url = yield* OpsServer.serve({ ...ops, shutdownDeadline, ready, version })
+    yield* Effect.logInfo(`Metrics and probes at ${url}: /metrics, /livez, /readyz.`)
+  })
+  const tolerated = ops.required
+    ? opened
+    : Effect.catchTag(opened, "ListenRefused", ({ message }) =>
+        Effect.logWarning(`This process shows no metrics and probes. ${message}`)
+      )
+  return Effect.scoped(Effect.andThen(tolerated, work))
+}

@@ -1,0 +1,3 @@
+/** The module `ObjectKey` of `artifact-gc`. */
+
+export { KeyNonce, ObjectKey } from "../domain/ObjectKey.ts"

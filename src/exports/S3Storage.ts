@@ -1,0 +1,3 @@
+/** The module `S3Storage` of `artifact-gc/s3`. */
+
+export { layer, type S3Options } from "../storage/S3.ts"

@@ -1,0 +1,96 @@
+/** The port for operators of `run` and `serve`, as processes. */
+import { createServer, type Server } from "node:http"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { buildSingleFile, logLines, type Program, type Run, start } from "../fixtures/cli/Program.ts"
+import { eventually } from "../fixtures/Until.ts"
+
+let program: Program
+beforeAll(async () => {
+  program = await buildSingleFile()
+}, 60_000)
+afterAll(() => program?.remove())
+
+const run = (name: string, args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) =>
+  start(process.execPath, [program.path, ...args], { cwd: program.directory(name), env })
+
+const stop = async (process: Run) => {
+  process.child.kill("SIGTERM")
+  assert.strictEqual(await process.ended, 0, process.err())
+}
+
+/** Waits until the port is open, and returns its address. */
+const opened = async (process: Run): Promise<string> => {
+  await process.says(/Metrics and probes at .*\n/)
+  const [, url] = /Metrics and probes at (http:[\w.:/]+): /.exec(process.err()) ?? assert.fail(process.err())
+  return url ?? ""
+}
+
+const textOf = async (url: string) => (await fetch(url)).text()
+
+/** Listens on a port, 0 for any. Returns null if another process does. */
+const occupy = (port: number) =>
+  new Promise<Server | null>((resolve) => {
+    const server = createServer()
+    server.once("error", () => resolve(null))
+    server.listen(port, "127.0.0.1", () => resolve(server))
+  })
+
+describe("the port for operators", { timeout: 90_000 }, () => {
+  it.concurrent("of run shows metrics and probes while it sweeps", async () => {
+    const process = run("run", ["run"], { OPS_PORT: "0" })
+    const url = await opened(process)
+    await eventually("a sweep is counted", async () =>
+      /^artifact_gc_sweeps_total\{outcome="complete"\} [1-9]/m.test(await textOf(`${url}/metrics`))
+    )
+    const text = await textOf(`${url}/metrics`)
+    assert.match(text, /^artifact_gc_phase_deleted_total\{phase="orphans"\} 0$/m)
+    assert.match(text, /^artifact_gc_queue_length\{queue="dead_letters"\} 0$/m)
+    assert.match(text, /^artifact_gc_build_info\{version="\d+\.\d+\.\d+",/m)
+    assert.strictEqual(await textOf(`${url}/livez`), "alive\n")
+    assert.strictEqual(await textOf(`${url}/readyz`), "ready\n")
+    await stop(process)
+  })
+
+  it.concurrent("of serve is beside the registry's own, and shows its requests and no secret", async () => {
+    const token = "planted-secret"
+    const process = run("serve", ["serve", "--serve-port", "0"], { OPS_PORT: "0", REGISTRY_TOKEN: token })
+    const url = await opened(process)
+    await process.says(/Serving an OCI registry at .*\n/)
+    const [, registry] =
+      /Serving an OCI registry at (http:[\w.:/]+)\."/.exec(process.err()) ?? assert.fail(process.err())
+    const headers = { authorization: `Bearer ${token}` }
+    assert.strictEqual((await fetch(`${registry}/v2/`, { headers })).status, 200)
+    assert.strictEqual((await fetch(`${registry}/metrics`)).status, 404)
+    assert.strictEqual((await fetch(`${url}/v2/`)).status, 404)
+    assert.strictEqual(await textOf(`${registry}/healthz`), "alive\n")
+    await eventually("the request is counted", async () =>
+      /^artifact_gc_registry_requests_total\{route="\/v2\/",method="GET",status="200"\} 1$/m.test(
+        await textOf(`${url}/metrics`)
+      )
+    )
+    assert.notInclude(await textOf(`${url}/metrics`), token)
+    await stop(process)
+  })
+
+  it.concurrent("that was chosen and is in use ends the program with exit code 2, by name", async () => {
+    const server = (await occupy(0)) ?? assert.fail("no free port")
+    const address = server.address()
+    const port = typeof address === "object" ? address?.port : 0
+    const process = run("taken", ["run"], { OPS_PORT: String(port) })
+    assert.strictEqual(await process.ended, 2, process.err())
+    assert.include(process.err(), `Cannot listen on 127.0.0.1 port ${port} (EADDRINUSE)`)
+    assert.include(process.err(), "OPS_PORT=off")
+    server.close()
+  })
+
+  it.concurrent("that was not chosen and is in use is missing with a warning, and the program works", async () => {
+    // If another process has the port, it is in use as well.
+    const server = await occupy(9464)
+    const process = run("default", ["run"], { OPS_PORT: "" })
+    await process.says(/Sweep complete.*\n/)
+    const warnings = logLines(process.err()).filter(({ level }) => level === "WARN")
+    assert.match(String(warnings[0]?.message), /^This process shows no metrics and probes\. Cannot listen on/)
+    await stop(process)
+    server?.close()
+  })
+})
