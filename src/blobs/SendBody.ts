@@ -46,5 +46,6 @@ export const sendBody = <E, R>(
     )
   })
 
-const isRejected = (error: unknown): error is StorageError =>
+/** Whether the store refused, as it does if a collector has aborted the upload. */
+export const isRejected = (error: unknown): error is StorageError =>
   error instanceof StorageError && error.reason === "Rejected"

@@ -3,10 +3,12 @@
  * intent before the bytes became a blob. The store copies the bytes itself where it still has them.
  */
 import { Clock, Effect, type Stream } from "effect"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
+import type { StorageError } from "../domain/StorageError.ts"
 import type { BodyProgress } from "./BodyProgress.ts"
-import { UploadExpired } from "./errors.ts"
+import { type DigestMismatch, type SizeMismatch, UploadExpired } from "./errors.ts"
 import { declareIntent, renewingIntents } from "./Intents.ts"
 import type { Declared } from "./Measure.ts"
 import { type Sent, sendBody } from "./SendBody.ts"
@@ -18,6 +20,15 @@ export interface Source<E, R> {
   readonly declared: Declared
   /** Whether a second run of the body yields the same bytes. */
   readonly replayable: boolean
+  /**
+   * Makes the object of verified bytes that the store already has. Returns null if a collector took the upload away. Default:
+   * `body` is sent.
+   */
+  readonly make?:
+    | ((
+        key: ObjectKey
+      ) => Effect.Effect<Sent | null, E | DatabaseError | StorageError | DigestMismatch | SizeMismatch, R>)
+    | undefined
 }
 
 /**
@@ -64,7 +75,7 @@ export const sendUntilSettled = Effect.fnUntraced(function* <E, R, A, E2, R2>(
  */
 const sendToFreshKey = Effect.fnUntraced(function* <E, R>(
   context: WriterContext,
-  { body, declared, replayable }: Source<E, R>,
+  { body, declared, make, replayable }: Source<E, R>,
   progress: BodyProgress,
   before: Sent | null
 ) {
@@ -72,6 +83,7 @@ const sendToFreshKey = Effect.fnUntraced(function* <E, R>(
   const bring = Effect.gen(function* () {
     if (before !== null && (yield* copyObject(context, before, key))) return { ...before, key } satisfies Sent
     if (before !== null && !replayable) return before.digest
+    if (make !== undefined) return yield* make(key)
     return yield* sendBody(context, key, body, declared, progress)
   })
   return yield* renewingIntents(context, [key], progress, bring)

@@ -14,7 +14,7 @@ import * as Binding from "./postgres/Binding.ts"
 import * as Blobs from "./postgres/Blobs.ts"
 import * as Breakers from "./postgres/Breakers.ts"
 import * as Control from "./postgres/Control.ts"
-import { installation } from "./postgres/Installation.ts"
+import { installationOf } from "./postgres/Installation.ts"
 import * as Instants from "./postgres/Instants.ts"
 import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
@@ -157,14 +157,14 @@ export const layer = (
           db,
           null,
           {
-            inspect: db.transaction(inspect(db, extensions)).pipe(
+            inspect: inspect(db, extensions).pipe(
               Effect.tap((found) => Ref.set(catalog, found)),
               // What was found before may no longer be true, so it must not serve another purge.
               Effect.tapError(() => Ref.set(catalog, null)),
               Effect.map((found) => found.references)
             ),
-            installation: Effect.flatMap(known, (found) => installation(db, found)),
-            skew: db.transaction(Peers.skew(db)),
+            installation: Effect.map(known, installationOf),
+            skew: Peers.skew(db),
             backlog: on(db)(Backlog.backlog)
           }
         )

@@ -64,6 +64,11 @@ export interface UploadsOptions {
    * push.
    */
   readonly hold?: Duration.Duration
+  /**
+   * The shortest chunk, in bytes, that the store joins with others without its bytes passing through this process. Default 5
+   * MiB, the smallest part that S3 copies.
+   */
+  readonly joinFromBytes?: number
 }
 
 /** Receives blobs for repositories, in sessions of chunks or in one request. */
@@ -162,6 +167,7 @@ export class Uploads extends Context.Service<
           chunkPrefix: options.prefix ?? "uploads/",
           leaseMillis: Duration.toMillis(options.uploadLease ?? Duration.hours(1)),
           pinMillis: Duration.toMillis(options.hold ?? Duration.hours(24)),
+          joinFromBytes: options.joinFromBytes ?? 5 * 1024 * 1024,
           finishLeaseMillis: Duration.toMillis(options.finishLease ?? Duration.seconds(20)),
           busyWaitMillis: Duration.toMillis(options.busyWait ?? Duration.seconds(30)),
           concurrency: 1

@@ -94,6 +94,15 @@ const make = (state: State): Storage["Service"] =>
       if (source === undefined) return yield* noSuchObject(from, "copy")
       write(state, to, source.bytes, now)
     }),
+    concat: Effect.fnUntraced(function* (sources, to) {
+      const found: Array<Uint8Array> = []
+      for (const { key } of sources) {
+        const entry = state.objects.get(key)
+        if (entry === undefined) return yield* noSuchObject(key, "copy")
+        found.push(entry.bytes)
+      }
+      write(state, to, Buffer.concat(found), yield* Clock.currentTimeMillis)
+    }),
     get: (key, range) => {
       const bytes = read(state, key, range)
       return withOpening(

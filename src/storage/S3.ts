@@ -14,6 +14,7 @@ import { Storage } from "./Storage.ts"
 import type { Bucket } from "./s3/Bucket.ts"
 import { connect } from "./s3/Client.ts"
 import { callsOf } from "./s3/Commands.ts"
+import { concatenate } from "./s3/Concatenation.ts"
 import { copyMaxBytes, copyObject } from "./s3/Copying.ts"
 import { deleteObjects } from "./s3/Deletion.ts"
 import { aws } from "./s3/Dialect.ts"
@@ -70,6 +71,15 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
       upload(bucket, multipartAboveBytes, key, exactly(body, key, sizeBytes), sizeBytes, options)
     ),
     copy: (from, to) => copyObject(bucket, options.copyInPartsAboveBytes ?? copyMaxBytes, from, to),
+    concat: (sources, to, options) =>
+      concatenate(
+        bucket,
+        (key, range) => readObject(bucket, requestTimeout, key, range),
+        (key) => headObject(bucket, key),
+        sources,
+        to,
+        options
+      ),
     get: (key, range) => readObject(bucket, requestTimeout, key, range),
     head: (key) => headObject(bucket, key),
     multiparts: (prefix) => multiparts(bucket, searched, prefix),

@@ -98,6 +98,14 @@ export interface PutOptions<E = never> {
   readonly onMultipart?: ((uploadId: string) => Effect.Effect<void, E>) | undefined
 }
 
+/** An object that becomes a part of another by `Storage.concat`. */
+export interface ConcatSource {
+  /** The object's name. */
+  readonly key: ObjectKey
+  /** The object's whole length in bytes. */
+  readonly sizeBytes: number
+}
+
 /** The most keys that one `delete` may name: the limit of S3's DeleteObjects. */
 export const deleteBatchMax = 1000
 
@@ -155,6 +163,16 @@ export class Storage extends Context.Service<
      * `NotFound` if `from` does not exist, and with `Rejected` if both are the same key.
      */
     readonly copy: (from: ObjectKey, to: ObjectKey) => Effect.Effect<void, StorageError>
+    /**
+     * Gives `to` the bytes of `sources`, one after the other. The store copies most of them itself. Atomic. `onMultipart`
+     * is called as by `put`. Fails with `NotFound` if a source does not exist, and with `Misbehaved` if the object has
+     * not the declared length. Absent: the store cannot, and a caller streams the bytes.
+     */
+    readonly concat?: <E2 = never>(
+      sources: ReadonlyArray<ConcatSource>,
+      to: ObjectKey,
+      options?: PutOptions<E2>
+    ) => Effect.Effect<void, StorageError | E2>
     /**
      * Emits the object's bytes, or those of `range`. Fails with `NotFound` if the object does not exist, and
      * with `Rejected` if the range is invalid or begins after the object's end.

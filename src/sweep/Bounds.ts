@@ -27,10 +27,10 @@ export const make = Effect.fnUntraced(function* (
   const deadline = Math.min((yield* Clock.currentTimeMillis) + Duration.toMillis(settings.maxDuration), until)
   let left = settings.maxDeletes
   const boundedBy = (deadline: number): Bounds => ({
-    exceeded: Effect.gen(function* () {
-      if (yield* stopping) return "stopped"
+    exceeded: Effect.zipWith(stopping, Clock.currentTimeMillis, (isStopping, now) => {
+      if (isStopping) return "stopped"
       if (left <= 0) return "count"
-      return (yield* Clock.currentTimeMillis) >= deadline ? "time" : null
+      return now >= deadline ? "time" : null
     }),
     grant: (wanted) => {
       const granted = Math.min(wanted, left)

@@ -1,6 +1,9 @@
 /** Makes the context of a phase from what all phases of a sweep share. */
 import { Array as Arr, Clock, Duration, Effect, Option, Stream } from "effect"
-import type { PhaseContext } from "./Phase.ts"
+import type { JournalEntry } from "../database/Database.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
+import type { StorageError } from "../domain/StorageError.ts"
+import type { LeasedPage, PhaseContext } from "./Phase.ts"
 import type { PhaseCounts } from "./PhaseCounts.ts"
 
 /** What all phases of one sweep share. */
@@ -10,74 +13,123 @@ export type SweepContext = Pick<
 >
 
 /** Returns the context of a phase that reports into `counts`. */
-export const make = (sweep: SweepContext, counts: PhaseCounts): PhaseContext => {
-  const { bounds, deletion, pace, settings } = sweep
-  const delayMillis = Duration.toMillis(settings.deleteDelay)
+export const make = (sweep: SweepContext, counts: PhaseCounts): PhaseContext =>
+  new Context(sweep, sweep.bounds, counts)
 
-  const mayContinue = Effect.map(bounds.exceeded, (exceeded) => {
-    if (exceeded !== null) counts.stoppedBy(exceeded)
-    return exceeded === null
-  })
+/** A class, because each phase of each sweep makes two or three of these. Its members can be used without it. */
+class Context implements PhaseContext {
+  readonly settings: PhaseContext["settings"]
+  readonly dryRun: boolean
+  readonly sweep: string
+  readonly lost: PhaseContext["lost"]
+  readonly pace: PhaseContext["pace"]
+  readonly deletion: PhaseContext["deletion"]
+  readonly odd: PhaseContext["odd"]
+  readonly sources: PhaseContext["sources"]
+  readonly bounds: PhaseContext["bounds"]
+  readonly counts: PhaseCounts
+  readonly mayContinue: Effect.Effect<boolean>
 
-  /** Numbers batches and pages of the phase, for its logs. */
-  const numbered = <A, E, R>(batch: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.suspend(() => Effect.annotateLogs(batch, { batch: counts.nextBatch() }))
+  constructor(sweep: SweepContext, bounds: SweepContext["bounds"], counts: PhaseCounts) {
+    this.settings = sweep.settings
+    this.dryRun = sweep.dryRun
+    this.sweep = sweep.sweep
+    this.lost = sweep.lost
+    this.pace = sweep.pace
+    this.deletion = sweep.deletion
+    this.odd = sweep.odd
+    this.sources = sweep.sources
+    this.bounds = bounds
+    this.counts = counts
+    this.mayContinue = Effect.map(bounds.exceeded, (exceeded) => {
+      if (exceeded !== null) counts.stoppedBy(exceeded)
+      return exceeded === null
+    })
+  }
 
-  const forEachBatch: PhaseContext["forEachBatch"] = (batches, act) =>
-    batches.pipe(
-      Stream.mapEffect((batch) => Effect.andThen(numbered(act(batch)), counts.announce), {
+  readonly share = (fraction: number): Effect.Effect<PhaseContext> =>
+    Effect.map(this.bounds.share(fraction), (shared) => new Context(this, shared, this.counts))
+
+  readonly pages = <Cursor, E, R>(next: (cursor: Cursor | null) => Effect.Effect<Cursor | null, E, R>) => {
+    const { counts, mayContinue } = this
+    return Effect.gen(function* () {
+      let cursor: Cursor | null = null
+      do {
+        if (!(yield* mayContinue)) return false
+        cursor = yield* numbered(counts, next(cursor))
+        yield* counts.announce
+      } while (cursor !== null)
+      return true
+    })
+  }
+
+  readonly listing = <Page, E, E2, R, R2>(
+    pages: Stream.Stream<Page, E, R>,
+    each: (page: Page) => Effect.Effect<void, E2, R2>
+  ) => {
+    const { counts, mayContinue, pace } = this
+    return Stream.runForEachWhile(pages, (page) =>
+      numbered(counts, each(page)).pipe(
+        Effect.andThen(counts.announce),
+        Effect.andThen(pace.asking),
+        Effect.andThen(mayContinue)
+      )
+    )
+  }
+
+  readonly forEachBatch = <Batch, E, E2, R, R2>(
+    batches: Stream.Stream<Batch, E, R>,
+    act: (batch: Batch) => Effect.Effect<void, E2, R2>
+  ) => {
+    const { counts, settings } = this
+    return batches.pipe(
+      Stream.mapEffect((batch) => Effect.andThen(numbered(counts, act(batch)), counts.announce), {
         concurrency: settings.deleteConcurrency,
         unordered: true
       }),
       Stream.runDrain
     )
-
-  const deletePages: PhaseContext["deletePages"] = (next) => {
-    type Cursor = Parameters<typeof next>[1]
-    const page = Effect.fnUntraced(function* (cursor: Cursor) {
-      if (!(yield* mayContinue)) return [[], Option.none<Cursor>()] as const
-      const limit = bounds.grant(settings.batchMax)
-      const { entries, next: after, used } = yield* next(limit, cursor)
-      bounds.giveBack(limit - used)
-      return [Arr.chunksOf(entries, settings.batchMax), Option.fromNullOr(after)] as const
-    })
-    return forEachBatch(Stream.paginate(null as Cursor, page), (entries) => deletion.delete(entries, counts))
   }
 
-  return {
-    ...sweep,
-    counts,
-    mayContinue,
-    forEachBatch,
-    deletePages,
-    share: (fraction) =>
-      Effect.map(bounds.share(fraction), (shared) => make({ ...sweep, bounds: shared }, counts)),
-    pages: Effect.fnUntraced(function* (next) {
-      let cursor: Parameters<typeof next>[0] = null
-      do {
-        if (!(yield* mayContinue)) return false
-        cursor = yield* numbered(next(cursor))
-        yield* counts.announce
-      } while (cursor !== null)
-      return true
-    }),
-    listing: (pages, each) =>
-      Stream.runForEachWhile(pages, (page) =>
-        numbered(each(page)).pipe(
-          Effect.andThen(counts.announce),
-          Effect.andThen(pace.asking),
-          Effect.andThen(mayContinue)
-        )
-      ),
-    deletionTimes: Effect.map(Clock.currentTimeMillis, (now) => ({
+  readonly deletePages = <Cursor, E, R>(
+    next: (limit: number, cursor: Cursor | null) => Effect.Effect<LeasedPage<Cursor>, E, R>
+  ): Effect.Effect<void, E | DatabaseError | StorageError, R> => {
+    const { bounds, counts, deletion, mayContinue, settings } = this
+    const page = (cursor: Cursor | null) =>
+      Effect.gen(function* () {
+        if (!(yield* mayContinue)) return [[], Option.none<Cursor>()] as const
+        const limit = bounds.grant(settings.batchMax)
+        const { entries, next: after, used } = yield* next(limit, cursor)
+        bounds.giveBack(limit - used)
+        return [Arr.chunksOf(entries, settings.batchMax), Option.fromNullOr(after)] as const
+      })
+    // Most sweeps find nothing, and need no stream for it.
+    return Effect.flatMap(page(null), ([batches, after]) => {
+      if (batches.length === 0 && Option.isNone(after)) return Effect.void
+      const others = Option.isNone(after) ? Stream.empty : Stream.paginate(after.value, page)
+      return this.forEachBatch(Stream.concat(Stream.fromArray(batches), others), (entries) =>
+        deletion.delete(entries, counts)
+      )
+    })
+  }
+
+  get deletionTimes(): PhaseContext["deletionTimes"] {
+    const { deleteDelay, lease } = this.settings
+    const delayMillis = Duration.toMillis(deleteDelay)
+    return Effect.map(Clock.currentTimeMillis, (now) => ({
       now,
       deleteNotBefore: now + delayMillis,
-      leaseUntil: delayMillis > 0 ? null : now + Duration.toMillis(settings.lease)
-    })),
-    undelayed: (entries) => {
-      if (delayMillis === 0) return entries
-      counts.kept("delete delay", entries.length)
-      return []
-    }
+      leaseUntil: delayMillis > 0 ? null : now + Duration.toMillis(lease)
+    }))
+  }
+
+  readonly undelayed = (entries: ReadonlyArray<JournalEntry>): ReadonlyArray<JournalEntry> => {
+    if (Duration.isZero(this.settings.deleteDelay)) return entries
+    this.counts.kept("delete delay", entries.length)
+    return []
   }
 }
+
+/** Numbers batches and pages of the phase, for its logs. */
+const numbered = <A, E, R>(counts: PhaseCounts, batch: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => Effect.annotateLogs(batch, { batch: counts.nextBatch() }))

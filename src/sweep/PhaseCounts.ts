@@ -8,7 +8,7 @@ import { emptyPhase, type PhaseFailure, type PhaseReport, type StoppedBy } from 
 import { nameOf } from "../storage/DeleteFailure.ts"
 import type { DeleteFailure } from "../storage/Storage.ts"
 import * as PhaseMetrics from "./PhaseMetrics.ts"
-import { Progress } from "./Progress.ts"
+import { Progress, type ProgressEvent } from "./Progress.ts"
 
 /** How many candidates of a phase a dry run names. A report stays readable, and its size bounded. */
 const sampleMax = 20
@@ -49,112 +49,147 @@ const add = (counts: Record<string, number>, reason: string, count: number): voi
   if (count > 0) counts[reason] = (counts[reason] ?? 0) + count
 }
 
-/** Counts by reason, with the metrics of each. */
-const makeReasons = (metrics: PhaseMetrics.PhaseMetrics) => {
-  const kept: Record<string, number> = {}
-  const failed: Record<string, number> = {}
-  let heldUntil: number | null = null
-  const keep: PhaseCounts["kept"] = (reason, count) => {
-    metrics.kept(reason, count)
-    add(kept, reason, count)
-  }
-  return {
-    kept: keep,
-    held: (count, until) => {
-      keep("held", count)
-      if (count > 0 && until !== null) heldUntil = Math.max(until, heldUntil ?? until)
-    },
-    failed: (reason, count) => {
-      metrics.failed(reason, count)
-      add(failed, reason, count)
-    },
-    undeleted: (failures) => {
-      metrics.undeleted(failures)
-      for (const failure of failures) add(failed, nameOf(failure), 1)
-    },
-    report: () => ({
-      kept,
-      ...(heldUntil === null ? {} : { heldUntil: new Date(heldUntil).toISOString() }),
-      failed
-    })
-  } satisfies Pick<PhaseCounts, "kept" | "held" | "failed" | "undeleted"> & { report: unknown }
-}
-
 /** Returns empty counts for the phase `name`. */
 export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) {
   const progress = yield* Progress
-  const metrics = yield* PhaseMetrics.make(name, dryRun)
-  const counted = { seen: 0, eligible: 0, deleted: 0, bytes: 0 }
-  const { report: reasons, ...byReason } = makeReasons(metrics)
-  const sample: Array<string> = []
-  let unlisted: string | null = null
-  let stopped: StoppedBy | null = null
-  let error: PhaseReport["error"] = null
-  let expected: number | null = null
-  let hasNews = false
-  let batches = 0
-  const counts: PhaseCounts = {
-    ...byReason,
-    seen: (count) => {
-      metrics.seen(count)
-      counted.seen += count
-      hasNews ||= count > 0
-    },
-    eligible: (count, bytes, names) => {
-      metrics.eligible(count)
-      counted.eligible += count
-      if (!dryRun) return
-      counted.bytes += bytes
-      for (const name of names) {
-        if (sample.length >= sampleMax) return
-        sample.push(name)
-      }
-    },
-    deleted: (count, bytes) => {
-      metrics.deleted(count, bytes)
-      counted.deleted += count
-      counted.bytes += bytes
-      hasNews = true
-    },
-    unlisted: (what) => {
-      unlisted = what
-    },
-    stoppedBy: (why) => {
-      stopped ??= why
-    },
-    expect: (deletions) => {
-      hasNews = true
-      expected = deletions
-    },
-    nextBatch: () => {
-      batches += 1
-      return batches
-    },
-    announce: Effect.suspend(() => {
-      if (!hasNews) return Effect.void
-      hasNews = false
-      const { eligible: _, ...done } = counted
-      return progress.report({ phase: name, ...done, expected })
-    }),
-    endedBy: (cause) => {
-      error ??= describe(cause)
-    },
-    report: (durationMillis) => {
-      metrics.ended(durationMillis, error)
-      return {
-        ...emptyPhase,
-        ...counted,
-        ...reasons(),
-        sample,
-        ...(unlisted === null ? {} : { unlisted }),
-        error,
-        stoppedBy: error === null ? stopped : "failure",
-        durationMillis
-      }
-    }
-  }
+  const counts: PhaseCounts = new Counts(
+    name,
+    dryRun,
+    yield* PhaseMetrics.make(name, dryRun),
+    progress.report
+  )
   return counts
 })
+
+/** A class, because each phase of each sweep makes one. Its members can be used without it. */
+class Counts implements PhaseCounts {
+  readonly #name: string
+  readonly #dryRun: boolean
+  readonly #metrics: PhaseMetrics.PhaseMetrics
+  #seen = 0
+  #eligible = 0
+  #deleted = 0
+  #bytes = 0
+  #expected: number | null = null
+  #hasNews = false
+  #batches = 0
+  readonly #kept: Record<string, number> = {}
+  readonly #failed: Record<string, number> = {}
+  readonly #sample: Array<string> = []
+  #heldUntil: number | null = null
+  #unlisted: string | null = null
+  #stopped: StoppedBy | null = null
+  #error: PhaseReport["error"] = null
+  readonly announce: Effect.Effect<void>
+
+  constructor(
+    name: string,
+    dryRun: boolean,
+    metrics: PhaseMetrics.PhaseMetrics,
+    tell: (event: ProgressEvent) => Effect.Effect<void>
+  ) {
+    this.#name = name
+    this.#dryRun = dryRun
+    this.#metrics = metrics
+    this.announce = Effect.suspend(() => {
+      if (!this.#hasNews) return Effect.void
+      this.#hasNews = false
+      return tell({
+        phase: this.#name,
+        seen: this.#seen,
+        deleted: this.#deleted,
+        bytes: this.#bytes,
+        expected: this.#expected
+      })
+    })
+  }
+
+  readonly seen = (count: number): void => {
+    this.#metrics.seen(count)
+    this.#seen += count
+    this.#hasNews ||= count > 0
+  }
+
+  readonly eligible = (count: number, bytes: number, names: Iterable<string>): void => {
+    this.#metrics.eligible(count)
+    this.#eligible += count
+    if (!this.#dryRun) return
+    this.#bytes += bytes
+    for (const name of names) {
+      if (this.#sample.length >= sampleMax) return
+      this.#sample.push(name)
+    }
+  }
+
+  readonly deleted = (count: number, bytes: number): void => {
+    this.#metrics.deleted(count, bytes)
+    this.#deleted += count
+    this.#bytes += bytes
+    this.#hasNews = true
+  }
+
+  readonly kept = (reason: string, count: number): void => {
+    this.#metrics.kept(reason, count)
+    add(this.#kept, reason, count)
+  }
+
+  readonly held = (count: number, until: number | null): void => {
+    this.kept("held", count)
+    if (count > 0 && until !== null) this.#heldUntil = Math.max(until, this.#heldUntil ?? until)
+  }
+
+  readonly failed = (reason: string, count: number): void => {
+    this.#metrics.failed(reason, count)
+    add(this.#failed, reason, count)
+  }
+
+  readonly undeleted = (failures: ReadonlyArray<DeleteFailure>): void => {
+    this.#metrics.undeleted(failures)
+    for (const failure of failures) add(this.#failed, nameOf(failure), 1)
+  }
+
+  readonly unlisted = (what: string): void => {
+    this.#unlisted = what
+  }
+
+  readonly stoppedBy = (why: StoppedBy): void => {
+    this.#stopped ??= why
+  }
+
+  readonly expect = (deletions: number): void => {
+    this.#expected = deletions
+    this.#hasNews = true
+  }
+
+  readonly nextBatch = (): number => {
+    this.#batches += 1
+    return this.#batches
+  }
+
+  readonly endedBy = (cause: Cause.Cause<unknown>): void => {
+    this.#error ??= describe(cause)
+  }
+
+  readonly report = (durationMillis: number): PhaseReport => {
+    const error = this.#error
+    this.#metrics.ended(durationMillis, error)
+    return {
+      ...emptyPhase,
+      seen: this.#seen,
+      eligible: this.#eligible,
+      deleted: this.#deleted,
+      bytes: this.#bytes,
+      kept: this.#kept,
+      ...(this.#heldUntil === null ? {} : { heldUntil: new Date(this.#heldUntil).toISOString() }),
+      failed: this.#failed,
+      sample: this.#sample,
+      ...(this.#unlisted === null ? {} : { unlisted: this.#unlisted }),
+      error,
+      stoppedBy: error === null ? this.#stopped : "failure",
+      durationMillis
+    }
+  }
+}
 
 /** Returns what a report says of an error: its tag and its message, or `Defect` for one that a sweep does not know. */
 export const describe = (cause: Cause.Cause<unknown>): PhaseFailure => {

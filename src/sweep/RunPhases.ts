@@ -10,6 +10,9 @@ const namesOf = <R>(phases: ReadonlyArray<Phase<R>>): ReadonlyArray<string> => [
   ...new Set(phases.map(({ name }) => name))
 ]
 
+/** A span's place in the source would be this file, and takes as long to find as an idle phase. */
+const withoutPlace = { captureStackTrace: false } as const
+
 /** Runs all phases within the bounds of `sweep` and returns their reports by name. Passes interruption on. */
 export const run = Effect.fnUntraced(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
@@ -19,7 +22,7 @@ export const run = Effect.fnUntraced(function* <R>(
   for (const name of namesOf(phases)) {
     const group = phases.filter((phase) => phase.name === name)
     reports[name] = yield* runGroup(name, group, sweep).pipe(
-      Effect.withSpan(`Sweep.${name}`, { attributes: { sweep: sweep.sweep, phase: name } }),
+      Effect.withSpan(`Sweep.${name}`, { attributes: { sweep: sweep.sweep, phase: name } }, withoutPlace),
       Effect.annotateLogs({ phase: name })
     )
   }

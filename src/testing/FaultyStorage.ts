@@ -61,6 +61,7 @@ export const wrap = (inner: Storage["Service"], script: StorageScript): Storage[
       index === 0 ? Effect.succeed(page) : run(operation, args, Effect.succeed(page))
     )
 
+  const { concat } = inner
   return Storage.of({
     description: `${inner.description}, with scripted faults`,
     identity: inner.identity,
@@ -70,6 +71,12 @@ export const wrap = (inner: Storage["Service"], script: StorageScript): Storage[
     put: (key, body, sizeBytes, options) =>
       run("put", [key, sizeBytes], inner.put(key, body, sizeBytes, options)),
     copy: (from, to) => run("copy", [from, to], inner.copy(from, to)),
+    ...(concat === undefined
+      ? {}
+      : {
+          concat: (sources, to, options) =>
+            run("copy", [sources[0]?.key ?? to, to], concat(sources, to, options))
+        }),
     get: (key, range) =>
       Stream.unwrap(
         run(

@@ -51,11 +51,16 @@ export const question: Question = {
       bench.log(`a scan took ${((scanned.millis[0] ?? 0) / 1000).toFixed(1)} s`)
       const idle = await idling(bench, big, store)
       const idleSmall = await idling(bench, small, store)
-      bench.log(`sweeps that found nothing new took ${idle.map((millis) => millis.toFixed(1)).join(", ")} ms`)
+      bench.log(
+        `sweeps that found nothing new took ${idle.millis.map((millis) => millis.toFixed(1)).join(", ")} ms`
+      )
       const deletions = await withConnection(big, (connection) =>
         deleting(bench, connection, big, { single, bulk, runs })
       )
-      return answer({ blobs, single, bulk, runs }, { scanned, idle, idleSmall, deletions })
+      return answer(
+        { blobs, single, bulk, runs },
+        { scanned, idle: idle.millis, idleSmall: idleSmall.millis, asked: idle.asked, deletions }
+      )
     } finally {
       store.close()
       await withConnection(bench.servers.databaseUrl, async (connection) => {
@@ -74,19 +79,15 @@ const sweeping = async (bench: Bench, databaseUrl: string, store: FakeStore.Fake
 }
 
 /** Measures sweeps that find nothing new. Skips the first two, which open connections and scan once. */
-const idling = async (
-  bench: Bench,
-  url: string,
-  store: FakeStore.FakeStore
-): Promise<ReadonlyArray<number>> => {
+const idling = async (bench: Bench, url: string, store: FakeStore.FakeStore) => {
   await watch(url, true)
-  const { millis, seen } = await sweeping(bench, url, store, sweeps + 2)
+  const { asked, millis, seen } = await sweeping(bench, url, store, sweeps + 2)
   ensure((seen[0] ?? 0) > 0, "the first scan saw no blob")
   ensure(
     seen.slice(1).every((count) => count === 0),
     `later sweeps saw blobs: ${seen.join(", ")}`
   )
-  return millis.slice(2)
+  return { millis: millis.slice(2), asked }
 }
 
 interface Deletions {
@@ -147,10 +148,14 @@ interface Found {
   readonly scanned: SweepsOutcome
   readonly idle: ReadonlyArray<number>
   readonly idleSmall: ReadonlyArray<number>
+  readonly asked: SweepsOutcome["asked"]
   readonly deletions: Deletions
 }
 
-const answer = (parameters: Answer["parameters"], { scanned, idle, idleSmall, deletions }: Found): Answer => {
+const answer = (
+  parameters: Answer["parameters"],
+  { asked, scanned, idle, idleSmall, deletions }: Found
+): Answer => {
   const ratio = (pair: Deletions["single"]) =>
     pair.watched.map((micros, run) => micros / (pair.plain[run] ?? Number.NaN))
   const extra = (pair: Deletions["single"]) =>
@@ -172,6 +177,9 @@ const answer = (parameters: Answer["parameters"], { scanned, idle, idleSmall, de
         baseline: [scanned.millis[0] ?? Number.NaN],
         limit: idleMillisMax
       },
+      { name: "statements of such a sweep", unit: "", measured: [asked.statements] },
+      { name: "transactions", unit: "", measured: [asked.transactions] },
+      { name: "verbs of the database", unit: "", measured: [asked.verbs] },
       {
         name: "a reference deleted by itself, watched",
         unit: "µs",

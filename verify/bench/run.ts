@@ -22,6 +22,7 @@ import { question as registry } from "./Registry.ts"
 import { question as replicas } from "./Replicas.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
+import { question as year } from "./Year.ts"
 
 /** All questions. The name of a question is its command. */
 const questions: ReadonlyArray<Question> = [
@@ -30,6 +31,7 @@ const questions: ReadonlyArray<Question> = [
   find,
   purge,
   idle,
+  year,
   list,
   upload,
   registry,
@@ -99,7 +101,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
     return 0
   }
   const { question, given, json, keep, profile } = read(args)
-  const servers = Servers.fromEnvironment()
+  const servers = question.needsServers === false ? Servers.none : Servers.fromEnvironment()
   if (servers === null) return await withServers(args)
   const began = performance.now()
   const log = (text: string) =>

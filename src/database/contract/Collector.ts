@@ -70,7 +70,7 @@ export class CollectorDatabase extends Context.Service<
      * each sweep.
      */
     readonly inspect: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
-    /** Returns how the collector was installed. Fails before `inspect` has passed. */
+    /** Returns how the collector was installed, as `inspect` found last. Fails before it has passed. */
     readonly installation: Result<Installation>
     /** Blobs that nothing refers to. */
     readonly orphans: Orphans

@@ -1,6 +1,6 @@
 /** The binding of the collector's tables, and the samples by which it is checked. */
 import { Effect, Ref } from "effect"
-import { SqlError } from "effect/sql"
+import type { SqlError } from "effect/sql"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type {
   Binding,
@@ -14,6 +14,7 @@ import type {
   ServerIdentity
 } from "../Database.ts"
 import { canNameObject, instantFor } from "./CatalogValues.ts"
+import { isRefusal } from "./Errors.ts"
 import { instant, millis, millisOrNull, qualified, type Sql } from "./Sql.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 import { looksUp } from "./Unreferenced.ts"
@@ -82,17 +83,6 @@ const read = Effect.fnUntraced(function* (db: Sql, catalog: Catalog, tellsServer
     : yield* ask(noServerColumns)
   return toState(db, catalog, rows[0])
 })
-
-/** Returns whether the server understood the question and did not answer it. Anything else is a failure. */
-const isRefusal = (error: unknown): boolean =>
-  SqlError.isSqlError(error) &&
-  ![
-    "ConnectionError",
-    "DeadlockError",
-    "SerializationError",
-    "LockTimeoutError",
-    "StatementTimeoutError"
-  ].includes(error.reason._tag)
 
 const toState = ({ names }: Sql, { digest }: Catalog, row: Row | undefined): BindingState => ({
   bound: row === undefined || row.id === null ? null : toBound(row.id, row),

@@ -1,5 +1,5 @@
 /** How the driver's errors become {@link DatabaseError}s. */
-import type { SqlError } from "effect/sql"
+import { SqlError } from "effect/sql"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
 import { sqlStates } from "../../domain/SqlStates.ts"
 
@@ -10,6 +10,17 @@ export const sqlState = (error: SqlError.SqlError): string | undefined => {
     ? cause.code
     : undefined
 }
+
+/** Returns whether the server understood the question and did not answer it. Anything else is a failure. */
+export const isRefusal = (error: unknown): error is SqlError.SqlError =>
+  SqlError.isSqlError(error) &&
+  ![
+    "ConnectionError",
+    "DeadlockError",
+    "SerializationError",
+    "LockTimeoutError",
+    "StatementTimeoutError"
+  ].includes(error.reason._tag)
 
 const failureOf = (error: SqlError.SqlError): DatabaseFailure => {
   const code = sqlState(error)

@@ -10,6 +10,7 @@
 import { Duration, Effect } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { DeadLetter, Journal, JournalEntry, JournalReason, Postponement } from "../Database.ts"
+import { unlessIdle } from "./Idle.ts"
 import { expirePins } from "./Pins.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
 import { lasts } from "./triggers/unannounced/Tombstones.ts"
@@ -27,14 +28,32 @@ interface EntryRow {
 export const make = (db: Sql): Journal => {
   const plain = on(db)
   return verbs<Journal>(db, "journal", {
-    claim: plain(claim),
+    claim: unlessIdle(plain(claim), {
+      isAny: (now, leaseUntil, _limit) =>
+        db.sql`SELECT 1 AS due FROM ${db.id.journal} WHERE ${isDue(db, now, leaseUntil)} LIMIT 1`,
+      nothing: { entries: [], readopted: 0 },
+      found: ({ entries, readopted }) => entries.length + readopted > 0
+    }),
     confirm: plain(confirm),
     postpone: plain(postpone),
     deadLetters: plain(deadLetters),
     retry: plain(retry),
-    reapIntents: (now, deleteNotBefore, limit, expiredAfter) =>
-      db.transaction(reapIntents(db, now, deleteNotBefore, limit, expiredAfter)),
-    expirePins: plain(expirePins)
+    reapIntents: unlessIdle(
+      (now, deleteNotBefore, limit, expiredAfter) =>
+        db.transaction(reapIntents(db, now, deleteNotBefore, limit, expiredAfter)),
+      {
+        isAny: (now, _deleteNotBefore, _limit, expiredAfter) =>
+          db.sql`SELECT 1 AS due FROM ${db.id.intents} WHERE ${isExpired(db, now, expiredAfter)} LIMIT 1`,
+        nothing: 0,
+        found: (reaped) => reaped > 0
+      }
+    ),
+    expirePins: unlessIdle(plain(expirePins), {
+      isAny: (now, _limit) =>
+        db.sql`SELECT 1 AS due FROM ${db.id.pins} WHERE expires_at <= ${instant(now)}::timestamptz LIMIT 1`,
+      nothing: 0,
+      found: (expired) => expired > 0
+    })
   })
 }
 
@@ -49,15 +68,19 @@ const toEntry = (row: EntryRow): JournalEntry => ({
 /** Longer than a lease of any collector. A lease that ends later was written while a clock was wrong. */
 const leaseMax = Duration.toMillis(Duration.days(1))
 
+/** Returns the condition that a claim at `now` may lease a key. */
+const isDue = ({ sql }: Sql, now: number, leaseUntil: number) => sql`
+  dead_at IS NULL AND not_before <= ${instant(now)}::timestamptz
+    AND (claimed_until IS NULL OR claimed_until <= ${instant(now)}::timestamptz
+      OR claimed_until > ${instant(leaseUntil + leaseMax)}::timestamptz)`
+
 const claim = (db: Sql, now: number, leaseUntil: number, limit: number) => {
   const { sql, id, raw } = db
   return Effect.map(
     sql<EntryRow & { readonly readopted: boolean }>`
       WITH due AS MATERIALIZED (
         SELECT object_key FROM ${id.journal}
-        WHERE dead_at IS NULL AND not_before <= ${instant(now)}::timestamptz
-          AND (claimed_until IS NULL OR claimed_until <= ${instant(now)}::timestamptz
-            OR claimed_until > ${instant(leaseUntil + leaseMax)}::timestamptz)
+        WHERE ${isDue(db, now, leaseUntil)}
         ORDER BY not_before, object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
       readopted AS (
         DELETE FROM ${id.journal} j
@@ -139,20 +162,20 @@ const retry = ({ sql, id, raw }: Sql, now: number, keys: ReadonlyArray<ObjectKey
     (rows) => rows.length
   )
 
-const reapIntents = (
-  { sql, id, raw }: Sql,
-  now: number,
-  deleteNotBefore: number,
-  limit: number,
-  expiredAfter?: number
-) => {
+/** Returns the condition that an upload was announced and not finished in time. */
+const isExpired = ({ raw, sql }: Sql, now: number, expiredAfter?: number) => {
   const later =
     expiredAfter === undefined ? raw("") : sql`AND expires_at > ${instant(expiredAfter)}::timestamptz`
+  return sql`expires_at <= ${instant(now)}::timestamptz ${later}`
+}
+
+const reapIntents = (db: Sql, now: number, deleteNotBefore: number, limit: number, expiredAfter?: number) => {
+  const { sql, id } = db
   return Effect.map(
     sql`
       -- Materialised: as a sub-query a plan may run it once for each intent, and then it takes more than the limit.
       WITH due AS MATERIALIZED (
-        SELECT object_key FROM ${id.intents} WHERE expires_at <= ${instant(now)}::timestamptz ${later}
+        SELECT object_key FROM ${id.intents} WHERE ${isExpired(db, now, expiredAfter)}
         ORDER BY object_key LIMIT ${limit} FOR UPDATE SKIP LOCKED),
       reaped AS (
         DELETE FROM ${id.intents} i WHERE i.object_key = ANY(ARRAY(SELECT object_key FROM due)) RETURNING i.object_key, i.digest, i.upload_id)

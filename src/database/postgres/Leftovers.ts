@@ -10,6 +10,7 @@ import { Effect, Option } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { LeftoverCounts, LeftoverPlan, LeftoverScan, Leftovers } from "../Database.ts"
 import { estimate } from "./Breakers.ts"
+import { unlessIdle } from "./Idle.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
 import { lockKeys } from "./triggers/unannounced/AdvisoryLocks.ts"
 import { buryKeys, lasts } from "./triggers/unannounced/Tombstones.ts"
@@ -20,7 +21,7 @@ import { on, verbs } from "./Verbs.ts"
 export const make = (db: Sql): Leftovers => {
   const plain = on(db)
   return verbs<Leftovers>(db, "leftovers", {
-    claim: plain(claim),
+    claim: unlessIdle(plain(claim), { isAny: plain(mayClaim), nothing: Option.none(), found: Option.isSome }),
     journal: plain(journalUnowned),
     advance: plain(advance),
     yield: plain(yieldLease),
@@ -57,6 +58,20 @@ interface RangeRow {
   readonly range_from: string | null
   readonly up_to: string | null
   readonly position: string | null
+}
+
+/** Returns a row if there is a range to lease, a pass to begin, or no pass yet. */
+const mayClaim = ({ sql, raw, id }: Sql, now: number, _leaseUntil: number, plan: LeftoverPlan | null) => {
+  const at = sql`${instant(now)}::timestamptz`
+  const begins =
+    plan === null
+      ? sql`false`
+      : sql`ended_at IS NOT NULL AND (pass = 0 OR started_at <= ${instant(now - plan.everyMillis)}::timestamptz)`
+  return sql`
+    SELECT 1 AS any WHERE NOT EXISTS (SELECT FROM ${id.listings} WHERE ${raw(isLeftovers)})
+      OR EXISTS (SELECT FROM ${id.listings} WHERE ${raw(isLeftovers)} AND ${begins})
+      OR EXISTS (SELECT FROM ${id.listingRanges} WHERE ${raw(isLeftovers)} AND ended_at IS NULL
+        AND (claimed_until IS NULL OR claimed_until <= ${at}))`
 }
 
 /** Leases a range of the unfinished pass, or begins a new pass if one is due. */

@@ -12,8 +12,9 @@ import type { Orphan, OrphanCause } from "../../domain/Orphan.ts"
 import type { ClaimedSlice, Orphans, ScanEnd, Slice } from "../Database.ts"
 import { canNameObject, sizeOf, usedAt } from "./CatalogValues.ts"
 import { condemned, keep, restore } from "./Condemned.ts"
+import { unlessIdle } from "./Idle.ts"
 import { held } from "./Pins.ts"
-import { due, purge } from "./Purge.ts"
+import { due, mayPurge, purge } from "./Purge.ts"
 import { byIndex, instant, millis, type Sql } from "./Sql.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 import { looksUp } from "./Unreferenced.ts"
@@ -34,7 +35,11 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): O
     redate: known(redate),
     due: known(due),
     keep: known(keep),
-    purge: known(purge),
+    purge: unlessIdle(known(purge), {
+      isAny: known(mayPurge),
+      nothing: { purged: [], absolved: 0, busy: 0, next: null },
+      found: ({ absolved, busy, purged }) => absolved + busy + purged.length > 0
+    }),
     condemned: known(condemned),
     restore: known(restore)
   })

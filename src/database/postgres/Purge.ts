@@ -105,7 +105,7 @@ const purgeBy = (db: Sql, catalog: Catalog, request: PurgeRequest, deleting: Del
       yield* sql`LOCK TABLE ${id.blobs} IN ROW EXCLUSIVE MODE`
       if ((yield* currentFingerprint(db)) !== catalog.fingerprint) return yield* schemaChanged
 
-      const page = yield* condemnedPage(db, request, type)
+      const page = yield* condemnedPage(db, request, type, sql`FOR UPDATE SKIP LOCKED`)
       const last = page.at(-1)
       if (last === undefined) {
         return { purged: [], absolved: 0, busy: 0, next: null } satisfies PurgePage
@@ -174,14 +174,23 @@ const schemaChanged = new DatabaseError({
     "a foreign key to blobs, or a trigger against unannounced writers, was added, dropped or altered since the sweep began"
 })
 
-const condemnedPage = (db: Sql, request: PurgeRequest, type: Statement.Fragment) => {
+/** Asks for a row if there may be a condemned orphan to purge. */
+export const mayPurge = (db: Sql, { digest }: Catalog, request: PurgeRequest) =>
+  condemnedPage(db, { ...request, limit: 1 }, db.raw(digest.type))
+
+const condemnedPage = (
+  db: Sql,
+  request: PurgeRequest,
+  type: Statement.Fragment,
+  locking: Statement.Fragment = db.raw("")
+) => {
   const { sql, id, raw } = db
   const only =
     request.only === undefined ? raw("") : sql`AND digest = ANY(${request.only}::text[]::${type}[])`
   return sql<CondemnedRow>`
     SELECT digest::text AS digest, condemned_at, cause FROM ${id.orphans}
     WHERE ${isDue(db, request, type)} ${only}
-    ORDER BY condemned_at, digest LIMIT ${request.limit} FOR UPDATE SKIP LOCKED`
+    ORDER BY condemned_at, digest LIMIT ${request.limit} ${locking}`
 }
 
 const isDue = ({ sql, raw }: Sql, request: DueRequest, type: Statement.Fragment) => {

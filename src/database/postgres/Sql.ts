@@ -128,6 +128,10 @@ const policy = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced(
  */
 export const onProcessClock = Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
 
+/** The span of a verb. Without the place in the source, which is this one for all, and costs as much as the rest. */
+const spanOf = (operation: string) =>
+  Effect.withSpan(`Database.${operation}`, {}, { captureStackTrace: false })
+
 /**
  * Returns the connection for a catalogue with these names, on the client of the context. Time-outs not given
  * are those of `Postgres.layerClient`, or the defaults on another client.
@@ -182,20 +186,17 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
             (error instanceof DatabaseError || error instanceof HostFailed) && error.isRetryable,
           schedule: policy
         })
-      ).pipe(Effect.mapError(unwrapped), onProcessClock, Effect.withSpan(`Database.${operation}`)),
+      ).pipe(Effect.mapError(unwrapped), onProcessClock, spanOf(operation)),
     once: (operation, effect) =>
       leavesTransaction(client, operation, translated(operation, effect)).pipe(
         onProcessClock,
-        Effect.withSpan(`Database.${operation}`)
+        spanOf(operation)
       ),
     joining: (operation, effect) =>
       Effect.flatMap(Effect.serviceOption(client.transactionService), (open) =>
         Option.isNone(open)
           ? db.verb(operation, effect)
-          : translated(operation, transaction(effect)).pipe(
-              onProcessClock,
-              Effect.withSpan(`Database.${operation}`)
-            )
+          : translated(operation, transaction(effect)).pipe(onProcessClock, spanOf(operation))
       ),
     transaction,
     firing,

@@ -4,9 +4,9 @@
  *
  * - One chunk and no body: the chunk's object becomes the blob's. No byte moves. A digest by another
  *   algorithm than the session's costs one reading.
- * - Anything else: chunks and body are streamed once through the hash to a fresh key. The body of the closing
- *   request is not staged first: staging would write it twice, and would move the session's offset although
- *   the request may fail.
+ * - Anything else becomes one object under a fresh key (Assemble.ts). The body of the closing request is not
+ *   staged first: staging would write it twice, and would move the session's offset although the request may
+ *   fail.
  */
 import { Clock, Effect, Option, Stream } from "effect"
 import { type BodyProgress, bodyProgress } from "../../blobs/BodyProgress.ts"
@@ -18,6 +18,7 @@ import { algorithmOf, type Digest } from "../../domain/Digest.ts"
 import { StorageError } from "../../domain/StorageError.ts"
 import type { SessionRef, StagedChunk } from "../database/contract/UploadSessions.ts"
 import { holdId } from "../Names.ts"
+import { assembled } from "./Assemble.ts"
 import { UploadBusy, UploadUnknown } from "./errors.ts"
 import {
   type Acquired,
@@ -132,21 +133,14 @@ const useOnlyChunk = Effect.fnUntraced(function* <E, R>(
   return outcome
 })
 
-/** Streams all chunks and the last body to a fresh key. */
+/** Makes one object of all chunks and the last body. */
 const assemble = Effect.fnUntraced(function* <E, R>(
   { context, lease, options, progress, session: { chunks, session } }: Finishing<E, R>,
   rest: Stream.Stream<Uint8Array, E, R> | null
 ) {
   const { digest, sizeBytes } = options
-  const staged = Stream.flatMap(Stream.fromIterable(chunks), ({ key }) => context.storage.get(key))
-  const source = {
-    body: rest === null ? staged : Stream.concat(staged, rest),
-    declared: {
-      digest,
-      sizeBytes: rest !== null && sizeBytes === undefined ? null : session.receivedBytes + (sizeBytes ?? 0)
-    },
-    replayable: rest === null
-  }
+  const { receivedBytes } = session
+  const source = yield* assembled(context, chunks, { digest, receivedBytes, rest, sizeBytes }, progress)
   return yield* sendUntilSettled(context, source, progress, (sent) =>
     Effect.map(complete(context, lease, sent), (outcome) => (outcome === "expired" ? null : outcome))
   )

@@ -10,6 +10,8 @@ export interface UploadContext extends WriterContext {
   readonly registry: RegistryDatabase["Service"]
   /** Prefix of the keys of staged chunks. */
   readonly chunkPrefix: string
+  /** The shortest chunk that the store joins with others, in bytes. */
+  readonly joinFromBytes: number
   /** Length of a finish lease, in milliseconds. */
   readonly finishLeaseMillis: number
   /** Longest that a request waits for another that finishes the same session, in milliseconds. */

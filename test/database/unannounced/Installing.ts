@@ -69,6 +69,7 @@ const lifecycle = (server: Databases.Server): void => {
         Postgres.migrate(defaultNames, { createCatalog: true, isOwn: true }),
         Databases.client(s.place, { maxConnections: 1 })
       )
+      yield* s.database.inspect
       assert.isFalse((yield* s.database.installation).catalogueExisted, "an embedded database is ours alone")
     })
   )

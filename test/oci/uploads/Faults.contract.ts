@@ -7,7 +7,7 @@ import { assert } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Result } from "effect"
 import { TestClock } from "effect/testing"
 import type { Algorithm } from "../../../src/domain/Digest.ts"
-import type { UploadStatus, Uploads } from "../../../src/oci/Uploads.ts"
+import type { UploadStatus, Uploads, UploadsOptions } from "../../../src/oci/Uploads.ts"
 import {
   type FaultStory,
   type FaultTable,
@@ -33,6 +33,8 @@ type Push = Effect.Effect<unknown, { readonly _tag: string }, Stage>
 
 interface Story extends FaultStory {
   readonly content: string
+  /** Settings of both replicas. */
+  readonly uploads?: UploadsOptions
   readonly algorithm?: Algorithm
   /** What happens to the replica's calls without a fault of the table. */
   readonly own?: (stage: Stage["Service"]) => Rule
@@ -63,6 +65,9 @@ const pushes =
 
 const reaped = (how: "reaped" | "deleted") => (stage: Stage["Service"]) =>
   reapsBefore("sessions.complete", how, stage)
+
+/** The store joins chunks of any length. */
+const joining: UploadsOptions = { joinFromBytes: 1 }
 
 const stories: ReadonlyArray<Story> = [
   {
@@ -105,6 +110,29 @@ const stories: ReadonlyArray<Story> = [
     own: reaped("deleted"),
     act: pushes(["hello ", "world"]),
     calls: ["sessions.complete", "copy", "get", "put"]
+  },
+  {
+    name: "several chunks that the store joins",
+    content: "hello world",
+    uploads: joining,
+    act: pushes(["hel", "lo ", "world"]),
+    calls: ["sessions.claim", "get", "blobs.intend", "copy", "sessions.complete"]
+  },
+  {
+    name: "joined chunks whose blob is reaped before it is one",
+    content: "hello world",
+    uploads: joining,
+    own: reaped("reaped"),
+    act: pushes(["hello ", "world"]),
+    calls: ["sessions.complete", "copy", "blobs.discard"]
+  },
+  {
+    name: "joined chunks whose blob is reaped and deleted before it is one",
+    content: "hello world",
+    uploads: joining,
+    own: reaped("deleted"),
+    act: pushes(["hello ", "world"]),
+    calls: ["sessions.complete", "copy"]
   },
   {
     name: "a last body that is reaped before it is a blob",
@@ -210,5 +238,8 @@ export const replicaFaults = (
     }))
   }),
   play: (story, strike) =>
-    Effect.provide(play(story, story.client, strike), Layer.merge(stageOf(), counted()))
+    Effect.provide(
+      play(story, story.client, strike),
+      Layer.merge(stageOf({ uploads: story.uploads ?? {} }), counted())
+    )
 })

@@ -9,6 +9,8 @@ export interface Question {
   readonly asks: string
   /** Its options `--name N`, all whole numbers. */
   readonly options: Readonly<Record<string, { readonly about: string }>>
+  /** Whether it asks PostgreSQL or an S3 server. Default true. */
+  readonly needsServers?: boolean
   /** Measures and verifies. Fails with NoFigures if it cannot. */
   readonly ask: (bench: Bench) => Promise<Answer>
 }

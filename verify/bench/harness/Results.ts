@@ -13,7 +13,18 @@ const results = new URL("verify/bench/results/", SourceTree.root)
 export const local = new URL("local/", results)
 
 /** Describes this machine and the servers. */
-export const machine = async (servers: Servers): Promise<Machine> => {
+export const machine = async (servers: Servers): Promise<Machine> => ({
+  commit: SourceTree.commit(),
+  node: process.versions.node,
+  nodeOptions: process.env.NODE_OPTIONS ?? "",
+  postgres: servers.databaseUrl === "" ? "none" : await postgresOf(servers),
+  s3: servers.s3.server,
+  cores: availableParallelism(),
+  loadBefore: loadavg()[0] ?? Number.NaN,
+  startedAt: new Date().toISOString()
+})
+
+const postgresOf = async (servers: Servers): Promise<string> => {
   const database = await connect(servers.databaseUrl)
   const setting = async (name: string) =>
     String((await database.query(`SELECT current_setting('${name}') AS value`))[0]?.value)
@@ -21,16 +32,7 @@ export const machine = async (servers: Servers): Promise<Machine> => {
   const fsync = await setting("fsync")
   const buffers = await setting("shared_buffers")
   await database.close()
-  return {
-    commit: SourceTree.commit(),
-    node: process.versions.node,
-    nodeOptions: process.env.NODE_OPTIONS ?? "",
-    postgres: `${version}, fsync ${fsync}, shared_buffers ${buffers}`,
-    s3: servers.s3.server,
-    cores: availableParallelism(),
-    loadBefore: loadavg()[0] ?? Number.NaN,
-    startedAt: new Date().toISOString()
-  }
+  return `${version}, fsync ${fsync}, shared_buffers ${buffers}`
 }
 
 /**

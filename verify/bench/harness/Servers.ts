@@ -30,6 +30,20 @@ const names = {
 /** The variable that marks servers as started for this run. */
 export const throwAway = { ARTIFACT_GC_BENCH_SERVERS: "throw-away" }
 
+/** For a question that needs no servers. */
+export const none: Servers = {
+  databaseUrl: "",
+  s3: {
+    server: "none",
+    endpoint: "",
+    region: "",
+    accessKeyId: "",
+    secretAccessKey: "",
+    bucket: "",
+    isThrowAway: true
+  }
+}
+
 /** Reads the addresses. Returns null if no variable is set, and fails if only some are. */
 export const fromEnvironment = (env: NodeJS.ProcessEnv = process.env): Servers | null => {
   const missing = Object.values(names).filter((name) => !env[name])

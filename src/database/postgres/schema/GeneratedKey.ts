@@ -7,7 +7,7 @@ import { Array as Arr, Effect } from "effect"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import { make } from "../Sql.ts"
-import { type Column, readBlobsTable, readColumns } from "./BlobsTable.ts"
+import { type Column, oidOf, readBlobsTable, readColumns } from "./BlobsTable.ts"
 
 /** Returns the problem of such a column. Concerns only catalogues with the triggers. */
 export const generatedKeyProblems = (
@@ -28,7 +28,7 @@ export const refuseGeneratedKey = Effect.fnUntraced(function* (names: CatalogNam
   const db = yield* make(names)
   const read = Effect.gen(function* () {
     const table = yield* readBlobsTable(db)
-    return table === null ? [] : generatedKeyProblems(names, yield* readColumns(db, table.oid))
+    return table === null ? [] : generatedKeyProblems(names, yield* readColumns(db, oidOf(db, table.oid)))
   })
   const problems = yield* db.verb(operation, read)
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })

@@ -13,7 +13,14 @@ import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import { translate } from "../Errors.ts"
 import { recordOwnCatalogue } from "../Installation.ts"
 import { make, onProcessClock, qualified, quote, type Sql } from "../Sql.ts"
-import { catalogMissing, columnProblems, readBlobsTable, readColumns, sharedSchema } from "./BlobsTable.ts"
+import {
+  catalogMissing,
+  columnProblems,
+  oidOf,
+  readBlobsTable,
+  readColumns,
+  sharedSchema
+} from "./BlobsTable.ts"
 import { adaptDigestType } from "./ChangedDigestType.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
 import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
@@ -160,7 +167,7 @@ const refuseWrongNames = Effect.fnUntraced(function* (db: Sql, options: MigrateO
     const isFree = options.createCatalog && !(yield* tableExists(db, names.schema, names.blobsTable))
     return isFree ? undefined : yield* new SchemaRefused({ problems: [catalogMissing(names)] })
   }
-  const problems = columnProblems(names, yield* readColumns(db, table.oid)).filter(
+  const problems = columnProblems(names, yield* readColumns(db, oidOf(db, table.oid))).filter(
     ({ kind }) => kind === "MissingColumn"
   )
   if (Arr.isReadonlyArrayNonEmpty(problems)) return yield* new SchemaRefused({ problems })

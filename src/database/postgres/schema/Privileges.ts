@@ -77,10 +77,13 @@ export const readVersion = Effect.fnUntraced(function* ({ sql, names, raw }: Sql
     WHERE n.nspname = ${names.collectorSchema} AND c.relname = 'migrations'
       AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`
   if (readable.length === 0) return null
-  const rows = yield* sql<{ id: number }>`
-    SELECT coalesce(max(migration_id), 0)::int AS id FROM ${raw(qualified(names.collectorSchema, "migrations"))}`
+  const rows = yield* askVersion({ sql, names, raw })
   return rows[0]?.id ?? 0
 })
+
+/** Asks for the number of the newest migration applied. The server refuses a role that may not read it. */
+export const askVersion = ({ sql, names, raw }: Pick<Sql, "sql" | "names" | "raw">) => sql<{ id: number }>`
+  SELECT coalesce(max(migration_id), 0)::int AS id FROM ${raw(qualified(names.collectorSchema, "migrations"))}`
 
 /**
  * Returns the problems of the collector's tables and privileges. `version` is null where it could not be

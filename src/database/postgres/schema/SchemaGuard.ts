@@ -11,17 +11,19 @@ import type { SqlError, Statement } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { type SchemaProblem, SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import type { ReferenceTable, Watch } from "../../Database.ts"
+import { catalogueExisted } from "../Installation.ts"
 import type { Sql } from "../Sql.ts"
 import { fingerprint as fingerprintOf, readInstalled } from "../triggers/TriggerSet.ts"
 import { triggerProblems, unannouncedWriters } from "../triggers/unannounced/UnannouncedWriters.ts"
-import { watchedReferences, watchOf } from "../triggers/watch/Watching.ts"
+import { watchOf } from "../triggers/watch/Watching.ts"
 import { predicates, stages } from "../Unreferenced.ts"
-import { catalogMissing, columnProblems, readBlobsTable, readColumns, tableProblems } from "./BlobsTable.ts"
+import { catalogMissing, columnProblems, oidOf, readBlobsTable, tableProblems } from "./BlobsTable.ts"
 import { type DigestType, digestTypeProblems } from "./DigestType.ts"
-import { type ForeignKey, keyProblems, readForeignKeys, readKeysFingerprint } from "./ForeignKeys.ts"
+import { askKeysFingerprint, type ForeignKey, keyProblems } from "./ForeignKeys.ts"
 import { generatedKeyProblems } from "./GeneratedKey.ts"
-import { inheritanceProblems, readInheritingTables } from "./InheritedReferences.ts"
-import { accessProblems, readAccess, readVersion } from "./Privileges.ts"
+import { inheritanceProblems } from "./InheritedReferences.ts"
+import * as Inspection from "./Inspection.ts"
+import { accessProblems } from "./Privileges.ts"
 import { timeZoneProblems, zonelessOf } from "./TimeZone.ts"
 
 /** What the guard found, in the form that statements need. */
@@ -50,6 +52,8 @@ export interface Catalog {
   readonly watch: Watch
   /** Whether triggers act against unannounced writers. Then every purge leaves a tombstone. */
   readonly unannouncedWriters: boolean
+  /** The catalogue's table existed before the collector was installed beside it. */
+  readonly catalogueExisted: boolean
   /**
    * Changes when a foreign key to blobs is added, dropped, changes its action on delete or is no longer
    * enforced. Changes also when a trigger against unannounced writers is created, dropped, enabled or
@@ -72,13 +76,9 @@ export interface SchemaExtension {
 /** Reads the catalogue. Fails with `SchemaRefused` and every problem found, not only the first. */
 export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: ReadonlyArray<SchemaExtension>) {
   const { names } = db
-  const table = yield* readBlobsTable(db)
-  if (table === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
-
-  // Before the keys: if one is added in between, the next purge sees a change instead of missing the key.
-  const fingerprint = yield* readFingerprint(db, table.oid)
-  const columns = yield* readColumns(db, table.oid)
-  const keys = yield* readForeignKeys(db, table.oid)
+  const found = yield* Inspection.read(db)
+  if (found === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
+  const { columns, guards: triggers, keys, table } = found
   const column = columns.find(({ name }) => name === names.digestColumn)
   const digest: DigestType = {
     type: column?.type ?? "text",
@@ -87,16 +87,15 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
   }
   const declared = keys.filter((key) => !key.inherited)
   const references = { digest, keys: declared, partitions: keys.filter((key) => key.inherited) }
-  const triggers = yield* readInstalled(db, unannouncedWriters)
   const problems: ReadonlyArray<SchemaProblem> = [
     ...tableProblems(names, table),
-    ...accessProblems(names, table.role, yield* readAccess(db), yield* readVersion(db)),
+    ...accessProblems(names, table.role, found.access, found.version),
     ...(yield* Effect.forEach(extensions, ({ problems }) => problems(db, table.role))).flat(),
     ...columnProblems(names, columns),
     ...(yield* timeZoneProblems(db, digest)),
-    ...(column === undefined ? [] : yield* digestTypeProblems(db, digest)),
+    ...(column === undefined ? [] : digestTypeProblems(db, digest, found.ownTypes)),
     ...keyProblems(names, table.role, keys),
-    ...inheritanceProblems(names, yield* readInheritingTables(db, table.oid)),
+    ...inheritanceProblems(names, found.heirs),
     ...triggerProblems(names, references, triggers),
     ...(triggers.length === 0 ? [] : generatedKeyProblems(names, columns))
   ]
@@ -113,9 +112,10 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     digest,
     referencePredicates: (bound) => predicates(db, declared, bound),
     unreferenced: (bound) => stages(db, declared, bound),
-    watch: watchOf(names, references, yield* readInstalled(db, watchedReferences)),
+    watch: watchOf(names, references, found.watches),
     unannouncedWriters: triggers.length > 0,
-    fingerprint
+    catalogueExisted: found.catalogueExisted ?? (yield* catalogueExisted(db)),
+    fingerprint: `${found.keysFingerprint} ${fingerprintOf(triggers)}`
   } satisfies Catalog
 })
 
@@ -127,7 +127,7 @@ export const currentFingerprint = Effect.fnUntraced(function* (db: Sql) {
 
 const readFingerprint = (db: Sql, oid: string) =>
   Effect.zipWith(
-    readKeysFingerprint(db, oid),
+    askKeysFingerprint(db, oidOf(db, oid)),
     readInstalled(db, unannouncedWriters),
-    (keys, triggers) => `${keys} ${fingerprintOf(triggers)}`
+    ([keys], triggers) => `${keys?.fingerprint ?? ""} ${fingerprintOf(triggers)}`
   )

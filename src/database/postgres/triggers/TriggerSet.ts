@@ -6,7 +6,7 @@
  * only on request (`artifact-gc migrate`), because the tables are not the collector's.
  */
 import { Clock, Effect } from "effect"
-import type { SqlError } from "effect/sql"
+import type { SqlError, Statement } from "effect/sql"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"
 import { make, qualified, quote, type Sql } from "../Sql.ts"
@@ -108,7 +108,7 @@ export const remove = Effect.fnUntraced(function* (set: TriggerSet, names: Catal
 export const readInstalled = (
   { sql, names }: Sql,
   { functionPrefix }: TriggerSet
-): Effect.Effect<ReadonlyArray<InstalledTrigger>, SqlError.SqlError> => sql<InstalledTrigger>`
+): Statement.Statement<InstalledTrigger> => sql<InstalledTrigger>`
   SELECT t.oid::text AS oid, n.nspname AS schema, c.relname AS table, t.tgname AS name, p.proname AS function,
     t.tgenabled IN ('O', 'A') AS enabled, t.tgparentid <> 0 AS inherited
   FROM pg_proc p JOIN pg_namespace own ON own.oid = p.pronamespace

@@ -20,6 +20,7 @@ import type {
   TrustOutcome
 } from "../../../contract/Suspects.ts"
 import { sizeOf } from "../../CatalogValues.ts"
+import { unlessIdle } from "../../Idle.ts"
 import { instant, type Sql } from "../../Sql.ts"
 import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
@@ -40,7 +41,11 @@ export const make = (
     rekey: known(rekey),
     trust: known(trust),
     drop: known(drop),
-    forget: known(forget),
+    forget: unlessIdle(known(forget), {
+      isAny: () => db.sql`SELECT 1 AS suspect FROM ${db.id.suspects} LIMIT 1`,
+      nothing: 0,
+      found: (forgotten) => forgotten > 0
+    }),
     endTombstones: known(endTombstones),
     arrival: (seen) => arrival(db, catalog, client, seen)
   })

@@ -16,8 +16,10 @@ import type { Digest } from "../../../../domain/Digest.ts"
 import type { Orphan } from "../../../../domain/Orphan.ts"
 import type { Candidates, Pass, Reviewed, Sighted } from "../../../Database.ts"
 import { canNameObject, sizeOf, usedAt } from "../../CatalogValues.ts"
+import { unlessIdle } from "../../Idle.ts"
 import { type OrphanRow, orphanOf } from "../../Orphans.ts"
 import { byIndex, instant, type Sql } from "../../Sql.ts"
+import type { DigestType } from "../../schema/DigestType.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
 import { looksUp } from "../../Unreferenced.ts"
 import { given, on, verbs } from "../../Verbs.ts"
@@ -28,8 +30,19 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): C
   const known = given(db, catalog)
   return verbs<Candidates>(db, "candidates", {
     watch: Effect.map(catalog, ({ watch }) => watch),
-    review: known(review),
-    sighted: known(sighted),
+    review: unlessIdle(known(review), {
+      isAny: () => db.sql`SELECT 1 AS candidate FROM ${db.id.candidates} ORDER BY id LIMIT 1`,
+      nothing: { candidates: 0, orphans: 0 },
+      found: ({ candidates }) => candidates > 0
+    }),
+    sighted: unlessIdle(known(sighted), {
+      isAny: known(
+        (_, { digest }, after, _most) => db.sql`
+          SELECT 1 AS sighting FROM ${db.id.orphans} ${beyond(db, digest, after)} ORDER BY digest LIMIT 1`
+      ),
+      nothing: { sightings: 0, orphans: [], stale: [], next: null },
+      found: ({ sightings }) => sightings > 0
+    }),
     settle: known(settle),
     passDue: plain(passDue),
     passDone: plain(passDone)
@@ -81,14 +94,18 @@ interface SightedRow extends Omit<OrphanRow, "used_at" | "size_bytes"> {
   readonly is_orphan: boolean
 }
 
+/** Returns the condition that a sighting follows `after`. */
+const beyond = ({ raw, sql }: Sql, { type }: DigestType, after: Digest | null) =>
+  after === null ? raw("") : sql`WHERE digest > ${after}::text::${raw(type)}`
+
 const sighted = (db: Sql, catalog: Catalog, after: Digest | null, most: number) => {
   const { sql, id, raw } = db
   const limit = fitting(most, catalog)
-  const beyond = after === null ? raw("") : sql`WHERE digest > ${after}::text::${raw(catalog.digest.type)}`
   const looked = Effect.map(
     sql<SightedRow>`
       WITH page AS MATERIALIZED (
-        SELECT digest, seen_at, condemned_at, cause, kept_until FROM ${id.orphans} ${beyond} ORDER BY digest LIMIT ${limit})
+        SELECT digest, seen_at, condemned_at, cause, kept_until FROM ${id.orphans}
+        ${beyond(db, catalog.digest, after)} ORDER BY digest LIMIT ${limit})
       SELECT p.digest::text AS digest, ${sizeOf(db)}::float8 AS size_bytes,
         ${usedAt(db, catalog.digest)} AS used_at, p.seen_at, p.condemned_at, p.cause, p.kept_until,
         coalesce(${canNameObject(db)}, true) AS has_object,

@@ -1,0 +1,23 @@
+/** Serves on port 3000, with PostgreSQL and the objects below DATA_DIRECTORY; default `data`. */
+import { createServer } from "node:http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { FilesStorage, Postgres } from "artifact-gc"
+import { Embedded } from "artifact-gc/embedded"
+import { Effect, Layer } from "effect"
+import * as App from "./App.ts"
+
+const data = process.env.DATA_DIRECTORY ?? "data"
+
+const services = Layer.mergeAll(
+  NodeHttpServer.layer(() => createServer({ requestTimeout: 0 }), { port: 3000 }),
+  FilesStorage.layer({ directory: `${data}/objects` }),
+  Layer.unwrap(
+    Effect.map(Embedded.start({ dataDirectory: `${data}/postgres` }), (server) =>
+      Postgres.layerClient(server)
+    )
+  )
+)
+
+// SIGTERM ends open requests, and the collector finishes the batch in hand.
+NodeRuntime.runMain(Layer.launch(Layer.provide(App.layer, services)))
