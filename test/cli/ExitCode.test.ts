@@ -106,8 +106,7 @@ describe("the exit code", () => {
       "ManifestNeeded",
       "ManifestUnknown",
       "RepositoryUnknown",
-      "RowRefused",
-      "NotAuthenticated"
+      "RowRefused"
     ]
     const tags = readdirSync(source, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts") && !name.startsWith("testing"))
