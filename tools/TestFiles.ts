@@ -28,7 +28,7 @@ export const slow: ReadonlyArray<LeftOut> = [
       ...["storage/Files", "files/KeyPath", "s3/Time", "s3/Upload", "http/Bodies", "uploads/Slow"],
       ...["phases/Watched", "phases/Leftovers", "phases/LeftoverRanges", "phases/Multiparts", "audit/Merge"],
       ...["repositories/Sweeps", "incidents/Writers", "incidents/Stores", "incidents/Deletes"],
-      ...["http/Torn", "docs/Snippets"]
+      ...["http/Torn", "docs/Snippets", "docs/Surface"]
     ),
     why: "take one second to seven: on disk, in real time, or of many steps"
   }

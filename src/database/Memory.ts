@@ -42,6 +42,7 @@ export {
   emptyState,
   type HostRow,
   hostRowId,
+  hostRowsOf,
   type IntentRow,
   type JournalRow,
   type ListingRow,

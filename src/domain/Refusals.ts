@@ -31,7 +31,7 @@ export class ClockRefused extends Schema.TaggedError<ClockRefused>()("ClockRefus
       this.culprit === "undecided"
         ? "It is unknown which one is wrong"
         : `The ${this.culprit}'s clock is wrong`
-    return `Clocks disagree by more than ${seconds(this.toleranceMillis)}: ${found}. ${who}. Nothing was deleted. Correct the clock (NTP), or raise GC_CLOCK_TOLERANCE.`
+    return `Clocks disagree by more than ${seconds(this.toleranceMillis)}: ${found}. ${who}. Nothing was deleted. Correct the clock (NTP), or raise GC_CLOCK_TOLERANCE (clockTolerance).`
   }
 }
 
@@ -50,13 +50,13 @@ export class WritersRefused extends Schema.TaggedError<WritersRefused>()("Writer
 
 const unsaidWriters = [
   "This catalogue existed before artifact-gc, and no setting says which writers share it. Nothing was deleted.",
-  "GC_UNANNOUNCED_WRITERS=none says that every writer uses this package, or that none uses an object key twice.",
+  "GC_UNANNOUNCED_WRITERS=none (unannouncedWriters) says that every writer uses this package, or that none uses an object key twice.",
   "GC_UNANNOUNCED_WRITERS=guarded says that other writers do (insert on conflict do nothing, key made from the digest), and needs: artifact-gc migrate --guard-unannounced-writers.",
   "A wrong none loses bytes: such a writer sends nothing because it saw a row, the row is purged, and its reference has no object."
 ].join(" ")
 
 const unguardedWriters =
-  "GC_UNANNOUNCED_WRITERS is guarded, but the triggers against unannounced writers are not installed. Nothing was deleted. Run: artifact-gc migrate --guard-unannounced-writers. If no such writer is left, set GC_UNANNOUNCED_WRITERS=none."
+  "GC_UNANNOUNCED_WRITERS (unannouncedWriters) is guarded, but the triggers against unannounced writers are not installed. Nothing was deleted. Run: artifact-gc migrate --guard-unannounced-writers. If no such writer is left, set GC_UNANNOUNCED_WRITERS=none."
 
 /**
  * Says that another collector works on the same catalogue with other settings. The shorter wait would apply.
@@ -72,7 +72,7 @@ export class SettingsRefused extends Schema.TaggedError<SettingsRefused>()("Sett
   override get message(): string {
     const peer = printable(this.peer)
     const differences = this.differences.map((line) => `  ${printable(line)}`).join("\n")
-    return `Collector ${peer} (last sweep ${this.seenAt}) works on this catalogue with other settings:\n${differences}\nNothing was deleted. Give both the same settings, or stop one. A collector that was killed is forgotten GC_PRESENCE after its last sweep, or at once: artifact-gc collectors --forget=${peer}. GC_MIXED_SETTINGS=allow lets them differ.`
+    return `Collector ${peer} (last sweep ${this.seenAt}) works on this catalogue with other settings:\n${differences}\nNothing was deleted. Give both the same settings, or stop one. A collector that was killed is forgotten GC_PRESENCE (presence) after its last sweep, or at once: artifact-gc collectors --forget=${peer}. GC_MIXED_SETTINGS=allow (mixedSettings) lets them differ.`
   }
 }
 

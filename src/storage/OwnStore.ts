@@ -193,7 +193,10 @@ const traitsByDefault: StoreTraits = {
 const make = (own: OwnStore): Storage["Service"] => {
   const head = (key: ObjectKey, operation: Operation = "head") =>
     own.head(key).pipe(
-      Effect.catch((failure) => (failure.reason === "NotFound" ? Effect.undefined : Effect.fail(failure))),
+      Effect.catchIf(
+        ({ reason }) => reason === "NotFound",
+        () => Effect.undefined
+      ),
       Effect.mapError(translate(operation, key)),
       Effect.flatMap((found) =>
         found === undefined ? Effect.succeedNone : Effect.asSome(checkedInfo(operation, { ...found, key }))

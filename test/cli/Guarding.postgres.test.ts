@@ -210,6 +210,50 @@ describe("the breaker", { timeout: 120_000 }, () => {
   })
 })
 
+describe("a pause", { timeout: 120_000 }, () => {
+  const often = { GC_INTERVAL: "1 second", GC_JITTER: "0 seconds" }
+
+  it("holds a running service, refuses a sweep beside it, and ends without a restart", async () => {
+    const none = await finished(["resume"])
+    assert.deepInclude(none, { code: 3, out: "Collection was not paused. Nothing was changed.\n" })
+    const service = artifactGc(["run"], often)
+    await service.says(/Sweep complete/)
+    const paused = await finished(["pause", "--reason", "restore of the store"])
+    assert.deepInclude(paused, {
+      code: 0,
+      out: "All collectors of this catalogue are paused. A sweep under way ends after the batch in hand.\nTo end it: artifact-gc resume.\n"
+    })
+    await service.says(
+      /Collection is paused since .* until it is resumed: restore of the store\. Nothing was deleted/
+    )
+    const sweeps = [...service.err().matchAll(/Sweep complete/g)].length
+
+    const refused = await finished(["sweep"])
+    assert.strictEqual(refused.code, 4)
+    assert.match(refused.out, /^Sweep of .*: refused by the pause guard, nothing was deleted/)
+    assert.strictEqual((await finished(["sweep", "--dry-run"])).code, 0)
+    const forced = await finished(["sweep", "--even-if-paused"])
+    assert.strictEqual(forced.code, 0)
+    assert.include(forced.out, "This sweep was started in spite of it.")
+
+    const again = JSON.parse((await finished(["pause", "--for", "2 hours", "--json"])).out)
+    assert.strictEqual(Date.parse(again.paused.until) - Date.parse(again.paused.since), 7_200_000)
+    assert.strictEqual(again.replaced.reason, "restore of the store")
+    assert.lengthOf([...service.err().matchAll(/Sweep complete/g)], sweeps)
+    const resumed = await finished(["resume"])
+    assert.match(
+      resumed.out,
+      /^Collection is resumed\. It was paused since .* by .*: no reason was given\.\n$/
+    )
+    await service.says(/Collection is resumed/)
+    await service.says(/Sweep complete/, sweeps + 1)
+    service.child.kill("SIGTERM")
+    assert.strictEqual(await service.ended, 0)
+    const wrong = await finished(["pause", "--for", "0 seconds"])
+    assert.strictEqual(wrong.code, 2)
+  })
+})
+
 describe("two collectors with different settings", { timeout: 120_000 }, () => {
   const often = { GC_INTERVAL: "1 second", GC_JITTER: "0 seconds" }
 
@@ -224,9 +268,12 @@ describe("two collectors with different settings", { timeout: 120_000 }, () => {
       (run) => logLines(run.err()).find(({ message }) => message.startsWith("Sweep refused"))?.message ?? ""
     )
     assert.include(refusals[0], "Collector second (last sweep ")
-    assert.include(refusals[0], "\n  GC_GRACE: 2h here, 3h there\n  GC_QUARANTINE: 2h here, 3h there\n")
+    assert.include(
+      refusals[0],
+      "\n  GC_GRACE (grace): 2h here, 3h there\n  GC_QUARANTINE (quarantine): 2h here, 3h there\n"
+    )
     assert.include(refusals[1], "Collector first (last sweep ")
-    assert.include(refusals[1], "\n  GC_GRACE: 3h here, 2h there\n")
+    assert.include(refusals[1], "\n  GC_GRACE (grace): 3h here, 2h there\n")
 
     const once = await finished(["sweep"], { ...other, GC_COLLECTOR_ID: "third" })
     assert.match(once.out, /^Sweep of .*: refused by the settings guard, nothing was deleted; took/)

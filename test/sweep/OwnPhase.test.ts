@@ -1,9 +1,12 @@
 /** A host adds a phase to a sweep: one value, and a place in the list. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import { CollectorDatabase } from "../../src/database/Database.ts"
 import * as MemoryDatabase from "../../src/database/Memory.ts"
 import * as MemoryStorage from "../../src/storage/Memory.ts"
 import type { Storage } from "../../src/storage/Storage.ts"
+import * as Breaker from "../../src/sweep/Breaker.ts"
 import { collectorPhases } from "../../src/sweep/CollectorPhases.ts"
 import type { Phase } from "../../src/sweep/Phase.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
@@ -82,4 +85,53 @@ describe("a phase of the host's own", () => {
       )
     )
   })
+
+  it.effect(
+    "is kept by its breaker from deleting more than a mistake may take, until a person confirms",
+    () => {
+      const breaker: Breaker.CountingBreaker<Previews> = {
+        name: "previews",
+        describe: ({ blobs, totalBlobs }) => `${blobs} of ${totalBlobs} previews are stale`,
+        look: "Look at them",
+        exposure: () =>
+          Effect.map(Previews, ({ stale }) => ({
+            ...{ blobs: stale.length, bytes: 0, totalBlobs: stale.length, totalBytes: 0 }
+          }))
+      }
+      const guarded: Phase<Previews | CollectorDatabase> = {
+        ...previews,
+        requires: [Previews, CollectorDatabase],
+        breaker,
+        run: (context) =>
+          (context.dryRun
+            ? Breaker.foresee(context.settings, breaker)
+            : Effect.asVoid(Breaker.judge(context.settings, breaker))
+          ).pipe(Effect.andThen(previews.run(context)))
+      }
+      const stale = Array.from({ length: 101 }, (_, n) => `preview${n}`)
+      return Effect.gen(function* () {
+        const { once } = yield* Sweep
+        assert.include((yield* once({ dryRun: true })).phases.previews?.error?.message, "A sweep would trip")
+        const report = yield* once()
+        assert.strictEqual(report.outcome, "refused")
+        assert.include(report.phases.previews?.error?.message, "101 of 101 previews are stale")
+        assert.isNull(report.phases.journal.error)
+        assert.lengthOf(stale, 101)
+        const { breakers } = yield* CollectorDatabase
+        yield* breakers.confirm(yield* Clock.currentTimeMillis, ["previews"])
+        yield* TestClock.adjust("1 second")
+        // What was confirmed may go; the breaker judges what became garbage since.
+        stale.splice(50)
+        assert.deepInclude((yield* once()).phases.previews, { deleted: 50, error: null })
+      }).pipe(
+        Effect.provide(
+          Sweep.layer({ phases: [...collectorPhases, guarded] }).pipe(
+            Layer.provideMerge(
+              Layer.mergeAll(MemoryDatabase.layer(), MemoryStorage.layer, Layer.succeed(Previews, { stale }))
+            )
+          )
+        )
+      )
+    }
+  )
 })

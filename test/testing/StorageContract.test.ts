@@ -1,6 +1,6 @@
 /** The exported contract finds stores that look right, and says what is wrong with them. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, Context, Effect, Exit, Layer, Stream } from "effect"
+import { Cause, Clock, Context, type Duration, Effect, Exit, Layer, Stream } from "effect"
 import * as MemoryStorage from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { cases, casesFor } from "../../src/testing/StorageContract.ts"
@@ -8,11 +8,15 @@ import { cases, casesFor } from "../../src/testing/StorageContract.ts"
 type Store = Storage["Service"]
 
 /** Runs one case on a memory store with changes, and returns what it died of, as text. */
-const judged = (part: string, change: (inner: Store) => Partial<Store>) =>
+const judged = (
+  part: string,
+  change: (inner: Store) => Partial<Store>,
+  timeLimit: Duration.Input = "15 seconds"
+) =>
   Effect.gen(function* () {
     const inner = Context.get(yield* Layer.build(MemoryStorage.layer), Storage)
     const store: Store = { ...inner, ...change(inner) }
-    const [found, ...others] = casesFor({ timeLimit: "1 second" }).filter(({ name }) => name.includes(part))
+    const [found, ...others] = casesFor({ timeLimit }).filter(({ name }) => name.includes(part))
     assert.isDefined(found, part)
     assert.lengthOf(others, 0, part)
     const exit = yield* Effect.exit(Effect.provideService(found.effect, Storage, store))
@@ -29,6 +33,8 @@ interface Mutant {
   /** What the case says. */
   readonly says: string
   readonly change: (inner: Store) => Partial<Store>
+  /** Default: the contract's. */
+  readonly timeLimit?: Duration.Input
 }
 
 const mutants: ReadonlyArray<Mutant> = [
@@ -91,15 +97,16 @@ const mutants: ReadonlyArray<Mutant> = [
     what: "a store that never answers",
     found: "can be probed",
     says: "the store did not end this within 1 s: can be probed and describes itself",
-    change: () => ({ probe: Effect.never })
+    change: () => ({ probe: Effect.never }),
+    timeLimit: "1 second"
   }
 ]
 
 describe("the contract of Storage", () => {
-  for (const { change, found, says, what } of mutants) {
+  for (const { change, found, says, timeLimit, what } of mutants) {
     it.effect(`finds ${what}`, () =>
       Effect.gen(function* () {
-        assert.include(yield* judged(found, change), says)
+        assert.include(yield* judged(found, change, timeLimit), says)
       })
     )
   }
@@ -120,7 +127,7 @@ describe("the contract of Storage", () => {
 
   it.effect("runs on the process's clock where a TestClock is provided, and leaves that alone", () =>
     Effect.gen(function* () {
-      const late = yield* judged("can be probed", () => ({ probe: Effect.never }))
+      const late = yield* judged("can be probed", () => ({ probe: Effect.never }), "1 second")
       assert.include(late, "did not end")
       assert.strictEqual(yield* Clock.currentTimeMillis, 0)
     })
@@ -129,6 +136,6 @@ describe("the contract of Storage", () => {
   it("has one case a name", () => {
     const names = cases.map(({ name }) => name)
     assert.lengthOf(new Set(names), names.length)
-    assert.lengthOf(names, 31)
+    assert.lengthOf(names, 32)
   })
 })

@@ -8,6 +8,7 @@ import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import { SettingsRefused } from "../../domain/Refusals.ts"
 import { Storage } from "../../storage/Storage.ts"
 import type { SweepSettings } from "../Settings.ts"
+import { sweepSettings } from "../settingsTable.ts"
 import type { GuardContext } from "./Guard.ts"
 
 /**
@@ -45,7 +46,7 @@ export const settingsGuard = Effect.fnUntraced(function* ({
   if (settings.mixedSettings === "refuse" && first !== undefined) return yield* first
   return differing.map(
     ({ differences, peer, seenAt }) =>
-      `Collector ${peer} (last sweep ${seenAt}) has other settings (${differences.join("; ")}); GC_MIXED_SETTINGS lets it pass.`
+      `Collector ${peer} (last sweep ${seenAt}) has other settings (${differences.join("; ")}); GC_MIXED_SETTINGS (mixedSettings) lets it pass.`
   )
 })
 
@@ -68,9 +69,20 @@ export const sharedSettings = (settings: SweepSettings, store: string): Peer["se
   "S3_BUCKET or FILES_DIRECTORY": store
 })
 
+const properties: ReadonlyMap<string, string> = new Map(
+  Object.entries(sweepSettings).map(([property, { env }]) => [env, property])
+)
+
+/** Returns a setting's name as an operator and as a program know it. */
+const withProperty = (env: string): string => {
+  const property = properties.get(env)
+  return property === undefined ? env : `${env} (${property})`
+}
+
 /** Compares only what both know: a newer version may have settings that an older one lacks. */
 const differencesOf = (ours: Peer["settings"], { settings: theirs }: Peer): ReadonlyArray<string> =>
   Object.entries(ours).flatMap(([name, value]) => {
     const other = theirs[name]
-    return other === undefined || other === value ? [] : [`${name}: ${value} here, ${other} there`]
+    if (other === undefined || other === value) return []
+    return [`${withProperty(name)}: ${value} here, ${other} there`]
   })

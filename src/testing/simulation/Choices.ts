@@ -21,19 +21,29 @@ export interface Tape {
   readonly without: ReadonlySet<string>
 }
 
+/** The stream of the shared services, which is no process. */
+export const servers = "servers"
+
 /** Makes the choices of a run. */
 export interface Choices {
   /** Draws the parameters of a scenario. */
   readonly scenario: Rng
   /** Draws the event of the present step. */
   readonly events: Rng
+  /**
+   * Returns `answer`, which follows from the state of a run. A shortened run returns the answer of the run that
+   * it shortens.
+   */
+  readonly asBefore: (answer: boolean) => boolean
+  /** Whether pauses hold requests back. A shortened run has other step numbers, and its order is given. */
+  readonly keepsPauses: boolean
   /** Draws the order of the last requests. */
   readonly end: Rng
   /** Returns the generator of a process. */
   readonly of: (process: string) => Rng
   /** Begins a step and returns true, or returns false if faults end. */
   readonly nextStep: (step: number, steps: number) => boolean
-  /** Records that the present step chose what does not exist in this run. */
+  /** Records that the present step chose what does not exist in this run: only its time passes. */
   readonly skipStep: () => void
   /** Returns whether the run has this process. */
   readonly has: (process: string) => boolean
@@ -48,6 +58,8 @@ export const drawn = (seed: number): Choices => {
   return {
     scenario: rng,
     events: rng,
+    asBefore: (answer) => answer,
+    keepsPauses: true,
     end: rng,
     of: () => rng,
     nextStep: (step, steps) => step < steps,
@@ -63,18 +75,7 @@ export interface Recorded extends Choices {
 }
 
 /** Draws all choices from the seed and keeps them. */
-export const recorded = (seed: number): Recorded => {
-  const rng = make(seed)
-  return keeping({
-    scenario: rng,
-    events: rng,
-    end: rng,
-    of: () => rng,
-    nextStep: (step, steps) => step < steps,
-    skipStep: () => {},
-    has: () => true
-  })
-}
+export const recorded = (seed: number): Recorded => keeping(drawn(seed))
 
 /** Reads all choices from a tape, and keeps those that the run makes. */
 export const replayed = (tape: Tape): Recorded => {
@@ -84,6 +85,8 @@ export const replayed = (tape: Tape): Recorded => {
   const choices: Choices = {
     scenario: reader(tape.scenario, false),
     events: forward(() => events),
+    asBefore: () => events.chance(1),
+    keepsPauses: false,
     end: reader(tape.end, false),
     of: (process) => {
       const known = processes.get(process)
@@ -109,10 +112,17 @@ const keeping = (choices: Choices, without: ReadonlySet<string> = new Set()): Re
   const end: Array<Choice> = []
   const steps: Array<Array<Choice>> = []
   const processes = new Map<string, { readonly rng: Rng; readonly kept: Array<Choice> }>()
-  let events = writer(choices.events, [])
+  let present: Array<Choice> = []
+  let events = writer(choices.events, present)
   return {
     scenario: writer(choices.scenario, scenario),
     events: forward(() => events),
+    asBefore: (answer) => {
+      const given = choices.asBefore(answer)
+      present.push(given)
+      return given
+    },
+    keepsPauses: choices.keepsPauses,
     end: writer(choices.end, end),
     of: (process) => {
       const known = processes.get(process)
@@ -124,13 +134,13 @@ const keeping = (choices: Choices, without: ReadonlySet<string> = new Set()): Re
     },
     nextStep: (step, max) => {
       if (!choices.nextStep(step, max)) return false
-      const kept: Array<Choice> = []
-      steps.push(kept)
-      events = writer(choices.events, kept)
+      present = []
+      steps.push(present)
+      events = writer(choices.events, present)
       return true
     },
     skipStep: () => {
-      steps.pop()
+      present.length = Math.min(present.length, 1)
     },
     has: choices.has,
     tape: () => ({
@@ -150,6 +160,17 @@ const forward = (rng: () => Rng): Rng => ({
   pick: (items, nameOf, all) => rng().pick(items, nameOf, all)
 })
 
+/** Returns the name of an item, with its place among the items of that name. */
+const labelOf = <A>(item: A, nameOf: (item: A) => string, all: ReadonlyArray<A>): string => {
+  const name = nameOf(item)
+  let place = 0
+  for (const other of all) {
+    if (other === item) break
+    if (nameOf(other) === name) place += 1
+  }
+  return `${name} ${place}`
+}
+
 /** Keeps what `rng` draws. */
 const writer = (rng: Rng, kept: Array<Choice>): Rng => {
   const keep = <A extends Choice>(choice: A): A => {
@@ -162,7 +183,7 @@ const writer = (rng: Rng, kept: Array<Choice>): Rng => {
     chance: (probability) => keep(rng.chance(probability)),
     pick: (items, nameOf, all) => {
       const item = rng.pick(items, nameOf, all)
-      keep(nameOf === undefined ? items.indexOf(item) : nameOf(item))
+      keep(nameOf === undefined ? items.indexOf(item) : labelOf(item, nameOf, all ?? items))
       return item
     }
   }
@@ -170,13 +191,16 @@ const writer = (rng: Rng, kept: Array<Choice>): Rng => {
 
 /**
  * Reads choices. A choice that is left out, or of another kind than the run asks for, is the quietest: nothing
- * happens, the first item, the number 0. `isStrict`: a name that does not exist throws {@link Missing}.
+ * happens, the first item, the number 0. `isStrict`: a name that does not exist, and a number that was not chosen,
+ * throw {@link Missing}.
  */
 const reader = (choices: ReadonlyArray<Choice>, isStrict: boolean): Rng => {
   let read = 0
   const number = (): number => {
     const choice = choices[read++]
-    return typeof choice === "number" ? choice : 0
+    if (typeof choice === "number") return choice
+    if (isStrict) throw new Missing()
+    return 0
   }
   return {
     next: () => {
@@ -187,8 +211,8 @@ const reader = (choices: ReadonlyArray<Choice>, isStrict: boolean): Rng => {
     chance: () => choices[read++] === true,
     pick: (items, nameOf, all = items) => {
       if (nameOf === undefined) return at(items, Math.min(Math.floor(number()), items.length - 1))
-      const name = choices[read++]
-      const found = all.find((item) => nameOf(item) === name)
+      const label = choices[read++]
+      const found = all.find((item) => labelOf(item, nameOf, all) === label)
       if (found !== undefined) return found
       if (isStrict) throw new Missing()
       return at(items, 0)

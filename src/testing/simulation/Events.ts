@@ -40,7 +40,7 @@ export const run = (
 
 /** Returns a function that lets one random event happen. */
 const events = (simulator: Simulator, world: Pick<World<never>, "events">): (() => void) => {
-  const { count, delivery, faults, network, note, processes, rng, time } = simulator
+  const { choices, count, delivery, faults, network, note, processes, rng, time } = simulator
   /** The process whose request was delivered last. */
   let latest: Process | null = null
 
@@ -83,11 +83,13 @@ const events = (simulator: Simulator, world: Pick<World<never>, "events">): (() 
   }
 
   const choose = (): Request | undefined => {
-    const able = network.waiting.filter(({ process }) => process.pausedUntil <= simulator.step)
-    if (able.length === 0) return undefined
+    const able = choices.keepsPauses
+      ? network.waiting.filter(({ process }) => process.pausedUntil <= simulator.step)
+      : network.waiting
+    if (choices.asBefore(able.length === 0)) return undefined
     const own = rng.chance(faults.sameProcess) ? able.filter(({ process }) => process === latest) : []
     const sweeping = rng.chance(faults.collectorFirst)
-      ? able.filter(({ process }) => process.role === "collector")
+      ? able.filter(({ process }) => process.isCollector)
       : []
     const request = rng.pick(own.length > 0 ? own : sweeping.length > 0 ? sweeping : able, nameOf, able)
     latest = request.process
@@ -102,9 +104,10 @@ const events = (simulator: Simulator, world: Pick<World<never>, "events">): (() 
     if (rng.chance(faults.leaps)) return leap()
     for (const event of world.events ?? []) {
       const rate = event.rate()
-      if (rate > 0 && rng.chance(rate)) return event.happen()
+      if (choices.asBefore(rate > 0) && rng.chance(rate)) return event.happen()
     }
-    if (network.late.length > 0 && rng.chance(faults.lateEffects)) return delivery.executeLate()
+    if (choices.asBefore(network.late.length > 0) && rng.chance(faults.lateEffects))
+      return delivery.executeLate()
     const request = choose()
     return request === undefined ? leap() : delivery.decide(request)
   }

@@ -1,9 +1,10 @@
 /** What all parts of a simulation share: choices, time, the network, the trace, and what broke. */
-import { Clock, Context, Effect, References } from "effect"
+import { Cause, Clock, Context, Effect, type Exit, References } from "effect"
 import { Random } from "effect/Random"
 import { Scheduler } from "effect/Scheduler"
 import { KeyNonce, type ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Choices } from "./Choices.ts"
+import { Caller, type Calling } from "./Caller.ts"
+import { type Choices, servers } from "./Choices.ts"
 import type { FaultRates } from "./FaultRates.ts"
 import * as ManualScheduler from "./ManualScheduler.ts"
 import * as Network from "./Network.ts"
@@ -34,7 +35,7 @@ export interface Kernel {
   /** How often each event happened. */
   readonly counts: Record<string, number>
   readonly count: (what: string, times?: number) => void
-  /** Returns what replaces Effect's own sources of order, chance and time in a process. */
+  /** Returns what replaces Effect's own sources of order, chance and time in a process, and says whose fiber it is. */
   readonly contextOf: (process: Process) => Context.Context<never>
   /** Runs the work of a server in one step. */
   readonly perform: <A, E>(effect: Effect.Effect<A, E>) => ReturnType<typeof Effect.runSyncExit<A, E>>
@@ -76,13 +77,14 @@ export const make = (options: {
     report("a process runs without an end: it never waits for a request or a clock", "every run ends")
   )
   const common = references(scheduler)
-  const servers = Context.add(common, Random, randomOf(choices.of("servers"))).pipe(
+  const onServer = Context.make(Random, randomOf(choices.of(servers))).pipe(
     Context.add(
       Clock.Clock,
       time.clock({}, () => 0)
-    )
+    ),
+    Context.add(Caller, null)
   )
-  const perform = Effect.runSyncExitWith(servers)
+  const perform = Effect.runSyncExitWith(Context.merge(common, onServer))
   const counts: Record<string, number> = {}
   const kernel: Kernel = {
     choices,
@@ -92,7 +94,14 @@ export const make = (options: {
     scheduler,
     network: Network.make({
       perform: (effect) => perform(effect),
-      performed: (request, exit) => hooks().performed?.(request, exit),
+      performed: (request, exit) => {
+        if (isAsync(exit))
+          report(
+            `${request.verb} waits for a promise, a socket or a sleep, and so takes no effect in one step`,
+            "a call takes effect in one step"
+          )
+        hooks().performed?.(request, exit)
+      },
       traitsOf
     }),
     refused: new Map(),
@@ -105,7 +114,8 @@ export const make = (options: {
         Context.add(
           Clock.Clock,
           time.clock(process, () => process.aheadMillis)
-        )
+        ),
+        Context.add(Caller, callingOf(kernel, process, onServer))
       ),
     perform,
     step: 0,
@@ -120,6 +130,32 @@ export const make = (options: {
   }
   return { kernel, trace }
 }
+
+/** Steps in which several sweeps come to their end. */
+const pauseStepsMax = 300
+
+const callingOf = (kernel: Kernel, process: Process, onServer: Context.Context<never>): Calling => {
+  const { count, faults, network, note, report } = kernel
+  return {
+    process,
+    send: network.send,
+    pause: Effect.suspend(() => {
+      if (process.rng.chance(faults.pausesAfterRead))
+        process.pausedUntil = Math.max(process.pausedUntil, kernel.step + process.rng.below(pauseStepsMax))
+      return network.pause(process)
+    }),
+    note,
+    count,
+    report,
+    // The work of a server runs at once, so it must not wait for the scheduler of the processes.
+    onServer: (context) => Context.merge(Context.omit(Scheduler)(context), onServer) as typeof context
+  }
+}
+
+/** Returns whether the work of a server did not end at once. */
+const isAsync = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  exit._tag === "Failure" &&
+  exit.cause.reasons.some((reason) => "defect" in reason && Cause.isAsyncFiberError(reason.defect))
 
 const firstBroken = (
   invariants: ReadonlyArray<{ readonly name: string; readonly check: Check }>

@@ -11,10 +11,10 @@ export interface ManualScheduler extends Scheduler {
 }
 
 /** Operations that a fiber may do between two waits. A sweep of a simulated world needs some thousands. */
-const operationsMax = 20_000_000
+const operationsMax = 2_000_000
 
 /** Turns that the fibers of one step may take together. */
-const turnsMax = 1_000_000
+const turnsMax = 200_000
 
 /** Creates a scheduler with an empty queue. `spins` is called if fibers run without an end. */
 export const make = (spins: () => void = () => {}): ManualScheduler => {

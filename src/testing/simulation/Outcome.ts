@@ -50,16 +50,16 @@ export interface PlayOptions {
  */
 export const playSeed = <R>(seed: number, draw: Draw<R>, options: PlayOptions = {}): Outcome => {
   const { shrinkRuns = 300, trace = false } = options
-  const { broken, ...played } = play(drawn(seed), draw, trace)
+  const { broken, isAtEnd, ...played } = play(drawn(seed), draw, { isTraced: trace })
   if (broken === null) return { _tag: "Held", seed, ...played }
   const { counts, steps } = played
   const found = { _tag: "Broken", seed, step: steps, ...broken, counts } as const
   if (shrinkRuns === 0) return { ...found, trace: played.trace, shrunk: null }
   const choices = recorded(seed)
-  const again = play(choices, draw, true)
+  const again = play(choices, draw, { isTraced: true })
   return {
     ...found,
     trace: again.trace,
-    shrunk: shrink(draw, choices.tape(), broken.invariant, shrinkRuns)
+    shrunk: shrink(draw, { tape: choices.tape(), invariant: broken.invariant, isAtEnd }, shrinkRuns)
   }
 }

@@ -8,6 +8,7 @@ export interface Process {
   readonly name: string
   /** The name of its actor. */
   readonly role: string
+  readonly isCollector: boolean
   /** The random numbers of this process alone. */
   readonly rng: Rng
   /** Milliseconds by which its clock is ahead of the world's time. */
@@ -32,12 +33,14 @@ export const make = (
   role: string,
   rng: Rng,
   {
+    isCollector = role === "collector",
     pauseStepsMax = 40,
     wrongByMillis = 0
-  }: { readonly pauseStepsMax?: number; readonly wrongByMillis?: number } = {}
+  }: { readonly isCollector?: boolean; readonly pauseStepsMax?: number; readonly wrongByMillis?: number } = {}
 ): Process => ({
   name,
   role,
+  isCollector,
   rng,
   aheadMillis: wrongByMillis,
   hasWrongClock: wrongByMillis !== 0,

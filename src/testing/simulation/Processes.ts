@@ -29,7 +29,7 @@ export const make = <R>(
   actors: ReadonlyArray<Actor<R>>,
   world: () => World<R>
 ): Processes => {
-  const { choices, count, faults, network, note, rng, time } = kernel
+  const { choices, count, faults, network, note, time } = kernel
   const running: Array<Process.Process> = []
   const startedByRole = new Map<string, number>()
 
@@ -67,8 +67,8 @@ export const make = <R>(
       if (!choices.has(name)) return
       const own = choices.of(name)
       const wrongBy = own.chance(faults.wrongClocks) ? own.pick(wrongByMillis) : 0
-      const { pauseStepsMax = 40 } = actor
-      const process = Process.make(name, role, own, { pauseStepsMax, wrongByMillis: wrongBy })
+      const { isCollector = role === "collector", pauseStepsMax = 40 } = actor
+      const process = Process.make(name, role, own, { isCollector, pauseStepsMax, wrongByMillis: wrongBy })
       if (process.hasWrongClock) {
         count("wrong clocks")
         note(process, () => `starts with a clock that is ${wrongBy / 1000} s ahead`)
@@ -81,7 +81,7 @@ export const make = <R>(
       time.forget(process)
       for (const request of network.waiting.filter((other) => other.process === process)) {
         network.take(request)
-        if (request.verb !== pause && rng.chance(0.5)) network.late.push(request)
+        if (request.verb !== pause && process.rng.chance(0.5)) network.late.push(request)
       }
       process.onKill?.()
     },

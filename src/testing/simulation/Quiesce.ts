@@ -22,11 +22,11 @@ export const run = <R>(simulator: Simulator, world: World<R>): Broken | null => 
   note(null, () => "faults end")
   // In half of the worlds all processes die; in the others each finishes its present work.
   if (choices.end.chance(0.5)) for (const process of [...processes.running]) processes.kill(process)
-  return settle(simulator, world) ?? close(simulator, world)
+  return settle(simulator) ?? close(simulator, world)
 }
 
 /** Delivers requests and lets time pass until no process waits. */
-const settle = (simulator: Simulator, world: Pick<World<never>, "settling">): Broken | null => {
+const settle = (simulator: Simulator): Broken | null => {
   const { check, choices, delivery, network, scheduler, time } = simulator
   for (let steps = 0; steps < settlingMax; steps++) {
     scheduler.drain()
@@ -34,7 +34,7 @@ const settle = (simulator: Simulator, world: Pick<World<never>, "settling">): Br
       network.take(request)
       request.process.isIdle = true
     }
-    world.settling?.()
+    endIdleTransactions(simulator)
     simulator.step += 1
     if (network.waiting.length > 0) delivery.succeed(choices.end.pick(network.waiting, nameOf))
     else if (network.late.length > 0) delivery.executeLate(choices.end.pick(network.late, nameOf))
@@ -52,6 +52,12 @@ const settle = (simulator: Simulator, world: Pick<World<never>, "settling">): Br
     invariant: everyRunEnds,
     message: `${namesOf(busy)} did not end the work in hand in ${settlingMax} steps without faults`
   }
+}
+
+/** Kills processes that wait inside a transaction, as `idle_in_transaction_session_timeout` does. */
+const endIdleTransactions = ({ network, processes }: Simulator): void => {
+  for (const process of processes.running.filter(({ onKill }) => onKill !== null))
+    if (!network.waiting.some((request) => request.process === process)) processes.kill(process)
 }
 
 const everyRunEnds = "every run ends"
@@ -83,6 +89,8 @@ const close = <R>(simulator: Simulator, { closing, services }: World<R>): Broken
     time.pass(dayMillis)
     const exit = perform(closing.day)
     note(janitor, () => `sweeps: ${Trace.showExit(exit)}`)
+    if (Exit.isFailure(exit))
+      return { invariant: "a collector sweeps once faults have ended", message: Trace.showExit(exit) }
     const broken = check()
     if (broken !== null) return broken
   }

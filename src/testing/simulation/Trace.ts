@@ -41,10 +41,13 @@ const clock = (now: number): string => {
 export const withTimes = (text: string): string =>
   text.replaceAll(/\b1[78]\d{11}\b/g, (digits) => clock(Number(digits)))
 
-/** Names digests A, B, C, in the order in which the trace mentions them first. */
-export const namingDigests = (): Shorten => {
+const columnsMax = 220
+
+/** Names digests A, B, C, in the order in which the trace mentions them first. Cuts long lines. */
+export const namingDigests = (noncePrefix: string): Shorten => {
   const names = new Map<string, string>()
-  return (text) =>
+  const nonces = new RegExp(`${noncePrefix}0*`, "g")
+  const named = (text: string) =>
     text.replaceAll(/(?:sha(?:256|512)[:/](?:[0-9a-f]{2}\/)?)?([0-9a-f]{64,128})/g, (_, hex: string) => {
       const known = names.get(hex)
       if (known !== undefined) return known
@@ -52,6 +55,10 @@ export const namingDigests = (): Shorten => {
       names.set(hex, name)
       return name
     })
+  return (text) => {
+    const shorter = named(text.replaceAll(nonces, "n"))
+    return shorter.length <= columnsMax ? shorter : `${shorter.slice(0, columnsMax)}…`
+  }
 }
 
 /** Returns A to Z, then A1, B1 and so on. */

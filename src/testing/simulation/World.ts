@@ -14,6 +14,8 @@ export interface Actor<R = never> {
   readonly count: number
   /** Returns the work of a process, which the process repeats for as long as it runs. */
   readonly work: (process: Process) => Effect.Effect<unknown, unknown, R>
+  /** True if `collectorFirst` is about its processes. Default: an actor named `collector`. */
+  readonly isCollector?: boolean
   /** Most steps for which a process is paused after an answer on which it acts next. Default 40. */
   readonly pauseStepsMax?: number
 }
@@ -62,8 +64,6 @@ export interface World<R> {
   readonly events?: ReadonlyArray<Event>
   /** Is called at the beginning of each step. */
   readonly beforeStep?: () => void
-  /** Is called before each step in which the last requests arrive. */
-  readonly settling?: () => void
   /** Is called after the effect of each request. */
   readonly performed?: (request: Executed, exit: Exit.Exit<unknown, unknown>) => void
   /** Is called after the effect of a request whose sender no longer waits. */

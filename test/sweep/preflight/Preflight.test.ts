@@ -159,7 +159,7 @@ describe("the settings guard", () => {
       assert.include(message, "Collector other (last sweep 2026-11-25T00:00:00.000Z)")
       assert.include(
         message,
-        "\n  GC_GRACE: 1h here, 1d there\n  GC_UPLOAD_PREFIX: uploads/ here, up/ there\n"
+        "\n  GC_GRACE (grace): 1h here, 1d there\n  GC_UPLOAD_PREFIX (uploadPrefix): uploads/ here, up/ there\n"
       )
       assert.include(message, "GC_MIXED_SETTINGS=allow")
       // And the other way round: neither is in the right.
@@ -186,7 +186,7 @@ describe("the settings guard", () => {
         report.guards.map(({ decision, guard }) => [guard, decision]),
         [["settings", "allowed"]]
       )
-      assert.include(report.guards[0]?.message, "GC_GRACE: 0 here, 1d there")
+      assert.include(report.guards[0]?.message, "GC_GRACE (grace): 0 here, 1d there")
       assert.strictEqual(report.outcome, "complete")
       assert.isAbove(report.totals.deleted, 0)
     }).pipe(Effect.provide(world({ ...noWaits, mixedSettings: "allow" })))

@@ -47,7 +47,7 @@ describe("the writers guard", () => {
       assert.deepInclude(finding, { guard: "writers", decision: "refused" })
       for (const words of [
         "Nothing was deleted.",
-        "GC_UNANNOUNCED_WRITERS=none says",
+        "GC_UNANNOUNCED_WRITERS=none (unannouncedWriters) says",
         "GC_UNANNOUNCED_WRITERS=guarded says",
         "migrate --guard-unannounced-writers",
         "A wrong none loses bytes"

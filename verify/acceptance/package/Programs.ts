@@ -32,7 +32,11 @@ console.log(await Effect.runPromise(test))
 export const everything = `import { S3Storage } from "artifact-gc/s3"
 import { OciRoutes, RegistryPhases, Repositories, Uploads } from "artifact-gc/oci"
 import { Embedded } from "artifact-gc/embedded"
+import { StorageContract } from "artifact-gc/testing"
+import { Storage } from "artifact-gc"
 
+export const ownStore = (own: Storage.OwnStore) => Storage.layerFrom(own)
+export const cases: ReadonlyArray<StorageContract.Case> = StorageContract.cases
 export const store = S3Storage.layer({ bucket: "artifacts", region: "eu-central-1" })
 export const parts = [OciRoutes, RegistryPhases, Repositories, Uploads, Embedded]
 `

@@ -1,7 +1,7 @@
 /** The parameters of a world, drawn from its seed: processes, waits, page sizes, and how often what fails. */
 import { Duration } from "effect"
 import { defaultSettings, type SweepSettings } from "../../../src/sweep/Settings.ts"
-import { type FaultRates, faultDefaults, type Rng } from "../../../src/testing/simulation/Simulation.ts"
+import { type FaultRates, faultOutcomes, type Rng } from "../../../src/testing/simulation/Simulation.ts"
 import { type Bucket, draw as drawBucket } from "./Buckets.ts"
 
 /** Names what a process does. */
@@ -163,7 +163,7 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
 /** Returns the rates of the faults that every simulation has. */
 export const faultsOf = (parameters: WorldParameters): FaultRates => ({
   requests: parameters.faults,
-  outcomes: faultDefaults.outcomes,
+  outcomes: faultOutcomes,
   kills: parameters.kills,
   pauses: parameters.pauses,
   pausesAfterRead: parameters.pausesAfterRead,

@@ -30,12 +30,6 @@ export const closingOf = (world: World): Closing<Services> => ({
   last: unreadable(world)
 })
 
-/** Ends hosts that wait inside their transaction, as `idle_in_transaction_session_timeout` does. */
-export const endIdleHosts = ({ network, simulator: { processes } }: World): void => {
-  for (const process of processes.running.filter(({ onKill }) => onKill !== null))
-    if (!network.waiting.some((request) => request.process === process)) processes.kill(process)
-}
-
 /** Confirms breakers and retries dead letters, as an operator does after reading reports; then sweeps. */
 const sweep = Effect.gen(function* () {
   const { breakers, journal } = yield* CollectorDatabase

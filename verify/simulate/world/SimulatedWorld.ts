@@ -3,7 +3,7 @@ import { noncePrefix, type World as SimulatedWorld } from "../../../src/testing/
 import { known } from "./Contents.ts"
 import { countEffect } from "./Counts.ts"
 import { crash } from "./Crashes.ts"
-import { closingOf, endIdleHosts } from "./Quiesce.ts"
+import { closingOf } from "./Quiesce.ts"
 import { type Backup, backUp, restore } from "./Restores.ts"
 import type { Executed } from "./Verb.ts"
 import type { Services, World } from "./World.ts"
@@ -30,7 +30,6 @@ export const make = (world: World): SimulatedWorld<Services> => {
       if (isDue && rows.binding?.sweptAt != null && backup === null) backup = backUp(world)
       if (simulator.step === parameters.restoreAt && backup !== null) restore(world, backup)
     },
-    settling: () => endIdleHosts(world),
     performed: (request, exit) => {
       const executed = request as Executed
       countEffect(count, executed.verb, exit)
