@@ -105,7 +105,8 @@ describe("the exit code", () => {
       "ManifestMissingBlobs",
       "ManifestNeeded",
       "ManifestUnknown",
-      "RepositoryUnknown"
+      "RepositoryUnknown",
+      "RowRefused"
     ]
     const tags = readdirSync(source, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts") && !name.startsWith("testing"))
