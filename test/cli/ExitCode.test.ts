@@ -106,7 +106,8 @@ describe("the exit code", () => {
       "ManifestNeeded",
       "ManifestUnknown",
       "RepositoryUnknown",
-      "RowRefused"
+      "RowRefused",
+      "NotAuthenticated"
     ]
     const tags = readdirSync(source, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts") && !name.startsWith("testing"))
