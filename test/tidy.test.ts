@@ -53,6 +53,7 @@ describe("imports", () => {
     storage: ["domain", "platform"],
     database: ["domain"],
     "embedded-postgres": ["platform"],
+    artifacts: ["blobs", "database", "domain"],
     blobs: ["database", "domain", "storage"],
     sweep: ["database", "domain", "platform", "storage"],
     audit: ["database", "domain", "storage", "sweep"],
@@ -113,7 +114,7 @@ describe("imports", () => {
 })
 
 describe("SQL", () => {
-  const isHome = (path: string) => /^src\/(database\/postgres|oci\/database)\//.test(path)
+  const isHome = (path: string) => /^src\/(artifacts|database\/postgres|oci\/database)\//.test(path)
 
   it("is written in its folders alone", () => {
     const others = sources.filter(({ path }) => !isHome(path))

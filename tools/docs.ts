@@ -21,7 +21,8 @@ runProgram(async (args) => {
   }
   const isCheck = args.includes("--check")
   const staleCount = args.includes("--reference") ? 0 : writeTables(isCheck)
-  if (!isCheck) for (const path of writeReference()) process.stdout.write(`wrote ${path}\n`)
+  // Standard output is npm's when the package is packed: `npm pack --json` prints its answer there.
+  if (!isCheck) for (const path of writeReference()) process.stderr.write(`wrote ${path}\n`)
   return staleCount === 0 ? 0 : 1
 })
 

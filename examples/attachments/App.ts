@@ -12,7 +12,7 @@ import { SqlClient } from "effect/sql"
 const tables = Layer.effectDiscard(
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    yield* Postgres.migrate(CatalogNames.defaultNames, { createCatalog: true })
+    yield* Postgres.migrate(CatalogNames.defaultNames, { createCatalog: "blobs" })
     yield* sql`CREATE TABLE IF NOT EXISTS attachments (
       ticket text, name text, media_type text NOT NULL, size_bytes bigint NOT NULL,
       digest text COLLATE "C" NOT NULL REFERENCES blobs (digest), PRIMARY KEY (ticket, name))`

@@ -59,7 +59,7 @@ beforeAll(async () => {
   )
   await Effect.runPromise(
     Effect.provide(
-      Postgres.migrate(CatalogNames.defaultNames, { createCatalog: true }),
+      Postgres.migrate(CatalogNames.defaultNames, { createCatalog: "artifacts" }),
       Postgres.layerClient(server)
     )
   )

@@ -11,9 +11,9 @@ const names = { ...CatalogNames.defaultNames, notReferences: TableStorage.keyCol
 const addNote = Effect.fnUntraced(function* (id: number, text: string) {
   const blobs = yield* BlobStore.BlobStore
   const sql = yield* SqlClient.SqlClient
-  const { digest, pin } = yield* blobs.put(Stream.make(new TextEncoder().encode(text)), { pin: "1 hour" })
-  yield* sql`INSERT INTO notes VALUES (${id}, ${digest})`
-  if (pin !== null) yield* blobs.unpin([pin])
+  yield* blobs.put(Stream.make(new TextEncoder().encode(text)), {
+    commit: ({ digest }) => sql`INSERT INTO notes VALUES (${id}, ${digest})`
+  })
 })
 
 const objects = Effect.flatMap(Storage.Storage, (storage) =>
@@ -22,7 +22,7 @@ const objects = Effect.flatMap(Storage.Storage, (storage) =>
 
 const app = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  yield* Postgres.migrate(names, { createCatalog: true })
+  yield* Postgres.migrate(names, { createCatalog: "blobs" })
   yield* sql`CREATE TABLE notes (id int PRIMARY KEY, text text COLLATE "C" NOT NULL REFERENCES blobs (digest))`
   yield* sql`CREATE INDEX ON notes (text)`
   yield* TableStorage.createTables

@@ -27,7 +27,7 @@ const app = Layer.mergeAll(collector, BlobStore.BlobStore.layer()).pipe(
 )
 
 const main = Effect.gen(function* () {
-  yield* Postgres.migrate(CatalogNames.defaultNames, { createCatalog: true })
+  yield* Postgres.migrate(CatalogNames.defaultNames, { createCatalog: "artifacts" })
   yield* Avatars.set("ada", new Uint8Array(1000))
   yield* Avatars.set("bob", new Uint8Array(1000))
   yield* Avatars.set("eve", new Uint8Array(2000))

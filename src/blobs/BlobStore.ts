@@ -1,5 +1,6 @@
 /**
- * The content-addressed writer: stores bytes as a blob with its references, safely beside running collectors.
+ * The content-addressed writer: stores bytes as a blob with the host's own references, safely beside running
+ * collectors.
  *
  * Steps W1 to W5 of docs/design/protocol.md. Success is the commit of the references or of the pin, never the
  * upload. A live blob is adopted without sending a byte. Otherwise an intent declares a fresh key, the bytes
@@ -7,17 +8,17 @@
  * a collector retries by itself.
  */
 import { Clock, Context, Duration, Effect, Layer, Option, type Stream } from "effect"
-import { BlobDatabase, type Reference } from "../database/Database.ts"
+import { BlobDatabase } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { KeyNonce, type ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type ByteRange, Storage } from "../storage/Storage.ts"
-import { BlobUnknown, type DigestUnsupported, type PutFailure } from "./errors.ts"
+import type { BlobUnknown, DigestUnsupported, PutFailure } from "./errors.ts"
 import * as Metrics from "./Metrics.ts"
 import { open } from "./Open.ts"
 import { type PutOptions, type PutOutcome, put, type Stored } from "./Put.ts"
-import { putAll, type Upload } from "./PutAll.ts"
+import { type PutAllOptions, putAll, type Upload } from "./PutAll.ts"
 import type { WriterContext } from "./WriterContext.ts"
 
 export {
@@ -28,8 +29,8 @@ export {
   SizeMismatch,
   UploadExpired
 } from "./errors.ts"
-export type { CommittedBlob, NewReference, PutOptions, PutOutcome, Stored } from "./Put.ts"
-export type { Upload } from "./PutAll.ts"
+export type { CommittedBlob, PutOptions, PutOutcome, Stored } from "./Put.ts"
+export type { PutAllOptions, Upload } from "./PutAll.ts"
 
 /** A live blob. */
 export interface BlobStat {
@@ -42,15 +43,6 @@ export interface BlobStat {
   readonly key: ObjectKey
 }
 
-/** Options of `BlobStore.reference`. */
-export interface ReferenceOptions {
-  /**
-   * Ids of pins that the references replace. Released in the same transaction; ids that do not exist are
-   * ignored.
-   */
-  readonly release?: ReadonlyArray<string> | undefined
-}
-
 /** Options of `BlobStore.layer`. */
 export interface BlobStoreOptions {
   /** Prefix of the keys of new objects. Default `blobs/`. */
@@ -61,7 +53,7 @@ export interface BlobStoreOptions {
    */
   readonly uploadLease?: Duration.Duration
   /**
-   * How long `put` keeps a blob that was given neither references nor a pin. Default 1 hour, like the grace
+   * How long `put` keeps a blob that was given neither `commit` nor a pin. Default 1 hour, like the grace
    * period.
    */
   readonly pin?: Duration.Duration
@@ -69,12 +61,13 @@ export interface BlobStoreOptions {
   readonly concurrency?: number
 }
 
-/** Stores, references, pins and reads blobs. Use it for every write to a store that a collector sweeps. */
+/** Stores, pins and reads blobs. Use it for every write to a store that a collector sweeps. */
 export class BlobStore extends Context.Service<
   BlobStore,
   {
     /**
-     * Stores a blob and its references or pin in one transaction. The body is streamed and never kept in
+     * Stores a blob and runs `commit`, the caller's own statements, in the same transaction. Without `commit`
+     * the blob is pinned. The body is streamed and never kept in
      * memory as a whole. It does not run if its declared digest is live.
      *
      * A failure leaves the blob either stored with all that was asked for, or not at all. The collector
@@ -94,31 +87,15 @@ export class BlobStore extends Context.Service<
       options?: PutOptions<E2, R2>
     ) => Effect.Effect<Stored, E | E2 | PutFailure | DigestUnsupported, R | R2>
     /**
-     * Stores blobs with their references, in three transactions for all of them together. Returns the
-     * outcomes in the order given. A failure leaves each blob either stored with all its references or not at
-     * all. The collector deletes bytes that were sent for the others. Fails as `put` does, and leaves a
-     * transaction that the caller has open.
+     * Stores blobs, and runs `commit` in a transaction in which all of them exist: three transactions for all
+     * together. Returns the outcomes in the order given. A failure leaves all of them committed with the
+     * caller's statements, or none. The collector deletes bytes that were sent. Fails as `put` does, and leaves
+     * a transaction that the caller has open.
      */
-    readonly putAll: <E, R>(
-      uploads: ReadonlyArray<Upload<E, R>>
-    ) => Effect.Effect<ReadonlyArray<PutOutcome>, E | PutFailure, R>
-    /**
-     * Adds references to live blobs, all or none. Fails with `BlobUnknown`, which names the blobs that are
-     * not live; then no reference was added, and the live blobs only count as used. Repeating the call
-     * changes nothing.
-     *
-     * Joins a transaction that the caller has open on the same client, as `unreference`, `pin`, `unpin` and
-     * `stat` do. The change takes effect with the caller's commit and disappears with its rollback. Nothing
-     * is retried within it.
-     */
-    readonly reference: (
-      references: ReadonlyArray<Reference>,
-      options?: ReferenceOptions
-    ) => Effect.Effect<void, BlobUnknown | DatabaseError>
-    /**
-     * Removes references and returns how many existed. Blobs that lose their last reference become orphans.
-     */
-    readonly unreference: (references: ReadonlyArray<Reference>) => Effect.Effect<number, DatabaseError>
+    readonly putAll: <E, R, E2, R2>(
+      uploads: ReadonlyArray<Upload<E, R>>,
+      options: PutAllOptions<E2, R2>
+    ) => Effect.Effect<ReadonlyArray<PutOutcome>, E | E2 | PutFailure, R | R2>
     /**
      * Keeps a blob for `duration`, until its references are made. Pin a blob before telling a client that it
      * exists. Returns the pin's id, or none if the blob is not live.
@@ -168,15 +145,11 @@ export class BlobStore extends Context.Service<
           put: Effect.fn("BlobStore.put")((body, given = {}) =>
             Metrics.counted(put(context, body, given), 1, (stored) => [stored])
           ),
-          putAll: Effect.fn("BlobStore.putAll")((uploads) =>
-            Metrics.counted(putAll(context, uploads), uploads.length, (outcomes) =>
+          putAll: Effect.fn("BlobStore.putAll")((uploads, given) =>
+            Metrics.counted(putAll(context, uploads, given), uploads.length, (outcomes) =>
               outcomes.map((outcome, index) => ({ outcome, sizeBytes: uploads[index]?.sizeBytes ?? 0 }))
             )
           ),
-          reference: Effect.fn("BlobStore.reference")((references, given = {}) =>
-            reference(context, references, given)
-          ),
-          unreference: database.unreference,
           pin: Effect.fn("BlobStore.pin")((digest, duration) => pin(context, digest, duration)),
           unpin: database.unpin,
           stat: (digest) => database.locate(digest, { joins: true }),
@@ -185,19 +158,6 @@ export class BlobStore extends Context.Service<
       })
     )
 }
-
-const reference = Effect.fnUntraced(function* (
-  { database }: WriterContext,
-  references: ReadonlyArray<Reference>,
-  { release = [] }: ReferenceOptions
-) {
-  const now = yield* Clock.currentTimeMillis
-  const live = yield* database.adopt(now, references, { release, allOrNothing: true, joins: true })
-  const [first, ...others] = new Set(
-    references.map(({ digest }) => digest).filter((digest) => !live.has(digest))
-  )
-  if (first !== undefined) return yield* new BlobUnknown({ digests: [first, ...others] })
-})
 
 const pin = Effect.fnUntraced(function* (
   { database }: WriterContext,

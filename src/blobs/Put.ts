@@ -1,9 +1,9 @@
 /**
- * One blob: adopted if it is live, otherwise sent and published, with its references or its pin. Steps W1 to
+ * One blob: adopted if it is live, otherwise sent and published, with the caller's statements or a pin. Steps W1 to
  * W4 of docs/design/protocol.md, repeated if a collector reaped the upload.
  */
 import { Clock, Duration, Effect, Option, Result, type Stream } from "effect"
-import type { HostStatements, Pin, Reference } from "../database/Database.ts"
+import type { HostStatements, Pin } from "../database/Database.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
 import { algorithmOf, type Digest } from "../domain/Digest.ts"
 import { KeyNonce } from "../domain/ObjectKey.ts"
@@ -16,11 +16,6 @@ import { attemptsMax, type WriterContext } from "./WriterContext.ts"
 
 /** `uploaded`: the blob is new and has the bytes of this call. `deduplicated`: the blob existed. */
 export type PutOutcome = "uploaded" | "deduplicated"
-
-type WithoutDigest<A> = A extends unknown ? Omit<A, "digest"> : never
-
-/** A reference without its digest: it gets that of the blob it is stored with. */
-export type NewReference = WithoutDigest<Reference>
 
 /** Options of `BlobStore.put`. */
 export interface PutOptions<E = never, R = never> {
@@ -50,8 +45,6 @@ export interface PutOptions<E = never, R = never> {
    * If the statements fail, nothing is stored and `put` fails with their error. A collector deletes the bytes.
    */
   readonly commit?: ((blob: CommittedBlob) => Effect.Effect<unknown, E, R>) | undefined
-  /** References committed with the blob. Default: none. */
-  readonly references?: ReadonlyArray<NewReference> | undefined
   /**
    * How long a pin keeps the blob until its references are made. Default: no pin with `commit`, otherwise
    * `BlobStoreOptions.pin`, because a blob with neither is garbage.
@@ -99,7 +92,6 @@ export interface Stored {
 
 /** What keeps the blob once it is published. */
 interface Retention<E> {
-  readonly references: ReadonlyArray<NewReference>
   readonly commit: ((blob: CommittedBlob) => Effect.Effect<unknown, E>) | null
   readonly pin: { readonly id: string; readonly millis: number } | null
 }
@@ -126,14 +118,13 @@ const retentionOf = Effect.fnUntraced(function* <E, R>(
   context: WriterContext,
   options: PutOptions<E, R>
 ): Effect.fn.Return<Retention<E>> {
-  const references = options.references ?? []
-  const fallback = references.length > 0 || options.commit !== undefined ? null : context.pinMillis
+  const fallback = options.commit === undefined ? context.pinMillis : null
   const millis =
     options.pin === undefined ? fallback : Duration.toMillis(Duration.fromInputUnsafe(options.pin))
   // The statements run in the caller's fiber, which has their services. `put` requires these in its type.
   const commit = (options.commit ?? null) as Retention<E>["commit"]
   const pin = millis === null ? null : { id: options.pinId ?? (yield* KeyNonce)(), millis }
-  return { references, commit, pin }
+  return { commit, pin }
 })
 
 const store = Effect.fnUntraced(function* <E, R, E2>(
@@ -169,7 +160,7 @@ const storedAs = (outcome: PutOutcome, digest: Digest, sizeBytes: number, pin: s
 })
 
 /**
- * Adds the references or the pin to a live blob and returns its key and size. Returns none if it is not live.
+ * Adds the pin and runs the caller's statements for a live blob, and returns its key and size. Returns none if it is not live.
  */
 const adopt = Effect.fnUntraced(function* <E>(
   { database }: WriterContext,
@@ -185,8 +176,7 @@ const adopt = Effect.fnUntraced(function* <E>(
     return yield* new SizeMismatch({ declared: sizeBytes, actual: known })
   }
   const now = yield* Clock.currentTimeMillis
-  const live = yield* database.adopt(now, referencesTo(digest, retention), {
-    digests: [digest],
+  const live = yield* database.adopt(now, [digest], {
     pins: pinsOf(digest, retention, now),
     ...statementsOf(retention, { digest, sizeBytes: known })
   })
@@ -210,11 +200,7 @@ const publish = Effect.fnUntraced(function* <E>(
   let lost: DatabaseError | null = null
   for (let attempt = 1; ; attempt++) {
     const now = yield* Clock.currentTimeMillis
-    const publication = {
-      ...sent,
-      references: referencesTo(digest, retention),
-      pins: pinsOf(digest, retention, now)
-    }
+    const publication = { ...sent, pins: pinsOf(digest, retention, now) }
     const published = yield* Effect.result(
       database.publish(now, [publication], statementsOf(retention, sent))
     )
@@ -236,10 +222,7 @@ const publish = Effect.fnUntraced(function* <E>(
 const statementsOf = <E>(
   { commit }: Retention<E>,
   { digest, sizeBytes }: CommittedBlob
-): HostStatements<E> => (commit === null ? {} : { commit: () => commit({ digest, sizeBytes }) })
-
-const referencesTo = (digest: Digest, { references }: Retention<unknown>): ReadonlyArray<Reference> =>
-  references.map((reference) => ({ ...reference, digest }))
+): HostStatements<unknown, E> => (commit === null ? {} : { commit: () => commit({ digest, sizeBytes }) })
 
 const pinsOf = (digest: Digest, { pin }: Retention<unknown>, now: number): ReadonlyArray<Pin> =>
   pin === null ? [] : [{ id: pin.id, digest, expiresAt: now + pin.millis }]

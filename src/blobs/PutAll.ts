@@ -1,15 +1,15 @@
 /** Many blobs in few transactions: each step of docs/design/protocol.md is taken once for all of them. */
 import { Clock, Effect, type Stream } from "effect"
-import type { Publication, Reference } from "../database/Database.ts"
+import type { Published } from "../database/Database.ts"
 import type { Digest } from "../domain/Digest.ts"
 import { bodyProgress } from "./BodyProgress.ts"
-import { UploadExpired } from "./errors.ts"
+import { type PutFailure, UploadExpired } from "./errors.ts"
 import { declareIntents, renewingIntents } from "./Intents.ts"
-import type { PutOutcome } from "./Put.ts"
+import type { CommittedBlob, PutOutcome } from "./Put.ts"
 import { sendBody } from "./SendBody.ts"
 import { attemptsMax, type WriterContext } from "./WriterContext.ts"
 
-/** One blob of a `putAll`, with its references. */
+/** One blob of a `putAll`. */
 export interface Upload<E, R> {
   /** The digest that the body must have, sha256 or sha512. */
   readonly digest: Digest
@@ -20,69 +20,80 @@ export interface Upload<E, R> {
    * same bytes.
    */
   readonly body: Stream.Stream<Uint8Array, E, R>
-  /** References committed with the blob. At least one: a blob without references is garbage. */
-  readonly references: readonly [Reference, ...ReadonlyArray<Reference>]
+}
+
+/** Options of `BlobStore.putAll`. */
+export interface PutAllOptions<E, R> {
+  /**
+   * Statements of the caller that refer to the blobs, given in the order of the uploads. They run once, in a
+   * transaction in which all blobs exist. All is as for `commit` of `put`. Required: blobs without a reference
+   * are garbage.
+   */
+  readonly commit: (blobs: ReadonlyArray<CommittedBlob>) => Effect.Effect<unknown, E, R>
 }
 
 /** Implements `BlobStore.putAll`. */
-export const putAll = Effect.fnUntraced(function* <E, R>(
+export const putAll = Effect.fnUntraced(function* <E, R, E2, R2>(
   context: WriterContext,
-  uploads: ReadonlyArray<Upload<E, R>>
-) {
-  const outcomes = new Map<Upload<E, R>, PutOutcome>()
-  let rest = uploads
-  for (let attempt = 1; rest.length > 0; attempt++) {
-    const live = yield* context.database.adopt(
-      yield* Clock.currentTimeMillis,
-      rest.flatMap((upload) => upload.references)
+  uploads: ReadonlyArray<Upload<E, R>>,
+  options: PutAllOptions<E2, R2>
+): Effect.fn.Return<ReadonlyArray<PutOutcome>, E | E2 | PutFailure, R | R2> {
+  const { database } = context
+  // Equal bytes within one call are sent once.
+  const distinct = [...new Map([...uploads].reverse().map((upload) => [upload.digest, upload])).values()]
+  const digests = distinct.map(({ digest }) => digest)
+  const sentHere = new Set<Digest>()
+  // The statements run in the caller's fiber, which has their services. `putAll` requires these in its type.
+  const statements = Effect.suspend(() =>
+    options.commit(uploads.map(({ digest, sizeBytes }) => ({ digest, sizeBytes })))
+  ) as Effect.Effect<unknown, E2>
+  const outcomes = () =>
+    uploads.map(
+      (upload): PutOutcome =>
+        sentHere.has(upload.digest) && distinct.includes(upload) ? "uploaded" : "deduplicated"
     )
-    for (const upload of rest) if (live.has(upload.digest)) outcomes.set(upload, "deduplicated")
-    const missing = rest.filter((upload) => !live.has(upload.digest))
-    const expired = yield* publishMissing(context, missing, outcomes)
-    const first = expired[0]
-    if (first !== undefined && attempt >= attemptsMax) {
-      return yield* new UploadExpired({ digest: first.digest, attempts: attempt })
+  for (let attempt = 1; ; attempt++) {
+    const live = yield* database.adopt(yield* Clock.currentTimeMillis, digests, {
+      allOrNothing: true,
+      commit: () => statements
+    })
+    if (live.size === digests.length) return outcomes()
+    const missing = distinct.filter(({ digest }) => !live.has(digest))
+    const sent = yield* sendAll(context, missing)
+    let isComplete = false
+    const commit = ({ live: settled }: Published) => {
+      isComplete = digests.every((digest) => settled.has(digest))
+      return isComplete ? statements : Effect.void
     }
-    rest = expired
+    const published = yield* database.publish(yield* Clock.currentTimeMillis, sent, {
+      adopts: [...live],
+      commit
+    })
+    for (const [index, { digest }] of sent.entries())
+      if (published[index] === "published") sentHere.add(digest)
+    if (isComplete) return outcomes()
+    if (attempt >= attemptsMax) {
+      const lost = missing.find(({ digest }) => !sentHere.has(digest)) ?? missing[0]
+      return yield* new UploadExpired({ digest: lost?.digest ?? null, attempts: attempt })
+    }
   }
-  return uploads.map((upload): PutOutcome => outcomes.get(upload) ?? "deduplicated")
 })
 
-/** Declares, sends and publishes. Returns the uploads that a collector reaped meanwhile. */
-const publishMissing = Effect.fnUntraced(function* <E, R>(
+/** Declares and sends. Returns what the store acknowledged, without uploads that a collector took away. */
+const sendAll = Effect.fnUntraced(function* <E, R>(
   context: WriterContext,
-  missing: ReadonlyArray<Upload<E, R>>,
-  outcomes: Map<Upload<E, R>, PutOutcome>
+  missing: ReadonlyArray<Upload<E, R>>
 ) {
-  if (missing.length === 0) return []
-  // Equal bytes within one call are sent once.
-  const senders = [...new Map([...missing].reverse().map((upload) => [upload.digest, upload])).values()]
   const keys = yield* declareIntents(
     context,
-    senders.map(({ digest }) => digest)
+    missing.map(({ digest }) => digest)
   )
   const progress = bodyProgress()
   const sending = Effect.forEach(
-    senders.flatMap((upload, index) => keys.slice(index, index + 1).map((key) => ({ upload, key }))),
+    missing.flatMap((upload, index) => keys.slice(index, index + 1).map((key) => ({ upload, key }))),
     ({ upload, key }) => sendBody(context, key, upload.body, upload, progress),
     { concurrency: context.concurrency }
   )
   const sent = yield* renewingIntents(context, keys, progress, sending)
-  const publications = sent
-    .filter((bytes) => bytes !== null)
-    .map(
-      (bytes): Publication => ({
-        ...bytes,
-        references: missing
-          .filter((other) => other.digest === bytes.digest)
-          .flatMap((other) => other.references)
-      })
-    )
-  const published = yield* context.database.publish(yield* Clock.currentTimeMillis, publications)
-  const outcomeOf = new Map(publications.map(({ digest }, index) => [digest, published[index] ?? "expired"]))
-  for (const upload of missing) {
-    const isNew = senders.includes(upload) && outcomeOf.get(upload.digest) === "published"
-    outcomes.set(upload, isNew ? "uploaded" : "deduplicated")
-  }
-  return missing.filter((upload) => (outcomeOf.get(upload.digest) ?? "expired") === "expired")
+  return sent.filter((bytes) => bytes !== null)
 })

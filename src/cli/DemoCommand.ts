@@ -47,7 +47,7 @@ export const command = Command.make(
       if (!good) return yield* new Ended({ code: 3 })
       if (keepRunning) yield* service(config, false)
     })
-    yield* Effect.provide(Effect.raceFirst(work, vital), Services.layer(config))
+    yield* Effect.provide(Effect.raceFirst(work, vital), Services.layer(config, "artifacts"))
   }, Effect.scoped)
 ).pipe(
   Command.withDescription(

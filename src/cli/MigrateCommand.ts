@@ -2,7 +2,7 @@
  * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the
  * two sets of triggers: against unannounced writers, and watching references.
  */
-import { Effect, Result } from "effect"
+import { Effect, Option, Result } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import { CollectorDatabase } from "../database/Database.ts"
@@ -29,9 +29,12 @@ const formerName = (name: string) => Flag.Boolean(name).pipe(Flag.withDefault(fa
 export const command = Command.make(
   "migrate",
   {
-    createCatalog: Flag.Boolean("create-catalog").pipe(
-      Flag.withDescription("Create an empty catalogue (blobs, artifacts, local_files) if there is none"),
-      Flag.withDefault(false)
+    createCatalog: Flag.Literals("create-catalog", ["blobs", "artifacts"]).pipe(
+      Flag.withOptionalValue("blobs"),
+      Flag.withDescription(
+        "Create an empty catalogue if there is none: the table blobs alone, for tables of yours that refer to it, or with =artifacts also the tables artifacts and local_files of an artifact proxy"
+      ),
+      Flag.optional
     ),
     registry: Flag.Boolean("registry").pipe(
       Flag.withDescription(
@@ -85,7 +88,7 @@ export const command = Command.make(
       Effect.gen(function* () {
         return {
           applied: yield* RegistryPostgres.migrate(config.names, {
-            createCatalog: createCatalog || isOurs,
+            createCatalog: Option.getOrElse(createCatalog, () => (isOurs ? "blobs" : undefined)),
             isOwn: isOurs,
             registry: registry || isOurs
           }),
@@ -106,6 +109,9 @@ export const command = Command.make(
     )
     const refused =
       Result.isFailure(verdict) && verdict.failure._tag === "SchemaRefused" ? verdict.failure : null
+    // Tables of the host follow a new catalogue, and refer to it.
+    const isAwaited =
+      Option.isSome(createCatalog) && refused?.problems.every(({ kind }) => kind === "NoReferences")
     const namesIn = (wanted: boolean) =>
       applied
         .filter(({ set }) => (set === RegistryPostgres.registrySet) === wanted)
@@ -125,9 +131,10 @@ export const command = Command.make(
             migrationText(config, ofCollector, ofRegistry),
             ...(guarded === null ? [] : [triggerText(guardWords, guard, guarded)]),
             ...(watched === null ? [] : [triggerText(watchWords, watch, watched)]),
-            ...(refused === null ? [] : [refused.message])
+            ...(refused === null ? [] : [isAwaited === true ? noReferencesYet : refused.message])
           ].join("\n")
         )
+    if (isAwaited === true) return
     if (refused !== null) return yield* new Ended({ code: codeOf(refused) })
     if (Result.isFailure(verdict)) return yield* verdict.failure
   })
@@ -160,6 +167,9 @@ const judge = (names: CatalogNames) =>
   Effect.flatMap(CollectorDatabase, ({ inspect }) => inspect).pipe(
     Effect.provide(Postgres.layer(names, { extensions: [RegistryPostgres.registrySchema] }))
   )
+
+const noReferencesYet =
+  "No table refers to blobs yet, and sweeps are refused until one does. Create your table with a foreign key to the digest and an index on its column (docs/library/references.md), or install the registry's tables: artifact-gc migrate --registry."
 
 const migrationText = (
   { names }: Configuration,

@@ -39,9 +39,12 @@ export type ServicesError = EmbeddedPostgresError | DatabaseError | SchemaRefuse
 
 /**
  * Provides all services of the commands. Starts an embedded PostgreSQL if the configuration names no
- * database.
+ * database, with a catalogue of this kind.
  */
-export const layer = (configuration: Configuration): Layer.Layer<Services, ServicesError> => {
+export const layer = (
+  configuration: Configuration,
+  catalog: Postgres.CatalogPreset = "blobs"
+): Layer.Layer<Services, ServicesError> => {
   const { blobPrefix, serve, sweep } = configuration
   const { hold, uploadLease } = serve
   return Layer.mergeAll(
@@ -50,7 +53,9 @@ export const layer = (configuration: Configuration): Layer.Layer<Services, Servi
     Repositories.layer({ hold })
   ).pipe(
     Layer.provideMerge(BlobStore.layer({ prefix: blobPrefix, uploadLease })),
-    Layer.provideMerge(Layer.mergeAll(databaseLayer(configuration), storageLayer(configuration.place)))
+    Layer.provideMerge(
+      Layer.mergeAll(databaseLayer(configuration, catalog), storageLayer(configuration.place))
+    )
   )
 }
 
@@ -88,7 +93,7 @@ export const clientLayer = (
   )
 }
 
-const databaseLayer = (configuration: Configuration) => {
+const databaseLayer = (configuration: Configuration, catalog: Postgres.CatalogPreset) => {
   const { place, names } = configuration
   const database = Layer.merge(
     Postgres.layer(names, {
@@ -104,7 +109,7 @@ const databaseLayer = (configuration: Configuration) => {
       : Layer.provideMerge(
           database,
           Layer.effectDiscard(
-            RegistryPostgres.migrate(names, { createCatalog: true, isOwn: true, registry: true })
+            RegistryPostgres.migrate(names, { createCatalog: catalog, isOwn: true, registry: true })
           )
         )
   return Layer.provideMerge(ready, clientLayer(configuration))

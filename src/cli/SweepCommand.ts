@@ -71,7 +71,7 @@ const once = Effect.fnUntraced(function* (
   return yield* Effect.provide(
     sweep.once({ ...options, stopping: Effect.sync(() => stopping) }),
     ProgressLine.layer
-  ).pipe(Effect.tap(sweep.leave))
+  )
 })
 
 /** Tags of the refusals that end with `breaker --confirm`. */

@@ -6,7 +6,7 @@
  */
 import { Effect, Layer } from "effect"
 import type { Digest } from "../domain/Digest.ts"
-import { BlobDatabase, CollectorDatabase, type Reference } from "./Database.ts"
+import { BlobDatabase, CollectorDatabase } from "./Database.ts"
 import { audit } from "./memory/Audit.ts"
 import { backlog } from "./memory/Backlog.ts"
 import { binding } from "./memory/Binding.ts"
@@ -23,11 +23,11 @@ import { leftovers } from "./memory/Leftovers.ts"
 import { orphans } from "./memory/Orphans.ts"
 import { peers } from "./memory/Peers.ts"
 import { references, referenceTables } from "./memory/References.ts"
-import { type BlobRow, emptyState, type State } from "./memory/State.ts"
+import { type BlobRow, emptyState, type HostRow, hostRowId, type State } from "./memory/State.ts"
 import { suspects } from "./memory/Suspects.ts"
 import { insertUnannounced, referUnannounced } from "./memory/UnannouncedWriters.ts"
 
-export { type HostTableRow, HostTables, RowRefused } from "./memory/HostTables.ts"
+export { type HostTableRow, HostTables, hostTables, RowRefused } from "./memory/HostTables.ts"
 export {
   begin,
   commit,
@@ -49,8 +49,6 @@ export {
   type OpenTransaction,
   type ReferringRow,
   type ReferringTable,
-  referenceId,
-  referencesOf,
   type SightingRow,
   type State
 } from "./memory/State.ts"
@@ -64,7 +62,8 @@ export const unannouncedWriter = (state: State) =>
     watching(state, {
       look: (digest: Digest) => Effect.sync(() => state.blobs.has(digest)),
       insert: (digest: Digest, row: BlobRow) => Effect.sync(() => insertUnannounced(state, digest, row)),
-      refer: (reference: Reference) => Effect.sync(() => referUnannounced(state, reference))
+      refer: (table: string, id: string, row: HostRow) =>
+        Effect.sync(() => referUnannounced(state, hostRowId(table, id), row))
     })
   )
 

@@ -13,6 +13,6 @@ export type {
   JournalReason,
   LostTime,
   Pause,
-  Reference
+  Published
 } from "../database/Database.ts"
 export { BlobDatabase, CollectorDatabase } from "../database/Database.ts"

@@ -2,6 +2,7 @@
 
 export type {
   Applied,
+  CatalogPreset,
   LayerOptions,
   MigrateOptions,
   PostgresOptions,

@@ -145,7 +145,8 @@ export class Storage extends Context.Service<
     readonly delete: (keys: ReadonlyArray<ObjectKey>) => Effect.Effect<DeleteOutcome, StorageError>
     /**
      * Writes an object of exactly `sizeBytes` bytes and succeeds after the store has acknowledged it. The
-     * body is run once, because it may be a socket. A backend may resend bytes that it still has in memory.
+     * body is run once, because it may be a socket. A backend may resend bytes that it still has in memory:
+     * a chunk must not be changed after the body has emitted it.
      * Fails with `Truncated` if the body is shorter or longer, and with the body's own error. After a failure
      * the key shows what it showed before.
      *

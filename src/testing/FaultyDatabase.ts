@@ -90,5 +90,5 @@ const wrapped = (service: object, run: Run, prefix: string): object => {
     }
     return [key, typeof member === "object" && member !== null ? wrapped(member, run, `${name}.`) : member]
   })
-  return Object.fromEntries(members)
+  return { ...service, ...Object.fromEntries(members) }
 }

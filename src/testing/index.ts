@@ -5,9 +5,9 @@
  */
 
 export * as FaultyDatabase from "../exports/FaultyDatabase.ts"
+export * as Simulation from "../exports/Simulation.ts"
 export * as Facts from "./Facts.ts"
 export * as Faults from "./Faults.ts"
 export * as FaultyStorage from "./FaultyStorage.ts"
 export * as StorageContract from "./StorageContract.ts"
-export * as Simulation from "./simulation/Simulation.ts"
 export * as Time from "./Time.ts"

@@ -1,8 +1,8 @@
 /** The audit on PostgreSQL and S3: what it finds at rest, and that it finds nothing while writers and collectors work. */
+
 import { createHash, randomUUID } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Ref, Stream } from "effect"
-import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { fromSha256Hex } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { Storage } from "../../src/storage/Storage.ts"
@@ -10,6 +10,7 @@ import { Sweep } from "../../src/sweep/Sweep.ts"
 import { audit, firstLook, named } from "../fixtures/audit/Auditing.ts"
 import { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
+import { BlobStore } from "../fixtures/Referring.ts"
 import { onRealS3, layer as s3 } from "../fixtures/s3/RealServer.ts"
 import { Tables } from "../fixtures/Tables.ts"
 

@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Stream } from "effect"
-import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import {
   artifact,
   blobStore,
@@ -14,6 +13,7 @@ import {
   state,
   upload
 } from "../fixtures/BlobStores.ts"
+import { BlobStore } from "../fixtures/Referring.ts"
 import {
   clean,
   counts,

@@ -1,15 +1,16 @@
 /** Multipart bodies on PostgreSQL and a real S3 server. */
+
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { fromSha256Hex } from "../../src/domain/Digest.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as FaultyStorage from "../../src/testing/FaultyStorage.ts"
 import * as Databases from "../fixtures/Databases.ts"
 import { hasStore, ownStore } from "../fixtures/RealStore.ts"
+import { BlobStore } from "../fixtures/Referring.ts"
 import { Tables } from "../fixtures/Tables.ts"
 import { untilTrue } from "../fixtures/Until.ts"
 

@@ -3,7 +3,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { BlobStore, type PutOptions } from "../../src/blobs/BlobStore.ts"
 import type { Publication } from "../../src/database/Database.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import type { Sweep } from "../../src/sweep/Sweep.ts"
@@ -23,6 +22,7 @@ import {
   upload
 } from "../fixtures/BlobStores.ts"
 import * as AllDatabases from "../fixtures/Database.ts"
+import { BlobStore, type PutOptions } from "../fixtures/Referring.ts"
 import {
   clean,
   day,

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Stream } from "effect"
-import { BlobStore, type PutOptions } from "../../src/blobs/BlobStore.ts"
 import { Digest } from "../../src/domain/Digest.ts"
 import {
   artifact,
@@ -17,6 +16,7 @@ import {
   state,
   upload
 } from "../fixtures/BlobStores.ts"
+import { BlobStore, type PutOptions } from "../fixtures/Referring.ts"
 import { clean, day, hour, minute, objects, sound, sweep, sweepAfter, World } from "../fixtures/World.ts"
 
 const store = <E = never>(

@@ -105,7 +105,9 @@ describe("the exit code", () => {
       "ManifestMissingBlobs",
       "ManifestNeeded",
       "ManifestUnknown",
-      "RepositoryUnknown"
+      "RepositoryUnknown",
+      "RowRefused",
+      "NotAuthenticated"
     ]
     const tags = readdirSync(source, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts") && !name.startsWith("testing"))

@@ -60,7 +60,7 @@ describe("a flag", () => {
   const known = new Set([
     ...Object.values(settings).map(({ env }) => env.toLowerCase().replaceAll("_", "-")),
     ...filesBelow("src/cli", ".ts").flatMap((path) =>
-      [...text(path).matchAll(/Flag\.(\w+)\("([a-z-]+)"\)/g)].flatMap(([, type, name]) =>
+      [...text(path).matchAll(/Flag\.(\w+)\("([a-z-]+)"[,)]/g)].flatMap(([, type, name]) =>
         type === "Boolean" ? [name, `no-${name}`] : [name]
       )
     )

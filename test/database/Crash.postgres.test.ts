@@ -39,7 +39,7 @@ describe.skipIf(!canCrash)(
               const server = yield* start({ dataDirectory: directory, durable: true })
               const place = { ...server }
               yield* Effect.provide(
-                Postgres.migrate(defaultNames, { createCatalog: true }),
+                Postgres.migrate(defaultNames, { createCatalog: "artifacts" }),
                 hostsClient(place, 1)
               )
               const admin = Context.get(yield* Layer.build(hostsClient(place, 1)), SqlClient.SqlClient)

@@ -6,7 +6,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import * as MemoryDatabase from "../../src/database/Memory.ts"
-import * as RegistryMemory from "../../src/oci/database/Memory.ts"
 import * as AllDatabases from "../fixtures/Database.ts"
 import { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
@@ -27,7 +26,7 @@ type Services = Database | AllDatabases.Databases | Tables | Host
 /** A host of a catalogue in memory. */
 export const memoryHost: Layer.Layer<Services> = Layer.unwrap(
   Effect.sync(() => {
-    const state = RegistryMemory.emptyState()
+    const state = AllDatabases.emptyState()
     const host: Host["Service"] = {
       transaction: (effect) => MemoryDatabase.withTransaction(state, effect)
     }

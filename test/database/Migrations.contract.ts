@@ -36,8 +36,8 @@ const everything = Effect.flatMap(
   (schemas) => schemaText(...schemas.map((schema) => String(schema.name)))
 )
 
-const migrate = (createCatalog = false, names: CatalogNames = defaultNames, registry = false) =>
-  RegistryPostgres.migrate(names, { createCatalog, registry })
+const migrate = (creates = false, names: CatalogNames = defaultNames, registry = false) =>
+  RegistryPostgres.migrate(names, { ...(creates ? { createCatalog: "artifacts" } : {}), registry })
 
 /** Installs an empty catalogue and the collector's tables as a program of this version did. */
 const migrateTo = (version: number) =>

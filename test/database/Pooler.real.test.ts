@@ -2,18 +2,20 @@
  * Collectors and writers behind PgBouncer in transaction mode, whose other settings are those of a fresh installation:
  * each transaction may be on another connection of the server, and no session of a client lasts longer.
  */
+
 import { type AddressInfo, createServer, connect as open, type Socket } from "node:net"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option, Redacted, Stream } from "effect"
 import { SqlClient } from "effect/sql"
-import { BlobStore } from "../../src/blobs/BlobStore.ts"
+import { Artifacts } from "../../src/artifacts/Artifacts.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import * as MemoryStorage from "../../src/storage/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Databases from "../fixtures/Databases.ts"
+import { BlobStore } from "../fixtures/Referring.ts"
 
 const poolerUrl = process.env.REAL_POOLER_URL ?? ""
 const zero = Duration.zero
@@ -81,7 +83,12 @@ const processOn = Effect.fnUntraced(function* (
   const all = yield* Layer.build(
     Layer.mergeAll(Sweep.layerUnchecked(settings), BlobStore.layer()).pipe(
       Layer.provideMerge(storage),
-      Layer.provideMerge(Layer.provide(Postgres.layer(), Layer.succeedContext(connected)))
+      Layer.provideMerge(
+        Layer.provide(
+          Layer.provideMerge(Artifacts.layer(), Postgres.layer()),
+          Layer.succeedContext(connected)
+        )
+      )
     )
   )
   const sweep = Context.get(all, Sweep)

@@ -16,7 +16,7 @@ const client = Effect.fnUntraced(function* (maxConnections: number) {
   const context = yield* Layer.build(
     Databases.client(place, { maxConnections, statementTimeout: Duration.seconds(7) })
   )
-  yield* Effect.provideContext(Postgres.migrate(defaultNames, { createCatalog: true }), context)
+  yield* Effect.provideContext(Postgres.migrate(defaultNames, { createCatalog: "artifacts" }), context)
   const db = yield* Effect.provideContext(make(defaultNames), context)
   // The first transaction reads where the operators of the catalogue's types are.
   yield* db.transaction(db.sql`SELECT 1`)

@@ -42,7 +42,7 @@ const catalogue = Effect.fnUntraced(function* (name: string, others: ReadonlyArr
       )
     )
   )
-  yield* Postgres.migrate(names, { createCatalog: true })
+  yield* Postgres.migrate(names, { createCatalog: "blobs" })
   const notes = sql(`${name}.notes`)
   yield* sql`CREATE TABLE ${notes} (
     digest text COLLATE "C" NOT NULL REFERENCES ${sql(`${name}.blobs`)} (digest)

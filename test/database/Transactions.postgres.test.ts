@@ -3,7 +3,7 @@
  * connection is given back.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer, Option } from "effect"
+import { Context, Duration, Effect, Layer, Option, Stream } from "effect"
 import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
 import { UnknownError } from "effect/sql/SqlError"
 import * as Postgres from "../../src/database/Postgres.ts"
@@ -208,10 +208,10 @@ describe("The search path", () => {
     Effect.gen(function* () {
       const host = yield* hostOn(hostsClient(yield* databaseWith({ search_path: "public" })))
       const digest = yield* orphan(host)
-      yield* host.sql`ALTER TABLE public.local_files ADD CHECK (path <> 'bad')`
+      yield* host.sql`ALTER TABLE artifact_gc.pins ADD CHECK (id <> 'bad')`
       yield* host.sql.withTransaction(
         Effect.gen(function* () {
-          yield* Effect.flip(host.store.reference([{ _tag: "LocalFile", path: "bad", digest }]))
+          yield* Effect.flip(host.store.put(Stream.die("unread"), { digest, pin: "1 hour", pinId: "bad" }))
           const [row] = yield* host.sql<{ path: string }>`SELECT current_setting('search_path') AS path`
           assert.strictEqual(row?.path, "public")
         })
@@ -236,7 +236,7 @@ describe("The search path", () => {
         "INSERT INTO public.docs VALUES ('D1')"
       )
       const migrated = Effect.provideService(SqlClient.SqlClient, host.sql)
-      yield* migrated(Postgres.migrate(defaultNames, { createCatalog: false }))
+      yield* migrated(Postgres.migrate(defaultNames, {}))
       yield* migrated(Postgres.watchReferences(defaultNames))
       yield* migrated(Postgres.guardUnannouncedWriters(defaultNames))
       yield* host.sweeps
@@ -289,10 +289,10 @@ describe("A connection", () => {
         refusing((statement) => statement === "ROLLBACK" && ++refused <= 3)
       )
       const watcher = Context.get(yield* Layer.build(hostsClient(place, 1)), SqlClient.SqlClient)
-      yield* host.sql`ALTER TABLE public.local_files ADD CHECK (path <> 'bad')`
+      yield* host.sql`ALTER TABLE artifact_gc.pins ADD CHECK (id <> 'bad')`
       const digest = yield* orphan(host)
       for (let n = 0; n < 3; n++) {
-        yield* Effect.flip(host.store.reference([{ _tag: "LocalFile", path: "bad", digest }]))
+        yield* Effect.flip(host.store.put(Stream.die("unread"), { digest, pin: "1 hour", pinId: "bad" }))
         assert.isTrue(Option.isSome(yield* host.store.stat(digest)))
       }
       assert.isAtLeast(refused, 3)

@@ -5,15 +5,8 @@
 
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Context, Effect, Exit, Layer, Option, Schema } from "effect"
-import type {
-  ClaimedSlice,
-  Pin,
-  PurgeCursor,
-  Reference,
-  ScanEnd,
-  Slice,
-  Suspect
-} from "../../src/database/Database.ts"
+import type { Reference } from "../../src/artifacts/Artifacts.ts"
+import type { ClaimedSlice, Pin, PurgeCursor, ScanEnd, Slice, Suspect } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type * as AllDatabases from "../fixtures/Database.ts"

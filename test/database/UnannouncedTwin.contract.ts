@@ -3,14 +3,15 @@
  * on PostgreSQL, and after each the answers and the rows must be the same. The simulation plays unannounced
  * writers on memory, so where it diverges the simulation proves nothing.
  */
+
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Context, Effect, Exit, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql"
+import { referenceId } from "../../src/artifacts/Artifacts.ts"
 import type { Suspect } from "../../src/database/Database.ts"
 import { insertUnannounced, referUnannounced } from "../../src/database/Memory.ts"
 import { onProcessClock } from "../../src/database/postgres/Sql.ts"
 import type { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import * as RegistryMemory from "../../src/oci/database/Memory.ts"
 import * as AllDatabases from "../fixtures/Database.ts"
 import { Database } from "../fixtures/Database.ts"
 import * as Databases from "../fixtures/Databases.ts"
@@ -69,7 +70,7 @@ const sideOf = (database: Database["Service"], tables: Tables["Service"]) => ({
 })
 
 const memorySide = Effect.gen(function* () {
-  const state = RegistryMemory.emptyState()
+  const state = AllDatabases.emptyState()
   state.installation.unannouncedWritersGuarded = true
   const context = yield* Layer.build(Layer.merge(AllDatabases.inMemory(state), inMemory(state)))
   const tombstones = (all: (typeof state)["tombstones"] | (typeof state)["buriedKeys"]) =>
@@ -86,7 +87,11 @@ const memorySide = Effect.gen(function* () {
         })
       ),
     refers: (n) =>
-      Effect.sync(() => (referUnannounced(state, artifact("tag", n)) === "written" ? "written" : "refused")),
+      Effect.sync(() => {
+        const reference = artifact("tag", n)
+        const outcome = referUnannounced(state, referenceId(reference), reference)
+        return outcome === "written" ? "written" : "refused"
+      }),
     doubts: Effect.sync(() => ({
       tombstones: tombstones(state.tombstones),
       buriedKeys: tombstones(state.buriedKeys),

@@ -1,12 +1,13 @@
 /** Reports of collectors that were stuck, slow, or delayed writers. See docs/design/incidents.md. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Stream } from "effect"
-import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { Progress, type ProgressEvent } from "../../src/sweep/Progress.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import { fails, hangsBefore } from "../../src/testing/Faults.ts"
 import { artifact, blobStore, bytesOf, digestOf } from "../fixtures/BlobStores.ts"
+import { BlobStore } from "../fixtures/Referring.ts"
 import * as Direct from "../fixtures/World.ts"
 import {
   blobKey,

@@ -5,7 +5,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Stream } from "effect"
 import { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
-import * as RegistryMemory from "../../src/oci/database/Memory.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as AllDatabases from "../fixtures/Database.ts"
@@ -20,7 +19,7 @@ const scene = Effect.fnUntraced(function* (choice: "markers" | "versions" | unde
   const bucket = yield* ownBucket(isLockable)
   yield* bucket.setVersioning("Enabled")
   const storage = yield* bucket.storage(choice)
-  const state = RegistryMemory.emptyState()
+  const state = AllDatabases.emptyState()
   for (const name of ["a", "b", "live"]) {
     const key = keyOf(name)
     for (let version = 0; version < 2; version++) yield* storage.put(key, Stream.make(new Uint8Array(1)), 1)

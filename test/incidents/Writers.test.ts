@@ -1,8 +1,8 @@
 /** Reports of races between a push and a collector. See docs/design/incidents.md. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Fiber, Random, Result, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as Facts from "../../src/testing/Facts.ts"
 import { hangsAfter, hangsBefore, lands } from "../../src/testing/Faults.ts"
@@ -17,6 +17,7 @@ import {
   settled,
   upload
 } from "../fixtures/BlobStores.ts"
+import { BlobStore } from "../fixtures/Referring.ts"
 import * as Direct from "../fixtures/World.ts"
 import {
   day,

@@ -22,7 +22,10 @@ const swept = Effect.gen(function* () {
 
 /** Runs `work` with these variables, and ends what sends. */
 const sending = <A, E>(environment: Telemetry.Environment, work: Effect.Effect<A, E>) =>
-  work.pipe(Effect.provide(Telemetry.layer(environment, "1.2.3")), Effect.provide(Logger.layer([])), apart)
+  work.pipe(
+    Effect.provide(Layer.provideMerge(Telemetry.layer(environment, "1.2.3"), Logger.layer([]))),
+    apart
+  )
 
 const jsonOf = (received: ReadonlyArray<Received>, path: string): string =>
   received.flatMap((request) => (request.path === path ? [request.body] : [])).join("\n")

@@ -224,6 +224,7 @@ describe("a sweep of which one call", { timeout: 120_000 }, () => {
         [...verbs],
         [
           "inspect",
+          "control.paused",
           "references.check",
           "references.everHeld",
           "candidates.watch",

@@ -61,7 +61,7 @@ const idle = Effect.fnUntraced(function* ({
       Layer.provideMerge(
         Layer.effectDiscard(
           Effect.gen(function* () {
-            yield* Postgres.migrate(defaultNames, { createCatalog: true })
+            yield* Postgres.migrate(defaultNames, { createCatalog: "artifacts" })
             if (watched) yield* Postgres.watchReferences(defaultNames)
           })
         )

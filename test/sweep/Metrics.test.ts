@@ -334,6 +334,6 @@ describe("logs of a sweep", () => {
       yield* TestClock.adjust("1 hour")
       const { sweep: name } = yield* sweep()
       assert.deepInclude(lines[0], { sweep: name, phase: "journal", batch: 1 })
-    }).pipe(Effect.provide(world()), Effect.provide(Logger.layer([logger])), alone())
+    }).pipe(Effect.provide([world(), Logger.layer([logger])]), alone())
   })
 })

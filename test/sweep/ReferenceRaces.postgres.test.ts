@@ -24,7 +24,7 @@ const onPostgres = (watched: boolean): Layer.Layer<Core> =>
   Layer.unwrap(
     Effect.gen(function* () {
       const client = Databases.client(yield* Databases.emptyDatabase(Databases.embedded))
-      const migrated = Postgres.migrate(defaultNames, { createCatalog: true }).pipe(
+      const migrated = Postgres.migrate(defaultNames, { createCatalog: "artifacts" }).pipe(
         Effect.andThen(watched ? Postgres.watchReferences(defaultNames) : Effect.void),
         Effect.orDie
       )
@@ -208,7 +208,7 @@ describe("while a source answers", () => {
     Effect.gen(function* () {
       const sql = yield* host
       const client = Layer.succeed(SqlClient.SqlClient, sql)
-      yield* Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: true })).pipe(
+      yield* Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: "artifacts" })).pipe(
         Effect.provide(client)
       )
       const seen: Array<unknown> = []

@@ -188,7 +188,7 @@ describe("a source that does not answer", () => {
   }
 
   const failures: ReadonlyArray<readonly [string, ReferenceSource.ReferenceSource["ask"], says: string]> = [
-    ["fails", () => Effect.fail(new Error("connection refused")), "connection refused"],
+    ["fails", () => Effect.fail("connection refused"), "connection refused"],
     ["dies", () => Effect.die(new Error("a bug")), "a bug"],
     [
       "throws before it returns an effect",

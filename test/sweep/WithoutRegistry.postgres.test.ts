@@ -1,8 +1,9 @@
 /** An app that only collects: no table, service or phase of the registry exists, in memory and on PostgreSQL. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Layer, Stream } from "effect"
-import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { BlobDatabase, CollectorDatabase } from "../../src/database/Database.ts"
+import { Artifacts, tables } from "../../src/artifacts/Artifacts.ts"
+import { type BlobDatabase, CollectorDatabase } from "../../src/database/Database.ts"
 import * as MemoryDatabase from "../../src/database/Memory.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
@@ -11,27 +12,27 @@ import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import * as FaultyDatabase from "../../src/testing/FaultyDatabase.ts"
 import * as Databases from "../fixtures/Databases.ts"
+import { BlobStore } from "../fixtures/Referring.ts"
 
-type Core = BlobDatabase | CollectorDatabase
+type Core = BlobDatabase | CollectorDatabase | Artifacts
 
 const onPostgres: Layer.Layer<Core> = Layer.unwrap(
   Effect.gen(function* () {
     const client = Databases.client(yield* Databases.emptyDatabase(Databases.embedded))
-    return Postgres.layer().pipe(
+    return Layer.provideMerge(Artifacts.layer(), Postgres.layer()).pipe(
       Layer.provideMerge(
-        Layer.effectDiscard(Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: true })))
+        Layer.effectDiscard(Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: "artifacts" })))
       ),
       Layer.provide(client)
     )
   })
 )
 
+const inMemory = Layer.provideMerge(Artifacts.layerMemory, MemoryDatabase.layer({ tables }))
+
 const backends: ReadonlyArray<readonly [string, Layer.Layer<Core>]> = [
-  ["memory", MemoryDatabase.layer()],
-  [
-    "memory with a script",
-    FaultyDatabase.layer(FaultyDatabase.script()).pipe(Layer.provide(MemoryDatabase.layer()))
-  ],
+  ["memory", inMemory],
+  ["memory with a script", FaultyDatabase.layer(FaultyDatabase.script()).pipe(Layer.provideMerge(inMemory))],
   ["PostgreSQL", onPostgres]
 ]
 
@@ -47,7 +48,7 @@ describe("a collector without a registry", () => {
         const { digest } = yield* (yield* BlobStore).put(bytes, {
           references: [{ _tag: "LocalFile", path: "kept" }]
         })
-        const { unreference } = yield* BlobDatabase
+        const { unreference } = yield* Artifacts
         assert.strictEqual(yield* unreference([{ _tag: "LocalFile", path: "kept", digest }]), 1)
         for (let n = 0; n < 3; n++) {
           const { left, outcome, phases } = yield* sweep.once()

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { emptyState, referenceId } from "../../src/database/Memory.ts"
+import { referenceId } from "../../src/artifacts/Artifacts.ts"
+import { emptyState } from "../../src/database/Memory.ts"
 import { Digest } from "../../src/domain/Digest.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import * as MemoryStorage from "../../src/storage/Memory.ts"

@@ -19,7 +19,7 @@ const intent = { key: ObjectKey.make("a"), digest: Digest.make("a"), expiresAt: 
 
 describe("a database with a script", () => {
   it.effect("fails a verb by name, without or with effect, and remembers every call", () => {
-    const state = MemoryDatabase.emptyState()
+    const state = MemoryDatabase.emptyState(["attachments"])
     const script = FaultyDatabase.script()
     return Effect.gen(function* () {
       const blobs = yield* BlobDatabase

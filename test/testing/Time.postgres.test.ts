@@ -17,7 +17,7 @@ describe("time that passes over PostgreSQL", () => {
       Effect.gen(function* () {
         const place = yield* Databases.emptyDatabase(Databases.embedded)
         const client = Layer.succeedContext(yield* Layer.build(Databases.client(place)))
-        yield* Effect.provide(Postgres.migrate(defaultNames, { createCatalog: true }), client)
+        yield* Effect.provide(Postgres.migrate(defaultNames, { createCatalog: "artifacts" }), client)
         yield* TestClock.setTime(Date.parse("2026-11-01T00:00:00Z"))
         const calls = Time.calls()
         const collected = Layer.provide(

@@ -30,6 +30,9 @@ describe("time that passes", () => {
     Effect.gen(function* () {
       for (const name of ["a", "b", "c"]) yield* bury(name)
       const sweep = yield* Sweep
+      const { database } = yield* World
+      // As many turns of the scheduler as a real backend needs, and more than one adjustment gives.
+      database.next("inspect", hangsBefore(Effect.repeat(Effect.yieldNow, { times: 100 })))
       const adjusted = yield* Effect.forkChild(sweep.once())
       yield* TestClock.adjust(1)
       assert.isUndefined(adjusted.pollUnsafe(), "the control: it is under way")

@@ -82,7 +82,7 @@ export const isSelfEvident = ({ module }: Exported, member: string): boolean =>
 export const opaque: ReadonlySet<string> = new Set([
   ...["BlobDatabase", "CollectorDatabase", "RegistryDatabase"],
   ...["State", "RegistryState", "emptyState", "HostTransaction"],
-  ...["SchemaExtension", "migrate"]
+  ...["SchemaExtension", "migrate", "Actor"]
 ])
 
 /** Whether a type has a tag and no name. */

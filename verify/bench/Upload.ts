@@ -143,7 +143,7 @@ const answer = (
       name: `bytes through the replica a byte, ${severalChunks} chunks`,
       unit: "",
       measured: of(({ several }) => passes(several)),
-      limit: 4.1
+      limit: 3.1
     }
   ]
   return {

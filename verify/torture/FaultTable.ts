@@ -107,7 +107,7 @@ const createDatabase = async ({ databaseUrl }: Servers, own: Servers) => {
     await query("CREATE DATABASE artifact_gc_torture_table")
   })
   await Effect.runPromise(
-    Effect.provide(Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: true })), layers(own))
+    Effect.provide(Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: "artifacts" })), layers(own))
   )
 }
 

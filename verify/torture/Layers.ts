@@ -1,5 +1,6 @@
 /** The layers of a process under torture. The harness checks the final state with the same layers. */
 import { Context, Duration, Layer, Redacted } from "effect"
+import { Artifacts } from "../../src/artifacts/Artifacts.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import * as RegistryPostgres from "../../src/oci/database/Postgres.ts"
 import * as S3 from "../../src/storage/S3.ts"
@@ -12,7 +13,7 @@ export const requestTimeoutMillis = 1000
 /** Connects to the database and the store. */
 export const layers = ({ databaseUrl, s3 }: Servers) =>
   Layer.merge(
-    Layer.merge(Postgres.layer(), RegistryPostgres.layer()).pipe(
+    Layer.provideMerge(Artifacts.layer(), Layer.merge(Postgres.layer(), RegistryPostgres.layer())).pipe(
       Layer.provideMerge(Postgres.layerClient({ url: Redacted.make(databaseUrl), maxConnections: 6 }))
     ),
     S3.layer({

@@ -54,7 +54,10 @@ export const run = async (servers: Servers, { minutes, seed, log }: Options): Pr
   const events: Events = { faults: {}, kills: {}, work: {}, lost: [], unexpected: [], deleted: 0 }
   const { faults, kills, lost } = events
   await Effect.runPromise(
-    Effect.provide(Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: true })), layers(servers))
+    Effect.provide(
+      Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: "artifacts" })),
+      layers(servers)
+    )
   )
   const proxies = await startProxies(servers, rng, faults)
   const processes = startProcesses(proxies.env, seed, events)

@@ -2,8 +2,9 @@
 
 import { Duration, Effect, Layer, Stream } from "effect"
 import type { SqlClient } from "effect/sql"
+import { Artifacts, type Reference } from "../../src/artifacts/Artifacts.ts"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { BlobDatabase, type CollectorDatabase, type Reference } from "../../src/database/Database.ts"
+import { BlobDatabase, type CollectorDatabase } from "../../src/database/Database.ts"
 import { fresh, ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
@@ -28,12 +29,13 @@ const reference = (name: string, { digest }: { readonly digest: Reference["diges
 const body = (bytes: Uint8Array) => Stream.make(bytes)
 
 const push = (name: string, what: typeof small, isDeclared = true) =>
-  Effect.flatMap(BlobStore, (store) =>
-    store.put(body(what.bytes), {
+  Effect.gen(function* () {
+    const { add } = yield* Artifacts
+    return yield* (yield* BlobStore).put(body(what.bytes), {
       ...(isDeclared ? { digest: what.digest, sizeBytes: what.bytes.length } : {}),
-      references: [reference(name, what)]
+      commit: () => add([reference(name, what)])
     })
-  )
+  })
 
 /** Puts an object that no row names, like an upload that arrives after its intent was reaped. */
 const leaveObject = Effect.gen(function* () {
@@ -56,18 +58,25 @@ const abandonUpload = Effect.gen(function* () {
 
 /** Leaves two orphans, a referenced blob, an abandoned upload, a leftover object and a staged chunk. */
 const makeGarbage = Effect.gen(function* () {
-  const store = yield* BlobStore
+  const { unreference } = yield* Artifacts
   const storage = yield* Storage
   yield* push("kept", small)
   yield* push("dropped", other)
   yield* push("dropped too", large)
-  yield* store.unreference([reference("dropped", other), reference("dropped too", large)])
+  yield* unreference([reference("dropped", other), reference("dropped too", large)])
   yield* abandonUpload
   yield* leaveObject
   yield* storage.put(ObjectKey.make("uploads/forgotten/1"), body(small.bytes), small.bytes.length)
 })
 
-type Services = BlobDatabase | BlobStore | CollectorDatabase | Storage | Sweep | SqlClient.SqlClient
+type Services =
+  | Artifacts
+  | BlobDatabase
+  | BlobStore
+  | CollectorDatabase
+  | Storage
+  | Sweep
+  | SqlClient.SqlClient
 
 /** Describes a scenario. */
 export interface Scenario {
@@ -96,7 +105,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   "a push of a blob that is condemned": {
     arrange: Effect.gen(function* () {
       yield* push("old", small)
-      yield* (yield* BlobStore).unreference([reference("old", small)])
+      yield* (yield* Artifacts).unreference([reference("old", small)])
       yield* (yield* Sweep).once()
     }),
     act: push("new", small),
@@ -107,7 +116,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     act: Effect.gen(function* () {
       const store = yield* BlobStore
       const pin = yield* Effect.flatMap(store.pin(small.digest, Duration.hours(1)), Effect.fromOption)
-      yield* store.reference([reference("new", small)], { release: [pin] })
+      yield* (yield* Artifacts).reference([reference("new", small)], { release: [pin] })
     }),
     acknowledges: "new"
   },

@@ -4,11 +4,13 @@
  *
  *   node Writer.js NAME SEED
  */
+
 import { createHash } from "node:crypto"
 import { Cause, Duration, Effect, Exit, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
+import { Artifacts, type Reference } from "../../src/artifacts/Artifacts.ts"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
-import { CollectorDatabase, type Reference } from "../../src/database/Database.ts"
+import { CollectorDatabase } from "../../src/database/Database.ts"
 import type { Digest } from "../../src/domain/Digest.ts"
 import * as Servers from "../bench/harness/Servers.ts"
 import { content } from "./Contents.ts"
@@ -38,9 +40,10 @@ const referenceTo = (digest: Digest): Reference => {
 
 const pushing = Effect.gen(function* () {
   const store = yield* BlobStore
+  const { add } = yield* Artifacts
   const { bytes, digest } = content(rng.below(contents))
   const { outcome } = yield* store.put(Stream.fromIterable(inChunks(bytes)), {
-    references: [referenceTo(digest)],
+    commit: () => add([referenceTo(digest)]),
     sizeBytes: bytes.length,
     ...(rng.below(3) > 0 ? { digest } : {})
   })
@@ -59,7 +62,7 @@ const pinning = Effect.gen(function* () {
   const pin = yield* store.pin(digest, Duration.seconds(3))
   if (Option.isNone(pin)) return "absent"
   yield* Effect.sleep(Duration.millis(rng.below(2500)))
-  yield* store.reference([referenceTo(digest)], { release: [pin.value] })
+  yield* (yield* Artifacts).reference([referenceTo(digest)], { release: [pin.value] })
   return "referred"
 })
 
@@ -77,10 +80,10 @@ const toReference = ({ repository, name, digest }: Stored): Reference =>
     : { _tag: "Artifact", repository, name, digest: digest as Digest }
 
 const removing = Effect.gen(function* () {
-  const store = yield* BlobStore
+  const { unreference } = yield* Artifacts
   const mine = (yield* storedReferences).filter((row) => (row.repository ?? row.name).startsWith(name))
   const dropped = mine.filter(() => rng.below(3) === 0)
-  yield* store.unreference(dropped.map(toReference))
+  yield* unreference(dropped.map(toReference))
   return "dropped"
 })
 
@@ -126,7 +129,7 @@ const operationOf = (
   number: number
 ): {
   readonly what: string
-  readonly work: Effect.Effect<string, unknown, BlobStore | SqlClient.SqlClient>
+  readonly work: Effect.Effect<string, unknown, Artifacts | BlobStore | SqlClient.SqlClient>
 } => {
   if (number < 4) return { what: "push", work: pushing }
   if (number < 6) return { what: "drop", work: removing }

@@ -1,9 +1,9 @@
 /** The steps of the demonstration. */
 import { createHash } from "node:crypto"
-import { Clock, Duration, Effect, Stream } from "effect"
+import { Duration, Effect, Layer, Stream } from "effect"
+import { Artifacts, type Reference } from "../../artifacts/Artifacts.ts"
 import { BlobStore } from "../../blobs/BlobStore.ts"
 import type { Configuration } from "../../config/Config.ts"
-import { BlobDatabase, type Reference } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 import { ObjectKey } from "../../domain/ObjectKey.ts"
 import { Storage } from "../../storage/Storage.ts"
@@ -31,13 +31,16 @@ export const run = (config: Configuration, clock: TravelClock, tree: string, jso
   Effect.provide(
     // The service that may follow has other settings, and would refuse beside a collector that is still at work.
     Effect.tap(steps(config, clock, tree, json), () => Effect.flatMap(Sweep, (sweep) => sweep.leave)),
-    Sweep.layerUnchecked({
-      ...defaultSettings,
-      uploadPrefix: config.sweep.uploadPrefix,
-      blobPrefix: config.blobPrefix,
-      // It drops a third of everything at once, which would trip the breaker.
-      breakerPercent: 100
-    })
+    Layer.merge(
+      Artifacts.layer(config.names),
+      Sweep.layerUnchecked({
+        ...defaultSettings,
+        uploadPrefix: config.sweep.uploadPrefix,
+        blobPrefix: config.blobPrefix,
+        // It drops a third of everything at once, which would trip the breaker.
+        breakerPercent: 100
+      })
+    )
   )
 
 const steps = Effect.fnUntraced(function* (
@@ -128,10 +131,7 @@ const stageUploads = Effect.fnUntraced(function* (prefix: string, name: string, 
 /**
  * Refers to every file as an artifact, and to one in seven as a local file too: two tables refer to its blob.
  */
-const referencesTo = (
-  file: Tree.TreeFile,
-  index: number
-): readonly [Reference, ...ReadonlyArray<Reference>] => {
+const referencesTo = (file: Tree.TreeFile, index: number): ReadonlyArray<Reference> => {
   const artifact: Reference = {
     _tag: "Artifact",
     repository: file.repository,
@@ -144,7 +144,7 @@ const referencesTo = (
 }
 
 const importTree = Effect.fnUntraced(function* (tree: string) {
-  const store = yield* BlobStore
+  const [store, artifacts] = [yield* BlobStore, yield* Artifacts]
   const references: Array<Reference> = []
   const digests = new Set<Digest>()
   const counted = { files: 0, bytes: 0, storedBytes: 0 }
@@ -152,14 +152,15 @@ const importTree = Effect.fnUntraced(function* (tree: string) {
     Stream.grouped(uploadsMax),
     Stream.runForEach((files) =>
       Effect.gen(function* () {
-        const uploads = files.map((file) => Tree.upload(file, referencesTo(file, counted.files++)))
-        const outcomes = yield* store.putAll(uploads)
+        const uploads = files.map(Tree.upload)
+        const added = files.flatMap((file) => referencesTo(file, counted.files++))
+        const outcomes = yield* store.putAll(uploads, { commit: () => artifacts.add(added) })
         for (const [i, upload] of uploads.entries()) {
           counted.bytes += upload.sizeBytes
           if (outcomes[i] === "uploaded") counted.storedBytes += upload.sizeBytes
           digests.add(upload.digest)
-          references.push(...upload.references)
         }
+        references.push(...added)
       })
     )
   )
@@ -167,9 +168,9 @@ const importTree = Effect.fnUntraced(function* (tree: string) {
 })
 
 const dropReferences = Effect.fnUntraced(function* (references: ReadonlyArray<Reference>) {
-  const store = yield* BlobStore
+  const artifacts = yield* Artifacts
   const dropped = references.filter((r) => r._tag === "Artifact" && isDropped(r.repository))
-  const removed = yield* store.unreference(dropped)
+  const removed = yield* artifacts.unreference(dropped)
   const gone = new Set(dropped)
   return { removed, remaining: references.filter((reference) => !gone.has(reference)) }
 })
@@ -183,24 +184,24 @@ const sweepOnce = Effect.fnUntraced(function* (say: (text: string) => Effect.Eff
 
 /** Adopts a condemned blob, as a push of the same bytes does. */
 const saveOne = Effect.fnUntraced(function* (condemned: ReadonlySet<Digest>) {
-  const blobs = yield* BlobDatabase
+  const artifacts = yield* Artifacts
   const [digest] = condemned
   if (digest === undefined) return null
-  yield* blobs.adopt(yield* Clock.currentTimeMillis, [
-    { _tag: "Artifact", repository: "saved", name: "saved", digest }
-  ])
+  yield* artifacts.reference([{ _tag: "Artifact", repository: "saved", name: "saved", digest }])
   return digest
 })
 
 /** Stores a blob that loses its reference at once. */
 const orphanBlob = Effect.fnUntraced(function* () {
-  const store = yield* BlobStore
+  const [store, artifacts] = [yield* BlobStore, yield* Artifacts]
   const body = new TextEncoder().encode("young and unreferenced\n")
   const digest = fromSha256Hex(createHash("sha256").update(body).digest("hex"))
   const reference: Reference = { _tag: "Artifact", repository: "young", name: "young", digest }
-  yield* store.putAll([
-    { digest, sizeBytes: body.length, body: Stream.succeed(body), references: [reference] }
-  ])
-  yield* store.unreference([reference])
+  yield* store.put(Stream.succeed(body), {
+    digest,
+    sizeBytes: body.length,
+    commit: () => artifacts.add([reference])
+  })
+  yield* artifacts.unreference([reference])
   return digest
 })

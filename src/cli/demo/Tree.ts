@@ -7,7 +7,6 @@ import { fileURLToPath } from "node:url"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Schema, Stream } from "effect"
 import type { Upload } from "../../blobs/BlobStore.ts"
-import type { Reference } from "../../database/Database.ts"
 import { type Digest, fromSha256Hex } from "../../domain/Digest.ts"
 
 /** Says that the tree cannot be read. */
@@ -78,14 +77,10 @@ const hashed = (root: string, path: string) =>
     catch: (cause) => new TreeUnreadable({ path, cause })
   })
 
-/** Returns the file as an upload that `references` refer to. */
-export const upload = (
-  file: TreeFile,
-  references: readonly [Reference, ...ReadonlyArray<Reference>]
-): Upload<TreeUnreadable, never> => ({
+/** Returns the file as an upload. */
+export const upload = (file: TreeFile): Upload<TreeUnreadable, never> => ({
   digest: file.digest,
   sizeBytes: file.sizeBytes,
-  references,
   body: NodeStream.fromReadable({
     evaluate: () => createReadStream(file.path),
     onError: (cause) => new TreeUnreadable({ path: file.path, cause })

@@ -1,14 +1,9 @@
-/** The database as a writer of blobs needs it: intents, blobs, references, pins. */
+/** The database as a writer of blobs needs it: intents, blobs, pins, and the host's own references. */
 import { Context, type Effect, type Option } from "effect"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Result } from "./Result.ts"
-
-/** A row that keeps a blob alive. */
-export type Reference =
-  | { readonly _tag: "Artifact"; readonly repository: string; readonly name: string; readonly digest: Digest }
-  | { readonly _tag: "LocalFile"; readonly path: string; readonly digest: Digest }
 
 /** An announced upload: bytes that will be sent under a fresh key. */
 export interface Intent {
@@ -31,21 +26,17 @@ export interface Pin {
   readonly expiresAt: number
 }
 
-/** Uploaded bytes, and the rows that keep them. */
+/** Uploaded bytes, and the pins that keep them. */
 export interface Publication {
   readonly key: ObjectKey
   readonly digest: Digest
   readonly sizeBytes: number
-  /** Default none. */
-  readonly references?: ReadonlyArray<Reference>
   /** Committed with the blob, for references that follow. Default none. */
   readonly pins?: ReadonlyArray<Pin>
 }
 
 /** The pins that {@link Blobs.adopt} adds and releases. */
 export interface PinChange {
-  /** Further digests to adopt. Default none. */
-  readonly digests?: ReadonlyArray<Digest>
   /** Pins to add. Default none. */
   readonly pins?: ReadonlyArray<Pin>
   /** Ids of pins to release in the same transaction, whether or not they exist. Default none. */
@@ -70,15 +61,29 @@ export interface Joining {
  * Statements of the host that run in the verb's transaction, after those of the verb. They take effect with
  * its commit, and a failure of theirs rolls everything back.
  */
-export interface HostStatements<E> {
+export interface HostStatements<Settled, E> {
   /**
-   * Runs the statements, given the digests that are live and locked in this transaction. Not called if there
-   * are none. Sees the transaction through the client of the database, and the caller's own services and clock.
+   * Runs the statements, given what is live and locked in this transaction. Not called if nothing is. Sees the
+   * transaction through the client of the database, and the caller's own services and clock.
    *
    * Runs again if the transaction is tried again: after a lost lock, a deadlock or a lost connection. One of the
    * tries is committed, or none. It must not do anything that a rollback does not undo.
    */
-  readonly commit?: ((live: ReadonlySet<Digest>) => Effect.Effect<unknown, E>) | undefined
+  readonly commit?: ((settled: Settled) => Effect.Effect<unknown, E>) | undefined
+}
+
+/** What {@link Blobs.publish} does beside publishing. */
+export interface PublishOptions<E> extends HostStatements<Published, E> {
+  /** Blobs to adopt in the same transaction, because the host's statements refer to them, too. Default none. */
+  readonly adopts?: ReadonlyArray<Digest>
+}
+
+/** What a transaction of {@link Blobs.publish} has done when the host's statements run. */
+export interface Published {
+  /** In the order of the publications. */
+  readonly outcomes: ReadonlyArray<PublishOutcome>
+  /** The digests that are live: those published or deduplicated, and those of `adopts` that are live. */
+  readonly live: ReadonlySet<Digest>
 }
 
 /**
@@ -97,17 +102,17 @@ export type PublishOutcome = "published" | "deduplicated" | "expired"
 /** The verbs of writers. */
 export interface Blobs {
   /**
-   * Adds references and pins to the digests that are live, and marks these used, under a lock that a purge
-   * waits for. Returns the live digests. Upload and publish the others. Releases pins only if every digest
-   * of `references` is live, so that a writer that is too late keeps its pins.
+   * Locks those of `digests` and of the pins that are live, so that a purge waits, marks them used, and adds the
+   * pins. Returns the live digests. Upload and publish the others. Releases pins only if every one of `digests`
+   * is live, so that a writer that is too late keeps its pins.
    *
    * With `commit` the verb leaves the caller's transaction. Fails with `Unavailable` if it is unknown whether
    * the transaction was committed.
    */
   readonly adopt: <E = never>(
     now: number,
-    references: ReadonlyArray<Reference>,
-    change?: PinChange & (Joining | HostStatements<E>)
+    digests: ReadonlyArray<Digest>,
+    change?: PinChange & (Joining | HostStatements<ReadonlySet<Digest>, E>)
   ) => Effect.Effect<ReadonlySet<Digest>, DatabaseError | E>
   /**
    * Announces uploads, and must be committed before their first byte is sent. After a failure the intents
@@ -122,20 +127,17 @@ export interface Blobs {
    */
   readonly recordMultipart: (key: ObjectKey, uploadId: string) => Result<boolean>
   /**
-   * Turns acknowledged uploads into blobs with references and pins. Returns the outcomes in the order
-   * given. `commit` gets the digests of those that did not expire.
+   * Turns acknowledged uploads into blobs with pins. Returns the outcomes in the order given.
    *
    * Repeating the call is safe: an intent serves one committed call, so `commit` is committed once.
    */
   readonly publish: <E = never>(
     now: number,
     publications: ReadonlyArray<Publication>,
-    statements?: HostStatements<E>
+    options?: PublishOptions<E>
   ) => Effect.Effect<ReadonlyArray<PublishOutcome>, DatabaseError | E>
   /** Releases pins and returns how many existed. Joins the caller's transaction. */
   readonly unpin: (ids: ReadonlyArray<string>) => Result<number>
-  /** Removes references and returns how many existed. Joins the caller's transaction. */
-  readonly unreference: (references: ReadonlyArray<Reference>) => Result<number>
   /** Returns where the blob's bytes are, or none if it does not exist. */
   readonly locate: (
     digest: Digest,

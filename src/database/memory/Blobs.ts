@@ -7,30 +7,23 @@ import {
   type Pin,
   type Publication,
   type PublishOutcome,
-  type Reference,
   touchEveryMillis
 } from "../Database.ts"
 import type { Joins } from "./HostTransactions.ts"
 import { journalUnowned } from "./Leftovers.ts"
-import { journalRow, referenceId, type State } from "./State.ts"
+import { journalRow, type State } from "./State.ts"
 import { bury, isSuspect } from "./UnannouncedWriters.ts"
-
-const setReference = (state: State, reference: Reference): void => {
-  state.references.set(referenceId(reference), reference)
-  state.referenced = true
-}
 
 /** Returns the verbs of writers over `state`. */
 export const blobs = (state: State): Blobs => ({
-  adopt: (now, references, { digests: others = [], pins = [], release = [], allOrNothing = false } = {}) =>
+  adopt: (now, digests, { pins = [], release = [], allOrNothing = false } = {}) =>
     Effect.sync(() => {
-      const digests = new Set([...others, ...[...references, ...pins].map(({ digest }) => digest)])
-      const live = new Set([...digests].filter((digest) => touchLive(state, now, digest)))
-      if (allOrNothing && live.size < digests.size) return live
-      for (const reference of references) if (live.has(reference.digest)) setReference(state, reference)
+      const all = new Set([...digests, ...pins.map(({ digest }) => digest)])
+      const live = new Set([...all].filter((digest) => touchLive(state, now, digest)))
+      if (allOrNothing && live.size < all.size) return live
       const before = new Map(state.pins)
       for (const pin of pins) if (live.has(pin.digest)) setPin(state, pin)
-      if (references.every(({ digest }) => live.has(digest))) {
+      if (digests.every((digest) => live.has(digest))) {
         for (const id of release) {
           const pin = state.pins.get(id)
           state.pins.delete(id)
@@ -71,15 +64,6 @@ export const blobs = (state: State): Blobs => ({
       for (const id of ids) state.pinCauses.delete(id)
       return ids.filter((id) => state.pins.delete(id)).length
     }),
-  unreference: (references) =>
-    Effect.sync(() => {
-      const before = state.references.size
-      for (const reference of references) {
-        const id = referenceId(reference)
-        if (state.references.get(id)?.digest === reference.digest) state.references.delete(id)
-      }
-      return before - state.references.size
-    }),
   locate: (digest) =>
     Effect.sync(() =>
       Option.map(Option.fromUndefinedOr(state.blobs.get(digest)), ({ key, sizeBytes }) => ({
@@ -100,7 +84,7 @@ export const blobs = (state: State): Blobs => ({
 
 /** Returns whether a call of a writers' verb joins the transaction that its caller has open. */
 export const joins: Joins = (verb, args: ReadonlyArray<unknown>) => {
-  if (verb === "unpin" || verb === "unreference") return true
+  if (verb === "unpin") return true
   const options = verb === "adopt" ? args[2] : verb === "locate" ? args[1] : undefined
   return (options as Joining | undefined)?.joins === true
 }
@@ -124,7 +108,7 @@ const setPin = (state: State, pin: Pin): void => {
 export const publish = (
   state: State,
   now: number,
-  { key, digest, sizeBytes, references = [], pins = [] }: Publication,
+  { key, digest, sizeBytes, pins = [] }: Publication,
   hasHost = false
 ): PublishOutcome => {
   if (!state.intents.delete(key)) return "expired"
@@ -140,10 +124,8 @@ export const publish = (
   if (row !== undefined)
     state.journal.set(replaces ? row.key : key, journalRow(digest, sizeBytes, "duplicate", now))
   state.orphans.delete(digest)
-  for (const reference of references) setReference(state, reference)
   for (const pin of pins) {
-    if (row === undefined && !hasHost && references.length === 0 && !state.pins.has(pin.id))
-      state.pinCauses.set(pin.id, "unused")
+    if (row === undefined && !hasHost && !state.pins.has(pin.id)) state.pinCauses.set(pin.id, "unused")
     setPin(state, pin)
   }
   return row === undefined || replaces ? "published" : "deduplicated"

@@ -14,6 +14,7 @@ import { Context, Effect, Exit, Latch, Option } from "effect"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { Changes, HostRow, OpenTransaction, State } from "./State.ts"
+import { record, tableOf } from "./TableChanges.ts"
 
 /** The transaction that the calling fiber has open. */
 export class HostTransaction extends Context.Service<HostTransaction, OpenTransaction>()(
@@ -160,13 +161,14 @@ const runInside = <A, E>(
 ): Effect.Effect<A, E | DatabaseError> =>
   Effect.suspend((): Effect.Effect<A, E | DatabaseError> => {
     if (!state.transactions.has(transaction)) return Effect.fail(hasEnded(name))
-    const before = snapshot(state)
+    const recording = record(state)
     apply(state, transaction)
     const queued = state.candidates.length
     const exit = Effect.runSyncExit(verb)
-    const changed = differences(before, state)
+    recording.end()
+    const changed = recording.changes()
     const holders = holdersOf(state, changed, transaction)
-    restore(before, state)
+    recording.restore()
     const candidates = state.candidates.splice(queued)
     if (Exit.isFailure(exit)) return exit
     if (holders.length > 0)
@@ -213,53 +215,25 @@ const runBeside = <A, E>(
   verb: Effect.Effect<A, E>
 ): Effect.Effect<A, E | DatabaseError> =>
   Effect.suspend((): Effect.Effect<A, E | DatabaseError> => {
-    const before = snapshot(state)
+    const recording = record(state)
     const candidates = [...state.candidates]
     const skipped = skips[name]
     const exit = skipped === undefined ? Effect.runSyncExit(verb) : runWithoutLocked(state, skipped, verb)
-    const holders = holdersOf(state, differences(before, state))
+    recording.end()
+    const holders = holdersOf(state, recording.changes())
     if (holders.length === 0) return exit
-    restore(before, state)
+    recording.restore()
     state.candidates.splice(0, state.candidates.length, ...candidates)
     return afterEnd(own, holders, name, () => runBeside(state, own, name, verb))
   })
 
-type Tables = ReadonlyMap<string, Map<unknown, unknown>>
-
-const tablesOf = (state: State): Tables =>
-  new Map(
-    Object.entries(state).filter((entry): entry is [string, Map<unknown, unknown>] => entry[1] instanceof Map)
-  )
-
-const snapshot = (state: State): Tables =>
-  new Map([...tablesOf(state)].map(([name, rows]) => [name, new Map(rows)]))
-
-const restore = (before: Tables, state: State): void => {
-  for (const [name, rows] of tablesOf(state)) {
-    rows.clear()
-    for (const [key, row] of before.get(name) ?? []) rows.set(key, row)
-  }
-}
-
-/** Returns the rows that differ, by table. */
-const differences = (before: Tables, state: State): Map<string, Changes> => {
-  const changed = new Map<string, Changes>()
-  for (const [name, rows] of tablesOf(state)) {
-    const old = before.get(name) ?? new Map()
-    const changes: Changes = new Map()
-    for (const [key, row] of rows) if (old.get(key) !== row) changes.set(key, row)
-    for (const key of old.keys()) if (!rows.has(key)) changes.set(key, undefined)
-    if (changes.size > 0) changed.set(name, changes)
-  }
-  return changed
-}
-
 const apply = (state: State, { changes }: OpenTransaction): void => {
-  const tables = tablesOf(state)
-  for (const [name, rows] of changes)
+  for (const [name, rows] of changes) {
+    const table = tableOf(state, name)
     for (const [key, row] of rows)
-      if (row === undefined) tables.get(name)?.delete(key)
-      else tables.get(name)?.set(key, row)
+      if (row === undefined) table?.delete(key)
+      else table?.set(key, row)
+  }
 }
 
 /** Returns the open transactions, apart from `own`, that hold one of the rows. */

@@ -15,7 +15,6 @@ import type {
   Pause,
   Peer,
   Pin,
-  Reference,
   ReferenceTable,
   ServerIdentity
 } from "../Database.ts"
@@ -210,7 +209,7 @@ export interface State {
 }
 
 /** Returns an empty catalogue with these reference tables of a host. */
-export const emptyState = (tables: ReadonlyArray<string> = ["artifacts", "local_files"]): State => ({
+export const emptyState = (tables: ReadonlyArray<string> = []): State => ({
   blobs: new Map(),
   references: new Map(),
   hostTables: new Set(tables),
@@ -254,19 +253,6 @@ export const hostRowsOf = (state: State, table: string): ReadonlyArray<readonly 
     const [of, id] = JSON.parse(key) as [string, string]
     return of === table ? [[id, row] as const] : []
   })
-
-/** Returns the references in the tables `artifacts` and `local_files`. */
-export const referencesOf = (state: State): ReadonlyArray<Reference> =>
-  [...state.references.values()].filter(isReference)
-
-const isReference = (row: HostRow): row is HostRow & Reference =>
-  row._tag === "Artifact" || row._tag === "LocalFile"
-
-/** Returns the primary key of a reference, by kind. */
-export const referenceId = (reference: Reference): string =>
-  reference._tag === "Artifact"
-    ? hostRowId("artifacts", `${reference.repository} ${reference.name}`)
-    : hostRowId("local_files", reference.path)
 
 /** Returns the entries in key order. */
 export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>

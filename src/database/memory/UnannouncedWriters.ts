@@ -7,8 +7,7 @@
  */
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Reference } from "../Database.ts"
-import { type BlobRow, referenceId, type State, type Tombstone } from "./State.ts"
+import type { BlobRow, HostRow, State, Tombstone } from "./State.ts"
 
 /** Returns whether the triggers are installed. */
 export const isGuarded = (state: State): boolean => state.installation.unannouncedWritersGuarded
@@ -113,12 +112,12 @@ export const insertUnannounced = (state: State, digest: Digest, row: BlobRow): b
  */
 export type ReferOutcome = "written" | "missing" | "suspect"
 
-/** Writes a reference, as an `INSERT` that replaces the row of the same name does. */
-export const referUnannounced = (state: State, reference: Reference): ReferOutcome => {
-  const { digest } = reference
-  if (!state.blobs.has(digest)) return "missing"
+/** Writes a row of a host's table, as an `INSERT` that replaces the row of the same id does. */
+export const referUnannounced = (state: State, id: string, row: HostRow): ReferOutcome => {
+  const { digest } = row
+  if (digest === null || !state.blobs.has(digest)) return "missing"
   if (isGuarded(state) && isSuspect(state, digest)) return "suspect"
-  state.references.set(referenceId(reference), reference)
+  state.references.set(id, row)
   state.referenced = true
   return "written"
 }

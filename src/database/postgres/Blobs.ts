@@ -15,15 +15,14 @@ import {
   type Joining,
   type PinChange,
   type Publication,
+  type Published,
   type PublishOutcome,
-  type Reference,
   touchEveryMillis
 } from "../Database.ts"
 import { instantFor, instantOf, sizeOf } from "./CatalogValues.ts"
 import { noHost, onCallersClock, type RunHost, withHost } from "./HostStatements.ts"
 import { journalUnowned } from "./Leftovers.ts"
 import { pin, unpin } from "./Pins.ts"
-import { refer, unreference } from "./References.ts"
 import { instant, lastOf, quote, type Sql } from "./Sql.ts"
 import type { DigestType } from "./schema/DigestType.ts"
 import { isSuspect, replaceSuspects } from "./triggers/unannounced/Suspects.ts"
@@ -41,29 +40,27 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
       intend: plain(intend),
       renew: plain(renew),
       recordMultipart: plain(recordMultipart),
-      publish: typed((_, type, now, publications, statements = {}) =>
-        withHost(db, statements, (host) => publish(db, type, now, publications, host))
+      publish: typed((_, type, now, publications, options = {}) =>
+        withHost(db, options, (host) =>
+          publish(db, type, now, publications, { adopts: options.adopts, host })
+        )
       ),
       unpin: plain(unpin),
-      unreference: plain(unreference),
       locate: typed(locate),
       owned: plain(owned),
       discard: plain(discard)
     },
     {
-      adopt: (_now, _references, change) => modeOf(change as Joining | undefined),
+      adopt: (_now, _digests, change) => modeOf(change as Joining | undefined),
       intend: "once",
       unpin: "joining",
-      unreference: "joining",
       locate: (_digest, joining) => modeOf(joining)
     }
   )
-  const adoptOnClock = (...[now, references, change]: Parameters<Blobs["adopt"]>) =>
-    Effect.flatMap(onCallersClock(change as PinChange & HostStatements<unknown>), (change) =>
-      made.adopt(now, references, change)
-    )
-  const publishOnClock = (...[now, publications, statements]: Parameters<Blobs["publish"]>) =>
-    Effect.flatMap(onCallersClock(statements), (statements) => made.publish(now, publications, statements))
+  const adoptOnClock = (...[now, digests, change]: Parameters<Blobs["adopt"]>) =>
+    Effect.flatMap(onCallersClock(change as Adopting), (change) => made.adopt(now, digests, change))
+  const publishOnClock = (...[now, publications, options]: Parameters<Blobs["publish"]>) =>
+    Effect.flatMap(onCallersClock(options), (options) => made.publish(now, publications, options))
   // Their failures are those of the caller's own statements, which the table of verbs cannot tell.
   return {
     ...made,
@@ -72,38 +69,29 @@ export const make = (db: Sql, digestType: Effect.Effect<DigestType, SqlError.Sql
   }
 }
 
+type Adopting = PinChange & HostStatements<ReadonlySet<Digest>, unknown>
+
 const modeOf = ({ joins = false }: Joining = {}): Mode => (joins ? "joining" : "verb")
 
 const adopt = (
   db: Sql,
   type: DigestType,
   now: number,
-  references: ReadonlyArray<Reference>,
-  {
-    digests: others = [],
-    pins = [],
-    release = [],
-    allOrNothing = false,
-    ...statements
-  }: PinChange & HostStatements<unknown> = {}
+  digests: ReadonlyArray<Digest>,
+  { pins = [], release = [], allOrNothing = false, ...statements }: Adopting = {}
 ) => {
-  const digests = [...new Set([...others, ...[...references, ...pins].map(({ digest }) => digest)])]
+  const all = [...new Set([...digests, ...pins.map(({ digest }) => digest)])]
   return withHost(db, statements, (host) =>
     Effect.gen(function* () {
-      const live = yield* lockLive(db, type, now, digests)
-      if (allOrNothing && live.size < digests.length) return live
-      yield* refer(
-        db,
-        now,
-        references.filter((reference) => live.has(reference.digest))
-      )
+      const live = yield* lockLive(db, type, now, all)
+      if (allOrNothing && live.size < all.length) return live
       yield* pin(
         db,
         type,
         pins.filter(({ digest }) => live.has(digest))
       )
-      if (references.every(({ digest }) => live.has(digest))) yield* unpin(db, release)
-      yield* host(live)
+      if (digests.every((digest) => live.has(digest))) yield* unpin(db, release)
+      if (live.size > 0) yield* host(live)
       return live
     })
   )
@@ -191,6 +179,12 @@ const recordMultipart = ({ sql, id }: Sql, key: ObjectKey, uploadId: string) =>
     (rows) => rows.length > 0
   )
 
+/** What a publication does beside. */
+interface Publishing {
+  readonly adopts?: ReadonlyArray<Digest> | undefined
+  readonly host?: RunHost<Published>
+}
+
 /**
  * Turns uploads into blobs. Runs within a transaction, which takes the intent under its row lock. Reaping
  * takes the same lock, so exactly one of the two wins.
@@ -200,9 +194,10 @@ export const publish = Effect.fnUntraced(function* (
   type: DigestType,
   now: number,
   publications: ReadonlyArray<Publication>,
-  host: RunHost = noHost
+  { adopts = [], host = noHost }: Publishing = {}
 ) {
   const { sql, id } = db
+  const adopted = adopts.length === 0 ? [] : yield* lockLive(db, type, now, adopts)
   const taken = yield* sql<{ object_key: string }>`
     SELECT object_key FROM ${id.intents} WHERE object_key = ANY(${publications.map((p) => p.key)}::text[])
     ORDER BY object_key FOR UPDATE`
@@ -226,24 +221,19 @@ export const publish = Effect.fnUntraced(function* (
     now,
     valid.filter((p) => !lives(p))
   )
-  yield* refer(
-    db,
-    now,
-    valid.flatMap((p) => p.references ?? [])
-  )
-  const isNewborn = (p: Publication) =>
-    host === noHost && (p.references ?? []).length === 0 && !copies.includes(p)
-  const newborn = valid.filter(isNewborn)
+  const newborn = host === noHost ? valid.filter((p) => !copies.includes(p)) : []
   yield* pin(
     db,
     type,
     valid.flatMap((p) => p.pins ?? []),
     new Set(newborn.map(({ digest }) => digest))
   )
-  yield* host(new Set(valid.map(({ digest }) => digest)))
-  return publications.map(
+  const outcomes = publications.map(
     (p, index): PublishOutcome => (!isValid[index] ? "expired" : lives(p) ? "published" : "deduplicated")
   )
+  const live = new Set([...adopted, ...valid.map(({ digest }) => digest)])
+  if (live.size > 0) yield* host({ outcomes, live })
+  return outcomes
 })
 
 /**

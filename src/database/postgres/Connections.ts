@@ -89,16 +89,7 @@ const make = (client: SqlClient.SqlClient): Connections => {
       use((connection) => connection.execute(statement, parameters, undefined)),
     own: (effect) => rollbackMayFail(own(effect)),
     hosts: (effect) => rollbackMayFail(client.withTransaction(effect)),
-    begunByHost: (effect) =>
-      Effect.withFiber((fiber) => {
-        const before = fiber.getRef(SqlClient.BeginTransaction)
-        const within = Effect.provideService(effect, SqlClient.BeginTransaction, before)
-        return rollbackMayFail(
-          client
-            .withTransaction(Effect.onError(within, () => raw(rollback)))
-            .pipe(Effect.provideService(SqlClient.BeginTransaction, begin))
-        )
-      }),
+    begunByHost: (effect) => begunByHost(client, effect, raw, () => named === true),
     recognise: (process) =>
       raw((connection) =>
         Effect.sync(() => {
@@ -113,6 +104,38 @@ const make = (client: SqlClient.SqlClient): Connections => {
       })
   }
 }
+
+/**
+ * Runs `effect` in a transaction of the client. The client's COMMIT is a prepared statement, which a pooler may not
+ * know, so the transaction is committed before it where statements have no names.
+ */
+const begunByHost = <A, E, R>(
+  client: SqlClient.SqlClient,
+  effect: Effect.Effect<A, E, R>,
+  raw: Connections["use"],
+  isNamed: () => boolean
+): Effect.Effect<A, E | SqlError.SqlError, R> =>
+  Effect.withFiber((fiber) => {
+    let committed: { readonly value: A } | null = null
+    const commits = (value: A): Effect.Effect<void, SqlError.SqlError> =>
+      isNamed()
+        ? Effect.void
+        : Effect.map(
+            raw((connection) => control(connection, "COMMIT")),
+            () => {
+              committed = { value }
+            }
+          )
+    const within = effect.pipe(
+      Effect.provideService(SqlClient.BeginTransaction, fiber.getRef(SqlClient.BeginTransaction)),
+      Effect.tap(commits),
+      Effect.onError(() => raw(rollback))
+    )
+    return rollbackMayFail(client.withTransaction(within)).pipe(
+      Effect.catch((error) => (committed === null ? Effect.fail(error) : Effect.succeed(committed.value))),
+      Effect.provideService(SqlClient.BeginTransaction, begin)
+    )
+  })
 
 /** Remembers the failure of a statement. */
 const noting = <A, E, R>(statement: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -8,7 +8,6 @@
 import { Clock, Effect, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
-import type { Digest } from "../../domain/Digest.ts"
 import type { HostStatements } from "../Database.ts"
 import { sqlState } from "./Errors.ts"
 import { HostFailed } from "./HostFailed.ts"
@@ -16,42 +15,41 @@ import { serverStart, type TransactionId } from "./Session.ts"
 import type { Sql } from "./Sql.ts"
 
 /** Runs the host's statements in the verb's transaction. */
-export type RunHost = (live: ReadonlySet<Digest>) => Effect.Effect<void, SqlError.SqlError>
+export type RunHost<Settled> = (settled: Settled) => Effect.Effect<void, SqlError.SqlError>
 
 /** Runs nothing, for verbs without statements of the host. */
-export const noHost: RunHost = () => Effect.void
+export const noHost: RunHost<unknown> = () => Effect.void
 
 /** Gives the statements the caller's clock. Verbs run on the process's own. */
-export const onCallersClock = <E, Options extends HostStatements<E>>(
+export const onCallersClock = <Options extends HostStatements<never, unknown>>(
   options: Options | undefined
 ): Effect.Effect<Options | undefined> =>
   Effect.map(Clock.Clock, (clock) => {
     const commit = options?.commit
     return commit === undefined
       ? options
-      : ({
-          ...options,
-          commit: (live: ReadonlySet<Digest>) => Effect.provideService(commit(live), Clock.Clock, clock)
-        } as Options)
+      : {
+          ...(options as Options),
+          commit: (settled: never) => Effect.provideService(commit(settled), Clock.Clock, clock)
+        }
   })
 
 /**
  * Runs `transaction`, which runs the host's statements last. They are committed at most once, although the
  * verb may be tried again.
  */
-export const withHost = <A, E>(
+export const withHost = <Settled, A, E>(
   db: Sql,
-  { commit }: HostStatements<E>,
-  transaction: (host: RunHost) => Effect.Effect<A, SqlError.SqlError>
+  { commit }: HostStatements<Settled, E>,
+  transaction: (host: RunHost<Settled>) => Effect.Effect<A, SqlError.SqlError>
 ): Effect.Effect<A, SqlError.SqlError | DatabaseError> => {
   if (commit === undefined) return db.transaction(transaction(noHost))
   return Effect.suspend(() => {
     let answer: { readonly value: A; readonly id: TransactionId } | null = null
     let id: TransactionId | null = null
-    const host = (live: ReadonlySet<Digest>) => {
-      if (live.size === 0) return Effect.void
+    const host = (settled: Settled) => {
       const statements = Effect.mapError(
-        Effect.suspend(() => commit(live)),
+        Effect.suspend(() => commit(settled)),
         (error) => new HostFailed(error)
       )
       return lend(db, statements, (lent) => {

@@ -158,7 +158,6 @@ const complete = Effect.fnUntraced(function* (
       key,
       digest,
       sizeBytes,
-      references: [],
       pins: [hold(context, ref, digest, now)]
     })
     .pipe(

@@ -6,6 +6,7 @@ import { type Shrunk, shrink } from "./Shrink.ts"
 /** No invariant broke. */
 export interface Held {
   readonly _tag: "Held"
+  /** Replays the run. */
   readonly seed: number
   /** Number of steps, with those after the end of faults. */
   readonly steps: number
@@ -18,6 +19,7 @@ export interface Held {
 /** An invariant broke. */
 export interface Broken {
   readonly _tag: "Broken"
+  /** Replays the run. */
   readonly seed: number
   /** The step at which it broke. */
   readonly step: number

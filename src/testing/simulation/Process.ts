@@ -8,6 +8,7 @@ export interface Process {
   readonly name: string
   /** The name of its actor. */
   readonly role: string
+  /** Whether it sweeps. Its actor is `Simulation.collector`. */
   readonly isCollector: boolean
   /** The random numbers of this process alone. */
   readonly rng: Rng
@@ -19,9 +20,11 @@ export interface Process {
   readonly pauseStepsMax: number
   /** The process does not run before this step, as if its machine was paused. */
   pausedUntil: number
+  /** What it does at the moment. */
   state: "running" | "ending" | "ended"
   /** True once faults have ended and the process has no work in hand. */
   isIdle: boolean
+  /** Its fiber; null while it has none. */
   fiber: Fiber.Fiber<unknown, unknown> | null
   /** Called when the process is killed, e.g. to close its connections later. Null is nothing. */
   onKill: (() => void) | null

@@ -62,7 +62,9 @@ export interface SeedsOptions<S, R> extends SimulationOptions<S, R>, PlayOptions
 
 /** What the seeds of a simulation did together. */
 export interface Totals {
+  /** How many seeds were played. */
   readonly seeds: number
+  /** How many steps they had, in all. */
   readonly steps: number
   /** How often each event happened. Ask it whether the situations that matter were met. */
   readonly counts: Readonly<Record<string, number>>

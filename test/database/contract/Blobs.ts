@@ -1,8 +1,10 @@
 /** The writers' side: adopt, intend, publish, unreference, locate, owned. */
+
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { type Publication, touchEveryMillis } from "../../../src/database/Database.ts"
+import { touchEveryMillis } from "../../../src/database/Database.ts"
 import { Database } from "../../fixtures/Database.ts"
+import type { Referring } from "../../fixtures/Referring.ts"
 import {
   artifact,
   blob,
@@ -28,7 +30,7 @@ import {
 const writers = Effect.map(Database, (database) => database.blobs)
 
 /** What was uploaded under the key of `intent(n)`. */
-const upload = (n: number, change: Partial<Publication> = {}): Publication => ({
+const upload = (n: number, change: Partial<Referring> = {}): Referring => ({
   key: intent(n).key,
   digest: digest(n),
   sizeBytes: n,

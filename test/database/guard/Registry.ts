@@ -96,7 +96,7 @@ const accepted = (): void => {
       const client = Effect.provide(Databases.client(b.place))
       yield* Postgres.guardUnannouncedWriters(b.names).pipe(client)
       assert.deepStrictEqual(yield* b.problems, [])
-      yield* RegistryPostgres.migrate(b.names, { createCatalog: false, registry: true }).pipe(client)
+      yield* RegistryPostgres.migrate(b.names, { registry: true }).pipe(client)
       assert.deepStrictEqual(
         (yield* b.problems).map((problem) => [problem.kind, plain(b, problem).table]),
         [

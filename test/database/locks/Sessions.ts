@@ -22,8 +22,7 @@ export const theirs: Lease = { token: "theirs", until: now + 2 * minute }
 export const made = (n: number): Publication => ({
   key: intent(n).key,
   digest: digest(n),
-  sizeBytes: n,
-  references: []
+  sizeBytes: n
 })
 
 /** Session `s` with a first chunk of 6 bytes, and intents of the chunks that may follow. */

@@ -59,14 +59,14 @@ const lifecycle = (server: Databases.Server): void => {
       assert.deepStrictEqual(yield* s.database.installation, known)
       yield* s.session("DROP SCHEMA artifact_gc CASCADE")
       yield* Effect.provide(
-        Postgres.migrate(defaultNames, { createCatalog: true }),
+        Postgres.migrate(defaultNames, { createCatalog: "artifacts" }),
         Databases.client(s.place, { maxConnections: 1 })
       )
       yield* s.database.inspect
       const existed = { catalogueExisted: true, unannouncedWritersGuarded: false }
       assert.deepStrictEqual(yield* s.database.installation, existed)
       yield* Effect.provide(
-        Postgres.migrate(defaultNames, { createCatalog: true, isOwn: true }),
+        Postgres.migrate(defaultNames, { createCatalog: "artifacts", isOwn: true }),
         Databases.client(s.place, { maxConnections: 1 })
       )
       yield* s.database.inspect

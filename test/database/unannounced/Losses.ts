@@ -15,7 +15,7 @@ import {
   unannouncedKey,
   unverified
 } from "../../fixtures/database/WriterStage.ts"
-import { artifact, digest, key } from "../../fixtures/samples.ts"
+import { artifact, digest, key, pin } from "../../fixtures/samples.ts"
 import { ref } from "../../oci/database/contract/Sessions.ts"
 
 /** An unannounced blob is purged, and its DELETE arrives after its writer's next upload. */
@@ -248,13 +248,10 @@ const native = (server: Server): void => {
     Effect.gen(function* () {
       const s = yield* stage(server, true)
       yield* collectedAndPushed(s)
-      const publication = { key: chunkKey, digest: digest(1), sizeBytes: 1 }
-      const references = [artifact("tag", 1)]
-      const outcome = yield* s.database.sessions.complete(Date.now(), ref("s"), "mine", {
-        ...publication,
-        references
-      })
+      const publication = { key: chunkKey, digest: digest(1), sizeBytes: 1, pins: [pin("hold", 1)] }
+      const outcome = yield* s.database.sessions.complete(Date.now(), ref("s"), "mine", publication)
       assert.strictEqual(outcome, "published")
+      yield* s.database.blobs.adopt(Date.now(), [artifact("tag", 1)])
       assert.deepStrictEqual(yield* s.suspects, [])
       yield* s.sweeps
       assert.strictEqual(yield* s.keyOf(1), chunkKey)

@@ -48,7 +48,7 @@ const story = (server: Databases.Server, what: string, given: Catalogue): void =
       const writer = Context.get(yield* connect, SqlClient.SqlClient)
       for (const statement of given.tables) yield* writer.unsafe(statement)
       const client = yield* Layer.build(Databases.client(place))
-      yield* RegistryPostgres.migrate(names, { createCatalog: false }).pipe(Effect.provideContext(client))
+      yield* RegistryPostgres.migrate(names, {}).pipe(Effect.provideContext(client))
       yield* installs(place, names)
       const layer = Layer.provide(AllDatabases.onClient(names), Layer.succeedContext(client))
       const database = Context.get(yield* Layer.build(layer), Database)

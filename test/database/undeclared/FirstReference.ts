@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import { type Scene, scene } from "../../fixtures/database/Sweeping.ts"
 
 const start = TestClock.setTime(Date.parse("2026-11-22T00:00:00Z"))
-const created = scene([], {}, { createCatalog: true })
+const created = scene([], {}, { createCatalog: "artifacts" })
 
 /** Blobs of an app that keeps its references elsewhere, e.g. in another database. */
 const ten = `INSERT INTO blobs (digest, object_key, size_bytes, created_at)

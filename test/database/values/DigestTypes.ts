@@ -6,7 +6,7 @@ import * as Databases from "../../fixtures/Databases.ts"
 import { type Bench, bench } from "../../fixtures/database/CatalogueBench.ts"
 
 const migrate = (b: Bench) =>
-  RegistryPostgres.migrate(b.names, { createCatalog: false }).pipe(
+  RegistryPostgres.migrate(b.names, {}).pipe(
     Effect.provide(Layer.fresh(Databases.client(b.place, { maxConnections: 1 })))
   )
 

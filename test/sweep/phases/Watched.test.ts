@@ -1,8 +1,9 @@
 /** Sweeps over a catalogue whose losses are noted: they find what the scan finds, by looking at what changed. */
+
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Duration, Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import * as MemoryDatabase from "../../../src/database/Memory.ts"
+import { referenceId } from "../../../src/artifacts/Artifacts.ts"
 import { fails, lands } from "../../../src/testing/Faults.ts"
 import type * as FaultyDatabase from "../../../src/testing/FaultyDatabase.ts"
 import {
@@ -73,7 +74,7 @@ describe("a sweep over watched references", () => {
       const { state } = yield* World
       assert.isNotNull(state.orphans.get(digest("a"))?.condemnedAt)
       const reference = artifact("again", "a")
-      state.references.set(MemoryDatabase.referenceId(reference), reference)
+      state.references.set(referenceId(reference), reference)
       for (let n = 0; n < 5; n++) yield* sweepAfter(hour)
       assert.deepStrictEqual(yield* blobs, ["a"])
       assert.isFalse(state.orphans.has(digest("a")))

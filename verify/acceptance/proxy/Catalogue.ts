@@ -46,7 +46,7 @@ export const make = Effect.fnUntraced(function* (
   const client = yield* clientOf(name)
   const sql = Context.get(client, SqlClient.SqlClient)
   for (const table of tables) yield* sql.unsafe(table)
-  yield* Effect.provideContext(Postgres.migrate(names, { createCatalog: false }), client)
+  yield* Effect.provideContext(Postgres.migrate(names, {}), client)
   if (isGuarded) yield* Effect.provideContext(Postgres.guardUnannouncedWriters(names), client)
   const directory = join(folder, name)
   yield* Effect.promise(() => mkdir(directory, { recursive: true }))

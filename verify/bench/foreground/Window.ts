@@ -83,7 +83,7 @@ export const measureWindow = async (
 
 const addRegistry = (databaseUrl: string) => {
   const client = Postgres.layerClient({ url: Redacted.make(databaseUrl) })
-  const adding = RegistryPostgres.migrate(defaultNames, { createCatalog: true, registry: true })
+  const adding = RegistryPostgres.migrate(defaultNames, { createCatalog: "artifacts", registry: true })
   return Effect.runPromise(Effect.provide(adding, client))
 }
 

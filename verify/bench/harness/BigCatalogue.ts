@@ -29,7 +29,9 @@ export const create = async (databaseUrl: string, name: string, shape: BigShape)
   await withConnection(databaseUrl, (connection) => connection.query(`CREATE DATABASE ${name}`))
   const url = urlOf(databaseUrl, name)
   const client = Postgres.layerClient({ url: Redacted.make(url) })
-  await Effect.runPromise(Effect.provide(Postgres.migrate(defaultNames, { createCatalog: true }), client))
+  await Effect.runPromise(
+    Effect.provide(Postgres.migrate(defaultNames, { createCatalog: "artifacts" }), client)
+  )
   await withConnection(url, async (connection) => {
     await connection.query("SET synchronous_commit = off")
     // One statement for ten million rows would exceed the time-out of the connection.

@@ -118,7 +118,9 @@ const verifications = (
 
 const fill = async (url: string, blobs: Blobs) => {
   const client = Postgres.layerClient({ url: Redacted.make(url) })
-  await Effect.runPromise(Effect.provide(Postgres.migrate(defaultNames, { createCatalog: true }), client))
+  await Effect.runPromise(
+    Effect.provide(Postgres.migrate(defaultNames, { createCatalog: "artifacts" }), client)
+  )
   await withConnection(url, async (connection) => {
     const now = Date.now()
     const { length } = blobs.indices

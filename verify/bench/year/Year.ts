@@ -28,22 +28,24 @@ export interface YearOutcome {
 const names = 50
 
 await runVariant<YearTask, YearOutcome>(async ({ hours, writes }) => {
-  const state = MemoryDatabase.emptyState()
+  const state = MemoryDatabase.emptyState(["names"])
   const store = MemoryStorage.emptyState()
   const services = Layer.merge(Sweep.layer(), BlobStore.layer()).pipe(
-    Layer.provide(Layer.merge(MemoryDatabase.layerOf(state), MemoryStorage.layerOf(store))),
+    Layer.provideMerge(Layer.merge(MemoryDatabase.layerOf(state), MemoryStorage.layerOf(store))),
     Layer.provideMerge(TestClock.layer())
   )
   const year = Effect.gen(function* () {
     const sweep = yield* Sweep
     const blobs = yield* BlobStore
+    const tables = yield* MemoryDatabase.HostTables
     let complete = 0
     let deleted = 0
     for (let hour = 0; hour < hours; hour++) {
       yield* TestClock.adjust("1 hour")
       if (writes) {
-        const reference = { _tag: "Artifact", repository: "bench", name: `name-${hour % names}` } as const
-        yield* blobs.put(Stream.make(Buffer.from(`blob ${hour}`)), { references: [reference] })
+        yield* blobs.put(Stream.make(Buffer.from(`blob ${hour}`)), {
+          commit: ({ digest }) => tables.upsert("names", { id: `name-${hour % names}`, digest })
+        })
       }
       const { outcome, totals } = yield* sweep.once()
       if (outcome === "complete") complete += 1

@@ -1,10 +1,13 @@
 /** Mutants of the protocol between writers and collectors. */
+
 import { Duration, Effect, Stream } from "effect"
+import type { HostStatements, PinChange } from "../../../src/database/Database.ts"
 import type { HostRow, State } from "../../../src/database/Memory.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { Databases } from "../world/Databases.ts"
-import { blobs, busy, journal, type Mutant, orphans, paused, referTo, whileReplaced } from "./Mutant.ts"
+import { WithoutForeignKey } from "../world/References.ts"
+import { blobs, busy, journal, type Mutant, orphans, paused, whileReplaced } from "./Mutant.ts"
 
 /** Removes one rule of the protocol each. */
 export const collectorMutants: ReadonlyArray<Mutant> = [
@@ -56,10 +59,10 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
     mutation: () => ({
       rows: (rows) =>
         blobs(rows, {
-          publish: (now, publications) =>
+          publish: (now, publications, options) =>
             Effect.andThen(
               rows.blobs.intend(publications.map(({ key, digest }) => ({ key, digest, expiresAt: now }))),
-              rows.blobs.publish(now, publications)
+              rows.blobs.publish(now, publications, options)
             )
         })
     })
@@ -75,26 +78,26 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
     lacks: "the lock on the blob's row while a reference is written",
     within: 500,
     mutation: () => ({
-      backends: ({ database, storage, step }, state) => ({
+      backends: ({ database, storage, step }) => ({
         storage,
         database: blobs(database, {
-          adopt: (now, references, holds) =>
+          adopt: ((now, digests, change) =>
             Effect.gen(function* () {
+              const { commit, ...holds } = (change ?? {}) as PinChange &
+                HostStatements<ReadonlySet<Digest>, never>
+              if (commit === undefined) return yield* database.blobs.adopt(now, digests, change)
               const known = new Set<Digest>()
-              for (const { digest } of references) {
+              for (const digest of digests) {
                 if ((yield* database.blobs.locate(digest))._tag === "Some") known.add(digest)
               }
-              const living = references.filter(({ digest }) => known.has(digest))
               yield* database.blobs.adopt(now, [], holds)
+              if (known.size === 0) return known
               return yield* step(
                 "adopt without lock",
-                [living],
-                Effect.sync(() => {
-                  referTo(state, living)
-                  return known
-                })
+                [[...known]],
+                Effect.as(Effect.provideService(commit(known), WithoutForeignKey, true), known)
               )
-            })
+            })) as Databases["blobs"]["adopt"]
         })
       })
     })
@@ -171,10 +174,10 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
       rows: (rows) =>
         blobs(rows, {
           intend: () => Effect.void,
-          publish: (now, publications) =>
+          publish: (now, publications, options) =>
             Effect.andThen(
               rows.blobs.intend(publications.map(({ key, digest }) => ({ key, digest, expiresAt: now }))),
-              rows.blobs.publish(now, publications)
+              rows.blobs.publish(now, publications, options)
             )
         })
     })
@@ -245,10 +248,10 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
       backends: ({ database, storage }) => ({
         storage,
         database: blobs(database, {
-          adopt: (now, references, { release = [], ...holds } = {}) =>
+          adopt: (now, digests, { release = [], ...holds } = {}) =>
             Effect.andThen(
               release.length === 0 ? Effect.succeed(0) : database.blobs.unpin(release),
-              database.blobs.adopt(now, references, holds)
+              database.blobs.adopt(now, digests, holds)
             )
         })
       })

@@ -1,7 +1,6 @@
 /** What a mutant is, and how its parts are put together. */
+
 import { Duration, Effect } from "effect"
-import type { Reference } from "../../../src/database/Database.ts"
-import { referenceId, type State } from "../../../src/database/Memory.ts"
 import type { Databases } from "../world/Databases.ts"
 import type { Mutation } from "../world/Mutation.ts"
 import type { Options } from "../world/Simulation.ts"
@@ -53,11 +52,6 @@ export const blobs = (rows: Databases, blobs: Partial<Databases["blobs"]>): Data
   ...rows,
   blobs: { ...rows.blobs, ...blobs }
 })
-
-/** Writes references without a lock. */
-export const referTo = (state: State, references: ReadonlyArray<Reference>) => {
-  for (const reference of references) state.references.set(referenceId(reference), reference)
-}
 
 const noWaits = { grace: Duration.zero, quarantine: Duration.zero, deleteDelay: Duration.zero }
 

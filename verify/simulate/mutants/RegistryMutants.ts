@@ -126,8 +126,9 @@ export const registryMutants: ReadonlyArray<Mutant> = [
         }),
         blobs: {
           ...rows.blobs,
-          adopt: (now, references, change = {}) => rows.blobs.adopt(now, references, withoutHolds(change)),
-          publish: (now, publications) => rows.blobs.publish(now, publications.map(withoutHolds))
+          adopt: (now, digests, change = {}) => rows.blobs.adopt(now, digests, withoutHolds(change)),
+          publish: (now, publications, options) =>
+            rows.blobs.publish(now, publications.map(withoutHolds), options)
         }
       })
     })

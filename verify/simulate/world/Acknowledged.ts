@@ -4,8 +4,7 @@
  * While a request that writes or removes a reference has no answer, the reference may or may not exist. So it
  * is not in the list then.
  */
-import type { Reference } from "../../../src/database/Database.ts"
-import { referenceId } from "../../../src/database/Memory.ts"
+import { type Reference, referenceId } from "../../../src/artifacts/Artifacts.ts"
 
 /** A reference that must exist. */
 export interface Acknowledged {

@@ -1,8 +1,9 @@
 /** The work of a simulation's processes, and what each process requires of the code. */
+
 import { Clock, Effect, Exit, Stream } from "effect"
+import { referencesOf } from "../../../src/artifacts/Artifacts.ts"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { CollectorDatabase, restorePin } from "../../../src/database/Database.ts"
-import { referencesOf } from "../../../src/database/Memory.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -14,6 +15,7 @@ import { bytesOf } from "./Contents.ts"
 import { host } from "./Hosts.ts"
 import type { Role, WorldParameters } from "./Parameters.ts"
 import { pushOrPull, retag } from "./Pushers.ts"
+import * as References from "./References.ts"
 import { writeUnannounced } from "./Unannounced.ts"
 import type { Services, World } from "./World.ts"
 import { write } from "./Writers.ts"
@@ -64,7 +66,9 @@ const removeReferences = Effect.fnUntraced(function* (actor: Actor) {
   if (references.length === 0) return
   const removed = rng.chance(0.5) ? references : [rng.pick(references)]
   oracle.asked(process, removed)
-  const exit = yield* Effect.exit(Effect.flatMap(BlobStore, (store) => store.unreference(removed)))
+  const exit = yield* Effect.exit(
+    Effect.flatMap(References.referencesOf(actor), ({ unreference }) => unreference(removed))
+  )
   oracle.answered(process, [])
   if (Exit.isFailure(exit)) yield* checkFailure(actor, exit.cause, "removing references")
 })

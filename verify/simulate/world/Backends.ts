@@ -1,5 +1,6 @@
 /** The database and the store of a world, in memory, and how its processes reach them through the network. */
 import { Effect } from "effect"
+import { tables } from "../../../src/artifacts/Artifacts.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import * as RegistryMemory from "../../../src/oci/database/Memory.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
@@ -29,7 +30,7 @@ const withReferencesSeen = <S extends RegistryMemory.RegistryState>(state: S): S
 
 /** Creates an empty database and an empty store. */
 export const emptyState = (): BackendState => ({
-  rows: withReferencesSeen(RegistryMemory.emptyState()),
+  rows: withReferencesSeen(RegistryMemory.emptyState(tables)),
   store: MemoryStorage.emptyState()
 })
 

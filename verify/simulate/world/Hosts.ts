@@ -2,15 +2,16 @@
  * Hosts: apps that call the collector and the blob store inside a transaction of their own, which then commits
  * or rolls back. Some of the verbs leave it, and others join it.
  */
+
 import { Effect, Exit, Option } from "effect"
+import { type Reference, referencesOf } from "../../../src/artifacts/Artifacts.ts"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
-import type { Reference } from "../../../src/database/Database.ts"
+import type { BlobDatabase } from "../../../src/database/Database.ts"
 import {
   begin,
   commit,
   HostTransaction,
   type OpenTransaction,
-  referencesOf,
   rollback
 } from "../../../src/database/Memory.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
@@ -18,6 +19,7 @@ import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { simulated } from "../../../src/testing/simulation/Simulation.ts"
 import { type Actor, checkFailure } from "./Actor.ts"
 import { closing } from "./Closing.ts"
+import * as References from "./References.ts"
 import * as Verb from "./Verb.ts"
 import { push, someContent, someName } from "./Writers.ts"
 
@@ -85,7 +87,7 @@ const send = (
 }
 
 const statement = (actor: Actor, joined: Joined) =>
-  Effect.suspend((): Effect.Effect<void, "the host gives up", BlobStore | Sweep> => {
+  Effect.suspend((): Effect.Effect<void, "the host gives up", BlobDatabase | BlobStore | Sweep> => {
     switch (actor.world.rng.below(7)) {
       case 0:
         return Effect.asVoid(Effect.flatMap(Sweep, (sweep) => sweep.once()))
@@ -126,7 +128,8 @@ const refer = Effect.fnUntraced(function* (actor: Actor, joined: Joined) {
   const store = yield* BlobStore
   if (Option.isNone(yield* Effect.orElseSucceed(store.stat(digest), () => Option.none()))) return
   const references: ReadonlyArray<Reference> = [{ ...someName(world), digest }]
-  yield* joining(actor, joined, references, references, store.reference(references))
+  const { reference } = yield* References.referencesOf(actor)
+  yield* joining(actor, joined, references, references, reference(references))
 })
 
 const unrefer = Effect.fnUntraced(function* (actor: Actor, joined: Joined) {
@@ -134,8 +137,8 @@ const unrefer = Effect.fnUntraced(function* (actor: Actor, joined: Joined) {
   const references = referencesOf(rows)
   if (references.length === 0) return
   const removed = [rng.pick(references)]
-  const store = yield* BlobStore
-  yield* joining(actor, joined, [], removed, store.unreference(removed))
+  const { unreference } = yield* References.referencesOf(actor)
+  yield* joining(actor, joined, [], removed, unreference(removed))
 })
 
 const pin = Effect.fnUntraced(function* (actor: Actor, joined: Joined) {

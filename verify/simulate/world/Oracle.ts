@@ -2,13 +2,10 @@
  * The oracle: checks after every step what must hold. These are the invariants of Facts, and those that
  * depend on the history of a run.
  */
+
 import { Duration, type Exit } from "effect"
-import {
-  type Publication,
-  type PublishOutcome,
-  type Reference,
-  touchEveryMillis
-} from "../../../src/database/Database.ts"
+import type { Reference } from "../../../src/artifacts/Artifacts.ts"
+import { type Publication, type PublishOutcome, touchEveryMillis } from "../../../src/database/Database.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import type { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import type { RegistryState as State } from "../../../src/oci/database/Memory.ts"
@@ -29,6 +26,8 @@ export interface Oracle {
   readonly performed: (request: Executed, exit: Exit.Exit<unknown, unknown>) => void
   /** Records the effect of a late request, which may have replaced later writes. */
   readonly executedLate: (request: Pick<Executed, "verb" | "args">) => void
+  /** Records that the request that takes effect now writes these references. */
+  readonly writing: (references: ReadonlyArray<Reference>) => void
   /**
    * Records that `process` asks for these references to be written or removed. Until the answer, both are
    * right.
@@ -76,17 +75,26 @@ export const make = (options: OracleOptions): Oracle => {
   const { report } = options
   const { forget, performed } = effects(options, report)
   let unknown: ReadonlySet<ObjectKey> = new Set()
+  /** What the statements of hosts wrote in the request that takes effect. */
+  let written: ReadonlyArray<Reference> = []
+  /** The same of the request before, which may turn out to be late. */
+  let lateWritten: ReadonlyArray<Reference> = []
   const registry = RegistryOracle.make(rows, time, options.parameters.wrongClocks === 0)
   return {
     acknowledged: acknowledged.all,
     asked: acknowledged.asked,
     answered: acknowledged.answered,
+    writing: (references) => {
+      written = [...written, ...references]
+    },
     executedLate: (request) => {
-      acknowledged.overwritten(referencesOf(request))
+      acknowledged.overwritten([...lateWritten, ...referencesOf(request)])
       registry.executedLate(request)
     },
     performed: (request, exit) => {
       performed(request, exit)
+      lateWritten = written
+      written = []
       registry.performed(request)
       // A person says that these objects may be deleted. Another lost time may begin later.
       const isConfirmed =
@@ -255,13 +263,10 @@ const harmless: ReadonlySet<Verb> = new Set([
   "control.paused"
 ])
 
-const referencesOf = ({ verb, args }: Pick<Executed, "verb" | "args">): ReadonlyArray<Reference> => {
-  if (verb === "blobs.adopt") return args[1] as ReadonlyArray<Reference>
-  if (verb === "blobs.unreference" || verb === "host.commit" || verb === "unannounced.refer")
-    return args[0] as ReadonlyArray<Reference>
-  if (verb !== "blobs.publish") return []
-  return (args[1] as ReadonlyArray<Publication>).flatMap(({ references = [] }) => references)
-}
+const referencesOf = ({ verb, args }: Pick<Executed, "verb" | "args">): ReadonlyArray<Reference> =>
+  verb === "host.unreference" || verb === "host.commit" || verb === "unannounced.refer"
+    ? (args[0] as ReadonlyArray<Reference>)
+    : []
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, i) => byte === b[i])

@@ -1,5 +1,5 @@
 /** What must hold of a registry: tags, manifests, and the blobs that manifests need. */
-import type { Reference } from "../../../src/database/Database.ts"
+import type { Reference } from "../../../src/artifacts/Artifacts.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import { type ManifestRow, manifestId, type RegistryState } from "../../../src/oci/database/Memory.ts"
 import type { Time } from "../../../src/testing/simulation/Simulation.ts"

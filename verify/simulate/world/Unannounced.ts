@@ -3,8 +3,9 @@
  * the key that follows from the digest if there is none, inserts the row if there is still none, and refers to
  * it.
  */
+
 import { Duration, Effect, Exit, Stream } from "effect"
-import type { Reference } from "../../../src/database/Database.ts"
+import { keyOf, type Reference } from "../../../src/artifacts/Artifacts.ts"
 import { unannouncedWriter } from "../../../src/database/Memory.ts"
 import { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
@@ -42,7 +43,12 @@ export const writeUnannounced = Effect.fnUntraced(function* (actor: Actor) {
   const reference: Reference = { ...someName(world), digest }
   oracle.asked(process, [reference])
   const referred = yield* Effect.exit(
-    ask(actor, "unannounced.refer", [[reference]], database.refer(reference))
+    ask(
+      actor,
+      "unannounced.refer",
+      [[reference]],
+      database.refer(keyOf(reference).table, keyOf(reference).id, reference)
+    )
   )
   const isWritten = Exit.isSuccess(referred) && referred.value === "written"
   oracle.answered(process, isWritten ? [reference] : [])

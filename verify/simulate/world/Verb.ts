@@ -14,6 +14,7 @@ export type Verb =
   | "adopt without lock"
   | "host.commit"
   | "host.rollback"
+  | "host.unreference"
   | "unannounced.look"
   | "unannounced.insert"
   | "unannounced.refer"

@@ -1,9 +1,11 @@
 /** The work of writers, and what each requires of the blob store. */
+
 import { Duration, Effect, Exit, Option, Stream } from "effect"
-import { BlobStore, type NewReference, type Upload } from "../../../src/blobs/BlobStore.ts"
-import type { Reference } from "../../../src/database/Database.ts"
+import type { NewReference, Reference } from "../../../src/artifacts/Artifacts.ts"
+import { BlobStore, type Upload } from "../../../src/blobs/BlobStore.ts"
 import { type Actor, checkFailure } from "./Actor.ts"
 import { type Content, contents } from "./Contents.ts"
+import * as References from "./References.ts"
 import type { World } from "./World.ts"
 
 /** Few names, so that tags move between blobs and blobs lose their last reference. */
@@ -38,20 +40,16 @@ export const write = (actor: Actor) =>
 const pushAll = Effect.fnUntraced(function* (actor: Actor) {
   const { world } = actor
   const { rng } = world
+  const references: Array<Reference> = []
   const upload = (): Upload<never, never> => {
     const content = someContent(world)
     const { digest } = content
     const reference = (): Reference => ({ ...someName(world), digest })
-    const references = rng.chance(0.2) ? ([reference(), reference()] as const) : ([reference()] as const)
-    return { digest, sizeBytes: content.bytes.length, body: bodyOf(content), references }
+    references.push(...(rng.chance(0.2) ? [reference(), reference()] : [reference()]))
+    return { digest, sizeBytes: content.bytes.length, body: bodyOf(content) }
   }
   const uploads = rng.chance(0.2) ? [upload(), upload()] : [upload()]
-  yield* committing(
-    actor,
-    uploads.flatMap(({ references }) => references),
-    Effect.flatMap(BlobStore, (store) => store.putAll(uploads)),
-    "a push"
-  )
+  yield* committing(actor, references, References.putAll(actor, uploads, references), "a push")
 })
 
 /** Stores one blob, with or without a known digest, with references or a pin. */
@@ -64,13 +62,10 @@ export const push = Effect.fnUntraced(function* (actor: Actor) {
   const stored = yield* committing(
     actor,
     references.map((name): Reference => ({ ...name, digest: content.digest })),
-    Effect.flatMap(BlobStore, (store) =>
-      store.put(bodyOf(content), {
-        references,
-        replayable: rng.chance(0.5),
-        ...(known ? { digest: content.digest, sizeBytes: content.bytes.length } : {})
-      })
-    ),
+    References.put(actor, bodyOf(content), references, {
+      replayable: rng.chance(0.5),
+      ...(known ? { digest: content.digest, sizeBytes: content.bytes.length } : {})
+    }),
     "a put"
   )
   if (Option.isSome(stored) && stored.value.digest !== content.digest)
@@ -109,7 +104,7 @@ const pinAndRefer = Effect.fnUntraced(function* (actor: Actor) {
   yield* committing(
     actor,
     references,
-    store.reference(references, { release }),
+    (yield* References.referencesOf(actor)).reference(references, { release }),
     "a reference to a pinned blob",
     (tag) => tag === "BlobUnknown" && time.now() >= until
   )

@@ -20,9 +20,18 @@ import { createUnannouncedWriterLimits } from "./migrations/UnannouncedWriterLim
 /** Number of the newest migration. The program works with this version of the tables only. */
 export const latestMigration = 13
 
+/**
+ * A catalogue that `migrate` can create. `blobs`: the table of blobs alone; the host's tables refer to it.
+ * `artifacts`: that of an artifact proxy, with the tables `artifacts` and `local_files`.
+ */
+export type CatalogPreset = "blobs" | "artifacts"
+
 /** Returns the migrations by number and name, as the migrator wants them. */
-export const collectorMigrations = (db: Sql): Record<string, Effect.Effect<void, SqlError.SqlError>> => ({
-  "0001_catalogue": createCatalogue(db),
+export const collectorMigrations = (
+  db: Sql,
+  catalog: CatalogPreset = "blobs"
+): Record<string, Effect.Effect<void, SqlError.SqlError>> => ({
+  "0001_catalogue": createCatalogue(db, catalog),
   "0002_collector": createCollector(db),
   "0003_writers_and_guards": createWritersAndGuards(db),
   "0004_foreign_writers": createUnannouncedWriters(db),
@@ -53,7 +62,7 @@ export const createSchema = Effect.fnUntraced(function* ({ sql, raw }: Sql, name
 /**
  * Digests sort by bytes (`COLLATE "C"`), which costs half as much as comparing them under a language's rules.
  */
-const createCatalogue = Effect.fnUntraced(function* (db: Sql) {
+const createCatalogue = Effect.fnUntraced(function* (db: Sql, catalog: CatalogPreset) {
   const { names } = db
   if (yield* tableExists(db, names.schema, names.blobsTable)) return
   const of = (table: string) => qualified(names.schema, table)
@@ -68,7 +77,11 @@ const createCatalogue = Effect.fnUntraced(function* (db: Sql) {
        ${quote(names.keyColumn)} text COLLATE "C" NOT NULL UNIQUE,
        ${quote(names.sizeColumn)} bigint NOT NULL CHECK (${quote(names.sizeColumn)} >= 0),
        ${lastUsedAt}
-       ${quote(names.createdAtColumn)} timestamptz NOT NULL)`,
+       ${quote(names.createdAtColumn)} timestamptz NOT NULL)`
+  )
+  if (catalog === "blobs") return
+  yield* statements(
+    db,
     `CREATE TABLE ${of("artifacts")} (
        repository text NOT NULL,
        name text NOT NULL,

@@ -23,7 +23,7 @@ import {
 } from "./BlobsTable.ts"
 import { adaptDigestType } from "./ChangedDigestType.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
-import { collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
+import { type CatalogPreset, collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
 
 /** One lock serves all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
@@ -40,8 +40,11 @@ export interface Applied {
 
 /** What `migrate` installs beside the collector's own tables. */
 export interface MigrateOptions {
-  /** Whether to create an empty catalogue where there is none. */
-  readonly createCatalog: boolean
+  /**
+   * The empty catalogue to create where there is none: `blobs` alone, for a host with reference tables of its
+   * own, or the `artifacts` of a proxy. Default: none, and a missing catalogue is refused.
+   */
+  readonly createCatalog?: CatalogPreset | undefined
   /** The database belongs to this program alone, so no other writer shares its catalogue. Default false. */
   readonly isOwn?: boolean
 }
@@ -67,7 +70,7 @@ export interface FurtherMigrations {
  * Updates the collector's tables to `latestMigration`, then runs `further`. Idempotent.
  *
  * Fails with `SchemaRefused`, having changed nothing, if the catalogue's table does not exist and `createCatalog` is
- * false. Beside an empty catalogue under a mistyped name, every object in the store would look like a leftover. Fails
+ * absent. Beside an empty catalogue under a mistyped name, every object in the store would look like a leftover. Fails
  * likewise if the table lacks a column that the names tell, because the tables take their type of digests from it.
  */
 export const migrate = Effect.fn("Migrations.migrate")(function* (
@@ -90,7 +93,13 @@ export const migrate = Effect.fn("Migrations.migrate")(function* (
     yield* adaptDigestType(db)
     yield* sql`SELECT set_config('lock_timeout', '0', true)`
     const applied = [
-      ...(yield* apply(db, "collector", names.collectorSchema, "migrations", collectorMigrations(db)))
+      ...(yield* apply(
+        db,
+        "collector",
+        names.collectorSchema,
+        "migrations",
+        collectorMigrations(db, options.createCatalog)
+      ))
     ]
     const isCreated = !existed && applied.some(({ id }) => id === 1)
     if (isCreated || options.isOwn === true) yield* recordOwnCatalogue(db)
@@ -164,7 +173,8 @@ const refuseWrongNames = Effect.fnUntraced(function* (db: Sql, options: MigrateO
   }
   const table = yield* readBlobsTable(db)
   if (table === null) {
-    const isFree = options.createCatalog && !(yield* tableExists(db, names.schema, names.blobsTable))
+    const isFree =
+      options.createCatalog !== undefined && !(yield* tableExists(db, names.schema, names.blobsTable))
     return isFree ? undefined : yield* new SchemaRefused({ problems: [catalogMissing(names)] })
   }
   const problems = columnProblems(names, yield* readColumns(db, oidOf(db, table.oid))).filter(

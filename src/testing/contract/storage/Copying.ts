@@ -40,6 +40,34 @@ const always: ReadonlyArray<Declared> = [
     })
   ),
   declare(
+    "joins objects, if it can: small ones, and some that are large enough for a part",
+    Effect.gen(function* () {
+      const { prefix, storage } = yield* workspace
+      const { concat } = storage
+      if (concat === undefined) return
+      const to = key(prefix, "joined")
+      for (const sizes of [
+        [3, 4],
+        [6_000_000, 3, 4, 7_000_000, 5],
+        [5, 12_000_000]
+      ]) {
+        const contents = sizes.map((size) => randomBytes(size))
+        const sources = sizes.map((sizeBytes, index) => ({ key: key(prefix, `source-${index}`), sizeBytes }))
+        for (const [index, source] of sources.entries()) {
+          yield* storage.put(source.key, Stream.make(contents[index] ?? Buffer.alloc(0)), source.sizeBytes)
+        }
+        yield* concat(sources, to)
+        assert.isTrue((yield* read(to)).equals(Buffer.concat(contents)), `${sizes}`)
+      }
+      const absent = { key: key(prefix, "absent"), sizeBytes: 6_000_000 }
+      const there = { key: key(prefix, "source-1"), sizeBytes: 12_000_000 }
+      const error = yield* Effect.flip(concat([there, absent], to))
+      assert.strictEqual(error.reason, "NotFound")
+      assert.strictEqual((yield* read(to)).length, 12_000_005, "the target stays as it was")
+    }),
+    2
+  ),
+  declare(
     "refuses to copy an object onto itself",
     Effect.gen(function* () {
       const { prefix, storage } = yield* workspace

@@ -5,7 +5,6 @@ import type { Publication } from "../../../../src/database/Database.ts"
 import type { SessionRow } from "../../../../src/oci/database/Memory.ts"
 import { Database } from "../../../fixtures/Database.ts"
 import {
-  artifact,
   blob,
   blobs,
   chunk,
@@ -162,7 +161,6 @@ const made = (n: number, change: Partial<Publication> = {}): Publication => ({
   key: intent(n).key,
   digest: digest(n),
   sizeBytes: n,
-  references: [],
   pins: [pin("hold", n)],
   ...change
 })
@@ -172,7 +170,7 @@ const completing = (promised: Promised): void => {
     Effect.gen(function* () {
       const { complete } = yield* verbs
       yield* write({ sessions: [mine({ receivedBytes: 6 })], chunks: [chunk(6, "s", 0)] })
-      const publication = made(6, { references: [artifact("a", 6)] })
+      const publication = made(6)
       for (const _ of ["first", "again"]) {
         assert.strictEqual(yield* complete(now + 1, ref("s"), "mine", publication), "published")
       }
@@ -180,7 +178,7 @@ const completing = (promised: Promised): void => {
       assert.deepStrictEqual(after.blobs, [
         blob(6, { key: intent(6).key, createdAt: now + 1, lastUsedAt: now + 1 })
       ])
-      assert.deepStrictEqual([after.references, after.pins], [[artifact("a", 6)], [pin("hold", 6)]])
+      assert.deepStrictEqual(after.pins, [pin("hold", 6)])
       assert.deepStrictEqual(after.sessions, [finished(6, { receivedBytes: 6, lastActivityAt: now + 1 })])
       assert.deepStrictEqual([after.chunks, after.intents, after.journal], [[], [], []])
     })
