@@ -85,7 +85,7 @@ const addLossOfNames = ({ sql, names }: Sql) => {
   )
 }
 
-/** Adds secrets that replicas share. Only `serve` reads them. */
+/** Adds secrets that replicas share. Only a `serve` that issues tokens reads them, and only it needs a privilege. */
 const createKeys = ({ sql, names }: Sql) =>
   Effect.asVoid(
     sql.unsafe(`CREATE TABLE ${qualified(names.registrySchema, "keys")} (
@@ -109,8 +109,8 @@ export const readLackingPrivileges = ({ sql, names }: Sql) =>
     SELECT c.relname AS table, string_agg(p, ', ' ORDER BY n) AS missing
     FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace,
       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS w (p, n)
-    WHERE s.nspname = ${names.registrySchema} AND c.relname IN ('manifests', 'manifest_references', 'tags', 'keys')
-      AND (c.relname <> 'keys' OR p IN ('SELECT', 'INSERT')) AND NOT has_table_privilege(c.oid, p)
+    WHERE s.nspname = ${names.registrySchema} AND c.relname IN ('manifests', 'manifest_references', 'tags')
+      AND NOT has_table_privilege(c.oid, p)
     GROUP BY c.relname ORDER BY c.relname`
 
 /** Returns the number of the newest migration applied. */
