@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { BlobStore, Collector, MemoryDatabase, MemoryStorage, Storage, Sweep } from "artifact-gc"
 import { Facts, Simulation, Time } from "artifact-gc/testing"
-import { Duration, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
+import { TestClock } from "effect/testing"
 import { Tickets, withCommit, withPin } from "./Tickets.ts"
 import { traffic } from "./Traffic.ts"
 
@@ -31,8 +32,8 @@ describe("two users, the support and two collectors", () => {
 
 describe("a year of hourly sweeps", () => {
   const state = MemoryDatabase.emptyState(["attachments"])
-  const app = Layer.mergeAll(withCommit, Collector.layer({ every: "1 hour" })).pipe(
-    Layer.provideMerge(Layer.mergeAll(BlobStore.BlobStore.layer(), Sweep.Sweep.layer())),
+  const app = Layer.mergeAll(withCommit, Sweep.Sweep.layer()).pipe(
+    Layer.provideMerge(BlobStore.BlobStore.layer()),
     Layer.provideMerge(Layer.merge(MemoryDatabase.layerOf(state), MemoryStorage.layer))
   )
 
@@ -42,20 +43,38 @@ describe("a year of hourly sweeps", () => {
       Effect.gen(function* () {
         const tickets = yield* Tickets
         const storage = yield* Storage.Storage
-        let deleted = 0
+        const sweep = yield* Sweep.Sweep
+        let closed = 0
         for (let week = 1; week <= 52; week++) {
           const digest = yield* tickets.upload(`week ${week}`, `what happened in week ${week}`)
           yield* tickets.confirm(`week ${week}`, digest)
-          yield* Time.pass("7 days", { step: "1 day" })
+          for (let hour = 0; hour < 7 * 24; hour++) {
+            yield* TestClock.adjust("1 hour")
+            const { outcome } = yield* sweep.once()
+            assert.strictEqual(outcome, "complete")
+          }
           assert.deepStrictEqual(yield* Facts.invariants(state, storage), [])
           // Every fourth week the support closes all tickets.
-          if (week % 4 === 0) deleted += yield* tickets.close
+          if (week % 4 === 0) closed += yield* tickets.close
         }
-        yield* Time.pass(Duration.days(3))
-        assert.strictEqual(deleted, 52)
+        assert.strictEqual(closed, 52)
+        yield* Effect.repeat(Effect.andThen(TestClock.adjust("1 day"), sweep.once()), { times: 3 })
         assert.deepStrictEqual(yield* Facts.objects(storage), [])
         assert.deepStrictEqual(yield* Facts.leaks(state, storage), [])
       }).pipe(Effect.provide(app)),
-    120_000
+    60_000
+  )
+
+  it.effect("is a month with the collector on its own schedule", () =>
+    Effect.gen(function* () {
+      const tickets = yield* Tickets
+      const collector = yield* Collector.Collector
+      yield* tickets.confirm("a", yield* tickets.upload("a", "a cat"))
+      yield* Time.pass("15 days")
+      assert.strictEqual(yield* tickets.close, 1)
+      yield* Time.pass("15 days")
+      assert.strictEqual((yield* collector.status).last?.outcome, "complete")
+      assert.deepStrictEqual(yield* Facts.objects(yield* Storage.Storage), [])
+    }).pipe(Effect.provide(Layer.provideMerge(Collector.layer({ every: "1 hour" }), app)))
   )
 })
