@@ -106,10 +106,10 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     assert.match(logLines(migrate.err)[0]?.message ?? "", /fix: .*artifact-gc migrate --create-catalog/)
     assert.deepInclude(migrate, { code: 4, out: "" })
 
-    const created = await finished(["migrate", "--create-catalog", "--json"])
+    const created = await finished(["migrate", "--create-catalog=artifacts", "--json"])
     assert.deepStrictEqual(created, {
       code: 0,
-      out: '{"applied":["0001_catalogue","0002_collector","0003_writers_and_guards","0004_foreign_writers","0005_upload_sessions","0006_candidates","0007_listing_ranges","0008_references","0009_binding","0010_breakers","0011_unannounced_writers"]}\n',
+      out: '{"applied":["0001_catalogue","0002_collector","0003_writers_and_guards","0004_foreign_writers","0005_upload_sessions","0006_candidates","0007_listing_ranges","0008_references","0009_binding","0010_breakers","0011_unannounced_writers","0012_control","0013_reference_sources"]}\n',
       err: ""
     })
     for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")
@@ -194,7 +194,7 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     assert.deepInclude(without, { code: 4, out: "" })
     assert.deepStrictEqual(await finished(["migrate", "--registry"]), {
       code: 0,
-      out: "Applied 0001_manifests, 0002_loss_of_names in schema artifact_registry.\n",
+      out: "Applied 0001_manifests, 0002_loss_of_names, 0003_keys in schema artifact_registry.\n",
       err: ""
     })
     const again = await finished(["migrate", "--registry", "--json"])

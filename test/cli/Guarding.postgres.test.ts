@@ -25,7 +25,7 @@ beforeAll(async () => {
     startPostgres({ dataDirectory: join(cwd, "postgres"), durable: false }).pipe(Scope.provide(scope))
   )
   sql = ManagedRuntime.make(Postgres.layerClient({ ...server, maxConnections: 3 }))
-  const migrated = await finished(["migrate", "--create-catalog"])
+  const migrated = await finished(["migrate", "--create-catalog=artifacts"])
   assert.strictEqual(migrated.code, 0, migrated.err)
 }, 60_000)
 afterAll(async () => {
