@@ -81,7 +81,7 @@ it.live("an attachment is served while its row exists, and its bytes are deleted
       assert.strictEqual(yield* filesOf(objects), 0)
 
       const metrics = yield* (yield* http.get("/metrics")).text
-      assert.match(metrics, /artifact_gc_\w+{[^}]*phase="orphans"[^}]*} 1\n/)
+      assert.match(metrics, /artifact_gc_phase_eligible_total{phase="orphans"} [1-9]\d*\n/)
     }).pipe(Effect.provideContext(Context.merge(built, clock)))
   }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "Warn"))
 )

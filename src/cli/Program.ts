@@ -48,15 +48,17 @@ const telemetry = Layer.unwrap(
 
 const program = Command.run(app, { version }).pipe(
   Effect.tapCause(report),
-  // Within the logger, because the logs that are sent are those that it also prints.
-  Effect.provide(Layer.tapCause(telemetry, report)),
   Effect.provide(
-    Layer.mergeAll(
-      NodeServices.layer,
-      presenter,
-      Logger.layer([logger]),
-      Layer.succeed(Logger.LogToStderr, true),
-      Layer.succeed(SignalExit, signalExit)
+    // Within the logger, because the logs that are sent are those that it also prints.
+    Layer.provideMerge(
+      Layer.tapCause(telemetry, report),
+      Layer.mergeAll(
+        NodeServices.layer,
+        presenter,
+        Logger.layer([logger]),
+        Layer.succeed(Logger.LogToStderr, true),
+        Layer.succeed(SignalExit, signalExit)
+      )
     )
   )
 )

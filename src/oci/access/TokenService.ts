@@ -94,7 +94,11 @@ export const make = ({ issuer, keys, service }: TokenServiceOptions): Verify => 
     Effect.promise(() => {
       const rules = { ...options, clockTolerance: toleranceSeconds, currentDate: new Date(now) }
       const verified = typeof key === "function" ? jwtVerify(token, key, rules) : jwtVerify(token, key, rules)
-      return verified.then(({ payload }) => grantOf(payload), refusalOf)
+      return verified.then(
+        ({ payload }) => grantOf(payload),
+        // Known keys are at hand, so what is wrong is the token, whatever the platform says of a key of another type.
+        (cause: unknown) => (remote === null ? "wrong" : refusalOf(cause))
+      )
     })
   return Effect.fnUntraced(function* (token) {
     const now = yield* Clock.currentTimeMillis

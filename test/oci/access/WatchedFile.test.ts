@@ -21,6 +21,8 @@ const write = (path: string, text: string) =>
     await rename(`${path}.new`, path)
   })
 
+const refused = (path: string) => Effect.flip(Effect.asVoid(watch({ setting: "SETTING", path, parse })))
+
 describe("a watched file", () => {
   it.effect("takes effect a second after it was replaced, and keeps the last good value meanwhile", () =>
     Effect.gen(function* () {
@@ -47,10 +49,10 @@ describe("a watched file", () => {
   it.effect("is refused at the start with its setting, path and problem", () =>
     Effect.gen(function* () {
       const path = join(yield* folder, "value")
-      const missing = yield* Effect.flip(watch({ setting: "SETTING", path, parse }))
+      const missing = yield* refused(path)
       assert.match(missing.message, /^SETTING: .*value cannot be used: ENOENT/)
       yield* write(path, "wrong")
-      const wrong = yield* Effect.flip(watch({ setting: "SETTING", path, parse }))
+      const wrong = yield* refused(path)
       assert.match(wrong.message, /it is no number\. Correct the file\.$/)
     })
   )

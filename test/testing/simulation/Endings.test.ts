@@ -1,6 +1,6 @@
 /** Runs that would not end are reported by name, and processes that die of themselves are, too. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Data, Effect } from "effect"
 import { Simulation } from "../../../src/testing/index.ts"
 
 const brokenBy = (work: Effect.Effect<unknown, unknown>) =>
@@ -65,11 +65,13 @@ describe("a run ends by name where a process", () => {
   )
 })
 
+class TryLater extends Data.TaggedError("TryLater")<{ readonly message: string }> {}
+
 describe("an error of an actor", () => {
   it.effect("ends its piece of work, and is in the trace", () =>
     Effect.gen(function* () {
       const outcome = yield* Simulation.run({
-        actors: [Simulation.actor("worker", Effect.fail(new Error("try later")))],
+        actors: [Simulation.actor("worker", Effect.fail(new TryLater({ message: "try later" })))],
         seed: 1,
         trace: true
       })

@@ -311,7 +311,7 @@ const taking = (promised: Promised): void => {
         blobs: blobs(1, 2, 3, 4),
         manifests: [
           manifestRow(4, null, [child(1), child(2)]),
-          manifestRow(3, now, [child(2), child(2)]),
+          manifestRow(3, now, [child(2)]),
           manifestRow(2, null, [layer(1)]),
           manifestRow(1, null),
           manifestRow(1, null, [], { repository: "other" })
