@@ -20,7 +20,7 @@ const named = (...names: ReadonlyArray<string>): RegExp => new RegExp(`/(${names
 export const slow: ReadonlyArray<LeftOut> = [
   { name: /\.postgres\.test\.ts$/, why: "start PostgreSQL" },
   {
-    name: named("Crash", "Faults", "uploads/Races", "Mutants", "Simulation"),
+    name: named("Crash", "Faults", "uploads/Races", "Mutants", "Simulation", "TimeTravel"),
     why: "try every fault at every step, or hundreds of seeds"
   },
   {

@@ -35,13 +35,15 @@ export const actor = <E, R>(
   work: Effect.Effect<unknown, E, R>,
   { count = 1 }: ActorOptions = {}
 ): Actor<R> => {
-  const once = Effect.catchCause(work, (cause) => {
-    if (Cause.hasInterrupts(cause) || Cause.hasDies(cause)) return Effect.failCause(cause)
-    return Effect.map(Caller, (calling) => {
-      calling?.count(`${name}: failed`)
-      calling?.note(calling.process, () => `gives up: ${showCause(cause)}`)
-    })
-  })
+  const once = Effect.catchCauseIf(
+    work,
+    (cause) => !Cause.hasInterrupts(cause) && !Cause.hasDies(cause),
+    (cause) =>
+      Effect.map(Caller, (calling) => {
+        calling?.count(`${name}: failed`)
+        calling?.note(calling.process, () => `gives up: ${showCause(cause)}`)
+      })
+  )
   return { name, count, work: () => once }
 }
 
