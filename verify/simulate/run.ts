@@ -6,6 +6,7 @@ import { appendFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import { Worker } from "node:worker_threads"
+import type { Shrunk } from "../../src/testing/simulation/Simulation.ts"
 import * as Batch from "./Batch.ts"
 import { mutantNamed, mutants } from "./Mutants.ts"
 
@@ -18,6 +19,7 @@ const usage = [
   "  --seed S       play only this seed and print every step",
   "  --steps N      about how many steps before faults end, default 200; another N gives another run of a seed",
   "  --workers N    number of threads, default one for each core",
+  "  --shrink       with --seed: also print the shortest run that breaks the same invariant",
   "  --json         print JSON",
   "  --mutant NAME  play the code without one of its protections; this must fail:",
   ...mutants.map(({ name, lacks }) => `      ${name.padEnd(26)} without ${lacks}`),
@@ -39,6 +41,7 @@ const read = (args: ReadonlyArray<string>) => {
       workers: text,
       mutant: text,
       json: { type: "boolean" },
+      shrink: { type: "boolean" },
       help: { type: "boolean" }
     }
   })
@@ -61,6 +64,7 @@ const read = (args: ReadonlyArray<string>) => {
     workers: Math.max(1, number("workers") ?? availableParallelism()),
     mutant,
     json: values.json === true,
+    shrink: values.shrink === true,
     help: values.help === true
   }
 }
@@ -128,12 +132,19 @@ const lostAndLeaked = (failures: ReadonlyArray<Batch.Failure>) => {
   return { lost: failures.length - leaked, leaked }
 }
 
+/** Most runs that look for a shorter one. */
+const shrinkRuns = 500
+
+const shortest = ({ message, runs, steps, trace }: Shrunk): string =>
+  `${trace.join("\n")}\nthe shortest of ${runs} runs, ${steps} steps before faults end: ${message}`
+
 const playOne = (settings: Settings, seed: number): number => {
-  const outcome = Batch.play(seed, settings, true)
+  const outcome = Batch.play(seed, settings, true, settings.shrink ? shrinkRuns : 0)
   if (settings.json) process.stdout.write(`${JSON.stringify(outcome, null, 2)}\n`)
   else {
     process.stdout.write(`${outcome.trace.join("\n")}\n`)
     process.stdout.write(`seed ${seed}: ${outcome.broken ?? "no invariant broke"}\n`)
+    if (outcome.shrunk !== null) process.stdout.write(`\n${shortest(outcome.shrunk)}\n`)
   }
   return outcome.broken === null ? 0 : 1
 }
@@ -152,8 +163,8 @@ const playMany = async (settings: Settings): Promise<number> => {
   } else {
     const first = totals.failures[0]
     if (first !== undefined) {
-      const { trace } = Batch.play(first.seed, settings, true)
-      process.stdout.write(`${trace.join("\n")}\n\n`)
+      const { shrunk, trace } = Batch.play(first.seed, settings, true, shrinkRuns)
+      process.stdout.write(`${shrunk === null ? trace.join("\n") : shortest(shrunk)}\n\n`)
     }
     for (const { seed, broken } of totals.failures)
       process.stdout.write(`seed ${seed}: ${broken}\n    ${replay(settings, seed)}\n`)

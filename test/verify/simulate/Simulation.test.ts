@@ -1,6 +1,7 @@
 /** The simulation: the same seed gives the same run, all situations occur, and no invariant breaks. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Batch from "../../../verify/simulate/Batch.ts"
+import { mutantNamed } from "../../../verify/simulate/Mutants.ts"
 import * as Simulation from "../../../verify/simulate/world/Simulation.ts"
 
 const range = (from: number, seeds: number): Batch.Range => ({ from, seeds, steps: null, mutant: null })
@@ -27,6 +28,16 @@ describe("a simulation", () => {
     assert.deepStrictEqual(Simulation.run({ seed: 7 }), { ...traced, trace: [] })
   })
 
+  it("shortens the run of a mutant to a few processes, the same ones each time", () => {
+    const mutant = mutantNamed("object-first")
+    const options = { seed: 6, shrinkRuns: 60, mutation: mutant?.mutation ?? (() => ({})) }
+    const { broken, shrunk, steps } = Simulation.run(options)
+    if (broken === null || shrunk === null) return assert.fail("the mutant holds, or nothing was shortened")
+    assert.isBelow(shrunk.steps, steps / 1.5)
+    assert.include(shrunk.trace.at(-1), "BROKEN: blob a has no object")
+    assert.deepStrictEqual(Simulation.run(options).shrunk, shrunk)
+  })
+
   it("writes the process, the request and its outcome into the trace", () => {
     const trace = [1, 2, 3, 4, 5].flatMap((seed) => Simulation.run({ seed, trace: true }).trace)
     const lines = trace.filter((line) =>
@@ -36,8 +47,8 @@ describe("a simulation", () => {
   })
 })
 
-describe("800 seeds with crashes, late requests and leaps of time", () => {
-  const totals = Batch.run(range(1, 800))
+describe("1000 seeds with crashes, late requests and leaps of time", () => {
+  const totals = Batch.run(range(1, 1000))
 
   it("lose nothing and leak nothing", () => {
     assert.deepStrictEqual(totals.failures, [])

@@ -21,19 +21,27 @@ export interface Durability {
 }
 
 /** Verbs that write nothing. */
-const reading: ReadonlySet<string> = new Set([
+const reading: ReadonlySet<Verb> = new Set<Verb>([
   "inspect",
   "skew",
   "backlog",
+  "binding.read",
+  "binding.due",
+  "binding.sample",
+  "control.paused",
+  "instants.ahead",
+  "suspects.page",
   "candidates.watch",
   "candidates.sighted",
   "candidates.passDue",
   "orphans.readSlice",
   "orphans.find",
   "orphans.condemned",
+  "orphans.due",
   "journal.deadLetters",
   "breakers.read",
   "breakers.exposure",
+  "breakers.history",
   "audit.lookup",
   "blobs.locate",
   "blobs.owned",
