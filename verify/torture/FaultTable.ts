@@ -67,11 +67,13 @@ interface ScenarioRun {
 interface Options {
   /** One case in `every` is played. */
   readonly every: number
+  /** The first case that is played, below `every`. */
+  readonly from: number
   readonly log: (text: string) => void
 }
 
 /** Runs every case, or one case in `every`. */
-export const run = async (servers: Servers, { every, log }: Options): Promise<Outcome> => {
+export const run = async (servers: Servers, { every, from, log }: Options): Promise<Outcome> => {
   const own = { ...servers, databaseUrl: urlOf(servers.databaseUrl, "artifact_gc_torture_table") }
   await createDatabase(servers, own)
   const state: TableState = {
@@ -89,7 +91,7 @@ export const run = async (servers: Servers, { every, log }: Options): Promise<Ou
     const steps = await countSteps(run)
     log(`${name}: ${steps.store.length} requests to the store, ${steps.database} statements`)
     for (const one of casesOf(steps)) {
-      if (cases++ % every !== 0) continue
+      if (cases++ % every !== from) continue
       const { hasStruck, problems } = await play(run, one)
       const step = one.side === "store" ? (steps.store[one.step] ?? "?") : `statement ${one.step + 1}`
       rows.push({ scenario: name, step, fault: one.fault, hasStruck, problems })

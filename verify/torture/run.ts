@@ -13,12 +13,13 @@ import * as Servers from "../bench/harness/Servers.ts"
 import * as FaultTable from "./FaultTable.ts"
 import * as RandomWork from "./RandomWork.ts"
 
-const usage = `usage: npm run torture -- [--minutes M] [--seed S] [--table [--every N]] [--json]
+const usage = `usage: npm run torture -- [--minutes M] [--seed S] [--table [--every N [--from K]]] [--json]
 
   --minutes M   minutes of random work, default 2
   --seed S      seed of the random numbers, default 1 (a run replays only roughly, since timing differs)
   --table       instead, play each step of each scenario under each fault, one by one
   --every N     with --table: play one in N of the cases, evenly over all of them, default 1
+  --from K      with --every: begin with the case number K, from 0 to N - 1, default 0; all K together play every case
   --json        print JSON instead of text
 `
 
@@ -26,6 +27,13 @@ const numberOf = (text: string | undefined, fallback: number): number => {
   const value = text === undefined ? fallback : Number(text)
   if (!(value > 0)) throw new Error(`"${text}" is not a number above zero\n\n${usage}`)
   return value
+}
+
+/** Returns the share of the cases that are played: the case `from` of each `every`. */
+const shareOf = (every: string | undefined, from: string | undefined) => {
+  const share = { every: numberOf(every, 1), from: Number(from ?? 0) }
+  if (Number.isInteger(share.from) && share.from >= 0 && share.from < share.every) return share
+  throw new Error(`"${from}" is not a whole number below --every\n\n${usage}`)
 }
 
 /** Starts the servers, and this program again with their addresses. */
@@ -40,6 +48,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
       seed: { type: "string" },
       table: { type: "boolean" },
       every: { type: "string" },
+      from: { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean" }
     }
@@ -53,7 +62,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   if (servers === null) return await withServers(args)
   const log = (text: string) => void process.stderr.write(`${text}\n`)
   const { passed, failed, skipped, result, text } = values.table
-    ? await FaultTable.run(servers, { every: numberOf(values.every, 1), log })
+    ? await FaultTable.run(servers, { ...shareOf(values.every, values.from), log })
     : await RandomWork.run(servers, { minutes, seed: values.seed ?? "1", log })
   process.stdout.write(values.json ? `${JSON.stringify(result, null, 2)}\n` : `${text}\n`)
   if (process.env.ARTIFACT_GC_TEST_TALLY) {
