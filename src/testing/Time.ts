@@ -42,6 +42,10 @@ const defaultPatience = Duration.seconds(10)
  * yield* Time.pass("30 days")
  * ```
  *
+ * `TestClock.adjust` stops waiting for a fibre that it woke after one second of real time, with a warning (effect 4.1). The
+ * clock then runs away from it. A collector on its schedule meets this limit over weeks: pass them with a `step`, and at
+ * least one sweep runs in each.
+ *
  * It knows that nothing runs in this process: no fibre is about to run and no file is being read or written. It cannot see
  * that a server is at work. Wrap the services that reach one with {@link calls}, innermost: a call that sleeps by the test's
  * clock would never end. Within a step the clock does not stop for a call, so a sweep over a server appears to take up to

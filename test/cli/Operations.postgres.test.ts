@@ -87,6 +87,7 @@ describe("the port for operators", { timeout: 90_000 }, () => {
     // If another process has the port, it is in use as well.
     const server = await occupy(9464)
     const process = run("default", ["run"], { OPS_PORT: "" })
+    await process.says(/This process shows no metrics/)
     await process.says(/Sweep complete.*\n/)
     const warnings = logLines(process.err()).filter(({ level }) => level === "WARN")
     assert.match(String(warnings[0]?.message), /^This process shows no metrics and probes\. Cannot listen on/)

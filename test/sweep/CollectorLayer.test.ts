@@ -450,7 +450,7 @@ describe("the registration of a collector", () => {
         Effect.gen(function* () {
           const { rows, state, store: _ } = yield* World
           yield* begins(true)
-          // A process that is killed tells nobody.
+          // A killed process sends no farewell.
           if (!left) {
             yield* rows.peers.register(start, start + 181 * minute, {
               id: "killed",

@@ -10,7 +10,7 @@ export const settings = { grace: Duration.minutes(10), quarantine: Duration.minu
 const texts = ["one", "two", "three"]
 
 /** Returns one of three texts as a body. */
-export const someBody = Effect.map(Simulation.rng, (rng) =>
+export const randomBody = Effect.map(Simulation.rng, (rng) =>
   Stream.make(new TextEncoder().encode(rng.pick(texts)))
 )
 
@@ -19,7 +19,7 @@ export const writer = (pin: Duration.Input) =>
   Effect.gen(function* () {
     const blobs = yield* BlobStore
     const tables = yield* HostTables
-    const { digest } = yield* blobs.put(yield* someBody, { pin, replayable: true })
+    const { digest } = yield* blobs.put(yield* randomBody, { pin, replayable: true })
     yield* Simulation.pause
     yield* Effect.catchTag(tables.upsert("notes", { id: "1", digest }), "RowRefused", (error) =>
       Simulation.report(error.message, "a stored text can be referred to")
@@ -31,7 +31,7 @@ export const writer = (pin: Duration.Input) =>
 export const committing = Effect.gen(function* () {
   const blobs = yield* BlobStore
   const tables = yield* HostTables
-  yield* blobs.put(yield* someBody, {
+  yield* blobs.put(yield* randomBody, {
     replayable: true,
     commit: ({ digest }) => tables.upsert("notes", { id: "1", digest })
   })

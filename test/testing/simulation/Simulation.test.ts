@@ -5,7 +5,7 @@ import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
 import { Simulation } from "../../../src/testing/index.ts"
-import { appWith, committing, copier, remover, shared, someBody } from "./App.ts"
+import { appWith, committing, copier, randomBody, remover, shared } from "./App.ts"
 
 /** Pins that outlast a run. */
 const safe = appWith("30 days")
@@ -162,7 +162,7 @@ describe("what must hold", () => {
       const key = ObjectKey.make("elsewhere/1")
       const forgetful = Simulation.actor(
         "writer",
-        Effect.flatMap(Storage, (store) => Effect.flatMap(someBody, (body) => store.put(key, body, null)))
+        Effect.flatMap(Storage, (store) => Effect.flatMap(randomBody, (body) => store.put(key, body, null)))
       )
       const options = { actors: [forgetful], seeds: 5, shrinkRuns: 0 }
       const { invariant } = yield* Effect.flip(Simulation.runSeeds(options))
