@@ -1,25 +1,22 @@
 /** The SDK's client, set up so that this code alone decides about repeats, time limits and logs. */
+import { Agent } from "node:https"
 import { S3Client } from "@aws-sdk/client-s3"
-import { Duration, Redacted } from "effect"
+import { Duration } from "effect"
+import { askAgain, type Keys } from "./Credentials.ts"
 import { demandDocuments } from "./Documents.ts"
 import type { S3Options } from "./Options.ts"
 
-/** Returns a client that repeats nothing, logs nothing and limits only the time to connect. */
-export const connect = (options: S3Options, maxConnections: number): S3Client => {
-  const { credentials, endpoint } = options
+/**
+ * Returns a client that logs nothing and limits only the time to connect. It repeats nothing but a request whose key has been
+ * replaced.
+ */
+export const connect = (options: S3Options, keys: Keys, maxConnections: number): S3Client => {
+  const { endpoint } = options
   const client = new S3Client({
     region: options.region,
     ...(endpoint === undefined ? {} : { endpoint }),
     forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
-    ...(credentials === undefined
-      ? {}
-      : {
-          credentials: {
-            accessKeyId: Redacted.value(credentials.accessKeyId),
-            secretAccessKey: Redacted.value(credentials.secretAccessKey),
-            ...(credentials.sessionToken && { sessionToken: Redacted.value(credentials.sessionToken) })
-          }
-        }),
+    ...keys,
     maxAttempts: 1,
     // Otherwise the SDK warns on the console about failures that the store reports as errors.
     logger: { debug: silent, info: silent, warn: silent, error: silent },
@@ -31,11 +28,19 @@ export const connect = (options: S3Options, maxConnections: number): S3Client =>
       requestTimeout: 0,
       socketTimeout: 0,
       httpAgent: { keepAlive: true, maxSockets: maxConnections },
-      httpsAgent: { keepAlive: true, maxSockets: maxConnections }
+      httpsAgent: httpsAgent(maxConnections, options.tlsCa)
     }
   })
   demandDocuments(client)
+  askAgain(client)
   return client
+}
+
+/** Node copies the options of the agent for each connection, and so reads the authorities as they are then. */
+const httpsAgent = (maxSockets: number, ca: S3Options["tlsCa"]): Agent => {
+  const agent = new Agent({ keepAlive: true, maxSockets })
+  if (ca !== undefined) Object.defineProperty(agent.options, "ca", { get: ca, enumerable: true })
+  return agent
 }
 
 const silent = () => undefined
