@@ -3,6 +3,7 @@ import { ConfigProvider, Effect, Option } from "effect"
 import { Flag } from "effect/cli"
 import { type ConfigInvalid, type Configuration, load } from "../config/Config.ts"
 import { sections, settings } from "../config/settings.ts"
+import { ChosenLogFormat, logFormatIn } from "./LogFormat.ts"
 import * as Services from "./Services.ts"
 
 const nameOf = (env: string): string => env.toLowerCase().replaceAll("_", "-")
@@ -55,7 +56,11 @@ export const configuration = (
   )
   // One source, so that the names of all variables can be read from it.
   const variables = layered(otherwise, process.env, flags)
-  return Effect.provide(load, ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables)))
+  return Effect.gen(function* () {
+    const format = yield* ChosenLogFormat
+    format.chosen = logFormatIn(variables)
+    return yield* Effect.provide(load, ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables)))
+  })
 }
 
 /** Returns the variables of all sources. A later source wins, unless its value is empty and thereby absent. */

@@ -13,6 +13,7 @@ import { allFlags, configuration, withServices } from "./Configured.ts"
 import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
 import { collecting, inspected } from "./RunCommand.ts"
+import { serverCertificate } from "./reload/Certificates.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import { accessOptions } from "./serve/AccessFiles.ts"
@@ -46,7 +47,7 @@ export const command = Command.make(
       ...serveProblems(config.serve, config.sweep.uploadGrace)
     ]
     if (Array.isArrayNonEmpty(problems)) return yield* new ConfigInvalid({ problems })
-    yield* withServices(config, serve(config, { collect, trying, json }))
+    yield* withServices(config, Effect.scoped(serve(config, { collect, trying, json })))
   })
 ).pipe(
   Command.withDescription(
@@ -71,6 +72,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   yield* (yield* RegistryDatabase).manifests.probe
   // Without this, images would be pushed to a store that the collector does not know.
   yield* requireBound(config.sweep)
+  const tls = config.serve.tls === null ? undefined : yield* serverCertificate(config.serve.tls)
   const listening = yield* Deferred.make<void>()
   const serving = graceful(
     config.shutdownDeadline,
@@ -81,10 +83,10 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
       )
       const server = Effect.gen(function* () {
         const { address } = yield* HttpServer.HttpServer
-        yield* announce(config, options, HttpServer.formatAddress(address), collected)
+        yield* announce(config, options, Server.urlOf(address, tls), collected)
         yield* Deferred.succeed(listening, undefined)
         yield* stop
-      }).pipe(Effect.provide(serverLayer(config)))
+      }).pipe(Effect.provide(serverLayer(config, tls)))
       return Effect.all(options.collect ? [server, collector] : [server], { concurrency: 2, discard: true })
     },
     options.collect ? "requests under way and the current batch" : "requests under way"
@@ -92,13 +94,16 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   yield* operated(config, serving)
 })
 
-const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
+const serverLayer = (
+  { secretFiles, serve, shutdownDeadline }: Configuration,
+  tls: Server.ServerTls | undefined
+) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const { skew } = yield* CollectorDatabase
       const { probe } = yield* Storage
-      const access = yield* accessOptions(serve.access)
-      return Server.layer({ ...serve, ...access, shutdownDeadline, ready: Effect.andThen(skew, probe) })
+      const access = yield* accessOptions(serve.access, secretFiles)
+      return Server.layer({ ...serve, ...access, tls, shutdownDeadline, ready: Effect.andThen(skew, probe) })
     })
   )
 

@@ -21,6 +21,7 @@ import { fromFileSystem } from "../storage/files/Failure.ts"
 import * as S3 from "../storage/S3.ts"
 import type { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
+import * as Reload from "./reload/Connections.ts"
 
 /** The services that commands use. */
 export type Services =
@@ -35,7 +36,12 @@ export type Services =
   | Vital
   | SqlClient.SqlClient
 /** The errors that building the services may end with. */
-export type ServicesError = EmbeddedPostgresError | DatabaseError | SchemaRefused | StorageError
+export type ServicesError =
+  | EmbeddedPostgresError
+  | DatabaseError
+  | SchemaRefused
+  | StorageError
+  | Reload.Refusal
 
 /**
  * Provides all services of the commands. Starts an embedded PostgreSQL if the configuration names no
@@ -53,9 +59,7 @@ export const layer = (
     Repositories.layer({ hold })
   ).pipe(
     Layer.provideMerge(BlobStore.layer({ prefix: blobPrefix, uploadLease })),
-    Layer.provideMerge(
-      Layer.mergeAll(databaseLayer(configuration, catalog), storageLayer(configuration.place))
-    )
+    Layer.provideMerge(Layer.mergeAll(databaseLayer(configuration, catalog), storageLayer(configuration)))
   )
 }
 
@@ -71,11 +75,15 @@ export class Vital extends Context.Service<
 /** Provides a connection to the database alone, for `migrate`. */
 export const clientLayer = (
   configuration: Configuration
-): Layer.Layer<SqlClient.SqlClient | Vital, EmbeddedPostgresError> => {
+): Layer.Layer<SqlClient.SqlClient | Vital, EmbeddedPostgresError | Reload.Refusal> => {
   const { place, database } = configuration
   if (place._tag === "External") {
     return Layer.merge(
-      Postgres.layerClient({ url: place.databaseUrl, ...database }),
+      Layer.unwrap(
+        Effect.map(Reload.database(place, configuration.secretFiles), (connection) =>
+          Postgres.layerClient({ ...connection, ...database })
+        )
+      ),
       Layer.succeed(Vital, { lost: Effect.never })
     )
   }
@@ -133,7 +141,10 @@ const privateDirectory = (path: string) =>
     catch: (cause) => fromFileSystem("probe", path, cause)
   })
 
-const storageLayer = (place: Place): Layer.Layer<Storage, StorageError> => {
+const storageLayer = ({
+  place,
+  secretFiles
+}: Configuration): Layer.Layer<Storage, StorageError | Reload.Refusal> => {
   if (place._tag === "Embedded") {
     const directory = join(place.directory, "objects")
     return Layer.unwrap(
@@ -142,5 +153,5 @@ const storageLayer = (place: Place): Layer.Layer<Storage, StorageError> => {
   }
   return place.store._tag === "Files"
     ? Files.layer({ directory: place.store.directory })
-    : S3.layer(place.store)
+    : Layer.unwrap(Effect.map(Reload.store(place.store, secretFiles), S3.layer))
 }

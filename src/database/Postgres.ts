@@ -67,8 +67,8 @@ export interface PostgresOptions extends SessionOptions {
 
 /** User and password that may change while the program runs. They are asked for with each new connection. */
 export interface Login {
-  /** Returns the name of the role. */
-  readonly user: () => string
+  /** Returns the name of the role. Undefined is that of the URL. */
+  readonly user: () => string | undefined
   /** Returns the password. */
   readonly password: Effect.Effect<Redacted.Redacted>
 }

@@ -11,7 +11,7 @@ export type Look =
   | { readonly _tag: "Unchanged" }
   | { readonly _tag: "Changed" }
   /** They changed and cannot be used. */
-  | { readonly _tag: "Refused"; readonly message: string }
+  | { readonly _tag: "Refused" }
 
 /** Whose files they are: a label of the metric. */
 export type Owner = "database" | "store" | "registry" | "operators"
@@ -105,15 +105,11 @@ export const follow = <A, E extends { readonly message: string }>(
             return { _tag: "Changed" }
           }
           yield* refuse(at, next.failure.message, isAsked)
-          return { _tag: "Refused", message: next.failure.message }
+          return { _tag: "Refused" }
         })
       )
 
-    const reloadable: Reloadable = { name, reload: look(true) }
-    yield* Effect.acquireRelease(
-      Effect.sync(() => known.add(reloadable)),
-      () => Effect.sync(() => known.delete(reloadable))
-    )
+    yield* registered(known, { name, reload: look(true) })
     yield* Effect.forkScoped(Effect.repeat(Effect.delay(look(false), lookEvery), Schedule.forever))
     return {
       current: () => value,
@@ -123,6 +119,18 @@ export const follow = <A, E extends { readonly message: string }>(
       }
     }
   })
+
+/** Adds something that can be loaded again, until the scope is closed. */
+export const registered = (
+  known: Set<Reloadable>,
+  reloadable: Reloadable
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      known.add(reloadable)
+    }),
+    () => Effect.sync(() => known.delete(reloadable))
+  )
 
 /** Kubernetes and editors replace a file, so its identity counts, and not only its time. */
 const versionOf = (paths: ReadonlyArray<string>): Effect.Effect<string> =>
