@@ -47,7 +47,13 @@ export const command = Command.make(
       ...serveProblems(config.serve, config.sweep.uploadGrace)
     ]
     if (Array.isArrayNonEmpty(problems)) return yield* new ConfigInvalid({ problems })
-    yield* withServices(config, Effect.scoped(serve(config, { collect, trying, json })))
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        // Before the database, because a certificate that cannot be used is found at once.
+        const tls = config.serve.tls === null ? undefined : yield* serverCertificate(config.serve.tls)
+        yield* withServices(config, Effect.scoped(serve(config, { collect, trying, json, tls })))
+      })
+    )
   })
 ).pipe(
   Command.withDescription(
@@ -59,6 +65,7 @@ interface ServeOptions {
   readonly collect: boolean
   readonly trying: boolean
   readonly json: boolean
+  readonly tls: Server.ServerTls | undefined
 }
 
 /**
@@ -72,7 +79,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   yield* (yield* RegistryDatabase).manifests.probe
   // Without this, images would be pushed to a store that the collector does not know.
   yield* requireBound(config.sweep)
-  const tls = config.serve.tls === null ? undefined : yield* serverCertificate(config.serve.tls)
+  const { tls } = options
   const listening = yield* Deferred.make<void>()
   const serving = graceful(
     config.shutdownDeadline,

@@ -81,8 +81,8 @@ const requireKey = (file: File, text: string, certificate: X509Certificate, cert
   Effect.gen(function* () {
     const key = yield* Effect.try({
       try: () => createPrivateKey(text),
-      catch: (cause) =>
-        codeOf(cause) === "ERR_MISSING_PASSPHRASE"
+      catch: () =>
+        /ENCRYPTED/.test(text)
           ? refuse(
               file,
               "is encrypted with a passphrase, which this program cannot ask for",

@@ -48,6 +48,9 @@ const failureOf = (error: SqlError.SqlError): DatabaseFailure => {
 /** Where the remedies of TLS are made. */
 const names = { ca: "DATABASE_TLS_CA", address: "DATABASE_URL" }
 
+/** OpenSSL's text holds source files and numbers around the alert. */
+const alertIn = (words: string): string => /alert [^:]+/.exec(words)?.[0] ?? words.trim()
+
 /** Returns what is said of a connection whose TLS failed; null for another failure. */
 const ofTls = (
   code: string | undefined,
@@ -69,7 +72,7 @@ const ofTls = (
   }
   return code !== undefined && isRefusedByServer(code)
     ? {
-        detail: `the server refused this program's certificate, or wants one: ${words}`,
+        detail: `the server refused this program's certificate, or wants one: ${alertIn(words)}`,
         advice:
           "Nothing was changed. Set DATABASE_TLS_CERT and DATABASE_TLS_KEY to a certificate of an authority that the server trusts, and renew it if it has expired."
       }
