@@ -169,7 +169,7 @@ export const databaseContext = ({ ca, cert, key }: DatabaseTls) => {
   const files = { DATABASE_TLS_CA: ca, DATABASE_TLS_CERT: cert, DATABASE_TLS_KEY: key }
   const named = Object.entries(files).flatMap(([setting, path]) => (path === null ? [] : [{ setting, path }]))
   return follow({
-    name: named.length === 0 ? "DATABASE_TLS" : named.map(({ setting }) => setting).join(" and "),
+    name: named.map(({ setting }) => setting).join(" and "),
     of: "database",
     paths: named.map(({ path }) => path),
     read: Effect.gen(function* () {
