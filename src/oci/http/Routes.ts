@@ -32,6 +32,7 @@ import {
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
 import type { MinimumRate } from "./MinimumRate.ts"
+import type { Load } from "./Places.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
 import * as Readers from "./Readers.ts"
 import * as RequestMetrics from "./RequestMetrics.ts"
@@ -102,7 +103,7 @@ export const layer = (
         idleTimeout: options.idleTimeout ?? Duration.minutes(1),
         minimumRate
       }
-      yield* showBodies(context)
+      yield* showPlaces(context)
       const ownKey = randomBytes(32)
       const access = yield* Access.make(options, options.signingKey ?? Effect.succeed(ownKey))
       const isServed = admission(options, access.isOpen)
@@ -122,13 +123,15 @@ export const layer = (
     })
   )
 
-/** Shows the bodies in hand and waiting to exporters, while the routes are served. */
-const showBodies = ({ bodies }: HandlerContext) =>
+/** Shows bodies and downloads by state to exporters, while the routes are served. */
+const showPlaces = ({ bodies, readers }: HandlerContext) =>
   Effect.contextWith((context: Context.Context<Scope.Scope>) => {
-    const shown = [
-      showRead(Metrics.bodies.of({ state: "in_hand" }), context, () => bodies.load().inHand),
-      showRead(Metrics.bodies.of({ state: "waiting" }), context, () => bodies.load().waiting)
+    const of = (gauge: typeof Metrics.bodies, load: () => Load) => [
+      showRead(gauge.of({ state: "in_hand" }), context, () => load().inHand),
+      showRead(gauge.of({ state: "waiting" }), context, () => load().waiting),
+      showRead(gauge.of({ state: "overtaken" }), context, () => load().overtaken)
     ]
+    const shown = [...of(Metrics.bodies, bodies.load), ...of(Metrics.readers, readers.load)]
     return Effect.addFinalizer(() =>
       Effect.sync(() => {
         for (const { remove } of shown) remove()
