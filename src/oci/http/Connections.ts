@@ -20,7 +20,7 @@ export interface Connection {
   readonly client: string
   /** How many of its requests are under way. */
   requests: number
-  /** Since when it has been idle or busy, in milliseconds of any clock. */
+  /** Its place in the order in which connections became idle or busy. */
   since: number
 }
 
@@ -48,9 +48,10 @@ export const victimOf = <C extends Connection>(connections: Iterable<C>, next: C
 /** Bounds the connections of a server, and the requests under way on each. */
 export const bound = (server: Server, { max }: ConnectionLimits): void => {
   const open = new Map<Socket, Connection & { readonly socket: Socket }>()
+  let changes = 0
   server.on("connection", (socket) => {
     const client = shareOf(socket.remoteAddress ?? "")
-    const connection = { client, requests: 0, since: performance.now(), socket }
+    const connection = { client, requests: 0, since: changes++, socket }
     open.set(socket, connection)
     socket.once("close", () => open.delete(socket))
     if (open.size <= max) return
@@ -62,11 +63,11 @@ export const bound = (server: Server, { max }: ConnectionLimits): void => {
     const connection = open.get(socket)
     if (connection === undefined) return
     connection.requests += 1
-    connection.since = performance.now()
+    connection.since = changes++
     if (connection.requests > pipelinedMax) socket.destroy()
     response.once("close", () => {
       connection.requests -= 1
-      connection.since = performance.now()
+      connection.since = changes++
     })
   }
   server.on("request", begun).on("checkContinue", begun)

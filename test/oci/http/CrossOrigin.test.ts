@@ -15,7 +15,7 @@ describe("OPTIONS", () => {
     ["/v2/a/manifests/v1", "GET, HEAD, PUT, DELETE, OPTIONS"],
     ["/v2/a/blobs/uploads/", "POST, OPTIONS"],
     ["/v2/a/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE, OPTIONS"]
-  ])("tells the methods of %s", ([path, allow]) =>
+  ] as const)("tells the methods of %s", ([path, allow]) =>
     Effect.gen(function* () {
       const answer = yield* ask(path, { method: "OPTIONS" })
       assert.deepStrictEqual([answer.status, answer.headers.get("allow")], [204, allow])

@@ -99,7 +99,7 @@ describe("metrics of the registry", () => {
         "GET /v2/{name}/tags/list 200": 1,
         "GET /v2/_catalog 200": 1,
         "GET other 404": 1,
-        "other /v2/{name}/tags/list 405": 1
+        "other /v2/{name}/tags/list 204": 1
       })
       const duration = yield* Metric.value(
         Metrics.requestDuration.of({ route: blob, method: "HEAD", status_class: "4xx" })

@@ -30,7 +30,7 @@ describe("a method that an address does not have", () => {
     ["PATCH", "/v2/a/manifests/v1", "GET, HEAD, PUT, DELETE"],
     ["GET", "/v2/a/blobs/uploads/", "POST"],
     ["POST", "/v2/a/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"],
-    ["OPTIONS", "/v2/a/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"],
+    ["MKCOL", "/v2/a/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"],
     ["PROPFIND", "/v2/", "GET, HEAD"]
   ] as const)("is 405, and those that it has are named: %s %s", ([method, path, allow]) =>
     Effect.gen(function* () {
