@@ -66,7 +66,7 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
 const originsIn = (text: string | null, problems: Array<string>): ReadonlyArray<string> => {
   const origins = namesIn(text)
   for (const origin of origins) {
-    if (URL.canParse(origin) && new URL(origin).origin === origin) continue
+    if (!origin.includes("*") && URL.canParse(origin) && new URL(origin).origin === origin) continue
     problems.push(
       "SERVE_ORIGINS: must have scheme, host and nothing behind them, such as https://ui.example; * is not possible"
     )
