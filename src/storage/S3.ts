@@ -45,7 +45,7 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
     for (const secret of seen) secrets.add(secret)
   })
   const client = yield* Effect.acquireRelease(
-    Effect.sync(() => connect(options, keys, maxConnections)),
+    Effect.sync(() => connect(options, keys, maxConnections + Requests.streamedMax(maxConnections))),
     (client) => Effect.sync(() => client.destroy())
   )
   const scrub = (text: string) => scrubber([...secrets])(text)

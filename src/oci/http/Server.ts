@@ -8,10 +8,11 @@ import { createServer, type IncomingMessage, type Server as NodeServer, type Ser
 import { createServer as createTlsServer, type ServerOptions as HttpsOptions } from "node:https"
 import type { SecureContextOptions } from "node:tls"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { type Context, type Duration, Effect, Layer, Schema } from "effect"
-import { HttpRouter, HttpServer } from "effect/http"
+import { Clock, type Context, Duration, Effect, Layer, Schema } from "effect"
+import { HttpRouter, HttpServer, HttpServerError, HttpServerRequest } from "effect/http"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
+import * as Connections from "./Connections.ts"
 import * as Health from "./Health.ts"
 import * as Routes from "./Routes.ts"
 
@@ -27,6 +28,8 @@ export interface ListenOptions {
   readonly settings?: "SERVE" | "OPS"
   /** Makes the server speak https with a certificate, and no http. Default: http. */
   readonly tls?: ServerTls | undefined
+  /** The most connections (`Connections.bound`). Default 2,000. */
+  readonly connectionsMax?: number | undefined
 }
 
 /** The certificate of a server, which may be replaced while it serves. */
@@ -75,10 +78,48 @@ export const layer = (
 ): Layer.Layer<HttpServer.HttpServer, ListenRefused, Uploads | Repositories> =>
   Layer.unwrap(
     Effect.contextWith((services: Context.Context<Uploads | Repositories>) => {
-      const routes = Layer.mergeAll(Routes.layer(options), Health.layer(options.ready))
+      let stuckMillis = (_: number) => 0
+      const watched = Routes.layer({
+        ...options,
+        watchPlaces: (read) => {
+          stuckMillis = read
+        }
+      })
+      const ready = Effect.andThen(
+        options.ready,
+        notStuck((now) => stuckMillis(now))
+      )
+      const routes = Layer.mergeAll(watched, Health.layer(ready), apiErrors)
       return Effect.succeed(serving(options, Layer.provide(routes, Layer.succeedContext(services))))
     })
   )
+
+/** Clients and proxies give up after a minute. A balancer then uses another replica, if it has one. */
+const stuckAfter = Duration.minutes(1)
+
+/** Fails while bodies or responses wait and no place was given for a minute. */
+export const notStuck = (
+  stuckMillis: (now: number) => number
+): Effect.Effect<void, { readonly message: string }> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    stuckMillis(now) < Duration.toMillis(stuckAfter)
+      ? Effect.void
+      : Effect.fail({
+          message:
+            "No body or response got a place for a minute, and some wait. The store may be too slow for the load."
+        })
+  )
+
+/** The router responds to a request to no route without a body. */
+const apiErrors = HttpRouter.middleware(
+  (answer) =>
+    Effect.catch(answer, (error) =>
+      HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound"
+        ? Effect.map(HttpServerRequest.HttpServerRequest, Routes.respondUnrouted)
+        : Effect.fail(error)
+    ),
+  { global: true }
+)
 
 /** Serves any routes, as {@link layer} serves the registry. */
 export const serving = (
@@ -88,6 +129,7 @@ export const serving = (
   Layer.unwrap(
     Effect.sync(() => {
       const { server, endConnections } = makeNodeServer(options.tls)
+      Connections.bound(server, { max: options.connectionsMax ?? 2000 })
       const listening = listen(options, server)
       // Finalizers run in reverse: mark the last request of each connection, wait for requests, close the
       // rest.
@@ -123,7 +165,14 @@ const codeOf = (cause: unknown): string =>
 const makeNodeServer = (tls: ServerTls | undefined) => {
   // Balancers keep idle connections for a minute. They must close first, or a request meets a closed
   // connection.
-  const limits = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000 }
+  const limits = {
+    requestTimeout: 0,
+    // Clients send their headers at once.
+    headersTimeout: 20_000,
+    keepAliveTimeout: 65_000,
+    // Node looks for late headers at this interval. Its default of 30 seconds would add to the limit.
+    connectionsCheckingInterval: 5_000
+  }
   const server = tls === undefined ? createServer(limits) : makeTlsServer(limits, tls)
   const underWay = new Set<ServerResponse>()
   let ending = false
