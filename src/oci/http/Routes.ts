@@ -26,7 +26,8 @@ import {
   type HandlerRequest,
   type HandlerResult,
   handlerRequest,
-  pathOf
+  pathOf,
+  type RedirectOptions
 } from "./Handler.ts"
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
@@ -57,6 +58,8 @@ export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
   readonly roomWithin?: Duration.Duration | undefined
   /** Longest that a body or a response may stall. Default 1 minute. A whole body has no limit. */
   readonly idleTimeout?: Duration.Duration | undefined
+  /** Sends readers of blobs to the store. Default: they read here. */
+  readonly redirect?: RedirectOptions | undefined
 }
 
 /** Adds the routes below `/v2/` to the router, and with `url` the one that issues tokens. */
@@ -71,7 +74,8 @@ export const layer = (
         repositories: yield* Repositories,
         bodies: yield* Bodies.make(options.bodiesMax ?? 16, options.roomWithin ?? Duration.seconds(30)),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
-        idleTimeout: options.idleTimeout ?? Duration.minutes(1)
+        idleTimeout: options.idleTimeout ?? Duration.minutes(1),
+        redirect: options.redirect ?? null
       }
       yield* showBodies(context.bodies)
       const ownKey = randomBytes(32)
