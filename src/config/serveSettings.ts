@@ -35,7 +35,7 @@ export const serve = {
     about:
       "Whether clients read blobs from the store instead of through this process. `presigned` answers a GET of a blob with 307 and an address in the store that works for SERVE_REDIRECT_LIFE. It needs S3, which clients must reach, and a GC_DELETE_DELAY above SERVE_REDIRECT_LIFE."
   }),
-  serveRedirectLife: duration("SERVE_REDIRECT_LIFE", "10 minutes", "10 seconds", {
+  serveRedirectLife: duration("SERVE_REDIRECT_LIFE", "10 minutes", "1 second", {
     about:
       "Time for which an address of SERVE_REDIRECT works. A download that began in time may end later. GC_DELETE_DELAY must be longer, so that no object is deleted while its address works.",
     tooLow: "Clients that queue layers before they read them find addresses that no longer work.",
