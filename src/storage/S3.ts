@@ -64,7 +64,7 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
   const readers =
     readersEndpoint === undefined
       ? client
-      : connect({ ...options, endpoint: readersEndpoint }, maxConnections)
+      : connect({ ...options, endpoint: readersEndpoint }, keys, maxConnections)
   const calls = callsOf(client, options.bucket, readers)
   const bucket: Bucket = { name: options.bucket, calls, requests, failed }
   const dialect = yield* Ref.make(aws)
