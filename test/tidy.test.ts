@@ -59,6 +59,7 @@ describe("imports", () => {
     audit: ["database", "domain", "storage", "sweep"],
     oci: ["blobs", "database", "domain", "storage", "sweep"],
     config: ["blobs", "database", "domain", "oci", "storage", "sweep"],
+    doctor: ["config", "database", "domain", "platform", "storage", "sweep"],
     ops: ["blobs", "config", "domain", "oci", "sweep"],
     // A simulation runs the collector and the writer over memory layers.
     testing: ["blobs", "database", "domain", "storage", "sweep"]

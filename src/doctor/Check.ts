@@ -103,9 +103,12 @@ const isStorageError = (error: unknown): error is StorageError => tagOf(error) =
 const tagOf = (error: unknown): unknown =>
   typeof error === "object" && error !== null && "_tag" in error ? error._tag : undefined
 
+const wordsOf = (error: unknown): string =>
+  typeof error === "object" && error !== null && "message" in error ? String(error.message) : String(error)
+
 /** Returns the finding of a check that failed. Its words are the failure's own, which name the next step. */
 export const failureOf = (error: unknown): Found => {
-  const words = error instanceof Error ? error.message : String(error)
+  const words = wordsOf(error)
   if (isDatabaseError(error)) {
     const denied = error.reason === "Denied" || error.reason === "Misdirected"
     return {

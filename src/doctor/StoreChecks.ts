@@ -57,7 +57,7 @@ const listing = (configuration: Configuration): Check<Storage> => ({
 
 const server: Check<Storage> = {
   name: "dialect",
-  about: "What the store calls itself, and what its listings of unfinished uploads prove.",
+  about: "What the store calls itself.",
   docs: "docs/operations.md#stores",
   run: Effect.gen(function* () {
     const { description, server } = yield* Storage
