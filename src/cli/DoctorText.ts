@@ -33,5 +33,8 @@ export const report = (findings: ReadonlyArray<Finding>, write: boolean): string
   const said = counts
     .filter(([severity, count]) => count > 0 || severity === "problem")
     .map(([severity, count]) => `${count === 0 ? "no" : count} ${words[severity][count === 1 ? 0 : 1]}`)
-  return [...findings.map(finding), `${said.join(", ")}. ${write ? "Nothing was changed but an object of its own." : "Nothing was changed."}`].join("\n")
+  return [
+    ...findings.map(finding),
+    `${said.join(", ")}. ${write ? "Nothing was changed but an object of its own." : "Nothing was changed."}`
+  ].join("\n")
 }

@@ -42,7 +42,7 @@ export const append = (
     const chunk = yield* declaredChunk(input)
     const startByte = chunk.startByte ?? (yield* context.uploads.status(name, id)).receivedBytes
     const { receivedBytes } = yield* context.bodies.receive(
-      context.uploads.append(name, id, input.body, { startByte, sizeBytes: chunk.sizeBytes })
+      context.uploads.append(name, id, input.body, { ...chunk, startByte })
     )
     return emptyResponse(202, uploadAt(name, id, receivedBytes))
   })
@@ -113,6 +113,8 @@ const whole = Effect.fnUntraced(function* (
 interface DeclaredChunk {
   readonly startByte: number | undefined
   readonly sizeBytes: number | undefined
+  /** Whether the client names a range, as those that send several chunks do. */
+  readonly isOneOfSeveral: boolean
 }
 
 /** Reads offset and length of a chunk: from `Content-Range`, else from the address and `Content-Length`. */
@@ -123,7 +125,7 @@ const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRe
     const offset = query.get("_o") ?? ""
     const startByte = /^\d{1,15}$/.test(offset) ? Number(offset) : undefined
     if ((startByte ?? 0) + (lengthBytes ?? 0) > blobBytesMax) return yield* tooLong
-    return { startByte, sizeBytes: lengthBytes } satisfies DeclaredChunk
+    return { startByte, sizeBytes: lengthBytes, isOneOfSeveral: false } satisfies DeclaredChunk
   }
   const range = chunkRange(header)
   if (range === null) return yield* badRange
@@ -132,7 +134,7 @@ const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRe
   if (lengthBytes !== undefined && lengthBytes !== sizeBytes) {
     return yield* new SizeMismatch({ declared: sizeBytes, actual: lengthBytes })
   }
-  return { startByte: range.start, sizeBytes } satisfies DeclaredChunk
+  return { startByte: range.start, sizeBytes, isOneOfSeveral: true } satisfies DeclaredChunk
 })
 
 const sizeOf = ({ start, end }: ClosedRange) => end - start + 1
