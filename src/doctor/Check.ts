@@ -115,6 +115,7 @@ export const failureOf = (error: unknown): Found => {
       severity: "problem",
       title: denied ? "The database denies access" : "The database does not answer as expected",
       seen: words,
+      fix: `psql "$DATABASE_URL" -c "SELECT 1"    # from this host, to see the same`,
       docs: "docs/operations.md#privileges"
     }
   }
