@@ -24,6 +24,7 @@ import { list, probe } from "./s3/Listing.ts"
 import { abortUpload } from "./s3/Multipart.ts"
 import { type Known, multiparts, search } from "./s3/MultipartSearch.ts"
 import type { S3Options } from "./s3/Options.ts"
+import { presignedGet } from "./s3/Presign.ts"
 import { headObject, readObject } from "./s3/Reading.ts"
 import * as Requests from "./s3/Requests.ts"
 import { serverOf, skew } from "./s3/Skew.ts"
@@ -56,7 +57,13 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
     },
     failed
   )
-  const bucket: Bucket = { name: options.bucket, calls: callsOf(client, options.bucket), requests, failed }
+  const { readersEndpoint } = options
+  const readers =
+    readersEndpoint === undefined
+      ? client
+      : connect({ ...options, endpoint: readersEndpoint }, maxConnections)
+  const calls = callsOf(client, options.bucket, readers)
+  const bucket: Bucket = { name: options.bucket, calls, requests, failed }
   const dialect = yield* Ref.make(aws)
   // AWS documents it.
   const searched = yield* Ref.make<Known>(options.endpoint === undefined ? "complete" : "unknown")
@@ -82,6 +89,7 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
         options
       ),
     get: (key, range) => readObject(bucket, requestTimeout, key, range),
+    presign: (key, life) => presignedGet(bucket, key, life),
     head: (key) => headObject(bucket, key),
     multiparts: (prefix) => multiparts(bucket, searched, prefix),
     multipartSearch: (prefix, mayWrite) => search(bucket, searched, prefix, mayWrite),

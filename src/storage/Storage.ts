@@ -8,7 +8,7 @@
  *
  * A store knows nothing of the catalogue. Which keys may be deleted is decided in src/sweep.
  */
-import { Context, type Effect, type Option, type Stream } from "effect"
+import { Context, type Duration, type Effect, type Option, type Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { DeleteFailure } from "./DeleteFailure.ts"
@@ -199,6 +199,11 @@ export class Storage extends Context.Service<
      * with `Rejected` if the range is invalid or begins after the object's end.
      */
     readonly get: (key: ObjectKey, range?: ByteRange) => Stream.Stream<Uint8Array, StorageError>
+    /**
+     * Returns an address under which a client without credentials reads the object for as long as `life`, at most seven days.
+     * Asks the store nothing, so the object need not exist. The address is a secret until it ends. Absent: the store cannot.
+     */
+    readonly presign?: (key: ObjectKey, life: Duration.Duration) => Effect.Effect<string, StorageError>
     /** Returns the object's size and time (whole seconds in some stores), or none if it does not exist. */
     readonly head: (key: ObjectKey) => Effect.Effect<Option.Option<StoredObject>, StorageError>
     /**

@@ -21,6 +21,25 @@ export interface Bucket {
   readonly failed: (operation: StorageError["operation"], subject: string, cause: unknown) => StorageError
 }
 
+/** The address of an object, as the SDK writes it. */
+export interface Address {
+  /** Scheme, host and port. */
+  readonly origin: string
+  /** The encoded path. It is signed as it is, and is not normalised. */
+  readonly path: string
+}
+
+/** What a signature needs beside the address. */
+export interface Signer {
+  /** The region that the signature names. */
+  readonly region: string
+  readonly credentials: {
+    readonly accessKeyId: string
+    readonly secretAccessKey: string
+    readonly sessionToken?: string | undefined
+  }
+}
+
 /**
  * Makes the calls of the protocol, one HTTP request each. The signal aborts it. Rejects with the SDK's error.
  */
@@ -78,6 +97,8 @@ export interface Calls {
   readonly abortUpload: (upload: Upload, signal: AbortSignal) => Promise<unknown>
   /** Sends GetObject. */
   readonly get: (key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal) => Promise<Content>
+  /** Returns the address of an object for readers, unsigned, and how to sign it. Sends nothing. */
+  readonly address: (key: ObjectKey) => Promise<{ readonly address: Address; readonly signer: Signer }>
   /** Sends HeadObject. */
   readonly head: (key: ObjectKey, signal: AbortSignal) => Promise<Described>
   /** Sends HeadObject for a version and returns what locks it: a legal hold, or the end of its retention. */

@@ -27,12 +27,13 @@ import type { Calls, Dated, Listing } from "./Bucket.ts"
 import { OtherAnswer } from "./Documents.ts"
 import { readListing } from "./ListingText.ts"
 
-/** Returns the calls to one bucket. */
-export const callsOf = (client: S3Client, bucket: string): Calls => ({
+/** Returns the calls to one bucket. `readers` has the endpoint at which clients read. */
+export const callsOf = (client: S3Client, bucket: string, readers: S3Client): Calls => ({
   ...listCalls(client, bucket),
   ...deleteCalls(client, bucket),
   ...objectCalls(client, bucket),
   ...uploadCalls(client, bucket),
+  ...addressCalls(readers, bucket),
   ...bucketCalls(client, bucket)
 })
 
@@ -140,6 +141,38 @@ const objectCalls = (client: S3Client, Bucket: string): Pick<Calls, "put" | "cop
   },
   head: (Key, abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
 })
+
+const addressCalls = (client: S3Client, Bucket: string): Pick<Calls, "address"> => ({
+  address: async (Key) => {
+    const command = new GetObjectCommand({ Bucket, Key })
+    let request: AddressedRequest | undefined
+    // The SDK knows how each endpoint names a bucket. This step is the last before signing.
+    command.middlewareStack.add(
+      () => (args) => {
+        request = args.request as AddressedRequest
+        return Promise.reject(notSent)
+      },
+      { step: "finalizeRequest", name: "address", priority: "high" }
+    )
+    await client.send(command).catch((error: unknown) => {
+      if (error !== notSent) throw error
+    })
+    if (request === undefined) throw new Error("The SDK made no request")
+    const { hostname, path, port, protocol } = request
+    const address = { origin: `${protocol}//${hostname}${port === undefined ? "" : `:${port}`}`, path }
+    const signer = { region: await client.config.region(), credentials: await client.config.credentials() }
+    return { address, signer }
+  }
+})
+
+interface AddressedRequest {
+  readonly protocol: string
+  readonly hostname: string
+  readonly port?: number | undefined
+  readonly path: string
+}
+
+const notSent = new Error("The request is not sent, because only its address is of interest")
 
 /** Returns the name of a copy's source. It is a path, so the key's slashes are not encoded. */
 const copySource = (bucket: string, key: string): string =>
