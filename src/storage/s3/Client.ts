@@ -11,7 +11,7 @@ import type { S3Options } from "./Options.ts"
  * replaced.
  */
 export const connect = (options: S3Options, keys: Keys, maxConnections: number): S3Client => {
-  const { endpoint } = options
+  const { endpoint, tlsCa } = options
   const client = new S3Client({
     region: options.region,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -28,19 +28,34 @@ export const connect = (options: S3Options, keys: Keys, maxConnections: number):
       requestTimeout: 0,
       socketTimeout: 0,
       httpAgent: { keepAlive: true, maxSockets: maxConnections },
-      httpsAgent: httpsAgent(maxConnections, options.tlsCa)
+      httpsAgent: { keepAlive: true, maxSockets: maxConnections, ...(tlsCa && { ca: tlsCa() }) }
     }
   })
   demandDocuments(client)
   askAgain(client)
+  if (tlsCa !== undefined) followAuthorities(client, tlsCa)
   return client
 }
 
-/** Node copies the options of the agent for each connection, and so reads the authorities as they are then. */
-const httpsAgent = (maxSockets: number, ca: S3Options["tlsCa"]): Agent => {
-  const agent = new Agent({ keepAlive: true, maxSockets })
-  if (ca !== undefined) Object.defineProperty(agent.options, "ca", { get: ca, enumerable: true })
-  return agent
+/**
+ * Makes new connections verify the store by the authorities as they are now. The agent is the client's own: with an agent of the
+ * caller it would not wait for the store's permission to send a body.
+ */
+const followAuthorities = (client: S3Client, ca: () => string): void => {
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const handler = client.config.requestHandler as HttpHandler
+      const { httpsAgent } = handler.httpHandlerConfigs?.() ?? {}
+      if (httpsAgent instanceof Agent && httpsAgent.options.ca !== ca()) httpsAgent.options.ca = ca()
+      return next(args)
+    },
+    { name: "followAuthorities", step: "initialize" }
+  )
+}
+
+/** What the SDK's types leave out of its handler. */
+interface HttpHandler {
+  readonly httpHandlerConfigs?: () => { readonly httpsAgent?: unknown }
 }
 
 const silent = () => undefined
