@@ -35,6 +35,10 @@ const subcommands = [
   "restore",
   "breaker",
   "rebind",
+  "status",
+  "history",
+  "set",
+  "unset",
   "collectors",
   "audit",
   "demo"
