@@ -26,7 +26,9 @@ const documents = [
 ]
 
 describe("the generated parts of the documents", () => {
-  for (const [path, generate] of Object.entries(generated({ sections, exitCodes, metrics: declared, status: Status }))) {
+  for (const [path, generate] of Object.entries(
+    generated({ sections, exitCodes, metrics: declared, status: Status })
+  )) {
     it(`are up to date in ${path} (else run: npm run docs)`, () => {
       assert.strictEqual(text(path), generate(text(path)))
     })

@@ -50,7 +50,9 @@ export const make = Effect.fnUntraced(function* (given: Schedule) {
 
   const draw = Effect.fnUntraced(function* (since: number) {
     const { jitter, when } = schedule
-    const later = isFirst && when._tag === "interval" ? 0 : Duration.toMillis(jitter) * (yield* Random.next)
+    // Whole milliseconds, as clocks have them: a rest below a nanosecond is a sleep that ends at once, and never ends.
+    const later =
+      isFirst && when._tag === "interval" ? 0 : Math.round(Duration.toMillis(jitter) * (yield* Random.next))
     return dueAfter(when, since, isFirst) + later
   })
 

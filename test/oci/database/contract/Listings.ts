@@ -181,6 +181,26 @@ const expiring = (promised: Promised): void => {
     })
   )
 
+  promised("dates manifests that were untagged in the future to now", () =>
+    Effect.gen(function* () {
+      const { redate } = yield* manifests
+      yield* write({
+        blobs: blobs(1, 2, 3, 4),
+        manifests: [
+          manifestRow(1, now + hour),
+          manifestRow(2, now + hour + 1),
+          manifestRow(3, null),
+          manifestRow(4, now - hour)
+        ],
+        tags: [tagRow("a", 3)]
+      })
+      assert.deepStrictEqual(yield* redate(now, now + hour, 100), [`${app}@${digest(2)}`])
+      assert.deepStrictEqual(yield* untaggedAt, { 1: now + hour, 2: now, 3: null, 4: now - hour })
+      assert.deepStrictEqual(yield* redate(now, now + hour, 100), [])
+      assert.lengthOf(yield* redate(now, now, 1), 1)
+    })
+  )
+
   promised("keeps what is tagged, what an index lists, and what is about a subject that exists", () =>
     Effect.gen(function* () {
       const { expire, untagged } = yield* manifests
