@@ -143,6 +143,8 @@ export interface Manifests {
   ) => Result<Option.Option<ReadonlyArray<string>>>
   /** Returns repositories that have a manifest, after `after` in byte order. */
   readonly repositories: (after: string | null, limit: number) => Result<ReadonlyArray<string>>
+  /** Returns those of the repositories that have no tag, in byte order. */
+  readonly withoutTags: (repositories: ReadonlyArray<string>) => Result<ReadonlyArray<string>>
   /**
    * Returns manifests about `subject` after digest `after`, only those of `artifactType` unless it is null.
    */

@@ -59,6 +59,7 @@ export const manifests = (state: RegistryState): Manifests => ({
     Effect.sync(() =>
       pageOf(new Set([...state.manifests.values()].map((row) => row.repository)), after, limit)
     ),
+  withoutTags: (repositories) => Effect.sync(() => withoutTags(state, repositories)),
   referrers: (repository, subject, artifactType, after, limit) =>
     Effect.sync(() => {
       const found = [...state.manifests.values()].filter(
@@ -94,6 +95,12 @@ export const manifests = (state: RegistryState): Manifests => ({
     Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
   exposure: (after, untaggedSince, unless) => Effect.sync(() => exposure(state, after, untaggedSince, unless))
 })
+
+const withoutTags = (state: RegistryState, repositories: ReadonlyArray<string>) => {
+  const tagged = new Set([...state.tags.values()].map((row) => row.repository))
+  const bare = repositories.filter((name) => !tagged.has(name))
+  return pageOf(bare, null, bare.length)
+}
 
 const listing = (state: RegistryState, repository: string, digest: Digest, limit: number) =>
   [...state.manifests.values()]

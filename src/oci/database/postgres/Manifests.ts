@@ -62,6 +62,7 @@ export const make = (
       delete: locked(deleteManifest),
       tags: plain(Reading.tags),
       repositories: plain(Reading.repositories),
+      withoutTags: plain(Reading.withoutTags),
       referrers: typed(Reading.referrers),
       listing: typed(Reading.listing),
       blob: typed(Reading.blob),

@@ -71,6 +71,22 @@ const listing = (promised: Promised): void => {
     })
   )
 
+  promised("answers which repositories have no tag, by their bytes", () =>
+    Effect.gen(function* () {
+      const { withoutTags } = yield* manifests
+      yield* write({
+        blobs: blobs(1),
+        manifests: ["a", "Z", "b"].map((repository) =>
+          manifestRow(1, repository === "b" ? null : now, [], { repository })
+        ),
+        tags: [tagRow("v1", 1, "b")]
+      })
+      assert.deepStrictEqual(yield* withoutTags(["b", "a", "Z"]), ["Z", "a"])
+      assert.deepStrictEqual(yield* withoutTags(["b"]), [])
+      assert.deepStrictEqual(yield* withoutTags([]), [])
+    })
+  )
+
   promised("answers what is about a subject, which need not exist, by digest, and by type", () =>
     Effect.gen(function* () {
       const { referrers } = yield* manifests
