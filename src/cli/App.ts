@@ -18,6 +18,7 @@ import * as Serve from "./ServeCommand.ts"
 import * as Set from "./SetCommand.ts"
 import * as Status from "./StatusCommand.ts"
 import * as Sweep from "./SweepCommand.ts"
+import * as Unset from "./UnsetCommand.ts"
 
 /** The program with all its commands. */
 export const app = Command.make("artifact-gc").pipe(
@@ -39,7 +40,7 @@ export const app = Command.make("artifact-gc").pipe(
     Pause.command,
     Resume.command,
     Set.command,
-    Set.unsetCommand,
+    Unset.command,
     Collectors.command,
     Audit.command,
     Demo.command

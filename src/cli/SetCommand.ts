@@ -1,4 +1,4 @@
-/** `artifact-gc set` and `unset`: change settings of all collectors of a catalogue, without a restart. */
+/** `artifact-gc set`: changes settings of all collectors of a catalogue, without a restart. */
 import { Clock, Duration, Effect, Option, Result } from "effect"
 import { Argument, Command } from "effect/cli"
 import { CollectorDatabase, type Override } from "../database/Database.ts"
@@ -7,12 +7,12 @@ import { SettingsInvalid } from "../domain/SettingsInvalid.ts"
 import { overrideOf } from "../status/Read.ts"
 import * as Changes from "../sweep/Changes.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
-import { Ended } from "./ExitCode.ts"
 import { caller, forFlag, reasonFlag } from "./Order.ts"
 import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
-const nameArgument = Argument.String("name").pipe(
+/** Defines the argument that names a setting. */
+export const nameArgument = Argument.String("name").pipe(
   Argument.withDescription(`The setting: ${Changes.names.join(", ")}`)
 )
 
@@ -48,20 +48,6 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Change a setting of all collectors of this catalogue, without a restart: ceilings, GC_INTERVAL, GC_WINDOW. `run` and `serve` take it up within a minute, other collectors with their next sweep. Without a name: list the changes"
-  )
-)
-
-/** Defines the command `artifact-gc unset`. */
-export const unsetCommand = Command.make(
-  "unset",
-  { name: nameArgument, json: jsonFlag, ...placeFlags },
-  Effect.fnUntraced(function* ({ json, name, ...given }) {
-    const config = yield* configuration(given)
-    yield* withServices(config, unset(name, json))
-  })
-).pipe(
-  Command.withDescription(
-    "End the change of a setting: collectors take up the value of their environment again, within a minute or with their next sweep"
   )
 )
 
@@ -117,20 +103,8 @@ const set = Effect.fnUntraced(function* (
       )
 })
 
-const unset = Effect.fnUntraced(function* (name: string, json: boolean) {
-  const { control } = yield* CollectorDatabase
-  const ended = yield* control.unset(name, yield* Clock.currentTimeMillis)
-  yield* json
-    ? Print.json({ unset: ended === null ? null : overrideOf(ended) })
-    : Print.text(
-        ended === null
-          ? `${printable(name)} was not changed. To see all changes: artifact-gc set.`
-          : `Ended: ${said(ended)}.`
-      )
-  if (ended === null) return yield* new Ended({ code: 3 })
-})
-
 const at = (instant: number): string => new Date(instant).toISOString()
 
-const said = ({ by, name, reason, since, until, value }: Override): string =>
+/** Returns a change in words. */
+export const said = ({ by, name, reason, since, until, value }: Override): string =>
   `${printable(name)} = ${printable(value)}, set at ${at(since)} by ${printable(by)}: ${printable(reason)}${until === null ? "" : `, until ${at(until)}`}`

@@ -12,11 +12,6 @@ export const watchFlag = Flag.Boolean("watch").pipe(
   Flag.withDefault(false)
 )
 
-/** Moves to the top of a terminal and erases it. */
-const clear = Effect.sync(() => {
-  if (process.stdout.isTTY) process.stdout.write("\u001b[H\u001b[2J\u001b[3J")
-})
-
 /** Shows what `look` returns again and again. An error is shown, too: a database that restarts returns. */
 export const watching = <E extends { readonly message: string }, R>(
   look: (now: number) => Effect.Effect<string, E, R>
@@ -24,7 +19,7 @@ export const watching = <E extends { readonly message: string }, R>(
   Clock.currentTimeMillis.pipe(
     Effect.flatMap(look),
     Effect.catch(({ message }) => Effect.succeed(message)),
-    Effect.tap(() => clear),
+    Effect.tap(() => Print.clearScreen),
     Effect.flatMap(Print.text),
     Effect.andThen(Effect.sleep(every)),
     Effect.forever
