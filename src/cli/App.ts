@@ -6,6 +6,7 @@ import * as Breaker from "./BreakerCommand.ts"
 import * as Collectors from "./CollectorsCommand.ts"
 import * as Condemned from "./CondemnedCommand.ts"
 import * as Demo from "./DemoCommand.ts"
+import * as Doctor from "./DoctorCommand.ts"
 import * as History from "./HistoryCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
@@ -43,6 +44,7 @@ export const app = Command.make("artifact-gc").pipe(
     Unset.command,
     Collectors.command,
     Audit.command,
+    Doctor.command,
     Demo.command
   ])
 )

@@ -41,6 +41,7 @@ const subcommands = [
   "unset",
   "collectors",
   "audit",
+  "doctor",
   "demo"
 ]
 
