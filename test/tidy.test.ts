@@ -56,10 +56,11 @@ describe("imports", () => {
     artifacts: ["blobs", "database", "domain"],
     blobs: ["database", "domain", "storage"],
     sweep: ["database", "domain", "platform", "storage"],
+    status: ["database", "domain", "storage", "sweep"],
     audit: ["database", "domain", "storage", "sweep"],
     oci: ["blobs", "database", "domain", "storage", "sweep"],
     config: ["blobs", "database", "domain", "oci", "storage", "sweep"],
-    ops: ["blobs", "config", "domain", "oci", "sweep"],
+    ops: ["blobs", "config", "database", "domain", "oci", "status", "sweep"],
     // A simulation runs the collector and the writer over memory layers.
     testing: ["blobs", "database", "domain", "storage", "sweep"]
   }

@@ -14,6 +14,7 @@ import { blobs, joins as joinsBlobs } from "./memory/Blobs.ts"
 import { breakers } from "./memory/Breakers.ts"
 import { candidates, watching } from "./memory/Candidates.ts"
 import { control } from "./memory/Control.ts"
+import { history } from "./memory/History.ts"
 import { withHostStatements } from "./memory/HostStatements.ts"
 import { HostTables, hostTables } from "./memory/HostTables.ts"
 import { transacting } from "./memory/HostTransactions.ts"
@@ -100,6 +101,7 @@ export const layerOf = (state: State): Layer.Layer<CollectorDatabase | BlobDatab
         references: references(state),
         peers: peers(state),
         control: control(state),
+        history: history(state),
         instants: transacting(state, instants(state)),
         suspects: transacting(state, watching(state, suspects(state))),
         audit: audit(state),

@@ -14,6 +14,7 @@ import * as Binding from "./postgres/Binding.ts"
 import * as Blobs from "./postgres/Blobs.ts"
 import * as Breakers from "./postgres/Breakers.ts"
 import * as Control from "./postgres/Control.ts"
+import * as History from "./postgres/History.ts"
 import { installationOf } from "./postgres/Installation.ts"
 import * as Instants from "./postgres/Instants.ts"
 import * as Journal from "./postgres/Journal.ts"
@@ -150,6 +151,7 @@ export const layer = (
         references: yield* ReferenceChecks.make(db, known, extensions),
         peers: Peers.make(db),
         control: Control.make(db),
+        history: History.make(db),
         instants: Instants.make(db),
         suspects: Suspects.make(db, known, Option.getOrNull(yield* Effect.serviceOption(PgClient.PgClient))),
         audit: Audit.make(db, known),

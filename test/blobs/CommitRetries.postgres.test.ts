@@ -62,6 +62,26 @@ describe("put with commit in PostgreSQL", () => {
         }).pipe(Effect.provide(services))
       )
 
+    it.live(`runs the statements again if their connection is lost: ${path}`, () =>
+      Effect.gen(function* () {
+        if ("digest" in options) yield* storeFor("first", "one")
+        let runs = 0
+        yield* store("one", {
+          ...options,
+          commit: Effect.fnUntraced(function* ({ digest }) {
+            const sql = yield* SqlClient.SqlClient
+            yield* attach("t1", digest)
+            if (++runs === 1) yield* onProcessClock(sql`SELECT pg_terminate_backend(pg_backend_pid())`)
+          })
+        })
+        assert.strictEqual(runs, 2)
+        assert.lengthOf(
+          (yield* attachments).filter(({ ticket }) => ticket === "t1"),
+          1
+        )
+      }).pipe(Effect.provide(services))
+    )
+
     it.live(`commits the statements once if the answer to COMMIT is lost: ${path}`, () =>
       Effect.gen(function* () {
         const direct = yield* Databases.migratedDatabase(Databases.embedded)

@@ -18,6 +18,7 @@ import { writing } from "./contract/Blobs.ts"
 import { guarding } from "./contract/Breakers.ts"
 import { candidates } from "./contract/Candidates.ts"
 import { controlling } from "./contract/Control.ts"
+import { remembering } from "./contract/History.ts"
 import { journal } from "./contract/Journal.ts"
 import { leftovers } from "./contract/Leftovers.ts"
 import { pins } from "./contract/Pins.ts"
@@ -63,6 +64,7 @@ export const databaseContract = <E>(
     doubting(promised)
     guarding(promised)
     controlling(promised)
+    remembering(promised)
     references(promised)
     referenceSources(promised)
     binding(promised)

@@ -5,14 +5,14 @@
  */
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { Effect } from "effect"
+import { Effect, type Layer, ManagedRuntime } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
+import { createBucket } from "../../tools/servers/Bucket.ts"
 import { urlOf, withConnection } from "../bench/harness/Postgres.ts"
 import type { Servers } from "../bench/harness/Servers.ts"
 import * as FinalState from "./FinalState.ts"
-import { layers } from "./Layers.ts"
 import type { Outcome } from "./Outcome.ts"
 import * as S3Proxy from "./S3Proxy.ts"
 import { type Scenario, scenarios, services } from "./Scenarios.ts"
@@ -52,16 +52,23 @@ interface Row {
   readonly problems: ReadonlyArray<string>
 }
 
-/** A scenario and the servers that it runs on. */
-interface ScenarioRun {
-  readonly name: string
-  readonly scenario: Scenario
+/** A bench that plays one case at a time, on a database and a bucket of its own. */
+interface Bench {
   readonly own: Servers
   /** The same servers, reached through the proxies. */
   readonly behind: Servers
   readonly state: TableState
+  /** Prepares cases and checks their final states, on connections without faults. */
+  readonly runtime: ManagedRuntime.ManagedRuntime<Layer.Success<ReturnType<typeof services>>, unknown>
   /** Forwards the requests that the store's proxy holds. */
   readonly release: () => Promise<number>
+  readonly close: () => Promise<void>
+}
+
+/** A scenario with its name. */
+interface Story {
+  readonly name: string
+  readonly scenario: Scenario
 }
 
 interface Options {
@@ -69,13 +76,50 @@ interface Options {
   readonly every: number
   /** The first case that is played, below `every`. */
   readonly from: number
+  /** Number of cases that are played at once. Each job beyond the first has a bucket `NAME-n` of its own. */
+  readonly jobs: number
   readonly log: (text: string) => void
 }
 
 /** Runs every case, or one case in `every`. */
-export const run = async (servers: Servers, { every, from, log }: Options): Promise<Outcome> => {
-  const own = { ...servers, databaseUrl: urlOf(servers.databaseUrl, "artifact_gc_torture_table") }
-  await createDatabase(servers, own)
+export const run = async (servers: Servers, { every, from, jobs, log }: Options): Promise<Outcome> => {
+  const benches = await Promise.all(Array.from({ length: jobs }, (_, n) => startBench(servers, n)))
+  const [first] = benches
+  if (first === undefined) throw new Error("--jobs is below 1")
+  const rows: Array<Row> = []
+  let cases = 0
+  for (const [name, scenario] of Object.entries(scenarios)) {
+    const story: Story = { name, scenario }
+    await clear(first)
+    const steps = await countSteps(first, story)
+    log(`${name}: ${steps.store.length} requests to the store, ${steps.database} statements`)
+    const queue = casesOf(steps).filter(() => cases++ % every === from)
+    const playQueue = async (bench: Bench) => {
+      for (let one = queue.shift(); one !== undefined; one = queue.shift()) {
+        const { hasStruck, problems } = await play(bench, story, one)
+        const step = one.side === "store" ? (steps.store[one.step] ?? "?") : `statement ${one.step + 1}`
+        rows.push({ scenario: name, step, fault: one.fault, hasStruck, problems })
+        for (const problem of problems) log(`  ${step}, ${one.fault}: ${problem}`)
+        await clear(bench)
+      }
+    }
+    await Promise.all(benches.map(playQueue))
+  }
+  await Promise.all(benches.map(({ close }) => close()))
+  return outcomeOf(cases, rows)
+}
+
+const startBench = async (servers: Servers, n: number): Promise<Bench> => {
+  const name = `artifact_gc_torture_table_${n}`
+  const bucket = n === 0 ? servers.s3.bucket : `${servers.s3.bucket}-${n}`
+  const own: Servers = {
+    databaseUrl: urlOf(servers.databaseUrl, name),
+    s3: { ...servers.s3, bucket }
+  }
+  if (n > 0 && !(await createBucket(own.s3))) throw new Error(`the bucket ${bucket} could not be created`)
+  await createDatabase(servers, name)
+  const runtime = ManagedRuntime.make(services(own))
+  await runtime.runPromise(Postgres.migrate(defaultNames, { createCatalog: "artifacts" }))
   const state: TableState = {
     current: null,
     kill: () => undefined,
@@ -83,35 +127,18 @@ export const run = async (servers: Servers, { every, from, log }: Options): Prom
     seen: { store: [], database: 0 }
   }
   const proxies = await startProxies(own, state)
-  const rows: Array<Row> = []
-  let cases = 0
-  for (const [name, scenario] of Object.entries(scenarios)) {
-    await clear(own)
-    const run: ScenarioRun = { name, scenario, own, behind: proxies.servers, state, release: proxies.release }
-    const steps = await countSteps(run)
-    log(`${name}: ${steps.store.length} requests to the store, ${steps.database} statements`)
-    for (const one of casesOf(steps)) {
-      if (cases++ % every !== from) continue
-      const { hasStruck, problems } = await play(run, one)
-      const step = one.side === "store" ? (steps.store[one.step] ?? "?") : `statement ${one.step + 1}`
-      rows.push({ scenario: name, step, fault: one.fault, hasStruck, problems })
-      for (const problem of problems) log(`  ${step}, ${one.fault}: ${problem}`)
-      await clear(own)
-    }
+  const close = async () => {
+    await proxies.close()
+    await runtime.dispose()
   }
-  await proxies.close()
-  return outcomeOf(cases, rows)
+  return { own, behind: proxies.servers, state, runtime, release: proxies.release, close }
 }
 
-const createDatabase = async ({ databaseUrl }: Servers, own: Servers) => {
-  await withConnection(databaseUrl, async ({ query }) => {
-    await query("DROP DATABASE IF EXISTS artifact_gc_torture_table WITH (FORCE)")
-    await query("CREATE DATABASE artifact_gc_torture_table")
+const createDatabase = ({ databaseUrl }: Servers, name: string) =>
+  withConnection(databaseUrl, async ({ query }) => {
+    await query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    await query(`CREATE DATABASE ${name}`)
   })
-  await Effect.runPromise(
-    Effect.provide(Effect.orDie(Postgres.migrate(defaultNames, { createCatalog: "artifacts" })), layers(own))
-  )
-}
 
 /** Starts the proxies, which count the steps and apply the fault of the present case. */
 const startProxies = async (own: Servers, state: TableState) => {
@@ -198,22 +225,24 @@ const reset = (state: TableState, current: Case | null) => {
 }
 
 /** Runs the scenario without a fault, in a process of its own, and returns its steps. */
-const countSteps = async ({ name, scenario, own, behind, state }: ScenarioRun) => {
-  await perform(scenario.arrange, own)
+const countSteps = async (bench: Bench, { name, scenario }: Story) => {
+  const { behind, runtime, state } = bench
+  await runtime.runPromise(scenario.arrange)
   reset(state, null)
   const code = await actInProcess(name, behind, state)
   if (code !== 0) throw new Error(`"${name}" fails without a fault (exit code ${code})`)
   const steps = { store: [...state.seen.store], database: state.seen.database }
-  await clear(own)
+  await clear(bench)
   return steps
 }
 
 /** Plays one case and returns the problems that the final state shows. */
 const play = async (
-  { name, scenario, own, behind, state, release }: ScenarioRun,
+  { behind, state, runtime, release }: Bench,
+  { name, scenario }: Story,
   one: Case
 ): Promise<Pick<Row, "hasStruck" | "problems">> => {
-  await perform(scenario.arrange, own)
+  await runtime.runPromise(scenario.arrange)
   reset(state, one)
   const hasSucceeded = one.fault.startsWith("killed")
     ? (await actInProcess(name, behind, state)) === 0
@@ -226,26 +255,22 @@ const play = async (
   const { hasStruck } = state
   reset(state, null)
   // Once before late requests have arrived, and once after.
-  const isSettledEarly = await FinalState.sweepUntilDone(own)
-  const early = await FinalState.read(own)
+  const settled = Effect.zip(FinalState.sweepUntilDone, FinalState.read)
+  const [isSettledEarly, early] = await runtime.runPromise(settled)
   await release()
-  const isSettled = await FinalState.sweepUntilDone(own)
-  const final = await FinalState.read(own)
+  const [isSettled, final] = await runtime.runPromise(settled)
   const { acknowledges } = scenario
   const problems = [
     ...(isSettledEarly && isSettled ? [] : ["sweeps did not come to an end"]),
     ...early.lost.map((what) => `lost before late requests arrived: ${what}`),
     ...final.lost.map((what) => `lost: ${what}`),
     ...final.leaked.map((what) => `leaked: ${what}`),
-    ...(acknowledges !== null && hasSucceeded && !(await isReferenced(own, acknowledges))
+    ...(acknowledges !== null && hasSucceeded && !(await runtime.runPromise(isReferenced(acknowledges)))
       ? ["it was acknowledged, and its reference does not exist"]
       : [])
   ]
   return { hasStruck, problems }
 }
-
-const perform = (effect: Scenario["arrange"], servers: Servers): Promise<unknown> =>
-  Effect.runPromise(Effect.orDie(effect).pipe(Effect.provide(services(servers))))
 
 /** Runs the scenario in a process of its own. Returns its exit code, or null if it was killed. */
 const actInProcess = (
@@ -259,7 +284,12 @@ const actInProcess = (
       [fileURLToPath(new URL("ScenarioProcess.js", import.meta.url)), name],
       {
         stdio: ["ignore", "ignore", "inherit"],
-        env: { ...process.env, REAL_DATABASE_URL: databaseUrl, REAL_S3_ENDPOINT: s3.endpoint }
+        env: {
+          ...process.env,
+          REAL_DATABASE_URL: databaseUrl,
+          REAL_S3_ENDPOINT: s3.endpoint,
+          REAL_S3_BUCKET: s3.bucket
+        }
       }
     )
     state.kill = () => child.kill("SIGKILL")
@@ -267,26 +297,27 @@ const actInProcess = (
     child.once("exit", (code) => resolve(code))
   })
 
-const isReferenced = (servers: Servers, name: string): Promise<boolean> =>
-  Effect.runPromise(
-    Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const rows = yield* sql`SELECT FROM artifacts a JOIN blobs b USING (digest) WHERE a.name = ${name}`
-      return rows.length > 0
-    }).pipe(Effect.provide(layers(servers)))
-  )
+const isReferenced = (name: string) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql`SELECT FROM artifacts a JOIN blobs b USING (digest) WHERE a.name = ${name}`
+    return rows.length > 0
+  })
 
 /**
  * Removes every reference and collects everything. Rows and objects that are left are a defect of the case
  * before.
  */
-const clear = async (servers: Servers) => {
-  await withConnection(servers.databaseUrl, async ({ query }) => {
-    await query("DELETE FROM artifacts")
-    await query("DELETE FROM local_files")
-  })
-  await FinalState.sweepUntilDone(servers)
-  const { objects, blobs, leaked } = await FinalState.read(servers)
+const clear = async ({ runtime }: Bench) => {
+  const { objects, blobs, leaked } = await runtime.runPromise(
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`DELETE FROM artifacts`
+      yield* sql`DELETE FROM local_files`
+      yield* FinalState.sweepUntilDone
+      return yield* FinalState.read
+    })
+  )
   if (objects + blobs + leaked.length > 0) {
     throw new Error(
       `removing every reference left ${objects} objects and ${blobs} rows: ${leaked.join(", ")}`

@@ -46,23 +46,21 @@ export const noWaits = {
 /** If this many sweeps in a row still find work, some work is never done. */
 const sweepsMax = 40
 
+/** The services that look at the servers and sweep them without waits. */
+export const services = (servers: Servers) =>
+  Sweep.layerUnchecked({ ...noWaits, phases: registryPhases }).pipe(Layer.provideMerge(layers(servers)))
+
 /** Sweeps until no work is left. Returns false if that does not happen. */
-export const sweepUntilDone = (servers: Servers): Promise<boolean> =>
-  Effect.gen(function* () {
-    const sweep = yield* Sweep
-    for (let n = 0; n < sweepsMax; n++) {
-      yield* expireAll
-      if (isDone(yield* sweep.once())) return true
-      // Rows that are due a millisecond after a sweep began are due in the next one.
-      yield* Effect.sleep("5 millis")
-    }
-    return false
-  }).pipe(
-    Effect.provide(
-      Sweep.layerUnchecked({ ...noWaits, phases: registryPhases }).pipe(Layer.provideMerge(layers(servers)))
-    ),
-    Effect.runPromise
-  )
+export const sweepUntilDone = Effect.gen(function* () {
+  const sweep = yield* Sweep
+  for (let n = 0; n < sweepsMax; n++) {
+    yield* expireAll
+    if (isDone(yield* sweep.once())) return true
+    // Rows that are due a millisecond after a sweep began are due in the next one.
+    yield* Effect.sleep("5 millis")
+  }
+  return false
+})
 
 /** Expires every intent, pin and lease, since no proof may rest on a lease that still runs. */
 const expireAll = Effect.gen(function* () {
@@ -87,44 +85,44 @@ interface Row {
 }
 
 /** Reads the final state. */
-export const read = (servers: Servers): Promise<FinalState> =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const storage = yield* Storage
-    const rows = yield* sql<Row>`
+export const read = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const storage = yield* Storage
+  const rows = yield* sql<Row>`
       SELECT b.digest, b.object_key, b.size_bytes::float8 AS size_bytes,
         ((SELECT count(*) FROM artifacts a WHERE a.digest = b.digest)
           + (SELECT count(*) FROM local_files f WHERE f.digest = b.digest))::int AS referrers FROM blobs b`
-    const dangling = yield* sql<{ name: string }>`
+  const dangling = yield* sql<{ name: string }>`
       SELECT repository || '/' || name AS name FROM artifacts a
       WHERE NOT EXISTS (SELECT FROM blobs b WHERE b.digest = a.digest)
       UNION ALL SELECT path FROM local_files f
       WHERE NOT EXISTS (SELECT FROM blobs b WHERE b.digest = f.digest)`
-    const remembered = yield* sql<{ what: string }>`
+  const remembered = yield* sql<{ what: string }>`
       SELECT 'intent of ' || object_key AS what FROM artifact_gc.intents
       UNION ALL SELECT 'journal row of ' || object_key FROM artifact_gc.journal
       UNION ALL SELECT 'pin ' || id FROM artifact_gc.pins
       UNION ALL SELECT 'sighting of ' || digest FROM artifact_gc.orphans`
-    const objects = (yield* Stream.runCollect(storage.list(""))).flat()
-    const unfinished = (yield* Stream.runCollect(storage.multiparts(""))).flat()
-    const damaged = yield* Effect.forEach(rows, (row) => damageOf(storage, row), { concurrency: 8 })
-    const owned = new Set(rows.map((row) => row.object_key))
-    return {
-      references: rows.reduce((sum, row) => sum + row.referrers, 0),
-      blobs: rows.length,
-      objects: objects.length,
-      lost: [
-        ...dangling.map(({ name }) => `${name} refers to no row`),
-        ...damaged.filter((problem) => problem !== null)
-      ],
-      leaked: [
-        ...objects.filter(({ key }) => !owned.has(key)).map(({ key }) => `object ${key}`),
-        ...unfinished.map(({ key, uploadId }) => `upload ${uploadId} of ${key}`),
-        ...rows.filter((row) => row.referrers === 0).map((row) => `row ${row.digest}`),
-        ...remembered.map(({ what }) => what)
-      ]
-    }
-  }).pipe(Effect.provide(layers(servers)), Effect.runPromise)
+  const objects = (yield* Stream.runCollect(storage.list(""))).flat()
+  const unfinished = (yield* Stream.runCollect(storage.multiparts(""))).flat()
+  const damaged = yield* Effect.forEach(rows, (row) => damageOf(storage, row), { concurrency: 8 })
+  const owned = new Set(rows.map((row) => row.object_key))
+  const state: FinalState = {
+    references: rows.reduce((sum, row) => sum + row.referrers, 0),
+    blobs: rows.length,
+    objects: objects.length,
+    lost: [
+      ...dangling.map(({ name }) => `${name} refers to no row`),
+      ...damaged.filter((problem) => problem !== null)
+    ],
+    leaked: [
+      ...objects.filter(({ key }) => !owned.has(key)).map(({ key }) => `object ${key}`),
+      ...unfinished.map(({ key, uploadId }) => `upload ${uploadId} of ${key}`),
+      ...rows.filter((row) => row.referrers === 0).map((row) => `row ${row.digest}`),
+      ...remembered.map(({ what }) => what)
+    ]
+  }
+  return state
+})
 
 /** Returns what is wrong with a blob's bytes, or null if they match its digest. */
 const damageOf = (storage: Storage["Service"], row: Row): Effect.Effect<string | null> => {

@@ -78,8 +78,10 @@ export const run = async (servers: Servers, { minutes, seed, log }: Options): Pr
   await Promise.all(processes.map((process) => process.end()))
   const late = await proxies.release()
   await proxies.close()
-  const isSettled = await FinalState.sweepUntilDone(servers)
-  return outcomeOf({ minutes, seed, late, isSettled }, events, await FinalState.read(servers))
+  const [isSettled, state] = await Effect.runPromise(
+    Effect.provide(Effect.zip(FinalState.sweepUntilDone, FinalState.read), FinalState.services(servers))
+  )
+  return outcomeOf({ minutes, seed, late, isSettled }, events, state)
 }
 
 /** Starts the proxies, which let requests fail until `stopFaults`. */

@@ -6,13 +6,11 @@ import { Artifacts, type Reference } from "../../src/artifacts/Artifacts.ts"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import { BlobDatabase, type CollectorDatabase } from "../../src/database/Database.ts"
 import { fresh, ObjectKey } from "../../src/domain/ObjectKey.ts"
-import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
 import type { Servers } from "../bench/harness/Servers.ts"
 import { content } from "./Contents.ts"
-import { noWaits } from "./FinalState.ts"
-import { layers } from "./Layers.ts"
+import * as FinalState from "./FinalState.ts"
 
 const small = content(1)
 const large = content(7)
@@ -129,6 +127,4 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
 
 /** The services of a scenario, in this process or in one that is killed. */
 export const services = (servers: Servers) =>
-  Layer.mergeAll(BlobStore.layer(), Sweep.layerUnchecked({ ...noWaits, phases: registryPhases })).pipe(
-    Layer.provideMerge(layers(servers))
-  )
+  BlobStore.layer().pipe(Layer.provideMerge(FinalState.services(servers)))

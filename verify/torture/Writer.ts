@@ -6,6 +6,7 @@
  */
 
 import { createHash } from "node:crypto"
+import { inspect } from "node:util"
 import { Cause, Duration, Effect, Exit, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { Artifacts, type Reference } from "../../src/artifacts/Artifacts.ts"
@@ -145,7 +146,10 @@ const once = Effect.gen(function* () {
   yield* print(
     expected.has(tag)
       ? { did: what, failed: tag }
-      : { did: what, unexpected: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+      : {
+          did: what,
+          unexpected: inspect(error)
+        }
   )
 })
 

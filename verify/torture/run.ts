@@ -13,13 +13,15 @@ import * as Servers from "../bench/harness/Servers.ts"
 import * as FaultTable from "./FaultTable.ts"
 import * as RandomWork from "./RandomWork.ts"
 
-const usage = `usage: npm run torture -- [--minutes M] [--seed S] [--table [--every N [--from K]]] [--json]
+const usage = `usage: npm run torture -- [--minutes M] [--seed S] [--table [--every N [--from K]] [--jobs J]] [--json]
 
   --minutes M   minutes of random work, default 2
   --seed S      seed of the random numbers, default 1 (a run replays only roughly, since timing differs)
   --table       instead, play each step of each scenario under each fault, one by one
   --every N     with --table: play one in N of the cases, evenly over all of them, default 1
   --from K      with --every: begin with the case number K, from 0 to N - 1, default 0; all K together play every case
+  --jobs J      with --table: play J cases at once, default 1. Each job beyond the first has a database and a
+                bucket NAME-n of its own, which it creates
   --json        print JSON instead of text
 `
 
@@ -49,6 +51,7 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
       table: { type: "boolean" },
       every: { type: "string" },
       from: { type: "string" },
+      jobs: { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean" }
     }
@@ -62,7 +65,11 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   if (servers === null) return await withServers(args)
   const log = (text: string) => void process.stderr.write(`${text}\n`)
   const { passed, failed, skipped, result, text } = values.table
-    ? await FaultTable.run(servers, { ...shareOf(values.every, values.from), log })
+    ? await FaultTable.run(servers, {
+        ...shareOf(values.every, values.from),
+        jobs: numberOf(values.jobs, 1),
+        log
+      })
     : await RandomWork.run(servers, { minutes, seed: values.seed ?? "1", log })
   process.stdout.write(values.json ? `${JSON.stringify(result, null, 2)}\n` : `${text}\n`)
   if (process.env.ARTIFACT_GC_TEST_TALLY) {

@@ -10,6 +10,7 @@ import type { Binding } from "./Binding.ts"
 import type { Breakers } from "./Breakers.ts"
 import type { Candidates } from "./Candidates.ts"
 import type { Control } from "./Control.ts"
+import type { History } from "./History.ts"
 import type { Installation } from "./Installation.ts"
 import type { Instants } from "./Instants.ts"
 import type { Journal } from "./Journal.ts"
@@ -90,6 +91,8 @@ export class CollectorDatabase extends Context.Service<
     readonly peers: Peers
     /** What operators tell all collectors of this catalogue. */
     readonly control: Control
+    /** The sweeps of the last months. */
+    readonly history: History
     /** Instants that a wrong clock wrote. */
     readonly instants: Instants
     /** Blobs whose objects are in doubt. */

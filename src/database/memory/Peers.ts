@@ -11,11 +11,18 @@ const othersOf = (state: State, now: number, self: string): ReadonlyArray<Peer> 
 
 /** Returns the verbs of peers over `state`. */
 export const peers = (state: State): Peers => ({
-  register: (now, expiresAt, { id, settings }) =>
+  register: (now, expiresAt, { activity, id, settings }) =>
     Effect.sync(() => {
-      for (const [other, peer] of state.peers) if (peer.expiresAt <= now) state.peers.delete(other)
-      state.peers.set(id, { id, settings, seenAt: now, expiresAt })
+      for (const [other, peer] of state.peers)
+        if (peer.expiresAt <= now && other !== id) state.peers.delete(other)
+      const before = state.peers.get(id)?.activity ?? null
+      state.peers.set(id, { id, settings, seenAt: now, activity: activity ?? before, expiresAt })
       return othersOf(state, now, id)
+    }),
+  tell: (id, activity) =>
+    Effect.sync(() => {
+      const peer = state.peers.get(id)
+      if (peer !== undefined) state.peers.set(id, { ...peer, activity })
     }),
   others: (now, self) => Effect.sync(() => othersOf(state, now, self)),
   leave: (id) =>

@@ -8,10 +8,12 @@ import type {
   BreakerDay,
   BreakerName,
   BreakerState,
+  HistoryEntry,
   Intent,
   JournalReason,
   LeftoverCounts,
   LeftoverScan,
+  Override,
   Pause,
   Peer,
   Pin,
@@ -175,6 +177,10 @@ export interface State {
   readonly peers: Map<string, Peer & { readonly expiresAt: number }>
   /** The last pause that was not ended; null without one. It may have expired. */
   pause: Pause | null
+  /** Changed settings by name. They may have expired. */
+  readonly overrides: Map<string, Override>
+  /** The sweeps that ended, oldest first. */
+  readonly history: Array<HistoryEntry>
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
   /** The number of the latest suspicion, by digest and key. */
@@ -230,6 +236,8 @@ export const emptyState = (tables: ReadonlyArray<string> = []): State => ({
   pinCauses: new Map(),
   peers: new Map(),
   pause: null,
+  overrides: new Map(),
+  history: [],
   suspects: new Map(),
   suspicions: new Map(),
   lastSuspicion: 0,

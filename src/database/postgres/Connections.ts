@@ -87,8 +87,8 @@ const make = (client: SqlClient.SqlClient): Connections => {
     use,
     execute: (statement, parameters = []) =>
       use((connection) => connection.execute(statement, parameters, undefined)),
-    own: (effect) => rollbackMayFail(own(effect)),
-    hosts: (effect) => rollbackMayFail(client.withTransaction(effect)),
+    own: (effect) => rollbackMayFail(own, effect),
+    hosts: (effect) => rollbackMayFail(client.withTransaction, effect),
     begunByHost: (effect) => begunByHost(client, effect, raw, () => named === true),
     recognise: (process) =>
       raw((connection) =>
@@ -131,7 +131,7 @@ const begunByHost = <A, E, R>(
       Effect.tap(commits),
       Effect.onError(() => raw(rollback))
     )
-    return rollbackMayFail(client.withTransaction(within)).pipe(
+    return rollbackMayFail(client.withTransaction, within).pipe(
       Effect.catch((error) => (committed === null ? Effect.fail(error) : Effect.succeed(committed.value))),
       Effect.provideService(SqlClient.BeginTransaction, begin)
     )
@@ -207,18 +207,28 @@ const close = (connection: SqlConnection.Connection): Effect.Effect<void> =>
   )
 
 /**
- * Turns a failed rollback of a savepoint into the error that caused it. On a lost connection the client
- * cannot roll back and reports a defect. PostgreSQL has rolled back by itself.
+ * Runs `effect` in a transaction and keeps the failure that caused a rollback. On a lost connection the client
+ * cannot roll back, and reports defects: its own and the failure of `effect`. PostgreSQL has rolled back by
+ * itself.
  */
 const rollbackMayFail = <A, E, R>(
+  inTransaction: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError.SqlError, R>,
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SqlError.SqlError, R> =>
-  Effect.catchCause(effect, (cause): Effect.Effect<never, E | SqlError.SqlError> => {
-    const defects = cause.reasons.filter(Cause.isDieReason).map((reason) => reason.defect)
-    const lost = defects.find(SqlError.isSqlError)
-    if (lost === undefined) return Effect.failCause(cause)
-    const others = cause.reasons.filter(
-      (reason) => !(Cause.isDieReason(reason) && SqlError.isSqlError(reason.defect))
+  Effect.suspend(() => {
+    let failed: Cause.Cause<E> | null = null
+    const remembered = Effect.onError(effect, (cause) =>
+      Effect.sync(() => {
+        failed = cause
+      })
     )
-    return others.length === 0 ? Effect.fail(lost) : Effect.failCause(Cause.fromReasons(others))
+    return Effect.catchCause(
+      inTransaction(remembered),
+      (cause): Effect.Effect<never, E | SqlError.SqlError> => {
+        const defects = cause.reasons.filter(Cause.isDieReason).map((reason) => reason.defect)
+        const lost = defects.find(SqlError.isSqlError)
+        if (lost === undefined) return Effect.failCause(cause)
+        return failed === null ? Effect.fail(lost) : Effect.failCause(failed)
+      }
+    )
   })

@@ -1,6 +1,6 @@
 /** The collectors that work on a catalogue, and how far the server's clock is from theirs. */
 import { Clock, Effect } from "effect"
-import type { Peer, Peers } from "../Database.ts"
+import type { Peer, PeerActivity, Peers } from "../Database.ts"
 import { instant, millis, type Sql } from "./Sql.ts"
 import { on, verbs } from "./Verbs.ts"
 
@@ -9,6 +9,7 @@ export const make = (db: Sql): Peers => {
   const plain = on(db)
   return verbs<Peers>(db, "peers", {
     register: plain(register),
+    tell: plain(tell),
     others: plain(others),
     leave: plain(leave)
   })
@@ -18,7 +19,7 @@ const register = Effect.fnUntraced(function* (
   db: Sql,
   now: number,
   expiresAt: number,
-  self: Pick<Peer, "id" | "settings">
+  self: Pick<Peer, "id" | "settings"> & { readonly activity?: PeerActivity }
 ) {
   const { sql, id } = db
   yield* sql`
@@ -26,22 +27,31 @@ const register = Effect.fnUntraced(function* (
       DELETE FROM ${id.collectors} WHERE id = ANY(ARRAY(
         SELECT id FROM ${id.collectors} WHERE expires_at <= ${instant(now)}::timestamptz AND id <> ${self.id}
         ORDER BY id FOR UPDATE SKIP LOCKED)))
-    INSERT INTO ${id.collectors} (id, seen_at, expires_at, settings)
+    INSERT INTO ${id.collectors} AS old (id, seen_at, expires_at, settings, activity)
     VALUES (${self.id}, ${instant(now)}::timestamptz, ${instant(expiresAt)}::timestamptz,
-      ${JSON.stringify(self.settings)}::text::jsonb)
+      ${JSON.stringify(self.settings)}::text::jsonb,
+      ${self.activity === undefined ? null : JSON.stringify(self.activity)}::text::jsonb)
     ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, expires_at = EXCLUDED.expires_at,
-      settings = EXCLUDED.settings`
+      settings = EXCLUDED.settings, activity = coalesce(EXCLUDED.activity, old.activity)`
   // After the own row is committed: of two collectors that begin together, one sees the other.
   return yield* others(db, now, self.id)
 })
 
+const tell = ({ sql, id }: Sql, self: string, activity: PeerActivity) =>
+  Effect.asVoid(
+    sql`UPDATE ${id.collectors} SET activity = ${JSON.stringify(activity)}::text::jsonb WHERE id = ${self}`
+  )
+
+interface Row extends Omit<Peer, "seenAt"> {
+  readonly seen_at: Date
+}
+
 const others = ({ sql, id }: Sql, now: number, self: string) =>
   Effect.map(
-    sql<{ id: string; seen_at: Date; settings: Readonly<Record<string, string>> }>`
-      SELECT id, seen_at, settings FROM ${id.collectors}
+    sql<Row>`
+      SELECT id, seen_at, settings, activity FROM ${id.collectors}
       WHERE id <> ${self} AND expires_at > ${instant(now)}::timestamptz ORDER BY id COLLATE "C"`,
-    (rows) =>
-      rows.map((peer): Peer => ({ id: peer.id, seenAt: millis(peer.seen_at), settings: peer.settings }))
+    (rows) => rows.map(({ seen_at, ...peer }): Peer => ({ ...peer, seenAt: millis(seen_at) }))
   )
 
 const leave = ({ sql, id }: Sql, self: string) =>

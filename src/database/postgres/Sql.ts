@@ -96,6 +96,7 @@ export interface Identifiers {
   readonly breakerHistory: Statement.Fragment
   readonly collectors: Statement.Fragment
   readonly control: Statement.Fragment
+  readonly history: Statement.Fragment
   readonly referenceKeys: Statement.Fragment
   readonly referenceChecks: Statement.Fragment
   readonly referenceSources: Statement.Fragment
@@ -166,6 +167,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       breakerHistory: own("breaker_history"),
       collectors: own("collectors"),
       control: own("control"),
+      history: own("history"),
       referenceKeys: own("reference_keys"),
       referenceChecks: own("reference_checks"),
       referenceSources: own("reference_sources"),

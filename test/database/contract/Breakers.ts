@@ -289,9 +289,9 @@ export const guarding = (promised: Promised): void => {
       Effect.gen(function* () {
         const { peers } = yield* Database
         assert.deepStrictEqual(yield* peers.register(now, now + hour, { id: "b", settings }), [])
-        const b = { id: "b", seenAt: now, settings }
+        const b = { id: "b", seenAt: now, settings, activity: null }
         assert.deepStrictEqual(yield* peers.register(now + 1, now + 2, { id: "a", settings: {} }), [b])
-        const a = { id: "a", seenAt: now + 1, settings: {} }
+        const a = { id: "a", seenAt: now + 1, settings: {}, activity: null }
         assert.deepStrictEqual(yield* peers.others(now + 1, "c"), [a, b])
         assert.deepStrictEqual(yield* peers.others(now + 1, "b"), [a])
         assert.deepStrictEqual(yield* peers.others(now + 2, "b"), [], "until then, not longer")
@@ -308,7 +308,7 @@ export const guarding = (promised: Promised): void => {
         yield* peers.register(now, now + 1, { id: "a", settings })
         yield* peers.register(now + minute, now + hour, { id: "a", settings: { GC_GRACE: "2h" } })
         assert.deepStrictEqual(yield* peers.others(now + minute, "b"), [
-          { id: "a", seenAt: now + minute, settings: { GC_GRACE: "2h" } }
+          { id: "a", seenAt: now + minute, settings: { GC_GRACE: "2h" }, activity: null }
         ])
       })
     )

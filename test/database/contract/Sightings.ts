@@ -108,7 +108,12 @@ const redating = (promised: Promised): void => {
         ])
         assert.deepStrictEqual(found.intents, [intent("i", now + 2 * hour)])
         assert.strictEqual((yield* breakers.read("orphans")).confirmedAt, now)
-        assert.deepInclude(yield* peers.others(now, "p"), { id: "q", seenAt: now, settings: {} })
+        assert.deepInclude(yield* peers.others(now, "p"), {
+          id: "q",
+          seenAt: now,
+          settings: {},
+          activity: null
+        })
         assert.deepStrictEqual(yield* peers.others(now + hour, "p"), [])
         assert.isTrue(Option.isSome(yield* candidates.passDue(now + hour, hour)))
         assert.lengthOf((yield* journal.claim(now + 1000, now + hour, 9)).entries, 2)

@@ -12,13 +12,15 @@ import { readDigestType } from "./DigestType.ts"
 import { createBinding } from "./migrations/Binding.ts"
 import { createBreakerHistory } from "./migrations/BreakerHistory.ts"
 import { createControl } from "./migrations/Control.ts"
+import { createHistory } from "./migrations/History.ts"
+import { createOverrides } from "./migrations/Overrides.ts"
 import { createReferenceSources } from "./migrations/ReferenceSources.ts"
 import { createReferences } from "./migrations/References.ts"
 import { statements } from "./migrations/Statements.ts"
 import { createUnannouncedWriterLimits } from "./migrations/UnannouncedWriterLimits.ts"
 
 /** Number of the newest migration. The program works with this version of the tables only. */
-export const latestMigration = 13
+export const latestMigration = 15
 
 /**
  * A catalogue that `migrate` can create. `blobs`: the table of blobs alone; the host's tables refer to it.
@@ -43,7 +45,9 @@ export const collectorMigrations = (
   "0010_breakers": createBreakerHistory(db),
   "0011_unannounced_writers": createUnannouncedWriterLimits(db),
   "0012_control": createControl(db),
-  "0013_reference_sources": createReferenceSources(db)
+  "0013_reference_sources": createReferenceSources(db),
+  "0014_history": createHistory(db),
+  "0015_overrides": createOverrides(db)
 })
 
 /** Returns whether the role can see such a table. */

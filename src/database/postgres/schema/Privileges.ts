@@ -42,6 +42,7 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "breaker_history", all],
     [own, "collectors", all],
     [own, "control", all],
+    [own, "history", all],
     [own, "reference_keys", all],
     [own, "reference_checks", "SELECT, UPDATE"],
     [own, "reference_sources", "SELECT, INSERT, UPDATE, DELETE"],

@@ -1,0 +1,190 @@
+/** The status of a catalogue's collectors, over memory: each state that an operator meets, and what it advises. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Schema } from "effect"
+import type { Peer } from "../../src/database/Database.ts"
+import { emptyPhase, type SweepReport } from "../../src/domain/SweepReport.ts"
+import { registryPhases } from "../../src/oci/RegistryPhases.ts"
+import { read } from "../../src/status/Read.ts"
+import { queueNames, Status } from "../../src/status/Status.ts"
+import * as MemoryStorage from "../../src/storage/Memory.ts"
+import type { Storage } from "../../src/storage/Storage.ts"
+import { defaultSettings } from "../../src/sweep/Settings.ts"
+import { type Databases as AllDatabases, Database } from "../fixtures/Database.ts"
+import * as Databases from "../fixtures/Databases.ts"
+import { blobs, condemned, dead, hour, minute, now, orphan, write } from "../fixtures/samples.ts"
+import type { Tables } from "../fixtures/Tables.ts"
+
+const status = (at: number) =>
+  Effect.tap(read(at, { settings: defaultSettings, phases: registryPhases }), (found) =>
+    // It is plain data: what is printed can be read back.
+    Effect.sync(() =>
+      assert.deepStrictEqual(Schema.decodeUnknownSync(Status)(JSON.parse(JSON.stringify(found))), found)
+    )
+  )
+
+const waiting = (id: string, settings: Peer["settings"] = {}) => ({
+  id,
+  settings,
+  activity: { at: now, sweep: null, nextDueAt: now + hour }
+})
+
+const says = ({ advice }: Status) => advice.map(({ command, severity }) => `${severity}: ${command}`)
+
+const report = (outcome: SweepReport["outcome"], rest: Partial<SweepReport> = {}): SweepReport => ({
+  sweep: "s",
+  startedAt: new Date(now - minute).toISOString(),
+  durationMillis: minute,
+  dryRun: false,
+  outcome,
+  guards: [],
+  store: null,
+  phases: {
+    uploads: emptyPhase,
+    multiparts: emptyPhase,
+    suspects: emptyPhase,
+    orphans: emptyPhase,
+    leftovers: emptyPhase,
+    journal: emptyPhase
+  },
+  totals: { eligible: 0, deleted: 0, bytes: 0, reclaimedBytes: 0, failed: 0 },
+  left: null,
+  ...rest
+})
+
+/** Records a sweep of collector `a` that ended at `endedAt`. */
+const swept = (endedAt: number, ended: SweepReport) =>
+  Effect.flatMap(Database, ({ history }) =>
+    history.record({ sweep: "s", collector: "a", startedAt: endedAt - minute, endedAt, report: ended }, 0, {
+      at: endedAt,
+      sweep: null,
+      nextDueAt: endedAt + hour
+    })
+  )
+
+/** A collector that waits, and whose last sweep was complete. */
+const healthy = Effect.gen(function* () {
+  const { peers } = yield* Database
+  yield* peers.register(now - minute, now + hour, waiting("a"))
+  yield* swept(now, report("complete"))
+})
+
+describe("the status", () => {
+  const shows = (
+    sentence: string,
+    steps: () => Effect.Effect<void, unknown, Database | AllDatabases | Tables | Storage>
+  ) =>
+    it.effect(sentence, () =>
+      Effect.provide(Effect.suspend(steps), Layer.merge(Databases.memory, MemoryStorage.layer))
+    )
+
+  shows("of a catalogue without a collector is broken, and names the command that starts one", () =>
+    Effect.gen(function* () {
+      const found = yield* status(now)
+      assert.strictEqual(found.activity, "absent")
+      assert.strictEqual(found.health, "broken")
+      assert.deepStrictEqual(says(found), ["broken: artifact-gc run"])
+      assert.isNull(found.last)
+    })
+  )
+
+  shows("of a collector that waits is ok, with its last and next sweep and every queue", () =>
+    Effect.gen(function* () {
+      yield* healthy
+      yield* write({ blobs: blobs(1, 2), orphans: [orphan(1, now - 2 * hour), condemned(2, now)] })
+      const found = yield* status(now)
+      assert.strictEqual(found.health, "ok")
+      assert.deepStrictEqual(found.advice, [])
+      assert.strictEqual(found.activity, "waiting")
+      assert.strictEqual(found.last?.outcome, "complete")
+      assert.strictEqual(found.lastSuccessAt, found.last?.endedAt)
+      assert.strictEqual(found.nextDueAt, new Date(now + hour).toISOString())
+      assert.deepStrictEqual(
+        found.queues.map(({ queue }) => queue),
+        [...queueNames]
+      )
+      const orphans = found.queues.find(({ queue }) => queue === "orphans")
+      assert.deepInclude(orphans, { length: 1, overdueMillis: hour })
+    })
+  )
+
+  shows("of a sweep under way has its phases with rate and end", () =>
+    Effect.gen(function* () {
+      yield* healthy
+      const { peers } = yield* Database
+      const phase = { phase: "journal", seen: 200, deleted: 100, bytes: 5, expected: 400, since: now }
+      yield* peers.tell("a", {
+        at: now + 10_000,
+        sweep: { name: "t", startedAt: now, phases: [{ ...phase, phase: "orphans" }, phase] },
+        nextDueAt: null
+      })
+      const found = yield* status(now + minute)
+      assert.strictEqual(found.activity, "sweeping")
+      const [orphans, journal] = found.collectors[0]?.sweep?.phases ?? []
+      assert.deepInclude(journal, { perSecond: 10, endsAt: new Date(now + 40_000).toISOString() })
+      assert.isNull(orphans?.endsAt, "it has ended")
+    })
+  )
+
+  shows("names what stops collection, worst first, and the command for each", () =>
+    Effect.gen(function* () {
+      yield* healthy
+      const { breakers, control, peers } = yield* Database
+      const refusal = { guard: "clock", decision: "refused", message: "The clocks differ." } as const
+      yield* swept(now + 1, report("refused", { guards: [refusal] }))
+      yield* breakers.trip("orphans", now, { blobs: 9, bytes: 9, totalBlobs: 10, totalBytes: 10 })
+      yield* write({ journal: [dead(1, { deadAt: now })] })
+      yield* peers.register(now, now + hour, waiting("b", { GC_GRACE: "1h" }))
+      yield* peers.register(now, now + hour, waiting("c", { GC_GRACE: "2h" }))
+      yield* control.pause({ since: now, by: "op", reason: "restore", until: null })
+      yield* control.set({
+        name: "GC_INTERVAL",
+        value: "1 day",
+        since: now,
+        by: "op",
+        reason: "r",
+        until: null
+      })
+      const found = yield* status(now + 2)
+      assert.strictEqual(found.health, "broken")
+      assert.strictEqual(found.activity, "paused")
+      assert.isNull(found.nextDueAt)
+      assert.deepStrictEqual(says(found), [
+        "broken: artifact-gc sweep --dry-run",
+        "attention: artifact-gc breaker",
+        "attention: artifact-gc journal",
+        "attention: artifact-gc collectors",
+        "attention: artifact-gc resume",
+        "info: artifact-gc unset GC_INTERVAL"
+      ])
+      assert.include(found.advice[0]?.what, "The clocks differ.")
+    })
+  )
+
+  shows("tells a sweep that is late, a queue that is overdue, and a timer that stopped", () =>
+    Effect.gen(function* () {
+      const { peers } = yield* Database
+      yield* healthy
+      yield* peers.register(now, now + 99 * hour, waiting("a"))
+      yield* write({ orphans: [orphan(1, now - 8 * hour)], blobs: blobs(1) })
+      const late = yield* status(now + 5 * hour)
+      assert.strictEqual(late.health, "broken")
+      assert.include(late.advice[0]?.what, "has not begun")
+      assert.include(late.advice[1]?.what, "orphans is overdue")
+      yield* peers.leave("a")
+      const severities = [1, 26, 51].map((hours) =>
+        Effect.map(status(now + hours * hour), ({ health }) => health)
+      )
+      assert.deepStrictEqual(yield* Effect.all(severities), ["ok", "attention", "broken"])
+    })
+  )
+
+  shows("reads a history in which another version wrote", () =>
+    Effect.gen(function* () {
+      yield* healthy
+      yield* swept(now + 1, { outcome: "postponed" } as never)
+      const found = yield* status(now + 2)
+      assert.deepInclude(found.last, { outcome: "postponed", report: null })
+      assert.strictEqual(found.lastSuccessAt, new Date(now).toISOString())
+    })
+  )
+})
