@@ -1,5 +1,5 @@
 /** `artifact-gc serve`: the registry, and the collector in the same process. */
-import { Array, Deferred, Effect, Layer } from "effect"
+import { Array, Clock, Deferred, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpServer } from "effect/http"
 import { ConfigInvalid, type Configuration } from "../config/Config.ts"
@@ -8,7 +8,7 @@ import { CollectorDatabase } from "../database/Database.ts"
 import { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
-import { requireBound } from "../sweep/preflight/BindingGuard.ts"
+import { bindOrRequire } from "../sweep/preflight/BindingGuard.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
 import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
@@ -69,8 +69,8 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   exit.code = 0
   const collected = yield* inspected
   yield* (yield* RegistryDatabase).manifests.probe
-  // Without this, images would be pushed to a store that the collector does not know.
-  yield* requireBound(config.sweep)
+  // Without this, images would be pushed to a store, or below prefixes, that the collector does not know.
+  yield* bindOrRequire(yield* Clock.currentTimeMillis, config.sweep)
   const listening = yield* Deferred.make<void>()
   const serving = graceful(
     config.shutdownDeadline,

@@ -17,6 +17,14 @@ export interface ServeConfiguration {
   readonly bodiesMax: number
   /** Maximum time that a body may pause. */
   readonly idleTimeout: Duration.Duration
+  /** Least average rate of a body or a download. */
+  readonly minimumRate: { readonly bytesPerSecond: number; readonly window: Duration.Duration }
+  /** Maximum number of downloads that are read from the store at once. */
+  readonly readersMax: number
+  /** Maximum number of connections of clients. */
+  readonly connectionsMax: number
+  /** Origins of web pages that may use the registry. */
+  readonly origins: ReadonlyArray<string>
   /** Maximum size of a manifest in bytes. */
   readonly manifestMaxBytes: number
   /** Who may do what. */
@@ -43,11 +51,27 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
       : undefined,
     bodiesMax: values.serveBodiesMax,
     idleTimeout: values.serveIdleTimeout,
+    minimumRate: { bytesPerSecond: values.serveMinimumRate, window: values.serveMinimumRateWindow },
+    readersMax: values.serveReadersMax,
+    connectionsMax: values.serveConnectionsMax,
+    origins: originsIn(values.serveOrigins, problems),
     manifestMaxBytes: values.serveManifestMax,
     access,
     hold: values.registryHold,
     uploadLease: values.registryUploadLease
   }
+}
+
+/** Returns the origins in a list that is separated by commas. Adds a line to `problems` for what no browser sends as one. */
+const originsIn = (text: string | null, problems: Array<string>): ReadonlyArray<string> => {
+  const origins = namesIn(text)
+  for (const origin of origins) {
+    if (!origin.includes("*") && URL.canParse(origin) && new URL(origin).origin === origin) continue
+    problems.push(
+      "SERVE_ORIGINS: must have scheme, host and nothing behind them, such as https://ui.example; * is not possible"
+    )
+  }
+  return origins
 }
 
 /** Returns the names in a list that is separated by commas. */

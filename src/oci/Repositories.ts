@@ -179,6 +179,13 @@ export class Repositories extends Context.Service<
     /** Lists the repositories that have a manifest, sorted by bytes. */
     readonly list: (page: Listings.PageOptions) => Effect.Effect<Listings.Page<string>, DatabaseError>
     /**
+     * Returns those of the repositories that have no tag. Their manifests are deleted when their waits are over, unless they are
+     * tagged again or an index or a referrer keeps them.
+     */
+    readonly withoutTags: (
+      repositories: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyArray<string>, DatabaseError>
+    /**
      * Lists the manifests whose subject is `subject`, sorted by digest. The subject need not exist.
      * `artifactType` keeps only manifests of that type. A page may be shorter than `limit` although more
      * follow: it ends before its annotations make an index of more than 3 MiB.
@@ -230,6 +237,9 @@ export class Repositories extends Context.Service<
             Listings.tags(context, repository, page)
           ),
           list: Effect.fn("Repositories.list")((page) => Listings.list(context, page)),
+          withoutTags: Effect.fn("Repositories.withoutTags")((repositories) =>
+            Listings.withoutTags(context, repositories)
+          ),
           referrers: Effect.fn("Repositories.referrers")((repository, subject, page) =>
             Listings.referrers(context, repository, subject, page)
           )

@@ -40,7 +40,7 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
   const requestTimeout = options.requestTimeout ?? Duration.seconds(30)
   const multipartAboveBytes = options.multipartAboveBytes ?? 64 * 1024 * 1024
   const client = yield* Effect.acquireRelease(
-    Effect.sync(() => connect(options, maxConnections)),
+    Effect.sync(() => connect(options, maxConnections + Requests.streamedMax(maxConnections))),
     (client) => Effect.sync(() => client.destroy())
   )
   const secrets = Object.values(options.credentials ?? {}).filter((secret) => secret !== undefined)

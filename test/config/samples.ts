@@ -140,6 +140,16 @@ export const samples: Record<keyof typeof settings, Sample> = {
   serveNames: sampled("one.lan, two.lan", "x.lan", ["one.lan", "two.lan"], (c) => c.serve.hosts?.slice(3)),
   serveBodiesMax: sampled("7", "8", 7, (c) => c.serve.bodiesMax),
   serveIdleTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.serve.idleTimeout)),
+  serveMinimumRate: sampled("7", "8", 7, (c) => c.serve.minimumRate.bytesPerSecond),
+  serveMinimumRateWindow: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.serve.minimumRate.window)),
+  serveReadersMax: sampled("7", "8", 7, (c) => c.serve.readersMax),
+  serveConnectionsMax: sampled("7", "8", 7, (c) => c.serve.connectionsMax),
+  serveOrigins: sampled(
+    "https://ui.lan, http://x.lan:81",
+    "https://x.lan",
+    ["https://ui.lan", "http://x.lan:81"],
+    (c) => c.serve.origins
+  ),
   serveManifestMax: sampled("7", "8", 7, (c) => c.serve.manifestMaxBytes),
   registryUsername: sampled("one", "two", "one", (c) => c.serve.access.credentials?.username, {
     REGISTRY_PASSWORD: "p"

@@ -50,19 +50,30 @@ export const get = (
     if (ranges === "too many") return yield* tooManyRanges
     const headers = validators(digest)
     if (ranges === null) {
-      return yield* streamedResponse(context, read(), { status: 200, mediaType, sizeBytes, headers })
+      return yield* streamedResponse(
+        context,
+        read(),
+        { status: 200, mediaType, sizeBytes, headers },
+        (start) => read({ start, end: sizeBytes - 1 })
+      )
     }
     const [range, ...others] = ranges
     if (others.length > 0) {
       const { bytes, ...body } = byteRanges(ranges, { mediaType, sizeBytes, read })
       return yield* streamedResponse(context, bytes, { status: 206, ...body, headers })
     }
-    return yield* streamedResponse(context, read(range), {
-      status: 206,
-      mediaType,
-      sizeBytes: range.end - range.start + 1,
-      headers: { ...headers, "content-range": `bytes ${range.start}-${range.end}/${sizeBytes}` }
-    })
+    const { end, start } = range
+    return yield* streamedResponse(
+      context,
+      read(range),
+      {
+        status: 206,
+        mediaType,
+        sizeBytes: end - start + 1,
+        headers: { ...headers, "content-range": `bytes ${start}-${end}/${sizeBytes}` }
+      },
+      (offset) => read({ start: start + offset, end })
+    )
   })
 
 /**

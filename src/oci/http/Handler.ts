@@ -4,8 +4,11 @@ import { Headers, type HttpServerRequest, HttpServerResponse } from "effect/http
 import type { Identity } from "../access/Access.ts"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
-import type { Bodies, Body } from "./Bodies.ts"
+import type { Bodies, BodyReader } from "./Bodies.ts"
+import { clientOf } from "./ClientAddress.ts"
 import type { Failure } from "./ErrorMapping.ts"
+import type { MinimumRate } from "./MinimumRate.ts"
+import type { Readers } from "./Readers.ts"
 import { bodyOf } from "./RequestBody.ts"
 
 /** Services and limits behind the handlers. */
@@ -13,10 +16,13 @@ export interface HandlerContext {
   readonly uploads: Uploads["Service"]
   readonly repositories: Repositories["Service"]
   readonly bodies: Bodies
+  readonly readers: Readers
   /** Longest manifest, in bytes. */
   readonly manifestMaxBytes: number
   /** Longest that a body or a response may stall. */
   readonly idleTimeout: Duration.Duration
+  /** Least average rate of a body or a response. */
+  readonly minimumRate: MinimumRate
 }
 
 /** A request as handlers read it. */
@@ -25,7 +31,9 @@ export interface HandlerRequest {
   /** Who sends it. Its right to what the address names has been checked. */
   readonly identity: Identity
   readonly query: URLSearchParams
-  readonly body: Body
+  /** Whose share of places it uses. */
+  readonly client: string
+  readonly body: BodyReader
 }
 
 /** Makes the response. Runs in the request's scope, which lasts until the response has been sent. */
@@ -41,7 +49,7 @@ export const pathOf = (url: string): string => url.split(/[?#]/, 1).join("")
 /** Reads a request for the handlers. */
 export const handlerRequest = (
   request: HttpServerRequest.HttpServerRequest,
-  { idleTimeout }: HandlerContext,
+  limits: HandlerContext,
   identity: Identity
 ): HandlerRequest => {
   const at = request.url.indexOf("?")
@@ -49,7 +57,8 @@ export const handlerRequest = (
     request,
     identity,
     query: new URLSearchParams(at < 0 ? "" : request.url.slice(at + 1)),
-    body: bodyOf(request, idleTimeout)
+    client: clientOf(request.source),
+    body: bodyOf(request, limits)
   }
 }
 

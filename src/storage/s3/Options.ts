@@ -40,7 +40,8 @@ export interface S3Options {
   readonly connectTimeout?: Duration.Duration | undefined
   /**
    * The most connections at once, at least 3. Default 50, the SDK's own default. Each takes a file
-   * descriptor. Object bodies take at most three quarters of them, so that short requests always find one.
+   * descriptor. Reads of objects take at most three quarters of them, so that short requests always find one.
+   * Puts whose body is a stream of 2 MiB and more have as many and a half more, because their bodies may be slow.
    * Too low: requests wait for each other, without a limit, because the store is not the cause.
    */
   readonly maxConnections?: number | undefined
