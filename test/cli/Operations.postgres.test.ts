@@ -90,7 +90,10 @@ describe("the port for operators", { timeout: 90_000 }, () => {
     await process.says(/This process shows no status page, metrics/)
     await process.says(/Sweep complete.*\n/)
     const warnings = logLines(process.err()).filter(({ level }) => level === "WARN")
-    assert.match(String(warnings[0]?.message), /^This process shows no status page, metrics and probes\. Cannot listen on/)
+    assert.match(
+      String(warnings[0]?.message),
+      /^This process shows no status page, metrics and probes\. Cannot listen on/
+    )
     await stop(process)
     server?.close()
   })

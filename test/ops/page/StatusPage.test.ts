@@ -12,6 +12,7 @@ import { groupsOf } from "../../../src/ops/page/Gather.ts"
 import * as Seldom from "../../../src/ops/page/Seldom.ts"
 import * as StatusPage from "../../../src/ops/page/StatusPage.ts"
 import { defaultSettings } from "../../../src/sweep/Settings.ts"
+import { services } from "../../fixtures/oci/Stored.ts"
 import { busy } from "../../fixtures/ops/Busy.ts"
 import { states } from "../../fixtures/ops/Pages.ts"
 import { Ops, opsOptions, read, service } from "../../fixtures/ops/Service.ts"
@@ -85,7 +86,7 @@ describe("the status page", () => {
         yield* TestClock.adjust("4 seconds")
         yield* page(false)
         assert.strictEqual(yield* Ref.get(reads), 2)
-      }).pipe(Effect.provide(service), Effect.scoped)
+      }).pipe(Effect.provide(services()), Effect.scoped)
   )
 
   it.effect("says that the database does not answer, and no word of why", () =>
@@ -106,7 +107,7 @@ describe("the status page", () => {
       assert.strictEqual(response.status, 503)
       const body = JSON.stringify(response.body)
       assert.notInclude(body, "SECRET")
-    }).pipe(Effect.provide(service), Effect.scoped)
+    }).pipe(Effect.provide(services()), Effect.scoped)
   )
 
   it.effect("remembers the sweeps that it read, and reads later ones alone", () =>
@@ -130,7 +131,7 @@ describe("the status page", () => {
         const text = Buffer.from((body as unknown as { body: Uint8Array }).body).toString()
         assert.include(text, `${n} sweep${n === 1 ? "" : "s"}.`)
       }
-    }).pipe(Effect.provide(service), Effect.scoped)
+    }).pipe(Effect.provide(services()), Effect.scoped)
   )
 })
 
