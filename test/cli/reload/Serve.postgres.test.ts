@@ -56,7 +56,7 @@ beforeAll(async () => {
   })
   await serve.says(/Serving an OCI registry at .*\n/)
   url = addressIn(/Serving an OCI registry at (https:[\w.:/]+)\."/)
-  ops = addressIn(/Metrics and probes at (https:[\w.:/]+): /)
+  ops = addressIn(/[Mm]etrics and probes at (https:[\w.:/]+): /)
 }, 60_000)
 afterAll(async () => {
   program?.remove()
