@@ -19,6 +19,7 @@ import { copyMaxBytes, copyObject } from "./s3/Copying.ts"
 import { deleteObjects } from "./s3/Deletion.ts"
 import { aws } from "./s3/Dialect.ts"
 import { fromClient, scrubber } from "./s3/Failure.ts"
+import { lifecycle } from "./s3/Lifecycle.ts"
 import { list, probe } from "./s3/Listing.ts"
 import { abortUpload } from "./s3/Multipart.ts"
 import { type Known, multiparts, search } from "./s3/MultipartSearch.ts"
@@ -26,7 +27,7 @@ import type { S3Options } from "./s3/Options.ts"
 import { presignedGet } from "./s3/Presign.ts"
 import { headObject, readObject } from "./s3/Reading.ts"
 import * as Requests from "./s3/Requests.ts"
-import { skew } from "./s3/Skew.ts"
+import { serverOf, skew } from "./s3/Skew.ts"
 import { traits } from "./s3/Traits.ts"
 import { upload } from "./s3/Upload.ts"
 import { deleteVersions } from "./s3/Versions.ts"
@@ -95,7 +96,9 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
     multipartSearch: (prefix, mayWrite) => search(bucket, searched, prefix, mayWrite),
     abortMultipart: (upload) => abortUpload(bucket, upload),
     skew: skew(bucket),
-    traits: traits(bucket, options.versionedDelete)
+    traits: traits(bucket, options.versionedDelete),
+    lifecycle: lifecycle(bucket),
+    server: serverOf(bucket)
   })
 })
 

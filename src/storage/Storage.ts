@@ -88,6 +88,26 @@ export interface StoreTraits {
   readonly chosen: boolean
 }
 
+/** A rule by which the store itself deletes or moves objects (a lifecycle rule of S3). */
+export interface LifecycleRule {
+  /** The rule's name; empty if it has none. */
+  readonly id: string
+  /** Whether the store applies it. */
+  readonly enabled: boolean
+  /** The keys that it applies to begin with this; empty for all. */
+  readonly prefix: string
+  /** Whether tags or sizes exclude some of these keys. */
+  readonly filtered: boolean
+  /** The age in days at which it deletes objects; null if it deletes none. A rule with a date counts as 0. */
+  readonly expiresAfterDays: number | null
+  /** The age in days at which it deletes old versions; null if it deletes none. */
+  readonly expiresVersionsAfterDays: number | null
+  /** The age in days at which it aborts unfinished uploads in parts; null if it aborts none. */
+  readonly abortsAfterDays: number | null
+  /** The storage classes to which it moves objects. */
+  readonly movesTo: ReadonlyArray<string>
+}
+
 /** Options of `Storage.put`. */
 export interface PutOptions<E = never> {
   /**
@@ -221,5 +241,12 @@ export class Storage extends Context.Service<
      * it. Fails with `AccessDenied` and the name of the missing permission.
      */
     readonly traits: Effect.Effect<StoreTraits, StorageError>
+    /**
+     * Returns the rules by which the store itself deletes or moves objects. Absent: the store has no such rules. Fails with
+     * `AccessDenied` and the name of the missing permission, and with `Rejected` if the server does not know the request.
+     */
+    readonly lifecycle?: Effect.Effect<ReadonlyArray<LifecycleRule>, StorageError>
+    /** Returns what the server calls itself, or null if it does not say. Absent: the store is no server. */
+    readonly server?: Effect.Effect<string | null, StorageError>
   }
 >()("artifact-gc/storage/Storage") {}

@@ -114,6 +114,8 @@ export interface Calls {
   readonly versioning: (signal: AbortSignal) => Promise<string | undefined>
   /** Sends GetObjectLockConfiguration and returns its `ObjectLockEnabled`. */
   readonly objectLock: (signal: AbortSignal) => Promise<string | undefined>
+  /** Sends GetBucketLifecycleConfiguration and returns its rules. */
+  readonly lifecycle: (signal: AbortSignal) => Promise<ReadonlyArray<Rule>>
   /**
    * Sends HeadBucket and returns its `Date` header. Calls `now` right before the request and after its
    * answer.
@@ -246,8 +248,39 @@ export interface Lock {
 export interface Dated {
   /** The `Date` header, or undefined if there is none. */
   readonly date: string | undefined
+  /** The `Server` header, or undefined if there is none. */
+  readonly server?: string | undefined
   /** The process's time before the request, in milliseconds since the epoch. */
   readonly sentAt: number
   /** The process's time after the answer, in milliseconds since the epoch. */
   readonly answeredAt: number
+}
+
+/** Holds a rule of the bucket's lifecycle. */
+export interface Rule {
+  readonly ID?: string | undefined
+  readonly Status?: string | undefined
+  /** The older place of the prefix. */
+  readonly Prefix?: string | undefined
+  readonly Filter?: Filter | undefined
+  readonly Expiration?: { readonly Days?: number | undefined; readonly Date?: Date | undefined } | undefined
+  readonly NoncurrentVersionExpiration?: { readonly NoncurrentDays?: number | undefined } | undefined
+  readonly AbortIncompleteMultipartUpload?: { readonly DaysAfterInitiation?: number | undefined } | undefined
+  readonly Transitions?: ReadonlyArray<{ readonly StorageClass?: string | undefined }> | undefined
+}
+
+/** Says to which objects a rule applies. */
+export interface Filter {
+  readonly Prefix?: string | undefined
+  readonly Tag?: unknown
+  readonly ObjectSizeGreaterThan?: number | undefined
+  readonly ObjectSizeLessThan?: number | undefined
+  readonly And?:
+    | {
+        readonly Prefix?: string | undefined
+        readonly Tags?: ReadonlyArray<unknown> | undefined
+        readonly ObjectSizeGreaterThan?: number | undefined
+        readonly ObjectSizeLessThan?: number | undefined
+      }
+    | undefined
 }

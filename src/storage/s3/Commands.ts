@@ -8,6 +8,7 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
+  GetBucketLifecycleConfigurationCommand,
   GetBucketVersioningCommand,
   GetObjectCommand,
   GetObjectLockConfigurationCommand,
@@ -240,7 +241,7 @@ const uploadCalls = (
 const bucketCalls = (
   client: S3Client,
   Bucket: string
-): Pick<Calls, "versioning" | "objectLock" | "date" | "lock"> => ({
+): Pick<Calls, "versioning" | "objectLock" | "lifecycle" | "date" | "lock"> => ({
   lock: ({ key: Key, versionId: VersionId }, abortSignal) =>
     client.send(new HeadObjectCommand({ Bucket, Key, VersionId }), { abortSignal }),
   versioning: async (abortSignal) => {
@@ -252,6 +253,11 @@ const bucketCalls = (
     const { ObjectLockConfiguration } = await client.send(command, { abortSignal })
     return ObjectLockConfiguration?.ObjectLockEnabled
   },
+  lifecycle: async (abortSignal) => {
+    const command = new GetBucketLifecycleConfigurationCommand({ Bucket })
+    const { Rules } = await client.send(command, { abortSignal })
+    return Rules ?? []
+  },
   date: async (now, abortSignal) => {
     const command = new HeadBucketCommand({ Bucket })
     let dated: Dated | undefined
@@ -260,7 +266,8 @@ const bucketCalls = (
       (next) => async (args) => {
         const sentAt = now()
         const result = await next(args)
-        dated = { date: dateOf(result.response), sentAt, answeredAt: now() }
+        const { date, server } = headersOf(result.response)
+        dated = { date, server, sentAt, answeredAt: now() }
         return result
       },
       { step: "deserialize", name: "date" }
@@ -270,7 +277,5 @@ const bucketCalls = (
   }
 })
 
-const dateOf = (response: unknown): string | undefined => {
-  const { headers } = response as { readonly headers?: Readonly<Record<string, string>> }
-  return headers?.date
-}
+const headersOf = (response: unknown): Readonly<Record<string, string>> =>
+  (response as { readonly headers?: Readonly<Record<string, string>> }).headers ?? {}
