@@ -49,6 +49,10 @@ export interface Configuration {
   readonly jitter: Duration.Duration
   /** Hours in which sweeps may run; undefined is always. */
   readonly window: Window | undefined
+  /** Zone of a window that operators set in the database. */
+  readonly zone: string
+  /** Whether GC_PRESENCE was given. Otherwise it follows the schedule. */
+  readonly givesPresence: boolean
   /** Maximum time that the current batch may take to finish after SIGTERM. */
   readonly shutdownDeadline: Duration.Duration
   /** Prefix under which the blob store writes objects. */
@@ -59,8 +63,25 @@ export interface Configuration {
   readonly ops: OpsConfiguration | null
 }
 
+/** Settings that were read. */
+export interface Read {
+  /** The settings, with defaults in place of wrong values; null if no place or schedule follows from them. */
+  readonly configuration: Configuration | null
+  /** The problems, each beginning with the variable's name. */
+  readonly problems: ReadonlyArray<string>
+}
+
 /** Reads all settings from the current `ConfigProvider`. Fails with every problem at once. */
-export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(function* () {
+export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.suspend(() =>
+  Effect.flatMap(read, ({ configuration, problems }) =>
+    configuration !== null && problems.length === 0
+      ? Effect.succeed(configuration)
+      : Effect.fail(new ConfigInvalid({ problems: problems as [string, ...Array<string>] }))
+  )
+)
+
+/** Does the same, and returns what could be read beside the problems. Never use it to sweep. */
+export const read: Effect.Effect<Read> = Effect.gen(function* () {
   const values: Record<string, unknown> = {}
   const problems: Array<string> = []
   for (const [name, setting] of Object.entries(settings)) {
@@ -73,9 +94,7 @@ export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(func
       : yield* Effect.orDie((setting.config as Config.Config<unknown>).parse(nothing))
   }
   problems.push(...(yield* nameProblems))
-  const configuration = assemble(values as Values, problems)
-  if (configuration !== null && problems.length === 0) return configuration
-  return yield* new ConfigInvalid({ problems: problems as [string, ...Array<string>] })
+  return { configuration: assemble(values as Values, problems), problems }
 })
 
 const nothing = ConfigProvider.fromUnknown({})
@@ -118,6 +137,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     },
     jitter: values.jitter,
     window,
+    zone: values.timeZone,
+    givesPresence: values.presence !== null,
     shutdownDeadline: values.shutdownDeadline,
     blobPrefix: values.blobPrefix,
     serve,

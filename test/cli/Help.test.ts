@@ -35,8 +35,13 @@ const subcommands = [
   "restore",
   "breaker",
   "rebind",
+  "status",
+  "history",
+  "set",
+  "unset",
   "collectors",
   "audit",
+  "doctor",
   "demo"
 ]
 

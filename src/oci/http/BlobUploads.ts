@@ -41,8 +41,8 @@ export const append = (
   Effect.gen(function* () {
     const chunk = yield* declaredChunk(input)
     const startByte = chunk.startByte ?? (yield* context.uploads.status(name, id)).receivedBytes
-    const { receivedBytes } = yield* context.bodies.receive(
-      context.uploads.append(name, id, input.body, { ...chunk, startByte })
+    const { receivedBytes } = yield* context.bodies.receive(input.client, input.body, (body) =>
+      context.uploads.append(name, id, body, { ...chunk, startByte })
     )
     return emptyResponse(202, uploadAt(name, id, receivedBytes))
   })
@@ -61,7 +61,9 @@ export const finish = (
       yield* bodies.settle(uploads.finish(name, id, { digest }))
     } else {
       const chunk = yield* declaredChunk(input)
-      yield* bodies.receive(uploads.finish(name, id, { digest, body: input.body, ...chunk }))
+      yield* bodies.receive(input.client, input.body, (body) =>
+        uploads.finish(name, id, { digest, body, ...chunk })
+      )
     }
     return emptyResponse(201, blobAt(name, digest))
   })
@@ -97,16 +99,17 @@ const mount = Effect.fnUntraced(function* (
 
 const whole = Effect.fnUntraced(function* (
   { bodies, uploads }: HandlerContext,
-  { request, body }: HandlerRequest,
+  { body: read, client, request }: HandlerRequest,
   name: string,
   digest: Digest
 ) {
   const lengthBytes = declaredLength(request)
   if ((lengthBytes ?? 0) > blobBytesMax) return yield* tooLong
-  const pushing = hasBody(request)
-    ? uploads.whole(name, digest, body, lengthBytes)
-    : uploads.whole(name, digest, Stream.empty, 0)
-  yield* bodies.receive(pushing)
+  yield* bodies.receive(client, read, (body) =>
+    hasBody(request)
+      ? uploads.whole(name, digest, body, lengthBytes)
+      : uploads.whole(name, digest, Stream.empty, 0)
+  )
   return emptyResponse(201, blobAt(name, digest))
 })
 
