@@ -27,7 +27,7 @@ const unused = (path) =>
   /\/node_modules\/effect\/(src|ai-docs)$/.test(path) ||
   /\/node_modules\/effect\/dist\/(ai|http-api)$/.test(path) ||
   /\/node_modules\/@(aws-sdk|smithy)\/[^/]+\/dist-(es|types)$/.test(path) ||
-  /\/node_modules\/(@types|\.bin|\.package-lock\.json)$/.test(path)
+  /\/node_modules\/(@types|@typescript|undici-types|\.bin|\.package-lock\.json)$/.test(path)
 
 /** The shared libraries that this process has loaded, as the dynamic linker names them. */
 const libraries = () => process.report.getReport().sharedObjects.filter((path) => path.startsWith("/"))

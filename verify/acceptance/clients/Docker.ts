@@ -27,9 +27,18 @@ const inOwnMounts = (program: string, args: ReadonlyArray<string>): readonly [st
 ]
 
 /** Runs a docker command and returns its standard output. */
-type Docker = (...command: ReadonlyArray<string>) => Promise<string>
+export interface Docker {
+  (...command: ReadonlyArray<string>): Promise<string>
+  /** The daemon's address. */
+  readonly host: string
+}
 
-const startDocker = async (context: Context, home: string): Promise<Docker> => {
+/** Starts a dockerd whose files are all below `home`. */
+export const startDocker = async (
+  context: Pick<Context, "group" | "tools">,
+  home: string,
+  storageDriver: "vfs" | "overlay2" = "vfs"
+): Promise<Docker> => {
   const { group, tools } = context
   mkdirSync(home, { recursive: true })
   const containerd = await startContainerd(context, join(home, "containerd"))
@@ -40,7 +49,7 @@ const startDocker = async (context: Context, home: string): Promise<Docker> => {
   const [program, args] = inOwnMounts(tools.dockerd, [
     ...["--config-file", config, "--host", socket, "--pidfile", join(home, "pid")],
     ...["--containerd", containerd, "--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
-    ...["--storage-driver", "vfs", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+    ...["--storage-driver", storageDriver, "--bridge=none", "--iptables=false", "--ip6tables=false"]
   ])
   const daemon = group.daemon(program, args, {
     env: tools.env,
@@ -48,8 +57,11 @@ const startDocker = async (context: Context, home: string): Promise<Docker> => {
     logFile: join(home, "log"),
     stopSignal: "SIGTERM"
   })
-  const docker: Docker = (...command) =>
-    group.run(tools.docker, ["--host", socket, ...command], { env: tools.env })
+  const docker = Object.assign(
+    (...command: ReadonlyArray<string>) =>
+      group.run(tools.docker, ["--host", socket, ...command], { env: tools.env }),
+    { host: socket }
+  )
   const isUp = () =>
     docker("version").then(
       () => true,
@@ -59,16 +71,18 @@ const startDocker = async (context: Context, home: string): Promise<Docker> => {
   return docker
 }
 
-const idOf = async (docker: Docker, reference: string): Promise<string> =>
+type Run = (...command: ReadonlyArray<string>) => Promise<string>
+
+const idOf = async (docker: Run, reference: string): Promise<string> =>
   (await docker("image", "inspect", "--format", "{{.Id}}", reference)).trim()
 
-const forget = async (docker: Docker, reference: string): Promise<void> => {
+const forget = async (docker: Run, reference: string): Promise<void> => {
   await docker("rmi", "--force", reference)
   assert.equal((await docker("images", "--all", "--quiet")).trim(), "", "docker forgot the image")
 }
 
 /** Asserts that docker has each byte of the image: it makes the layers' tars again from its own files. */
-const expectSaved = async (docker: Docker, file: string, reference: string, image: Image): Promise<void> => {
+const expectSaved = async (docker: Run, file: string, reference: string, image: Image): Promise<void> => {
   await docker("save", "--output", file, reference)
   const files = untar(readFileSync(file))
   const bytes = (name: string) => files.get(name) ?? Buffer.alloc(0)
@@ -85,7 +99,7 @@ const expectSaved = async (docker: Docker, file: string, reference: string, imag
 }
 
 /** Docker at a registry with users (Access.ts). `name` is an image that it has. */
-const loggingIn = (docker: Docker, guarded: string, name: string): ReadonlyArray<Check> => [
+const loggingIn = (docker: Run, guarded: string, name: string): ReadonlyArray<Check> => [
   {
     name: "docker logs in for a token: refused with a wrong password, pushes and pulls with the right one",
     run: async () => {
@@ -134,7 +148,7 @@ export const suite = (context: Context): Suite => {
   const name = named(through, "docker/app", "1")
   const importedName = named(through, "docker/imported", "1")
   let started: Docker | undefined
-  const docker: Docker = (...command) =>
+  const docker: Run = (...command) =>
     started?.(...command) ?? Promise.reject(new Error("dockerd was not started"))
 
   const pulls: ReadonlyArray<Check> = registry.ways.map((way) => ({
