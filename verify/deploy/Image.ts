@@ -223,7 +223,7 @@ export const suite = (group: Group, folder: string): Suite => {
     prepare: async () => {
       if (process.getuid?.() !== 0) throw new Skipped("dockerd needs root")
       const tools = findTools(Servers.cacheFolder(), folder)
-      const start = startDocker({ group, tools }, join(folder, "docker"), "overlay2").catch(
+      const start = startDocker({ group, tools }, join(folder, "docker"), { runs: true }).catch(
         (error: unknown) => {
           throw new Skipped(`dockerd does not start here: ${messageOf(error)}`)
         }

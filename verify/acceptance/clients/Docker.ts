@@ -33,23 +33,33 @@ export interface Docker {
   readonly host: string
 }
 
-/** Starts a dockerd whose files are all below `home`. */
+/**
+ * Starts a dockerd whose files are all below `home`. If it `runs` containers, it starts a containerd of its own, because that
+ * one must see the mounts of its layers.
+ */
 export const startDocker = async (
   context: Pick<Context, "group" | "tools">,
   home: string,
-  storageDriver: "vfs" | "overlay2" = "vfs"
+  { runs = false }: { readonly runs?: boolean } = {}
 ): Promise<Docker> => {
   const { group, tools } = context
   mkdirSync(home, { recursive: true })
-  const containerd = await startContainerd(context, join(home, "containerd"))
+  const containerd = runs ? [] : ["--containerd", await startContainerd(context, join(home, "containerd"))]
   const socket = `unix://${home}/docker.sock`
   const config = join(home, "daemon.json")
   // Without this path, the key that the daemon makes would be /etc/docker/key.json.
   writeFileSync(config, JSON.stringify({ "deprecated-key-path": join(home, "key.json") }))
   const [program, args] = inOwnMounts(tools.dockerd, [
     ...["--config-file", config, "--host", socket, "--pidfile", join(home, "pid")],
-    ...["--containerd", containerd, "--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
-    ...["--storage-driver", storageDriver, "--bridge=none", "--iptables=false", "--ip6tables=false"]
+    ...containerd,
+    ...["--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
+    ...[
+      "--storage-driver",
+      runs ? "overlay2" : "vfs",
+      "--bridge=none",
+      "--iptables=false",
+      "--ip6tables=false"
+    ]
   ])
   const daemon = group.daemon(program, args, {
     env: tools.env,
