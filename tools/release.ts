@@ -8,7 +8,15 @@
  * refusal, 2 for a wrong command line.
  */
 import { createHash } from "node:crypto"
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { runProgram, Usage } from "./Program.ts"
@@ -31,20 +39,60 @@ const imageFiles = [
   ...["deploy/docker", ".dockerignore"]
 ]
 
+/** The parts of a CycloneDX document that are read here. */
+interface Sbom {
+  readonly components: ReadonlyArray<Component & { readonly "bom-ref": string }>
+  readonly dependencies: ReadonlyArray<{ readonly ref: string; readonly dependsOn: ReadonlyArray<string> }>
+}
+
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly version?: string; readonly peer?: boolean }>>
+}
+
+/**
+ * Leaves out what only a peer asks for (Redis), as the image does. `npm sbom --omit peer` would leave out Effect too, for
+ * which both the program and its packages ask.
+ */
+const withoutPeers = (document: Sbom, { packages }: Lock): Sbom => {
+  const peers = new Set(
+    Object.entries(packages)
+      .filter(([, { peer }]) => peer === true)
+      .map(([path, found]) => `${path.replace(/^.*node_modules\//, "")}@${found.version}`)
+  )
+  const isKept = (ref: string) => !peers.has(ref)
+  return {
+    ...document,
+    components: document.components.filter(({ name, version: of }) => isKept(`${name}@${of}`)),
+    dependencies: document.dependencies
+      .filter(({ ref }) => isKept(ref))
+      .map((each) => ({ ...each, dependsOn: each.dependsOn.filter(isKept) }))
+  }
+}
+
 /** Returns the CycloneDX document of the packages that the image has. */
-const sbom = async (): Promise<string> => {
+const sbom = async (): Promise<Sbom> => {
   const folder = mkdtempSync(join(tmpdir(), "artifact-gc-release-"))
   try {
     for (const name of ["package.json", "package-lock.json"]) copyFileSync(fileAt(name), join(folder, name))
     await run(process.execPath, [fileAt("deploy/docker/image.mjs"), "manifest"], { cwd: folder })
     const quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--prefer-offline"]
-    // The lock file still marks the program's packages as those of development.
-    await run("npm", ["install", "--package-lock-only", "--omit=dev", "--omit=peer", ...quiet], { cwd: folder })
+    await run("npm", ["install", "--package-lock-only", "--omit=dev", ...quiet], { cwd: folder })
     const args = ["sbom", "--package-lock-only", "--sbom-format", "cyclonedx", "--sbom-type", "application"]
-    return await run("npm", [...args, "--omit", "dev", "--omit", "peer"], { cwd: folder })
+    const document = JSON.parse(await run("npm", [...args, "--omit", "dev"], { cwd: folder })) as Sbom
+    const lock = JSON.parse(readFileSync(join(folder, "package-lock.json"), "utf8")) as Lock
+    return withoutPeers(document, lock)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** The packages that the program itself asks for. */
+const programPackages = (): ReadonlyArray<string> => {
+  const manifest = JSON.parse(readFileSync(fileAt("package.json"), "utf8")) as {
+    readonly dependencies: object
+    readonly peerDependencies: object
+  }
+  return Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
 }
 
 const refuse = (what: string, lines: ReadonlyArray<string>): void => {
@@ -58,25 +106,31 @@ const make = async (folder: string): Promise<void> => {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const document = await sbom()
-  const { components } = JSON.parse(document) as { readonly components: ReadonlyArray<Component> }
-  const { lines, refused } = licencesOf(components)
+  const missing = programPackages().filter((name) => !document.components.some((each) => each.name === name))
+  refuse("The list of packages is not whole.", missing)
+  const { lines, refused } = licencesOf(document.components)
   refuse("Licences are unknown or not permitted (tools/release/Licences.ts).", refused)
   const notes = sectionOf(readFileSync(fileAt("CHANGELOG.md"), "utf8"), version())
   if (notes === null) throw new Error(`CHANGELOG.md: has no section of ${version()}. Nothing was published.`)
   await run("npm", ["pack", "--pack-destination", folder], { cwd: root })
   const image = join(folder, `artifact-gc-${version()}-image.tar.gz`)
-  await run("git", ["archive", "--format=tar.gz", `--output=${image}`, "HEAD", "--", ...imageFiles], { cwd: root })
-  writeFileSync(join(folder, "sbom.cdx.json"), document)
+  await run("git", ["archive", "--format=tar.gz", `--output=${image}`, "HEAD", "--", ...imageFiles], {
+    cwd: root
+  })
+  writeFileSync(join(folder, "sbom.cdx.json"), `${JSON.stringify(document, null, 2)}\n`)
   writeFileSync(join(folder, "licences.txt"), `${lines.join("\n")}\n`)
   writeFileSync(join(folder, "changes.md"), `${notes}\n`)
-  const sums = readdirSync(folder).sort().map((name) => `${sha256(join(folder, name))}  ${name}`)
+  const sums = readdirSync(folder)
+    .sort()
+    .map((name) => `${sha256(join(folder, name))}  ${name}`)
   writeFileSync(join(folder, "SHA256SUMS"), `${sums.join("\n")}\n`)
 }
 
 const main = async (args: ReadonlyArray<string>): Promise<number> => {
   const [first, flag, out, ...rest] = args
   if (first !== "--dry-run") throw new Usage(usage)
-  if (rest.length > 0 || (flag !== undefined && (flag !== "--out" || out === undefined))) throw new Usage(usage)
+  if (rest.length > 0 || (flag !== undefined && (flag !== "--out" || out === undefined)))
+    throw new Usage(usage)
   const folder = resolve(out ?? fileAt(".out/release"))
   const dirty = (await run("git", ["status", "--porcelain", "--", ...imageFiles], { cwd: root })).trim()
   if (dirty !== "") process.stderr.write(`Not committed, and not in the context of the image:\n${dirty}\n`)

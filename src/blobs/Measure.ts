@@ -1,5 +1,5 @@
 /** Measures a body while it passes through: its length and its digest. Keeps none of its bytes. */
-import { createHash } from "node:crypto"
+import { createHash, type Hash } from "node:crypto"
 import { Effect, Stream } from "effect"
 import { type Algorithm, algorithmOf, type Digest, fromHex } from "../domain/Digest.ts"
 import type { BodyProgress } from "./BodyProgress.ts"
@@ -17,6 +17,16 @@ export interface Declared {
   readonly sizeBytes: number | null
   /** Hashes a body without a declared digest. Default sha256. */
   readonly algorithm?: Algorithm | undefined
+  /** Hashes more than this body. Default: nothing does. */
+  readonly beside?: Beside | undefined
+}
+
+/** Follows a body while it is measured. */
+export interface Beside {
+  /** Receives each piece, which must not be changed. */
+  readonly update: (bytes: Uint8Array) => void
+  /** Receives the hash of a body that is as declared, before its digest is taken. */
+  readonly ended: (hash: Hash) => void
 }
 
 /**
@@ -48,6 +58,7 @@ export const measured = <E, R>(
               return Effect.fail(new SizeMismatch({ declared: limit, actual: sizeBytes }))
             }
             hash.update(chunk)
+            declared.beside?.update(chunk)
           }
           return Effect.succeed(chunks)
         })
@@ -59,6 +70,7 @@ export const measured = <E, R>(
           if (declared.sizeBytes !== null && sizeBytes < declared.sizeBytes) {
             return Stream.fail(new SizeMismatch({ declared: declared.sizeBytes, actual: sizeBytes }))
           }
+          declared.beside?.ended(hash)
           const actual = fromHex(algorithm, hash.digest("hex"))
           if (declared.digest !== null && actual !== declared.digest) {
             return Stream.fail(new DigestMismatch({ declared: declared.digest, actual }))

@@ -1,14 +1,15 @@
 /** `artifact-gc serve`: the registry, and the collector in the same process. */
-import { Array, Deferred, Effect, Layer } from "effect"
+import { Array, Clock, Deferred, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpServer } from "effect/http"
 import { ConfigInvalid, type Configuration } from "../config/Config.ts"
-import { serveProblems, serveWarnings } from "../config/ServeConfig.ts"
+import { type RedirectConfiguration, serveProblems, serveWarnings } from "../config/ServeConfig.ts"
 import { CollectorDatabase } from "../database/Database.ts"
 import { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
+import type { RedirectOptions } from "../oci/http/Handler.ts"
 import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
-import { requireBound } from "../sweep/preflight/BindingGuard.ts"
+import { bindOrRequire } from "../sweep/preflight/BindingGuard.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
 import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
@@ -69,8 +70,8 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   exit.code = 0
   const collected = yield* inspected
   yield* (yield* RegistryDatabase).manifests.probe
-  // Without this, images would be pushed to a store that the collector does not know.
-  yield* requireBound(config.sweep)
+  // Without this, images would be pushed to a store, or below prefixes, that the collector does not know.
+  yield* bindOrRequire(yield* Clock.currentTimeMillis, config.sweep)
   const listening = yield* Deferred.make<void>()
   const serving = graceful(
     config.shutdownDeadline,
@@ -96,11 +97,27 @@ const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const { skew } = yield* CollectorDatabase
-      const { probe } = yield* Storage
+      const { presign, probe } = yield* Storage
       const access = yield* accessOptions(serve.access)
-      return Server.layer({ ...serve, ...access, shutdownDeadline, ready: Effect.andThen(skew, probe) })
+      const redirect = redirectOptions(serve.redirect, presign)
+      return Server.layer({
+        ...serve,
+        ...access,
+        redirect,
+        shutdownDeadline,
+        ready: Effect.andThen(skew, probe)
+      })
     })
   )
+
+/** Returns how the routes send clients to the store. The configuration has refused stores that cannot. */
+const redirectOptions = (
+  redirect: RedirectConfiguration | null,
+  presign: Storage["Service"]["presign"]
+): RedirectOptions | undefined =>
+  redirect === null || presign === undefined
+    ? undefined
+    : { presign: (key) => presign(key, redirect.life), agents: redirect.agents }
 
 const announce = Effect.fnUntraced(function* (
   config: Configuration,

@@ -17,6 +17,14 @@ export interface ServeConfiguration {
   readonly bodiesMax: number
   /** Maximum time that a body may pause. */
   readonly idleTimeout: Duration.Duration
+  /** Least average rate of a body or a download. */
+  readonly minimumRate: { readonly bytesPerSecond: number; readonly window: Duration.Duration }
+  /** Maximum number of downloads that are read from the store at once. */
+  readonly readersMax: number
+  /** Maximum number of connections of clients. */
+  readonly connectionsMax: number
+  /** Origins of web pages that may use the registry. */
+  readonly origins: ReadonlyArray<string>
   /** Maximum size of a manifest in bytes. */
   readonly manifestMaxBytes: number
   /** Who may do what. */
@@ -25,6 +33,16 @@ export interface ServeConfiguration {
   readonly hold: Duration.Duration
   /** How long the intent of an object that is being written is valid without renewal. */
   readonly uploadLease: Duration.Duration
+  /** How clients are sent to the store for blobs; null if they are not. */
+  readonly redirect: RedirectConfiguration | null
+}
+
+/** How clients are sent to the store for blobs. */
+export interface RedirectConfiguration {
+  /** How long an address works. */
+  readonly life: Duration.Duration
+  /** How the `User-Agent` of these clients begins; undefined is every client. */
+  readonly agents: ReadonlyArray<string> | undefined
 }
 
 /** Returns the settings of `serve`. Adds a line to `problems` for each mistake. */
@@ -43,11 +61,58 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
       : undefined,
     bodiesMax: values.serveBodiesMax,
     idleTimeout: values.serveIdleTimeout,
+    minimumRate: { bytesPerSecond: values.serveMinimumRate, window: values.serveMinimumRateWindow },
+    readersMax: values.serveReadersMax,
+    connectionsMax: values.serveConnectionsMax,
+    origins: originsIn(values.serveOrigins, problems),
     manifestMaxBytes: values.serveManifestMax,
     access,
     hold: values.registryHold,
-    uploadLease: values.registryUploadLease
+    uploadLease: values.registryUploadLease,
+    redirect: redirectOf(values, problems)
   }
+}
+
+/** Signature Version 4 allows a week. */
+const lifeMax = Duration.days(7)
+
+/** Returns how clients are sent to the store. Adds a line to `problems` for each mistake. */
+const redirectOf = (values: Values, problems: Array<string>): RedirectConfiguration | null => {
+  const { deleteDelay, serveRedirectAgents, serveRedirectEndpoint, serveRedirectLife: life } = values
+  if (serveRedirectEndpoint !== null && !isHttpUrl(serveRedirectEndpoint)) {
+    problems.push("SERVE_REDIRECT_ENDPOINT: not an http or https URL; write https://host:port")
+  }
+  if (values.serveRedirect === "off") return null
+  if (values.s3Bucket === null) {
+    problems.push(
+      "SERVE_REDIRECT: this store has no addresses for clients; set S3_BUCKET, or SERVE_REDIRECT=off"
+    )
+  }
+  if (Duration.isGreaterThan(life, lifeMax)) {
+    problems.push("SERVE_REDIRECT_LIFE: S3 allows at most 7 days; write less")
+  }
+  if (Duration.isGreaterThanOrEqualTo(life, deleteDelay)) {
+    problems.push(
+      `GC_DELETE_DELAY: must be longer than SERVE_REDIRECT_LIFE (${Duration.format(life)}) with SERVE_REDIRECT=presigned, or an object may be deleted while its address still works`
+    )
+  }
+  const agents = namesIn(serveRedirectAgents)
+  return { life, agents: agents.length === 0 ? undefined : agents }
+}
+
+const isHttpUrl = (text: string): boolean =>
+  URL.canParse(text) && ["http:", "https:"].includes(new URL(text).protocol)
+
+/** Returns the origins in a list that is separated by commas. Adds a line to `problems` for what no browser sends as one. */
+const originsIn = (text: string | null, problems: Array<string>): ReadonlyArray<string> => {
+  const origins = namesIn(text)
+  for (const origin of origins) {
+    if (!origin.includes("*") && URL.canParse(origin) && new URL(origin).origin === origin) continue
+    problems.push(
+      "SERVE_ORIGINS: must have scheme, host and nothing behind them, such as https://ui.example; * is not possible"
+    )
+  }
+  return origins
 }
 
 /** Returns the names in a list that is separated by commas. */

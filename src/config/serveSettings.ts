@@ -1,5 +1,5 @@
 /** The settings of `artifact-gc serve`: its address, its limits, and its credentials. */
-import { choice, duration, integer, optionalText, secret, text } from "../domain/Setting.ts"
+import { choice, duration, integer, optionalText, secret, text, word } from "../domain/Setting.ts"
 
 /** The settings of `serve`, by the name that the program uses. */
 export const serve = {
@@ -16,20 +16,66 @@ export const serve = {
   }),
   serveBodiesMax: integer("SERVE_BODIES_MAX", 16, 1, 10_000, {
     about:
-      "Maximum number of blob bodies that are received at once. Further bodies wait, and new pushes are put off. Each body takes up to about 48 MiB with S3, so sixteen stay below a gigabyte.",
+      "Maximum number of blob bodies that are received at once. Further bodies wait, and new pushes are put off. Each body takes up to about 48 MiB with S3, so sixteen stay below a gigabyte. A body whose client does not keep up loses its place while others wait, and holds at most 8 MiB then.",
     tooLow: "Pushes wait for each other: a client sends five or six layers at once.",
     tooHigh: "Many pushes at once take more memory than the process has."
   }),
   serveIdleTimeout: duration("SERVE_IDLE_TIMEOUT", "1 minute", "1 second", {
     about: "Maximum time that a body may pause. The time for a whole body has no limit, however large it is.",
     tooLow: "Pushes over lines that stall for a moment are cut off.",
-    tooHigh: "Clients that have disappeared keep their places in SERVE_BODIES_MAX."
+    tooHigh: "Clients that have disappeared keep their connections for longer."
+  }),
+  serveMinimumRate: integer("SERVE_MINIMUM_RATE", 1024, 0, 1_073_741_824, {
+    about:
+      "Least average rate of a body or a download, in bytes a second over SERVE_MINIMUM_RATE_WINDOW. A slower one is ended. Only the time counts for which its client is waited for. The slowest mobile lines move four times as much. 0 is no limit.",
+    tooLow: "Clients that drip on purpose keep connections and memory for longer.",
+    tooHigh: "Clients on slow lines can neither push nor pull large layers."
+  }),
+  serveMinimumRateWindow: duration("SERVE_MINIMUM_RATE_WINDOW", "1 minute", "1 second", {
+    about:
+      "Time over which SERVE_MINIMUM_RATE is measured. A client may pause for that long, if SERVE_IDLE_TIMEOUT allows it.",
+    tooLow: "Clients on lines that stall for a moment are cut off.",
+    tooHigh: "Clients that drip on purpose stay for longer before they are ended."
+  }),
+  serveReadersMax: integer("SERVE_READERS_MAX", 24, 1, 36, {
+    about:
+      "Maximum number of downloads that are read from the store at once. Further ones wait up to 30 seconds. A download whose client does not keep up loses its place while others wait, and continues later. The default leaves a third of the 37 connections for reading from S3 to the collector and to uploads of several chunks.",
+    tooLow: "Pulls wait for each other.",
+    tooHigh: "Uploads of several chunks wait for connections to the store."
+  }),
+  serveConnectionsMax: integer("SERVE_CONNECTIONS_MAX", 2000, 1, 1_000_000, {
+    about:
+      "Maximum number of connections of clients. Beyond it the registry closes the one that has been idle for longest, of the client that holds most. Each takes a file descriptor and some 20 kB.",
+    tooLow: "Idle connections of clients and proxies are closed early.",
+    tooHigh: "Idle connections use all file descriptors of the process."
+  }),
+  serveOrigins: optionalText("SERVE_ORIGINS", "origins, separated by commas", {
+    about:
+      "Origins of web pages that may use the registry from a browser, e.g. `https://ui.example`. Each must match exactly; there is no wildcard, because such a page may do whatever its user may."
   }),
   serveManifestMax: integer("SERVE_MANIFEST_MAX", 4_194_304, 1, 67_108_864, {
     about:
       "Maximum size of a manifest in bytes. Only manifests are held in memory as a whole. The distribution specification asks every registry to accept 4 MiB.",
     tooLow: "Large indexes and annotations are refused.",
     tooHigh: "A few requests fill the memory."
+  }),
+  serveRedirect: word("SERVE_REDIRECT", ["off", "presigned"], "off", {
+    about:
+      "Whether clients read blobs from the store instead of through this process. `presigned` answers a GET of a blob with 307 and an address in the store that works for SERVE_REDIRECT_LIFE. It needs S3, which clients must reach, and a GC_DELETE_DELAY above SERVE_REDIRECT_LIFE."
+  }),
+  serveRedirectLife: duration("SERVE_REDIRECT_LIFE", "10 minutes", "1 second", {
+    about:
+      "Time for which an address of SERVE_REDIRECT works. A download that began in time may end later. GC_DELETE_DELAY must be longer, so that no object is deleted while its address works.",
+    tooLow: "Clients that queue layers before they read them find addresses that no longer work.",
+    tooHigh: "An address that leaks can be used for longer, and deleted blobs use space for longer."
+  }),
+  serveRedirectEndpoint: optionalText("SERVE_REDIRECT_ENDPOINT", "URL", {
+    about:
+      "Address of the S3 server for clients, if they do not reach S3_ENDPOINT. The signature covers it, so a proxy in front of the store must pass this host name on."
+  }),
+  serveRedirectAgents: optionalText("SERVE_REDIRECT_AGENTS", "names, separated by commas", {
+    about:
+      "Begins of the `User-Agent` of clients that SERVE_REDIRECT sends to the store, e.g. `docker/, containerd/`. Others read through this process. Without it all clients are sent there."
   }),
   registryUsername: optionalText("REGISTRY_USERNAME", "text", {
     about: "Name for HTTP basic authentication (`docker login`), together with REGISTRY_PASSWORD."

@@ -31,7 +31,7 @@ export const requests = counter({
     status: "the status; `aborted` where the client disconnected before the response"
   },
   help: "Requests to the registry, by route, method and status.",
-  look: "5xx that rise: the log has each with its cause. 429: more bodies arrive than SERVE_BODIES_MAX. A push ends with 201 of a PUT to a session, a session begins with 202 of a POST."
+  look: "5xx that rise: the log has each with its cause. 503 to POST: more bodies arrive than SERVE_BODIES_MAX. A push ends with 201 of a PUT to a session, a session begins with 202 of a POST."
 })
 
 /** How long requests take. */
@@ -72,7 +72,15 @@ export const sentBytes = counter({
 /** Bodies of blobs. */
 export const bodies = gauge({
   name: "artifact_gc_registry_bodies",
-  labels: { state: ["in_hand", "waiting"] },
-  help: "Bodies of blobs that are being received, and those that wait for a place.",
-  look: "`in_hand` at SERVE_BODIES_MAX and `waiting` above 0 for long: raise the limit and the memory, or add a replica. As many waiting as places: new uploads get 429."
+  labels: { state: ["in_hand", "waiting", "overtaken"] },
+  help: "Bodies of blobs that are being received, those that wait for their first place, and those that lost theirs because their client was slow.",
+  look: "`in_hand` at SERVE_BODIES_MAX and `waiting` above 0 for long: raise the limit and the memory, or add a replica. As many waiting as places: new uploads wait, and get 503 after 30 seconds. Many `overtaken`: slow or hostile clients."
+})
+
+/** Downloads. */
+export const readers = gauge({
+  name: "artifact_gc_registry_readers",
+  labels: { state: ["in_hand", "waiting", "overtaken"] },
+  help: "Downloads that are read from the store, those that wait for their first place, and those that lost theirs because their client was slow.",
+  look: "`in_hand` at SERVE_READERS_MAX and `waiting` above 0 for long: the store is too slow for the load; add a replica. Many `overtaken`: slow or hostile clients."
 })

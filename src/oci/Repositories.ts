@@ -11,6 +11,7 @@ import type { DigestUnsupported } from "../blobs/errors.ts"
 import { BlobDatabase } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
+import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { ByteRange } from "../storage/Storage.ts"
 import { type Manifest, RegistryDatabase } from "./database/RegistryDatabase.ts"
@@ -53,6 +54,8 @@ export interface RepositoryBlobStat {
 
 /** A blob that can be read. */
 export interface ReadableBlob extends RepositoryBlobStat {
+  /** Where its bytes are. They may move: if this object is deleted, it is after GC_DELETE_DELAY. */
+  readonly key: ObjectKey
   /**
    * Streams the blob's bytes, or those of `range`. Asks the database only if the blob has moved since it was
    * found.
@@ -179,6 +182,13 @@ export class Repositories extends Context.Service<
     /** Lists the repositories that have a manifest, sorted by bytes. */
     readonly list: (page: Listings.PageOptions) => Effect.Effect<Listings.Page<string>, DatabaseError>
     /**
+     * Returns those of the repositories that have no tag. Their manifests are deleted when their waits are over, unless they are
+     * tagged again or an index or a referrer keeps them.
+     */
+    readonly withoutTags: (
+      repositories: ReadonlyArray<string>
+    ) => Effect.Effect<ReadonlyArray<string>, DatabaseError>
+    /**
      * Lists the manifests whose subject is `subject`, sorted by digest. The subject need not exist.
      * `artifactType` keeps only manifests of that type. A page may be shorter than `limit` although more
      * follow: it ends before its annotations make an index of more than 3 MiB.
@@ -230,6 +240,9 @@ export class Repositories extends Context.Service<
             Listings.tags(context, repository, page)
           ),
           list: Effect.fn("Repositories.list")((page) => Listings.list(context, page)),
+          withoutTags: Effect.fn("Repositories.withoutTags")((repositories) =>
+            Listings.withoutTags(context, repositories)
+          ),
           referrers: Effect.fn("Repositories.referrers")((repository, subject, page) =>
             Listings.referrers(context, repository, subject, page)
           )

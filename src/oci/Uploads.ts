@@ -20,6 +20,7 @@ import { holdId } from "./Names.ts"
 import { append, type ChunkOptions } from "./uploads/Append.ts"
 import { OffsetMismatch, UploadBusy, UploadUnknown } from "./uploads/errors.ts"
 import { type FinishedUpload, type FinishOptions, finish } from "./uploads/Finish.ts"
+import { make as makeHashes } from "./uploads/SessionHashes.ts"
 import { readSession, statusOf, type UploadContext, type UploadStatus } from "./uploads/UploadContext.ts"
 
 export type { ChunkOptions, FinishedUpload, FinishOptions, UploadStatus }
@@ -163,6 +164,7 @@ export class Uploads extends Context.Service<
           database: yield* BlobDatabase,
           registry: yield* RegistryDatabase,
           storage: yield* Storage,
+          hashes: makeHashes(),
           prefix: options.blobPrefix ?? "blobs/",
           chunkPrefix: options.prefix ?? "uploads/",
           leaseMillis: Duration.toMillis(options.uploadLease ?? Duration.hours(1)),
@@ -207,9 +209,14 @@ const status = Effect.fnUntraced(function* (context: UploadContext, ref: Session
   return statusOf(session)
 })
 
-const cancel = Effect.fnUntraced(function* ({ registry }: UploadContext, repository: string, id: string) {
+const cancel = Effect.fnUntraced(function* (
+  { hashes, registry }: UploadContext,
+  repository: string,
+  id: string
+) {
   const isCancelled = yield* registry.sessions.cancel(yield* Clock.currentTimeMillis, { repository, id })
   if (!isCancelled) return yield* new UploadUnknown({ repository, id })
+  hashes.forget(id)
 })
 
 const expire = Effect.fnUntraced(function* (

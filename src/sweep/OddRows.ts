@@ -8,9 +8,10 @@ import type { GuardFinding } from "../domain/SweepReport.ts"
  * - `key`: no object can have the blob's key
  * - `used`: the catalogue says that the blob was used in the future
  * - `seen`: the collector saw it in the future, while a clock was wrong
+ * - `untagged`: a manifest was untagged in the future, while a clock was wrong
  * - `refused`: the database refuses to delete the row
  */
-export type Oddity = "key" | "used" | "seen" | "refused"
+export type Oddity = "key" | "used" | "seen" | "untagged" | "refused"
 
 /** The odd rows that a sweep has met. */
 export interface OddRows {
@@ -27,16 +28,21 @@ const guards: Record<Oddity, GuardFinding["guard"]> = {
   key: "schema",
   used: "clock",
   seen: "clock",
+  untagged: "clock",
   refused: "schema"
 }
 
-const sentences: Record<Oddity, (blobs: string) => string> = {
+const nouns: Partial<Record<Oddity, string>> = { untagged: "manifest" }
+
+const sentences: Record<Oddity, (rows: string) => string> = {
   key: (blobs) =>
     `No object can have the keys of ${blobs}: a key has 1 to 1024 bytes. They are kept, and the others are collected. Correct the keys, or delete the rows.`,
   used: (blobs) =>
     `The catalogue says that ${blobs} were used in the future. They are kept until then, and the others are collected. If a clock or CATALOG_TIME_ZONE was wrong, correct the times of their rows.`,
   seen: (blobs) =>
     `${blobs} were first seen or condemned in the future, while a clock was wrong. Their waits begin now.`,
+  untagged: (manifests) =>
+    `${manifests} were untagged in the future, while a clock was wrong. Their GC_UNTAGGED_GRACE begins now.`,
   refused: (blobs) =>
     `The database refuses to delete ${blobs}. They stay condemned, and the others are collected. Look at the triggers and constraints of the table of blobs.`
 }
@@ -56,8 +62,8 @@ export const make = (): OddRows => {
       [...met].map(([oddity, { count, sample }]): GuardFinding => {
         const names = sample.map((name) => JSON.stringify(name)).join(", ")
         const more = count > sample.length ? ", …" : ""
-        const blobs = `${count} blob${count === 1 ? "" : "s"} (${names}${more})`
-        return { guard: guards[oddity], decision: "allowed", message: sentences[oddity](blobs) }
+        const rows = `${count} ${nouns[oddity] ?? "blob"}${count === 1 ? "" : "s"} (${names}${more})`
+        return { guard: guards[oddity], decision: "allowed", message: sentences[oddity](rows) }
       })
   }
 }

@@ -171,6 +171,8 @@ describe("bounds", () => {
     GC_PRESENCE: zero,
     GC_UNTAGGED_GRACE: zero,
     SERVE_IDLE_TIMEOUT: second,
+    SERVE_REDIRECT_LIFE: second,
+    SERVE_MINIMUM_RATE_WINDOW: second,
     REGISTRY_HOLD: second,
     REGISTRY_UPLOAD_LEASE: ["2 seconds", "1999 millis"]
   }
@@ -195,6 +197,19 @@ describe("bounds", () => {
       })
     )
   }
+
+  it.effect("SERVE_ORIGINS has exact origins only, and no wildcard", () =>
+    Effect.gen(function* () {
+      for (const value of ["https://ui.lan", "http://127.0.0.1:81, https://x.lan"])
+        yield* accepts("SERVE_ORIGINS", value)
+      for (const value of ["*", "https://*.lan", "ui.lan", "https://ui.lan/", "https://ui.lan/x", "null"])
+        assert.include(
+          (yield* problemsOf("SERVE_ORIGINS", { SERVE_ORIGINS: value })).join("\n"),
+          "SERVE_ORIGINS: must",
+          value
+        )
+    })
+  )
 
   for (const [env, words] of [
     ["S3_VERSIONED_DELETE", ["markers", "versions"]],

@@ -24,6 +24,8 @@ const revealed = (secret: Redacted.Redacted | undefined) => secret && Redacted.v
 const firstOfJuly = ({ when }: Configuration) =>
   when._tag === "cron" && Cron.next(when.cron, new Date("2026-07-01T00:00:00Z")).toISOString()
 
+const redirecting = { S3_BUCKET: "b", DATABASE_URL: "postgres://h/d", GC_DELETE_DELAY: "1 hour" }
+
 const sampled = (
   value: string,
   other: string,
@@ -140,7 +142,38 @@ export const samples: Record<keyof typeof settings, Sample> = {
   serveNames: sampled("one.lan, two.lan", "x.lan", ["one.lan", "two.lan"], (c) => c.serve.hosts?.slice(3)),
   serveBodiesMax: sampled("7", "8", 7, (c) => c.serve.bodiesMax),
   serveIdleTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.serve.idleTimeout)),
+  serveMinimumRate: sampled("7", "8", 7, (c) => c.serve.minimumRate.bytesPerSecond),
+  serveMinimumRateWindow: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.serve.minimumRate.window)),
+  serveReadersMax: sampled("7", "8", 7, (c) => c.serve.readersMax),
+  serveConnectionsMax: sampled("7", "8", 7, (c) => c.serve.connectionsMax),
+  serveOrigins: sampled(
+    "https://ui.lan, http://x.lan:81",
+    "https://x.lan",
+    ["https://ui.lan", "http://x.lan:81"],
+    (c) => c.serve.origins
+  ),
   serveManifestMax: sampled("7", "8", 7, (c) => c.serve.manifestMaxBytes),
+  serveRedirect: sampled("presigned", "off", true, (c) => c.serve.redirect !== null, redirecting),
+  serveRedirectLife: sampled("7 minutes", "8 minutes", 420_000, (c) => millis(c.serve.redirect?.life), {
+    ...redirecting,
+    SERVE_REDIRECT: "presigned"
+  }),
+  serveRedirectEndpoint: sampled(
+    "https://one.lan",
+    "https://x.lan",
+    "https://one.lan",
+    (c) => s3(c)?.readersEndpoint
+  ),
+  serveRedirectAgents: sampled(
+    "docker/, podman/",
+    "x/",
+    ["docker/", "podman/"],
+    (c) => c.serve.redirect?.agents,
+    {
+      ...redirecting,
+      SERVE_REDIRECT: "presigned"
+    }
+  ),
   registryUsername: sampled("one", "two", "one", (c) => c.serve.access.credentials?.username, {
     REGISTRY_PASSWORD: "p"
   }),

@@ -177,10 +177,24 @@ export const migrationContract = (server: Databases.Server): void => {
             [
               ["manifests", "registry"],
               ["loss_of_names", "registry"],
-              ["keys", "registry"]
+              ["keys", "registry"],
+              ["saved_hashes", "registry"]
             ]
           )
-          assert.strictEqual(yield* schemaText("registry", "public", "artifact_gc"), schema)
+          const withHashes = yield* schemaText("registry", "public", "artifact_gc")
+          const hashColumns = withHashes.split("\n").filter((line) => !schema.split("\n").includes(line))
+          assert.deepStrictEqual(
+            hashColumns.map((line) => line.trim()),
+            ["hash_written_by text", "hash_bytes bigint", "hash_state bytea"],
+            "changes nothing else"
+          )
+          assert.strictEqual(
+            withHashes
+              .split("\n")
+              .filter((line) => !hashColumns.includes(line))
+              .join("\n"),
+            schema
+          )
           assert.deepStrictEqual(yield* existingRows, rows)
           const text = yield* schemaText("artifact_registry")
           for (const column of ["digest bytea NOT NULL", "manifest bytea NOT NULL", "subject bytea\n"]) {
@@ -195,7 +209,11 @@ export const migrationContract = (server: Databases.Server): void => {
           yield* run("DELETE FROM artifact_registry.registry_migrations")
           assert.lengthOf(yield* migrate(false, existingNames), RegistryPostgres.latestRegistryMigration)
           yield* run("DROP SCHEMA artifact_registry CASCADE")
-          assert.strictEqual(yield* everything, schema, "and can be removed without a trace")
+          assert.strictEqual(
+            yield* everything,
+            withHashes,
+            "and leaves those columns alone when it is removed"
+          )
           assert.lengthOf(yield* migrate(false, existingNames), 0)
           assert.lengthOf(yield* inspect(existingNames), 1)
         })

@@ -8,7 +8,8 @@ const read = (path: string): string => readFileSync(new URL(`../../${path}`, imp
 const byName = new Map(Object.values(declared).flatMap((all) => all.map((metric) => [metric.name, metric])))
 
 /** The declared metric of a series: a histogram has three series of other names. */
-const metricOf = (series: string) => byName.get(series) ?? byName.get(series.replace(/_(bucket|sum|count)$/, ""))
+const metricOf = (series: string) =>
+  byName.get(series) ?? byName.get(series.replace(/_(bucket|sum|count)$/, ""))
 
 const alerts = read("deploy/prometheus/alerts.yml")
 const dashboard = read("deploy/grafana/dashboard.json")
@@ -38,7 +39,9 @@ describe("the dashboard and the alerts", () => {
 
   it("ask for label names that the metric has", () => {
     const made = new Set(["job", "instance", "le"])
-    const wrong = [...`${alerts}\n${dashboard.replaceAll('\\"', '"')}`.matchAll(/\b(artifact_gc_\w+)\{([^}]*)\}?/g)]
+    const wrong = [
+      ...`${alerts}\n${dashboard.replaceAll('\\"', '"')}`.matchAll(/\b(artifact_gc_\w+)\{([^}]*)\}?/g)
+    ]
       .flatMap(([, name = "", labels = ""]) =>
         [...labels.matchAll(/(\w+)\s*(?:=~|!~|!=|=)\s*"/g)].map(([, label = ""]) => [name, label] as const)
       )
@@ -66,7 +69,11 @@ describe("runbooks", () => {
     const tests = read("deploy/prometheus/alerts.test.yml")
     for (const name of namesOf(alerts)) {
       assert.include(alerts, `runbook_url: docs/runbooks/${name}.md`)
-      assert.match(tests, new RegExp(`alertname: ${name}\\n +exp_alerts:\\n`), `no test in which ${name} fires`)
+      assert.match(
+        tests,
+        new RegExp(`alertname: ${name}\\n +exp_alerts:\\n`),
+        `no test in which ${name} fires`
+      )
     }
   })
 })

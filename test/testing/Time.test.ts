@@ -1,7 +1,7 @@
 /** `Time.pass`: forked work comes to its end while the clock moves. */
 import { readFile } from "node:fs/promises"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Context, Effect, Exit, Fiber, Layer } from "effect"
+import { Clock, Context, Effect, Exit, Fiber, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as Collector from "../../src/sweep/Collector.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
@@ -62,6 +62,93 @@ describe("time that passes", () => {
       assert.deepStrictEqual(starts, ["00:00", "01:10", "02:20", "03:30", "04:40"])
       assert.deepStrictEqual(yield* objects, [])
     }).pipe(Effect.provide(world()), Effect.scoped)
+  )
+
+  it.effect("lets a collector with jitter sweep every hour, however far it goes", () =>
+    Effect.gen(function* () {
+      const starts: Array<number> = []
+      yield* Layer.build(
+        Collector.layer({
+          every: "1 hour",
+          jitter: "2 minutes",
+          onReport: ({ startedAt }) => Effect.sync(() => void starts.push(Date.parse(startedAt)))
+        })
+      )
+      yield* Time.pass("7 days")
+      assert.isAbove(starts.length, 160, "sweeps of a week")
+      for (const [n, start] of starts.entries()) {
+        const wait = start - (starts[n - 1] ?? start - 3_600_000)
+        assert.isTrue(wait >= 3_600_000 && wait <= 3_720_000, `sweep ${n} began ${wait} ms after the last`)
+      }
+    }).pipe(Effect.provide(world()), Effect.scoped)
+  )
+
+  it.effect("waits for work that takes longer than a test clock waits by itself", () =>
+    Effect.gen(function* () {
+      const work = Effect.gen(function* () {
+        yield* Effect.sleep("1 hour")
+        const since = performance.now()
+        while (performance.now() - since < 100) yield* Effect.yieldNow
+        return yield* Clock.currentTimeMillis
+      })
+      const passed = yield* Effect.forkChild(work)
+      yield* Time.pass("1 day")
+      assert.strictEqual(yield* Fiber.join(passed), 3_600_000)
+      const adjusted = yield* Effect.forkChild(work)
+      yield* TestClock.adjust("1 day")
+      assert.strictEqual(yield* Fiber.join(adjusted), 48 * 3_600_000, "the control")
+    }).pipe(Effect.provide(Logger.layer([])), Effect.provide(TestClock.layer({ warningDelay: "20 millis" })))
+  )
+
+  it.effect("stands still while woken fibres read files", () =>
+    Effect.gen(function* () {
+      const work = Effect.gen(function* () {
+        const at: Array<number> = []
+        for (let n = 0; n < 5; n++) {
+          yield* Effect.sleep("1 hour")
+          yield* Effect.promise(() => readFile(new URL(import.meta.url)))
+          at.push(yield* Clock.currentTimeMillis)
+        }
+        return at.map((millis) => millis / 3_600_000)
+      })
+      const passed = yield* Effect.forkChild(work)
+      yield* Time.pass("1 day")
+      assert.deepStrictEqual(yield* Fiber.join(passed), [1, 2, 3, 4, 5])
+    })
+  )
+
+  it.effect("dies and names fibres that never sleep, and leaves the clock usable", () =>
+    Effect.gen(function* () {
+      const restless = yield* Effect.sleep("1 hour").pipe(
+        Effect.andThen(Effect.forever(Effect.sleep(0))),
+        Effect.withSpan("restless"),
+        Effect.forkChild
+      )
+      const exit = yield* Effect.exit(Time.pass("30 days", { patience: "50 millis" }))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.match(String(exit), /1970-01-01T01:00:00.000Z: it waited 50 ms .* \(#\d+ in restless\)/)
+      yield* Fiber.interrupt(restless)
+      const slept = yield* Effect.forkChild(Effect.sleep("1 hour"))
+      yield* Time.pass("1 hour")
+      assert.isDefined(slept.pollUnsafe())
+    })
+  )
+
+  it.effect("leaves the clock where it is when it is interrupted", () =>
+    Effect.gen(function* () {
+      const calls = Time.calls()
+      const asking = Effect.flatMap(Server, ({ verbs }) => verbs.ask(60_000)).pipe(
+        Effect.provide(calls.watch(Server).pipe(Layer.provide(server)))
+      )
+      const waits = yield* Effect.forkChild(asking)
+      const passing = yield* Effect.forkChild(Time.pass("1 day", { calls }))
+      yield* slowly(20)
+      yield* Fiber.interrupt(passing)
+      assert.strictEqual(yield* Clock.currentTimeMillis, 0)
+      yield* Fiber.interrupt(waits)
+      yield* Time.pass("1 day", { calls })
+      assert.strictEqual(yield* Clock.currentTimeMillis, 24 * 3_600_000)
+    })
   )
 
   it.effect("waits for files that are being read", () =>

@@ -5,7 +5,8 @@ import { fileAt } from "../Repository.ts"
 const read = (path: string): string => readFileSync(fileAt(path), "utf8")
 
 /** Returns the version of package.json. */
-export const version = (): string => (JSON.parse(read("package.json")) as { readonly version: string }).version
+export const version = (): string =>
+  (JSON.parse(read("package.json")) as { readonly version: string }).version
 
 const places: ReadonlyArray<readonly [path: string, pattern: RegExp]> = [
   ["package-lock.json", /^ {2}"version": "(.+)"/m],

@@ -6,8 +6,10 @@ import { IncomingMessage } from "node:http"
 import { isIP } from "node:net"
 import { Effect } from "effect"
 import type { HttpServerRequest } from "effect/http"
+import { isAllowedOrigin } from "./CrossOrigin.ts"
 import { pathOf } from "./Handler.ts"
 import { type Problem, problem } from "./Problem.ts"
+import { malformed } from "./Target.ts"
 
 /** Which hosts a request may name. */
 export interface AdmissionOptions {
@@ -16,6 +18,11 @@ export interface AdmissionOptions {
    * web page from reaching a registry without credentials under a name of its own (DNS rebinding). Default: every name.
    */
   readonly hosts?: ReadonlyArray<string> | undefined
+  /**
+   * Origins of web pages that may use the registry, such as `https://ui.example`. Their pages may do what their user may.
+   * Default: none.
+   */
+  readonly origins?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -23,17 +30,18 @@ export interface AdmissionOptions {
  * another site's page could read as well as write.
  */
 export const admission = (
-  { hosts }: AdmissionOptions,
+  { hosts, origins = [] }: AdmissionOptions,
   isOpen: boolean
 ): ((request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, Problem>) => {
   const names = hosts === undefined ? null : new Set(hosts.map((name) => name.toLowerCase()))
+  const pages = new Set(origins)
   return (request) =>
     Effect.suspend(() => {
       const refusal =
         ofAddress(request.url) ??
         ofHost(request, names) ??
         ofCoding(request.headers["transfer-encoding"]) ??
-        (isOpen || !isRead(request.method) ? ofOrigin(request.headers) : null)
+        (isOpen || !isRead(request.method) ? ofOrigin(request.headers, pages) : null)
       return refusal === null ? Effect.void : Effect.fail(refusal)
     })
 }
@@ -44,7 +52,7 @@ const isRead = (method: string): boolean => method === "GET" || method === "HEAD
 const ofAddress = (url: string): Problem | null => {
   const path = pathOf(url)
   if (path !== "/v2" && !path.startsWith("/v2/")) return notFound
-  return /%00/.test(url) ? zero : null
+  return url.includes("%00") ? zero : null
 }
 
 const notFound = problem(404, "UNSUPPORTED", "The distribution API is below /v2/, spelled exactly so.")
@@ -94,7 +102,11 @@ const otherCoding = problem(
  * A browser says from which site's page a request comes. No page of another site has business here: it could fill the store, or
  * delete with the password that the browser remembers. Clients that are no browsers send neither header.
  */
-const ofOrigin = (headers: HttpServerRequest.HttpServerRequest["headers"]): Problem | null => {
+const ofOrigin = (
+  headers: HttpServerRequest.HttpServerRequest["headers"],
+  pages: ReadonlySet<string>
+): Problem | null => {
+  if (isAllowedOrigin(headers, pages)) return null
   const site = headers["sec-fetch-site"]
   if (site === "cross-site" || site === "same-site") return otherSite
   const origin = headers.origin
@@ -104,4 +116,26 @@ const ofOrigin = (headers: HttpServerRequest.HttpServerRequest["headers"]): Prob
 const originHost = (origin: string): string | null =>
   URL.canParse(origin) ? new URL(origin).host.toLowerCase() : null
 
-const otherSite = problem(403, "DENIED", "The registry does not serve pages of other web sites.")
+const otherSite = problem(
+  403,
+  "DENIED",
+  "The registry does not serve pages of other web sites. Nothing was changed. Its operator can allow this one with SERVE_ORIGINS."
+)
+
+/**
+ * Returns the response for a request to no route of the server. The router leaves a path without one if its percent signs are
+ * not well-formed.
+ */
+export const unrouted = (url: string): Problem => {
+  const path = pathOf(url)
+  return path.startsWith("/v2/") && !isWellFormed(path) ? malformed : notFound
+}
+
+const isWellFormed = (path: string): boolean => {
+  try {
+    decodeURIComponent(path)
+    return true
+  } catch {
+    return false
+  }
+}

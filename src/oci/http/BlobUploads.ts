@@ -41,8 +41,8 @@ export const append = (
   Effect.gen(function* () {
     const chunk = yield* declaredChunk(input)
     const startByte = chunk.startByte ?? (yield* context.uploads.status(name, id)).receivedBytes
-    const { receivedBytes } = yield* context.bodies.receive(
-      context.uploads.append(name, id, input.body, { startByte, sizeBytes: chunk.sizeBytes })
+    const { receivedBytes } = yield* context.bodies.receive(input.client, input.body, (body) =>
+      context.uploads.append(name, id, body, { ...chunk, startByte })
     )
     return emptyResponse(202, uploadAt(name, id, receivedBytes))
   })
@@ -61,7 +61,9 @@ export const finish = (
       yield* bodies.settle(uploads.finish(name, id, { digest }))
     } else {
       const chunk = yield* declaredChunk(input)
-      yield* bodies.receive(uploads.finish(name, id, { digest, body: input.body, ...chunk }))
+      yield* bodies.receive(input.client, input.body, (body) =>
+        uploads.finish(name, id, { digest, body, ...chunk })
+      )
     }
     return emptyResponse(201, blobAt(name, digest))
   })
@@ -97,22 +99,25 @@ const mount = Effect.fnUntraced(function* (
 
 const whole = Effect.fnUntraced(function* (
   { bodies, uploads }: HandlerContext,
-  { request, body }: HandlerRequest,
+  { body: read, client, request }: HandlerRequest,
   name: string,
   digest: Digest
 ) {
   const lengthBytes = declaredLength(request)
   if ((lengthBytes ?? 0) > blobBytesMax) return yield* tooLong
-  const pushing = hasBody(request)
-    ? uploads.whole(name, digest, body, lengthBytes)
-    : uploads.whole(name, digest, Stream.empty, 0)
-  yield* bodies.receive(pushing)
+  yield* bodies.receive(client, read, (body) =>
+    hasBody(request)
+      ? uploads.whole(name, digest, body, lengthBytes)
+      : uploads.whole(name, digest, Stream.empty, 0)
+  )
   return emptyResponse(201, blobAt(name, digest))
 })
 
 interface DeclaredChunk {
   readonly startByte: number | undefined
   readonly sizeBytes: number | undefined
+  /** Whether the client names a range, as those that send several chunks do. */
+  readonly isOneOfSeveral: boolean
 }
 
 /** Reads offset and length of a chunk: from `Content-Range`, else from the address and `Content-Length`. */
@@ -123,7 +128,7 @@ const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRe
     const offset = query.get("_o") ?? ""
     const startByte = /^\d{1,15}$/.test(offset) ? Number(offset) : undefined
     if ((startByte ?? 0) + (lengthBytes ?? 0) > blobBytesMax) return yield* tooLong
-    return { startByte, sizeBytes: lengthBytes } satisfies DeclaredChunk
+    return { startByte, sizeBytes: lengthBytes, isOneOfSeveral: false } satisfies DeclaredChunk
   }
   const range = chunkRange(header)
   if (range === null) return yield* badRange
@@ -132,7 +137,7 @@ const declaredChunk = Effect.fnUntraced(function* ({ request, query }: HandlerRe
   if (lengthBytes !== undefined && lengthBytes !== sizeBytes) {
     return yield* new SizeMismatch({ declared: sizeBytes, actual: lengthBytes })
   }
-  return { startByte: range.start, sizeBytes } satisfies DeclaredChunk
+  return { startByte: range.start, sizeBytes, isOneOfSeveral: true } satisfies DeclaredChunk
 })
 
 const sizeOf = ({ start, end }: ClosedRange) => end - start + 1

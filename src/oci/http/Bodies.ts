@@ -1,13 +1,15 @@
 /**
- * Bodies of requests: how many are received at once, and how long one may stall.
+ * Bodies of requests: how many are received at once, how slow one may be, and how long it may stall.
  *
  * A body is a stream that is read as fast as it is stored, and is never kept in memory as a whole. A body
  * that its client does not send to the end fails, over HTTP/1 and HTTP/2, so that no byte of it is stored
  * (test/oci/http/Torn.test.ts).
  */
 import { IncomingMessage } from "node:http"
-import { Data, Duration, Effect, type Scope, Semaphore, Stream } from "effect"
+import { Clock, Data, Deferred, Duration, Effect, type Scope, Semaphore, Stream } from "effect"
 import type { HttpServerRequest } from "effect/http"
+import type { MinimumRate } from "./MinimumRate.ts"
+import * as Places from "./Places.ts"
 
 /** The client disconnected, or broke the framing of its body. No byte of it was stored. */
 export class BodyTorn extends Data.TaggedError("BodyTorn")<{ readonly cause: unknown }> {
@@ -20,6 +22,14 @@ export class BodyTorn extends Data.TaggedError("BodyTorn")<{ readonly cause: unk
 export class BodyIdle extends Data.TaggedError("BodyIdle")<{ readonly idleTimeout: Duration.Duration }> {
   override get message(): string {
     return `No byte of the body arrived for ${Duration.format(this.idleTimeout)}. No byte of it was stored; ask for the upload's status and continue from there.`
+  }
+}
+
+/** A body arrived more slowly than the least rate. No byte of it was stored. */
+export class BodyTooSlow extends Data.TaggedError("BodyTooSlow")<{ readonly rate: MinimumRate }> {
+  override get message(): string {
+    const { bytesPerSecond, window } = this.rate
+    return `The body arrived more slowly than ${bytesPerSecond} bytes a second for ${Duration.format(window)}. No byte of it was stored; send it again over a faster line.`
   }
 }
 
@@ -44,8 +54,14 @@ export class BodiesFull extends Data.TaggedError("BodiesFull") {
   }
 }
 
+/** Why the body of a request failed. */
+export type BodyFailure = BodyTorn | BodyIdle | BodyTooSlow | Places.TransferShed
+
 /** The body of a request. */
-export type Body = Stream.Stream<Uint8Array, BodyTorn | BodyIdle>
+export type Body = Stream.Stream<Uint8Array, BodyFailure>
+
+/** Reads the body of a request: as a transfer that needs a place to read on, or without places. */
+export type BodyReader = (transfer: Places.Transfer | null) => Body
 
 /** Limits how many bodies are received at once. */
 export interface Bodies {
@@ -54,21 +70,28 @@ export interface Bodies {
    * off. Waiting comes first, because docker gives up after 429, and podman after 503.
    */
   readonly hasRoom: Effect.Effect<boolean>
-  /** Returns how many bodies are being received, and how many wait for a place. */
-  readonly load: () => { readonly inHand: number; readonly waiting: number }
+  /** Returns how many bodies are being received, wait for a place, and were overtaken by others. */
+  readonly load: () => Places.Load
+  /** Returns for how long bodies have waited and none got a place, in milliseconds. */
+  readonly stuckMillis: (now: number) => number
   /**
-   * Receives a blob's body once a place is free. Until then the client waits, because its body is not read.
+   * Receives a blob's body of a client (`clientOf`) once a place is free. Until then the client waits, because its body is not
+   * read. A body that waits for its client may lose its place to one that waits, and reads on with another place.
    */
-  readonly receive: <A, E, R>(receiving: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly receive: <A, E, R>(
+    client: string,
+    read: BodyReader,
+    receiving: (body: Body) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | Places.TransferShed, R>
   /**
    * Reads a body into memory as a whole, and holds its memory until the request's scope ends. Takes no place: slow clients
-   * would keep all of them. Instead the memory of all such bodies is bounded, and so is the time of each. Fails with `tooLong`
-   * after more than `maxBytes`.
+   * would keep all of them. Instead the memory of all such bodies is bounded, and so is the time of each. If the memory is
+   * used up, the slowest of them is ended. Fails with `tooLong` after more than `maxBytes`.
    */
   readonly hold: <E>(
     body: Body,
     options: { readonly maxBytes: number; readonly tooLong: E }
-  ) => Effect.Effect<Uint8Array, E | BodyTorn | BodyIdle | BodySlow | BodiesFull, Scope.Scope>
+  ) => Effect.Effect<Uint8Array, E | BodyFailure | BodySlow | BodiesFull, Scope.Scope>
   /**
    * Runs a request that ends a push once a place is free: closing a session, storing a manifest. These have
    * places of their own, because they are short and must not wait for the bodies of other clients.
@@ -76,70 +99,130 @@ export interface Bodies {
   readonly settle: <A, E, R>(settling: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-/**
- * Returns limits of `max` places for bodies, and `max` for requests that end a push. A new upload waits `roomWithin` at most.
- */
-export const make = (max: number, roomWithin: Duration.Duration): Effect.Effect<Bodies> =>
-  Effect.sync(() => {
-    const places = Semaphore.makeUnsafe(max)
-    const settling = Semaphore.makeUnsafe(max)
-    const hold = holding()
-    const room = Semaphore.makeUnsafe(2 * max)
-    let count = 0
-    const counted = <A, E, R>(receiving: Effect.Effect<A, E, R>) =>
-      Effect.suspend(() => {
-        count += 1
-        return Effect.ensuring(
-          receiving,
-          Effect.sync(() => {
-            count -= 1
-          })
-        )
-      })
-    return {
-      hold,
-      hasRoom: Effect.timeoutOrElse(Effect.as(room.withPermit(Effect.void), true), {
-        duration: roomWithin,
-        orElse: () => Effect.succeed(false)
-      }),
-      load: () => ({ inHand: Math.min(count, max), waiting: Math.max(0, count - max) }),
-      receive: (effect) => counted(room.withPermit(places.withPermit(effect))),
-      settle: (effect) => settling.withPermit(effect)
-    }
+/** Limits of bodies. */
+export interface BodiesOptions {
+  /** Places for bodies, and as many for requests that end a push. */
+  readonly max: number
+  /** Longest that a new upload waits. */
+  readonly roomWithin: Duration.Duration
+  /** How long a body keeps its place at least. Infinite: bodies are never overtaken. Default {@link overtakeAfter}. */
+  readonly overtakeAfter?: Duration.Duration | undefined
+}
+
+/** Long compared with the pauses of a client that is near, short compared with what a client notices. */
+export const overtakeAfter = Duration.millis(100)
+
+/** A body that waits for its client holds less than a part of an upload; complete parts are sent (storage/s3/Body.ts). */
+const heldBytesMax = 8 * 1024 * 1024
+
+/** Overtaken bodies, for each place. Each may hold a connection to the store (storage/s3/Requests.ts). */
+const overtakenPerPlace = 3
+
+/** Bytes of overtaken bodies, for each place: a third of what a body with a place may hold. */
+const overtakenBytesPerPlace = 16 * 1024 * 1024
+
+/** Makes the limits. The scope's end stops the fiber that looks for slow bodies. */
+export const make = Effect.fnUntraced(function* ({
+  max,
+  roomWithin,
+  overtakeAfter: after = overtakeAfter
+}: BodiesOptions): Effect.fn.Return<Bodies, never, Scope.Scope> {
+  const places = yield* Places.make({
+    max,
+    overtakeAfter: after,
+    overtakenMax: max * overtakenPerPlace,
+    overtakenBytesMax: max * overtakenBytesPerPlace,
+    heldBytesMax
   })
+  const settling = Semaphore.makeUnsafe(max)
+  return {
+    hold: holding(Duration.isFinite(after)),
+    hasRoom: Effect.timeoutOrElse(Effect.as(places.hasRoom, true), {
+      duration: roomWithin,
+      orElse: () => Effect.succeed(false)
+    }),
+    load: places.load,
+    stuckMillis: places.stuckMillis,
+    receive: (client, read, receiving) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => places.begin(client)),
+        (transfer) =>
+          Effect.andThen(
+            transfer.take,
+            Effect.suspend(() => receiving(read(transfer)))
+          ),
+        (transfer) => Effect.sync(transfer.end)
+      ),
+    settle: (effect) => settling.withPermit(effect)
+  }
+})
 
 /** Sixteen manifests of the longest kind, or ten thousand of ordinary ones. */
-const heldBytesMax = 64 * 1024 * 1024
+const memoryMax = 64 * 1024 * 1024
 
 /** 4 MiB arrive within a minute at 70 kB/s. Ordinary manifests have a few kilobytes. */
 const heldWithin = Duration.minutes(1)
 
+/** A body of an ordinary manifest arrives within this time over every line. */
+const shedAfterMillis = 1000
+
+/** A body that is being read into memory. */
+interface Held {
+  readonly begunAt: number
+  bytes: number
+  /** Ends the body, and frees its memory at once. */
+  readonly shed: () => void
+}
+
 /** Returns the verb that keeps bodies in memory, with a bound for all of them together. */
-const holding = (): Bodies["hold"] => {
+const holding = (mayShed: boolean): Bodies["hold"] => {
   let heldBytes = 0
+  const reading = new Set<Held>()
+  const shedSlowest = (own: Held, now: number): boolean => {
+    const others = [...reading].filter((held) => held !== own && now - held.begunAt >= shedAfterMillis)
+    if (!mayShed || others.length === 0) return false
+    const rate = ({ bytes, begunAt }: Held) => bytes / (now - begunAt)
+    others.reduce((worst, held) => (rate(held) < rate(worst) ? held : worst)).shed()
+    return true
+  }
   return Effect.fnUntraced(function* <E>(
     body: Body,
     { maxBytes, tooLong }: { readonly maxBytes: number; readonly tooLong: E }
   ) {
     const chunks: Array<Uint8Array> = []
-    let length = 0
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        heldBytes -= length
-      })
-    )
-    const reading = Stream.runForEach(body, (chunk): Effect.Effect<void, E | BodiesFull> => {
-      if (length + chunk.length > maxBytes) return Effect.fail(tooLong)
-      if (heldBytes + chunk.length > heldBytesMax) return Effect.fail(new BodiesFull())
-      length += chunk.length
+    const ended = yield* Deferred.make<never, BodiesFull>()
+    const clock = yield* Clock.Clock
+    const free = () => {
+      heldBytes -= held.bytes
+      held.bytes = 0
+      chunks.length = 0
+      reading.delete(held)
+    }
+    const held: Held = {
+      begunAt: clock.currentTimeMillisUnsafe(),
+      bytes: 0,
+      shed: () => {
+        free()
+        Deferred.doneUnsafe(ended, Effect.fail(new BodiesFull()))
+      }
+    }
+    reading.add(held)
+    yield* Effect.addFinalizer(() => Effect.sync(free))
+    const collecting = Stream.runForEach(body, (chunk): Effect.Effect<void, E | BodiesFull> => {
+      if (held.bytes + chunk.length > maxBytes) return Effect.fail(tooLong)
+      while (heldBytes + chunk.length > memoryMax) {
+        if (!shedSlowest(held, clock.currentTimeMillisUnsafe())) return Effect.fail(new BodiesFull())
+      }
+      held.bytes += chunk.length
       heldBytes += chunk.length
       chunks.push(chunk)
       return Effect.void
     })
-    yield* Effect.timeoutOrElse(reading, {
+    yield* Effect.timeoutOrElse(Effect.raceFirst(collecting, Deferred.await(ended)), {
       duration: heldWithin,
       orElse: () => Effect.fail(new BodySlow({ within: heldWithin }))
     })
+    reading.delete(held)
     return new Uint8Array(Buffer.concat(chunks))
   })
 }

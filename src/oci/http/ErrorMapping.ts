@@ -13,9 +13,10 @@ import type {
   RepositoryUnknown
 } from "../Repositories.ts"
 import type { OffsetMismatch, UploadBusy, UploadFailure } from "../Uploads.ts"
-import type { BodiesFull, BodyIdle, BodySlow, BodyTorn, UploadsFull } from "./Bodies.ts"
+import type { BodiesFull, BodyFailure, BodySlow, UploadsFull } from "./Bodies.ts"
 import { uploadAt } from "./Location.ts"
 import { internal, Problem, problem, retryAfterSeconds, unavailable } from "./Problem.ts"
+import type { ReadersFull } from "./Readers.ts"
 
 /** Every error of a handler. */
 export type Failure =
@@ -32,11 +33,11 @@ export type Failure =
   | ManifestUnknown
   | ManifestNeeded
   | RepositoryUnknown
-  | BodyTorn
-  | BodyIdle
+  | BodyFailure
   | BodySlow
   | BodiesFull
   | UploadsFull
+  | ReadersFull
 
 /**
  * Most missing blobs in one response. A manifest may miss ten thousand; a repeated push names the next ones.
@@ -105,16 +106,19 @@ export const problemOf = (failure: Failure, repository: string): Problem => {
     case "RepositoryUnknown":
       return problem(404, "NAME_UNKNOWN", failure.message, { detail: { name: failure.repository } })
     case "UploadsFull":
+    case "ReadersFull":
       return problem(503, "UNAVAILABLE", failure.message, {
         headers: { "retry-after": String(retryAfterSeconds) },
         failure
       })
     case "BodiesFull":
+    case "TransferShed":
       return problem(503, "UNAVAILABLE", failure.message, {
         headers: { "retry-after": String(retryAfterSeconds), connection: "close" },
         failure
       })
     case "BodySlow":
+    case "BodyTooSlow":
     case "BodyIdle":
       return problem(408, "BLOB_UPLOAD_INVALID", failure.message, { headers: { connection: "close" } })
     case "BodyTorn":

@@ -1,11 +1,16 @@
 /** What the handlers share: services, limits, the request as they read it, and responses without a body. */
 import type { Duration, Effect, Scope } from "effect"
 import { Headers, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
 import type { Identity } from "../access/Access.ts"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
-import type { Bodies, Body } from "./Bodies.ts"
+import type { Bodies, BodyReader } from "./Bodies.ts"
+import { clientOf } from "./ClientAddress.ts"
 import type { Failure } from "./ErrorMapping.ts"
+import type { MinimumRate } from "./MinimumRate.ts"
+import type { Readers } from "./Readers.ts"
 import { bodyOf } from "./RequestBody.ts"
 
 /** Services and limits behind the handlers. */
@@ -13,10 +18,23 @@ export interface HandlerContext {
   readonly uploads: Uploads["Service"]
   readonly repositories: Repositories["Service"]
   readonly bodies: Bodies
+  readonly readers: Readers
   /** Longest manifest, in bytes. */
   readonly manifestMaxBytes: number
   /** Longest that a body or a response may stall. */
   readonly idleTimeout: Duration.Duration
+  /** Least average rate of a body or a response. */
+  readonly minimumRate: MinimumRate
+  /** Sends readers of blobs to the store; null serves them here. */
+  readonly redirect: RedirectOptions | null
+}
+
+/** Which readers are sent to the store, and where to. */
+export interface RedirectOptions {
+  /** Returns an address under which a client without credentials reads the object. */
+  readonly presign: (key: ObjectKey) => Effect.Effect<string, StorageError>
+  /** How the `User-Agent` of the clients begins that are sent there. Default: every client is. */
+  readonly agents?: ReadonlyArray<string> | undefined
 }
 
 /** A request as handlers read it. */
@@ -25,7 +43,9 @@ export interface HandlerRequest {
   /** Who sends it. Its right to what the address names has been checked. */
   readonly identity: Identity
   readonly query: URLSearchParams
-  readonly body: Body
+  /** Whose share of places it uses. */
+  readonly client: string
+  readonly body: BodyReader
 }
 
 /** Makes the response. Runs in the request's scope, which lasts until the response has been sent. */
@@ -41,7 +61,7 @@ export const pathOf = (url: string): string => url.split(/[?#]/, 1).join("")
 /** Reads a request for the handlers. */
 export const handlerRequest = (
   request: HttpServerRequest.HttpServerRequest,
-  { idleTimeout }: HandlerContext,
+  limits: HandlerContext,
   identity: Identity
 ): HandlerRequest => {
   const at = request.url.indexOf("?")
@@ -49,7 +69,8 @@ export const handlerRequest = (
     request,
     identity,
     query: new URLSearchParams(at < 0 ? "" : request.url.slice(at + 1)),
-    body: bodyOf(request, idleTimeout)
+    client: clientOf(request.source),
+    body: bodyOf(request, limits)
   }
 }
 

@@ -27,15 +27,19 @@ export const tags = (context: HandlerContext, input: HandlerRequest, name: strin
 
 /**
  * Lists the repositories that have a manifest. Docker's API has this address; the OCI specification left it
- * out.
+ * out. With `untagged=true` a further field names those of the page that have no tag, so that no client meets a field that it
+ * did not ask for.
  */
 export const catalog = (context: HandlerContext, input: HandlerRequest): HandlerResult =>
   Effect.gen(function* () {
     const options = yield* pageIn(input)
+    const wanted = input.query.get("untagged") === "true"
     const page = yield* context.repositories.list(options)
+    const untagged = wanted ? { untagged: yield* context.repositories.withoutTags(page.items) } : {}
+    const more: Readonly<Record<string, string>> = wanted ? { untagged: "true" } : {}
     return HttpServerResponse.jsonUnsafe(
-      { repositories: page.items },
-      { headers: linkTo("/v2/_catalog", page, options.limit, page.items.at(-1)) }
+      { repositories: page.items, ...untagged },
+      { headers: linkTo("/v2/_catalog", page, options.limit, page.items.at(-1), more) }
     )
   })
 

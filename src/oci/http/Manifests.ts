@@ -50,7 +50,7 @@ export const put = (
     yield* mayChange(context, input, name, reference)
     const max = context.manifestMaxBytes
     if ((declaredLength(request) ?? 0) > max) return yield* tooLong(max)
-    const bytes = yield* context.bodies.hold(input.body, { maxBytes: max, tooLong: tooLong(max) })
+    const bytes = yield* context.bodies.hold(input.body(null), { maxBytes: max, tooLong: tooLong(max) })
     const tags = query.getAll("tag")
     const mediaType = request.headers["content-type"] ?? ""
     const storing = context.repositories.putManifest(name, bytes, {

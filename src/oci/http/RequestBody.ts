@@ -1,63 +1,135 @@
 /**
- * The body of a request as a stream, with a limit for its client's silence.
+ * The body of a request as a stream, with limits for its client's silence and slowness.
  *
  * Reads Node's request itself after the first bytes. A time-out for each read took a fifth of a push's processor time; here
  * one fiber watches the whole body.
  */
 import { IncomingMessage } from "node:http"
 import { finished } from "node:stream"
-import { Array as Arr, Cause, Channel, Clock, Duration, Effect, Exit, type Pull, Scope, Stream } from "effect"
+import {
+  Array as Arr,
+  Cause,
+  Channel,
+  Clock,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  type Pull,
+  Scope,
+  Stream
+} from "effect"
 import type { HttpServerRequest } from "effect/http"
-import { type Body, BodyIdle, BodyTorn } from "./Bodies.ts"
-
-type Failure = BodyTorn | BodyIdle
+import { type Body, type BodyFailure, BodyIdle, type BodyReader, BodyTooSlow, BodyTorn } from "./Bodies.ts"
+import { type MinimumRate, type Pace, paceOf } from "./MinimumRate.ts"
+import { type Transfer, TransferShed } from "./Places.ts"
 
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
-type BodyPull = Pull.Pull<Chunks, Failure>
+type BodyPull = Pull.Pull<Chunks, BodyFailure>
 
-/**
- * Returns a request's body. The time-out runs only while the client is waited for, not while the store is.
- */
-export const bodyOf = (
-  request: HttpServerRequest.HttpServerRequest,
-  idleTimeout: Duration.Duration
-): Body => {
-  const { source } = request
-  const bytes = Stream.mapError(request.stream, (cause) => new BodyTorn({ cause }))
-  const channel = Channel.fromTransform((_: unknown, scope) => {
-    let rest: BodyPull | null = null
-    // The adapter lets the client send its body (100 Continue) at the first read of its own stream.
-    const begun: BodyPull = Effect.gen(function* () {
-      const first = yield* Scope.fork(scope)
-      const pull = timed(yield* Scope.provide(Stream.toPull(bytes), first), idleTimeout)
-      if (!(source instanceof IncomingMessage)) {
-        rest = pull
-        return yield* pull
-      }
-      const chunks = yield* pull
-      yield* Scope.close(first, Exit.void)
-      rest = yield* Scope.provide(readOn(source, idleTimeout), scope)
-      return chunks
-    })
-    return Effect.succeed(Effect.suspend(() => rest ?? begun))
-  })
-  return Stream.fromChannel(channel)
+/** How slow the client of a body may be. */
+export interface BodyLimits {
+  /** The longest time without a byte. */
+  readonly idleTimeout: Duration.Duration
+  /** The least average rate. */
+  readonly minimumRate: MinimumRate
 }
 
-const timed = (pull: BodyPull, idleTimeout: Duration.Duration): BodyPull =>
-  Effect.timeoutOrElse(pull, {
-    duration: idleTimeout,
-    orElse: () => Effect.fail(new BodyIdle({ idleTimeout }))
+/** What watches one body. */
+interface Watch {
+  readonly limits: BodyLimits
+  readonly pace: Pace
+  readonly transfer: Transfer | null
+}
+
+/**
+ * Returns the reader of a request's body. Its limits count the time while the client is waited for, and not that while the store
+ * is, or a place.
+ */
+export const bodyOf =
+  (request: HttpServerRequest.HttpServerRequest, limits: BodyLimits): BodyReader =>
+  (transfer): Body => {
+    const { source } = request
+    const bytes = Stream.mapError(request.stream, (cause) => new BodyTorn({ cause }))
+    const watch: Watch = { limits, pace: paceOf(limits.minimumRate), transfer }
+    const channel = Channel.fromTransform((_: unknown, scope) => {
+      let rest: BodyPull | null = null
+      // The adapter lets the client send its body (100 Continue) at the first read of its own stream.
+      const begun: BodyPull = Effect.gen(function* () {
+        const first = yield* Scope.fork(scope)
+        const pull = timed(yield* Scope.provide(Stream.toPull(bytes), first), watch)
+        if (!(source instanceof IncomingMessage)) {
+          rest = pull
+          return yield* pull
+        }
+        const chunks = yield* pull
+        yield* Scope.close(first, Exit.void)
+        rest = yield* Scope.provide(readOn(source, watch), scope)
+        return chunks
+      })
+      return Effect.succeed(Effect.suspend(() => rest ?? begun))
+    })
+    return Stream.fromChannel(channel)
+  }
+
+const lengthOf = (chunks: Chunks): number => chunks.reduce((sum, { length }) => sum + length, 0)
+
+/** Returns the longest wait for the next byte, and what it fails with afterwards. */
+const patience = ({ limits, pace }: Watch, now: number) => {
+  const idleMillis = Duration.toMillis(limits.idleTimeout)
+  const slowMillis = pace.millisLeft(now)
+  return slowMillis < idleMillis
+    ? { millis: slowMillis, failure: new BodyTooSlow({ rate: limits.minimumRate }) }
+    : { millis: idleMillis, failure: new BodyIdle({ idleTimeout: limits.idleTimeout }) }
+}
+
+const withPlace = ({ transfer }: Watch, pull: BodyPull): BodyPull =>
+  transfer === null || transfer.holds() ? pull : Effect.andThen(transfer.take, pull)
+
+const moved = ({ pace, transfer }: Watch, bytes: number, now: number): void => {
+  pace.moved(bytes, now)
+  transfer?.moved(bytes)
+}
+
+/** Reads from the stream of any server. */
+const timed = (pull: BodyPull, watch: Watch): BodyPull => {
+  const reading: BodyPull = Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const begun = clock.currentTimeMillisUnsafe()
+    watch.pace.waits(begun)
+    watch.transfer?.waits()
+    const { failure, millis } = patience(watch, begun)
+    const shed = yield* whenEnded(watch.transfer)
+    const chunks = yield* Effect.raceFirst(
+      Effect.timeoutOrElse(pull, { duration: millis, orElse: () => Effect.fail(failure) }),
+      shed
+    )
+    moved(watch, lengthOf(chunks), clock.currentTimeMillisUnsafe())
+    return chunks
+  })
+  return Effect.suspend(() => withPlace(watch, reading))
+}
+
+/** Returns what fails once a transfer is ended because it is slow. */
+const whenEnded = (transfer: Transfer | null) =>
+  Effect.sync(() => {
+    const ended = Deferred.makeUnsafe<never, TransferShed>()
+    if (transfer !== null)
+      transfer.onLost = (isEnded) => {
+        if (isEnded) Deferred.doneUnsafe(ended, Effect.fail(new TransferShed()))
+      }
+    return Deferred.await(ended)
   })
 
 /** Reads on from a request whose first bytes were read. Stops listening when the scope closes. */
-const readOn = Effect.fnUntraced(function* (source: IncomingMessage, idleTimeout: Duration.Duration) {
+const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watch) {
+  const { limits, pace, transfer } = watch
   const clock = yield* Clock.Clock
-  let end: Exit.Exit<never, Failure | Cause.Done> | null = null
+  let end: Exit.Exit<never, BodyFailure | Cause.Done> | null = null
   let waitsSince: number | null = null
   let wake = () => {}
-  const endWith = (exit: Exit.Exit<never, Failure | Cause.Done>) => {
+  const endWith = (exit: Exit.Exit<never, BodyFailure | Cause.Done>) => {
     end ??= exit
     wake()
   }
@@ -66,36 +138,50 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, idleTimeout
   const ignoreEnd = finished(source, { writable: false }, (cause) =>
     endWith(cause ? Exit.fail(new BodyTorn({ cause })) : Exit.fail(Cause.Done()))
   )
+  if (transfer !== null)
+    transfer.onLost = (isEnded) => {
+      if (isEnded) endWith(Exit.fail(new TransferShed()))
+    }
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       source.off("readable", onReadable)
       ignoreEnd()
     })
   )
-  const pull: BodyPull = Effect.suspend(() => {
+  const reading: BodyPull = Effect.suspend(() => {
     const chunks = available(source)
-    if (Arr.isArrayNonEmpty(chunks)) return Effect.succeed(chunks)
+    if (Arr.isArrayNonEmpty(chunks)) {
+      moved(watch, lengthOf(chunks), clock.currentTimeMillisUnsafe())
+      return Effect.succeed(chunks)
+    }
     if (end !== null) return end
     return waiting
   })
+  const pull: BodyPull = Effect.suspend(() => withPlace(watch, reading))
   const waiting: BodyPull = Effect.callback((resume) => {
     waitsSince = clock.currentTimeMillisUnsafe()
+    pace.waits(waitsSince)
     wake = () => {
       wake = () => {}
+      pace.rests(clock.currentTimeMillisUnsafe())
       waitsSince = null
       resume(pull)
     }
+    transfer?.waits()
   })
-  const idleMillis = Duration.toMillis(idleTimeout)
-  const watch = Effect.gen(function* () {
+  const watching = Effect.gen(function* () {
     while (end === null) {
       const now = clock.currentTimeMillisUnsafe()
-      const left: number = waitsSince === null ? idleMillis : waitsSince + idleMillis - now
-      if (left <= 0) return endWith(Exit.fail(new BodyIdle({ idleTimeout })))
-      yield* Effect.sleep(left)
+      const idleMillis = Duration.toMillis(limits.idleTimeout)
+      const idleLeft: number = waitsSince === null ? idleMillis : waitsSince + idleMillis - now
+      const { failure, millis } = patience(watch, now)
+      if (waitsSince !== null && idleLeft <= 0)
+        return endWith(Exit.fail(new BodyIdle({ idleTimeout: limits.idleTimeout })))
+      if (waitsSince !== null && millis <= 0) return endWith(Exit.fail(failure))
+      yield* Effect.sleep(Math.max(1, Math.min(idleLeft, millis)))
     }
   })
-  yield* Effect.forkScoped(watch)
+  yield* Effect.forkScoped(watching)
   return pull
 })
 

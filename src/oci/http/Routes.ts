@@ -15,22 +15,27 @@ import * as Access from "../access/Access.ts"
 import * as Metrics from "../Metrics.ts"
 import { Repositories } from "../Repositories.ts"
 import { Uploads } from "../Uploads.ts"
-import { type AdmissionOptions, admission } from "./Admission.ts"
+import { type AdmissionOptions, admission, unrouted } from "./Admission.ts"
 import { authenticate, authorize, invitation, issueToken } from "./Authentication.ts"
 import * as Blobs from "./Blobs.ts"
 import * as BlobUploads from "./BlobUploads.ts"
 import * as Bodies from "./Bodies.ts"
+import { optionsResponse, sharing } from "./CrossOrigin.ts"
 import { problemOf } from "./ErrorMapping.ts"
 import {
   type HandlerContext,
   type HandlerRequest,
   type HandlerResult,
   handlerRequest,
-  pathOf
+  pathOf,
+  type RedirectOptions
 } from "./Handler.ts"
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
+import type { MinimumRate } from "./MinimumRate.ts"
+import type { Load } from "./Places.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
+import * as Readers from "./Readers.ts"
 import * as RequestMetrics from "./RequestMetrics.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
@@ -57,7 +62,26 @@ export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
   readonly roomWithin?: Duration.Duration | undefined
   /** Longest that a body or a response may stall. Default 1 minute. A whole body has no limit. */
   readonly idleTimeout?: Duration.Duration | undefined
+  /** Sends readers of blobs to the store. Default: they read here. */
+  readonly redirect?: RedirectOptions | undefined
+  /**
+   * Least average rate of a body or a response, in bytes a second over a window. A slower one is ended. Default 1,024 over one
+   * minute. A rate of 0 is no limit.
+   */
+  readonly minimumRate?: MinimumRate | undefined
+  /** Most responses that are read from the store at once. Default 24, of the 37 connections of S3 that may last. */
+  readonly readersMax?: number | undefined
+  /**
+   * How long a body or a response keeps its place at least, while others wait and its client does not move. Default 100
+   * milliseconds. Infinite: slow clients keep their places.
+   */
+  readonly overtakeAfter?: Duration.Duration | undefined
+  /** Receives a function that returns for how long no place was given while some waited, in milliseconds. For readiness. */
+  readonly watchPlaces?: ((stuckMillis: (now: number) => number) => void) | undefined
 }
+
+/** A GPRS line moves four times as much. */
+const defaultMinimumRate: MinimumRate = { bytesPerSecond: 1024, window: Duration.minutes(1) }
 
 /** Adds the routes below `/v2/` to the router, and with `url` the one that issues tokens. */
 export const layer = (
@@ -66,36 +90,52 @@ export const layer = (
   Layer.effectDiscard(
     Effect.gen(function* () {
       const router = yield* HttpRouter.HttpRouter
+      const { minimumRate = defaultMinimumRate, overtakeAfter = Bodies.overtakeAfter } = options
+      const roomWithin = options.roomWithin ?? Duration.seconds(30)
       const context: HandlerContext = {
         uploads: yield* Uploads,
         repositories: yield* Repositories,
-        bodies: yield* Bodies.make(options.bodiesMax ?? 16, options.roomWithin ?? Duration.seconds(30)),
+        bodies: yield* Bodies.make({ max: options.bodiesMax ?? 16, roomWithin, overtakeAfter }),
+        readers: yield* Readers.make({
+          max: options.readersMax ?? 24,
+          roomWithin,
+          minimumRate,
+          overtakeAfter
+        }),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
-        idleTimeout: options.idleTimeout ?? Duration.minutes(1)
+        idleTimeout: options.idleTimeout ?? Duration.minutes(1),
+        redirect: options.redirect ?? null,
+        minimumRate
       }
-      yield* showBodies(context.bodies)
+      yield* showPlaces(context)
       const ownKey = randomBytes(32)
       const access = yield* Access.make(options, options.signingKey ?? Effect.succeed(ownKey))
       const isServed = admission(options, access.isOpen)
+      const pages = new Set(options.origins)
+      options.watchPlaces?.((now) =>
+        Math.max(context.bodies.stuckMillis(now), context.readers.stuckMillis(now))
+      )
       // One route, because names contain slashes. The router adds `/v2` by itself.
       yield* router.add("*", "/v2/*", (request) =>
-        respond(request, Effect.andThen(isServed(request), serve(context, access, request)))
+        respond(request, pages, Effect.andThen(isServed(request), serve(context, access, pages, request)))
       )
       const { issue } = access
       if (issue !== null)
         yield* router.add("GET", Access.tokenPath, (request) =>
-          respond(request, issueToken(access, issue, request.headers.authorization))
+          respond(request, pages, issueToken(access, issue, request.headers.authorization))
         )
     })
   )
 
-/** Shows the bodies in hand and waiting to exporters, while the routes are served. */
-const showBodies = (bodies: Bodies.Bodies) =>
+/** Shows bodies and downloads by state to exporters, while the routes are served. */
+const showPlaces = ({ bodies, readers }: HandlerContext) =>
   Effect.contextWith((context: Context.Context<Scope.Scope>) => {
-    const shown = [
-      showRead(Metrics.bodies.of({ state: "in_hand" }), context, () => bodies.load().inHand),
-      showRead(Metrics.bodies.of({ state: "waiting" }), context, () => bodies.load().waiting)
+    const of = (gauge: typeof Metrics.bodies, load: () => Load) => [
+      showRead(gauge.of({ state: "in_hand" }), context, () => load().inHand),
+      showRead(gauge.of({ state: "waiting" }), context, () => load().waiting),
+      showRead(gauge.of({ state: "overtaken" }), context, () => load().overtaken)
     ]
+    const shown = [...of(Metrics.bodies, bodies.load), ...of(Metrics.readers, readers.load)]
     return Effect.addFinalizer(() =>
       Effect.sync(() => {
         for (const { remove } of shown) remove()
@@ -106,8 +146,12 @@ const showBodies = (bodies: Bodies.Bodies) =>
 const serve = Effect.fnUntraced(function* (
   context: HandlerContext,
   access: Access.Access,
+  pages: ReadonlySet<string>,
   request: HttpServerRequest.HttpServerRequest
 ) {
+  // A preflight request has no credentials, and an address shows its methods by its form.
+  if (request.method === "OPTIONS")
+    return optionsResponse(request.headers, pages, methodNames[(yield* parse(pathOf(request.url)))._tag])
   const identity = yield* authenticate(access, request.headers.authorization)
   const target = yield* parse(pathOf(request.url))
   const methods = methodsOf(context, access, handlerRequest(request, context, identity), target)
@@ -120,12 +164,13 @@ const serve = Effect.fnUntraced(function* (
 /** Turns every failure into its response, and measures the request. */
 const respond = <R>(
   request: HttpServerRequest.HttpServerRequest,
+  pages: ReadonlySet<string>,
   serving: Effect.Effect<HttpServerResponse.HttpServerResponse, Problem, R>
 ) =>
   serving.pipe(
     Effect.catchDefect((defect) => Effect.fail(internal(defect))),
     Effect.catch((problem) => Effect.as(logged(problem), ending(request, toResponse(problem)))),
-    Effect.map(HttpServerResponse.setHeaders(everywhere)),
+    Effect.map(HttpServerResponse.setHeaders({ ...everywhere, ...sharing(request.headers, pages) })),
     Effect.tap(({ status }) => Effect.annotateLogs(Effect.logDebug("Answered"), { status })),
     Effect.onInterrupt(() =>
       Effect.logDebug("Not answered: the client disconnected, or the server is stopping")
@@ -145,6 +190,12 @@ const ending = (
   request.source instanceof IncomingMessage && !request.source.complete && Bodies.hasBody(request)
     ? HttpServerResponse.setHeader(response, "connection", "close")
     : response
+
+/** Responds to a request to no route of the server, with the API's error body. */
+export const respondUnrouted = (
+  request: HttpServerRequest.HttpServerRequest
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.setHeaders(ending(request, toResponse(unrouted(request.url))), everywhere)
 
 /** Blobs are what clients pushed, and a browser must not take one for a page. */
 const everywhere = { "docker-distribution-api-version": "registry/2.0", "x-content-type-options": "nosniff" }
@@ -189,6 +240,18 @@ const methodsOf = (
         DELETE: () => BlobUploads.cancel(context, target.name, target.id)
       }
   }
+}
+
+/** The methods of each kind of address, for OPTIONS. */
+const methodNames: Readonly<Record<Target["_tag"], ReadonlyArray<string>>> = {
+  Base: ["GET", "HEAD"],
+  Catalog: ["GET", "HEAD"],
+  Tags: ["GET", "HEAD"],
+  Referrers: ["GET", "HEAD"],
+  Blob: ["GET", "HEAD", "DELETE"],
+  Manifest: ["GET", "HEAD", "PUT", "DELETE"],
+  Uploads: ["POST"],
+  Upload: ["GET", "HEAD", "PATCH", "PUT", "DELETE"]
 }
 
 /** Serves HEAD as GET. The server drops the body of a response to HEAD. */

@@ -6,10 +6,11 @@
  */
 import { createServer, type IncomingMessage, type Server as NodeServer, type ServerResponse } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { type Context, type Duration, Effect, Layer, Schema } from "effect"
-import { HttpRouter, HttpServer } from "effect/http"
+import { Clock, type Context, Duration, Effect, Layer, Schema } from "effect"
+import { HttpRouter, HttpServer, HttpServerError, HttpServerRequest } from "effect/http"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
+import * as Connections from "./Connections.ts"
 import * as Health from "./Health.ts"
 import * as Routes from "./Routes.ts"
 
@@ -23,6 +24,8 @@ export interface ListenOptions {
   readonly shutdownDeadline: Duration.Duration
   /** How the names of the settings of the address begin. Default `SERVE`. */
   readonly settings?: "SERVE" | "OPS"
+  /** The most connections (`Connections.bound`). Default 2,000. */
+  readonly connectionsMax?: number | undefined
 }
 
 /** Options of the server. */
@@ -63,10 +66,48 @@ export const layer = (
 ): Layer.Layer<HttpServer.HttpServer, ListenRefused, Uploads | Repositories> =>
   Layer.unwrap(
     Effect.contextWith((services: Context.Context<Uploads | Repositories>) => {
-      const routes = Layer.mergeAll(Routes.layer(options), Health.layer(options.ready))
+      let stuckMillis = (_: number) => 0
+      const watched = Routes.layer({
+        ...options,
+        watchPlaces: (read) => {
+          stuckMillis = read
+        }
+      })
+      const ready = Effect.andThen(
+        options.ready,
+        notStuck((now) => stuckMillis(now))
+      )
+      const routes = Layer.mergeAll(watched, Health.layer(ready), apiErrors)
       return Effect.succeed(serving(options, Layer.provide(routes, Layer.succeedContext(services))))
     })
   )
+
+/** Clients and proxies give up after a minute. A balancer then uses another replica, if it has one. */
+const stuckAfter = Duration.minutes(1)
+
+/** Fails while bodies or responses wait and no place was given for a minute. */
+export const notStuck = (
+  stuckMillis: (now: number) => number
+): Effect.Effect<void, { readonly message: string }> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    stuckMillis(now) < Duration.toMillis(stuckAfter)
+      ? Effect.void
+      : Effect.fail({
+          message:
+            "No body or response got a place for a minute, and some wait. The store may be too slow for the load."
+        })
+  )
+
+/** The router responds to a request to no route without a body. */
+const apiErrors = HttpRouter.middleware(
+  (answer) =>
+    Effect.catch(answer, (error) =>
+      HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound"
+        ? Effect.map(HttpServerRequest.HttpServerRequest, Routes.respondUnrouted)
+        : Effect.fail(error)
+    ),
+  { global: true }
+)
 
 /** Serves any routes, as {@link layer} serves the registry. */
 export const serving = (
@@ -76,6 +117,7 @@ export const serving = (
   Layer.unwrap(
     Effect.sync(() => {
       const { server, endConnections } = makeNodeServer()
+      Connections.bound(server, { max: options.connectionsMax ?? 2000 })
       const listening = listen(options, server)
       // Finalizers run in reverse: mark the last request of each connection, wait for requests, close the
       // rest.
@@ -111,7 +153,14 @@ const codeOf = (cause: unknown): string =>
 const makeNodeServer = () => {
   // Balancers keep idle connections for a minute. They must close first, or a request meets a closed
   // connection.
-  const server = createServer({ requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000 })
+  const server = createServer({
+    requestTimeout: 0,
+    // Clients send their headers at once.
+    headersTimeout: 20_000,
+    keepAliveTimeout: 65_000,
+    // Node looks for late headers at this interval. Its default of 30 seconds would add to the limit.
+    connectionsCheckingInterval: 5_000
+  })
   const underWay = new Set<ServerResponse>()
   let ending = false
   // After a server is closed, Node keeps serving kept-alive connections for as long as requests arrive.

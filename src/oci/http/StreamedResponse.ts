@@ -1,10 +1,13 @@
 /** Sends stored bytes as they arrive from the store, as fast as the client reads. */
 import { IncomingMessage } from "node:http"
-import { Duration, Effect, Pull, Stream } from "effect"
+import { Duration, Effect, Pull, Scope, Stream } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { type Opening, openingOf } from "../../storage/Readables.ts"
 import type { BlobBytes } from "../Repositories.ts"
+import { clientOf } from "./ClientAddress.ts"
 import { type HandlerContext, pathOf } from "./Handler.ts"
+import type { Transfer } from "./Places.ts"
+import { type Readers, type ReaderTooSlow, resumable, type Source } from "./Readers.ts"
 
 type BlobFailure = Stream.Error<BlobBytes>
 
@@ -18,43 +21,77 @@ export interface ResponseHead {
 }
 
 /**
- * Responds with `bytes`. Waits until the store has found them, so that a store that cannot be reached yields an error
- * response. If the store fails later, the connection ends before the declared length, which no client takes for success.
+ * Responds with `bytes`. Waits for a place, and until the store has found them, so that a store that cannot be reached yields an
+ * error response. If the store fails later, the connection ends before the declared length, which no client takes for success.
+ * `from` returns the bytes from an offset on, for a response that was overtaken.
  *
  * Node pipes bytes that have a Node form: no effect runs for each chunk. Pipe or stream, the request's end closes the store's
  * body.
  */
 export const streamedResponse = Effect.fnUntraced(function* (
-  { idleTimeout }: HandlerContext,
+  { idleTimeout, readers }: HandlerContext,
   bytes: BlobBytes,
-  head: ResponseHead
+  head: ResponseHead,
+  from: ((offset: number) => BlobBytes) | null = null
 ) {
   const { source, url } = yield* HttpServerRequest.HttpServerRequest
+  const transfer = yield* readers.take(clientOf(source))
   cutOffAfter(idleTimeout, source)
   const opening = openingOf(bytes)
-  return source instanceof IncomingMessage && opening !== null
-    ? yield* piped(opening, head, source, url)
-    : yield* streamed(bytes, head, url)
+  if (!(source instanceof IncomingMessage) || opening === null)
+    return yield* streamed(transfer, bytes, head, url, source)
+  return yield* piped(readers, transfer, opening, head, reopening(from), source, url)
 })
 
-const streamed = Effect.fnUntraced(function* (bytes: BlobBytes, head: ResponseHead, url: string) {
+const reopening = (from: ((offset: number) => BlobBytes) | null): Source<BlobFailure>["reopen"] =>
+  from === null
+    ? null
+    : (offset) => openingOf(from(offset)) ?? Effect.die(new Error("The store's bytes lost their Node form"))
+
+/** A stream cannot be opened again where it ended, so an overtaken one ends with its connection. */
+const streamed = Effect.fnUntraced(function* (
+  transfer: Transfer,
+  bytes: BlobBytes,
+  head: ResponseHead,
+  url: string,
+  source: object
+) {
+  transfer.onLost = () => {
+    if (source instanceof IncomingMessage) source.socket.destroy()
+  }
   const pull = yield* Stream.toPull(bytes)
-  const first = yield* Pull.catchDone(pull, () => Effect.succeed([]))
-  const rest = Stream.tapError(Stream.fromPull(Effect.succeed(pull)), (error) => cutShort(error, url))
+  let unread = 0
+  const counted: typeof pull = Effect.suspend(() => {
+    transfer.moved(unread)
+    return Effect.map(pull, (chunks) => {
+      unread = chunks.reduce((sum, { length }) => sum + length, 0)
+      transfer.waits()
+      return chunks
+    })
+  })
+  const first = yield* Pull.catchDone(counted, () => Effect.succeed([]))
+  const rest = Stream.tapError(Stream.fromPull(Effect.succeed(counted)), (error) => cutShort(error, url))
   return HttpServerResponse.stream(Stream.concat(Stream.fromArray(first), rest), optionsOf(head))
 })
 
 const piped = Effect.fnUntraced(function* (
+  { minimumRate }: Readers,
+  transfer: Transfer,
   opening: Opening<BlobFailure>,
   head: ResponseHead,
+  reopen: Source<BlobFailure>["reopen"],
   { socket }: IncomingMessage,
   url: string
 ) {
-  const { failure, readable } = yield* opening
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const first = yield* Scope.provide(opening, scope)
   const services = yield* Effect.context<never>()
+  const { sizeBytes } = head
+  const readable = yield* resumable(first, scope, transfer, { sizeBytes, reopen }, minimumRate)
   // Registered before the pipe, which ends the connection after it. A client that left has ended it before.
   readable.once("error", (cause) => {
-    if (!socket.destroyed) Effect.runForkWith(services)(cutShort(failure(cause), url))
+    if (!socket.destroyed)
+      Effect.runForkWith(services)(cutShort(isFailure(cause) ? cause : first.failure(cause), url))
   })
   return HttpServerResponse.raw(readable, optionsOf(head))
 })
@@ -66,13 +103,19 @@ const optionsOf = ({ status, mediaType, sizeBytes, headers }: ResponseHead) => (
   contentLength: sizeBytes
 })
 
-const cutShort = (error: BlobFailure, url: string): Effect.Effect<void> =>
-  Effect.annotateLogs(
-    Effect.logError(
-      `A response was cut short; the client sees a failed download and can repeat it. ${error.message}`
-    ),
-    { error: error._tag, path: pathOf(url) }
-  )
+/** A response that is opened again fails with a failure. Node's streams fail with the cause of one. */
+const isFailure = (cause: unknown): cause is BlobFailure | ReaderTooSlow =>
+  cause instanceof Error && "_tag" in cause
+
+const cutShort = (error: BlobFailure | ReaderTooSlow, url: string): Effect.Effect<void> =>
+  error._tag === "ReaderTooSlow"
+    ? Effect.annotateLogs(Effect.logDebug(error.message), { path: pathOf(url) })
+    : Effect.annotateLogs(
+        Effect.logError(
+          `A response was cut short; the client sees a failed download and can repeat it. ${error.message}`
+        ),
+        { error: error._tag, path: pathOf(url) }
+      )
 
 /**
  * Makes Node close the connection if it is idle for that long. Closing it ends the request and releases the

@@ -56,9 +56,15 @@ export const parse = (path: string): Effect.Effect<Target, Problem> =>
 const decoded = (path: string) =>
   Effect.try({
     try: () => path.split("/").slice(2).map(decodeURIComponent),
-    catch: () =>
-      problem(400, "NAME_INVALID", "The address is not well-formed: a % must be followed by two digits.")
+    catch: () => malformed
   })
+
+/** The address cannot be decoded. */
+export const malformed = problem(
+  400,
+  "NAME_INVALID",
+  "The address is not well-formed: a % must be followed by two hexadecimal digits, and the bytes must be UTF-8."
+)
 
 const decodeName = Schema.decodeOption(RepositoryName)
 

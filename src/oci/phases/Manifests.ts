@@ -52,6 +52,9 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
   const { manifests } = yield* RegistryDatabase
   const { settings } = context
   if (!(yield* context.mayContinue)) return
+  const now = yield* Clock.currentTimeMillis
+  const latest = now + Duration.toMillis(settings.clockTolerance)
+  context.odd.add("untagged", yield* manifests.redate(now, latest, settings.batchMax))
   const { exposure, judgedAt } = yield* Breaker.judge(settings, breaker)
   const untaggedSince = cutoffOf(settings, judgedAt)
   if (untaggedSince === null) return

@@ -110,6 +110,12 @@ export const list = Effect.fnUntraced(function* (
   return pageOf(yield* manifests.repositories(after === "" ? null : after, limit + 1), limit)
 })
 
+/** Implements `Repositories.withoutTags`. */
+export const withoutTags = (
+  { registry: { manifests } }: RepositoryContext,
+  repositories: ReadonlyArray<string>
+) => (repositories.length === 0 ? Effect.succeed(repositories) : manifests.withoutTags(repositories))
+
 const pageOf = <A>(found: ReadonlyArray<A>, limit: number): Page<A> => ({
   items: found.slice(0, limit),
   hasMore: limit > 0 && found.length > limit

@@ -30,6 +30,11 @@ export interface ChunkOptions {
    * it where it is known.
    */
   readonly sizeBytes?: number | undefined
+  /**
+   * Whether the client says that more chunks follow, as a `Content-Range` does. The hash of a first chunk is then saved for
+   * them, which takes processor time. Default false.
+   */
+  readonly isOneOfSeveral?: boolean | undefined
 }
 
 /** Implements `Uploads.append`. */
@@ -37,7 +42,7 @@ export const append = Effect.fnUntraced(function* <E, R>(
   context: UploadContext,
   ref: SessionRef,
   body: Stream.Stream<Uint8Array, E, R>,
-  { sizeBytes, startByte }: ChunkOptions
+  { isOneOfSeveral = false, sizeBytes, startByte }: ChunkOptions
 ) {
   const session = yield* readSession(context, ref)
   if (session.state !== "open" || session.receivedBytes !== startByte) {
@@ -50,7 +55,9 @@ export const append = Effect.fnUntraced(function* <E, R>(
   const bytes = yield* nonEmptyBody(body, sizeBytes, progress)
   if (bytes === null) return statusOf(session)
   const key = yield* declareIntent(context, null, chunkKeys(context, ref, startByte))
-  const declared = { digest: null, sizeBytes: sizeBytes ?? null, algorithm: session.algorithm }
+  const hash = yield* context.hashes.chunk(session, isOneOfSeveral)
+  const { algorithm } = session
+  const declared = { digest: null, sizeBytes: sizeBytes ?? null, algorithm, beside: hash.beside }
   const sending = Effect.catchIf(
     sendBody(context, key, bytes, declared, progress),
     (error): error is DigestMismatch => error instanceof DigestMismatch,
@@ -63,10 +70,12 @@ export const append = Effect.fnUntraced(function* <E, R>(
   if (sent === null) return yield* new UploadExpired({ digest: null, attempts: 1 })
   const outcome = yield* context.registry.sessions.append(yield* Clock.currentTimeMillis, ref, {
     startByte,
-    ...sent
+    ...sent,
+    hash: hash.saved(sent.sizeBytes)
   })
   switch (outcome._tag) {
     case "appended":
+      hash.keep(sent)
       return statusOf(outcome.session)
     case "conflict":
       return yield* notTaken(outcome.session, startByte)

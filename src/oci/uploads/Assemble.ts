@@ -1,20 +1,22 @@
 /**
  * One object of a session's chunks and its last body.
  *
- * Chunks of 5 MiB and more are joined by the store: they are read once for their digest, and no byte is written again. Other
- * chunks, and a last body, are streamed through the hash to a fresh key.
+ * Chunks of 5 MiB and more are joined by the store, and no byte is written again. Their digest is that of the hash that was
+ * continued from chunk to chunk (SessionHashes.ts). Without one they are read once. Other chunks, and a last body, are
+ * streamed through the hash to a fresh key.
  */
 import { Effect, Stream } from "effect"
 import type { BodyProgress } from "../../blobs/BodyProgress.ts"
 import { measured } from "../../blobs/Measure.ts"
 import { isRejected, type Sent, sendBody } from "../../blobs/SendBody.ts"
 import type { Source } from "../../blobs/SendUntilSettled.ts"
-import type { Digest } from "../../domain/Digest.ts"
+import { algorithmOf, type Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import { StorageError } from "../../domain/StorageError.ts"
 import type { Storage } from "../../storage/Storage.ts"
-import type { StagedChunk } from "../database/contract/UploadSessions.ts"
+import type { StagedChunk, UploadSession } from "../database/contract/UploadSessions.ts"
 import type { UploadContext } from "./UploadContext.ts"
+import { continued } from "./WritableHash.ts"
 
 /** Chunks up to this size are read ahead, so that a thousand of them do not cost a thousand round trips. */
 const readAheadBytes = 512 * 1024
@@ -52,8 +54,6 @@ const runsOf = (chunks: ReadonlyArray<StagedChunk>): ReadonlyArray<ReadonlyArray
 /** What a closing request says of the bytes. */
 export interface Closing<E, R> {
   readonly digest: Digest
-  /** Bytes in the session's chunks. */
-  readonly receivedBytes: number
   /** The last body, and null without one. */
   readonly rest: Stream.Stream<Uint8Array, E, R> | null
   /** The length of the last body, if it is known. */
@@ -66,10 +66,12 @@ export interface Closing<E, R> {
  */
 export const assembled = Effect.fnUntraced(function* <E, R>(
   context: UploadContext,
+  session: UploadSession,
   chunks: ReadonlyArray<StagedChunk>,
-  { digest, receivedBytes, rest, sizeBytes }: Closing<E, R>,
+  { digest, rest, sizeBytes }: Closing<E, R>,
   progress: BodyProgress
 ) {
+  const { receivedBytes } = session
   const staged = stagedBytes(context.storage, chunks)
   const source: Source<E | StorageError, R> = {
     body: rest === null ? staged : Stream.concat(staged, rest),
@@ -81,9 +83,44 @@ export const assembled = Effect.fnUntraced(function* <E, R>(
   }
   const { concat } = context.storage
   if (rest !== null || concat === undefined || !isJoinable(context, chunks)) return source
-  yield* Stream.runDrain(measured(staged, source.declared, progress, () => undefined))
+  // Another digest than the declared one may be the fault of a saved hash. The bytes then tell.
+  if ((yield* knownDigest(context, session, chunks, digest, progress)) !== digest) {
+    yield* Stream.runDrain(measured(staged, source.declared, progress, () => undefined))
+  }
   const make = (key: ObjectKey) => joined(context, concat, chunks, key, source, progress)
   return { ...source, make } satisfies Source<E | StorageError, R>
+})
+
+/** Bytes after a saved hash are hashed five times as slowly as those that are read from the begin. */
+const continuedShare = 1 / 3
+
+/** Returns the digest that a hash of the session's chunks tells, or null if none is known without reading most of them again. */
+const knownDigest = Effect.fnUntraced(function* (
+  { hashes, storage }: UploadContext,
+  session: UploadSession,
+  chunks: ReadonlyArray<StagedChunk>,
+  declared: Digest,
+  progress: BodyProgress
+) {
+  const { algorithm, receivedBytes } = session
+  if (algorithmOf(declared) !== algorithm) return null
+  const kept = hashes.digestOf(session, chunks)
+  if (kept !== null) return kept
+  const savedBytes = session.hash?.bytes ?? 0
+  const rest = chunks.filter(({ startByte }) => startByte >= savedBytes)
+  const sizeBytes = receivedBytes - savedBytes
+  if (bytesIn(rest) !== sizeBytes || sizeBytes > continuedShare * receivedBytes) return null
+  const hash = yield* continued(algorithm, session.id, session.hash, savedBytes)
+  if (hash === null) return null
+  const beside = { update: hash.update, ended: () => undefined }
+  const reading = measured(
+    stagedBytes(storage, rest),
+    { digest: null, sizeBytes, beside },
+    progress,
+    () => undefined
+  )
+  if (rest.length > 0) yield* Stream.runDrain(reading)
+  return hash.digest()
 })
 
 /**

@@ -81,6 +81,7 @@ export const finish = Effect.fnUntraced(function* <E, R>(
       const work = makeBlob({ context, lease, session: acquired, options, progress })
       const finished = yield* Effect.raceFirst(work, renewUntilLost(context, lease, progress))
       lease.needsRelease = false
+      context.hashes.forget(ref.id)
       return finished === "lost" ? yield* answerAfterLoss(context, ref, digest) : finished
     })
   )
@@ -139,8 +140,7 @@ const assemble = Effect.fnUntraced(function* <E, R>(
   rest: Stream.Stream<Uint8Array, E, R> | null
 ) {
   const { digest, sizeBytes } = options
-  const { receivedBytes } = session
-  const source = yield* assembled(context, chunks, { digest, receivedBytes, rest, sizeBytes }, progress)
+  const source = yield* assembled(context, session, chunks, { digest, rest, sizeBytes }, progress)
   return yield* sendUntilSettled(context, source, progress, (sent) =>
     Effect.map(complete(context, lease, sent), (outcome) => (outcome === "expired" ? null : outcome))
   )

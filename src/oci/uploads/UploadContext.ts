@@ -4,10 +4,12 @@ import type { BodyProgress } from "../../blobs/BodyProgress.ts"
 import type { WriterContext } from "../../blobs/WriterContext.ts"
 import type { RegistryDatabase, SessionRef, UploadSession } from "../database/RegistryDatabase.ts"
 import { OffsetMismatch, UploadUnknown } from "./errors.ts"
+import type { SessionHashes } from "./SessionHashes.ts"
 
 /** Services and settings of the upload service. `pinMillis` is how long a repository holds a blob. */
 export interface UploadContext extends WriterContext {
   readonly registry: RegistryDatabase["Service"]
+  readonly hashes: SessionHashes
   /** Prefix of the keys of staged chunks. */
   readonly chunkPrefix: string
   /** The shortest chunk that the store joins with others, in bytes. */

@@ -11,6 +11,10 @@ export interface S3Options {
   /** The URL of the store. Default: AWS's endpoint for the region. */
   readonly endpoint?: string | undefined
   /**
+   * The URL of the store for clients that `presign` sends there, if they do not reach `endpoint`. Default: `endpoint`.
+   */
+  readonly readersEndpoint?: string | undefined
+  /**
    * Whether the bucket is part of the path (`http://host/bucket/key`) and not of the host name. Default with
    * an `endpoint`: true, because few other stores have a DNS name for each bucket. Default without: false,
    * because AWS wants to retire the path style.
@@ -40,7 +44,8 @@ export interface S3Options {
   readonly connectTimeout?: Duration.Duration | undefined
   /**
    * The most connections at once, at least 3. Default 50, the SDK's own default. Each takes a file
-   * descriptor. Object bodies take at most three quarters of them, so that short requests always find one.
+   * descriptor. Reads of objects take at most three quarters of them, so that short requests always find one.
+   * Puts whose body is a stream of 2 MiB and more have as many and a half more, because their bodies may be slow.
    * Too low: requests wait for each other, without a limit, because the store is not the cause.
    */
   readonly maxConnections?: number | undefined

@@ -58,6 +58,12 @@ export interface Requests {
 /** The fewest connections: one for a put, one for the `get` that is its body, and one for short requests. */
 export const connectionsMin = 3
 
+/**
+ * Returns how many streamed puts have connections, beside `max` for all other requests. With 50 it is 75: sixteen bodies that are
+ * received and 48 that were overtaken, and some for other writers.
+ */
+export const streamedMax = (max: number): number => Math.ceil(max * 1.5)
+
 /** The rate that a body in memory is given time for: 2 Mbit/s. A slower connection is of no use here. */
 const bytesPerSecondMin = 256 * 1024
 
@@ -93,8 +99,6 @@ export const make = Effect.fnUntraced(function* (
       ),
     streamed: (request, progress) =>
       Effect.raceFirst(send(request), stalled(request, progress, limits.requestTimeout)).pipe(
-        sockets.withPermits(1),
-        lasting.withPermits(1),
         bodies.withPermits(1)
       )
   }
@@ -107,9 +111,9 @@ const connections = Effect.fnUntraced(function* (max: number) {
   // A slow reader may keep its connection for hours. A quarter of all connections is left for short requests.
   const lastingMax = max - Math.ceil(max / 4)
   const lasting = yield* Semaphore.make(lastingMax)
-  // The body of a streamed put may be a `get` from this store. If puts took all connections, every put would
-  // wait for its body for ever. Half of the lasting connections always leaves one for each body.
-  const bodies = yield* Semaphore.make(Math.floor(lastingMax / 2))
+  // The body of a streamed put may be a `get` from this store, or a client that drips for hours. With connections of their own,
+  // such puts cannot take those of their bodies, nor those of other requests.
+  const bodies = yield* Semaphore.make(streamedMax(max))
   return { sockets, lasting, bodies }
 })
 

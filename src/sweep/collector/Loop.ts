@@ -54,7 +54,9 @@ export const make = Effect.fnUntraced(function* ({ jitter, when, window }: Sched
   const drawDue = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const due = dueAfter(when, now, isFirst)
-    const later = isFirst && when._tag === "interval" ? 0 : Duration.toMillis(jitter) * (yield* Random.next)
+    // Whole milliseconds, as clocks have them: a rest below a nanosecond is a sleep that ends at once, and never ends.
+    const later =
+      isFirst && when._tag === "interval" ? 0 : Math.round(Duration.toMillis(jitter) * (yield* Random.next))
     isFirst = false
     return due + later
   })

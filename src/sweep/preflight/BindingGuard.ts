@@ -33,9 +33,21 @@ export const bindingGuard = Effect.fnUntraced(function* ({
 })
 
 /**
- * Fails with `BindingRefused` if the tables belong to another place. Binds nothing: for commands that write, and for
- * a registry that does not collect.
+ * Binds the tables unless they are bound, and fails with `BindingRefused` if they belong to another place: for a registry, which
+ * may write objects before the first sweep. A replica with other prefixes would write objects that no collector lists.
  */
+export const bindOrRequire = Effect.fnUntraced(function* (
+  now: number,
+  settings: Pick<SweepSettings, "blobPrefix" | "uploadPrefix">
+) {
+  const { binding } = yield* CollectorDatabase
+  const state = yield* binding.read
+  if (state.bound === null)
+    yield* binding.bind(now, yield* drawId, yield* identityOf(settings, state), state.here)
+  yield* requireBound(settings)
+})
+
+/** Fails with `BindingRefused` if the tables belong to another place. Binds nothing: for commands that write. */
 export const requireBound = Effect.fnUntraced(function* (
   settings: Pick<SweepSettings, "blobPrefix" | "uploadPrefix">
 ) {

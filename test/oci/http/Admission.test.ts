@@ -215,7 +215,7 @@ describe("bodies that are kept in memory", () => {
 
   it.effect("share a bound, and give their memory back with the request", () =>
     Effect.gen(function* () {
-      const { hold } = yield* Bodies.make(1, Duration.zero)
+      const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero })
       yield* Effect.scoped(
         Effect.gen(function* () {
           assert.strictEqual((yield* hold(mebibytes(40), options)).length, 40 * 1024 * 1024)
@@ -228,9 +228,32 @@ describe("bodies that are kept in memory", () => {
     })
   )
 
+  it.effect("that are slow make way for others, where all of them together use the memory up", () =>
+    Effect.gen(function* () {
+      for (const [overtakeAfter, expected] of [
+        [undefined, 30 * 1024 * 1024],
+        [Duration.infinity, "BodiesFull"]
+      ] as const) {
+        const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero, overtakeAfter })
+        const stuck = Stream.concat(mebibytes(35), Stream.never)
+        const slow = yield* Effect.forkChild(Effect.scoped(Effect.flip(hold(stuck, options))), {
+          startImmediately: true
+        })
+        yield* TestClock.adjust("2 seconds")
+        const honest = Effect.map(hold(mebibytes(30), options), ({ length }) => length)
+        const got = yield* Effect.scoped(
+          Effect.catchTag(honest, "BodiesFull", ({ _tag }) => Effect.succeed(_tag))
+        )
+        assert.strictEqual(got, expected)
+        if (overtakeAfter === undefined) assert.deepInclude(yield* Fiber.join(slow), { _tag: "BodiesFull" })
+        yield* Fiber.interrupt(slow)
+      }
+    })
+  )
+
   it.effect("are given up after a minute, however steadily they drip", () =>
     Effect.gen(function* () {
-      const { hold } = yield* Bodies.make(1, Duration.zero)
+      const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero })
       const drips = Stream.tick("1 second").pipe(Stream.map(() => new Uint8Array(1)))
       const given = yield* Effect.forkChild(Effect.scoped(Effect.flip(hold(drips, options))))
       for (let second = 0; second < 61; second++) yield* TestClock.adjust("1 second")

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { HttpRouter } from "effect/http"
 import { afterEach } from "vitest"
 import * as Health from "../../../src/oci/http/Health.ts"
+import { notStuck } from "../../../src/oci/http/Server.ts"
 
 const disposals: Array<() => Promise<void>> = []
 afterEach(async () => {
@@ -41,3 +42,15 @@ describe("a probe", () => {
     assert.strictEqual(questions, 1)
   })
 })
+
+it.effect("readiness ends when no place was given for a minute, and returns with the next one", () =>
+  Effect.gen(function* () {
+    let stuckMillis = 59_999
+    const ready = notStuck(() => stuckMillis)
+    yield* ready
+    stuckMillis = 60_000
+    assert.include((yield* Effect.flip(ready)).message, "No body or response got a place")
+    stuckMillis = 0
+    yield* ready
+  })
+)

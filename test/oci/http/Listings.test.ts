@@ -99,6 +99,11 @@ it.live("repositories with a manifest are listed in pages", () =>
       { repositories: ["a", "a/z"] },
       { repositories: ["b"] }
     ])
+    yield* ask("/v2/a/manifests/v1", { method: "DELETE" })
+    assert.deepStrictEqual((yield* pages("/v2/_catalog?n=2&untagged=true")).map(jsonOf), [
+      { repositories: ["a", "a/z"], untagged: ["a"] },
+      { repositories: ["b"], untagged: [] }
+    ])
   }).pipe(Effect.provide(registry()))
 )
 

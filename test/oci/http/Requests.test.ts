@@ -30,7 +30,7 @@ describe("a method that an address does not have", () => {
     ["PATCH", "/v2/a/manifests/v1", "GET, HEAD, PUT, DELETE"],
     ["GET", "/v2/a/blobs/uploads/", "POST"],
     ["POST", "/v2/a/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"],
-    ["OPTIONS", "/v2/a/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"],
+    ["MKCOL", "/v2/a/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"],
     ["PROPFIND", "/v2/", "GET, HEAD"]
   ] as const)("is 405, and those that it has are named: %s %s", ([method, path, allow]) =>
     Effect.gen(function* () {
@@ -67,7 +67,10 @@ describe("an address that no client sends", () => {
       Effect.gen(function* () {
         const client = yield* line()
         yield* client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
-        assert.match(yield* client.closed, /^HTTP\/1.1 40[04] /)
+        const [head = "", body = ""] = (yield* client.closed).split("\r\n\r\n")
+        assert.match(head, /^HTTP\/1.1 40[04] /)
+        assert.match(head, /docker-distribution-api-version: registry\/2.0/i)
+        assert.isArray(JSON.parse(body).errors)
       }).pipe(Effect.scoped, Effect.provide(alone))
   )
 })

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { emptyPhase } from "../../../src/domain/SweepReport.ts"
+import { RegistryDatabase } from "../../../src/oci/database/RegistryDatabase.ts"
 import { fails, hangsBefore } from "../../../src/testing/Faults.ts"
 import {
   artifact,
@@ -32,6 +33,22 @@ const names = (prefix: string, count: number) =>
   Array.from({ length: count }, (_, n) => `${prefix}${String(n).padStart(3, "0")}`)
 
 describe("a manifest that nothing needs", () => {
+  it.effect("waits from now on if it was untagged while a clock was a year ahead", () =>
+    Effect.gen(function* () {
+      yield* manifest("a", {})
+      const { manifests: verbs } = yield* RegistryDatabase
+      const now = yield* Clock.currentTimeMillis
+      yield* verbs.redate(now + 365 * day, 0, 10)
+      const report = yield* sweep()
+      assert.include(report.guards.map(({ message }) => message).join(), "were untagged in the future")
+      assert.deepStrictEqual(yield* manifests, ["a"])
+      yield* sweepAfter(day - 1)
+      assert.deepStrictEqual(yield* manifests, ["a"])
+      yield* sweepAfter(1)
+      assert.deepStrictEqual(yield* manifests, [])
+    }).pipe(Effect.provide(world()))
+  )
+
   it.effect("goes after 24 hours, to the millisecond, and then its blobs as orphans do", () =>
     Effect.gen(function* () {
       yield* upload("layer")

@@ -116,6 +116,14 @@ const stories: ReadonlyArray<Story> = [
     content: "hello world",
     uploads: joining,
     act: pushes(["hel", "lo ", "world"]),
+    calls: ["sessions.claim", "blobs.intend", "copy", "sessions.complete"]
+  },
+  {
+    name: "several chunks that are read for their digest, and that the store joins",
+    content: "hello world",
+    algorithm: "sha512",
+    uploads: joining,
+    act: pushes(["hel", "lo ", "world"], undefined, "sha512"),
     calls: ["sessions.claim", "get", "blobs.intend", "copy", "sessions.complete"]
   },
   {

@@ -7,6 +7,7 @@ import type { SweepReport } from "../../../src/domain/SweepReport.ts"
 import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
 import * as MemoryStorage from "../../../src/storage/Memory.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
+import { bindOrRequire, requireBound } from "../../../src/sweep/preflight/BindingGuard.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import { fails } from "../../../src/testing/Faults.ts"
 import {
@@ -143,6 +144,23 @@ describe("the binding", () => {
       assert.deepStrictEqual([bound?.outcome, refused?.outcome].sort(), ["complete", "refused"])
       assert.isNotNull(state.binding)
     }).pipe(Effect.provide(world({ mixedSettings: "allow" })))
+  )
+
+  it.effect("is written by the first replica of a registry, and one with other prefixes does not start", () =>
+    Effect.gen(function* () {
+      const usual = { blobPrefix: "blobs/", uploadPrefix: "uploads/" }
+      const other = { blobPrefix: "blobs/", uploadPrefix: "elsewhere/" }
+      // Control: before the binding each starts, and no collector lists both prefixes.
+      yield* requireBound(usual)
+      yield* requireBound(other)
+      yield* bindOrRequire(start, usual)
+      yield* bindOrRequire(start, usual)
+      const refused = yield* Effect.flip(bindOrRequire(start, other))
+      assert.strictEqual(refused._tag, "BindingRefused")
+      assert.include(refused.message, "GC_UPLOAD_PREFIX: elsewhere/ here, uploads/ bound")
+      assert.include(refused.message, "artifact-gc rebind")
+      assert.strictEqual((yield* sweep()).outcome, "complete")
+    }).pipe(Effect.provide(world()))
   )
 
   it.effect("refuses a database that is a copy, or was restored from a dump", () =>

@@ -143,6 +143,8 @@ export interface Manifests {
   ) => Result<Option.Option<ReadonlyArray<string>>>
   /** Returns repositories that have a manifest, after `after` in byte order. */
   readonly repositories: (after: string | null, limit: number) => Result<ReadonlyArray<string>>
+  /** Returns those of the repositories that have no tag, in byte order. */
+  readonly withoutTags: (repositories: ReadonlyArray<string>) => Result<ReadonlyArray<string>>
   /**
    * Returns manifests about `subject` after digest `after`, only those of `artifactType` unless it is null.
    */
@@ -177,6 +179,12 @@ export interface Manifests {
    * `expired`, those that a pin keeps when it ends.
    */
   readonly expire: (now: number, untaggedSince: number, limit: number) => Result<number>
+  /**
+   * Dates manifests that are untagged after `latest` to `now`, up to `limit` of them, and returns their names
+   * as `repository@digest`. A clock was wrong when they were untagged, and they would wait for as long as it
+   * was ahead. Skips manifests that another transaction holds.
+   */
+  readonly redate: (now: number, latest: number, limit: number) => Result<ReadonlyArray<string>>
   /** Returns how many `expire` would delete, without those that these need. */
   readonly untagged: (untaggedSince: number) => Result<number>
   /**

@@ -37,6 +37,20 @@ export interface UploadSession {
   /** Null unless it is done. */
   readonly digest: Digest | null
   readonly lastActivityAt: number
+  /** A hash that a later request may continue. Absent if none was saved. */
+  readonly hash?: SavedHash | undefined
+}
+
+/**
+ * The state of a hash of the session's first bytes, so that no replica has to read them again. It is stored in the
+ * transaction that adds the chunk which ends at `bytes`. A session's bytes up to there never change afterwards.
+ */
+export interface SavedHash {
+  /** The program that wrote `state`, with its version. No other one reads it. */
+  readonly writtenBy: string
+  /** How many bytes were hashed. Less than the session's `receivedBytes` if later chunks were not hashed. */
+  readonly bytes: number
+  readonly state: Uint8Array
 }
 
 /** Bytes `startByte` to `startByte + sizeBytes - 1` of a session. */
@@ -46,6 +60,11 @@ export interface StagedChunk {
   readonly key: ObjectKey
   /** The chunk's own digest, by the session's algorithm. */
   readonly digest: Digest
+}
+
+/** A chunk that was sent, and the hash of all bytes up to its end, if there is one. */
+export interface SentChunk extends StagedChunk {
+  readonly hash?: SavedHash | undefined
 }
 
 /** Names a session. A session of another repository counts as unknown. */
@@ -136,8 +155,11 @@ export interface Sessions {
   readonly read: (session: SessionRef) => Result<Option.Option<UploadSession>>
   /** Records that bytes arrive. Returns false if the session is done or does not exist. */
   readonly touch: (now: number, session: SessionRef) => Result<boolean>
-  /** Compare and set: adds a chunk with an intent to an open session that ends where the chunk begins. */
-  readonly append: (now: number, session: SessionRef, chunk: StagedChunk) => Result<AppendOutcome>
+  /**
+   * Compare and set: adds a chunk with an intent to an open session that ends where the chunk begins. Replaces the saved hash
+   * in the same transaction, or keeps the older one if the chunk has none.
+   */
+  readonly append: (now: number, session: SessionRef, chunk: SentChunk) => Result<AppendOutcome>
   /**
    * Claims for finishing a session that is open, or whose lease has ended at `now`. The same token claims
    * it again.
@@ -148,7 +170,7 @@ export interface Sessions {
   /** Opens a claimed session again, as it was. Returns false if this token no longer has it. */
   readonly release: (now: number, session: SessionRef, token: string) => Result<boolean>
   /**
-   * Publishes as `Blobs.publish` does, marks the session done and journals its other chunks, in one
+   * Publishes as `Blobs.publish` does, marks the session done, forgets its hash and journals its other chunks, in one
    * transaction and only while this token has the session. The publication's key has an intent, or is that
    * of one of the session's chunks. Repeated with the same token and digest it returns the first outcome.
    *

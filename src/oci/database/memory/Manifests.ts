@@ -59,6 +59,7 @@ export const manifests = (state: RegistryState): Manifests => ({
     Effect.sync(() =>
       pageOf(new Set([...state.manifests.values()].map((row) => row.repository)), after, limit)
     ),
+  withoutTags: (repositories) => Effect.sync(() => withoutTags(state, repositories)),
   referrers: (repository, subject, artifactType, after, limit) =>
     Effect.sync(() => {
       const found = [...state.manifests.values()].filter(
@@ -89,10 +90,17 @@ export const manifests = (state: RegistryState): Manifests => ({
     }),
   having: (now, repository, digests) => Effect.sync(() => having(state, now, repository, digests)),
   expire: (now, untaggedSince, limit) => Effect.sync(() => expire(state, now, untaggedSince, limit)),
+  redate: (now, latest, limit) => Effect.sync(() => redate(state, now, latest, limit)),
   untagged: (untaggedSince) =>
     Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
   exposure: (after, untaggedSince, unless) => Effect.sync(() => exposure(state, after, untaggedSince, unless))
 })
+
+const withoutTags = (state: RegistryState, repositories: ReadonlyArray<string>) => {
+  const tagged = new Set([...state.tags.values()].map((row) => row.repository))
+  const bare = repositories.filter((name) => !tagged.has(name))
+  return pageOf(bare, null, bare.length)
+}
 
 const listing = (state: RegistryState, repository: string, digest: Digest, limit: number) =>
   [...state.manifests.values()]
@@ -289,6 +297,13 @@ const exposure = (
     [...digests].reduce((sum, digest) => sum + (state.blobs.get(digest)?.sizeBytes ?? 0), 0)
   const bytes = Math.round((bytesOf(needed) * untagged) / lost.length)
   return { untagged, total, bytes, totalBytes: bytesOf(state.blobs.keys()) }
+}
+
+const redate = (state: RegistryState, now: number, latest: number, limit: number) => {
+  const ahead = [...state.manifests.values()].filter((row) => (row.untaggedAt ?? 0) > latest).slice(0, limit)
+  for (const row of ahead)
+    state.manifests.set(manifestId(row.repository, row.digest), { ...row, untaggedAt: now })
+  return ahead.map(({ repository, digest }) => `${repository}@${digest}`).sort()
 }
 
 /** Deletes a manifest without tags. */

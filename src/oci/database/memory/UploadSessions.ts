@@ -12,9 +12,9 @@ import type {
   IdleSessions,
   Lease,
   OpenSessions,
+  SentChunk,
   SessionRef,
   Sessions,
-  StagedChunk,
   UploadSession
 } from "../contract/UploadSessions.ts"
 import type { RegistryState, SessionRow } from "./RegistryState.ts"
@@ -128,8 +128,8 @@ const end = (
   )
 }
 
-const append = (state: RegistryState, now: number, ref: SessionRef, chunk: StagedChunk): AppendOutcome => {
-  const { key, sizeBytes, startByte, digest } = chunk
+const append = (state: RegistryState, now: number, ref: SessionRef, chunk: SentChunk): AppendOutcome => {
+  const { key, sizeBytes, startByte, digest, hash } = chunk
   const row = find(state, ref)
   const known = state.chunks.get(key)
   if (row !== null && known?.session === row.id && known.startByte === startByte) {
@@ -149,7 +149,8 @@ const append = (state: RegistryState, now: number, ref: SessionRef, chunk: Stage
   }
   if (!state.intents.delete(key)) return { _tag: "expired" }
   state.chunks.set(key, { session: row.id, startByte, sizeBytes, key, digest })
-  return { _tag: "appended", session: change(state, now, row, { receivedBytes: startByte + sizeBytes }) }
+  const grown = { receivedBytes: startByte + sizeBytes, ...(hash === undefined ? {} : { hash }) }
+  return { _tag: "appended", session: change(state, now, row, grown) }
 }
 
 const claim = (state: RegistryState, now: number, ref: SessionRef, { token, until }: Lease): ClaimOutcome => {
@@ -193,7 +194,8 @@ const complete = (
   const outcome = publish(state, now, publication)
   if (outcome === "expired") return outcome
   end(state, row.id, now)
-  change(state, now, row, { state: "done", digest, leaseUntil: null })
+  const { hash: _, ...rest } = row
+  change(state, now, rest, { state: "done", digest, leaseUntil: null })
   return outcome
 }
 

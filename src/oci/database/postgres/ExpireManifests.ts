@@ -167,6 +167,30 @@ const lockDependents = Effect.fnUntraced(function* (
   )
 })
 
+/** Implements `manifests.redate`. The index shows at once that no manifest lies ahead, which is the rule. */
+export const redate = Effect.fnUntraced(function* (
+  db: RegistrySql,
+  now: number,
+  latest: number,
+  limit: number
+) {
+  const { sql, id } = db
+  const ahead = sql`untagged_at > ${instant(latest)}::timestamptz`
+  const [found] = yield* sql<{
+    any: boolean
+  }>`SELECT EXISTS (SELECT FROM ${id.manifests} WHERE ${ahead}) AS any`
+  if (found?.any !== true) return []
+  const rows = yield* db.transaction(
+    sql<{ name: string }>`
+      UPDATE ${id.manifests} m SET untagged_at = ${instant(now)}::timestamptz
+      FROM (SELECT repository, digest FROM ${id.manifests} WHERE ${ahead}
+        ORDER BY repository, digest LIMIT ${limit} FOR UPDATE SKIP LOCKED) k
+      WHERE m.repository = k.repository AND m.digest = k.digest
+      RETURNING m.repository || '@' || m.digest::text AS name`
+  )
+  return rows.map(({ name }) => name).sort()
+})
+
 /** Counts due manifests that nothing needs. */
 export const untagged = (db: RegistrySql, untaggedSince: number) => {
   const { sql, id } = db

@@ -25,7 +25,15 @@ import type {
   Manifests,
   PutManifest
 } from "../contract/Manifests.ts"
-import { expire, expirePage, exposure, noExposure, noteReleased, untagged } from "./ExpireManifests.ts"
+import {
+  expire,
+  expirePage,
+  exposure,
+  noExposure,
+  noteReleased,
+  redate,
+  untagged
+} from "./ExpireManifests.ts"
 import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./ManifestRows.ts"
 import * as Reading from "./ReadManifests.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
@@ -54,10 +62,12 @@ export const make = (
       delete: locked(deleteManifest),
       tags: plain(Reading.tags),
       repositories: plain(Reading.repositories),
+      withoutTags: plain(Reading.withoutTags),
       referrers: typed(Reading.referrers),
       listing: typed(Reading.listing),
       blob: typed(Reading.blob),
       having: typed(Reading.having),
+      redate: (...args) => ifInstalled([], redate(db, ...args)),
       untagged: (untaggedSince) => ifInstalled(0, untagged(db, untaggedSince)),
       exposure: (...args) => ifInstalled(noExposure, exposure(db, ...args))
     }),

@@ -117,6 +117,16 @@ export const repositories = ({ sql, id, raw }: RegistrySql, after: string | null
   )
 }
 
+/** Returns the repositories that have no tag. */
+export const withoutTags = ({ sql, id }: RegistrySql, names: ReadonlyArray<string>) =>
+  Effect.map(
+    sql<{ name: string }>`
+      SELECT r.name FROM unnest(${names}::text[]) AS r (name)
+      WHERE NOT EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = r.name)
+      ORDER BY r.name COLLATE "C"`,
+    (rows) => rows.map(({ name }) => name)
+  )
+
 /** Returns a page of manifests about `subject`. */
 export const referrers = (
   db: RegistrySql,

@@ -15,7 +15,7 @@ import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 
 /** The version this program works with. */
-export const latestRegistryMigration = 3
+export const latestRegistryMigration = 4
 
 /** Not `migrations`, so that the tables may be in any schema, the collector's included. */
 export const registryMigrations = "registry_migrations"
@@ -94,6 +94,19 @@ const createKeys = ({ sql, names }: Sql) =>
       created_at timestamptz NOT NULL)`)
   )
 
+/**
+ * Adds the hash that a later request of an upload session may continue. The table is the collector's, but only the registry
+ * knows the columns. A replica without this migration adds chunks and leaves the hash as it is, which then is of fewer bytes
+ * than the session has.
+ */
+const addSavedHashes = ({ sql, names }: Sql) =>
+  Effect.asVoid(
+    sql.unsafe(`ALTER TABLE ${qualified(names.collectorSchema, "upload_sessions")}
+      ADD COLUMN IF NOT EXISTS hash_written_by text,
+      ADD COLUMN IF NOT EXISTS hash_bytes bigint,
+      ADD COLUMN IF NOT EXISTS hash_state bytea`)
+  )
+
 /** Returns whether the tables were ever created. Needs no privilege. */
 export const isInstalled = ({ sql, names }: Sql) =>
   Effect.map(
@@ -150,6 +163,7 @@ export const furtherMigrations = (names: CatalogNames, isWanted: boolean): Furth
   migrations: (db, type) => ({
     "0001_manifests": createManifests(db, type),
     "0002_loss_of_names": addLossOfNames(db),
-    "0003_keys": createKeys(db)
+    "0003_keys": createKeys(db),
+    "0004_saved_hashes": addSavedHashes(db)
   })
 })

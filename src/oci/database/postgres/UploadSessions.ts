@@ -20,6 +20,7 @@ import type {
   AppendOutcome,
   ClaimOutcome,
   Lease,
+  SentChunk,
   SessionRef,
   SessionState,
   Sessions,
@@ -61,6 +62,9 @@ interface Row {
   readonly token: string | null
   readonly lease_until: Date | null
   readonly last_activity_at: Date
+  readonly hash_written_by: string | null
+  readonly hash_bytes: number | null
+  readonly hash_state: Uint8Array | null
 }
 
 const toSession = (row: Row): UploadSession => ({
@@ -70,12 +74,18 @@ const toSession = (row: Row): UploadSession => ({
   state: row.state,
   receivedBytes: row.received_bytes,
   digest: row.digest as Digest | null,
-  lastActivityAt: millis(row.last_activity_at)
+  lastActivityAt: millis(row.last_activity_at),
+  ...savedHash(row)
 })
+
+const savedHash = ({ hash_bytes: bytes, hash_state: state, hash_written_by: writtenBy }: Row) =>
+  bytes === null || state === null || writtenBy === null
+    ? {}
+    : { hash: { writtenBy, bytes, state: new Uint8Array(state) } }
 
 const columns = ({ sql }: RegistrySql) => sql`
   id, repository, algorithm, state, received_bytes::float8 AS received_bytes, digest, token, lease_until,
-  last_activity_at`
+  last_activity_at, hash_written_by, hash_bytes::float8 AS hash_bytes, hash_state`
 
 const named = ({ sql }: RegistrySql, { repository, id }: SessionRef) =>
   sql`id = ${id} AND repository = ${repository}`
@@ -116,7 +126,7 @@ const append = Effect.fnUntraced(function* (
   db: RegistrySql,
   now: number,
   ref: SessionRef,
-  chunk: StagedChunk
+  chunk: SentChunk
 ): Effect.fn.Return<AppendOutcome, SqlError.SqlError> {
   const row = yield* lock(db, ref)
   if (row === undefined) {
@@ -143,9 +153,15 @@ const add = (
   db: RegistrySql,
   now: number,
   ref: SessionRef,
-  { digest, key, sizeBytes, startByte }: StagedChunk
+  { digest, hash, key, sizeBytes, startByte }: SentChunk
 ) => {
   const { sql, id } = db
+  // One statement adds the chunk and replaces the hash, so that no crash can part them.
+  const hashed =
+    hash === undefined
+      ? sql``
+      : sql`, hash_written_by = ${hash.writtenBy}, hash_bytes = ${BigInt(hash.bytes)}::bigint,
+          hash_state = ${Buffer.from(hash.state)}::bytea`
   return Effect.map(
     sql<Row>`
       WITH taken AS (
@@ -154,7 +170,7 @@ const add = (
         INSERT INTO ${id.uploadChunks} (object_key, session_id, start_byte, size_bytes, digest)
         SELECT object_key, ${ref.id}, ${BigInt(startByte)}::bigint, ${BigInt(sizeBytes)}::bigint, ${digest} FROM taken
         RETURNING size_bytes)
-      UPDATE ${id.uploadSessions} SET received_bytes = received_bytes + added.size_bytes, ${active(db, now)}
+      UPDATE ${id.uploadSessions} SET received_bytes = received_bytes + added.size_bytes, ${active(db, now)}${hashed}
       FROM added WHERE ${named(db, ref)} RETURNING ${columns(db)}`,
     ([row]) => row
   )
@@ -269,7 +285,7 @@ const complete = Effect.fnUntraced(function* (
   yield* journalChunks(db, [ref.id], { now, notBefore: now, leaseUntil: null })
   yield* sql`
     UPDATE ${id.uploadSessions} SET state = 'done', digest = ${publication.digest}, lease_until = NULL,
-      ${active(db, now)}
+      hash_written_by = NULL, hash_bytes = NULL, hash_state = NULL, ${active(db, now)}
     WHERE ${named(db, ref)}`
   return outcome
 })

@@ -71,6 +71,22 @@ const listing = (promised: Promised): void => {
     })
   )
 
+  promised("answers which repositories have no tag, by their bytes", () =>
+    Effect.gen(function* () {
+      const { withoutTags } = yield* manifests
+      yield* write({
+        blobs: blobs(1),
+        manifests: ["a", "Z", "b"].map((repository) =>
+          manifestRow(1, repository === "b" ? null : now, [], { repository })
+        ),
+        tags: [tagRow("v1", 1, "b")]
+      })
+      assert.deepStrictEqual(yield* withoutTags(["b", "a", "Z"]), ["Z", "a"])
+      assert.deepStrictEqual(yield* withoutTags(["b"]), [])
+      assert.deepStrictEqual(yield* withoutTags([]), [])
+    })
+  )
+
   promised("answers what is about a subject, which need not exist, by digest, and by type", () =>
     Effect.gen(function* () {
       const { referrers } = yield* manifests
@@ -178,6 +194,26 @@ const expiring = (promised: Promised): void => {
       assert.strictEqual(yield* untagged(now - hour), 0)
       assert.strictEqual(yield* expire(now, now - hour, 100), 0)
       assert.lengthOf((yield* rows).blobs, 4)
+    })
+  )
+
+  promised("dates manifests that were untagged in the future to now", () =>
+    Effect.gen(function* () {
+      const { redate } = yield* manifests
+      yield* write({
+        blobs: blobs(1, 2, 3, 4),
+        manifests: [
+          manifestRow(1, now + hour),
+          manifestRow(2, now + hour + 1),
+          manifestRow(3, null),
+          manifestRow(4, now - hour)
+        ],
+        tags: [tagRow("a", 3)]
+      })
+      assert.deepStrictEqual(yield* redate(now, now + hour, 100), [`${app}@${digest(2)}`])
+      assert.deepStrictEqual(yield* untaggedAt, { 1: now + hour, 2: now, 3: null, 4: now - hour })
+      assert.deepStrictEqual(yield* redate(now, now + hour, 100), [])
+      assert.lengthOf(yield* redate(now, now, 1), 1)
     })
   )
 

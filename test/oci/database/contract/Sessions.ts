@@ -12,6 +12,7 @@ import {
   key,
   now,
   type Promised,
+  pin,
   rows,
   session,
   write
@@ -120,6 +121,37 @@ const growing = (promised: Promised): void => {
       assert.deepStrictEqual(after.sessions, [second])
       assert.deepStrictEqual(after.chunks, [{ ...large, session: "s" }, chunk(6, "s", 0)])
       assert.deepStrictEqual([after.intents, after.journal], [[intent(3)], []])
+    })
+  )
+
+  promised("keeps the saved hash of the last chunk that had one, until the session is done", () =>
+    Effect.gen(function* () {
+      const { append, claim, complete, read } = yield* verbs
+      const hash = { writtenBy: "a program", bytes: 6, state: Uint8Array.from({ length: 300 }, (_, n) => n) }
+      const later = { ...hash, writtenBy: "another", bytes: 9 }
+      const saved = Effect.map(read(ref("s")), (found) => Option.getOrNull(found)?.hash)
+      yield* write({ sessions: [session("s")], intents: [intent(6), intent(2), intent(1), intent(3)] })
+      const first = yield* append(now, ref("s"), { ...brought(6, 0), hash })
+      assert.deepInclude(first, {
+        session: { ...answered(session("s")), receivedBytes: 6, lastActivityAt: now, hash }
+      })
+      yield* append(now, ref("s"), brought(2, 6))
+      assert.deepStrictEqual(yield* saved, hash)
+      // Neither a chunk that comes too late nor one without its intent changes it.
+      yield* append(now, ref("s"), { ...brought(3, 6), hash: later })
+      yield* append(now, ref("s"), { ...brought(4, 8), hash: later })
+      assert.deepStrictEqual(yield* saved, hash)
+      yield* append(now, ref("s"), { ...brought(1, 8), hash: later })
+      const claimed = yield* claim(now, ref("s"), { token: "t", until: now + hour })
+      assert.deepStrictEqual(claimed._tag === "claimed" ? claimed.session.hash : null, later)
+      yield* write({ intents: [intent(9)] })
+      yield* complete(now, ref("s"), "t", {
+        key: intent(9).key,
+        digest: digest(9),
+        sizeBytes: 9,
+        pins: [pin("hold", 9)]
+      })
+      assert.isUndefined(yield* saved)
     })
   )
 

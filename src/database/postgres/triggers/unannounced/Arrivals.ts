@@ -9,7 +9,7 @@
 import type { PgClient } from "@effect/sql-pg"
 import { Duration, Effect, Queue } from "effect"
 import type { DatabaseError } from "../../../../domain/DatabaseError.ts"
-import type { Sql } from "../../Sql.ts"
+import { onProcessClock, type Sql } from "../../Sql.ts"
 import type { Catalog } from "../../schema/SchemaGuard.ts"
 import { channel } from "./Functions.ts"
 
@@ -26,7 +26,7 @@ const readSuspicions = ({ sql, id }: Sql) =>
     (rows) => rows[0]?.found ?? null
   )
 
-/** Completes when there are suspicions other than `seen`. */
+/** Completes when there are suspicions other than `seen`. Looks by the process's clock: a writer commits in real time. */
 export const arrival = (
   db: Sql,
   catalog: Effect.Effect<Catalog, DatabaseError>,
@@ -47,7 +47,7 @@ export const arrival = (
         yield* Effect.raceFirst(notified, Effect.sleep(lookEvery))
       }
     })
-  )
+  ).pipe(onProcessClock)
 }
 
 /** Listens until the scope ends. Returns what completes at each notification for this collector's schema. */

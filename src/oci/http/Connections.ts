@@ -1,0 +1,74 @@
+/**
+ * How many connections are open, and which one ends when there are too many: so that idle ones, or one client's many, leave a
+ * connection for others.
+ */
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import type { Socket } from "node:net"
+import { shareOf } from "./ClientAddress.ts"
+
+/** Limits of connections. */
+export interface ConnectionLimits {
+  /** The most connections. Beyond it the one that has been idle for longest ends, or one of a client that holds most. */
+  readonly max: number
+}
+
+/** No client of a registry sends requests before it has read the responses to this many. */
+const pipelinedMax = 16
+
+/** What is known of a connection. */
+export interface Connection {
+  readonly client: string
+  /** How many of its requests are under way. */
+  requests: number
+  /** Its place in the order in which connections became idle or busy. */
+  since: number
+}
+
+/**
+ * Returns which connection ends so that `next` may stay: the idle one of the client that holds most, then the one that has been
+ * idle for longest. If all are busy, the oldest of a client that holds more than half of all. Otherwise `next` itself.
+ */
+export const victimOf = <C extends Connection>(connections: Iterable<C>, next: C): C => {
+  const all = [...connections]
+  const shares = new Map<string, number>()
+  for (const { client } of all) shares.set(client, (shares.get(client) ?? 0) + 1)
+  const share = ({ client }: Connection) => shares.get(client) ?? 0
+  const others = all.filter((connection) => connection !== next)
+  const idle = others.filter(({ requests }) => requests === 0)
+  const greedy = others.filter(
+    (connection) => connection.client !== next.client && 2 * share(connection) > all.length
+  )
+  const among = idle.length > 0 ? idle : greedy
+  return among.reduce((worst, connection) => {
+    const more = share(connection) - share(worst)
+    return more > 0 || (more === 0 && connection.since < worst.since) ? connection : worst
+  }, among[0] ?? next)
+}
+
+/** Bounds the connections of a server, and the requests under way on each. */
+export const bound = (server: Server, { max }: ConnectionLimits): void => {
+  const open = new Map<Socket, Connection & { readonly socket: Socket }>()
+  let changes = 0
+  server.on("connection", (socket) => {
+    const client = shareOf(socket.remoteAddress ?? "")
+    const connection = { client, requests: 0, since: changes++, socket }
+    open.set(socket, connection)
+    socket.once("close", () => open.delete(socket))
+    if (open.size <= max) return
+    const victim = victimOf(open.values(), connection)
+    open.delete(victim.socket)
+    victim.socket.destroy()
+  })
+  const begun = ({ socket }: IncomingMessage, response: ServerResponse) => {
+    const connection = open.get(socket)
+    if (connection === undefined) return
+    connection.requests += 1
+    connection.since = changes++
+    if (connection.requests > pipelinedMax) socket.destroy()
+    response.once("close", () => {
+      connection.requests -= 1
+      connection.since = changes++
+    })
+  }
+  server.on("request", begun).on("checkContinue", begun)
+}
