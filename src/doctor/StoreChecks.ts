@@ -13,6 +13,7 @@ import { type Check, failureOf, type Group } from "./Check.ts"
 import { type Found, ok } from "./Finding.ts"
 import { lifecycle } from "./LifecycleCheck.ts"
 import { allow } from "./Policy.ts"
+import { presigned } from "./PresignedCheck.ts"
 import { foundOf } from "./Refusals.ts"
 
 const privileges = "docs/operations.md#privileges"
@@ -27,6 +28,7 @@ export const storeGroup = (configuration: Configuration, write: boolean): Group<
     bucket(configuration),
     lifecycle(configuration),
     uploads(configuration, write),
+    presigned(configuration),
     writing(configuration, write)
   ]
 })

@@ -111,7 +111,7 @@ describe("doctor on a store", () => {
       const none = yield* examined({ list: denied })
       assert.deepStrictEqual(of(none.all, "store"), [
         "problem: The store cannot be listed",
-        "note: 6 checks of the store were not asked"
+        "note: 7 checks of the store were not asked"
       ])
     }).pipe(Effect.scoped)
   )
@@ -150,6 +150,28 @@ describe("doctor on a store", () => {
       assert.deepStrictEqual(of(locked.all, "lifecycle"), [
         "warning: A rule without a name for uploads/ aborts uploads that are under way"
       ])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("follows a signed link, which no finding shows", () =>
+    Effect.gen(function* () {
+      const variables = { SERVE_REDIRECT: "presigned", GC_DELETE_DELAY: "1 hour" }
+      const signed: Array<string> = []
+      const answerLinks =
+        (status: number): Answer =>
+        (asked, response, request) => {
+          const isLink = asked.url.includes("X-Amz-Signature")
+          if (isLink) signed.push(asked.url)
+          return (isLink ? reply(status) : usual.get)(asked, response, request)
+        }
+      const works = yield* examined({ get: answerLinks(206) }, { variables })
+      assert.deepStrictEqual(of(works.all, "presigned"), ["ok: A signed link works"])
+      const refused = yield* examined({ get: answerLinks(403) }, { variables })
+      assert.deepStrictEqual(of(refused.all, "presigned"), ["problem: A signed link does not work"])
+      const unused = yield* examined({ get: answerLinks(403) })
+      assert.deepStrictEqual(of(unused.all, "presigned"), ["note: A signed link does not work"])
+      assert.lengthOf(signed, 3)
+      assert.notMatch(JSON.stringify(refused.all), /X-Amz/)
     }).pipe(Effect.scoped)
   )
 
