@@ -27,6 +27,8 @@ const unused = (path) =>
   /\/node_modules\/effect\/(src|ai-docs)$/.test(path) ||
   /\/node_modules\/effect\/dist\/(ai|http-api)$/.test(path) ||
   /\/node_modules\/@(aws-sdk|smithy)\/[^/]+\/dist-(es|types)$/.test(path) ||
+  // Node loads index.umd.js.
+  /\/node_modules\/hash-wasm\/dist\/(lib|.*\.min\.js|index\.esm\.js)$/.test(path) ||
   /\/node_modules\/(@types|@typescript|undici-types|\.bin|\.package-lock\.json)$/.test(path)
 
 /** The shared libraries that this process has loaded, as the dynamic linker names them. */
