@@ -49,7 +49,11 @@ export const layer = (
   const { blobPrefix, serve, sweep } = configuration
   const { hold, uploadLease } = serve
   return Layer.mergeAll(
-    Sweep.layerUnchecked({ ...sweep, phases: registryPhases }),
+    Sweep.layerUnchecked({
+      ...sweep,
+      presenceFollows: !configuration.givesPresence,
+      phases: registryPhases
+    }),
     Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),
     Repositories.layer({ hold })
   ).pipe(

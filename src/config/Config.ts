@@ -49,6 +49,10 @@ export interface Configuration {
   readonly jitter: Duration.Duration
   /** Hours in which sweeps may run; undefined is always. */
   readonly window: Window | undefined
+  /** Zone of a window that operators set in the database. */
+  readonly zone: string
+  /** Whether GC_PRESENCE was given. Otherwise it follows the schedule. */
+  readonly givesPresence: boolean
   /** Maximum time that the current batch may take to finish after SIGTERM. */
   readonly shutdownDeadline: Duration.Duration
   /** Prefix under which the blob store writes objects. */
@@ -133,6 +137,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     },
     jitter: values.jitter,
     window,
+    zone: values.timeZone,
+    givesPresence: values.presence !== null,
     shutdownDeadline: values.shutdownDeadline,
     blobPrefix: values.blobPrefix,
     serve,

@@ -15,6 +15,7 @@ import {
   secret,
   text
 } from "../domain/Setting.ts"
+import { interval, window } from "../sweep/schedule.ts"
 import { guards, sizes, waits } from "../sweep/settingsTable.ts"
 import { ops } from "./opsSettings.ts"
 import { serve } from "./serveSettings.ts"
@@ -120,21 +121,12 @@ const storage = {
 
 /** When to sweep. */
 const schedule = {
-  interval: duration("GC_INTERVAL", "1 hour", "1 second", {
-    about:
-      "Time from the end of one sweep to the beginning of the next. An hour, because the waits are hours.",
-    tooLow: "Sweeps scan the catalogue again and again and find nothing new.",
-    tooHigh: "Garbage stays up to this long beyond its waits, and sweeps are large."
-  }),
+  interval,
   cron: optionalText("GC_CRON", "cron expression", {
     about:
       "Times of the sweeps, instead of GC_INTERVAL, e.g. `30 2 * * *`. Times that fall inside a running sweep are skipped."
   }),
-  window: optionalText("GC_WINDOW", "HH:MM-HH:MM", {
-    about:
-      "Hours of the day in which sweeps of `run` and `serve` may run, e.g. `22:00-06:00`. A sweep that is due waits for them. A sweep under way ends with them, and the next continues. Without it, sweeps run at any hour.",
-    tooLow: "Garbage grows faster than it is collected in these hours."
-  }),
+  window,
   timeZone: text("GC_TIME_ZONE", "UTC", {
     about: "IANA time zone of GC_CRON and GC_WINDOW."
   }),

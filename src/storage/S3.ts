@@ -63,7 +63,8 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
       ? client
       : connect({ ...options, endpoint: readersEndpoint }, maxConnections)
   const calls = callsOf(client, options.bucket, readers)
-  const bucket: Bucket = { name: options.bucket, calls, requests, failed }
+  const signsParts = options.endpoint?.startsWith("http:") === true
+  const bucket: Bucket = { name: options.bucket, calls, requests, failed, signsParts }
   const dialect = yield* Ref.make(aws)
   // AWS documents it.
   const searched = yield* Ref.make<Known>(options.endpoint === undefined ? "complete" : "unknown")

@@ -122,6 +122,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   requestsPerSecondMax: sampled("7", "8", 7, (c) => c.sweep.requestsPerSecondMax),
   maxDeletes: sampled("7", "8", 7, (c) => c.sweep.maxDeletes),
   maxDuration: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.maxDuration)),
+  history: sampled("70 days", "8 days", 70 * 86_400_000, (c) => millis(c.sweep.history)),
   attemptsMax: sampled("7", "8", 7, (c) => c.sweep.attemptsMax),
   backoffBase: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.sweep.backoffBase)),
   backoffCap: sampled("7 hours", "8 hours", 25_200_000, (c) => millis(c.sweep.backoffCap)),
