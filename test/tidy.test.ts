@@ -60,6 +60,7 @@ describe("imports", () => {
     audit: ["database", "domain", "storage", "sweep"],
     oci: ["blobs", "database", "domain", "storage", "sweep"],
     config: ["blobs", "database", "domain", "oci", "storage", "sweep"],
+    doctor: ["config", "database", "domain", "platform", "storage", "sweep"],
     ops: ["blobs", "config", "database", "domain", "oci", "status", "sweep"],
     // A simulation runs the collector and the writer over memory layers.
     testing: ["blobs", "database", "domain", "storage", "sweep"]

@@ -6,6 +6,7 @@ import * as Breaker from "./BreakerCommand.ts"
 import * as Collectors from "./CollectorsCommand.ts"
 import * as Condemned from "./CondemnedCommand.ts"
 import * as Demo from "./DemoCommand.ts"
+import * as Doctor from "./DoctorCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
 import * as Pause from "./PauseCommand.ts"
@@ -35,6 +36,7 @@ export const app = Command.make("artifact-gc").pipe(
     Resume.command,
     Collectors.command,
     Audit.command,
+    Doctor.command,
     Demo.command
   ])
 )

@@ -1,7 +1,7 @@
 /** Settings as flags: all but the secrets. A flag has priority over the environment. */
 import { ConfigProvider, Effect, Option } from "effect"
 import { Flag } from "effect/cli"
-import { type ConfigInvalid, type Configuration, load } from "../config/Config.ts"
+import { type ConfigInvalid, type Configuration, load, type Read, read } from "../config/Config.ts"
 import { sections, settings } from "../config/settings.ts"
 import * as Services from "./Services.ts"
 
@@ -47,7 +47,12 @@ type Given = { readonly settings: Readonly<Record<string, Option.Option<string>>
 export const configuration = (
   given: Given,
   otherwise: Readonly<Record<string, string>> = {}
-): Effect.Effect<Configuration, ConfigInvalid> => {
+): Effect.Effect<Configuration, ConfigInvalid> => Effect.provide(load, providerOf(given, otherwise))
+
+/** Reads the same, and returns the problems beside the settings that could be read. */
+export const examined = (given: Given): Effect.Effect<Read> => Effect.provide(read, providerOf(given, {}))
+
+const providerOf = (given: Given, otherwise: Readonly<Record<string, string>>) => {
   const flags = Object.fromEntries(
     Object.entries(given.settings).flatMap(([env, value]) =>
       Option.isSome(value) ? [[env, value.value]] : []
@@ -55,7 +60,7 @@ export const configuration = (
   )
   // One source, so that the names of all variables can be read from it.
   const variables = layered(otherwise, process.env, flags)
-  return Effect.provide(load, ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables)))
+  return ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables))
 }
 
 /** Returns the variables of all sources. A later source wins, unless its value is empty and thereby absent. */

@@ -31,6 +31,7 @@ export const exitCodes = [
     8,
     "The audit found blobs whose object is missing or differs from the catalogue. Clients cannot read what refers to them."
   ],
+  [9, "`doctor --strict` found warnings and no problem. Nothing was changed."],
   [
     130,
     "A command other than `run` and `serve` was interrupted, after it finished the current batch. Or a second signal ended a command at once."

@@ -1,12 +1,14 @@
 /** Opens the port for operators beside the work of `run` and `serve`. */
 import { Effect } from "effect"
 import type { Configuration } from "../config/Config.ts"
-import { CollectorDatabase } from "../database/Database.ts"
+import { type BlobDatabase, CollectorDatabase } from "../database/Database.ts"
 import { showZeros } from "../domain/DeclaredMetric.ts"
+import type { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import type { ListenRefused } from "../oci/http/Server.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
 import { declared } from "../ops/Declared.ts"
 import * as OpsServer from "../ops/OpsServer.ts"
+import * as StatusPage from "../ops/page/StatusPage.ts"
 import { Storage } from "../storage/Storage.ts"
 import { version } from "./version.ts"
 
@@ -18,9 +20,9 @@ const known = { phase: [...new Set(registryPhases.map(({ name }) => name))] }
  * chosen and cannot be used. If it was not chosen, warns and works without.
  */
 export const operated = <A, E, R>(
-  { ops, shutdownDeadline }: Configuration,
+  { ops, shutdownDeadline, sweep }: Configuration,
   work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | ListenRefused, R | CollectorDatabase | Storage> => {
+): Effect.Effect<A, E | ListenRefused, R | BlobDatabase | CollectorDatabase | RegistryDatabase | Storage> => {
   if (ops === null) return work
   const opened = Effect.gen(function* () {
     const { skew } = yield* CollectorDatabase
@@ -28,13 +30,14 @@ export const operated = <A, E, R>(
     const context = yield* Effect.context<never>()
     showZeros(Object.values(declared).flat(), known, context)
     const ready = Effect.andThen(skew, probe)
-    const url = yield* OpsServer.serve({ ...ops, shutdownDeadline, ready, version })
-    yield* Effect.logInfo(`Metrics and probes at ${url}: /metrics, /livez, /readyz.`)
+    const page = yield* StatusPage.make({ settings: sweep, phases: registryPhases, version })
+    const url = yield* OpsServer.serve({ ...ops, shutdownDeadline, ready, page, version })
+    yield* Effect.logInfo(`Status page, metrics and probes at ${url}: /, /metrics, /livez, /readyz.`)
   })
   const tolerated = ops.required
     ? opened
     : Effect.catchTag(opened, "ListenRefused", ({ message }) =>
-        Effect.logWarning(`This process shows no metrics and probes. ${message}`)
+        Effect.logWarning(`This process shows no status page, metrics and probes. ${message}`)
       )
   return Effect.scoped(Effect.andThen(tolerated, work))
 }

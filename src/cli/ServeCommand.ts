@@ -3,9 +3,10 @@ import { Array, Clock, Deferred, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { HttpServer } from "effect/http"
 import { ConfigInvalid, type Configuration } from "../config/Config.ts"
-import { serveProblems, serveWarnings } from "../config/ServeConfig.ts"
+import { type RedirectConfiguration, serveProblems, serveWarnings } from "../config/ServeConfig.ts"
 import { CollectorDatabase } from "../database/Database.ts"
 import { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
+import type { RedirectOptions } from "../oci/http/Handler.ts"
 import * as Server from "../oci/http/Server.ts"
 import { Storage } from "../storage/Storage.ts"
 import { bindOrRequire } from "../sweep/preflight/BindingGuard.ts"
@@ -96,11 +97,27 @@ const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const { skew } = yield* CollectorDatabase
-      const { probe } = yield* Storage
+      const { presign, probe } = yield* Storage
       const access = yield* accessOptions(serve.access)
-      return Server.layer({ ...serve, ...access, shutdownDeadline, ready: Effect.andThen(skew, probe) })
+      const redirect = redirectOptions(serve.redirect, presign)
+      return Server.layer({
+        ...serve,
+        ...access,
+        redirect,
+        shutdownDeadline,
+        ready: Effect.andThen(skew, probe)
+      })
     })
   )
+
+/** Returns how the routes send clients to the store. The configuration has refused stores that cannot. */
+const redirectOptions = (
+  redirect: RedirectConfiguration | null,
+  presign: Storage["Service"]["presign"]
+): RedirectOptions | undefined =>
+  redirect === null || presign === undefined
+    ? undefined
+    : { presign: (key) => presign(key, redirect.life), agents: redirect.agents }
 
 const announce = Effect.fnUntraced(function* (
   config: Configuration,

@@ -6,6 +6,7 @@ import { BlobStore } from "../blobs/BlobStore.ts"
 import type { Configuration, Place } from "../config/Config.ts"
 import type { BlobDatabase, CollectorDatabase } from "../database/Database.ts"
 import * as Postgres from "../database/Postgres.ts"
+import type { Patient } from "../doctor/Examine.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../domain/SchemaRefused.ts"
 import type { StorageError } from "../domain/StorageError.ts"
@@ -113,6 +114,32 @@ const databaseLayer = (configuration: Configuration, catalog: Postgres.CatalogPr
           )
         )
   return Layer.provideMerge(ready, clientLayer(configuration))
+}
+
+/**
+ * Provides database and store for a look that changes nothing: the server refuses to write, no directory is created, and no
+ * migration is applied. A request is repeated once at most, because a person waits.
+ */
+export const patient = (configuration: Configuration): Patient<EmbeddedPostgresError | StorageError> => {
+  const { names, place } = configuration
+  const readOnly = { readOnly: true }
+  const database = Layer.merge(
+    Postgres.layer(names, {
+      ...readOnly,
+      description: describe(place),
+      extensions: [RegistryPostgres.registrySchema]
+    }),
+    Postgres.layerHealth(names, readOnly)
+  ).pipe(Layer.provide(clientLayer(configuration)))
+  const store = (): Layer.Layer<Storage, StorageError> => {
+    if (place._tag === "Embedded") {
+      return Files.layer({ directory: join(place.directory, "objects"), passive: true })
+    }
+    return place.store._tag === "Files"
+      ? Files.layer({ directory: place.store.directory, passive: true })
+      : S3.layer({ ...place.store, retries: 1 })
+  }
+  return { database, store: store() }
 }
 
 const describe = (place: Place): string =>

@@ -59,8 +59,25 @@ export interface Configuration {
   readonly ops: OpsConfiguration | null
 }
 
+/** Settings that were read. */
+export interface Read {
+  /** The settings, with defaults in place of wrong values; null if no place or schedule follows from them. */
+  readonly configuration: Configuration | null
+  /** The problems, each beginning with the variable's name. */
+  readonly problems: ReadonlyArray<string>
+}
+
 /** Reads all settings from the current `ConfigProvider`. Fails with every problem at once. */
-export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(function* () {
+export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.suspend(() =>
+  Effect.flatMap(read, ({ configuration, problems }) =>
+    configuration !== null && problems.length === 0
+      ? Effect.succeed(configuration)
+      : Effect.fail(new ConfigInvalid({ problems: problems as [string, ...Array<string>] }))
+  )
+)
+
+/** Does the same, and returns what could be read beside the problems. Never use it to sweep. */
+export const read: Effect.Effect<Read> = Effect.gen(function* () {
   const values: Record<string, unknown> = {}
   const problems: Array<string> = []
   for (const [name, setting] of Object.entries(settings)) {
@@ -73,9 +90,7 @@ export const load: Effect.Effect<Configuration, ConfigInvalid> = Effect.gen(func
       : yield* Effect.orDie((setting.config as Config.Config<unknown>).parse(nothing))
   }
   problems.push(...(yield* nameProblems))
-  const configuration = assemble(values as Values, problems)
-  if (configuration !== null && problems.length === 0) return configuration
-  return yield* new ConfigInvalid({ problems: problems as [string, ...Array<string>] })
+  return { configuration: assemble(values as Values, problems), problems }
 })
 
 const nothing = ConfigProvider.fromUnknown({})

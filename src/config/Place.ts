@@ -34,6 +34,8 @@ export type Store =
       readonly region: string
       /** Address of the server; undefined is AWS. */
       readonly endpoint: string | undefined
+      /** Address of the server for clients that are sent there; undefined is `endpoint`. */
+      readonly readersEndpoint: string | undefined
       /** Whether requests name the bucket in the path; undefined lets the store decide by the endpoint. */
       readonly forcePathStyle: boolean | undefined
       /** Keys; undefined uses the AWS SDK's own chain. */
@@ -129,6 +131,7 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
     bucket: values.s3Bucket,
     region: values.s3Region,
     endpoint: values.s3Endpoint ?? undefined,
+    readersEndpoint: values.serveRedirectEndpoint ?? undefined,
     forcePathStyle: values.s3ForcePathStyle ?? undefined,
     credentials:
       accessKeyId === null || secretAccessKey === null

@@ -33,6 +33,16 @@ export interface ServeConfiguration {
   readonly hold: Duration.Duration
   /** How long the intent of an object that is being written is valid without renewal. */
   readonly uploadLease: Duration.Duration
+  /** How clients are sent to the store for blobs; null if they are not. */
+  readonly redirect: RedirectConfiguration | null
+}
+
+/** How clients are sent to the store for blobs. */
+export interface RedirectConfiguration {
+  /** How long an address works. */
+  readonly life: Duration.Duration
+  /** How the `User-Agent` of these clients begins; undefined is every client. */
+  readonly agents: ReadonlyArray<string> | undefined
 }
 
 /** Returns the settings of `serve`. Adds a line to `problems` for each mistake. */
@@ -58,9 +68,40 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
     manifestMaxBytes: values.serveManifestMax,
     access,
     hold: values.registryHold,
-    uploadLease: values.registryUploadLease
+    uploadLease: values.registryUploadLease,
+    redirect: redirectOf(values, problems)
   }
 }
+
+/** Signature Version 4 allows a week. */
+const lifeMax = Duration.days(7)
+
+/** Returns how clients are sent to the store. Adds a line to `problems` for each mistake. */
+const redirectOf = (values: Values, problems: Array<string>): RedirectConfiguration | null => {
+  const { deleteDelay, serveRedirectAgents, serveRedirectEndpoint, serveRedirectLife: life } = values
+  if (serveRedirectEndpoint !== null && !isHttpUrl(serveRedirectEndpoint)) {
+    problems.push("SERVE_REDIRECT_ENDPOINT: not an http or https URL; write https://host:port")
+  }
+  if (values.serveRedirect === "off") return null
+  if (values.s3Bucket === null) {
+    problems.push(
+      "SERVE_REDIRECT: this store has no addresses for clients; set S3_BUCKET, or SERVE_REDIRECT=off"
+    )
+  }
+  if (Duration.isGreaterThan(life, lifeMax)) {
+    problems.push("SERVE_REDIRECT_LIFE: S3 allows at most 7 days; write less")
+  }
+  if (Duration.isGreaterThanOrEqualTo(life, deleteDelay)) {
+    problems.push(
+      `GC_DELETE_DELAY: must be longer than SERVE_REDIRECT_LIFE (${Duration.format(life)}) with SERVE_REDIRECT=presigned, or an object may be deleted while its address still works`
+    )
+  }
+  const agents = namesIn(serveRedirectAgents)
+  return { life, agents: agents.length === 0 ? undefined : agents }
+}
+
+const isHttpUrl = (text: string): boolean =>
+  URL.canParse(text) && ["http:", "https:"].includes(new URL(text).protocol)
 
 /** Returns the origins in a list that is separated by commas. Adds a line to `problems` for what no browser sends as one. */
 const originsIn = (text: string | null, problems: Array<string>): ReadonlyArray<string> => {

@@ -1,15 +1,15 @@
-/** The settings of the port for operators: metrics and probes of `run` and `serve`. */
+/** The settings of the port for operators: the status page, metrics and probes of `run` and `serve`. */
 import { optionalText, text } from "../domain/Setting.ts"
 
 /** The settings of the port for operators, by the name that the program uses. */
 export const ops = {
   opsHost: text("OPS_HOST", "127.0.0.1", {
     about:
-      "Address of the port for operators, where `run` and `serve` show metrics and probes. The default is this host only, because it asks for no password. `0.0.0.0` or `::` means every address."
+      "Address of the port for operators, where `run` and `serve` show the status page, metrics and probes. The default is this host only, because it asks for no password. `0.0.0.0` or `::` means every address."
   }),
   opsPort: optionalText("OPS_PORT", "a port from 0 to 65535, or off", {
     about:
-      "Port for operators: `/metrics` for Prometheus, `/livez` and `/readyz` for probes; 9464 if it is not set. 0 takes any free port, and the log names it. `off` opens none. If it is set and in use, the program does not start. If it is not set and 9464 is in use, the program warns and runs without."
+      "Port for operators: the status page at `/`, `/metrics` for Prometheus, `/livez` and `/readyz` for probes; 9464 if it is not set. 0 takes any free port, and the log names it. `off` opens none. If it is set and in use, the program does not start. If it is not set and 9464 is in use, the program warns and runs without."
   }),
   opsNames: optionalText("OPS_NAMES", "names, separated by commas", {
     about:

@@ -1,5 +1,5 @@
 /** The settings of `artifact-gc serve`: its address, its limits, and its credentials. */
-import { choice, duration, integer, optionalText, secret, text } from "../domain/Setting.ts"
+import { choice, duration, integer, optionalText, secret, text, word } from "../domain/Setting.ts"
 
 /** The settings of `serve`, by the name that the program uses. */
 export const serve = {
@@ -58,6 +58,24 @@ export const serve = {
       "Maximum size of a manifest in bytes. Only manifests are held in memory as a whole. The distribution specification asks every registry to accept 4 MiB.",
     tooLow: "Large indexes and annotations are refused.",
     tooHigh: "A few requests fill the memory."
+  }),
+  serveRedirect: word("SERVE_REDIRECT", ["off", "presigned"], "off", {
+    about:
+      "Whether clients read blobs from the store instead of through this process. `presigned` answers a GET of a blob with 307 and an address in the store that works for SERVE_REDIRECT_LIFE. It needs S3, which clients must reach, and a GC_DELETE_DELAY above SERVE_REDIRECT_LIFE."
+  }),
+  serveRedirectLife: duration("SERVE_REDIRECT_LIFE", "10 minutes", "1 second", {
+    about:
+      "Time for which an address of SERVE_REDIRECT works. A download that began in time may end later. GC_DELETE_DELAY must be longer, so that no object is deleted while its address works.",
+    tooLow: "Clients that queue layers before they read them find addresses that no longer work.",
+    tooHigh: "An address that leaks can be used for longer, and deleted blobs use space for longer."
+  }),
+  serveRedirectEndpoint: optionalText("SERVE_REDIRECT_ENDPOINT", "URL", {
+    about:
+      "Address of the S3 server for clients, if they do not reach S3_ENDPOINT. The signature covers it, so a proxy in front of the store must pass this host name on."
+  }),
+  serveRedirectAgents: optionalText("SERVE_REDIRECT_AGENTS", "names, separated by commas", {
+    about:
+      "Begins of the `User-Agent` of clients that SERVE_REDIRECT sends to the store, e.g. `docker/, containerd/`. Others read through this process. Without it all clients are sent there."
   }),
   registryUsername: optionalText("REGISTRY_USERNAME", "text", {
     about: "Name for HTTP basic authentication (`docker login`), together with REGISTRY_PASSWORD."

@@ -31,6 +31,7 @@ import * as Suspects from "./postgres/triggers/unannounced/Suspects.ts"
 import * as Candidates from "./postgres/triggers/watch/Candidates.ts"
 import { on, verbs } from "./postgres/Verbs.ts"
 
+export { layerHealth } from "./postgres/health/Health.ts"
 export { type CatalogPreset, latestMigration } from "./postgres/schema/MigrationList.ts"
 export {
   type Applied,

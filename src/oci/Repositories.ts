@@ -11,6 +11,7 @@ import type { DigestUnsupported } from "../blobs/errors.ts"
 import { BlobDatabase } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { Digest } from "../domain/Digest.ts"
+import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { ByteRange } from "../storage/Storage.ts"
 import { type Manifest, RegistryDatabase } from "./database/RegistryDatabase.ts"
@@ -53,6 +54,8 @@ export interface RepositoryBlobStat {
 
 /** A blob that can be read. */
 export interface ReadableBlob extends RepositoryBlobStat {
+  /** Where its bytes are. They may move: if this object is deleted, it is after GC_DELETE_DELAY. */
+  readonly key: ObjectKey
   /**
    * Streams the blob's bytes, or those of `range`. Asks the database only if the blob has moved since it was
    * found.

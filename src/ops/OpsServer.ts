@@ -1,10 +1,11 @@
-/** The port for operators: metrics and probes of the process. It shows things and changes nothing. */
+/** The port for operators: the status page, metrics and probes of the process. It shows things and changes nothing. */
 import { Context, type Duration, Effect, Layer } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { type ListenRefused, serving } from "../oci/http/Server.ts"
 import { headers, refusalOf } from "./Admission.ts"
 import * as ProcessMetrics from "./Metrics.ts"
 import * as Pages from "./Pages.ts"
+import type { StatusPage } from "./page/StatusPage.ts"
 
 /** Where the port is, and what it shows. */
 export interface OpsOptions {
@@ -18,6 +19,8 @@ export interface OpsOptions {
   readonly shutdownDeadline: Duration.Duration
   /** Succeeds if the process can work. Fails with a message for the log. */
   readonly ready: Effect.Effect<void, { readonly message: string }>
+  /** The page at `/`; null for none. */
+  readonly page: StatusPage | null
   /** The version of artifact-gc. */
   readonly version: string
 }
@@ -37,7 +40,7 @@ export const serve = Effect.fnUntraced(function* (options: OpsOptions) {
   return HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)
 })
 
-const routes = ({ hosts, ready }: OpsOptions): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
+const routes = ({ hosts, page, ready }: OpsOptions): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
   HttpRouter.use(
     Effect.fnUntraced(function* (router) {
       const names = new Set(hosts.map((name) => name.toLowerCase()))
@@ -46,14 +49,16 @@ const routes = ({ hosts, ready }: OpsOptions): Layer.Layer<never, never, HttpRou
         "/livez": Pages.alive,
         "/readyz": yield* Pages.readiness(ready)
       }
-      const unknown = HttpServerResponse.text(`There is only ${Object.keys(pages).join(", ")}.\n`, {
+      const paths = [...(page === null ? [] : ["/"]), ...Object.keys(pages)]
+      const unknown = HttpServerResponse.text(`There is only ${paths.join(", ")}.\n`, {
         status: 404,
         headers
       })
       yield* router.add("*", "/*", (request) => {
         const refusal = refusalOf(request, names)
         if (refusal !== null) return Effect.succeed(refusal)
-        const path = request.url.split(/[?#]/, 1).join("")
+        const [path = "", query] = request.url.split(/[?#]/, 2)
+        if (path === "/" && page !== null) return page(query === "refresh")
         return Object.hasOwn(pages, path) ? (pages[path] as Pages.Page) : Effect.succeed(unknown)
       })
     })

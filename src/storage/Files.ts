@@ -13,7 +13,7 @@
  * Two processes may write the same key at once, and then one of them wins. The file system must be POSIX:
  * renames are atomic, directories can be synced, and names that differ in case are different.
  */
-import { access, readdir } from "node:fs/promises"
+import { access, constants, readdir } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { Effect, Layer, Option, Stream } from "effect"
 import type { StorageError } from "../domain/StorageError.ts"
@@ -38,6 +38,11 @@ export interface FilesOptions {
    * against 337 a second, overlay file system, 2026-11-23).
    */
   readonly durable?: boolean | undefined
+  /**
+   * Whether to leave the directory as it is: not to create it, not to delete unfinished files, and not to try to write in
+   * `probe`. Default false. The layer then does not fail; `probe` does.
+   */
+  readonly passive?: boolean | undefined
 }
 
 /**
@@ -46,11 +51,11 @@ export interface FilesOptions {
  * than {@link unfinishedAge}.
  */
 export const layer = (options: FilesOptions): Layer.Layer<Storage, StorageError> =>
-  Layer.effect(Storage, make(resolve(options.directory), options.durable ?? true))
+  Layer.effect(Storage, make(resolve(options.directory), options.durable ?? true, options.passive ?? false))
 
 export { unfinishedAge } from "./files/Writing.ts"
 
-const make = Effect.fnUntraced(function* (root: string, durable: boolean) {
+const make = Effect.fnUntraced(function* (root: string, durable: boolean, passive: boolean) {
   const incoming = join(root, ".incoming")
   const directory: Directory = {
     root,
@@ -59,15 +64,18 @@ const make = Effect.fnUntraced(function* (root: string, durable: boolean) {
     locate: (key) => join(root, filePath(toBytes(key))),
     present: (operation) => io(operation, root, () => access(incoming))
   }
-  yield* io("probe", root, () => makeDirectory(incoming))
-  yield* removeUnfinished(incoming)
+  if (!passive) {
+    yield* io("probe", root, () => makeDirectory(incoming))
+    yield* removeUnfinished(incoming)
+  }
 
   return Storage.of({
     description: `files under ${root}`,
     identity: { store: "files", FILES_DIRECTORY: root },
     probe: Effect.gen(function* () {
       yield* io("probe", root, () => readdir(root))
-      yield* Effect.scoped(createIncoming("probe", root, incoming))
+      if (passive) yield* io("probe", root, () => access(incoming, constants.W_OK))
+      else yield* Effect.scoped(createIncoming("probe", root, incoming))
     }).pipe(Effect.withSpan("Files.probe")),
     list: (prefix, options) =>
       Stream.suspend(() => {

@@ -19,13 +19,15 @@ import { copyMaxBytes, copyObject } from "./s3/Copying.ts"
 import { deleteObjects } from "./s3/Deletion.ts"
 import { aws } from "./s3/Dialect.ts"
 import { fromClient, scrubber } from "./s3/Failure.ts"
+import { lifecycle } from "./s3/Lifecycle.ts"
 import { list, probe } from "./s3/Listing.ts"
 import { abortUpload } from "./s3/Multipart.ts"
 import { type Known, multiparts, search } from "./s3/MultipartSearch.ts"
 import type { S3Options } from "./s3/Options.ts"
+import { presignedGet } from "./s3/Presign.ts"
 import { headObject, readObject } from "./s3/Reading.ts"
 import * as Requests from "./s3/Requests.ts"
-import { skew } from "./s3/Skew.ts"
+import { serverOf, skew } from "./s3/Skew.ts"
 import { traits } from "./s3/Traits.ts"
 import { upload } from "./s3/Upload.ts"
 import { deleteVersions } from "./s3/Versions.ts"
@@ -55,7 +57,13 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
     },
     failed
   )
-  const bucket: Bucket = { name: options.bucket, calls: callsOf(client, options.bucket), requests, failed }
+  const { readersEndpoint } = options
+  const readers =
+    readersEndpoint === undefined
+      ? client
+      : connect({ ...options, endpoint: readersEndpoint }, maxConnections)
+  const calls = callsOf(client, options.bucket, readers)
+  const bucket: Bucket = { name: options.bucket, calls, requests, failed }
   const dialect = yield* Ref.make(aws)
   // AWS documents it.
   const searched = yield* Ref.make<Known>(options.endpoint === undefined ? "complete" : "unknown")
@@ -81,12 +89,15 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
         options
       ),
     get: (key, range) => readObject(bucket, requestTimeout, key, range),
+    presign: (key, life) => presignedGet(bucket, key, life),
     head: (key) => headObject(bucket, key),
     multiparts: (prefix) => multiparts(bucket, searched, prefix),
     multipartSearch: (prefix, mayWrite) => search(bucket, searched, prefix, mayWrite),
     abortMultipart: (upload) => abortUpload(bucket, upload),
     skew: skew(bucket),
-    traits: traits(bucket, options.versionedDelete)
+    traits: traits(bucket, options.versionedDelete),
+    lifecycle: lifecycle(bucket),
+    server: serverOf(bucket)
   })
 })
 

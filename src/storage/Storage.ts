@@ -8,7 +8,7 @@
  *
  * A store knows nothing of the catalogue. Which keys may be deleted is decided in src/sweep.
  */
-import { Context, type Effect, type Option, type Stream } from "effect"
+import { Context, type Duration, type Effect, type Option, type Stream } from "effect"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import type { DeleteFailure } from "./DeleteFailure.ts"
@@ -86,6 +86,26 @@ export interface StoreTraits {
   readonly deletes: "objects" | "markers" | "versions"
   /** Whether the operator chose `deletes`. False if the bucket has versions and no setting covers them. */
   readonly chosen: boolean
+}
+
+/** A rule by which the store itself deletes or moves objects (a lifecycle rule of S3). */
+export interface LifecycleRule {
+  /** The rule's name; empty if it has none. */
+  readonly id: string
+  /** Whether the store applies it. */
+  readonly enabled: boolean
+  /** The keys that it applies to begin with this; empty for all. */
+  readonly prefix: string
+  /** Whether tags or sizes exclude some of these keys. */
+  readonly filtered: boolean
+  /** The age in days at which it deletes objects; null if it deletes none. A rule with a date counts as 0. */
+  readonly expiresAfterDays: number | null
+  /** The age in days at which it deletes old versions; null if it deletes none. */
+  readonly expiresVersionsAfterDays: number | null
+  /** The age in days at which it aborts unfinished uploads in parts; null if it aborts none. */
+  readonly abortsAfterDays: number | null
+  /** The storage classes to which it moves objects. */
+  readonly movesTo: ReadonlyArray<string>
 }
 
 /** Options of `Storage.put`. */
@@ -179,6 +199,11 @@ export class Storage extends Context.Service<
      * with `Rejected` if the range is invalid or begins after the object's end.
      */
     readonly get: (key: ObjectKey, range?: ByteRange) => Stream.Stream<Uint8Array, StorageError>
+    /**
+     * Returns an address under which a client without credentials reads the object for as long as `life`, at most seven days.
+     * Asks the store nothing, so the object need not exist. The address is a secret until it ends. Absent: the store cannot.
+     */
+    readonly presign?: (key: ObjectKey, life: Duration.Duration) => Effect.Effect<string, StorageError>
     /** Returns the object's size and time (whole seconds in some stores), or none if it does not exist. */
     readonly head: (key: ObjectKey) => Effect.Effect<Option.Option<StoredObject>, StorageError>
     /**
@@ -216,5 +241,12 @@ export class Storage extends Context.Service<
      * it. Fails with `AccessDenied` and the name of the missing permission.
      */
     readonly traits: Effect.Effect<StoreTraits, StorageError>
+    /**
+     * Returns the rules by which the store itself deletes or moves objects. Absent: the store has no such rules. Fails with
+     * `AccessDenied` and the name of the missing permission, and with `Rejected` if the server does not know the request.
+     */
+    readonly lifecycle?: Effect.Effect<ReadonlyArray<LifecycleRule>, StorageError>
+    /** Returns what the server calls itself, or null if it does not say. Absent: the store is no server. */
+    readonly server?: Effect.Effect<string | null, StorageError>
   }
 >()("artifact-gc/storage/Storage") {}

@@ -51,6 +51,7 @@ const sides = (
       Effect.map(CollectorDatabase, (inner) => ({
         ...inner,
         audit: {
+          ...inner.audit,
           page: (prefix, after, limit) =>
             Effect.sync(() => {
               told.read?.(after)

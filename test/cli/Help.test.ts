@@ -37,6 +37,7 @@ const subcommands = [
   "rebind",
   "collectors",
   "audit",
+  "doctor",
   "demo"
 ]
 

@@ -20,8 +20,8 @@ const stop = async (process: Run) => {
 
 /** Waits until the port is open, and returns its address. */
 const opened = async (process: Run): Promise<string> => {
-  await process.says(/Metrics and probes at .*\n/)
-  const [, url] = /Metrics and probes at (http:[\w.:/]+): /.exec(process.err()) ?? assert.fail(process.err())
+  await process.says(/metrics and probes at .*\n/)
+  const [, url] = /metrics and probes at (http:[\w.:/]+): /.exec(process.err()) ?? assert.fail(process.err())
   return url ?? ""
 }
 
@@ -87,10 +87,13 @@ describe("the port for operators", { timeout: 90_000 }, () => {
     // If another process has the port, it is in use as well.
     const server = await occupy(9464)
     const process = run("default", ["run"], { OPS_PORT: "" })
-    await process.says(/This process shows no metrics/)
+    await process.says(/This process shows no status page, metrics/)
     await process.says(/Sweep complete.*\n/)
     const warnings = logLines(process.err()).filter(({ level }) => level === "WARN")
-    assert.match(String(warnings[0]?.message), /^This process shows no metrics and probes\. Cannot listen on/)
+    assert.match(
+      String(warnings[0]?.message),
+      /^This process shows no status page, metrics and probes\. Cannot listen on/
+    )
     await stop(process)
     server?.close()
   })

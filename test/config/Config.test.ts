@@ -171,6 +171,7 @@ describe("bounds", () => {
     GC_PRESENCE: zero,
     GC_UNTAGGED_GRACE: zero,
     SERVE_IDLE_TIMEOUT: second,
+    SERVE_REDIRECT_LIFE: second,
     SERVE_MINIMUM_RATE_WINDOW: second,
     REGISTRY_HOLD: second,
     REGISTRY_UPLOAD_LEASE: ["2 seconds", "1999 millis"]

@@ -95,6 +95,36 @@ describe("settings that must fit together", () => {
     ],
     ["refuse uploads below blobs", { GC_UPLOAD_PREFIX: "blobs/u/" }, [/^GC_BLOB_PREFIX: must not overlap/]],
     [
+      "refuse addresses in a store of files",
+      {
+        DATABASE_URL: own.DATABASE_URL,
+        FILES_DIRECTORY: "/f",
+        SERVE_REDIRECT: "presigned",
+        GC_DELETE_DELAY: "1 hour"
+      },
+      [/^SERVE_REDIRECT: this store has no addresses for clients/]
+    ],
+    [
+      "refuse addresses that work for as long as the object may last",
+      {
+        ...own,
+        SERVE_REDIRECT: "presigned",
+        SERVE_REDIRECT_LIFE: "20 minutes",
+        GC_DELETE_DELAY: "20 minutes"
+      },
+      [/^GC_DELETE_DELAY: must be longer than SERVE_REDIRECT_LIFE \(20m\)/]
+    ],
+    [
+      "refuse addresses for longer than S3 signs them",
+      { ...own, SERVE_REDIRECT: "presigned", SERVE_REDIRECT_LIFE: "8 days", GC_DELETE_DELAY: "9 days" },
+      [/^SERVE_REDIRECT_LIFE: S3 allows at most 7 days/]
+    ],
+    [
+      "refuse an endpoint for clients without a protocol",
+      { ...own, SERVE_REDIRECT_ENDPOINT: "ceph.example" },
+      [/^SERVE_REDIRECT_ENDPOINT: not an http or https URL/]
+    ],
+    [
       "refuse a name without its password",
       { REGISTRY_USERNAME: "n" },
       [/^REGISTRY_PASSWORD: missing, although REGISTRY_USERNAME/]

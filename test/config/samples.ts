@@ -24,6 +24,8 @@ const revealed = (secret: Redacted.Redacted | undefined) => secret && Redacted.v
 const firstOfJuly = ({ when }: Configuration) =>
   when._tag === "cron" && Cron.next(when.cron, new Date("2026-07-01T00:00:00Z")).toISOString()
 
+const redirecting = { S3_BUCKET: "b", DATABASE_URL: "postgres://h/d", GC_DELETE_DELAY: "1 hour" }
+
 const sampled = (
   value: string,
   other: string,
@@ -151,6 +153,27 @@ export const samples: Record<keyof typeof settings, Sample> = {
     (c) => c.serve.origins
   ),
   serveManifestMax: sampled("7", "8", 7, (c) => c.serve.manifestMaxBytes),
+  serveRedirect: sampled("presigned", "off", true, (c) => c.serve.redirect !== null, redirecting),
+  serveRedirectLife: sampled("7 minutes", "8 minutes", 420_000, (c) => millis(c.serve.redirect?.life), {
+    ...redirecting,
+    SERVE_REDIRECT: "presigned"
+  }),
+  serveRedirectEndpoint: sampled(
+    "https://one.lan",
+    "https://x.lan",
+    "https://one.lan",
+    (c) => s3(c)?.readersEndpoint
+  ),
+  serveRedirectAgents: sampled(
+    "docker/, podman/",
+    "x/",
+    ["docker/", "podman/"],
+    (c) => c.serve.redirect?.agents,
+    {
+      ...redirecting,
+      SERVE_REDIRECT: "presigned"
+    }
+  ),
   registryUsername: sampled("one", "two", "one", (c) => c.serve.access.credentials?.username, {
     REGISTRY_PASSWORD: "p"
   }),

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { ListMultipartUploadsCommand } from "@aws-sdk/client-s3"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Redacted, Stream } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Redacted, Stream } from "effect"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import type { StorageError } from "../../src/domain/StorageError.ts"
 import { Storage } from "../../src/storage/Storage.ts"
@@ -54,6 +54,36 @@ onRealS3("Storage", (name) => {
 
           assert.deepStrictEqual([...(yield* unfinished(a)), ...(yield* unfinished(b))], [])
           assert.deepStrictEqual(yield* Stream.runCollect(storage.list(prefix)), [])
+        }).pipe(Effect.provide(layer)),
+      30_000
+    )
+
+    it.live(
+      "gives an address under which a client without credentials reads one object, until it ends",
+      () =>
+        Effect.gen(function* () {
+          const storage = yield* Storage
+          const key = ObjectKey.make(`presigned-${randomUUID()}/a b+c`)
+          yield* storage.put(key, Stream.make(Buffer.from("0123456789")), 10)
+          const presign = storage.presign ?? (() => Effect.die("the store has no addresses"))
+          const get = (address: string, init: RequestInit = {}) =>
+            Effect.promise(async () => {
+              const answer = await fetch(address, init)
+              return [answer.status, answer.ok ? await answer.text() : ""]
+            })
+          const address = yield* presign(key, Duration.minutes(1))
+          assert.deepStrictEqual(yield* get(address), [200, "0123456789"])
+          assert.deepStrictEqual(yield* get(address, { headers: { range: "bytes=2-4" } }), [206, "234"])
+          for (const other of [address.replace("presigned-", "presigned_"), address.replace(/\?.*/, "")]) {
+            assert.strictEqual((yield* get(other))[0], 403)
+          }
+          for (const method of ["PUT", "DELETE"]) {
+            assert.strictEqual((yield* get(address, { method, body: method === "PUT" ? "x" : null }))[0], 403)
+          }
+          const ended = yield* presign(key, Duration.seconds(1))
+          yield* Effect.sleep("2100 millis")
+          assert.strictEqual((yield* get(ended))[0], 403)
+          yield* storage.delete([key])
         }).pipe(Effect.provide(layer)),
       30_000
     )

@@ -23,7 +23,7 @@ export const libraryEnv = (folder: string): NodeJS.ProcessEnv => {
     existsSync(lib)
       ? readdirSync(lib)
           .filter((name) => name.endsWith("-linux-gnu"))
-          .flatMap((name) => [join(lib, name), join(lib, name, "ceph")])
+          .flatMap((name) => [join(lib, name), join(lib, name, "ceph"), join(lib, name, "pulseaudio")])
       : []
   )
   return { ...process.env, LD_LIBRARY_PATH: paths.join(":") }

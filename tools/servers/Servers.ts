@@ -8,6 +8,7 @@ import { resolve } from "node:path"
 import { type EndingSignal, onEndingSignal, Usage } from "../Program.ts"
 import { fileAt } from "../Repository.ts"
 import { createBucket, type S3Place } from "./Bucket.ts"
+import * as Chromium from "./Chromium.ts"
 import { minio, versitygw } from "./Golang.ts"
 import * as Pgbouncer from "./Pgbouncer.ts"
 import * as Postgres from "./Postgres.ts"
@@ -38,6 +39,7 @@ export const install = async (names: ReadonlyArray<string> = [s3Server().name]):
   await Postgres.install(cacheFolder())
   await Pgbouncer.install(cacheFolder())
   await Prometheus.install(cacheFolder())
+  await Chromium.install(cacheFolder())
   for (const server of servers) await server.install(cacheFolder())
 }
 

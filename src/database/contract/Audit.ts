@@ -1,6 +1,7 @@
 /** What the audit reads. */
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { Stock } from "./Breakers.ts"
 import type { Result } from "./Result.ts"
 
 /** A key that the database knows, and its owner. */
@@ -40,6 +41,11 @@ export interface Audit {
   readonly referrers: (digest: Digest) => Result<ReadonlyArray<Referrer>>
   /** Returns about how many blobs there are: the planner's estimate, zero where it has none. */
   readonly estimate: Result<number>
+  /**
+   * Returns how many blobs there are, and their bytes. Exact up to about a million blobs, and beyond that the planner's
+   * estimate. Is not repeated, and fails if it takes longer than `withinMillis`.
+   */
+  readonly stock: (withinMillis: number) => Result<Stock>
   /**
    * Returns the statement that creates the index by which `page` reads blobs in key order, or null if there
    * is one. Without that index every page sorts the whole table.

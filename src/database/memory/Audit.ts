@@ -57,6 +57,11 @@ export const audit = (state: State): Audit => ({
         }))
     }),
   estimate: Effect.sync(() => state.blobs.size),
+  stock: () =>
+    Effect.sync(() => ({
+      blobs: state.blobs.size,
+      bytes: [...state.blobs.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    })),
   missingIndex: Effect.succeed(null)
 })
 

@@ -5,7 +5,7 @@ import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Audit, KnownKey, Referrer } from "../Database.ts"
-import { estimate } from "./Breakers.ts"
+import { estimate, totals } from "./Breakers.ts"
 import { sizeOf } from "./CatalogValues.ts"
 import { qualified, quote, type Sql } from "./Sql.ts"
 import type { ForeignKey } from "./schema/ForeignKeys.ts"
@@ -18,13 +18,25 @@ const sampleMax = 3
 /** Returns the verbs of the audit. */
 export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): Audit => {
   const plain = on(db)
-  return verbs<Audit>(db, "audit", {
-    page: plain(page),
-    lookup: plain(lookup),
-    referrers: given(db, catalog)(referrers),
-    estimate: estimate(db),
-    missingIndex: missingIndex(db)
-  })
+  return verbs<Audit>(
+    db,
+    "audit",
+    {
+      page: plain(page),
+      lookup: plain(lookup),
+      referrers: given(db, catalog)(referrers),
+      estimate: estimate(db),
+      stock: (withinMillis) =>
+        db.transaction(totals(db), {
+          statement_timeout: String(withinMillis),
+          transaction_read_only: "on",
+          max_parallel_workers_per_gather: "0",
+          jit: "off"
+        }),
+      missingIndex: missingIndex(db)
+    },
+    { stock: "once" }
+  )
 }
 
 interface Row {

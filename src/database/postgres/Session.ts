@@ -25,6 +25,8 @@ export interface SessionOptions {
    * later.
    */
   readonly lockTimeout?: Duration.Duration
+  /** Begins transactions in which the server refuses to write. Default false. */
+  readonly readOnly?: boolean
 }
 
 /** What `Postgres.layerClient` was told, and the connections that it keeps for statements that read. */
@@ -127,6 +129,7 @@ const preparing = (options: SessionOptions, path: string, settings: Settings) =>
     statement_timeout: millis(options.statementTimeout ?? defaults.statementTimeout),
     lock_timeout: millis(options.lockTimeout ?? defaults.lockTimeout),
     idle_in_transaction_session_timeout: millis(idleTimeout),
+    ...(options.readOnly === true ? { transaction_read_only: "on" } : {}),
     ...settings
   }
   return [

@@ -10,6 +10,7 @@ import * as Keys from "./postgres/Keys.ts"
 import * as Manifests from "./postgres/Manifests.ts"
 import { registrySql } from "./postgres/RegistrySql.ts"
 import { furtherMigrations } from "./postgres/RegistryTables.ts"
+import * as Sizes from "./postgres/Sizes.ts"
 import * as UploadSessions from "./postgres/UploadSessions.ts"
 
 export { registrySchema } from "./postgres/RegistryAccess.ts"
@@ -27,7 +28,8 @@ export const layer = (
       return RegistryDatabase.of({
         sessions: UploadSessions.make(db, type),
         manifests: Manifests.make(db, type),
-        keys: Keys.make(db)
+        keys: Keys.make(db),
+        sizes: Sizes.make(db)
       })
     })
   )

@@ -8,6 +8,7 @@ import { allowsRange, etagOf, evaluate } from "./Conditions.ts"
 import { emptyResponse, type HandlerContext, type HandlerRequest, type HandlerResult } from "./Handler.ts"
 import { problem } from "./Problem.ts"
 import { rangesMax, requestedRanges } from "./Ranges.ts"
+import { isRedirected, redirected } from "./Redirect.ts"
 import { streamedResponse } from "./StreamedResponse.ts"
 
 /**
@@ -31,7 +32,10 @@ export const head = (
     })
   })
 
-/** Responds with the bytes of a blob, or with ranges of them (distribution-spec v1.1.1, "Pulling blobs"). */
+/**
+ * Responds with the address of the bytes in the store, or with the bytes of a blob, or with ranges of them (distribution-spec v1.1.1,
+ * "Pulling blobs").
+ */
 export const get = (
   context: HandlerContext,
   { request }: HandlerRequest,
@@ -39,10 +43,13 @@ export const get = (
   digest: Digest
 ): HandlerResult =>
   Effect.gen(function* () {
-    const { sizeBytes, read } = yield* found(context.repositories.peek(name, digest), digest)
+    const { key, sizeBytes, read } = yield* found(context.repositories.peek(name, digest), digest)
     const condition = evaluate(request.headers, digest)
     if (condition === "unchanged") return emptyResponse(304, validators(digest))
     if (condition !== "serve") return yield* condition
+    if (isRedirected(context.redirect, request.headers["user-agent"])) {
+      return yield* redirected(context.redirect, key, validators(digest))
+    }
     const ranges = allowsRange(request.headers, digest)
       ? requestedRanges(request.headers.range, sizeBytes)
       : null

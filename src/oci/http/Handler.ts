@@ -1,6 +1,8 @@
 /** What the handlers share: services, limits, the request as they read it, and responses without a body. */
 import type { Duration, Effect, Scope } from "effect"
 import { Headers, type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { ObjectKey } from "../../domain/ObjectKey.ts"
+import type { StorageError } from "../../domain/StorageError.ts"
 import type { Identity } from "../access/Access.ts"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
@@ -23,6 +25,16 @@ export interface HandlerContext {
   readonly idleTimeout: Duration.Duration
   /** Least average rate of a body or a response. */
   readonly minimumRate: MinimumRate
+  /** Sends readers of blobs to the store; null serves them here. */
+  readonly redirect: RedirectOptions | null
+}
+
+/** Which readers are sent to the store, and where to. */
+export interface RedirectOptions {
+  /** Returns an address under which a client without credentials reads the object. */
+  readonly presign: (key: ObjectKey) => Effect.Effect<string, StorageError>
+  /** How the `User-Agent` of the clients begins that are sent there. Default: every client is. */
+  readonly agents?: ReadonlyArray<string> | undefined
 }
 
 /** A request as handlers read it. */

@@ -27,7 +27,8 @@ import {
   type HandlerRequest,
   type HandlerResult,
   handlerRequest,
-  pathOf
+  pathOf,
+  type RedirectOptions
 } from "./Handler.ts"
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
@@ -61,6 +62,8 @@ export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
   readonly roomWithin?: Duration.Duration | undefined
   /** Longest that a body or a response may stall. Default 1 minute. A whole body has no limit. */
   readonly idleTimeout?: Duration.Duration | undefined
+  /** Sends readers of blobs to the store. Default: they read here. */
+  readonly redirect?: RedirectOptions | undefined
   /**
    * Least average rate of a body or a response, in bytes a second over a window. A slower one is ended. Default 1,024 over one
    * minute. A rate of 0 is no limit.
@@ -101,6 +104,7 @@ export const layer = (
         }),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1),
+        redirect: options.redirect ?? null,
         minimumRate
       }
       yield* showPlaces(context)

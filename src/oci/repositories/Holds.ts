@@ -47,6 +47,7 @@ export const peek = Effect.fnUntraced(function* (
   return Option.map(found, ({ key, sizeBytes }) => ({
     digest,
     sizeBytes,
+    key,
     read: (range?: ByteRange) => context.blobs.open(digest, range, key)
   }))
 })

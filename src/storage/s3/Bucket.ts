@@ -21,6 +21,25 @@ export interface Bucket {
   readonly failed: (operation: StorageError["operation"], subject: string, cause: unknown) => StorageError
 }
 
+/** The address of an object, as the SDK writes it. */
+export interface Address {
+  /** Scheme, host and port. */
+  readonly origin: string
+  /** The encoded path. It is signed as it is, and is not normalised. */
+  readonly path: string
+}
+
+/** What a signature needs beside the address. */
+export interface Signer {
+  /** The region that the signature names. */
+  readonly region: string
+  readonly credentials: {
+    readonly accessKeyId: string
+    readonly secretAccessKey: string
+    readonly sessionToken?: string | undefined
+  }
+}
+
 /**
  * Makes the calls of the protocol, one HTTP request each. The signal aborts it. Rejects with the SDK's error.
  */
@@ -78,6 +97,8 @@ export interface Calls {
   readonly abortUpload: (upload: Upload, signal: AbortSignal) => Promise<unknown>
   /** Sends GetObject. */
   readonly get: (key: ObjectKey, range: ByteRange | undefined, signal: AbortSignal) => Promise<Content>
+  /** Returns the address of an object for readers, unsigned, and how to sign it. Sends nothing. */
+  readonly address: (key: ObjectKey) => Promise<{ readonly address: Address; readonly signer: Signer }>
   /** Sends HeadObject. */
   readonly head: (key: ObjectKey, signal: AbortSignal) => Promise<Described>
   /** Sends HeadObject for a version and returns what locks it: a legal hold, or the end of its retention. */
@@ -86,6 +107,8 @@ export interface Calls {
   readonly versioning: (signal: AbortSignal) => Promise<string | undefined>
   /** Sends GetObjectLockConfiguration and returns its `ObjectLockEnabled`. */
   readonly objectLock: (signal: AbortSignal) => Promise<string | undefined>
+  /** Sends GetBucketLifecycleConfiguration and returns its rules. */
+  readonly lifecycle: (signal: AbortSignal) => Promise<ReadonlyArray<Rule>>
   /**
    * Sends HeadBucket and returns its `Date` header. Calls `now` right before the request and after its
    * answer.
@@ -218,8 +241,39 @@ export interface Lock {
 export interface Dated {
   /** The `Date` header, or undefined if there is none. */
   readonly date: string | undefined
+  /** The `Server` header, or undefined if there is none. */
+  readonly server?: string | undefined
   /** The process's time before the request, in milliseconds since the epoch. */
   readonly sentAt: number
   /** The process's time after the answer, in milliseconds since the epoch. */
   readonly answeredAt: number
+}
+
+/** Holds a rule of the bucket's lifecycle. */
+export interface Rule {
+  readonly ID?: string | undefined
+  readonly Status?: string | undefined
+  /** The older place of the prefix. */
+  readonly Prefix?: string | undefined
+  readonly Filter?: Filter | undefined
+  readonly Expiration?: { readonly Days?: number | undefined; readonly Date?: Date | undefined } | undefined
+  readonly NoncurrentVersionExpiration?: { readonly NoncurrentDays?: number | undefined } | undefined
+  readonly AbortIncompleteMultipartUpload?: { readonly DaysAfterInitiation?: number | undefined } | undefined
+  readonly Transitions?: ReadonlyArray<{ readonly StorageClass?: string | undefined }> | undefined
+}
+
+/** Says to which objects a rule applies. */
+export interface Filter {
+  readonly Prefix?: string | undefined
+  readonly Tag?: unknown
+  readonly ObjectSizeGreaterThan?: number | undefined
+  readonly ObjectSizeLessThan?: number | undefined
+  readonly And?:
+    | {
+        readonly Prefix?: string | undefined
+        readonly Tags?: ReadonlyArray<unknown> | undefined
+        readonly ObjectSizeGreaterThan?: number | undefined
+        readonly ObjectSizeLessThan?: number | undefined
+      }
+    | undefined
 }

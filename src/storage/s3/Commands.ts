@@ -8,6 +8,7 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
+  GetBucketLifecycleConfigurationCommand,
   GetBucketVersioningCommand,
   GetObjectCommand,
   GetObjectLockConfigurationCommand,
@@ -26,12 +27,13 @@ import type { Calls, Dated, Listing } from "./Bucket.ts"
 import { OtherAnswer } from "./Documents.ts"
 import { readListing } from "./ListingText.ts"
 
-/** Returns the calls to one bucket. */
-export const callsOf = (client: S3Client, bucket: string): Calls => ({
+/** Returns the calls to one bucket. `readers` has the endpoint at which clients read. */
+export const callsOf = (client: S3Client, bucket: string, readers: S3Client): Calls => ({
   ...listCalls(client, bucket),
   ...deleteCalls(client, bucket),
   ...objectCalls(client, bucket),
   ...uploadCalls(client, bucket),
+  ...addressCalls(readers, bucket),
   ...bucketCalls(client, bucket)
 })
 
@@ -140,6 +142,38 @@ const objectCalls = (client: S3Client, Bucket: string): Pick<Calls, "put" | "cop
   head: (Key, abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
 })
 
+const addressCalls = (client: S3Client, Bucket: string): Pick<Calls, "address"> => ({
+  address: async (Key) => {
+    const command = new GetObjectCommand({ Bucket, Key })
+    let request: AddressedRequest | undefined
+    // The SDK knows how each endpoint names a bucket. This step is the last before signing.
+    command.middlewareStack.add(
+      () => (args) => {
+        request = args.request as AddressedRequest
+        return Promise.reject(notSent)
+      },
+      { step: "finalizeRequest", name: "address", priority: "high" }
+    )
+    await client.send(command).catch((error: unknown) => {
+      if (error !== notSent) throw error
+    })
+    if (request === undefined) throw new Error("The SDK made no request")
+    const { hostname, path, port, protocol } = request
+    const address = { origin: `${protocol}//${hostname}${port === undefined ? "" : `:${port}`}`, path }
+    const signer = { region: await client.config.region(), credentials: await client.config.credentials() }
+    return { address, signer }
+  }
+})
+
+interface AddressedRequest {
+  readonly protocol: string
+  readonly hostname: string
+  readonly port?: number | undefined
+  readonly path: string
+}
+
+const notSent = new Error("The request is not sent, because only its address is of interest")
+
 /** Returns the name of a copy's source. It is a path, so the key's slashes are not encoded. */
 const copySource = (bucket: string, key: string): string =>
   `${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`
@@ -182,7 +216,7 @@ const uploadCalls = (
 const bucketCalls = (
   client: S3Client,
   Bucket: string
-): Pick<Calls, "versioning" | "objectLock" | "date" | "lock"> => ({
+): Pick<Calls, "versioning" | "objectLock" | "lifecycle" | "date" | "lock"> => ({
   lock: ({ key: Key, versionId: VersionId }, abortSignal) =>
     client.send(new HeadObjectCommand({ Bucket, Key, VersionId }), { abortSignal }),
   versioning: async (abortSignal) => {
@@ -194,6 +228,11 @@ const bucketCalls = (
     const { ObjectLockConfiguration } = await client.send(command, { abortSignal })
     return ObjectLockConfiguration?.ObjectLockEnabled
   },
+  lifecycle: async (abortSignal) => {
+    const command = new GetBucketLifecycleConfigurationCommand({ Bucket })
+    const { Rules } = await client.send(command, { abortSignal })
+    return Rules ?? []
+  },
   date: async (now, abortSignal) => {
     const command = new HeadBucketCommand({ Bucket })
     let dated: Dated | undefined
@@ -202,7 +241,8 @@ const bucketCalls = (
       (next) => async (args) => {
         const sentAt = now()
         const result = await next(args)
-        dated = { date: dateOf(result.response), sentAt, answeredAt: now() }
+        const { date, server } = headersOf(result.response)
+        dated = { date, server, sentAt, answeredAt: now() }
         return result
       },
       { step: "deserialize", name: "date" }
@@ -212,7 +252,5 @@ const bucketCalls = (
   }
 })
 
-const dateOf = (response: unknown): string | undefined => {
-  const { headers } = response as { readonly headers?: Readonly<Record<string, string>> }
-  return headers?.date
-}
+const headersOf = (response: unknown): Readonly<Record<string, string>> =>
+  (response as { readonly headers?: Readonly<Record<string, string>> }).headers ?? {}

@@ -31,6 +31,7 @@ const roots: Readonly<Record<string, string>> = {
   UploadPartCopyCommand: "CopyPartResult",
   CreateMultipartUploadCommand: "InitiateMultipartUploadResult",
   CompleteMultipartUploadCommand: "CompleteMultipartUploadResult",
+  GetBucketLifecycleConfigurationCommand: "LifecycleConfiguration",
   GetBucketVersioningCommand: "VersioningConfiguration",
   GetObjectLockConfigurationCommand: "ObjectLockConfiguration"
 }

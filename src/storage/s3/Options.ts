@@ -11,6 +11,10 @@ export interface S3Options {
   /** The URL of the store. Default: AWS's endpoint for the region. */
   readonly endpoint?: string | undefined
   /**
+   * The URL of the store for clients that `presign` sends there, if they do not reach `endpoint`. Default: `endpoint`.
+   */
+  readonly readersEndpoint?: string | undefined
+  /**
    * Whether the bucket is part of the path (`http://host/bucket/key`) and not of the host name. Default with
    * an `endpoint`: true, because few other stores have a DNS name for each bucket. Default without: false,
    * because AWS wants to retire the path style.

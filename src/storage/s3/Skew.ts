@@ -12,7 +12,6 @@ export const skew = Effect.fn("S3.skew")(function* ({
   name,
   requests
 }: Bucket): Effect.fn.Return<Option.Option<number>, StorageError> {
-  const now = () => processClock.currentTimeMillisUnsafe()
   const { answeredAt, date, sentAt } = yield* requests.repeated({
     operation: "probe",
     subject: name,
@@ -23,8 +22,16 @@ export const skew = Effect.fn("S3.skew")(function* ({
   return Option.some(ahead(toldAt, (sentAt + answeredAt) / 2))
 })
 
+/** Implements `Storage.server` for a bucket. */
+export const serverOf = ({ calls, name, requests }: Bucket): Effect.Effect<string | null, StorageError> =>
+  requests
+    .repeated({ operation: "probe", subject: name, send: (signal) => calls.date(now, signal) })
+    .pipe(Effect.map(({ server }) => server ?? null))
+
 /** The store's clock is real, so it is compared with the real clock even if `TestClock` governs decisions. */
 const processClock = Clock.Clock.defaultValue()
+
+const now = () => processClock.currentTimeMillisUnsafe()
 
 /**
  * Returns how far a clock that shows the whole second `toldAt` is ahead of a clock that shows `at`. The

@@ -47,11 +47,16 @@ const isWithout = ({ cause }: StorageError): boolean =>
     cause.status === 501 ||
     cause.status === 405)
 
-const missing = ({ cause, detail, operation, reason, subject }: StorageError, permission: string) =>
+/** Returns the failure of a question about the bucket, with the permission that answers it. */
+export const missing = (
+  { cause, detail, operation, reason, subject }: StorageError,
+  permission: string,
+  why = "which shows whether deletes free space"
+): StorageError =>
   new StorageError({
     operation,
     subject,
     reason,
-    detail: `${detail}; grant ${permission} on the bucket, which shows whether deletes free space`,
+    detail: `${detail}; grant ${permission} on the bucket, ${why}`,
     cause
   })

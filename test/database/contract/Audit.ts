@@ -248,6 +248,15 @@ const references = (promised: Promised): void => {
       assert.isTrue(estimate >= 0 && estimate <= 3, String(estimate))
     })
   )
+
+  promised("counts blobs and their bytes", () =>
+    Effect.gen(function* () {
+      const { stock } = (yield* Database).audit
+      assert.deepStrictEqual(yield* stock(5000), { blobs: 0, bytes: 0 })
+      yield* write({ blobs: [1, 2, 3].map((n) => blob(n, { sizeBytes: 10 ** n })) })
+      assert.deepStrictEqual(yield* stock(5000), { blobs: 3, bytes: 1110 })
+    })
+  )
 }
 
 export const audit = (promised: Promised): void => {

@@ -15,6 +15,7 @@ import { keys } from "./contract/Keys.ts"
 import { registry } from "./contract/Listings.ts"
 import { registering } from "./contract/Manifests.ts"
 import { uploading } from "./contract/Sessions.ts"
+import { sizes } from "./contract/Sizes.ts"
 
 /** `layer` makes a new, empty catalogue each time it is built. */
 export const registryDatabaseContract = <E>(
@@ -29,5 +30,6 @@ export const registryDatabaseContract = <E>(
     finishing(promised)
     idling(promised)
     keys(promised)
+    sizes(promised)
   })
 }

@@ -1,6 +1,7 @@
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { StorageError } from "../../../src/domain/StorageError.ts"
 import { holdId } from "../../../src/oci/Names.ts"
 import { Repositories } from "../../../src/oci/Repositories.ts"
@@ -172,7 +173,8 @@ const reading = (sizeBytes: number, read: Stream.Stream<Uint8Array, StorageError
   Layer.merge(
     Layer.mock(Uploads)({}),
     Layer.mock(Repositories)({
-      peek: () => Effect.succeed(Option.some({ digest, sizeBytes, read: () => read }))
+      peek: () =>
+        Effect.succeed(Option.some({ digest, sizeBytes, key: ObjectKey.make("k"), read: () => read }))
     })
   )
 

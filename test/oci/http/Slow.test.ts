@@ -1,8 +1,10 @@
 /** Slow clients at a server: they keep no place from others, they are not cut off while they move, and end below the least rate. */
+
 import { createHash, randomBytes } from "node:crypto"
 import { Readable } from "node:stream"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, Semaphore, Stream } from "effect"
+import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Repositories } from "../../../src/oci/Repositories.ts"
 import { Uploads } from "../../../src/oci/Uploads.ts"
 import { withOpening } from "../../../src/storage/Readables.ts"
@@ -105,7 +107,9 @@ const store = (connections: number) => {
   const blobs = Layer.mock(Repositories)({
     peek: (_, digest) => {
       const bytes = digest === largeDigest ? large : small
-      return Effect.succeed(Option.some({ digest, sizeBytes: bytes.length, read: read(bytes) }))
+      return Effect.succeed(
+        Option.some({ digest, key: ObjectKey.make("k"), sizeBytes: bytes.length, read: read(bytes) })
+      )
     }
   })
   return { opened, layer: Layer.merge(Layer.mock(Uploads)({}), blobs) }

@@ -22,6 +22,11 @@ export const settings: Settings = {
   GC_LEFTOVER_EVERY: "5 seconds",
   GC_LEFTOVER_GRACE: "5 seconds",
   GC_BREAKER_PERCENT: "100",
+  // Two of the clients read blobs from the store, the third one through the replicas.
+  GC_DELETE_DELAY: "6 seconds",
+  SERVE_REDIRECT: "presigned",
+  SERVE_REDIRECT_LIFE: "5 seconds",
+  SERVE_REDIRECT_AGENTS: "docker/, containerd/",
   REGISTRY_HOLD: "6 seconds",
   REGISTRY_UPLOAD_LEASE: "15 seconds",
   SERVE_IDLE_TIMEOUT: "10 seconds"

@@ -8,6 +8,8 @@ export interface Meter {
   readonly sent: () => number
   /** Returns the number of bytes received from the server. */
   readonly received: () => number
+  /** Returns the number of requests. */
+  readonly requests: () => number
   /** Ends the proxy. */
   readonly close: () => void
 }
@@ -15,11 +17,13 @@ export interface Meter {
 /** Starts a proxy in front of a server. */
 export const start = async (target: string): Promise<Meter> => {
   const { hostname, port } = new URL(target)
-  const counts = { sent: 0, received: 0 }
+  const counts = { sent: 0, received: 0, requests: 0 }
   const server = createServer((near) => {
     const far = connect(Number(port), hostname)
     near.on("data", (bytes) => {
       counts.sent += bytes.length
+      // A client writes the head of a request when it has read the answer to the one before, so a head begins a piece.
+      if (isHead(bytes)) counts.requests += 1
     })
     far.on("data", (bytes) => {
       counts.received += bytes.length
@@ -38,6 +42,10 @@ export const start = async (target: string): Promise<Meter> => {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     sent: () => counts.sent,
     received: () => counts.received,
+    requests: () => counts.requests,
     close: () => void server.close()
   }
 }
+
+const isHead = (bytes: Buffer): boolean =>
+  /^(?:GET|HEAD|PUT|POST|DELETE) \//.test(bytes.toString("latin1", 0, 8))

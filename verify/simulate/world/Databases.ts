@@ -31,10 +31,11 @@ export const services = ({
   keys,
   manifests,
   sessions,
+  sizes,
   ...collector
 }: Databases): Layer.Layer<Services> =>
   Layer.mergeAll(
     Layer.succeed(CollectorDatabase, collector),
     Layer.succeed(BlobDatabase, blobs),
-    Layer.succeed(RegistryDatabase, { keys, manifests, sessions })
+    Layer.succeed(RegistryDatabase, { keys, manifests, sessions, sizes })
   )

@@ -5,6 +5,7 @@
 import { Context } from "effect"
 import type { Keys } from "./Keys.ts"
 import type { Manifests } from "./Manifests.ts"
+import type { Sizes } from "./Sizes.ts"
 import type { Sessions } from "./UploadSessions.ts"
 
 /** The registry's database. Its verbs are named `sessions.append`, `manifests.put`. */
@@ -17,5 +18,7 @@ export class RegistryDatabase extends Context.Service<
     readonly manifests: Manifests
     /** Secrets that replicas share. */
     readonly keys: Keys
+    /** How much space the repositories use. */
+    readonly sizes: Sizes
   }
 >()("artifact-gc/oci/database/RegistryDatabase") {}

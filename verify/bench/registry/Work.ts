@@ -1,0 +1,133 @@
+/** What a registry is asked to do: whole blobs in one chunk or several, tiny chunks, small blobs. Works on any registry. */
+import { createHash } from "node:crypto"
+import { ensure } from "../harness/Question.ts"
+import { pieces } from "../upload/Body.ts"
+import { ask, drain, expected, repeat } from "./Client.ts"
+
+const repository = "bench/bytes"
+
+/** A body that the bench makes while it is sent. */
+export interface Body {
+  readonly start: number
+  readonly sizeBytes: number
+}
+
+/** How a push is cut into chunks. */
+export interface Chunks {
+  readonly count: number
+  /** Whether each chunk names its range, as clients of several chunks do. */
+  readonly named: boolean
+  /** Sends each request of the session to the next of these addresses. Default: the one registry. */
+  readonly replicas?: ReadonlyArray<string>
+}
+
+/** Returns the address of a blob. */
+export const blobAt = (base: string, digest: string): URL =>
+  new URL(`/v2/${repository}/blobs/${digest}`, base)
+
+/** Pulls from a bare socket. Fails unless all bytes arrived. */
+export const whole = async (url: URL, sizeBytes: number): Promise<void> =>
+  ensure((await drain(url)) === sizeBytes, "a pull has not the length of the blob")
+
+/** Sends a body whole to an address. */
+export const put = async (url: URL, { sizeBytes, start }: Body): Promise<unknown> =>
+  expected(
+    await ask(url, "PUT", { "content-length": String(sizeBytes) }, pieces(start, sizeBytes)),
+    201,
+    "PUT"
+  )
+
+const begun = async (base: string): Promise<URL> =>
+  new URL(
+    expected(
+      await ask(new URL(`/v2/${repository}/blobs/uploads/`, base), "POST", { "content-length": "0" }),
+      202,
+      "POST"
+    ).headers.location ?? "",
+    base
+  )
+
+const closed = async (location: URL, digest: string) => {
+  location.searchParams.set("digest", digest)
+  expected(await ask(location, "PUT", { "content-length": "0" }), 201, "PUT")
+}
+
+const patched = async (
+  location: URL,
+  body: Iterable<Buffer>,
+  headers: Record<string, string> = { "transfer-encoding": "chunked" }
+): Promise<URL> => {
+  const answer = expected(await ask(location, "PATCH", headers, body), 202, "PATCH")
+  return new URL(answer.headers.location ?? "", location)
+}
+
+const rangeOf = (from: number, sizeBytes: number) => ({
+  "content-range": `${from}-${from + sizeBytes - 1}`,
+  "content-length": String(sizeBytes),
+  "content-type": "application/octet-stream"
+})
+
+/** Returns the same path at another replica. */
+const at = (location: URL, replicas: ReadonlyArray<string> | undefined, turn: number): URL => {
+  const base = replicas?.[turn % replicas.length]
+  return base === undefined ? location : new URL(`${location.pathname}${location.search}`, base)
+}
+
+/** Pushes a blob in a session. */
+export const pushed = async (
+  base: string,
+  digest: string,
+  { sizeBytes, start }: Body,
+  { count, named, replicas }: Chunks
+): Promise<void> => {
+  let location = await begun(base)
+  const chunkBytes = sizeBytes / count
+  for (let chunk = 0; chunk < count; chunk++) {
+    const from = chunk * chunkBytes
+    const headers = named ? rangeOf(from, chunkBytes) : undefined
+    location = await patched(at(location, replicas, chunk), pieces(start + from, chunkBytes), headers)
+  }
+  await closed(at(location, replicas, count), digest)
+}
+
+/** Sends tiny chunks and returns the closing request, so that it can be measured alone, and the digest. */
+export const tinyChunks = async (
+  base: string,
+  chunks: number,
+  seed: string
+): Promise<{ readonly digest: string; readonly close: () => Promise<void> }> => {
+  const bytes = Array.from({ length: chunks }, (_, index) => Buffer.alloc(10_000, `${seed} ${index}`))
+  let location = await begun(base)
+  for (const chunk of bytes) location = await patched(location, [chunk])
+  const digest = sha256(bytes)
+  return { digest, close: () => closed(location, digest) }
+}
+
+/** Small blobs, and what may be done with all of them, four at once. */
+export const smallBlobs = (base: string, times: number, seed: string) => {
+  const bodies = Array.from({ length: times }, (_, index) => Buffer.alloc(2_000, `${seed} small ${index}`))
+  const digests = bodies.map((body) => sha256([body]))
+  const each = (work: (index: number) => Promise<unknown>) => () => repeat(times, 4, work)
+  return {
+    push: each(async (index) => {
+      const location = await patched(await begun(base), [bodies[index] ?? Buffer.alloc(0)])
+      await closed(location, digests[index] ?? "")
+    }),
+    pull: each(async (index) => expected(await ask(blobAt(base, digests[index] ?? ""), "GET"), 200, "GET")),
+    head: each(async (index) => expected(await ask(blobAt(base, digests[index] ?? ""), "HEAD"), 200, "HEAD"))
+  }
+}
+
+const sha256 = (pieces: ReadonlyArray<Buffer>): string => {
+  const hash = createHash("sha256")
+  for (const piece of pieces) hash.update(piece)
+  return `sha256:${hash.digest("hex")}`
+}
+
+/** Pulls a blob and compares its digest. */
+export const verified = async (url: URL, digest: string): Promise<void> => {
+  const hash = createHash("sha256")
+  const answer = await fetch(url)
+  for await (const chunk of answer.body ?? []) hash.update(chunk)
+  ensure(`sha256:${hash.digest("hex")}` === digest, "the pulled bytes differ from the pushed ones")
+}
