@@ -4,7 +4,7 @@ import { attacks, Field, type Victim } from "./Attacks.ts"
 
 const { name, victim } = workerData as { readonly name: string; readonly victim: Victim }
 const ending = new AbortController()
-const field = new Field(victim, ending.signal)
+const field = new Field(victim, ending.signal, () => parentPort?.postMessage("stands"))
 parentPort?.once("message", () => ending.abort())
 const attack = attacks[name]
 if (attack === undefined) throw new Error(`No attack is named ${name}`)

@@ -20,14 +20,17 @@ export type Attack = (field: Field) => Promise<void>
 export class Field {
   readonly victim: Victim
   readonly signal: AbortSignal
+  /** Called once the connections of the attack are open. */
+  readonly stands: () => void
   readonly #sockets = new Set<Socket>()
   /** The beginnings of answers, of connections that ended, too. */
   readonly answers: Array<string> = []
 
-  constructor(victim: Victim, signal: AbortSignal) {
+  constructor(victim: Victim, signal: AbortSignal, stands: () => void) {
     if (!Number.isInteger(victim.port)) throw new Error("An attack needs a port of the loopback address")
     this.victim = victim
     this.signal = signal
+    this.stands = stands
   }
 
   /** Opens a connection to the loopback address, and to no other. */
@@ -59,6 +62,7 @@ export class Field {
 
   /** Calls `work` again and again. */
   async repeat(millis: number, work: () => unknown): Promise<void> {
+    this.stands()
     while (!this.signal.aborted) {
       await work()
       await sleep(millis)

@@ -27,7 +27,7 @@ import { Honest, percentile, type Seen } from "./Honest.ts"
 const slowerMax = 3
 
 /** An attack begins with a burst of honest-looking requests, whose processor time is not what is measured. */
-const beginMillis = 4000
+const beginMillis = 6000
 
 /** Below this a difference is this machine's noise. */
 const noiseMillis = 100
@@ -114,7 +114,10 @@ const measure = async (
     name === null
       ? null
       : new Worker(new URL("./AttackThread.js", import.meta.url), { workerData: { name, victim } })
-  if (worker !== null) await new Promise((resolve) => setTimeout(resolve, beginMillis))
+  if (worker !== null) {
+    await once(worker, "message")
+    await new Promise((resolve) => setTimeout(resolve, beginMillis))
+  }
   let peakMb = 0
   const sampling = setInterval(() => {
     peakMb = Math.max(peakMb, residentMb(replica.daemon.pid ?? 0))
