@@ -2,6 +2,7 @@
  * The parts of the documentation that are made from the code: the tables of settings, exit codes and metrics. Takes
  * the code's own tables, so that a test can compare the documents with the sources without a build.
  */
+import { Schema } from "effect"
 import type { Declaration } from "../src/domain/DeclaredMetric.ts"
 import type { Setting } from "../src/domain/Setting.ts"
 
@@ -16,6 +17,8 @@ export interface Tables {
   readonly exitCodes: ReadonlyArray<readonly [code: number, meaning: string]>
   /** Metrics by heading. */
   readonly metrics: Readonly<Record<string, ReadonlyArray<Omit<Declaration, "series">>>>
+  /** What `status --json` prints. */
+  readonly status: Schema.Top
 }
 
 const cell = (text: string): string => text.replaceAll("|", "\\|")
@@ -28,7 +31,9 @@ const settingRow = (setting: SettingRow): string => {
     ...(setting.tooLow === undefined ? [] : [`Too low: ${setting.tooLow}`]),
     ...(setting.tooHigh === undefined ? [] : [`Too high: ${setting.tooHigh}`])
   ].join(" ")
-  const about = setting.secret ? `${setting.about} Secret: never printed, environment only.` : setting.about
+  const about = setting.secret
+    ? `${setting.about} Secret: never printed, environment only, or in the file that \`${setting.env}_FILE\` names.`
+    : setting.about
   const cells = [`\`${setting.env}\``, cell(setting.form), defaultCell(setting), cell(about), cell(limits)]
   return `| ${cells.join(" | ")} |`
 }
@@ -111,6 +116,13 @@ const metricsTable = (metrics: Tables["metrics"]): string =>
     )
     .join("\n\n")
 
+/** Returns a schema as a JSON Schema of the draft 2020-12. */
+const jsonSchemaOf = (schema: Schema.Top): string => {
+  const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema)
+  const document = { $schema: "https://json-schema.org/draft/2020-12/schema", ...root, $defs: definitions }
+  return `${JSON.stringify(document, null, 2)}\n`
+}
+
 const fill = (document: string, name: string, content: string): string => {
   const [begin, end] = [`<!-- generated: ${name} -->`, `<!-- end: ${name} -->`]
   const from = document.indexOf(begin)
@@ -126,9 +138,11 @@ const fill = (document: string, name: string, content: string): string => {
 export const documents = ({
   sections,
   exitCodes,
-  metrics
+  metrics,
+  status
 }: Tables): Readonly<Record<string, (text: string) => string>> => ({
   "docs/configuration.md": (text) => fill(text, "settings", settingsTable(sections)),
+  "docs/status.schema.json": () => jsonSchemaOf(status),
   "docs/metrics.md": (text) => fill(text, "metrics", metricsTable(metrics)),
   "README.md": (text) =>
     fill(fill(text, "settings", commonTable(sections)), "exit codes", exitCodeTable(exitCodes))

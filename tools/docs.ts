@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { exitCodes } from "../src/cli/ExitCode.ts"
 import { sections } from "../src/config/settings.ts"
 import { declared } from "../src/ops/Declared.ts"
+import { Status } from "../src/status/Status.ts"
 import { writeReference } from "./api/Reference.ts"
 import { documents } from "./Documents.ts"
 import { runProgram, Usage } from "./Program.ts"
@@ -29,7 +30,9 @@ runProgram(async (args) => {
 /** Writes the tables of settings, exit codes and metrics, or counts the documents in which they are out of date. */
 function writeTables(isCheck: boolean): number {
   let staleCount = 0
-  for (const [path, generate] of Object.entries(documents({ sections, exitCodes, metrics: declared }))) {
+  for (const [path, generate] of Object.entries(
+    documents({ sections, exitCodes, metrics: declared, status: Status })
+  )) {
     const file = fileAt(path)
     const before = readFileSync(file, "utf8")
     const after = generate(before)

@@ -7,6 +7,7 @@ import * as Collectors from "./CollectorsCommand.ts"
 import * as Condemned from "./CondemnedCommand.ts"
 import * as Demo from "./DemoCommand.ts"
 import * as Doctor from "./DoctorCommand.ts"
+import * as History from "./HistoryCommand.ts"
 import * as Journal from "./JournalCommand.ts"
 import * as Migrate from "./MigrateCommand.ts"
 import * as Pause from "./PauseCommand.ts"
@@ -15,7 +16,10 @@ import * as Restore from "./RestoreCommand.ts"
 import * as Resume from "./ResumeCommand.ts"
 import * as Run from "./RunCommand.ts"
 import * as Serve from "./ServeCommand.ts"
+import * as Set from "./SetCommand.ts"
+import * as Status from "./StatusCommand.ts"
 import * as Sweep from "./SweepCommand.ts"
+import * as Unset from "./UnsetCommand.ts"
 
 /** The program with all its commands. */
 export const app = Command.make("artifact-gc").pipe(
@@ -26,6 +30,8 @@ export const app = Command.make("artifact-gc").pipe(
     Serve.command,
     Run.command,
     Sweep.command,
+    Status.command,
+    History.command,
     Migrate.command,
     Journal.command,
     Condemned.command,
@@ -34,6 +40,8 @@ export const app = Command.make("artifact-gc").pipe(
     Rebind.command,
     Pause.command,
     Resume.command,
+    Set.command,
+    Unset.command,
     Collectors.command,
     Audit.command,
     Doctor.command,

@@ -32,6 +32,8 @@ export const exitCodes = [
     "The audit found blobs whose object is missing or differs from the catalogue. Clients cannot read what refers to them."
   ],
   [9, "`doctor --strict` found warnings and no problem. Nothing was changed."],
+  [10, "The status says that an operator should look at something. What is due is still collected."],
+  [11, "The status says that nothing is collected until an operator acts."],
   [
     130,
     "A command other than `run` and `serve` was interrupted, after it finished the current batch. Or a second signal ended a command at once."
@@ -48,6 +50,8 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   ListenRefused: 2,
   SettingsInvalid: 2,
   AccessFileRefused: 2,
+  TlsRefused: 2,
+  SecretRefused: 2,
   SchemaRefused: 4,
   CollectionPaused: 4,
   ReferencesChanged: 4,

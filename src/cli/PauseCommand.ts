@@ -1,46 +1,20 @@
 /** `artifact-gc pause`: for all collectors of a catalogue, without a restart. */
-import { hostname, userInfo } from "node:os"
-import { Clock, Duration, Effect, Option, Schema } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Clock, Duration, Effect, Option } from "effect"
+import { Command } from "effect/cli"
 import { CollectorDatabase, type Pause } from "../database/Database.ts"
 import { printable } from "../domain/printable.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
+import { caller, forFlag, reasonFlag } from "./Order.ts"
 import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
-
-const longest = Duration.weeks(520)
-
-/** Who runs this command. A user without a name, as in some containers, is called by the host alone. */
-const caller = Effect.sync(() => {
-  try {
-    return `${userInfo().username}@${hostname()}`
-  } catch {
-    return hostname()
-  }
-})
 
 /** Defines the command `artifact-gc pause`. */
 export const command = Command.make(
   "pause",
   {
-    reason: Flag.String("reason").pipe(
-      Flag.withDescription("Why, for the people who meet the pause in logs and refusals"),
-      Flag.withDefault("no reason was given")
-    ),
-    for: Flag.String("for").pipe(
-      Flag.withSchema(
-        Schema.DurationFromString.check(
-          Schema.makeFilter((time: Duration.Duration) =>
-            Duration.isLessThan(time, Duration.seconds(1)) || Duration.isGreaterThan(time, longest)
-              ? "must be between 1 second and 520 weeks"
-              : undefined
-          )
-        )
-      ),
-      Flag.withDescription(
-        'Time after which the pause ends by itself, such as "2 hours" (default: it lasts until `artifact-gc resume`)'
-      ),
-      Flag.optional
+    reason: reasonFlag("Why, for the people who meet the pause in logs and refusals"),
+    for: forFlag(
+      'Time after which the pause ends by itself, such as "2 hours" (default: it lasts until `artifact-gc resume`)'
     ),
     json: jsonFlag,
     ...placeFlags

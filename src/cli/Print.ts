@@ -1,5 +1,5 @@
 /** Prints results on stdout. The only place that does, so that no key or name controls an operator's terminal. */
-import { Console, type Effect } from "effect"
+import { Console, Effect } from "effect"
 import { printableLines } from "../domain/printable.ts"
 
 /** Prints a text for people. Unprintable characters are escaped. */
@@ -7,3 +7,8 @@ export const text = (lines: string): Effect.Effect<void> => Console.log(printabl
 
 /** Prints a value as one line of JSON. */
 export const json = (value: unknown): Effect.Effect<void> => Console.log(JSON.stringify(value))
+
+/** Moves to the top of a terminal and erases it. Does nothing where stdout is none. */
+export const clearScreen: Effect.Effect<void> = Effect.sync(() => {
+  if (process.stdout.isTTY) process.stdout.write("\u001b[H\u001b[2J\u001b[3J")
+})

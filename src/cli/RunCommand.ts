@@ -59,6 +59,9 @@ interface LogOptions {
   readonly quiet?: boolean
 }
 
+/** How often a service that waits looks whether its schedule was changed: an operator notices within a minute. */
+const lookEvery = Duration.minutes(1)
+
 /** Sweeps on the schedule until `stop` completes and the current batch is finished. */
 export const collecting = Effect.fnUntraced(function* (
   config: Configuration,
@@ -73,6 +76,8 @@ export const collecting = Effect.fnUntraced(function* (
     ...(when._tag === "interval" ? { every: when.interval } : { cron: when.cron }),
     jitter,
     window,
+    zone: config.zone,
+    lookEvery,
     deadline: shutdownDeadline,
     onReport: Effect.fnUntraced(function* (report) {
       if (!quiet || hasNews(report)) yield* log(report)

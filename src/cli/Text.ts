@@ -17,7 +17,7 @@ const reasons = (counts: Readonly<Record<string, number>>, heldUntil?: string): 
     .join(", ")
 
 /** Pads columns to their widest cell. Numbers are aligned to the right. */
-const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
+export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows.map((row) =>
     row

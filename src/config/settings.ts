@@ -15,6 +15,7 @@ import {
   secret,
   text
 } from "../domain/Setting.ts"
+import { interval, window } from "../sweep/schedule.ts"
 import { guards, sizes, waits } from "../sweep/settingsTable.ts"
 import { ops } from "./opsSettings.ts"
 import { serve } from "./serveSettings.ts"
@@ -23,6 +24,16 @@ import { serve } from "./serveSettings.ts"
 const database = {
   databaseUrl: secret("DATABASE_URL", "postgres://user:password@host:port/database", {
     about: "URL of the catalogue's database. Without it, an embedded PostgreSQL runs below DATA_DIRECTORY."
+  }),
+  databaseTlsCa: optionalText("DATABASE_TLS_CA", "path of a file", {
+    about:
+      "Certificates, in PEM, of the authorities that may sign the certificate of PostgreSQL, instead of those that Node knows. With it the certificate is verified, whether DATABASE_URL has a `sslmode` or not (docs/tls.md). A change of the file takes effect with the next connection."
+  }),
+  databaseTlsCert: optionalText("DATABASE_TLS_CERT", "path of a file", {
+    about: "Certificate of this program for PostgreSQL, in PEM, together with DATABASE_TLS_KEY."
+  }),
+  databaseTlsKey: optionalText("DATABASE_TLS_KEY", "path of a file", {
+    about: "Private key of DATABASE_TLS_CERT, in PEM, without a passphrase."
   }),
   databaseMaxConnections: integer("DATABASE_MAX_CONNECTIONS", 10, 2, 1000, {
     about:
@@ -99,6 +110,10 @@ const storage = {
   s3SessionToken: secret("S3_SESSION_TOKEN", "text", {
     about: "Session token of the access key, for temporary credentials."
   }),
+  s3TlsCa: optionalText("S3_TLS_CA", "path of a file", {
+    about:
+      "Certificates, in PEM, of the authorities that may sign the certificate of the store, instead of those that Node knows. NODE_EXTRA_CA_CERTS adds authorities to Node's own, for every connection of the program. A change of the file takes effect with the next connection."
+  }),
   s3RequestTimeout: duration("S3_REQUEST_TIMEOUT", "30 seconds", "1 second", {
     about:
       "Maximum time that a request may stay without an answer. Slow stores need seconds to delete 1000 keys.",
@@ -120,21 +135,12 @@ const storage = {
 
 /** When to sweep. */
 const schedule = {
-  interval: duration("GC_INTERVAL", "1 hour", "1 second", {
-    about:
-      "Time from the end of one sweep to the beginning of the next. An hour, because the waits are hours.",
-    tooLow: "Sweeps scan the catalogue again and again and find nothing new.",
-    tooHigh: "Garbage stays up to this long beyond its waits, and sweeps are large."
-  }),
+  interval,
   cron: optionalText("GC_CRON", "cron expression", {
     about:
       "Times of the sweeps, instead of GC_INTERVAL, e.g. `30 2 * * *`. Times that fall inside a running sweep are skipped."
   }),
-  window: optionalText("GC_WINDOW", "HH:MM-HH:MM", {
-    about:
-      "Hours of the day in which sweeps of `run` and `serve` may run, e.g. `22:00-06:00`. A sweep that is due waits for them. A sweep under way ends with them, and the next continues. Without it, sweeps run at any hour.",
-    tooLow: "Garbage grows faster than it is collected in these hours."
-  }),
+  window,
   timeZone: text("GC_TIME_ZONE", "UTC", {
     about: "IANA time zone of GC_CRON and GC_WINDOW."
   }),

@@ -51,6 +51,8 @@ const asker = (settings: SweepSettings) => {
           memory,
           tellStore: () => undefined,
           tellLost: () => undefined,
+          activity: null,
+          tellOrders: () => undefined,
           tellRegistered: () => undefined
         })
       )

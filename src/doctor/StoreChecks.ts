@@ -156,6 +156,8 @@ const guardContext = (configuration: Configuration) =>
     memory: emptyMemory(),
     tellStore: () => undefined,
     tellLost: () => undefined,
+    activity: null,
+    tellOrders: () => undefined,
     tellRegistered: () => undefined
   }))
 

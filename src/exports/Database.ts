@@ -12,6 +12,8 @@ export type {
   JournalEntry,
   JournalReason,
   LostTime,
+  Orders,
+  Override,
   Pause,
   Published
 } from "../database/Database.ts"

@@ -80,6 +80,8 @@ export interface SweepSettings {
   readonly maxDeletes: number
   /** Time after which a sweep begins no new batch. Default 1 hour (GC_SWEEP_MAX_DURATION). */
   readonly maxDuration: Duration.Duration
+  /** How long the reports of sweeps are kept. Default 90 days (GC_HISTORY), which show a quarter. */
+  readonly history: Duration.Duration
   /**
    * Failed attempts after which a key becomes a dead letter. Default 12 (GC_ATTEMPTS_MAX): about a day of
    * back-off.

@@ -5,12 +5,13 @@
  * guard refuses: then nothing at all is deleted.
  */
 import { Clock, Context, Duration, Effect, Exit, Layer, Random } from "effect"
-import { CollectorDatabase, type Pause } from "../database/Database.ts"
+import { CollectorDatabase, type Orders, type Pause } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import { SettingsInvalid } from "../domain/SettingsInvalid.ts"
 import { outcomeOf, type SweepReport, totalsOf } from "../domain/SweepReport.ts"
 import { drawProcessName } from "../platform/processName.ts"
 import { Storage } from "../storage/Storage.ts"
+import * as Activity from "./Activity.ts"
 import * as AskSources from "./AskSources.ts"
 import { backlogOf, leftOf } from "./Backlogs.ts"
 import * as Bounds from "./Bounds.ts"
@@ -21,12 +22,13 @@ import * as Pace from "./Pace.ts"
 import * as Pausing from "./Pausing.ts"
 import type { Phase } from "./Phase.ts"
 import type { SweepContext } from "./PhaseContext.ts"
-import { describe } from "./PhaseCounts.ts"
 import { suspects } from "./phases/Suspects.ts"
-import { emptyMemory, type Memory } from "./preflight/Guard.ts"
+import { emptyMemory } from "./preflight/Guard.ts"
 import * as Preflight from "./preflight/Preflight.ts"
 import type { ReferenceSource } from "./ReferenceSource.ts"
+import { remember } from "./Remember.ts"
 import * as RunPhases from "./RunPhases.ts"
+import { controls, inForce, leave, type Self, takeUp, waits } from "./Self.ts"
 import { type Checked, check, defaultSettings, type SettingsInput, type SweepSettings } from "./Settings.ts"
 import * as SweepMetrics from "./SweepMetrics.ts"
 import type {
@@ -71,6 +73,11 @@ export class Sweep extends Context.Service<
     /** Returns the pause that is in force for all collectors of this catalogue; null without one. */
     readonly paused: Effect.Effect<Pause | null, DatabaseError>
     /**
+     * Returns the pause and the changed settings that are in force for all collectors of this catalogue. A sweep takes the
+     * changed ceilings up by itself, and `Collector` the schedule.
+     */
+    readonly orders: Effect.Effect<Orders, DatabaseError>
+    /**
      * Pauses all collectors of this catalogue, in every process. Success means that it is recorded: no sweep begins from
      * now on, and those under way end after the batch in hand, within 5 seconds. Suspects are not verified either, because
      * that deletes rows whose object is missing. Replaces an earlier pause.
@@ -85,6 +92,8 @@ export class Sweep extends Context.Service<
      * is shorter.
      */
     readonly scheduled: (wait: Duration.Input) => Effect.Effect<void, SettingsInvalid>
+    /** Tells other processes that this collector sweeps again at `dueAt`, in milliseconds since the epoch. Never fails. */
+    readonly waits: (dueAt: number) => Effect.Effect<void>
     /**
      * Tells the other collectors of this catalogue that this one has stopped, so that they need not agree with its
      * settings. The end of the layer's scope does the same. A collector that is killed is forgotten `presence` after its
@@ -118,7 +127,8 @@ export class Sweep extends Context.Service<
 
   /**
    * Builds a collector with settings that were checked already, or that no check would pass: tests have waits of
-   * milliseconds. Values that do not fit together can lose what is referenced. `presence` counts as given.
+   * milliseconds. Values that do not fit together can lose what is referenced. `presence` counts as given unless
+   * `presenceFollows`: then it follows the schedule.
    */
   static readonly layerUnchecked = <
     P extends Phase<unknown> = (typeof collectorPhases)[number],
@@ -126,15 +136,16 @@ export class Sweep extends Context.Service<
   >({
     phases,
     sources,
+    presenceFollows = false,
     ...settings
-  }: Partial<SweepSettings> & Parts<P, S> = {}): Layer.Layer<
+  }: Partial<SweepSettings> & Parts<P, S> & { readonly presenceFollows?: boolean } = {}): Layer.Layer<
     Sweep,
     never,
     ServicesOf<P> | ServicesOfSource<S> | CollectorDatabase | Storage
   > => {
     const checked = {
       settings: { ...defaultSettings, ...settings },
-      givesPresence: settings.presence !== undefined
+      givesPresence: settings.presence !== undefined && !presenceFollows
     }
     return Layer.effect(Sweep, make(checked, { phases, sources }))
   }
@@ -156,7 +167,8 @@ const make = Effect.fnUntraced(function* <P extends Phase<unknown>, S extends Re
   )(context)
   const self: Self = {
     id: settings.collectorId ?? drawProcessName(),
-    settings: withSmallBatches(settings),
+    settings,
+    changes: {},
     registered: false,
     passedAt: null,
     memory: emptyMemory(),
@@ -166,7 +178,7 @@ const make = Effect.fnUntraced(function* <P extends Phase<unknown>, S extends Re
   yield* Effect.addFinalizer(() => leaving)
   return Sweep.of({
     get settings() {
-      return self.settings
+      return inForce(self)
     },
     once: (options = {}) => Effect.provideContext(once(list, self, options), services),
     verifying: Effect.provideContext(verifying(list, self), services),
@@ -180,52 +192,14 @@ const make = Effect.fnUntraced(function* <P extends Phase<unknown>, S extends Re
         }
         return Effect.void
       }),
+    waits: (dueAt) => Effect.provideContext(waits(self, dueAt), services),
     ...controls(self, Context.get(services, CollectorDatabase)),
     leave: leaving
   })
 })
 
-/** Pauses and resumes all collectors of the catalogue. */
-const controls = ({ id }: Self, { control }: CollectorDatabase["Service"]) => ({
-  paused: Effect.flatMap(Clock.currentTimeMillis, control.paused),
-  pause: Effect.fnUntraced(function* (reason: string, options: PauseOptions = {}) {
-    const since = yield* Clock.currentTimeMillis
-    const until =
-      options.for === undefined ? null : since + Duration.toMillis(Duration.fromInputUnsafe(options.for))
-    yield* control.pause({ since, by: options.by ?? id, reason, until })
-  }),
-  resume: Effect.flatMap(Clock.currentTimeMillis, control.resume)
-})
-
 const forgetting =
   "presence: must not be less than the time from one sweep to the next and maxDuration together, or collectors would forget each other"
-
-/** Into how many requests a second's keys are divided where there is a ceiling. */
-const batchesPerSecond = 10
-
-/**
- * Limits a batch to a tenth of a second's keys where there is a ceiling. Larger batches would keep the ceiling in bursts,
- * in the database even more than in the store, because pages are purged ahead. Where requests have a ceiling too, batches
- * are larger accordingly.
- */
-const withSmallBatches = (settings: SweepSettings): SweepSettings => {
-  const { batchMax, keysPerSecondMax, requestsPerSecondMax } = settings
-  if (keysPerSecondMax === null) return settings
-  const perBatch = keysPerSecondMax / Math.min(batchesPerSecond, requestsPerSecondMax ?? batchesPerSecond)
-  return { ...settings, batchMax: Math.min(batchMax, Math.max(1, Math.floor(perBatch))) }
-}
-
-/** This collector among others. */
-interface Self {
-  readonly id: string
-  settings: SweepSettings
-  /** The others may know of it. */
-  registered: boolean
-  /** When the guards last let a sweep begin; null if they refused since. */
-  passedAt: number | null
-  readonly memory: Memory
-  readonly sources: ReadonlyArray<ReferenceSource>
-}
 
 const once = Effect.fn("Sweep.once")(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
@@ -238,31 +212,38 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   const sweep = yield* nameOf(startedAt)
   yield* Effect.annotateCurrentSpan({ sweep })
   const dryRun = options.dryRun ?? false
+  const activity = Activity.make(database.peers, self.id, sweep, startedAt)
   const pausing = options.evenIfPaused === true ? Effect.succeed(false) : yield* Pausing.make
   const stopping = options.stopping ?? Effect.succeed(false)
   const bounds = yield* Bounds.make(
     settings,
-    Effect.flatMap(stopping, (isStopping) => (isStopping ? Effect.succeed(true) : pausing)),
+    Effect.flatMap(stopping, (isStopping) =>
+      isStopping ? Effect.succeed(true) : told(activity, dryRun, pausing)
+    ),
     options.until ?? Number.POSITIVE_INFINITY
   )
   const sources = AskSources.make(self.sources)
-  const { error, findings, lost, store } = yield* Preflight.judge({
+  const { error, findings, lost, orders, store } = yield* Preflight.judge({
     settings,
     id: self.id,
     sources: self.sources,
     now: startedAt,
     dryRun,
     evenIfPaused: options.evenIfPaused ?? false,
+    activity: activity.at(startedAt),
     memory: self.memory,
     tellRegistered: () => {
       self.registered = true
     }
   }).pipe(Effect.annotateLogs({ sweep }))
+  if (orders !== null) yield* takeUp(self, orders.overrides)
   if (!dryRun) self.passedAt = error === null ? startedAt : null
   const odd = OddRows.make()
   const reports =
     error === null
-      ? yield* runPhases(phases, { settings, bounds, dryRun, sweep, lost, odd, sources })
+      ? yield* activity.observed(
+          runPhases(phases, { settings: inForce(self), bounds, dryRun, sweep, lost, odd, sources })
+        )
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
   const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
@@ -278,9 +259,17 @@ const once = Effect.fn("Sweep.once")(function* <R>(
     totals: totalsOf(reports, store),
     left: Exit.isSuccess(backlog) ? leftOf(settings, ...backlog.value) : null
   }
+  if (!dryRun) {
+    const nextDueAt = yield* options.nextDueAt?.(finishedAt) ?? Effect.succeed(null)
+    yield* remember(self.id, report, startedAt, finishedAt, nextDueAt, settings)
+  }
   yield* SweepMetrics.ended(report, settings, Exit.isSuccess(backlog) ? backlog.value : null)
   return report
 }, SweepMetrics.running)
+
+/** Tells how far a sweep is before it asks whether to stop. A dry run leaves no trace. */
+const told = <A, R>(activity: Activity.Activity, dryRun: boolean, ask: Effect.Effect<A, never, R>) =>
+  dryRun ? ask : Effect.andThen(activity.tell, ask)
 
 /** Runs the phase of suspects, and nothing else, whenever there are any. */
 const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>>, self: Self) {
@@ -299,6 +288,7 @@ const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>
         now,
         dryRun: false,
         evenIfPaused: false,
+        activity: null,
         memory: self.memory,
         tellRegistered: () => {
           self.registered = true
@@ -308,7 +298,7 @@ const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>
       return error === null
     }),
     run: Effect.gen(function* () {
-      const { settings } = self
+      const settings = inForce(self)
       const bounds = yield* Bounds.make(settings, Effect.succeed(false), Number.POSITIVE_INFINITY)
       const sweep = yield* nameOf(yield* Clock.currentTimeMillis)
       const reports = yield* runPhases(own, {
@@ -326,27 +316,6 @@ const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>
     })
   })
 })
-
-/** The longest real time that a database in trouble may delay the end of a process. */
-const leaveWithin = Duration.seconds(3)
-
-const leave = (self: Self) =>
-  Effect.gen(function* () {
-    if (!self.registered) return
-    // Tried once for each registration, so that a database in trouble delays the end once.
-    self.registered = false
-    const { peers } = yield* CollectorDatabase
-    yield* peers.leave(self.id).pipe(
-      Effect.timeout(leaveWithin),
-      // The end of a scope must not wait for a clock that a test sets.
-      Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()),
-      Effect.catchCause((cause) =>
-        Effect.logWarning(
-          `Collector ${self.id} has stopped and could not tell the others (${describe(cause).message}). Nothing more is deleted by it. Collectors with other settings refuse until it is forgotten, GC_PRESENCE (presence) after its last sweep.`
-        )
-      )
-    )
-  })
 
 /** Names sort as sweeps began. Two of one millisecond differ by a random part. */
 const nameOf = (startedAt: number) =>

@@ -14,6 +14,11 @@ export interface SweepOptions {
   readonly evenIfPaused?: boolean
   /** Milliseconds since the epoch. No batch begins at or after this instant. Default: no limit. */
   readonly until?: number
+  /**
+   * Asked at the end of the sweep when the next is due, in milliseconds since the epoch; null if none is. Other processes
+   * see the answer. Default: not known.
+   */
+  readonly nextDueAt?: (endedAt: number) => Effect.Effect<number | null>
 }
 
 /** How long collectors are paused, and by whom. */

@@ -122,6 +122,12 @@ export const sizes = {
     tooLow: "A scan needs many sweeps to reach its end.",
     tooHigh: "Sweeps run into busy hours."
   }),
+  history: duration("GC_HISTORY", "90 days", "1 hour", {
+    about:
+      "Time for which the reports of sweeps are kept in the database, for `artifact-gc history` and the status. A report takes about 3 KB, and no more than 20,000 are kept. Ninety days show a quarter.",
+    tooLow: "When something went wrong can no longer be seen.",
+    tooHigh: "Not harmful: the number of reports is bounded."
+  }),
   attemptsMax: integer("GC_ATTEMPTS_MAX", 12, 1, 1000, {
     about:
       "Failed deletions of one key before it becomes a dead letter. With the default back-off, twelve take about a day. Failures of whole requests do not count.",

@@ -124,7 +124,7 @@ describe("the exit code", () => {
   it("is documented", () => {
     assert.deepStrictEqual(
       exitCodes.map(([code]) => code),
-      [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130]
     )
   })
 })

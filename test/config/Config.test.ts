@@ -164,6 +164,7 @@ describe("bounds", () => {
     GC_DELETE_DELAY: zero,
     GC_SWEEP_MAX_DURATION: second,
     GC_SCAN_EVERY: ["1 minute", "59999 millis"],
+    GC_HISTORY: ["1 hour", "3599999 millis"],
     GC_BACKOFF_BASE: second,
     GC_BACKOFF_CAP: second,
     GC_LEASE: ["30 seconds", "29999 millis"],

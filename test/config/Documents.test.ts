@@ -5,6 +5,7 @@ import { assert, describe, it } from "vitest"
 import { exitCodes } from "../../src/cli/ExitCode.ts"
 import { sections, settings } from "../../src/config/settings.ts"
 import { declared } from "../../src/ops/Declared.ts"
+import { Status } from "../../src/status/Status.ts"
 import { documents as generated } from "../../tools/Documents.ts"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
@@ -25,7 +26,9 @@ const documents = [
 ]
 
 describe("the generated parts of the documents", () => {
-  for (const [path, generate] of Object.entries(generated({ sections, exitCodes, metrics: declared }))) {
+  for (const [path, generate] of Object.entries(
+    generated({ sections, exitCodes, metrics: declared, status: Status })
+  )) {
     it(`are up to date in ${path} (else run: npm run docs)`, () => {
       assert.strictEqual(text(path), generate(text(path)))
     })
@@ -41,7 +44,9 @@ describe("the generated parts of the documents", () => {
 })
 
 describe("a variable", () => {
-  const known = new Set(Object.values(settings).map(({ env }) => env))
+  const known = new Set(
+    Object.values(settings).flatMap(({ env, secret }) => (secret ? [env, `${env}_FILE`] : [env]))
+  )
   const mentioned =
     /\b(?:GC|S3|CATALOG|COLLECTOR|DATABASE|FILES|DATA|SERVE|REGISTRY|OPS)_[A-Z][A-Z_]*[A-Z]\b/g
   for (const path of [...documents, ...filesBelow("src", ".ts")]) {

@@ -112,11 +112,15 @@ describe("the status", () => {
       yield* healthy
       const { peers } = yield* Database
       const phase = { phase: "journal", seen: 200, deleted: 100, bytes: 5, expected: 400, since: now }
-      yield* peers.tell("a", {
-        at: now + 10_000,
-        sweep: { name: "t", startedAt: now, phases: [{ ...phase, phase: "orphans" }, phase] },
-        nextDueAt: null
-      })
+      yield* peers.tell(
+        "a",
+        {
+          at: now + 10_000,
+          sweep: { name: "t", startedAt: now, phases: [{ ...phase, phase: "orphans" }, phase] },
+          nextDueAt: null
+        },
+        null
+      )
       const found = yield* status(now + minute)
       assert.strictEqual(found.activity, "sweeping")
       const [orphans, journal] = found.collectors[0]?.sweep?.phases ?? []

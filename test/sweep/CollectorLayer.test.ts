@@ -332,7 +332,7 @@ describe("a pause of a catalogue", () => {
   it.effect("without an answer of the database is not assumed: the sweep reports the trouble", () =>
     Effect.gen(function* () {
       const { database } = yield* World
-      database.next("control.paused", fails("Unavailable"), 2)
+      database.next("control.orders", fails("Unavailable"), 2)
       const { close, collector, reports } = yield* open({ every: "1 hour" })
       assert.strictEqual(reports[0]?.outcome, "failed")
       yield* TestClock.adjust("1 hour")

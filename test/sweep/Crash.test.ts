@@ -224,7 +224,7 @@ describe("a sweep of which one call", { timeout: 120_000 }, () => {
         [...verbs],
         [
           "inspect",
-          "control.paused",
+          "control.orders",
           "references.check",
           "references.everHeld",
           "candidates.watch",
@@ -245,6 +245,7 @@ describe("a sweep of which one call", { timeout: 120_000 }, () => {
           "installation",
           "journal.expirePins",
           "backlog",
+          "history.record",
           "sessions.backlog",
           "list",
           "delete",

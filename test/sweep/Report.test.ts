@@ -207,7 +207,7 @@ describe("a dry run", () => {
       )
       const reads: ReadonlyArray<Verb> = [
         "inspect",
-        "control.paused",
+        "control.orders",
         "references.check",
         "references.everHeld",
         "installation",
@@ -414,7 +414,9 @@ describe("a catalogue that the guard refuses", () => {
         const error = { tag: "SchemaRefused", message: refused.message } as const
         assert.deepStrictEqual(report.phases.orphans, { ...emptyPhase, stoppedBy: "failure", error })
       }
-      assert.deepStrictEqual(yield* snapshot, before)
+      const after = yield* snapshot
+      assert.lengthOf(after.rows.history, 1, "of the sweep that was no dry run")
+      assert.deepStrictEqual({ ...after, rows: { ...after.rows, history: [] } }, before)
       assert.deepStrictEqual(storage.calls, [])
     }).pipe(Effect.provide(world({}, (inner) => ({ ...inner, inspect: Effect.fail(refused) }))))
   )

@@ -50,8 +50,11 @@ export interface Peers {
     expiresAt: number,
     self: Pick<Peer, "id" | "settings"> & { readonly activity?: PeerActivity }
   ) => Result<ReadonlyArray<Peer>>
-  /** Records what a registered collector does. Changes nothing if it is unknown. */
-  readonly tell: (id: string, activity: PeerActivity) => Result<void>
+  /**
+   * Records what a registered collector does, and that it works until `expiresAt` at least; null leaves that
+   * as it is. Changes nothing if it is unknown.
+   */
+  readonly tell: (id: string, activity: PeerActivity, expiresAt: number | null) => Result<void>
   /** Returns the collectors at work at `now`, without `self`, and records nothing. */
   readonly others: (now: number, self: string) => Result<ReadonlyArray<Peer>>
   /** Forgets a collector. Succeeds if it is unknown. */

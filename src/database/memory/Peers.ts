@@ -19,10 +19,11 @@ export const peers = (state: State): Peers => ({
       state.peers.set(id, { id, settings, seenAt: now, activity: activity ?? before, expiresAt })
       return othersOf(state, now, id)
     }),
-  tell: (id, activity) =>
+  tell: (id, activity, until) =>
     Effect.sync(() => {
       const peer = state.peers.get(id)
-      if (peer !== undefined) state.peers.set(id, { ...peer, activity })
+      if (peer === undefined) return
+      state.peers.set(id, { ...peer, activity, expiresAt: Math.max(peer.expiresAt, until ?? 0) })
     }),
   others: (now, self) => Effect.sync(() => othersOf(state, now, self)),
   leave: (id) =>

@@ -37,10 +37,11 @@ const register = Effect.fnUntraced(function* (
   return yield* others(db, now, self.id)
 })
 
-const tell = ({ sql, id }: Sql, self: string, activity: PeerActivity) =>
-  Effect.asVoid(
-    sql`UPDATE ${id.collectors} SET activity = ${JSON.stringify(activity)}::text::jsonb WHERE id = ${self}`
-  )
+const tell = ({ sql, id }: Sql, self: string, activity: PeerActivity, until: number | null) =>
+  Effect.asVoid(sql`
+    UPDATE ${id.collectors} SET activity = ${JSON.stringify(activity)}::text::jsonb,
+      expires_at = greatest(expires_at, ${until === null ? null : instant(until)}::timestamptz)
+    WHERE id = ${self}`)
 
 interface Row extends Omit<Peer, "seenAt"> {
   readonly seen_at: Date

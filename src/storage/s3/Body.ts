@@ -1,4 +1,5 @@
 /** Cutting a body into parts for S3, and telling a slow body from a slow store. */
+import { createHash } from "node:crypto"
 import { Readable } from "node:stream"
 import { Effect, Stream } from "effect"
 
@@ -128,6 +129,13 @@ const endCopied = (filling: Filling): void => {
 const partOf = (filling: Filling): Part => {
   endCopied(filling)
   return { chunks: filling.chunks, sizeBytes: filling.sizeBytes }
+}
+
+/** Returns the SHA-256 of a part, in hexadecimal. */
+export const sha256Of = ({ chunks }: Part): string => {
+  const hash = createHash("sha256")
+  for (const chunk of chunks) hash.update(chunk)
+  return hash.digest("hex")
 }
 
 /** Returns a new stream of a part's bytes, for one request. */

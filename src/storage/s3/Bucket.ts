@@ -15,6 +15,11 @@ export interface Bucket {
   readonly name: string
   /** The calls of the protocol. */
   readonly calls: Calls
+  /**
+   * Whether parts are signed with the hash of their bytes. Otherwise TLS protects them. Plain http does not, and a part that is
+   * damaged on its way would become a damaged blob.
+   */
+  readonly signsParts: boolean
   /** Sends calls, within the limits of time, connections and repeats. */
   readonly requests: Requests
   /** Translates the rejection of a call. */
@@ -60,24 +65,26 @@ export interface Calls {
   ) => Promise<BatchAnswer>
   /** Sends DeleteObject. */
   readonly deleteOne: (target: Target, signal: AbortSignal) => Promise<unknown>
-  /** Sends PutObject. */
+  /** Sends PutObject. `sha256` is that of a body that is a stream, in hexadecimal, if the signature covers it. */
   readonly put: (
     key: ObjectKey,
     body: Uint8Array | Readable,
     sizeBytes: number,
-    signal: AbortSignal
+    signal: AbortSignal,
+    sha256?: string
   ) => Promise<unknown>
   /** Sends CopyObject. */
   readonly copy: (from: ObjectKey, to: ObjectKey, signal: AbortSignal) => Promise<unknown>
   /** Sends CreateMultipartUpload and returns the upload's id. */
   readonly createUpload: (key: ObjectKey, signal: AbortSignal) => Promise<string | undefined>
-  /** Sends UploadPart. Part numbers start at 1. */
+  /** Sends UploadPart. Part numbers start at 1. `sha256` as in `put`. */
   readonly uploadPart: (
     upload: Upload,
     number: number,
     body: Readable,
     sizeBytes: number,
-    signal: AbortSignal
+    signal: AbortSignal,
+    sha256?: string
   ) => Promise<Part>
   /** Sends UploadPartCopy, on the condition that the source still has that ETag. */
   readonly copyPart: (

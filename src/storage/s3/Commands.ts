@@ -126,8 +126,19 @@ const addMd5 = (request: unknown): void => {
 }
 
 const objectCalls = (client: S3Client, Bucket: string): Pick<Calls, "put" | "copy" | "get" | "head"> => ({
-  put: (Key, Body, ContentLength, abortSignal) =>
-    client.send(new PutObjectCommand({ Bucket, Key, Body, ContentLength }), { abortSignal }),
+  put: (Key, Body, ContentLength, abortSignal, sha256) => {
+    const command = new PutObjectCommand({ Bucket, Key, Body, ContentLength })
+    if (sha256 !== undefined) {
+      command.middlewareStack.add(
+        (next) => (args) => {
+          giveHash(args.request, sha256)
+          return next(args)
+        },
+        { step: "build", name: "sha256" }
+      )
+    }
+    return client.send(command, { abortSignal })
+  },
   copy: (from, Key, abortSignal) =>
     client.send(new CopyObjectCommand({ Bucket, Key, CopySource: copySource(Bucket, from) }), {
       abortSignal
@@ -141,6 +152,12 @@ const objectCalls = (client: S3Client, Bucket: string): Pick<Calls, "put" | "cop
   },
   head: (Key, abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
 })
+
+/** The SDK hashes a body in memory for its signature, and signs a stream without its bytes unless their hash is given. */
+const giveHash = (request: unknown, sha256: string): void => {
+  const { headers } = request as { readonly headers: Record<string, string> }
+  headers["x-amz-content-sha256"] = sha256
+}
 
 const addressCalls = (client: S3Client, Bucket: string): Pick<Calls, "address"> => ({
   address: async (Key) => {
@@ -186,9 +203,17 @@ const uploadCalls = (
     const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket, Key }), { abortSignal })
     return UploadId
   },
-  // The SDK hashes a body in memory for its signature, and signs a stream without its bytes.
-  uploadPart: async (upload, PartNumber, Body, ContentLength, abortSignal) => {
+  uploadPart: async (upload, PartNumber, Body, ContentLength, abortSignal, sha256) => {
     const command = new UploadPartCommand({ Bucket, ...upload, PartNumber, Body, ContentLength })
+    if (sha256 !== undefined) {
+      command.middlewareStack.add(
+        (next) => (args) => {
+          giveHash(args.request, sha256)
+          return next(args)
+        },
+        { step: "build", name: "sha256" }
+      )
+    }
     const { ETag } = await client.send(command, { abortSignal })
     return { ETag, PartNumber }
   },

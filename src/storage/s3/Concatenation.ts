@@ -6,7 +6,7 @@ import { Effect, Option, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import type { ByteRange, ConcatSource, PutOptions } from "../Storage.ts"
-import { readableOf } from "./Body.ts"
+import { readableOf, sha256Of } from "./Body.ts"
 import type { Bucket, Part as SentPart, Upload } from "./Bucket.ts"
 import { misbehaved } from "./Failure.ts"
 import { inOneUpload } from "./Multipart.ts"
@@ -105,7 +105,7 @@ export const concatenate = Effect.fn("S3.concat")(function* <E>(
 })
 
 const bring = Effect.fnUntraced(function* (
-  { calls, requests }: Bucket,
+  { calls, requests, signsParts }: Bucket,
   read: (key: ObjectKey, range: ByteRange) => Stream.Stream<Uint8Array, StorageError>,
   upload: Upload,
   number: number,
@@ -124,13 +124,14 @@ const bring = Effect.fnUntraced(function* (
   const chunks: Array<Uint8Array> = []
   for (const { key, range } of part.pieces) chunks.push(...(yield* Stream.runCollect(read(key, range))))
   const sizeBytes = chunks.reduce((sum, { length }) => sum + length, 0)
+  const sha256 = signsParts ? sha256Of({ chunks, sizeBytes }) : undefined
   return yield* requests.repeated({
     operation: "copy",
     subject: upload.Key,
     sizeBytes,
     send: (signal) => {
       const body = readableOf({ chunks, sizeBytes }).on("error", () => undefined)
-      return calls.uploadPart(upload, number, body, sizeBytes, signal).finally(() => body.destroy())
+      return calls.uploadPart(upload, number, body, sizeBytes, signal, sha256).finally(() => body.destroy())
     }
   })
 })

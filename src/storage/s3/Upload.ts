@@ -19,6 +19,7 @@ import {
   type Progress,
   partsOf,
   readableOf,
+  sha256Of,
   tracking
 } from "./Body.ts"
 import type { Bucket } from "./Bucket.ts"
@@ -66,18 +67,20 @@ const putBuffered = Effect.fnUntraced(function* <E, R>(
 })
 
 const putPart = (
-  { calls, requests }: Bucket,
+  { calls, requests, signsParts }: Bucket,
   key: ObjectKey,
   part: Part
 ): Effect.Effect<void, StorageError> => {
   const { sizeBytes } = part
   const small = sizeBytes <= bufferedBytes ? Buffer.concat(part.chunks) : null
+  const sha256 = small === null && signsParts ? sha256Of(part) : undefined
   return Effect.asVoid(
     requests.repeated({
       operation: "put",
       subject: key,
       sizeBytes,
-      send: (signal) => sending(small ?? readableOf(part), (body) => calls.put(key, body, sizeBytes, signal))
+      send: (signal) =>
+        sending(small ?? readableOf(part), (body) => calls.put(key, body, sizeBytes, signal, sha256))
     })
   )
 }
@@ -150,16 +153,18 @@ const putInParts = <E, R, E2>(
     key,
     Effect.fnUntraced(function* (upload) {
       if (onMultipart !== undefined) yield* onMultipart(upload.UploadId)
-      const sendPart = ([part, index]: readonly [Part, number]) =>
-        bucket.requests.repeated({
+      const sendPart = ([part, index]: readonly [Part, number]) => {
+        const sha256 = bucket.signsParts ? sha256Of(part) : undefined
+        return bucket.requests.repeated({
           operation: "put",
           subject: key,
           sizeBytes: part.sizeBytes,
           send: (signal) =>
             sending(readableOf(part), (body) =>
-              bucket.calls.uploadPart(upload, index + 1, body, part.sizeBytes, signal)
+              bucket.calls.uploadPart(upload, index + 1, body, part.sizeBytes, signal, sha256)
             )
         })
+      }
       return yield* parts.pipe(
         Stream.zipWithIndex,
         Stream.mapEffect(sendPart, { concurrency: partsAtOnce }),

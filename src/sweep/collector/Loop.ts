@@ -1,14 +1,14 @@
 /** The loop of a collector: waits until a sweep is due or asked for, sweeps, and stops when it is told to. */
-import { Cause, Clock, Deferred, Duration, Effect, Latch, Random } from "effect"
-import type { Pause } from "../../database/Database.ts"
+import { Cause, Clock, Deferred, Duration, Effect, Latch } from "effect"
+import type { Orders, Pause } from "../../database/Database.ts"
 import type { SweepReport } from "../../domain/SweepReport.ts"
 import { askEvery } from "../Pausing.ts"
 import { Progress, type ProgressEvent } from "../Progress.ts"
 import { pausedBy } from "../preflight/PauseGuard.ts"
 import { Sweep } from "../Sweep.ts"
-import { dueAfter } from "../When.ts"
 import * as Window from "../Window.ts"
 import type { Schedule } from "./Options.ts"
+import * as Timetable from "./Timetable.ts"
 
 /** What a collector does. Instants are milliseconds since the epoch. */
 export type Activity =
@@ -42,40 +42,29 @@ export interface Loop {
 const longestSleep = Duration.toMillis(Duration.days(1))
 
 /** Returns the loop of a collector that sweeps with `sweep`. Nothing runs before its `next` does. */
-export const make = Effect.fnUntraced(function* ({ jitter, when, window }: Schedule) {
+export const make = Effect.fnUntraced(function* (given: Schedule) {
   const sweep = yield* Sweep
   const stopped = yield* Deferred.make<void>()
   const bell = yield* Latch.make()
+  const timetable = yield* Timetable.make(given)
   let asked: Array<Deferred.Deferred<SweepReport>> = []
   let isForced = false
-  let isFirst = true
   let activity: Activity = { _tag: "waiting", until: yield* Clock.currentTimeMillis }
-
-  const drawDue = Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
-    const due = dueAfter(when, now, isFirst)
-    // Whole milliseconds, as clocks have them: a rest below a nanosecond is a sleep that ends at once, and never ends.
-    const later =
-      isFirst && when._tag === "interval" ? 0 : Math.round(Duration.toMillis(jitter) * (yield* Random.next))
-    isFirst = false
-    return due + later
-  })
 
   /** Waits until a sweep is due or asked for. */
   const waiting = Effect.gen(function* () {
-    const due = yield* drawDue
+    timetable.wait(yield* Clock.currentTimeMillis)
     while (asked.length === 0) {
       const now = yield* Clock.currentTimeMillis
-      const from = Math.max(due, now)
-      const at = from + (window === undefined ? 0 : Window.opensIn(window, from))
-      const pause = at <= now ? yield* pauseOf(sweep) : null
+      const { at, pause } = yield* looked(sweep, timetable, now)
       yield* tellPause(activity, pause)
-      if (at <= now && pause === null) return
+      if (at <= now && pause === null) break
       activity = pause === null ? { _tag: "waiting", until: at } : { _tag: "paused", pause }
-      const wait = pause === null ? Math.min(at - now, longestSleep) : Duration.toMillis(askEvery)
-      yield* Effect.raceFirst(Effect.sleep(wait), bell.await)
+      const wait = pause === null ? Math.min(at, timetable.looksAt()) - now : Duration.toMillis(askEvery)
+      yield* Effect.raceFirst(Effect.sleep(Math.min(wait, longestSleep)), bell.await)
       yield* bell.close
     }
+    timetable.begin()
   })
 
   const sweeping = Effect.gen(function* () {
@@ -86,11 +75,17 @@ export const make = Effect.fnUntraced(function* ({ jitter, when, window }: Sched
     isForced = false
     const progress = new Map<string, ProgressEvent>()
     activity = { _tag: "sweeping", since: now, progress }
+    const { window } = timetable.schedule()
     // A window that closed in this instant leaves the sweep no time, and its report says so.
     const until =
       window === undefined || answers.length > 0 ? undefined : (Window.closesAt(window, now) ?? now)
     const report = yield* sweep
-      .once({ stopping: Deferred.isDone(stopped), evenIfPaused, ...(until === undefined ? {} : { until }) })
+      .once({
+        stopping: Deferred.isDone(stopped),
+        evenIfPaused,
+        nextDueAt: timetable.next,
+        ...(until === undefined ? {} : { until })
+      })
       .pipe(
         observed(progress),
         Effect.onExit(
@@ -130,9 +125,27 @@ export const make = Effect.fnUntraced(function* ({ jitter, when, window }: Sched
   return loop
 })
 
-/** Returns the pause in force. Without an answer none: the sweep meets the trouble itself, and its report says so. */
-const pauseOf = (sweep: Sweep["Service"]): Effect.Effect<Pause | null> =>
-  Effect.catchCause(sweep.paused, () => Effect.succeed(null))
+/**
+ * Looks for orders if a sweep is due, or if it is time to look. Returns when the next sweep may begin, and the pause that
+ * is in force then.
+ */
+const looked = Effect.fnUntraced(function* (
+  sweep: Sweep["Service"],
+  timetable: Timetable.Timetable,
+  now: number
+) {
+  const at = yield* timetable.next(now)
+  if (at > now && timetable.looksAt() > now) return { at, pause: null }
+  const orders = yield* ordersOf(sweep)
+  const isChanged = yield* timetable.heed(orders, now)
+  const next = isChanged ? yield* timetable.next(now) : at
+  if (isChanged) yield* sweep.waits(next)
+  return { at: next, pause: next <= now ? (orders?.pause ?? null) : null }
+})
+
+/** Returns what operators ordered. Without an answer null: the sweep meets the trouble itself, and its report says so. */
+const ordersOf = (sweep: Sweep["Service"]): Effect.Effect<Orders | null> =>
+  Effect.catchCause(sweep.orders, () => Effect.succeed(null))
 
 /** Logs a pause when the collector meets it, and when it is over. */
 const tellPause = (before: Activity, pause: Pause | null): Effect.Effect<void> => {

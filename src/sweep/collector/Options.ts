@@ -30,6 +30,11 @@ export interface ScheduleOptions {
    * ends with them. Default: any hour.
    */
   readonly window?: string | Window.Window | undefined
+  /**
+   * How often a collector that waits looks whether operators changed its schedule (`artifact-gc set`). Each look reads a
+   * row or two. Default: only when a sweep is due, which takes changes up at the next sweep.
+   */
+  readonly lookEvery?: Duration.Input | undefined
 }
 
 /** How `Collector.layer` sweeps, stops and reports. */
@@ -51,6 +56,10 @@ export interface Schedule {
   readonly when: When
   readonly jitter: Duration.Duration
   readonly window: Window.Window | undefined
+  /** The zone of a window that operators set in the database. */
+  readonly zone?: DateTime.TimeZone | undefined
+  /** How often to look for a schedule that operators set while a sweep is awaited. Default: when a sweep is due. */
+  readonly lookEvery?: Duration.Duration | undefined
 }
 
 const defaultInterval = Duration.hours(1)
@@ -97,7 +106,12 @@ const scheduleIn = (options: ScheduleOptions, problems: Array<string>): Schedule
   return {
     when,
     jitter: duration("jitter", options.jitter, Duration.zero, jitterOf(when)),
-    window: windowOf(options.window, zone, take)
+    window: windowOf(options.window, zone, take),
+    zone,
+    lookEvery:
+      options.lookEvery === undefined
+        ? undefined
+        : duration("lookEvery", options.lookEvery, Duration.seconds(1), Duration.minutes(1))
   }
 }
 

@@ -1,6 +1,12 @@
 /** A guard is a value: a name, and a question that is asked before every sweep. */
 import type { Effect } from "effect"
-import type { BindingState, CollectorDatabase, LostTime } from "../../database/Database.ts"
+import type {
+  BindingState,
+  CollectorDatabase,
+  LostTime,
+  Orders,
+  PeerActivity
+} from "../../database/Database.ts"
 import type { SweepError } from "../../domain/SweepError.ts"
 import type { GuardFinding, StoreReport } from "../../domain/SweepReport.ts"
 import type { Storage } from "../../storage/Storage.ts"
@@ -34,10 +40,14 @@ export interface GuardContext {
   readonly dryRun: boolean
   /** Whether the sweep runs in spite of a pause. */
   readonly evenIfPaused: boolean
+  /** What this collector says that it does when it registers; null leaves what it said. */
+  readonly activity: PeerActivity | null
   /** What this process remembers of earlier sweeps. */
   readonly memory: Memory
   /** Tells the phases that the database may have forgotten what was written in this time. */
   readonly tellLost: (lost: LostTime) => void
+  /** Tells the sweep what operators ordered. */
+  readonly tellOrders: (orders: Orders) => void
   /** Puts into the report what a delete does in this store. */
   readonly tellStore: (store: StoreReport) => void
   /** Notes that other collectors may know this one, so that it says when it stops. */

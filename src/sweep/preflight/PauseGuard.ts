@@ -14,9 +14,16 @@ export const pausedBy = ({ by, reason, since, until }: Pause): CollectionPaused 
   })
 
 /** Fails with `CollectionPaused` while a pause is in force. A dry run, and a sweep in spite of it, only name it. */
-export const pauseGuard = Effect.fnUntraced(function* ({ dryRun, evenIfPaused, now }: GuardContext) {
+export const pauseGuard = Effect.fnUntraced(function* ({
+  dryRun,
+  evenIfPaused,
+  now,
+  tellOrders
+}: GuardContext) {
   const { control } = yield* CollectorDatabase
-  const pause = yield* control.paused(now)
+  const orders = yield* control.orders(now)
+  tellOrders(orders)
+  const { pause } = orders
   if (pause === null) return []
   if (!dryRun && !evenIfPaused) return yield* pausedBy(pause)
   const { by, reason, since } = pausedBy(pause)

@@ -3,7 +3,7 @@
  * deleted. A guard that gets no answer refuses, too: doubt keeps bytes.
  */
 import { Cause, Effect, Result } from "effect"
-import type { LostTime } from "../../database/Database.ts"
+import type { LostTime, Orders } from "../../database/Database.ts"
 import type { SweepErrorTag } from "../../domain/SweepError.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
 import { describe } from "../PhaseCounts.ts"
@@ -26,6 +26,8 @@ export interface Verdict {
   readonly store: StoreReport | null
   /** A time of which the database may have forgotten what was written; null without one. */
   readonly lost: LostTime | null
+  /** What operators ordered; null if the database did not say. */
+  readonly orders: Orders | null
   /** Why no sweep may begin; null if it may. */
   readonly error: PhaseReport["error"]
 }
@@ -48,14 +50,20 @@ const guards: ReadonlyArray<Guard> = [
 ]
 
 /** Asks the guards until one refuses. A dry run leaves no trace of this collector. */
-export const judge = Effect.fnUntraced(function* (sweep: Omit<GuardContext, "tellStore" | "tellLost">) {
+export const judge = Effect.fnUntraced(function* (
+  sweep: Omit<GuardContext, "tellStore" | "tellLost" | "tellOrders">
+) {
   const findings: Array<GuardFinding> = []
   let store: StoreReport | null = null
   let lost: LostTime | null = null
+  let orders: Orders | null = null
   const context: GuardContext = {
     ...sweep,
     tellStore: (report) => {
       store = report
+    },
+    tellOrders: (found) => {
+      orders = found
     },
     tellLost: (time) => {
       lost = time
@@ -75,9 +83,9 @@ export const judge = Effect.fnUntraced(function* (sweep: Omit<GuardContext, "tel
     }
     const error = describe(answer.failure)
     findings.push({ guard: name, decision: "refused", message: error.message })
-    return { findings, store, lost, error } satisfies Verdict as Verdict
+    return { findings, store, lost, orders, error } satisfies Verdict as Verdict
   }
-  return { findings, store, lost, error: null } satisfies Verdict as Verdict
+  return { findings, store, lost, orders, error: null } satisfies Verdict as Verdict
 })
 
 /** The guards that phases ask, by the tags of their refusals. */

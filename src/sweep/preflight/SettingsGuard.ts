@@ -16,6 +16,7 @@ import type { GuardContext } from "./Guard.ts"
  * other settings. Where settings may differ, returns a finding for each that does.
  */
 export const settingsGuard = Effect.fnUntraced(function* ({
+  activity,
   dryRun,
   id,
   now,
@@ -33,7 +34,11 @@ export const settingsGuard = Effect.fnUntraced(function* ({
   const peers = dryRun
     ? yield* collectors.others(now, id)
     : yield* Effect.onExit(
-        collectors.register(now, now + Duration.toMillis(settings.presence), { id, settings: ours }),
+        collectors.register(now, now + Duration.toMillis(settings.presence), {
+          id,
+          settings: ours,
+          ...(activity === null ? {} : { activity })
+        }),
         (exit) => (isRefused(exit) ? Effect.void : Effect.sync(tellRegistered))
       )
   const differing = peers.flatMap((peer) => {

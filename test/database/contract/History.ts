@@ -105,7 +105,7 @@ export const remembering = (promised: Promised): void => {
         assert.deepStrictEqual(yield* said, [idle])
         yield* peers.register(now, now + hour, { id: "a", settings: {} })
         assert.deepStrictEqual(yield* said, [idle], "registered without saying")
-        yield* peers.tell("a", sweeping)
+        yield* peers.tell("a", sweeping, null)
         assert.deepStrictEqual(yield* said, [sweeping])
         yield* history.record(ended("s", now + minute), ever, idle)
         assert.deepStrictEqual(yield* said, [idle])
@@ -115,7 +115,7 @@ export const remembering = (promised: Promised): void => {
     promised("is recorded of no collector that is unknown", () =>
       Effect.gen(function* () {
         const { history, peers } = yield* Database
-        yield* peers.tell("gone", idle)
+        yield* peers.tell("gone", idle, now + hour)
         yield* history.record(ended("s", now, "gone"), ever, idle)
         assert.deepStrictEqual(yield* peers.others(now, ""), [])
         assert.lengthOf(yield* history.page(ever, null, 9), 1)

@@ -1,5 +1,5 @@
 /** Sending bodies: from memory, streamed, in parts. */
-import { randomBytes } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
@@ -27,6 +27,23 @@ describe("put", () => {
         assert.strictEqual(asked[0]?.headers["content-length"], String(size))
         assert.notProperty(asked[0]?.headers, "x-amz-trailer")
         assert.notProperty(asked[0]?.headers, "content-encoding")
+      }
+    })
+  )
+
+  it.live("signs each part with the hash of its bytes, because plain http does not protect them", () =>
+    Effect.gen(function* () {
+      const { asked, storage } = yield* storeOfUploads()
+      const body = randomBytes(20 * 1024 * 1024)
+      yield* storage.put(a, Stream.make(body), null)
+      yield* storage.put(a, Stream.make(body.subarray(0, 5_000_000)), null)
+      const sent = asked.filter(({ method }) => method === "PUT")
+      assert.deepStrictEqual(
+        sent.map(({ body }) => body.length),
+        [8_388_608, 8_388_608, 4_194_304, 5_000_000]
+      )
+      for (const { body, headers } of sent) {
+        assert.strictEqual(headers["x-amz-content-sha256"], createHash("sha256").update(body).digest("hex"))
       }
     })
   )

@@ -260,7 +260,10 @@ const harmless: ReadonlySet<Verb> = new Set([
   "backlog",
   "sessions.backlog",
   "peers.leave",
-  "control.paused"
+  "control.paused",
+  "control.orders",
+  // A refused sweep deletes no report.
+  "history.record"
 ])
 
 const referencesOf = ({ verb, args }: Pick<Executed, "verb" | "args">): ReadonlyArray<Reference> =>

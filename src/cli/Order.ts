@@ -1,0 +1,35 @@
+/** What orders of operators have in common: who orders, why, and for how long. */
+import { hostname, userInfo } from "node:os"
+import { Duration, Effect, Schema } from "effect"
+import { Flag } from "effect/cli"
+
+const longest = Duration.weeks(520)
+
+/** Names who runs this command. A user without a name, as in some containers, is called by the host alone. */
+export const caller = Effect.sync(() => {
+  try {
+    return `${userInfo().username}@${hostname()}`
+  } catch {
+    return hostname()
+  }
+})
+
+/** Defines the flag that says why. */
+export const reasonFlag = (about: string) =>
+  Flag.String("reason").pipe(Flag.withDescription(about), Flag.withDefault("no reason was given"))
+
+/** Defines the flag that says for how long. */
+export const forFlag = (about: string) =>
+  Flag.String("for").pipe(
+    Flag.withSchema(
+      Schema.DurationFromString.check(
+        Schema.makeFilter((time: Duration.Duration) =>
+          Duration.isLessThan(time, Duration.seconds(1)) || Duration.isGreaterThan(time, longest)
+            ? "must be between 1 second and 520 weeks"
+            : undefined
+        )
+      )
+    ),
+    Flag.withDescription(about),
+    Flag.optional
+  )
