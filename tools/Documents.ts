@@ -31,7 +31,9 @@ const settingRow = (setting: SettingRow): string => {
     ...(setting.tooLow === undefined ? [] : [`Too low: ${setting.tooLow}`]),
     ...(setting.tooHigh === undefined ? [] : [`Too high: ${setting.tooHigh}`])
   ].join(" ")
-  const about = setting.secret ? `${setting.about} Secret: never printed, environment only.` : setting.about
+  const about = setting.secret
+    ? `${setting.about} Secret: never printed, environment only, or in the file that \`${setting.env}_FILE\` names.`
+    : setting.about
   const cells = [`\`${setting.env}\``, cell(setting.form), defaultCell(setting), cell(about), cell(limits)]
   return `| ${cells.join(" | ")} |`
 }

@@ -1,8 +1,9 @@
 /** Settings as flags: all but the secrets. A flag has priority over the environment. */
-import { ConfigProvider, Effect, Option } from "effect"
+import { ConfigProvider, Effect, Layer, Option } from "effect"
 import { Flag } from "effect/cli"
 import { type ConfigInvalid, type Configuration, load, type Read, read } from "../config/Config.ts"
 import { sections, settings } from "../config/settings.ts"
+import { ChosenLogFormat, logFormatIn } from "./LogFormat.ts"
 import * as Services from "./Services.ts"
 
 const nameOf = (env: string): string => env.toLowerCase().replaceAll("_", "-")
@@ -60,7 +61,12 @@ const providerOf = (given: Given, otherwise: Readonly<Record<string, string>>) =
   )
   // One source, so that the names of all variables can be read from it.
   const variables = layered(otherwise, process.env, flags)
-  return ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables))
+  return Layer.unwrap(
+    Effect.map(ChosenLogFormat, (format) => {
+      format.chosen = logFormatIn(variables)
+      return ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables))
+    })
+  )
 }
 
 /** Returns the variables of all sources. A later source wins, unless its value is empty and thereby absent. */

@@ -72,7 +72,8 @@ const placeNames: ReadonlySet<string> = new Set(
 )
 
 /** Defaults in place of these would have another database or another store examined. */
-const concernsPlace = (problem: string): boolean => placeNames.has(problem.split(":")[0] ?? "")
+const concernsPlace = (problem: string): boolean =>
+  placeNames.has((problem.split(":")[0] ?? "").replace(/_FILE$/, ""))
 
 const placeUnknown: Finding = {
   severity: "note",

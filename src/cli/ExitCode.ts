@@ -50,6 +50,8 @@ const byTag: Readonly<Record<string, ExitCode>> = {
   ListenRefused: 2,
   SettingsInvalid: 2,
   AccessFileRefused: 2,
+  TlsRefused: 2,
+  SecretRefused: 2,
   SchemaRefused: 4,
   CollectionPaused: 4,
   ReferencesChanged: 4,

@@ -6,6 +6,7 @@ import { Command } from "effect/cli"
 import { printableLines } from "../domain/printable.ts"
 import { app, presenter } from "./App.ts"
 import { codeOf } from "./ExitCode.ts"
+import { ChosenLogFormat, type LogFormat, logFormatIn } from "./LogFormat.ts"
 import { SignalExit } from "./Shutdown.ts"
 import { version } from "./version.ts"
 
@@ -19,7 +20,15 @@ const prettyLogger = Logger.make<unknown, void>((options) =>
   })
 )
 
-const logger = process.stderr.isTTY ? prettyLogger : Logger.withConsoleError(Logger.formatJson)
+const jsonLogger = Logger.withConsoleError(Logger.formatJson)
+
+const logFormat: { chosen: LogFormat } = { chosen: logFormatIn(process.env) }
+
+/** The form is known when the command line is read, so each line asks for it. */
+const logger = Logger.make<unknown, void>((options) => {
+  const isText = logFormat.chosen === null ? process.stderr.isTTY : logFormat.chosen === "text"
+  return isText ? prettyLogger.log(options) : jsonLogger.log(options)
+})
 
 const signalExit = { code: 130 }
 
@@ -57,7 +66,8 @@ const program = Command.run(app, { version }).pipe(
         presenter,
         Logger.layer([logger]),
         Layer.succeed(Logger.LogToStderr, true),
-        Layer.succeed(SignalExit, signalExit)
+        Layer.succeed(SignalExit, signalExit),
+        Layer.succeed(ChosenLogFormat, logFormat)
       )
     )
   )

@@ -14,6 +14,7 @@ import { allFlags, configuration, withServices } from "./Configured.ts"
 import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
 import { collecting, inspected } from "./RunCommand.ts"
+import { serverCertificate } from "./reload/Certificates.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import { accessOptions } from "./serve/AccessFiles.ts"
@@ -47,7 +48,13 @@ export const command = Command.make(
       ...serveProblems(config.serve, config.sweep.uploadGrace)
     ]
     if (Array.isArrayNonEmpty(problems)) return yield* new ConfigInvalid({ problems })
-    yield* withServices(config, serve(config, { collect, trying, json }))
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        // Before the database, because a certificate that cannot be used is found at once.
+        const tls = config.serve.tls === null ? undefined : yield* serverCertificate(config.serve.tls)
+        yield* withServices(config, Effect.scoped(serve(config, { collect, trying, json, tls })))
+      })
+    )
   })
 ).pipe(
   Command.withDescription(
@@ -59,6 +66,7 @@ interface ServeOptions {
   readonly collect: boolean
   readonly trying: boolean
   readonly json: boolean
+  readonly tls: Server.ServerTls | undefined
 }
 
 /**
@@ -72,6 +80,7 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   yield* (yield* RegistryDatabase).manifests.probe
   // Without this, images would be pushed to a store, or below prefixes, that the collector does not know.
   yield* bindOrRequire(yield* Clock.currentTimeMillis, config.sweep)
+  const { tls } = options
   const listening = yield* Deferred.make<void>()
   const serving = graceful(
     config.shutdownDeadline,
@@ -82,10 +91,10 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
       )
       const server = Effect.gen(function* () {
         const { address } = yield* HttpServer.HttpServer
-        yield* announce(config, options, HttpServer.formatAddress(address), collected)
+        yield* announce(config, options, Server.urlOf(address, tls), collected)
         yield* Deferred.succeed(listening, undefined)
         yield* stop
-      }).pipe(Effect.provide(serverLayer(config)))
+      }).pipe(Effect.provide(serverLayer(config, tls)))
       return Effect.all(options.collect ? [server, collector] : [server], { concurrency: 2, discard: true })
     },
     options.collect ? "requests under way and the current batch" : "requests under way"
@@ -93,16 +102,20 @@ const serve = Effect.fnUntraced(function* (config: Configuration, options: Serve
   yield* operated(config, serving)
 })
 
-const serverLayer = ({ serve, shutdownDeadline }: Configuration) =>
+const serverLayer = (
+  { secretFiles, serve, shutdownDeadline }: Configuration,
+  tls: Server.ServerTls | undefined
+) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const { skew } = yield* CollectorDatabase
       const { presign, probe } = yield* Storage
-      const access = yield* accessOptions(serve.access)
+      const access = yield* accessOptions(serve.access, secretFiles)
       const redirect = redirectOptions(serve.redirect, presign)
       return Server.layer({
         ...serve,
         ...access,
+        tls,
         redirect,
         shutdownDeadline,
         ready: Effect.andThen(skew, probe)

@@ -22,6 +22,7 @@ import { fromFileSystem } from "../storage/files/Failure.ts"
 import * as S3 from "../storage/S3.ts"
 import type { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
+import * as Reload from "./reload/Connections.ts"
 
 /** The services that commands use. */
 export type Services =
@@ -36,7 +37,12 @@ export type Services =
   | Vital
   | SqlClient.SqlClient
 /** The errors that building the services may end with. */
-export type ServicesError = EmbeddedPostgresError | DatabaseError | SchemaRefused | StorageError
+export type ServicesError =
+  | EmbeddedPostgresError
+  | DatabaseError
+  | SchemaRefused
+  | StorageError
+  | Reload.Refusal
 
 /**
  * Provides all services of the commands. Starts an embedded PostgreSQL if the configuration names no
@@ -58,9 +64,7 @@ export const layer = (
     Repositories.layer({ hold })
   ).pipe(
     Layer.provideMerge(BlobStore.layer({ prefix: blobPrefix, uploadLease })),
-    Layer.provideMerge(
-      Layer.mergeAll(databaseLayer(configuration, catalog), storageLayer(configuration.place))
-    )
+    Layer.provideMerge(Layer.mergeAll(databaseLayer(configuration, catalog), storageLayer(configuration)))
   )
 }
 
@@ -76,11 +80,15 @@ export class Vital extends Context.Service<
 /** Provides a connection to the database alone, for `migrate`. */
 export const clientLayer = (
   configuration: Configuration
-): Layer.Layer<SqlClient.SqlClient | Vital, EmbeddedPostgresError> => {
+): Layer.Layer<SqlClient.SqlClient | Vital, EmbeddedPostgresError | Reload.Refusal> => {
   const { place, database } = configuration
   if (place._tag === "External") {
     return Layer.merge(
-      Postgres.layerClient({ url: place.databaseUrl, ...database }),
+      Layer.unwrap(
+        Effect.map(Reload.database(place, configuration.secretFiles), (connection) =>
+          Postgres.layerClient({ ...connection, ...database })
+        )
+      ),
       Layer.succeed(Vital, { lost: Effect.never })
     )
   }
@@ -124,8 +132,10 @@ const databaseLayer = (configuration: Configuration, catalog: Postgres.CatalogPr
  * Provides database and store for a look that changes nothing: the server refuses to write, no directory is created, and no
  * migration is applied. A request is repeated once at most, because a person waits.
  */
-export const patient = (configuration: Configuration): Patient<EmbeddedPostgresError | StorageError> => {
-  const { names, place } = configuration
+export const patient = (
+  configuration: Configuration
+): Patient<EmbeddedPostgresError | StorageError | Reload.Refusal> => {
+  const { names, place, secretFiles } = configuration
   const readOnly = { readOnly: true }
   const database = Layer.merge(
     Postgres.layer(names, {
@@ -135,13 +145,17 @@ export const patient = (configuration: Configuration): Patient<EmbeddedPostgresE
     }),
     Postgres.layerHealth(names, readOnly)
   ).pipe(Layer.provide(clientLayer(configuration)))
-  const store = (): Layer.Layer<Storage, StorageError> => {
+  const store = (): Layer.Layer<Storage, StorageError | Reload.Refusal> => {
     if (place._tag === "Embedded") {
       return Files.layer({ directory: join(place.directory, "objects"), passive: true })
     }
     return place.store._tag === "Files"
       ? Files.layer({ directory: place.store.directory, passive: true })
-      : S3.layer({ ...place.store, retries: 1 })
+      : Layer.unwrap(
+          Effect.map(Reload.store(place.store, secretFiles), (options) =>
+            S3.layer({ ...options, retries: 1 })
+          )
+        )
   }
   return { database, store: store() }
 }
@@ -164,7 +178,10 @@ const privateDirectory = (path: string) =>
     catch: (cause) => fromFileSystem("probe", path, cause)
   })
 
-const storageLayer = (place: Place): Layer.Layer<Storage, StorageError> => {
+const storageLayer = ({
+  place,
+  secretFiles
+}: Configuration): Layer.Layer<Storage, StorageError | Reload.Refusal> => {
   if (place._tag === "Embedded") {
     const directory = join(place.directory, "objects")
     return Layer.unwrap(
@@ -173,5 +190,5 @@ const storageLayer = (place: Place): Layer.Layer<Storage, StorageError> => {
   }
   return place.store._tag === "Files"
     ? Files.layer({ directory: place.store.directory })
-    : S3.layer(place.store)
+    : Layer.unwrap(Effect.map(Reload.store(place.store, secretFiles), S3.layer))
 }

@@ -64,11 +64,24 @@ const credentialProblems = (values: Values): ReadonlyArray<string> => {
     problems.push(
       `REGISTRY_USERNAME: must not be ${username}, which has a meaning in the rules; choose another`
     )
-  if (token !== null && /[\s\p{Cc}]/u.test(Redacted.value(token)))
-    problems.push("REGISTRY_TOKEN: must not contain blanks or line ends, because no header can carry them")
-  if (password !== null && /\p{Cc}/u.test(Redacted.value(password)))
-    problems.push("REGISTRY_PASSWORD: must not contain line ends or other control characters")
+  for (const [env, secret] of [
+    ["REGISTRY_TOKEN", token],
+    ["REGISTRY_PASSWORD", password]
+  ] as const) {
+    const problem = secret === null ? null : secretProblem(env, secret)
+    if (problem !== null) problems.push(problem)
+  }
   return problems
+}
+
+/** Returns why clients could not send a secret; null if they can. */
+export const secretProblem = (env: string, secret: Redacted.Redacted): string | null => {
+  const value = Redacted.value(secret)
+  if (env === "REGISTRY_TOKEN" && /[\s\p{Cc}]/u.test(value))
+    return "REGISTRY_TOKEN: must not contain blanks or line ends, because no header can carry them"
+  if (env === "REGISTRY_PASSWORD" && /\p{Cc}/u.test(value))
+    return "REGISTRY_PASSWORD: must not contain line ends or other control characters"
+  return null
 }
 
 const rulesProblems = (values: Values): ReadonlyArray<string> => {

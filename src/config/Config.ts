@@ -3,7 +3,17 @@
  *
  * config/settings.ts and sweep/settingsTable.ts say what each setting means. Values never appear in an error.
  */
-import { type Config, ConfigProvider, DateTime, Duration, Effect, Option, Result, Schema } from "effect"
+import {
+  type Config,
+  ConfigProvider,
+  DateTime,
+  Duration,
+  Effect,
+  Option,
+  type Redacted,
+  Result,
+  Schema
+} from "effect"
 import { type CatalogNames, columnNameOf } from "../domain/CatalogNames.ts"
 import * as Setting from "../domain/Setting.ts"
 import { unfitting } from "../sweep/fitting.ts"
@@ -14,6 +24,7 @@ import type { Window } from "../sweep/Window.ts"
 import { nameProblems } from "./Names.ts"
 import { type OpsConfiguration, opsOf } from "./OpsConfig.ts"
 import { type Place, placeOf } from "./Place.ts"
+import { readSecret, type SecretFiles, unread } from "./SecretFiles.ts"
 import { type ServeConfiguration, serveOf } from "./ServeConfig.ts"
 import { settings, type Values } from "./settings.ts"
 import { presenceOf, timetableOf } from "./Timetable.ts"
@@ -33,6 +44,8 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
 export interface Configuration {
   /** Catalogue and store. */
   readonly place: Place
+  /** Files that secrets were read from, by the setting. */
+  readonly secretFiles: SecretFiles
   /** Limits of the connection pool and of statements. */
   readonly database: {
     readonly maxConnections: number
@@ -61,6 +74,8 @@ export interface Configuration {
   readonly serve: ServeConfiguration
   /** Port for operators; null without one. */
   readonly ops: OpsConfiguration | null
+  /** Form of the log; null lets the terminal decide. */
+  readonly logFormat: "json" | "text" | null
 }
 
 /** Settings that were read. */
@@ -93,17 +108,35 @@ export const read: Effect.Effect<Read> = Effect.gen(function* () {
       ? result.success
       : yield* Effect.orDie((setting.config as Config.Config<unknown>).parse(nothing))
   }
+  const secretFiles = yield* readSecrets(values, problems)
   problems.push(...(yield* nameProblems))
-  return { configuration: assemble(values as Values, problems), problems }
+  return { configuration: assemble(values as Values, secretFiles, problems), problems }
 })
 
 const nothing = ConfigProvider.fromUnknown({})
+
+/** Adds the secrets that files hold to `values`. Returns the files. Adds a line to `problems` for each mistake. */
+const readSecrets = Effect.fnUntraced(function* (values: Record<string, unknown>, problems: Array<string>) {
+  const files: Record<string, string> = {}
+  for (const [name, setting] of Object.entries(settings)) {
+    if (!setting.secret) continue
+    const read = yield* Effect.result(readSecret(setting, values[name] as Redacted.Redacted | null))
+    if (Result.isFailure(read)) problems.push(read.failure)
+    values[name] = Result.isSuccess(read) ? read.success.value : unread
+    if (Result.isSuccess(read) && read.success.path !== null) files[setting.env] = read.success.path
+  }
+  return files
+})
 
 const reasonOf = ({ cause }: Config.ConfigError): string =>
   cause._tag === "SchemaError" ? Setting.reasonOf(cause) : cause.message
 
 /** Checks what no setting can check alone. Adds a line to `problems` for each mistake. */
-const assemble = (values: Values, problems: Array<string>): Configuration | null => {
+const assemble = (
+  values: Values,
+  secretFiles: SecretFiles,
+  problems: Array<string>
+): Configuration | null => {
   const place = placeOf(values, problems)
   const { when, window } = timetableOf(values, problems)
   problems.push(...unfitting(values, (property) => sweepSettings[property].env))
@@ -115,6 +148,7 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
   if (place === null || when === null) return null
   return {
     place,
+    secretFiles,
     when,
     sweep: sweepOf(values, presence),
     names: {
@@ -142,7 +176,8 @@ const assemble = (values: Values, problems: Array<string>): Configuration | null
     shutdownDeadline: values.shutdownDeadline,
     blobPrefix: values.blobPrefix,
     serve,
-    ops
+    ops,
+    logFormat: values.logFormat
   }
 }
 

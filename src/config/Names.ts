@@ -4,11 +4,14 @@
  */
 import { ConfigProvider, Effect } from "effect"
 import { byLikeness, editsMax } from "../domain/closest.ts"
+import { fileVariableOf } from "./SecretFiles.ts"
 import { settings } from "./settings.ts"
 
 const all = Object.values(settings)
-const known: ReadonlySet<string> = new Set(all.map(({ env }) => env))
-const secrets: ReadonlySet<string> = new Set(all.filter(({ secret }) => secret).map(({ env }) => env))
+const secretNames = all.filter(({ secret }) => secret).map(({ env }) => env)
+/** Empty, they would leave a door open: the secrets, and the variables that name their files. */
+const secrets: ReadonlySet<string> = new Set([...secretNames, ...secretNames.map(fileVariableOf)])
+const known: ReadonlySet<string> = new Set([...all.map(({ env }) => env), ...secrets])
 
 /** The first words of the settings' names. Other programs use all but `GC` as well. */
 const prefixes: ReadonlyArray<string> = [...new Set([...known].map((env) => env.split("_")[0] ?? env))]

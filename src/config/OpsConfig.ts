@@ -1,6 +1,6 @@
 /** Where the port for operators listens. */
 import { hostname } from "node:os"
-import { namesIn } from "./ServeConfig.ts"
+import { namesIn, type TlsFiles, tlsFilesOf } from "./ServeConfig.ts"
 import type { Values } from "./settings.ts"
 
 /** The port for operators. */
@@ -9,6 +9,8 @@ export interface OpsConfiguration {
   readonly host: string
   /** Port on which it listens; 0 is any free port. */
   readonly port: number
+  /** Files of the certificate; null without TLS. */
+  readonly tls: TlsFiles | null
   /** Whether the program refuses to start if the port is in use. */
   readonly required: boolean
   /** Names that a request may name as its host, beside addresses. */
@@ -21,6 +23,7 @@ const defaultPort = 9464
 /** Returns the port for operators, or null without one. Adds a line to `problems` for a mistake. */
 export const opsOf = (values: Values, problems: Array<string>): OpsConfiguration | null => {
   const { opsHost: host, opsNames, opsPort } = values
+  const tls = tlsFilesOf("OPS", values.opsTlsCert, values.opsTlsKey, problems)
   if (opsPort === "off") return null
   const port = opsPort === null ? defaultPort : portIn(opsPort)
   if (port === null) {
@@ -30,6 +33,7 @@ export const opsOf = (values: Values, problems: Array<string>): OpsConfiguration
   return {
     host,
     port,
+    tls,
     required: opsPort !== null,
     hosts: ["localhost", hostname(), host, ...namesIn(opsNames)]
   }

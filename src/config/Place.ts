@@ -1,5 +1,6 @@
 /** Where the collector works: the catalogue and the store, and which of the two settings fit together. */
 import { type Duration, Redacted } from "effect"
+import { type DatabaseTls, databaseTlsOf } from "./DatabaseTls.ts"
 import { settings, type Values } from "./settings.ts"
 
 /** The catalogue and the store that the collector works on. */
@@ -15,6 +16,8 @@ export type Place =
       readonly _tag: "External"
       /** URL of the database. It holds a password, and is never printed. */
       readonly databaseUrl: Redacted.Redacted
+      /** How connections to the database are encrypted. */
+      readonly tls: DatabaseTls
       /** Store of the objects. */
       readonly store: Store
     }
@@ -40,13 +43,16 @@ export type Store =
       readonly forcePathStyle: boolean | undefined
       /** Keys; undefined uses the AWS SDK's own chain. */
       readonly credentials: Credentials | undefined
+      /** File of the authorities that may sign the store's certificate; undefined is those that Node knows. */
+      readonly tlsCa: string | undefined
       /** Maximum time that a request may stay without an answer. */
       readonly requestTimeout: Duration.Duration
       /** What a delete does in a bucket with versions; undefined refuses such a bucket. */
       readonly versionedDelete: "markers" | "versions" | undefined
     }
 
-interface Credentials {
+/** Keys of the store. */
+export interface Credentials {
   readonly accessKeyId: Redacted.Redacted
   readonly secretAccessKey: Redacted.Redacted
   readonly sessionToken?: Redacted.Redacted
@@ -83,7 +89,7 @@ export const placeOf = (values: Values, problems: Array<string>): Place | null =
     )
     return null
   }
-  return { _tag: "External", databaseUrl, store }
+  return { _tag: "External", databaseUrl, tls: databaseTlsOf(values, databaseUrl, problems), store }
 }
 
 /** Checks the URL before anything connects to it. */
@@ -91,7 +97,7 @@ const isUrl = (text: string, protocols: ReadonlyArray<string>): boolean =>
   URL.canParse(text) && protocols.includes(new URL(text).protocol)
 
 /** Checks that the URL names a server: a host, or the directory of a socket. */
-const namesDatabase = (text: string): boolean => {
+export const namesDatabase = (text: string): boolean => {
   if (!isUrl(text, ["postgres:", "postgresql:"])) return false
   const url = new URL(text)
   return url.hostname !== "" || url.searchParams.has("host")
@@ -120,6 +126,11 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
     }
     return null
   }
+  if (values.s3TlsCa !== null && values.s3Endpoint?.startsWith("http:") === true) {
+    problems.push(
+      "S3_TLS_CA: nothing is verified, because S3_ENDPOINT is http; write https, or unset S3_TLS_CA"
+    )
+  }
   if (!isBucketName(values.s3Bucket)) {
     problems.push("S3_BUCKET: write the name of the bucket alone, without s3:// and without a path")
   }
@@ -137,6 +148,7 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
       accessKeyId === null || secretAccessKey === null
         ? undefined
         : { accessKeyId, secretAccessKey, ...(sessionToken === null ? {} : { sessionToken }) },
+    tlsCa: values.s3TlsCa ?? undefined,
     requestTimeout: values.s3RequestTimeout,
     versionedDelete: values.s3VersionedDelete ?? undefined
   }

@@ -5,12 +5,24 @@ import { activityMillis } from "../oci/uploads/UploadContext.ts"
 import { type AccessConfiguration, accessOf, isOpen } from "./AccessConfig.ts"
 import type { Values } from "./settings.ts"
 
+/** The files of a server's certificate, and the setting of each. */
+export interface TlsFiles {
+  /** How the names of the settings begin. */
+  readonly settings: "SERVE" | "OPS"
+  /** Path of the certificate and those of its authorities. */
+  readonly cert: string
+  /** Path of the private key. */
+  readonly key: string
+}
+
 /** The settings of the registry that `serve` serves. */
 export interface ServeConfiguration {
   /** Address on which it listens. */
   readonly host: string
   /** Port on which it listens; 0 is any free port. */
   readonly port: number
+  /** Files of the certificate; null without TLS. */
+  readonly tls: TlsFiles | null
   /** Names that a request may name as its host; undefined with credentials, which need no such rule. */
   readonly hosts: ReadonlyArray<string> | undefined
   /** Maximum number of blob bodies that are received at once. */
@@ -48,6 +60,12 @@ export interface RedirectConfiguration {
 /** Returns the settings of `serve`. Adds a line to `problems` for each mistake. */
 export const serveOf = (values: Values, problems: Array<string>): ServeConfiguration => {
   const access = accessOf(values, problems)
+  const tls = tlsFilesOf("SERVE", values.serveTlsCert, values.serveTlsKey, problems)
+  if (tls !== null && values.registryUrl?.startsWith("http:") === true) {
+    problems.push(
+      "REGISTRY_URL: must begin with https, because SERVE_TLS_CERT is set; clients would send their passwords without encryption"
+    )
+  }
   if (Duration.isLessThanOrEqualTo(values.registryUploadLease, values.serveIdleTimeout)) {
     problems.push(
       "REGISTRY_UPLOAD_LEASE: must be longer than SERVE_IDLE_TIMEOUT, or a paused body counts as abandoned"
@@ -56,6 +74,7 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
   return {
     host: values.serveHost,
     port: values.servePort,
+    tls,
     hosts: isOpen(access)
       ? ["localhost", hostname(), values.serveHost, ...namesIn(values.serveNames)]
       : undefined,
@@ -71,6 +90,23 @@ export const serveOf = (values: Values, problems: Array<string>): ServeConfigura
     uploadLease: values.registryUploadLease,
     redirect: redirectOf(values, problems)
   }
+}
+
+/** Returns the files of a certificate; null without. Adds a line to `problems` if one of the two is missing. */
+export const tlsFilesOf = (
+  settings: TlsFiles["settings"],
+  cert: string | null,
+  key: string | null,
+  problems: Array<string>
+): TlsFiles | null => {
+  if (cert !== null && key !== null) return { settings, cert, key }
+  if (cert !== null || key !== null) {
+    const [missing, given] = cert === null ? ["CERT", "KEY"] : ["KEY", "CERT"]
+    problems.push(
+      `${settings}_TLS_${missing}: missing, although ${settings}_TLS_${given} is set; set both or neither`
+    )
+  }
+  return null
 }
 
 /** Signature Version 4 allows a week. */

@@ -1,5 +1,5 @@
 /** The settings of the port for operators: the status page, metrics and probes of `run` and `serve`. */
-import { optionalText, text } from "../domain/Setting.ts"
+import { optionalText, optionalWord, text } from "../domain/Setting.ts"
 
 /** The settings of the port for operators, by the name that the program uses. */
 export const ops = {
@@ -14,5 +14,16 @@ export const ops = {
   opsNames: optionalText("OPS_NAMES", "names, separated by commas", {
     about:
       "Names by which Prometheus and probes reach the port for operators, e.g. `artifact-gc`. Requests under other names than these and this host's own are refused, so that no web page reaches the port under a name of its own. Addresses and `localhost` are always accepted."
+  }),
+  opsTlsCert: optionalText("OPS_TLS_CERT", "path of a file", {
+    about:
+      "Certificate of the port for operators, in PEM, together with OPS_TLS_KEY. With both it speaks https alone. It may be the file of SERVE_TLS_CERT."
+  }),
+  opsTlsKey: optionalText("OPS_TLS_KEY", "path of a file", {
+    about: "Private key of OPS_TLS_CERT, in PEM, without a passphrase."
+  }),
+  logFormat: optionalWord("GC_LOG_FORMAT", ["json", "text"], {
+    about:
+      "Form of the log on standard error. Without it: `text` on a terminal, otherwise `json`, a line each, with the sweep, the phase and the batch that it is about."
   })
 }

@@ -10,6 +10,13 @@ export const serve = {
   servePort: integer("SERVE_PORT", 5000, 0, 65_535, {
     about: "Port on which the registry listens. 0 takes any free port, and the log names it."
   }),
+  serveTlsCert: optionalText("SERVE_TLS_CERT", "path of a file", {
+    about:
+      "Certificate of the registry with those of its authorities, in PEM, together with SERVE_TLS_KEY. With both the registry speaks https, TLS 1.2 or newer, and no http. A renewed file takes effect within two seconds for new connections. A file that cannot be used is logged, and the old certificate stays."
+  }),
+  serveTlsKey: optionalText("SERVE_TLS_KEY", "path of a file", {
+    about: "Private key of SERVE_TLS_CERT, in PEM, without a passphrase."
+  }),
   serveNames: optionalText("SERVE_NAMES", "names, separated by commas", {
     about:
       "Names by which clients reach the registry, e.g. `registry.lan`. Needed only without credentials: then requests under other names than this host's own are refused, so that no web page reaches the registry under a name of its own. Addresses and `localhost` are always accepted."

@@ -25,6 +25,16 @@ const database = {
   databaseUrl: secret("DATABASE_URL", "postgres://user:password@host:port/database", {
     about: "URL of the catalogue's database. Without it, an embedded PostgreSQL runs below DATA_DIRECTORY."
   }),
+  databaseTlsCa: optionalText("DATABASE_TLS_CA", "path of a file", {
+    about:
+      "Certificates, in PEM, of the authorities that may sign the certificate of PostgreSQL, instead of those that Node knows. With it the certificate is verified, whether DATABASE_URL has a `sslmode` or not (docs/tls.md). A change of the file takes effect with the next connection."
+  }),
+  databaseTlsCert: optionalText("DATABASE_TLS_CERT", "path of a file", {
+    about: "Certificate of this program for PostgreSQL, in PEM, together with DATABASE_TLS_KEY."
+  }),
+  databaseTlsKey: optionalText("DATABASE_TLS_KEY", "path of a file", {
+    about: "Private key of DATABASE_TLS_CERT, in PEM, without a passphrase."
+  }),
   databaseMaxConnections: integer("DATABASE_MAX_CONNECTIONS", 10, 2, 1000, {
     about:
       "Maximum database connections of this process. Each delete batch in flight takes one, and two more are needed.",
@@ -99,6 +109,10 @@ const storage = {
   s3SecretAccessKey: secret("S3_SECRET_ACCESS_KEY", "text", { about: "Secret of the access key." }),
   s3SessionToken: secret("S3_SESSION_TOKEN", "text", {
     about: "Session token of the access key, for temporary credentials."
+  }),
+  s3TlsCa: optionalText("S3_TLS_CA", "path of a file", {
+    about:
+      "Certificates, in PEM, of the authorities that may sign the certificate of the store, instead of those that Node knows. NODE_EXTRA_CA_CERTS adds authorities to Node's own, for every connection of the program. A change of the file takes effect with the next connection."
   }),
   s3RequestTimeout: duration("S3_REQUEST_TIMEOUT", "30 seconds", "1 second", {
     about:

@@ -2,6 +2,7 @@
  * The catalogue in PostgreSQL 15 or newer. All SQL is in database/postgres, and the registry's in
  * oci/database.
  */
+import type { ConnectionOptions } from "node:tls"
 import { PgClient } from "@effect/sql-pg"
 import { Clock, Context, Effect, Layer, Option, type Redacted, Ref } from "effect"
 import { SqlClient } from "effect/sql"
@@ -52,10 +53,25 @@ export interface PostgresOptions extends SessionOptions {
   /** `postgres://user:password@host:port/database` */
   readonly url: Redacted.Redacted
   /**
+   * Whether connections are encrypted, and how the server is verified: options of Node's `tls.connect`, read for each new
+   * connection. Default: as `sslmode` of the URL says, and no encryption without one.
+   */
+  readonly tls?: boolean | ConnectionOptions
+  /** User and password of new connections. Default: those of the URL. */
+  readonly login?: Login
+  /**
    * Connections of this process. Default 10: one for each delete batch in flight, and two for scanning. From four on, a quarter
    * of them is for statements that only read, unless a pooler answers.
    */
   readonly maxConnections?: number
+}
+
+/** User and password that may change while the program runs. They are asked for with each new connection. */
+export interface Login {
+  /** Returns the name of the role. Undefined is that of the URL. */
+  readonly user: () => string | undefined
+  /** Returns the password. */
+  readonly password: Effect.Effect<Redacted.Redacted>
 }
 
 /**
@@ -68,9 +84,9 @@ export const layerClient = ({
   lockTimeout,
   ...options
 }: PostgresOptions | SocketOptions) => {
-  const place =
+  const place = (): Partial<PgClient.PgPoolConfig> =>
     "url" in options
-      ? { url: options.url }
+      ? placeOf(options)
       : {
           host: options.socketDirectory,
           port: options.port,
@@ -80,13 +96,15 @@ export const layerClient = ({
   const limits = { ...(statementTimeout && { statementTimeout }), ...(lockTimeout && { lockTimeout }) }
   const connect = (connections: number, startup: Readonly<Record<string, string>>) =>
     Layer.orDie(
-      PgClient.layer({
-        ...place,
-        maxConnections: connections,
-        connectTimeout: "5 seconds",
-        applicationName: "artifact-gc",
-        startupParameters: startup
-      })
+      PgClient.layer(
+        // The client reads the options anew for each connection, and a copy would hold the first user.
+        Object.assign(place(), {
+          maxConnections: connections,
+          connectTimeout: "5 seconds",
+          applicationName: "artifact-gc",
+          startupParameters: startup
+        })
+      )
     )
   const readers = maxConnections < 4 ? 0 : Math.floor(maxConnections / 4)
   // PgBouncer knows this parameter.
@@ -105,8 +123,15 @@ export const layerClient = ({
   )
 }
 
+const placeOf = ({ login, tls, url }: PostgresOptions): Partial<PgClient.PgPoolConfig> => {
+  const place = { url, ...(tls !== undefined && { ssl: tls }) }
+  return login === undefined
+    ? place
+    : Object.defineProperty({ ...place, password: login.password }, "username", { get: login.user })
+}
+
 /** How to connect to a server on this machine by its unix socket. */
-export interface SocketOptions extends Omit<PostgresOptions, "url"> {
+export interface SocketOptions extends Omit<PostgresOptions, "url" | "tls" | "login"> {
   /** The directory of the socket. */
   readonly socketDirectory: string
   /** The port, which is part of the socket's name. */

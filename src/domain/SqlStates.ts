@@ -47,7 +47,9 @@ export const sqlStates: Readonly<Record<string, SqlStateWords>> = {
     `The transaction paused for longer than idle_in_transaction_session_timeout, so the server ended it. ${again} Check whether this process is suspended or short of CPU.`
   ),
   "26000": misdirected(pooler),
-  "28000": denied(`The server does not accept this user or this way to connect. ${address} See pg_hba.conf.`),
+  "28000": denied(
+    `The server does not accept this user or this way to connect. ${address} See pg_hba.conf. If it asks for a certificate, set DATABASE_TLS_CERT and DATABASE_TLS_KEY; if it asks for encryption, sslmode.`
+  ),
   "28P01": denied(`The user or the password of DATABASE_URL is wrong. ${address}`),
   "3D000": misdirected(`The database that DATABASE_URL names does not exist. ${address}`),
   "3F000": unknown(missingName),

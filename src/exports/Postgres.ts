@@ -4,6 +4,7 @@ export type {
   Applied,
   CatalogPreset,
   LayerOptions,
+  Login,
   MigrateOptions,
   PostgresOptions,
   SchemaExtension,

@@ -39,6 +39,26 @@ export const startedAt = gauge({
   look: "Changes often: the process is restarted, see why in its last log lines."
 })
 
+/** Files that were loaded again. */
+export const reloads = counter({
+  name: "artifact_gc_reloads_total",
+  labels: {
+    of: ["database", "store", "registry", "operators"],
+    result: ["changed", "refused"]
+  },
+  help: "Changes of certificates, keys and files of secrets that the process noticed.",
+  look: "`refused` grows: a new file cannot be used, and the old content stays in force. The log names the file and the problem."
+})
+
+/** When a certificate of the process ends. */
+export const certificateExpiry = gauge({
+  name: "artifact_gc_certificate_expiry_timestamp_seconds",
+  unit: "seconds",
+  labels: { of: ["database", "registry", "operators"] },
+  help: "When the certificate that this process presents ends, as Unix time.",
+  look: "Less than a week away: the renewal does not work, or does not reach this process. Absent without a certificate."
+})
+
 const effectVersion = (): string => {
   const found: unknown = createRequire(import.meta.url)("effect/package.json")
   return typeof found === "object" && found !== null && "version" in found ? String(found.version) : "unknown"

@@ -1,7 +1,7 @@
 /** The port for operators: the status page, metrics and probes of the process. It shows things and changes nothing. */
 import { Context, type Duration, Effect, Layer } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
-import { type ListenRefused, serving } from "../oci/http/Server.ts"
+import { type ListenRefused, type ServerTls, serving, urlOf } from "../oci/http/Server.ts"
 import { headers, refusalOf } from "./Admission.ts"
 import * as ProcessMetrics from "./Metrics.ts"
 import * as Pages from "./Pages.ts"
@@ -13,6 +13,8 @@ export interface OpsOptions {
   readonly host: string
   /** Port on which it listens; 0 is any free port. */
   readonly port: number
+  /** Certificate of the port. Default: none, and it speaks http. */
+  readonly tls?: ServerTls | undefined
   /** Names that a request may name as its host, beside addresses. */
   readonly hosts: ReadonlyArray<string>
   /** Longest that current requests may take when it stops. */
@@ -37,7 +39,7 @@ export const serve = Effect.fnUntraced(function* (options: OpsOptions) {
   )
   // Fresh, because the registry's server in the same process has a router of its own.
   const context = yield* Layer.build(Layer.fresh(listening))
-  return HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)
+  return urlOf(Context.get(context, HttpServer.HttpServer).address, options.tls)
 })
 
 const routes = ({ hosts, page, ready }: OpsOptions): Layer.Layer<never, never, HttpRouter.HttpRouter> =>

@@ -1,6 +1,6 @@
 /**
- * The store on S3 and on servers that speak its protocol. Only s3/Client.ts and s3/Commands.ts import the AWS
- * SDK.
+ * The store on S3 and on servers that speak its protocol. Only s3/Client.ts, s3/Credentials.ts and s3/Commands.ts
+ * import the AWS SDK.
  *
  * Invariants: a request is repeated only if repeating is harmless. This code repeats it, never the SDK, on
  * Effect's `Clock`, bounded in number and time. Interruption aborts the request. No credentials reach an
@@ -8,7 +8,7 @@
  *
  * It neither creates buckets nor changes their configuration.
  */
-import { Duration, Effect, Layer, Redacted, Ref } from "effect"
+import { Duration, Effect, Layer, Ref } from "effect"
 import { exactly } from "./Body.ts"
 import { Storage } from "./Storage.ts"
 import type { Bucket } from "./s3/Bucket.ts"
@@ -16,6 +16,7 @@ import { connect } from "./s3/Client.ts"
 import { callsOf } from "./s3/Commands.ts"
 import { concatenate } from "./s3/Concatenation.ts"
 import { copyMaxBytes, copyObject } from "./s3/Copying.ts"
+import { keysOf } from "./s3/Credentials.ts"
 import { deleteObjects } from "./s3/Deletion.ts"
 import { aws } from "./s3/Dialect.ts"
 import { fromClient, scrubber } from "./s3/Failure.ts"
@@ -32,7 +33,7 @@ import { traits } from "./s3/Traits.ts"
 import { upload } from "./s3/Upload.ts"
 import { deleteVersions } from "./s3/Versions.ts"
 
-export type { S3Options } from "./s3/Options.ts"
+export type { S3Credentials, S3Options } from "./s3/Options.ts"
 
 /** Provides the store in a bucket. It connects at the first request, so run `probe` to check the options. */
 export const layer = (options: S3Options): Layer.Layer<Storage> => Layer.effect(Storage, make(options))
@@ -41,12 +42,15 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
   const maxConnections = Math.max(Requests.connectionsMin, options.maxConnections ?? 50)
   const requestTimeout = options.requestTimeout ?? Duration.seconds(30)
   const multipartAboveBytes = options.multipartAboveBytes ?? 64 * 1024 * 1024
+  const secrets = new Set<string>()
+  const keys = keysOf(options.credentials, (seen) => {
+    for (const secret of seen) secrets.add(secret)
+  })
   const client = yield* Effect.acquireRelease(
-    Effect.sync(() => connect(options, maxConnections + Requests.streamedMax(maxConnections))),
+    Effect.sync(() => connect(options, keys, maxConnections + Requests.streamedMax(maxConnections))),
     (client) => Effect.sync(() => client.destroy())
   )
-  const secrets = Object.values(options.credentials ?? {}).filter((secret) => secret !== undefined)
-  const scrub = scrubber(secrets.map(Redacted.value))
+  const scrub = (text: string) => scrubber([...secrets])(text)
   const failed: Bucket["failed"] = (operation, subject, cause) => fromClient(operation, subject, cause, scrub)
   const requests = yield* Requests.make(
     {
@@ -61,7 +65,7 @@ const make = Effect.fnUntraced(function* (options: S3Options) {
   const readers =
     readersEndpoint === undefined
       ? client
-      : connect({ ...options, endpoint: readersEndpoint }, maxConnections)
+      : connect({ ...options, endpoint: readersEndpoint }, keys, maxConnections)
   const calls = callsOf(client, options.bucket, readers)
   const signsParts = options.endpoint?.startsWith("http:") === true
   const bucket: Bucket = { name: options.bucket, calls, requests, failed, signsParts }

@@ -44,7 +44,9 @@ describe("the generated parts of the documents", () => {
 })
 
 describe("a variable", () => {
-  const known = new Set(Object.values(settings).map(({ env }) => env))
+  const known = new Set(
+    Object.values(settings).flatMap(({ env, secret }) => (secret ? [env, `${env}_FILE`] : [env]))
+  )
   const mentioned =
     /\b(?:GC|S3|CATALOG|COLLECTOR|DATABASE|FILES|DATA|SERVE|REGISTRY|OPS)_[A-Z][A-Z_]*[A-Z]\b/g
   for (const path of [...documents, ...filesBelow("src", ".ts")]) {

@@ -16,6 +16,8 @@ export interface Sample {
 const s3 = ({ place }: Configuration) =>
   place._tag === "External" && place.store._tag === "S3" ? place.store : undefined
 
+const databaseTls = ({ place }: Configuration) => (place._tag === "External" ? place.tls : undefined)
+
 const millis = (duration: Duration.Duration | undefined) => duration && Duration.toMillis(duration)
 
 const revealed = (secret: Redacted.Redacted | undefined) => secret && Redacted.value(secret)
@@ -39,6 +41,9 @@ export const samples: Record<keyof typeof settings, Sample> = {
   databaseUrl: sampled("postgres://a:b@c/d", "postgres://e/f", "postgres://a:b@c/d", (c) =>
     c.place._tag === "External" ? revealed(c.place.databaseUrl) : undefined
   ),
+  databaseTlsCa: sampled("/ca", "/x", "/ca", (c) => databaseTls(c)?.ca),
+  databaseTlsCert: sampled("/cert", "/x", "/cert", (c) => databaseTls(c)?.cert, { DATABASE_TLS_KEY: "/key" }),
+  databaseTlsKey: sampled("/key", "/x", "/key", (c) => databaseTls(c)?.key, { DATABASE_TLS_CERT: "/cert" }),
   databaseMaxConnections: sampled("7", "8", 7, (c) => c.database.maxConnections),
   databaseStatementTimeout: sampled("7 seconds", "8 seconds", 7000, (c) =>
     millis(c.database.statementTimeout)
@@ -74,6 +79,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
     S3_ACCESS_KEY_ID: "id",
     S3_SECRET_ACCESS_KEY: "s"
   }),
+  s3TlsCa: sampled("/ca", "/x", "/ca", (c) => s3(c)?.tlsCa),
   s3RequestTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(s3(c)?.requestTimeout)),
   s3VersionedDelete: sampled("versions", "markers", "versions", (c) => s3(c)?.versionedDelete),
   filesDirectory: sampled(
@@ -138,8 +144,13 @@ export const samples: Record<keyof typeof settings, Sample> = {
   opsHost: sampled("0.0.0.0", "::1", "0.0.0.0", (c) => c.ops?.host),
   opsPort: sampled("9", "10", 9, (c) => c.ops?.port),
   opsNames: sampled("one.lan, two.lan", "x.lan", ["one.lan", "two.lan"], (c) => c.ops?.hosts.slice(3)),
+  opsTlsCert: sampled("/cert", "/x", "/cert", (c) => c.ops?.tls?.cert, { OPS_TLS_KEY: "/key" }),
+  opsTlsKey: sampled("/key", "/x", "/key", (c) => c.ops?.tls?.key, { OPS_TLS_CERT: "/cert" }),
+  logFormat: sampled("text", "json", "text", (c) => c.logFormat),
   serveHost: sampled("0.0.0.0", "::1", "0.0.0.0", (c) => c.serve.host),
   servePort: sampled("7", "8", 7, (c) => c.serve.port),
+  serveTlsCert: sampled("/cert", "/x", "/cert", (c) => c.serve.tls?.cert, { SERVE_TLS_KEY: "/key" }),
+  serveTlsKey: sampled("/key", "/x", "/key", (c) => c.serve.tls?.key, { SERVE_TLS_CERT: "/cert" }),
   serveNames: sampled("one.lan, two.lan", "x.lan", ["one.lan", "two.lan"], (c) => c.serve.hosts?.slice(3)),
   serveBodiesMax: sampled("7", "8", 7, (c) => c.serve.bodiesMax),
   serveIdleTimeout: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.serve.idleTimeout)),

@@ -115,13 +115,7 @@ const way: ReadonlyArray<Row> = [
   ["ENETUNREACH", null, "Unavailable", noAnswer("there is no way to its network"), /network/],
   ["ETIMEDOUT", null, "Unavailable", noAnswer("no connection in time"), /firewall/],
   ["TimeoutError", null, "Unavailable", noAnswer("no connection in time"), /firewall/],
-  [
-    "CERT_HAS_EXPIRED",
-    null,
-    "Unavailable",
-    noAnswer("its certificate has expired"),
-    /correct the certificate/
-  ],
+  ["CERT_HAS_EXPIRED", null, "Unavailable", noAnswer("its certificate has expired"), /Renew the certificate/],
   ["CERT_NOT_YET_VALID", null, "Unavailable", noAnswer("its certificate is not valid yet"), /certificate/],
   [
     "DEPTH_ZERO_SELF_SIGNED_CERT",
@@ -130,16 +124,22 @@ const way: ReadonlyArray<Row> = [
     noAnswer("its certificate is signed by itself"),
     /NODE_EXTRA/
   ],
-  ["SELF_SIGNED_CERT_IN_CHAIN", null, "Unavailable", authority, /NODE_EXTRA_CA_CERTS/],
-  ["UNABLE_TO_GET_ISSUER_CERT", null, "Unavailable", authority, /NODE_EXTRA_CA_CERTS/],
-  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", null, "Unavailable", authority, /NODE_EXTRA_CA_CERTS/],
-  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", null, "Unavailable", authority, /NODE_EXTRA_CA_CERTS/],
+  ["SELF_SIGNED_CERT_IN_CHAIN", null, "Unavailable", authority, /Set S3_TLS_CA .* NODE_EXTRA_CA_CERTS/],
+  ["UNABLE_TO_GET_ISSUER_CERT", null, "Unavailable", authority, /Set S3_TLS_CA .* NODE_EXTRA_CA_CERTS/],
+  [
+    "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+    null,
+    "Unavailable",
+    authority,
+    /Set S3_TLS_CA .* NODE_EXTRA_CA_CERTS/
+  ],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", null, "Unavailable", authority, /Set S3_TLS_CA .* NODE_EXTRA_CA_CERTS/],
   [
     "ERR_TLS_CERT_ALTNAME_INVALID",
     null,
     "Unavailable",
     noAnswer("its certificate is for another host name"),
-    /correct the certificate/
+    /Write a host in S3_ENDPOINT that the certificate names/
   ],
   ["EPROTO", null, "Unavailable", noAnswer("it does not speak TLS"), /http:\/\//],
   ["ERR_SSL_WRONG_VERSION_NUMBER", null, "Unavailable", noAnswer("it does not speak TLS"), /http:\/\//]

@@ -1,5 +1,6 @@
 /** How the driver's errors become {@link DatabaseError}s. */
 import { SqlError } from "effect/sql"
+import { certificateProblems, isRefusedByServer, remedyOf } from "../../domain/Certificates.ts"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
 import { sqlStates } from "../../domain/SqlStates.ts"
 
@@ -44,11 +45,47 @@ const failureOf = (error: SqlError.SqlError): DatabaseFailure => {
   }
 }
 
+/** Where the remedies of TLS are made. */
+const names = { ca: "DATABASE_TLS_CA", address: "DATABASE_URL" }
+
+/** OpenSSL's text holds source files and numbers around the alert. */
+const alertIn = (words: string): string => /alert [^:]+/.exec(words)?.[0] ?? words.trim()
+
+/** Returns what is said of a connection whose TLS failed; null for another failure. */
+const ofTls = (
+  code: string | undefined,
+  words: string
+): { readonly detail: string; readonly advice: string } | null => {
+  const problem = code === undefined ? undefined : certificateProblems[code]
+  if (problem !== undefined) {
+    return {
+      detail: `the server's certificate ${problem.says}: ${words}`,
+      advice: `Nothing was sent to the server. ${remedyOf(problem, names)}`
+    }
+  }
+  if (words === "The server does not support TLS") {
+    return {
+      detail: "the server does not speak TLS",
+      advice:
+        "Nothing was sent to the server. Switch on its ssl, or write sslmode=disable in DATABASE_URL if the network is trusted."
+    }
+  }
+  return code !== undefined && isRefusedByServer(code)
+    ? {
+        detail: `the server refused this program's certificate, or wants one: ${alertIn(words)}`,
+        advice:
+          "Nothing was changed. Set DATABASE_TLS_CERT and DATABASE_TLS_KEY to a certificate of an authority that the server trusts, and renew it if it has expired."
+      }
+    : null
+}
+
 /** Turns a driver's error into a `DatabaseError`. The only place that does. */
 export const translate = (operation: string, error: SqlError.SqlError): DatabaseError => {
   const cause = error.reason.cause
   const words = cause instanceof Error ? cause.message : error.message
   const code = sqlState(error)
+  const tls = ofTls(code, words)
+  if (tls !== null) return new DatabaseError({ operation, reason: "Misdirected", ...tls, cause: error })
   const state = code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
   return new DatabaseError({
     operation,

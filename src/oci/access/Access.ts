@@ -12,17 +12,20 @@ import * as TokenService from "./TokenService.ts"
 
 export type { IssuedToken } from "./OwnTokens.ts"
 
+/** A secret, or a function that returns it as it is now. */
+export type Secret = Redacted.Redacted | (() => Redacted.Redacted)
+
 /** Which clients may read and write. Without any of the ways to log in, every client may do everything. */
 export interface AccessOptions {
   /** One user with a password. Default none. */
-  readonly credentials?: { readonly username: string; readonly password: Redacted.Redacted } | undefined
+  readonly credentials?: { readonly username: string; readonly password: Secret } | undefined
   /** Users with hashed passwords, as they are now. Default none. */
   readonly passwords?: Effect.Effect<Passwords.PasswordFile> | undefined
   /**
    * A token that may do everything. Accepted as bearer, and as the password of any user because Docker can send it in no other
    * way. Default none.
    */
-  readonly token?: Redacted.Redacted | undefined
+  readonly token?: Secret | undefined
   /** What users may do, as it is now. Default: every user everything, and `anonymousPull`. */
   readonly rules?: Effect.Effect<Rules> | undefined
   /**
@@ -221,14 +224,21 @@ const presented = (header: string | undefined): Presented => {
  */
 const secretsOf = ({ credentials, token }: AccessOptions) => {
   const username = credentials === undefined ? null : hash(credentials.username)
-  const password = credentials === undefined ? null : hash(Redacted.value(credentials.password))
-  const secret = token === undefined ? null : hash(Redacted.value(token))
+  const password = credentials === undefined ? () => null : hashed(credentials.password)
+  const secret = token === undefined ? () => null : hashed(token)
   return (user: string | null, given: string): "token" | "user" | null => {
-    const isUser = both(equal(username, user), equal(password, given))
-    const isToken = equal(secret, given)
+    const isUser = both(equal(username, user), equal(password(), given))
+    const isToken = equal(secret(), given)
     if (isToken) return "token"
     return isUser ? "user" : null
   }
+}
+
+/** Returns how to have the hash of a secret as it is now. */
+const hashed = (secret: Secret): (() => Buffer) => {
+  if (typeof secret === "function") return () => hash(Redacted.value(secret()))
+  const known = hash(Redacted.value(secret))
+  return () => known
 }
 
 const hash = (text: string): Buffer => createHash("sha256").update(text).digest()

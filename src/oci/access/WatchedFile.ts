@@ -33,29 +33,47 @@ export interface FileOptions<A> {
 /** A file is looked at once in this time, so that many requests cost one look. */
 const lookEveryMillis = 1000
 
+/** A value that follows its file. */
+export interface Watched<A> {
+  /** Returns the value. Looks at the file once a second at most. */
+  readonly value: Effect.Effect<A>
+  /** Looks at the file at once, and tells what it found. */
+  readonly look: Effect.Effect<"changed" | "unchanged" | "refused">
+}
+
 /** Reads the file, and returns how to have its present value. Fails if the file cannot be used now. */
 export const watch = <A>(options: FileOptions<A>): Effect.Effect<Effect.Effect<A>, AccessFileRefused> =>
+  Effect.map(watched(options), ({ value }) => value)
+
+/** Reads the file, and returns how to have its present value, and how to look at it. Fails if the file cannot be used now. */
+export const watched = <A>(options: FileOptions<A>): Effect.Effect<Watched<A>, AccessFileRefused> =>
   Effect.gen(function* () {
     let { value, version } = yield* read(options)
     let lookedAt = yield* Clock.currentTimeMillis
     let complaint: string | null = null
-    const look = Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      if (Math.abs(now - lookedAt) < lookEveryMillis) return value
-      lookedAt = now
-      if ((yield* versionOf(options.path)) === version) return value
+    const look: Watched<A>["look"] = Effect.gen(function* () {
+      if ((yield* versionOf(options.path)) === version) return "unchanged"
       const next = yield* Effect.result(read(options))
       if (Result.isSuccess(next)) {
         ;({ value, version } = next.success)
         complaint = null
         yield* Effect.logInfo(`${options.setting}: ${options.path} has changed, and is in force.`)
-      } else if (next.failure.message !== complaint) {
+        return "changed"
+      }
+      if (next.failure.message !== complaint) {
         complaint = next.failure.message
         yield* Effect.logError(`${complaint} What it said before stays in force until then.`)
       }
+      return "refused"
+    })
+    const present = Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      if (Math.abs(now - lookedAt) < lookEveryMillis) return value
+      lookedAt = now
+      yield* look
       return value
     })
-    return look
+    return { value: present, look }
   })
 
 /** Kubernetes and editors replace a file, so its identity counts, and not only its time. */

@@ -47,20 +47,23 @@ export const victimOf = <C extends Connection>(connections: Iterable<C>, next: C
 
 /** Bounds the connections of a server, and the requests under way on each. */
 export const bound = (server: Server, { max }: ConnectionLimits): void => {
-  const open = new Map<Socket, Connection & { readonly socket: Socket }>()
+  const open = new Map<string, Connection & { readonly socket: Socket; readonly peer: string }>()
   let changes = 0
   server.on("connection", (socket) => {
     const client = shareOf(socket.remoteAddress ?? "")
-    const connection = { client, requests: 0, since: changes++, socket }
-    open.set(socket, connection)
-    socket.once("close", () => open.delete(socket))
+    const peer = peerOf(socket)
+    const connection = { client, requests: 0, since: changes++, socket, peer }
+    open.set(peer, connection)
+    socket.once("close", () => {
+      if (open.get(peer) === connection) open.delete(peer)
+    })
     if (open.size <= max) return
     const victim = victimOf(open.values(), connection)
-    open.delete(victim.socket)
+    open.delete(victim.peer)
     victim.socket.destroy()
   })
   const begun = ({ socket }: IncomingMessage, response: ServerResponse) => {
-    const connection = open.get(socket)
+    const connection = open.get(peerOf(socket))
     if (connection === undefined) return
     connection.requests += 1
     connection.since = changes++
@@ -72,3 +75,6 @@ export const bound = (server: Server, { max }: ConnectionLimits): void => {
   }
   server.on("request", begun).on("checkContinue", begun)
 }
+
+/** Names a connection. With TLS a request has another socket than its connection, but both have the same peer. */
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`

@@ -5,6 +5,8 @@
  * closes the connections that are left.
  */
 import { createServer, type IncomingMessage, type Server as NodeServer, type ServerResponse } from "node:http"
+import { createServer as createTlsServer, type ServerOptions as HttpsOptions } from "node:https"
+import type { SecureContextOptions } from "node:tls"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Clock, type Context, Duration, Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServer, HttpServerError, HttpServerRequest } from "effect/http"
@@ -24,8 +26,18 @@ export interface ListenOptions {
   readonly shutdownDeadline: Duration.Duration
   /** How the names of the settings of the address begin. Default `SERVE`. */
   readonly settings?: "SERVE" | "OPS"
+  /** Makes the server speak https with a certificate, and no http. Default: http. */
+  readonly tls?: ServerTls | undefined
   /** The most connections (`Connections.bound`). Default 2,000. */
   readonly connectionsMax?: number | undefined
+}
+
+/** The certificate of a server, which may be replaced while it serves. */
+export interface ServerTls {
+  /** Returns certificate and key. */
+  readonly current: () => SecureContextOptions
+  /** Calls `use` with each further certificate and key. New connections use them. */
+  readonly onChange: (use: (options: SecureContextOptions) => void) => void
 }
 
 /** Options of the server. */
@@ -116,7 +128,7 @@ export const serving = (
 ): Layer.Layer<HttpServer.HttpServer, ListenRefused> =>
   Layer.unwrap(
     Effect.sync(() => {
-      const { server, endConnections } = makeNodeServer()
+      const { server, endConnections } = makeNodeServer(options.tls)
       Connections.bound(server, { max: options.connectionsMax ?? 2000 })
       const listening = listen(options, server)
       // Finalizers run in reverse: mark the last request of each connection, wait for requests, close the
@@ -150,17 +162,18 @@ const codeOf = (cause: unknown): string =>
  * Makes a server without a limit for a whole request (Node's is five minutes): a body may take any time while
  * bytes arrive. The routes limit how long a body may stall.
  */
-const makeNodeServer = () => {
+const makeNodeServer = (tls: ServerTls | undefined) => {
   // Balancers keep idle connections for a minute. They must close first, or a request meets a closed
   // connection.
-  const server = createServer({
+  const limits = {
     requestTimeout: 0,
     // Clients send their headers at once.
     headersTimeout: 20_000,
     keepAliveTimeout: 65_000,
     // Node looks for late headers at this interval. Its default of 30 seconds would add to the limit.
     connectionsCheckingInterval: 5_000
-  })
+  }
+  const server = tls === undefined ? createServer(limits) : makeTlsServer(limits, tls)
   const underWay = new Set<ServerResponse>()
   let ending = false
   // After a server is closed, Node keeps serving kept-alive connections for as long as requests arrive.
@@ -179,4 +192,19 @@ const makeNodeServer = () => {
     underWay.forEach(isLast)
   }
   return { server, endConnections }
+}
+
+/** Returns the address of a server as a URL. */
+export const urlOf = (
+  address: HttpServer.HttpServer["Service"]["address"],
+  tls: ServerTls | undefined
+): string => HttpServer.formatAddress(address).replace(/^http:/, tls === undefined ? "http:" : "https:")
+
+/** A client that connects and does not speak TLS is cut off. */
+const handshakeMillis = 10_000
+
+const makeTlsServer = (limits: HttpsOptions, { current, onChange }: ServerTls): NodeServer => {
+  const server = createTlsServer({ ...limits, ...current(), handshakeTimeout: handshakeMillis })
+  onChange((options) => server.setSecureContext(options))
+  return server
 }

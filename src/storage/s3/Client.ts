@@ -1,25 +1,22 @@
 /** The SDK's client, set up so that this code alone decides about repeats, time limits and logs. */
+import { Agent } from "node:https"
 import { S3Client } from "@aws-sdk/client-s3"
-import { Duration, Redacted } from "effect"
+import { Duration } from "effect"
+import { askAgain, type Keys } from "./Credentials.ts"
 import { demandDocuments } from "./Documents.ts"
 import type { S3Options } from "./Options.ts"
 
-/** Returns a client that repeats nothing, logs nothing and limits only the time to connect. */
-export const connect = (options: S3Options, maxConnections: number): S3Client => {
-  const { credentials, endpoint } = options
+/**
+ * Returns a client that logs nothing and limits only the time to connect. It repeats nothing but a request whose key has been
+ * replaced.
+ */
+export const connect = (options: S3Options, keys: Keys, maxConnections: number): S3Client => {
+  const { endpoint, tlsCa } = options
   const client = new S3Client({
     region: options.region,
     ...(endpoint === undefined ? {} : { endpoint }),
     forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
-    ...(credentials === undefined
-      ? {}
-      : {
-          credentials: {
-            accessKeyId: Redacted.value(credentials.accessKeyId),
-            secretAccessKey: Redacted.value(credentials.secretAccessKey),
-            ...(credentials.sessionToken && { sessionToken: Redacted.value(credentials.sessionToken) })
-          }
-        }),
+    ...keys,
     maxAttempts: 1,
     // Otherwise the SDK warns on the console about failures that the store reports as errors.
     logger: { debug: silent, info: silent, warn: silent, error: silent },
@@ -31,11 +28,34 @@ export const connect = (options: S3Options, maxConnections: number): S3Client =>
       requestTimeout: 0,
       socketTimeout: 0,
       httpAgent: { keepAlive: true, maxSockets: maxConnections },
-      httpsAgent: { keepAlive: true, maxSockets: maxConnections }
+      httpsAgent: { keepAlive: true, maxSockets: maxConnections, ...(tlsCa && { ca: tlsCa() }) }
     }
   })
   demandDocuments(client)
+  askAgain(client)
+  if (tlsCa !== undefined) followAuthorities(client, tlsCa)
   return client
+}
+
+/**
+ * Makes new connections verify the store by the authorities as they are now. The agent is the client's own: with an agent of the
+ * caller it would not wait for the store's permission to send a body.
+ */
+const followAuthorities = (client: S3Client, ca: () => string): void => {
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const handler = client.config.requestHandler as HttpHandler
+      const { httpsAgent } = handler.httpHandlerConfigs?.() ?? {}
+      if (httpsAgent instanceof Agent && httpsAgent.options.ca !== ca()) httpsAgent.options.ca = ca()
+      return next(args)
+    },
+    { name: "followAuthorities", step: "initialize" }
+  )
+}
+
+/** What the SDK's types leave out of its handler. */
+interface HttpHandler {
+  readonly httpHandlerConfigs?: () => { readonly httpsAgent?: unknown }
 }
 
 const silent = () => undefined

@@ -3,6 +3,7 @@
  *
  * A code that is not here has its HTTP status for a reason, and the store's own text.
  */
+import { certificateProblems, remedyOf } from "../../domain/Certificates.ts"
 import type { StorageFailure } from "../../domain/StorageError.ts"
 
 /** Explains a code. */
@@ -114,11 +115,13 @@ const silent = (says: string, next = network): Meaning => ({
   next
 })
 
-const untrusted = (what: string): Meaning =>
-  silent(
-    `its certificate ${what}`,
-    "Set NODE_EXTRA_CA_CERTS to the file of the authority that signed it, or correct the certificate."
-  )
+/** Certificates that Node refuses. */
+const untrusted: Readonly<Record<string, Meaning>> = Object.fromEntries(
+  Object.entries(certificateProblems).map(([code, problem]) => [
+    code,
+    silent(`its certificate ${problem.says}`, remedyOf(problem, { ca: "S3_TLS_CA", address: "S3_ENDPOINT" }))
+  ])
+)
 
 /** Codes of sockets, of name servers and of TLS (Node's `error.code`). */
 const ofTheWay: Readonly<Record<string, Meaning>> = {
@@ -137,14 +140,7 @@ const ofTheWay: Readonly<Record<string, Meaning>> = {
   // The client limits only the time to connect. Requests.ts limits the time to answer.
   ETIMEDOUT: silent("no connection in time", `${address} A firewall may drop the connection.`),
   TimeoutError: silent("no connection in time", `${address} A firewall may drop the connection.`),
-  CERT_HAS_EXPIRED: untrusted("has expired"),
-  CERT_NOT_YET_VALID: untrusted("is not valid yet"),
-  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted("is signed by itself"),
-  SELF_SIGNED_CERT_IN_CHAIN: untrusted("has an unknown authority"),
-  UNABLE_TO_GET_ISSUER_CERT: untrusted("has an unknown authority"),
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted("has an unknown authority"),
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted("has an unknown authority"),
-  ERR_TLS_CERT_ALTNAME_INVALID: untrusted("is for another host name"),
+  ...untrusted,
   EPROTO: silent("it does not speak TLS", "Write http:// in S3_ENDPOINT, or let the store speak TLS."),
   ERR_SSL_WRONG_VERSION_NUMBER: silent(
     "it does not speak TLS",

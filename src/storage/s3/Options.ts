@@ -1,6 +1,16 @@
 /** The options of the store on S3. */
-import type { Duration, Redacted } from "effect"
+import type { Duration, Effect, Redacted } from "effect"
 import type { VersionedDelete } from "./Traits.ts"
+
+/** A key of the store. */
+export interface S3Credentials {
+  /** The public part of the key. */
+  readonly accessKeyId: Redacted.Redacted
+  /** The secret part of the key. */
+  readonly secretAccessKey: Redacted.Redacted
+  /** The token of temporary credentials. Default: none. */
+  readonly sessionToken?: Redacted.Redacted | undefined
+}
 
 /** Configures the store in a bucket. */
 export interface S3Options {
@@ -21,19 +31,16 @@ export interface S3Options {
    */
   readonly forcePathStyle?: boolean | undefined
   /**
-   * The credentials of every request. Default: the SDK's chain (environment, profile, web identity,
-   * container, instance).
+   * The credentials of every request, or a function that is asked for each request, so that they may change. `isRefused` says
+   * that the store has refused them. Default: the SDK's chain (environment, profile, web identity, container, instance), which is
+   * asked again when the store says that its key does not count any more.
    */
-  readonly credentials?:
-    | {
-        /** The public part of the key. */
-        readonly accessKeyId: Redacted.Redacted
-        /** The secret part of the key. */
-        readonly secretAccessKey: Redacted.Redacted
-        /** The token of temporary credentials. Default: none. */
-        readonly sessionToken?: Redacted.Redacted | undefined
-      }
-    | undefined
+  readonly credentials?: S3Credentials | ((isRefused: boolean) => Effect.Effect<S3Credentials>) | undefined
+  /**
+   * Returns the certificates, in PEM, of the authorities that may sign the store's certificate. It is asked for each new
+   * connection. Default: the authorities that Node knows.
+   */
+  readonly tlsCa?: (() => string) | undefined
   /**
    * The longest wait for an answer, or for the next bytes of one. Default 30 seconds, because a loaded store
    * needs seconds for a batch of 1000 deletes. Too low: repeats work that the store is still doing. Too high:

@@ -1,8 +1,12 @@
 /** Connections: how many, and which one ends. */
+import { createServer, type Server } from "node:https"
+import type { AddressInfo } from "node:net"
+import { connect } from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { type Connection, victimOf } from "../../../src/oci/http/Connections.ts"
+import { bound, type Connection, victimOf } from "../../../src/oci/http/Connections.ts"
 import { line, site, untouched } from "../../fixtures/oci/Site.ts"
+import { authority, text } from "../../fixtures/tls/Authority.ts"
 
 const connection = (client: string, since: number, requests = 0): Connection => ({ client, since, requests })
 
@@ -56,5 +60,37 @@ describe("a server with few connections", () => {
       yield* client.send(get.repeat(1000))
       yield* client.closed
     }).pipe(Effect.scoped, Effect.provide(Layer.provide(site(), untouched)))
+  )
+})
+
+describe("a server with few connections that speaks TLS", () => {
+  it.live("knows which are busy, and ends the new one", () =>
+    Effect.gen(function* () {
+      const own = yield* authority
+      const { cert, key } = own.sign("server")
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<Server>((resume) => {
+          // It never answers, so its connection stays busy.
+          const listening = createServer({ cert: text(cert), key: text(key) }, () => undefined)
+          bound(listening, { max: 1 })
+          listening.listen(0, "127.0.0.1", () => resume(Effect.succeed(listening)))
+        }),
+        (listening) => Effect.sync(() => listening.close().closeAllConnections())
+      )
+      const { port } = server.address() as AddressInfo
+      const options = { host: "127.0.0.1", port, ca: text(own.ca) }
+      const requested = Effect.callback<void>((resume) => {
+        server.once("request", () => resume(Effect.void))
+      })
+      const busy = connect(options, () => busy.write(get))
+      yield* requested
+      const ended = yield* Effect.callback<string>((resume) => {
+        const next = connect(options).on("error", () => undefined)
+        next.once("close", () => resume(Effect.succeed("the new one")))
+        busy.once("close", () => resume(Effect.succeed("the busy one")))
+      })
+      assert.strictEqual(ended, "the new one")
+      busy.destroy()
+    }).pipe(Effect.scoped)
   )
 })
