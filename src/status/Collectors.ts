@@ -3,13 +3,16 @@ import type { Peer, PeerActivity, PeerPhase } from "../database/Database.ts"
 import { iso, isoOrNull } from "./Instants.ts"
 import type { CollectorState, PhaseProgress, RunningSweep } from "./Status.ts"
 
-/** Returns the collectors, with the settings in which they differ from each other. */
-export const collectorsOf = (peers: ReadonlyArray<Peer>): ReadonlyArray<CollectorState> =>
+/**
+ * Returns the collectors, with the settings in which they differ from each other. `journalDue` keys are due now: what a
+ * sweep that does not count them beforehand still expects.
+ */
+export const collectorsOf = (peers: ReadonlyArray<Peer>, journalDue: number): ReadonlyArray<CollectorState> =>
   peers.map(({ activity, id, seenAt, settings }) => ({
     id,
     seenAt: iso(seenAt),
     activity: activity === null ? "unknown" : activity.sweep === null ? "waiting" : "sweeping",
-    sweep: activity === null ? null : sweepOf(activity),
+    sweep: activity === null ? null : sweepOf(activity, journalDue),
     nextDueAt: isoOrNull(activity?.nextDueAt ?? null),
     settings,
     differs: Object.keys(settings).filter((name) =>
@@ -17,15 +20,22 @@ export const collectorsOf = (peers: ReadonlyArray<Peer>): ReadonlyArray<Collecto
     )
   }))
 
-const sweepOf = ({ at, sweep }: PeerActivity): RunningSweep | null =>
+const sweepOf = ({ at, sweep }: PeerActivity, journalDue: number): RunningSweep | null =>
   sweep === null
     ? null
     : {
         sweep: sweep.name,
         startedAt: iso(sweep.startedAt),
         at: iso(at),
-        phases: sweep.phases.map((phase, index) => progressOf(phase, at, index === sweep.phases.length - 1))
+        phases: sweep.phases.map((phase, index) =>
+          progressOf(withExpected(phase, journalDue), at, index === sweep.phases.length - 1)
+        )
       }
+
+const withExpected = (phase: PeerPhase, journalDue: number): PeerPhase =>
+  phase.phase === "journal" && phase.expected === null && journalDue > 0
+    ? { ...phase, expected: phase.deleted + journalDue }
+    : phase
 
 const progressOf = (phase: PeerPhase, at: number, isLast: boolean): PhaseProgress => {
   const { bytes, deleted, expected, seen, since } = phase

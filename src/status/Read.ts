@@ -44,7 +44,7 @@ export const read = Effect.fn("Status.read")(function* <R>(
   const further = yield* backlogOf(settings, phases)
   const [last] = ended
   const lastGood = ended.find(({ outcome }) => outcome === "complete" || outcome === "bounded")
-  const collectors = collectorsOf(peers)
+  const collectors = collectorsOf(peers, own.journalDue)
   const sweeping = collectors.some(({ activity }) => activity === "sweeping")
   const due = collectors.flatMap(({ nextDueAt }) => nextDueAt ?? []).sort()
   const lastSweep = last === undefined ? null : endedOf(last)

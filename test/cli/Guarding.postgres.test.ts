@@ -7,6 +7,7 @@ import * as Postgres from "../../src/database/Postgres.ts"
 import { ObjectKey } from "../../src/domain/ObjectKey.ts"
 import { SweepReport } from "../../src/domain/SweepReport.ts"
 import { type EmbeddedPostgres, start as startPostgres } from "../../src/embedded-postgres/Embedded.ts"
+import { Status } from "../../src/status/Status.ts"
 import * as Files from "../../src/storage/Files.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import { buildSingleFile, logLines, type Program, start } from "../fixtures/cli/Program.ts"
@@ -251,6 +252,21 @@ describe("a pause", { timeout: 120_000 }, () => {
     assert.strictEqual(await service.ended, 0)
     const wrong = await finished(["pause", "--for", "0 seconds"])
     assert.strictEqual(wrong.code, 2)
+  })
+})
+
+describe("a changed setting", { timeout: 120_000 }, () => {
+  it("is judged, shown in the status beside the last sweep, and ended", async () => {
+    const wrong = await finished(["set", "GC_INTERVAL", "10"])
+    assert.deepInclude(wrong, { code: 2, out: "" })
+    const set = await finished(["set", "GC_INTERVAL", "10 minutes", "--for", "2 hours", "--json"])
+    assert.deepInclude(JSON.parse(set.out).set, { name: "GC_INTERVAL", value: "10 minutes" })
+    const [status, history] = await Promise.all([finished(["status", "--json"]), finished(["history"])])
+    const found = Schema.decodeUnknownSync(Status)(JSON.parse(status.out))
+    assert.strictEqual(found.overrides[0]?.value, "10 minutes")
+    assert.strictEqual(status.code, { ok: 0, attention: 10, broken: 11 }[found.health])
+    assert.include(history.out, found.last?.endedAt ?? "no sweep")
+    assert.match((await finished(["unset", "GC_INTERVAL"])).out, /^Ended: GC_INTERVAL = 10 minutes, set at /)
   })
 })
 

@@ -1,6 +1,8 @@
 /** The status of a catalogue's collectors, over memory: each state that an operator meets, and what it advises. */
+import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, JsonSchema, Layer, Schema, SchemaRepresentation } from "effect"
+import { status as statusText } from "../../src/cli/StatusText.ts"
 import type { Peer } from "../../src/database/Database.ts"
 import { emptyPhase, type SweepReport } from "../../src/domain/SweepReport.ts"
 import { registryPhases } from "../../src/oci/RegistryPhases.ts"
@@ -14,12 +16,25 @@ import * as Databases from "../fixtures/Databases.ts"
 import { blobs, condemned, dead, hour, minute, now, orphan, write } from "../fixtures/samples.ts"
 import type { Tables } from "../fixtures/Tables.ts"
 
+/** The published schema, read back: what a monitoring script relies on. */
+const documented = SchemaRepresentation.fromJsonSchemaDocument(
+  JsonSchema.fromSchemaDraft2020_12(
+    JSON.parse(readFileSync(new URL("../../docs/status.schema.json", import.meta.url), "utf8"))
+  )
+)
+
+it("control: the published schema refuses a status without its health", () => {
+  assert.isFalse(Schema.is(documented)({ at: "2026-11-30T00:00:00.000Z" }))
+})
+
 const status = (at: number) =>
   Effect.tap(read(at, { settings: defaultSettings, phases: registryPhases }), (found) =>
     // It is plain data: what is printed can be read back.
-    Effect.sync(() =>
-      assert.deepStrictEqual(Schema.decodeUnknownSync(Status)(JSON.parse(JSON.stringify(found))), found)
-    )
+    Effect.sync(() => {
+      const printed = JSON.parse(JSON.stringify(found))
+      assert.deepStrictEqual(Schema.decodeUnknownSync(Status)(printed), found)
+      assert.isTrue(Schema.is(documented)(printed), "as docs/status.schema.json says")
+    })
   )
 
 const waiting = (id: string, settings: Peer["settings"] = {}) => ({
@@ -126,6 +141,25 @@ describe("the status", () => {
       const [orphans, journal] = found.collectors[0]?.sweep?.phases ?? []
       assert.deepInclude(journal, { perSecond: 10, endsAt: new Date(now + 40_000).toISOString() })
       assert.isNull(orphans?.endsAt, "it has ended")
+    })
+  )
+
+  shows("of a sweep that did not count its keys expects those that are due", () =>
+    Effect.gen(function* () {
+      yield* healthy
+      const { peers } = yield* Database
+      yield* write({ journal: [dead(1, { notBefore: now }), dead(2, { notBefore: now + hour })] })
+      const phase = { phase: "journal", seen: 9, deleted: 9, bytes: 5, expected: null, since: now }
+      const sweep = { name: "t", startedAt: now, phases: [phase] }
+      yield* peers.tell("a", { at: now + 9000, sweep, nextDueAt: null }, null)
+      const found = yield* status(now + 9000)
+      assert.deepInclude(found.collectors[0]?.sweep?.phases[0], {
+        expected: 10,
+        endsAt: new Date(now + 10_000).toISOString()
+      })
+      const text = statusText(found)
+      assert.match(text, /^OK\. Sweeping\.\n/)
+      assert.include(text, "journal: 9 seen, 9 of 10 deleted, 5 B, 1/s, ends in 1.0 s")
     })
   )
 
