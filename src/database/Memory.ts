@@ -92,6 +92,7 @@ export const layerOf = (state: State): Layer.Layer<CollectorDatabase | BlobDatab
       CollectorDatabase.of({
         description: "memory",
         inspect: Effect.sync(() => referenceTables(state)),
+        inspectWithSources: Effect.sync(() => referenceTables(state)),
         orphans: transacting(state, watching(state, orphans(state))),
         candidates: transacting(state, watching(state, candidates(state))),
         journal: transacting(state, watching(state, journal(state))),

@@ -166,6 +166,13 @@ export const layer = (
         found === null ? Effect.fail(notInspected) : Effect.succeed(found)
       )
       const type = yield* cachedDigestType(db)
+      const inspected = (hasSources: boolean) =>
+        inspect(db, extensions, hasSources).pipe(
+          Effect.tap((found) => Ref.set(catalog, found)),
+          // What was found before may no longer be true, so it must not serve another purge.
+          Effect.tapError(() => Ref.set(catalog, null)),
+          Effect.map((found) => found.references)
+        )
       const collector = CollectorDatabase.of({
         description,
         orphans: Orphans.make(db, known),
@@ -181,16 +188,12 @@ export const layer = (
         instants: Instants.make(db),
         suspects: Suspects.make(db, known, Option.getOrNull(yield* Effect.serviceOption(PgClient.PgClient))),
         audit: Audit.make(db, known),
-        ...verbs<Pick<CollectorDatabase["Service"], "inspect" | "installation" | "skew" | "backlog">>(
+        ...verbs<Pick<CollectorDatabase["Service"], InspectingVerb | "installation" | "skew" | "backlog">>(
           db,
           null,
           {
-            inspect: inspect(db, extensions).pipe(
-              Effect.tap((found) => Ref.set(catalog, found)),
-              // What was found before may no longer be true, so it must not serve another purge.
-              Effect.tapError(() => Ref.set(catalog, null)),
-              Effect.map((found) => found.references)
-            ),
+            inspect: inspected(false),
+            inspectWithSources: inspected(true),
             installation: Effect.map(known, installationOf),
             skew: Peers.skew(db),
             backlog: on(db)(Backlog.backlog)
@@ -202,6 +205,8 @@ export const layer = (
       )
     })
   )
+
+type InspectingVerb = "inspect" | "inspectWithSources"
 
 const notInspected = new DatabaseError({
   operation: "orphans",

@@ -80,7 +80,7 @@ export const catalogueGroups = (
       about:
         "The collector's tables and the registry's, their version, every right that a sweep needs, and the foreign keys to blobs with their indexes and collations."
     },
-    () => schemaGuard,
+    schemaGuard,
     ok("The catalogue is safe to collect", "Tables, rights, foreign keys, their indexes and collations.")
   )
   const both = [

@@ -16,7 +16,7 @@ import * as Breaker from "./Breaker.ts"
 export const breaker: Breaker.Breaker = {
   name: "unreferenced",
   describe: ({ blobs }) =>
-    `${blobs} blobs are condemned, and no table with a foreign key to blobs has ever held a row`,
+    `${blobs} blobs are condemned, no reference source has held one, and no table with a foreign key to blobs has ever held a row`,
   look: "If references to blobs are kept elsewhere (other columns, another database), do not confirm: add foreign keys. If clients have not finished their first upload yet, wait: it ends with the first reference. To see the blobs: artifact-gc condemned"
 }
 

@@ -103,9 +103,13 @@ class Context implements PhaseContext {
         bounds.giveBack(limit - used)
         return [Arr.chunksOf(entries, settings.batchMax), Option.fromNullOr(after)] as const
       })
-    // Most sweeps find nothing, and need no stream for it.
+    // Most sweeps find nothing, or one batch, and need no stream for it.
     return Effect.flatMap(page(null), ([batches, after]) => {
       if (batches.length === 0 && Option.isNone(after)) return Effect.void
+      const [only, ...more] = batches
+      if (only !== undefined && more.length === 0 && Option.isNone(after)) {
+        return Effect.andThen(numbered(counts, deletion.delete(only, counts)), counts.announce)
+      }
       const others = Option.isNone(after) ? Stream.empty : Stream.paginate(after.value, page)
       return this.forEachBatch(Stream.concat(Stream.fromArray(batches), others), (entries) =>
         deletion.delete(entries, counts)

@@ -117,16 +117,44 @@ describe("catalogues on one client of the host", () => {
     )
   )
 
-  it.effect("refuse while the table of another one holds the same digests and is not named", () =>
+  const refusal = (one: Catalogue) =>
+    Effect.map(one.sweep.once(), ({ guards, outcome }) =>
+      outcome === "refused" ? (guards[0]?.message ?? "") : outcome
+    )
+
+  it.effect("refuse until the table of another one with the same digests is bound to its collector", () =>
     onHost(
       Effect.gen(function* () {
         const [images, reports] = [yield* catalogue("images"), yield* catalogue("reports")]
+        const digest = yield* images.add("same")
+        yield* reports.add("same")
+        assert.include(yield* refusal(images), "CATALOG_NOT_REFERENCES=reports.blobs.digest")
+        assert.strictEqual(yield* refusal(reports), "complete")
+        yield* images.remove(digest)
+        assert.strictEqual(yield* collect([images, reports]), 1)
+        assert.deepStrictEqual([yield* images.objects, yield* reports.objects], [0, 1])
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.effect("refuse all other columns of a bound catalogue that hold their digests or keys", () =>
+    onHost(
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const [images, reports] = [yield* catalogue("images"), yield* catalogue("reports")]
         yield* images.add("same")
         yield* reports.add("same")
-        const report = yield* images.sweep.once()
-        assert.strictEqual(report.outcome, "refused")
-        assert.include(report.guards[0]?.message, "CATALOG_NOT_REFERENCES=reports.blobs.digest")
-        assert.deepStrictEqual([yield* images.objects, yield* reports.objects], [1, 1])
+        yield* reports.sweep.once()
+        assert.strictEqual(yield* refusal(images), "complete")
+        yield* sql`ALTER TABLE reports.blobs ADD COLUMN thumbnail_of text`
+        yield* sql`UPDATE reports.blobs SET thumbnail_of = digest`
+        assert.include(yield* refusal(images), "CATALOG_NOT_REFERENCES=reports.blobs.thumbnail_of")
+        yield* sql`ALTER TABLE reports.blobs DROP COLUMN thumbnail_of`
+        assert.strictEqual(yield* refusal(images), "complete")
+        // Both would own one object, which the purge of either deletes.
+        yield* sql`UPDATE reports.blobs SET object_key = (SELECT object_key FROM images.blobs)`
+        yield* sql`UPDATE images_gc.reference_checks SET sniffed_at = NULL`
+        assert.include(yield* refusal(images), "CATALOG_NOT_REFERENCES=reports.blobs.object_key")
       }).pipe(Effect.scoped)
     )
   )

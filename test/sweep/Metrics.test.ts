@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import type { PhaseReport, SweepReport } from "../../src/domain/SweepReport.ts"
 import * as Collector from "../../src/sweep/Collector.ts"
 import * as Metrics from "../../src/sweep/Metrics.ts"
-import { fails } from "../../src/testing/Faults.ts"
+import { fails, hangsBefore } from "../../src/testing/Faults.ts"
 import {
   abandon,
   artifact,
@@ -16,6 +16,7 @@ import {
   manifest,
   minute,
   session,
+  settle,
   stage,
   start,
   sweep,
@@ -64,6 +65,22 @@ const sumOf = (reports: ReadonlyArray<SweepReport>, phase: string, of: (phase: P
   reports.reduce((sum, { phases }) => sum + of(phases[phase] as PhaseReport), 0)
 
 describe("metrics of sweeps", () => {
+  it.effect("count no sweep as under way that was interrupted or has died", () =>
+    Effect.gen(function* () {
+      const { database } = yield* World
+      const running = valueOf(Metrics.sweepsRunning.of())
+      database.next("backlog", hangsBefore(Effect.never))
+      const hanging = yield* Effect.forkChild(sweep())
+      yield* settle
+      assert.strictEqual(yield* running, 1)
+      yield* Fiber.interrupt(hanging)
+      assert.strictEqual(yield* running, 0)
+      database.next("inspect", hangsBefore(Effect.die("a defect")))
+      yield* Effect.exit(sweep())
+      assert.strictEqual(yield* running, 0)
+    }).pipe(Effect.provide(world()), alone())
+  )
+
   it.effect("add up what the reports say, by phase", () =>
     Effect.gen(function* () {
       yield* mixed

@@ -71,6 +71,11 @@ export class CollectorDatabase extends Context.Service<
      * each sweep.
      */
     readonly inspect: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
+    /**
+     * Does the same for a sweep that asks reference sources: no table need have a foreign key to blobs. Every other problem
+     * is refused. `FirstReference` then keeps every blob until a source has held one, or an operator has confirmed.
+     */
+    readonly inspectWithSources: Effect.Effect<ReadonlyArray<ReferenceTable>, SchemaRefused | DatabaseError>
     /** Returns how the collector was installed, as `inspect` found last. Fails before it has passed. */
     readonly installation: Result<Installation>
     /** Blobs that nothing refers to. */

@@ -34,7 +34,7 @@ export interface Verdict {
 
 /** The guards, in the order in which they are asked. */
 const guards: ReadonlyArray<Guard> = [
-  { name: "schema", ask: () => schemaGuard },
+  { name: "schema", ask: schemaGuard },
   // Before this collector registers: while it is paused, none needs to agree with it.
   { name: "pause", ask: pauseGuard },
   { name: "writers", ask: writersGuard },

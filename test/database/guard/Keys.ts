@@ -259,7 +259,7 @@ export const keys = (): void => {
           table: "s.blobs",
           kind: "NoReferences",
           problem: "no table has a foreign key to it, so every blob would be an orphan",
-          fix: `For each column that refers to a blob: ALTER TABLE your_table ADD FOREIGN KEY (your_column) REFERENCES "s"."blobs" ("digest") NOT VALID; then an index on the column.`
+          fix: `For each column that refers to a blob: ALTER TABLE your_table ADD FOREIGN KEY (your_column) REFERENCES "s"."blobs" ("digest") NOT VALID; then an index on the column. If references are kept outside of this database, sweep with a reference source.`
         }
       ],
       fixable: false

@@ -2,7 +2,8 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { type Scene, scene } from "../../fixtures/database/Sweeping.ts"
+import * as ReferenceSource from "../../../src/sweep/ReferenceSource.ts"
+import { refusalOf, type Scene, scene } from "../../fixtures/database/Sweeping.ts"
 
 const start = TestClock.setTime(Date.parse("2026-11-22T00:00:00Z"))
 const created = scene([], {}, { createCatalog: "artifacts" })
@@ -16,7 +17,82 @@ const swept = (s: Scene) => Effect.andThen(TestClock.adjust("1 second"), s.sweep
 const saysOf = (report: Effect.Success<ReturnType<Scene["sweep"]>>) =>
   report.phases.orphans.error?.message ?? ""
 
+/** Answers as a host does that keeps all its references elsewhere. */
+const elsewhere = (held: ReadonlyArray<string>) =>
+  ReferenceSource.make("elsewhere", (digests) =>
+    Effect.succeed(digests.filter((digest) => held.includes(digest)))
+  )
+
+const outside = (): void => {
+  const blobsOnly = scene([], {}, { createCatalog: "blobs" })
+
+  it.effect("sweeps with a reference source where no table refers to blobs, once the source held one", () =>
+    Effect.gen(function* () {
+      yield* start
+      const s = yield* blobsOnly
+      yield* s.run(ten)
+      const report = yield* Effect.andThen(
+        TestClock.adjust("1 second"),
+        s.sweep({ sources: [elsewhere(["sha256:3"])] })
+      )
+      assert.strictEqual(report.outcome, "complete", refusalOf(report))
+      assert.deepStrictEqual(yield* s.run("SELECT digest FROM blobs"), [{ digest: "sha256:3" }])
+      // Without it, as the command line sweeps.
+      assert.include(refusalOf(yield* swept(s)), "no table has a foreign key to it")
+      assert.strictEqual(yield* left(s), 1)
+    })
+  )
+
+  it.effect("keeps all where the source never held a blob, until an operator confirms", () =>
+    Effect.gen(function* () {
+      yield* start
+      const s = yield* blobsOnly
+      yield* s.run(ten)
+      const wrong = { sources: [elsewhere(["of another catalogue"])] }
+      for (let n = 0; n < 2; n++) {
+        yield* TestClock.adjust("1 second")
+        const report = yield* s.sweep(wrong)
+        assert.strictEqual(report.outcome, "refused")
+        assert.include(saysOf(report), "no reference source has held one")
+      }
+      assert.strictEqual(yield* left(s), 10)
+      assert.deepStrictEqual(yield* s.confirm(Date.parse("2026-11-22T00:00:03Z")), ["unreferenced"])
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(refusalOf(yield* s.sweep(wrong)), "complete")
+      assert.strictEqual(yield* left(s), 0)
+    })
+  )
+
+  it.effect("loses all to a source of another catalogue where the question was answered (control)", () =>
+    Effect.gen(function* () {
+      yield* start
+      const s = yield* blobsOnly
+      yield* s.run(ten, "UPDATE artifact_gc.reference_checks SET held_at = now()")
+      yield* TestClock.adjust("1 second")
+      yield* s.sweep({ sources: [elsewhere(["of another catalogue"])] })
+      assert.strictEqual(yield* left(s), 0)
+    })
+  )
+
+  it.effect("refuses with a source, too, when a foreign key is gone", () =>
+    Effect.gen(function* () {
+      yield* start
+      const s = yield* created
+      yield* s.run(ten, refer)
+      const sources = [elsewhere(["sha256:3"])]
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(refusalOf(yield* s.sweep({ sources })), "complete")
+      yield* s.run("ALTER TABLE artifacts DROP CONSTRAINT artifacts_digest_fkey")
+      yield* s.run("ALTER TABLE local_files DROP CONSTRAINT local_files_digest_fkey")
+      assert.include(refusalOf(yield* s.sweep({ sources })), "Foreign keys to blobs are gone")
+      assert.strictEqual(yield* left(s), 2)
+    })
+  )
+}
+
 export const firstReference = (): void => {
+  outside()
+
   it.effect("is asked about before the first purge, by a breaker of its own; other phases run", () =>
     Effect.gen(function* () {
       yield* start

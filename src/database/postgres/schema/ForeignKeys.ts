@@ -151,7 +151,7 @@ export const keyProblems = (
           kind: "NoReferences",
           table: `${names.schema}.${names.blobsTable}`,
           problem: "no table has a foreign key to it, so every blob would be an orphan",
-          fix: `For each column that refers to a blob: ALTER TABLE your_table ADD FOREIGN KEY (your_column) REFERENCES ${quotedBlobs(names)} (${quote(names.digestColumn)}) NOT VALID; then an index on the column.`
+          fix: `For each column that refers to a blob: ALTER TABLE your_table ADD FOREIGN KEY (your_column) REFERENCES ${quotedBlobs(names)} (${quote(names.digestColumn)}) NOT VALID; then an index on the column. If references are kept outside of this database, sweep with a reference source.`
         }
       ]
 

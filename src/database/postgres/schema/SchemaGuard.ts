@@ -73,8 +73,15 @@ export interface SchemaExtension {
   readonly tables?: (names: CatalogNames) => ReadonlyArray<readonly [schema: string, table: string]>
 }
 
-/** Reads the catalogue. Fails with `SchemaRefused` and every problem found, not only the first. */
-export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: ReadonlyArray<SchemaExtension>) {
+/**
+ * Reads the catalogue. Fails with `SchemaRefused` and every problem found, not only the first. `hasSources`: reference
+ * sources are asked, so no table need have a foreign key to blobs.
+ */
+export const inspect = Effect.fnUntraced(function* (
+  db: Sql,
+  extensions: ReadonlyArray<SchemaExtension>,
+  hasSources = false
+) {
   const { names } = db
   const found = yield* Inspection.read(db)
   if (found === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
@@ -94,7 +101,7 @@ export const inspect = Effect.fnUntraced(function* (db: Sql, extensions: Readonl
     ...columnProblems(names, columns),
     ...(yield* timeZoneProblems(db, digest)),
     ...(column === undefined ? [] : digestTypeProblems(db, digest, found.ownTypes)),
-    ...keyProblems(names, table.role, keys),
+    ...(keys.length === 0 && hasSources ? [] : keyProblems(names, table.role, keys)),
     ...inheritanceProblems(names, found.heirs),
     ...triggerProblems(names, references, triggers),
     ...(triggers.length === 0 ? [] : generatedKeyProblems(names, columns))

@@ -3,6 +3,7 @@
  * which needs no privilege.
  */
 import { Effect } from "effect"
+import { entryOf } from "../../../domain/CatalogNames.ts"
 import { isSystem } from "../ReferenceMemory.ts"
 import { qualified, type Sql } from "../Sql.ts"
 
@@ -59,6 +60,10 @@ const types = `
 const isIndexed = `
   EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = a.attnum)`
 
+/** The schema `n` is that of a collector. */
+const isCollectors = `4 <= (SELECT count(*) FROM pg_class o WHERE o.relnamespace = n.oid
+    AND o.relname IN ('orphans', 'journal', 'intents', 'buried_keys'))`
+
 /**
  * Left out: PostgreSQL's own schemas, collectors' schemas, tables of extensions, partitions (their parent
  * stands for them), temporary tables, the table of blobs, and columns of foreign keys, whichever table they
@@ -67,8 +72,7 @@ const isIndexed = `
 const ofOthers = ({ names }: Pick<Sql, "names">, blobs: string, isOurs: string) => `
   c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' AND c.oid <> '${blobs}'::oid
   AND NOT ${isSystem("n.nspname")} AND n.nspname <> '${names.collectorSchema.replaceAll("'", "''")}'
-  AND 4 > (SELECT count(*) FROM pg_class o WHERE o.relnamespace = n.oid
-    AND o.relname IN ('orphans', 'journal', 'intents', 'buried_keys'))
+  AND NOT (${isCollectors})
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
   ${isOurs}`
 
@@ -92,6 +96,34 @@ export const readColumns = (
       ORDER BY n.nspname, c.relname, a.attnum`,
     (rows) => rows.filter((row): row is Column => row.family !== null)
   )
+
+/**
+ * Returns the digest columns of tables of blobs to which other collectors in this database are bound, as entries of
+ * CATALOG_NOT_REFERENCES. Equal bytes have equal digests there, and a row of such a table is no reference: its blob and its
+ * object are its own. Their key columns are not among them, because an object of two catalogues would be lost. Bindings
+ * that this role cannot read are left out.
+ */
+export const readBoundDigests = Effect.fnUntraced(function* ({ names, raw, sql }: Sql) {
+  const schemas = yield* sql<{ schema: string }>`
+    SELECT n.nspname AS schema FROM pg_namespace n JOIN pg_class b ON b.relnamespace = n.oid AND b.relname = 'binding'
+    WHERE n.nspname <> ${names.collectorSchema} AND b.relkind = 'r' AND ${raw(isCollectors)}
+      AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(b.oid, 'SELECT')`
+  const bound = yield* Effect.forEach(
+    schemas,
+    ({ schema }) => sql<{
+      schema: string | null
+      table: string | null
+      column: string | null
+    }>`
+      SELECT identity ->> 'CATALOG_SCHEMA' AS schema, identity ->> 'CATALOG_BLOBS_TABLE' AS table,
+        identity ->> 'CATALOG_DIGEST_COLUMN' AS column FROM ${raw(qualified(schema, "binding"))}`
+  )
+  return bound
+    .flat()
+    .flatMap(({ column, schema, table }) =>
+      column === null || schema === null || table === null ? [] : [entryOf({ schema, table, column })]
+    )
+})
 
 /** Returns how each of these tables is sampled. */
 export const readTables = ({ sql }: Sql, relids: ReadonlyArray<string>) =>

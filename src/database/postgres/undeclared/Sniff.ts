@@ -11,7 +11,7 @@ import { type Recalled, setOf } from "../ReferenceMemory.ts"
 import { instant, millis, qualified, quote, type Sql } from "../Sql.ts"
 import type { DigestType } from "../schema/DigestType.ts"
 import type { ForeignKey } from "../schema/ForeignKeys.ts"
-import { type Identity, readColumns, readIdentities, readTables } from "./Columns.ts"
+import { type Identity, readBoundDigests, readColumns, readIdentities, readTables } from "./Columns.ts"
 import { readShapes, sample, sampleId } from "./Samples.ts"
 import { canHold, type Suspect, suspectsOf } from "./Suspects.ts"
 
@@ -34,7 +34,7 @@ type Found = Pick<ReferenceCheck, "undeclared" | "hint" | "unread">
 const goodForMillis = 24 * 3_600_000
 
 /** Changes when a newer version of this program looks for more. */
-const rules = 1
+const rules = 2
 
 /** Returns the undeclared references, from memory where it is good. Writes only with `record`. */
 export const undeclared = Effect.fnUntraced(function* (
@@ -90,8 +90,10 @@ const sniff = Effect.fnUntraced(function* (db: Sql, { blobs, digest, keys, ours 
   const empty = readable.filter(
     ({ relid }) => !(byTable[relid] ?? []).some((column) => samples.has(sampleId(column)))
   )
+  const found = suspectsOf({ names, keys, identities }, columns, (column) => samples.get(sampleId(column)))
+  const others = new Set(found.length === 0 ? [] : yield* readBoundDigests(db))
   return {
-    suspects: suspectsOf({ names, keys, identities }, columns, (column) => samples.get(sampleId(column))),
+    suspects: found.filter((suspect) => !others.has(entryOf(suspect))),
     unread: tables.filter((table) => !table.readable).map(({ name }) => name),
     failed: failed.map(({ name }) => name),
     // Without a blob no value can name one, so the first blobs make it look again.
