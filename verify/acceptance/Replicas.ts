@@ -42,6 +42,8 @@ export interface ReplicaOptions {
   /** Its settings, which may depend on its URL. */
   readonly settings?: Settings | ((url: string) => Settings)
   readonly flags?: ReadonlyArray<string>
+  /** The program. Default: this repository's. */
+  readonly program?: string
 }
 
 /** Starts one replica and waits until a client can push to it. */
@@ -49,12 +51,12 @@ export const startReplica = async (
   group: Group,
   servers: Found,
   name: string,
-  { settings = {}, flags = [] }: ReplicaOptions = {}
+  { settings = {}, flags = [], program = binary }: ReplicaOptions = {}
 ): Promise<Replica> => {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const logFile = join(group.folder, `${name}.log`)
-  const daemon = group.daemon(process.execPath, [binary, "serve", "--serve-port", String(port), ...flags], {
+  const daemon = group.daemon(process.execPath, [program, "serve", "--serve-port", String(port), ...flags], {
     env: environment(servers, typeof settings === "function" ? settings(url) : settings),
     logFile,
     stopSignal: "SIGTERM"

@@ -166,6 +166,9 @@ const heldWithin = Duration.minutes(1)
 /** A body of an ordinary manifest arrives within this time over every line. */
 const shedAfterMillis = 1000
 
+/** Nearly every manifest is shorter. Such a body ends longer ones at once, and they do not end it so early. */
+const ordinaryBytes = 64 * 1024
+
 /** A body that is being read into memory. */
 interface Held {
   readonly begunAt: number
@@ -178,10 +181,14 @@ interface Held {
 const holding = (mayShed: boolean): Bodies["hold"] => {
   let heldBytes = 0
   const reading = new Set<Held>()
-  const shedSlowest = (own: Held, now: number): boolean => {
-    const others = [...reading].filter((held) => held !== own && now - held.begunAt >= shedAfterMillis)
+  const shedSlowest = (own: Held, chunkBytes: number, now: number): boolean => {
+    const isOrdinary = own.bytes + chunkBytes <= ordinaryBytes
+    const others = [...reading].filter(
+      (held) =>
+        held !== own && (now - held.begunAt >= shedAfterMillis || (isOrdinary && held.bytes > ordinaryBytes))
+    )
     if (!mayShed || others.length === 0) return false
-    const rate = ({ bytes, begunAt }: Held) => bytes / (now - begunAt)
+    const rate = ({ bytes, begunAt }: Held) => bytes / Math.max(1, now - begunAt)
     others.reduce((worst, held) => (rate(held) < rate(worst) ? held : worst)).shed()
     return true
   }
@@ -211,7 +218,8 @@ const holding = (mayShed: boolean): Bodies["hold"] => {
     const collecting = Stream.runForEach(body, (chunk): Effect.Effect<void, E | BodiesFull> => {
       if (held.bytes + chunk.length > maxBytes) return Effect.fail(tooLong)
       while (heldBytes + chunk.length > memoryMax) {
-        if (!shedSlowest(held, clock.currentTimeMillisUnsafe())) return Effect.fail(new BodiesFull())
+        if (!shedSlowest(held, chunk.length, clock.currentTimeMillisUnsafe()))
+          return Effect.fail(new BodiesFull())
       }
       held.bytes += chunk.length
       heldBytes += chunk.length

@@ -33,7 +33,7 @@ import {
 import * as Listings from "./Listings.ts"
 import * as Manifests from "./Manifests.ts"
 import type { MinimumRate } from "./MinimumRate.ts"
-import type { Load } from "./Places.ts"
+import { type Load, TransferShed } from "./Places.ts"
 import { internal, methodNotAllowed, type Problem, toResponse } from "./Problem.ts"
 import * as Readers from "./Readers.ts"
 import * as RequestMetrics from "./RequestMetrics.ts"
@@ -260,6 +260,9 @@ const both = (get: () => HandlerResult) => ({ GET: get, HEAD: get })
 /** Logs statuses of 500 and more, which only an operator can remedy. 501 is the client's. */
 const logged = ({ status, failure }: Problem): Effect.Effect<void> => {
   if (status < 500 || status === 501) return Effect.void
+  // A hostile client would fill the log, and the metric of requests counts them.
+  if (failure instanceof TransferShed || failure instanceof Bodies.BodiesFull)
+    return Effect.logDebug(failure.message)
   return failure instanceof Error && "_tag" in failure
     ? Effect.annotateLogs(Effect.logError(failure.message), { error: failure._tag, status })
     : Effect.annotateLogs(

@@ -251,6 +251,21 @@ describe("bodies that are kept in memory", () => {
     })
   )
 
+  it.effect("and are ordinary end longer ones at once, and are stored", () =>
+    Effect.gen(function* () {
+      const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero })
+      const stuck = Stream.concat(mebibytes(32), Stream.never)
+      const slow = yield* Effect.forEach([1, 2], () =>
+        Effect.forkChild(Effect.scoped(Effect.flip(hold(stuck, options))), { startImmediately: true })
+      )
+      const ordinary = Stream.make(new Uint8Array(1000))
+      assert.lengthOf(yield* Effect.scoped(hold(ordinary, options)), 1000)
+      const ended = yield* Effect.raceAllFirst(slow.map(Fiber.join))
+      assert.deepInclude(ended, { _tag: "BodiesFull" })
+      yield* Fiber.interruptAll(slow)
+    })
+  )
+
   it.effect("are given up after a minute, however steadily they drip", () =>
     Effect.gen(function* () {
       const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero })
