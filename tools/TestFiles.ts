@@ -25,7 +25,16 @@ export const slow: ReadonlyArray<LeftOut> = [
   },
   {
     name: named(
-      ...["storage/Files", "files/KeyPath", "s3/Time", "s3/Upload", "http/Bodies", "uploads/Slow"],
+      ...[
+        "storage/Files",
+        "files/KeyPath",
+        "s3/Time",
+        "s3/Tls",
+        "s3/Upload",
+        "cli/PlantedSecrets",
+        "http/Bodies",
+        "uploads/Slow"
+      ],
       ...["phases/Watched", "phases/Leftovers", "phases/LeftoverRanges", "phases/Multiparts", "audit/Merge"],
       ...["repositories/Sweeps", "incidents/Writers", "incidents/Stores", "incidents/Deletes"],
       ...["http/Torn", "docs/Snippets", "docs/Surface"]

@@ -24,15 +24,6 @@ export type Slow<A> =
   /** It could not be computed. `retryAt` is when a request computes it again. */
   | { readonly _tag: "Failed"; readonly retryAt: number }
 
-/** The last audit. */
-export interface LastAudit {
-  readonly endedAt: number
-  /** Objects that nothing owns. */
-  readonly ownerless: { readonly objects: number; readonly bytes: number }
-  /** Blobs without an object. */
-  readonly missing: { readonly objects: number; readonly bytes: number }
-}
-
 /** What the page shows. */
 export interface PageFacts {
   readonly status: Status
@@ -43,8 +34,6 @@ export interface PageFacts {
     /** How many were read. There may be more. */
     readonly read: number
   }
-  /** Null before the first audit. */
-  readonly audit: LastAudit | null
   /** All blobs. */
   readonly stock: Slow<Stock>
   /** The largest repositories. Empty without a registry. */

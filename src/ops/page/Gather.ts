@@ -51,7 +51,6 @@ export const make = Effect.fnUntraced(function* <R>(
       status,
       trend: yield* trend(at),
       deadLetters: { groups: groupsOf(letters), read: letters.length },
-      audit: null,
       stock: yield* stock,
       repositories: yield* repositories
     } satisfies PageFacts

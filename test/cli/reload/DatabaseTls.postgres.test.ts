@@ -196,6 +196,53 @@ describe("a connection to PostgreSQL", () => {
   )
 })
 
+describe("a password in a file", () => {
+  it.live("is read again for new connections, with its user, and after it was refused", () =>
+    Effect.gen(function* () {
+      const path = join(own.directory, "url")
+      const write = (who: string) => writeFileSync(path, `${url(who, "?sslmode=no-verify")}\n`)
+      const asAdmin = (statement: string) =>
+        connected({ DATABASE_URL: url("postgres@localhost", "?sslmode=no-verify") }, (sql) =>
+          sql.unsafe(statement)
+        )
+      write("two:first@localhost")
+      yield* connected({ DATABASE_URL_FILE: path }, (sql) =>
+        Effect.gen(function* () {
+          const { skew } = yield* CollectorDatabase
+          const disconnect = Effect.andThen(
+            asAdmin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('one', 'two')"),
+            Effect.sleep("50 millis")
+          )
+          const user = Effect.map(sql<{ u: string }>`SELECT current_user AS u`, ([row]) => row?.u)
+          assert.strictEqual(yield* user, "two")
+          yield* asAdmin("ALTER ROLE two PASSWORD 'second'")
+          yield* disconnect
+          const error = yield* Effect.flip(Effect.andThen(Effect.ignore(user), skew))
+          assert.match(error.message, /28P01/)
+          assert.notInclude(error.message, "first")
+          write("two:second@localhost")
+          assert.strictEqual(yield* user, "two")
+          write("one:first@localhost")
+          yield* Effect.sleep("1200 millis")
+          yield* disconnect
+          assert.strictEqual(
+            yield* Effect.orElseSucceed(user, () => "lost").pipe(Effect.andThen(user)),
+            "one"
+          )
+          writeFileSync(path, `postgres://two:second@elsewhere/postgres`)
+          yield* Effect.sleep("1200 millis")
+          yield* disconnect
+          assert.strictEqual(
+            yield* Effect.ignore(user).pipe(Effect.andThen(user)),
+            "one",
+            "another server needs a restart"
+          )
+        })
+      )
+    })
+  )
+})
+
 describe("a file of TLS", () => {
   it.live(
     "that cannot be used is refused by its setting, its path and what to do, before anything connects",

@@ -27,20 +27,39 @@ const inOwnMounts = (program: string, args: ReadonlyArray<string>): readonly [st
 ]
 
 /** Runs a docker command and returns its standard output. */
-type Docker = (...command: ReadonlyArray<string>) => Promise<string>
+export interface Docker {
+  (...command: ReadonlyArray<string>): Promise<string>
+  /** The daemon's address. */
+  readonly host: string
+}
 
-const startDocker = async (context: Context, home: string): Promise<Docker> => {
+/**
+ * Starts a dockerd whose files are all below `home`. If it `runs` containers, it starts a containerd of its own, because that
+ * one must see the mounts of its layers.
+ */
+export const startDocker = async (
+  context: Pick<Context, "group" | "tools">,
+  home: string,
+  { runs = false }: { readonly runs?: boolean } = {}
+): Promise<Docker> => {
   const { group, tools } = context
   mkdirSync(home, { recursive: true })
-  const containerd = await startContainerd(context, join(home, "containerd"))
+  const containerd = runs ? [] : ["--containerd", await startContainerd(context, join(home, "containerd"))]
   const socket = `unix://${home}/docker.sock`
   const config = join(home, "daemon.json")
   // Without this path, the key that the daemon makes would be /etc/docker/key.json.
   writeFileSync(config, JSON.stringify({ "deprecated-key-path": join(home, "key.json") }))
   const [program, args] = inOwnMounts(tools.dockerd, [
     ...["--config-file", config, "--host", socket, "--pidfile", join(home, "pid")],
-    ...["--containerd", containerd, "--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
-    ...["--storage-driver", "vfs", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+    ...containerd,
+    ...["--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
+    ...[
+      "--storage-driver",
+      runs ? "overlay2" : "vfs",
+      "--bridge=none",
+      "--iptables=false",
+      "--ip6tables=false"
+    ]
   ])
   const daemon = group.daemon(program, args, {
     env: tools.env,
@@ -48,8 +67,11 @@ const startDocker = async (context: Context, home: string): Promise<Docker> => {
     logFile: join(home, "log"),
     stopSignal: "SIGTERM"
   })
-  const docker: Docker = (...command) =>
-    group.run(tools.docker, ["--host", socket, ...command], { env: tools.env })
+  const docker = Object.assign(
+    (...command: ReadonlyArray<string>) =>
+      group.run(tools.docker, ["--host", socket, ...command], { env: tools.env }),
+    { host: socket }
+  )
   const isUp = () =>
     docker("version").then(
       () => true,
@@ -59,16 +81,18 @@ const startDocker = async (context: Context, home: string): Promise<Docker> => {
   return docker
 }
 
-const idOf = async (docker: Docker, reference: string): Promise<string> =>
+type Run = (...command: ReadonlyArray<string>) => Promise<string>
+
+const idOf = async (docker: Run, reference: string): Promise<string> =>
   (await docker("image", "inspect", "--format", "{{.Id}}", reference)).trim()
 
-const forget = async (docker: Docker, reference: string): Promise<void> => {
+const forget = async (docker: Run, reference: string): Promise<void> => {
   await docker("rmi", "--force", reference)
   assert.equal((await docker("images", "--all", "--quiet")).trim(), "", "docker forgot the image")
 }
 
 /** Asserts that docker has each byte of the image: it makes the layers' tars again from its own files. */
-const expectSaved = async (docker: Docker, file: string, reference: string, image: Image): Promise<void> => {
+const expectSaved = async (docker: Run, file: string, reference: string, image: Image): Promise<void> => {
   await docker("save", "--output", file, reference)
   const files = untar(readFileSync(file))
   const bytes = (name: string) => files.get(name) ?? Buffer.alloc(0)
@@ -85,7 +109,7 @@ const expectSaved = async (docker: Docker, file: string, reference: string, imag
 }
 
 /** Docker at a registry with users (Access.ts). `name` is an image that it has. */
-const loggingIn = (docker: Docker, guarded: string, name: string): ReadonlyArray<Check> => [
+const loggingIn = (docker: Run, guarded: string, name: string): ReadonlyArray<Check> => [
   {
     name: "docker logs in for a token: refused with a wrong password, pushes and pulls with the right one",
     run: async () => {
@@ -134,7 +158,7 @@ export const suite = (context: Context): Suite => {
   const name = named(through, "docker/app", "1")
   const importedName = named(through, "docker/imported", "1")
   let started: Docker | undefined
-  const docker: Docker = (...command) =>
+  const docker: Run = (...command) =>
     started?.(...command) ?? Promise.reject(new Error("dockerd was not started"))
 
   const pulls: ReadonlyArray<Check> = registry.ways.map((way) => ({
