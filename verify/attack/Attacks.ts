@@ -164,8 +164,12 @@ const tinyChunks: Attack = async (field) => {
   const sockets = await Promise.all(
     times(4).map(async () => field.send(head("PATCH", await field.begin(), "Transfer-Encoding: chunked")))
   )
-  await field.repeat(10, () => {
-    for (const socket of sockets) if (socket.writable && socket.writableLength === 0) socket.write(chunks)
+  await field.repeat(10, async () => {
+    for (const [index, socket] of sockets.entries()) {
+      if (socket.writable && socket.writableLength === 0) socket.write(chunks)
+      if (socket.destroyed && !field.signal.aborted)
+        sockets[index] = await field.send(head("PATCH", await field.begin(), "Transfer-Encoding: chunked"))
+    }
   })
 }
 

@@ -32,11 +32,8 @@ const beginMillis = 6000
 /** Below this a difference is this machine's noise. */
 const noiseMillis = 100
 
-/**
- * The most memory of the process, in MB: sixteen bodies of 48 MiB are documented, overtaken ones hold 256 MiB at most, and a
- * small base.
- */
-const memoryMaxMb = 700
+/** The most memory of the process, in MB: sixteen bodies of 48 MiB, and 256 MiB of overtaken ones, are documented. */
+const memoryMaxMb = 1024
 
 const settings = {
   SERVE_CONNECTIONS_MAX: "400",

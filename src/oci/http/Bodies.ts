@@ -54,8 +54,15 @@ export class BodiesFull extends Data.TaggedError("BodiesFull") {
   }
 }
 
+/** A body came in chunks of a few bytes, each of which costs as much as a large one. No byte of it was stored. */
+export class BodyInCrumbs extends Data.TaggedError("BodyInCrumbs") {
+  override get message(): string {
+    return "Most of the request was the framing of its chunks, not its body. No byte of it was stored; send larger chunks."
+  }
+}
+
 /** Why the body of a request failed. */
-export type BodyFailure = BodyTorn | BodyIdle | BodyTooSlow | Places.TransferShed
+export type BodyFailure = BodyTorn | BodyIdle | BodyTooSlow | BodyInCrumbs | Places.TransferShed
 
 /** The body of a request. */
 export type Body = Stream.Stream<Uint8Array, BodyFailure>

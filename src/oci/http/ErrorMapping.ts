@@ -121,6 +121,7 @@ export const problemOf = (failure: Failure, repository: string): Problem => {
     case "BodyTooSlow":
     case "BodyIdle":
       return problem(408, "BLOB_UPLOAD_INVALID", failure.message, { headers: { connection: "close" } })
+    case "BodyInCrumbs":
     case "BodyTorn":
       return problem(400, "SIZE_INVALID", failure.message, { headers: { connection: "close" } })
   }

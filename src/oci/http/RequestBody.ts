@@ -20,7 +20,15 @@ import {
   Stream
 } from "effect"
 import type { HttpServerRequest } from "effect/http"
-import { type Body, type BodyFailure, BodyIdle, type BodyReader, BodyTooSlow, BodyTorn } from "./Bodies.ts"
+import {
+  type Body,
+  type BodyFailure,
+  BodyIdle,
+  BodyInCrumbs,
+  type BodyReader,
+  BodyTooSlow,
+  BodyTorn
+} from "./Bodies.ts"
 import { type MinimumRate, type Pace, paceOf } from "./MinimumRate.ts"
 import { type Transfer, TransferShed } from "./Places.ts"
 
@@ -126,6 +134,7 @@ const whenEnded = (transfer: Transfer | null) =>
 const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watch) {
   const { limits, pace, transfer } = watch
   const clock = yield* Clock.Clock
+  const isInCrumbs = crumbsIn(source)
   let end: Exit.Exit<never, BodyFailure | Cause.Done> | null = null
   let waitsSince: number | null = null
   let wake = () => {}
@@ -151,8 +160,9 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
   const reading: BodyPull = Effect.suspend(() => {
     const chunks = available(source)
     if (Arr.isArrayNonEmpty(chunks)) {
-      moved(watch, lengthOf(chunks), clock.currentTimeMillisUnsafe())
-      return Effect.succeed(chunks)
+      const bytes = lengthOf(chunks)
+      moved(watch, bytes, clock.currentTimeMillisUnsafe())
+      return isInCrumbs(bytes) ? Effect.fail(new BodyInCrumbs()) : Effect.succeed(chunks)
     }
     if (end !== null) return end
     return waiting
@@ -184,6 +194,23 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
   yield* Effect.forkScoped(watching)
   return pull
 })
+
+/** A body of so few chunks costs little, however small they are. */
+const crumbsBytes = 64 * 1024
+
+/** A chunk of three bytes has five of framing and more. */
+const framingShare = 3
+
+/** Returns a function that takes the bytes of a body as they arrive, and tells whether most of the connection's were framing. */
+const crumbsIn = ({ socket }: IncomingMessage) => {
+  const before = socket.bytesRead
+  let body = 0
+  return (bytes: number): boolean => {
+    body += bytes
+    const read = socket.bytesRead - before
+    return read > crumbsBytes && body * framingShare < read
+  }
+}
 
 const available = (source: IncomingMessage): Array<Uint8Array> => {
   const chunks: Array<Uint8Array> = []

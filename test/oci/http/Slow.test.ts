@@ -82,6 +82,31 @@ describe("bodies that drip", () => {
   }
 })
 
+describe("a body in chunks of", () => {
+  for (const [size, expected] of [
+    [1, /^HTTP\/1.1 400 .*framing/s],
+    [64, /^HTTP\/1.1 202 /]
+  ] as const) {
+    it.live(
+      `${size} bytes is ${size === 1 ? "refused, because each costs as much as a large one" : "taken"}`,
+      () =>
+        Effect.gen(function* () {
+          const client = yield* line()
+          yield* client.send(
+            `PATCH ${yield* begin("a")} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`
+          )
+          const chunk = `${size.toString(16)}\r\n${"x".repeat(size)}\r\n`
+          for (let at = 0; at < 40 && !client.socket.closed; at++) {
+            yield* client.send(chunk.repeat(1000))
+            yield* Effect.sleep("1 millis")
+          }
+          if (!client.socket.closed) yield* client.send("0\r\n\r\n")
+          assert.match(yield* client.until(/\r\n\r\n/), expected)
+        }).pipe(Effect.scoped, Effect.provide(registry()))
+    )
+  }
+})
+
 const large = randomBytes(24 * 1024 * 1024)
 const largeDigest = digestOf(large)
 const small = Buffer.from("hello")
