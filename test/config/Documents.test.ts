@@ -73,9 +73,13 @@ describe("a flag", () => {
   // The benchmarks have flags of their own.
   for (const path of documents.filter((name) => !name.startsWith("verify/"))) {
     // Flags of other programs appear in the code of the documents too.
-    const used = [...text(path).matchAll(/`[^`\n]*`|^.*(?:artifact-gc|dist\/main\.js) .*$/gm)]
+    const used = [
+      ...text(path)
+        .replaceAll("\\\n", "")
+        .matchAll(/`[^`\n]*`|^.*(?:artifact-gc|dist\/main\.js) .*$/gm)
+    ]
       .map(([code]) => code)
-      .filter((code) => !/npm |initdb|skopeo |crane |ctr /.test(code))
+      .filter((code) => !/npm |initdb|skopeo |crane |ctr |docker |helm |kubectl |systemctl /.test(code))
       .flatMap((code) => [...code.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)].map(([, name]) => name ?? ""))
     if (used.length === 0) continue
     it(`that ${path} uses exists`, () => {

@@ -97,7 +97,7 @@ describe("time that passes", () => {
       const adjusted = yield* Effect.forkChild(work)
       yield* TestClock.adjust("1 day")
       assert.strictEqual(yield* Fiber.join(adjusted), 48 * 3_600_000, "the control")
-    }).pipe(Effect.provide(Logger.layer([])), Effect.provide(TestClock.layer({ warningDelay: "20 millis" })))
+    }).pipe(Effect.provide(Layer.merge(Logger.layer([]), TestClock.layer({ warningDelay: "20 millis" }))))
   )
 
   it.effect("stands still while woken fibres read files", () =>

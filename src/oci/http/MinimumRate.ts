@@ -8,7 +8,9 @@ import { Duration } from "effect"
 
 /** The least average rate over a window. */
 export interface MinimumRate {
+  /** The least rate, in bytes a second. */
   readonly bytesPerSecond: number
+  /** How long a transfer may pause before it counts as too slow. */
   readonly window: Duration.Duration
 }
 

@@ -39,6 +39,9 @@ import * as Readers from "./Readers.ts"
 import * as RequestMetrics from "./RequestMetrics.ts"
 import { parse, repositoryOf, type Target } from "./Target.ts"
 
+export type { RedirectOptions } from "./Handler.ts"
+export type { MinimumRate } from "./MinimumRate.ts"
+
 /** Options of the routes. */
 export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
   /**
