@@ -5,7 +5,7 @@
  *   npm run test:package
  *
  * Exit codes: 0 when every check passed, 1 when any did not. ARTIFACT_GC_TEST_TALLY names a file to which "package passed
- * failed skipped" is appended. It prints the time of an import and does not judge it.
+ * failed skipped" is appended.
  */
 import { spawnSync } from "node:child_process"
 import {
@@ -83,17 +83,51 @@ const copiesOf = (name: string, folder: string): ReadonlyArray<string> =>
     path.endsWith(join("node_modules", name, "package.json"))
   )
 
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+/** An import of the root may cost this many times the processor time of an import of effect alone. */
+const importRatioMax = 1.3
 
-/** Imports effect and the root in turn, and says what the root costs beside it. */
+/** Imports of each, in turn. A busy machine only adds to a time, so the least of each is compared. */
+const imports = 7
+
+/** Other programs may have been at work during all imports of one of the two. */
+const roundsMax = 3
+
+/** Compares an import of the root with one of effect alone. Fails where it costs too much in every round. */
 const importRatio = (folder: string): string => {
-  const costs = { effect: [] as Array<number>, "artifact-gc": [] as Array<number> }
-  for (const [name, list] of Object.entries(costs).flatMap((entry) => [entry, entry, entry])) {
-    list.push(Number(node(["--input-type=module", "--eval", importCost(name)], folder)))
+  const costOf = (name: string) => Number(node(["--input-type=module", "--eval", importCost(name)], folder))
+  const least = { effect: Number.POSITIVE_INFINITY, ours: Number.POSITIVE_INFINITY }
+  for (let round = 0; round < roundsMax; round++) {
+    for (let run = 0; run < imports; run++) {
+      least.effect = Math.min(least.effect, costOf("effect"))
+      least.ours = Math.min(least.ours, costOf("artifact-gc"))
+    }
+    if (least.ours <= importRatioMax * least.effect) break
   }
-  const [ours, effect] = [median(costs["artifact-gc"]), median(costs.effect)]
-  return `import of artifact-gc: ${ours.toFixed(0)} ms of CPU, of effect alone: ${effect.toFixed(0)} ms, ratio ${(ours / effect).toFixed(2)}`
+  const said = `${least.ours.toFixed(0)} ms of CPU, of effect alone ${least.effect.toFixed(0)} ms, ratio ${(least.ours / least.effect).toFixed(2)}`
+  if (least.ours > importRatioMax * least.effect) throw new Error(`${said}, and ${importRatioMax} is allowed`)
+  return said
+}
+
+/** Copies an example into the folder, compiles it against the installed package, and runs it. Returns what it printed. */
+const example = (folder: string, name: string): string => {
+  const place = join(folder, name)
+  mkdirSync(place)
+  for (const file of readdirSync(fileAt(`examples/${name}`))) {
+    if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue
+    writeFileSync(join(place, file), readFileSync(fileAt(`examples/${name}/${file}`)))
+  }
+  writeFileSync(
+    join(place, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: {
+        ...{ target: "es2023", module: "nodenext", strict: true, exactOptionalPropertyTypes: true },
+        ...{ rewriteRelativeImportExtensions: true, skipLibCheck: true, types: ["node"], outDir: "out" }
+      },
+      files: ["main.ts"]
+    })
+  )
+  node([join("node_modules", "typescript", "bin", "tsc"), "-p", name], folder)
+  return node([join(name, "out", "main.js")], folder)
 }
 
 const isDeadLink = (file: string, target: string): boolean =>
@@ -173,6 +207,23 @@ const useChecks = (lean: string, whole: string): ReadonlyArray<Check> => [
     }
   ],
   [
+    "an example plays simulations (time-travel)",
+    () => {
+      const out = example(lean, "time-travel")
+      if (!/With commit: \d+ seeds, \d+ texts confirmed, none lost/.test(out)) throw new Error(out)
+      return out.trim().split("\n").at(-1)
+    }
+  ],
+  [
+    "an example starts a PostgreSQL of its own (reference-source)",
+    () => {
+      const out = example(lean, "reference-source")
+      if (!out.includes("value: 1000")) throw new Error(out)
+      return undefined
+    }
+  ],
+  [`an import of the root costs at most ${importRatioMax} times one of effect`, () => importRatio(lean)],
+  [
     "a bundle of it has no AWS SDK, and starts",
     () => {
       const bundler = join("node_modules", ".bin", "esbuild")
@@ -244,7 +295,6 @@ const main = async (): Promise<number> => {
         say(`FAILED  ${name}: ${error instanceof Error ? error.message : String(error)}`)
       }
     }
-    say(importRatio(lean))
     tally("package", counts)
     say(`${counts.passed} passed, ${counts.failed} failed`)
     return counts.failed === 0 && counts.passed > 0 ? 0 : 1
