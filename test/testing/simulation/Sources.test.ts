@@ -5,7 +5,6 @@ import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import * as ReferenceSource from "../../../src/sweep/ReferenceSource.ts"
 import { Simulation } from "../../../src/testing/index.ts"
-import { settings } from "./App.ts"
 
 class Down extends Data.TaggedError("Down") {}
 
@@ -66,8 +65,10 @@ const avatarsExist = Simulation.invariant<Redis>("every avatar has its blob", ({
 
 const ask = (digests: ReadonlyArray<Digest>) => Effect.flatMap(Redis, ({ users }) => users(digests))
 
+/** Waits of nothing and many failures, so that few seeds show a mutant. */
 const appWith = (source: ReferenceSource.ReferenceSource<Redis>) => ({
-  settings,
+  settings: { grace: 0, quarantine: 0 },
+  faults: { requests: 0.15, collectorFirst: 0.3, kills: 0.005 },
   servers: redis,
   sources: [source],
   invariants: [avatarsExist],
