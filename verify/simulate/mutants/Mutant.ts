@@ -88,18 +88,25 @@ export const external: NonNullable<Mutant["world"]> = (parameters) => {
   }
 }
 
-/** {@link external}, with collectors and writers that pause between two requests. */
-export const pausedExternal: NonNullable<Mutant["world"]> = (parameters) => ({
-  ...external(parameters),
-  settings: { ...external(parameters).settings, scanPage: 1000, batchMax: 1000 },
-  steps: 400,
-  outages: 0,
-  faults: 0,
-  kills: 0,
-  pausesAfterRead: 0.8,
-  sameProcess: 0.8,
-  collectorFirst: 0.6
-})
+/** {@link external}, with one quick collector that sweeps often. */
+export const sweeping: NonNullable<Mutant["world"]> = (parameters) => {
+  const world = external(parameters)
+  return {
+    ...world,
+    contents: 2,
+    processes: { ...world.processes, collector: 1 },
+    steps: 800,
+    settings: { ...world.settings, leftoverEvery: Duration.hours(12), scanPage: 1000, batchMax: 1000 },
+    outages: 0,
+    faults: 0,
+    kills: 0,
+    pauses: 0,
+    leaps: 0.02,
+    pausesAfterRead: 0.1,
+    sameProcess: 0,
+    collectorFirst: 0.8
+  }
+}
 
 /** {@link busy}, with writers that pause between two requests, and a collector that is quick meanwhile. */
 export const paused: NonNullable<Mutant["world"]> = (parameters) => {

@@ -1,7 +1,7 @@
 /** Mutants of the questions to reference sources, and of the pins that external writers take. */
 import { Effect, Option } from "effect"
 import type { ReferenceSource } from "../../../src/sweep/ReferenceSource.ts"
-import { external, type Mutant, orphans, pausedExternal } from "./Mutant.ts"
+import { external, type Mutant, sweeping } from "./Mutant.ts"
 
 type Ask = ReferenceSource["ask"]
 
@@ -13,24 +13,16 @@ const asking =
 /** Removes one protection of references that are kept elsewhere each. */
 export const sourceMutants: ReadonlyArray<Mutant> = [
   {
-    name: "sources-unasked",
-    lacks: "the questions to reference sources, before a blob is condemned and before it is purged",
-    within: 2000,
-    mutation: () => ({ source: asking(() => () => Effect.succeed([])) })
-  },
-  {
-    name: "veto-unseen",
-    lacks: "the veto of a reference source right before a purge",
-    within: 2000,
-    world: pausedExternal,
-    mutation: () => ({
-      rows: (rows) => orphans(rows, { purge: ({ only: _, ...request }) => rows.orphans.purge(request) })
-    })
+    name: "vetoes-unseen",
+    lacks: "the vetoes of a reference source, before a blob is condemned and before it is purged",
+    within: 200,
+    world: external,
+    mutation: () => ({ source: asking((ask) => (digests) => Effect.as(ask(digests), [])) })
   },
   {
     name: "source-errors-unseen",
     lacks: "the rule that an error of a reference source keeps the page",
-    within: 2000,
+    within: 500,
     world: external,
     mutation: () => ({
       source: asking((ask) => (digests) => Effect.orElseSucceed(ask(digests), () => []))
@@ -39,7 +31,7 @@ export const sourceMutants: ReadonlyArray<Mutant> = [
   {
     name: "source-timeouts-unseen",
     lacks: "the rule that a page is kept if a reference source does not answer in time",
-    within: 2000,
+    within: 500,
     world: external,
     mutation: () => ({
       // Shorter than the limit of the sweep, which then gets an answer.
@@ -55,8 +47,8 @@ export const sourceMutants: ReadonlyArray<Mutant> = [
   {
     name: "unpinned-first",
     lacks: "the pin that an external writer keeps until its reference is written",
-    within: 2000,
-    world: pausedExternal,
+    within: 500,
+    world: sweeping,
     mutation: () => ({ unpinsFirst: true })
   }
 ]
