@@ -94,18 +94,6 @@ const kinds = [
  * a small catalogue becomes several.
  */
 export const draw = (rng: Rng, steps: number): WorldParameters => {
-  const parameters = drawInside(rng, steps)
-  // Drawn last, so that a seed without external writers plays the world that it played before they existed.
-  const external = rng.chance(0.15) ? 1 + rng.below(2) : 0
-  return {
-    ...parameters,
-    processes: { ...parameters.processes, external },
-    outages: external === 0 ? 0 : rng.pick([0, 0.01, 0.03])
-  }
-}
-
-/** Draws a world whose references are all in the database. */
-const drawInside = (rng: Rng, steps: number): WorldParameters => {
   const hasNoWaits = rng.chance(0.6)
   const wait = () => (hasNoWaits ? Duration.zero : rng.pick([Duration.zero, minutes(10), minutes(60)]))
   const faults = rng.pick([0, 0.01, 0.03, 0.08])
@@ -174,6 +162,19 @@ const drawInside = (rng: Rng, steps: number): WorldParameters => {
     outages: 0,
     wrongClocks: rng.pick([0, 0, 0, 0, 0.2]),
     skewMillis: rng.pick([0, Duration.toMillis(defaultSettings.clockTolerance) / 4])
+  }
+}
+
+/**
+ * Adds external writers to some worlds. `rng` is not that of the run: so a seed without external writers plays what it
+ * played before they existed.
+ */
+export const withExternal = (parameters: WorldParameters, rng: Rng): WorldParameters => {
+  if (!rng.chance(0.15)) return parameters
+  return {
+    ...parameters,
+    processes: { ...parameters.processes, external: 1 + rng.below(2) },
+    outages: rng.pick([0, 0.01, 0.03])
   }
 }
 
