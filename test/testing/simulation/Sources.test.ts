@@ -1,11 +1,10 @@
 /** A reference source in a simulation: references that are kept in another store, which fails and answers late. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Data, Effect, Layer, Stream } from "effect"
+import { Clock, Context, Data, Effect, Layer, Stream } from "effect"
 import { BlobStore } from "../../../src/blobs/BlobStore.ts"
 import type { Digest } from "../../../src/domain/Digest.ts"
 import * as ReferenceSource from "../../../src/sweep/ReferenceSource.ts"
 import { Simulation } from "../../../src/testing/index.ts"
-import { settings } from "./App.ts"
 
 class Down extends Data.TaggedError("Down") {}
 
@@ -16,6 +15,8 @@ class Redis extends Context.Service<
     readonly set: (user: string, digest: Digest) => Effect.Effect<void, Down>
     readonly del: (user: string) => Effect.Effect<void, Down>
     readonly users: (digests: ReadonlyArray<Digest>) => Effect.Effect<ReadonlyArray<Digest>, Down>
+    /** Answers no question for half an hour. */
+    readonly fail: Effect.Effect<void, Down>
     /** What it holds, without a network. */
     readonly held: ReadonlyMap<string, Digest>
   }
@@ -23,15 +24,19 @@ class Redis extends Context.Service<
 
 const redis = Layer.sync(Redis, () => {
   const held = new Map<string, Digest>()
+  let downUntil = 0
   const verbs = {
     set: (user: string, digest: Digest): Effect.Effect<void, Down> =>
       Effect.sync(() => void held.set(user, digest)),
     del: (user: string): Effect.Effect<void, Down> => Effect.sync(() => void held.delete(user)),
-    users: (digests: ReadonlyArray<Digest>): Effect.Effect<ReadonlyArray<Digest>, Down> =>
-      Effect.sync(() => {
-        const used = new Set(held.values())
-        return digests.filter((digest) => used.has(digest))
-      })
+    fail: Effect.map(Clock.currentTimeMillis, (now) => {
+      downUntil = now + 30 * 60_000
+    }),
+    users: Effect.fnUntraced(function* (digests: ReadonlyArray<Digest>) {
+      if ((yield* Clock.currentTimeMillis) < downUntil) return yield* new Down()
+      const used = new Set(held.values())
+      return digests.filter((digest) => used.has(digest))
+    })
   }
   return Redis.of({ ...Simulation.gate(verbs, "Redis", { failure: () => new Down() }), held })
 })
@@ -57,6 +62,11 @@ const leaver = Effect.gen(function* () {
   yield* del(`user ${(yield* Simulation.rng).below(4)}`)
 })
 
+const outage = Effect.gen(function* () {
+  yield* (yield* Redis).fail
+  yield* Simulation.count("outages")
+})
+
 const avatarsExist = Simulation.invariant<Redis>("every avatar has its blob", ({ blobs, objects }) =>
   Effect.map(Redis, ({ held }) => {
     const lost = [...held].find(([, digest]) => !objects.has(blobs.get(digest)?.key ?? ("" as never)))
@@ -66,14 +76,17 @@ const avatarsExist = Simulation.invariant<Redis>("every avatar has its blob", ({
 
 const ask = (digests: ReadonlyArray<Digest>) => Effect.flatMap(Redis, ({ users }) => users(digests))
 
+/** Without waits, so that few seeds show a mutant. */
 const appWith = (source: ReferenceSource.ReferenceSource<Redis>) => ({
-  settings,
+  settings: { grace: 0, quarantine: 0 },
+  faults: { collectorFirst: 0.3 },
   servers: redis,
   sources: [source],
   invariants: [avatarsExist],
   actors: [
     Simulation.actor("user", user, { count: 2 }),
     Simulation.actor("leaver", leaver),
+    Simulation.actor("outage", outage),
     Simulation.collector({ count: 2 })
   ]
 })
@@ -93,7 +106,14 @@ describe("a simulation with a reference source", () => {
   it.effect("keeps what the other store holds, although it fails and answers late", () =>
     Effect.gen(function* () {
       const { counts } = yield* Simulation.runSeeds({ ...safe, seeds: 25 })
-      for (const what of ["avatars", "requests failed", "answers lost", "sweep: complete", "sweep: failed"])
+      for (const what of [
+        "avatars",
+        "requests failed",
+        "answers lost",
+        "outages",
+        "sweep: complete",
+        "sweep: failed"
+      ])
         assert.isAbove(counts[what] ?? 0, 0, what)
     })
   )
