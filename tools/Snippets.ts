@@ -1,6 +1,6 @@
 /**
- * The TypeScript blocks of the documentation, as files that the compiler and vitest read. docs/library.md explains how
- * pages mark them.
+ * The TypeScript blocks of the documentation and of docstrings, as files that the compiler and vitest read. docs/library.md
+ * explains how pages mark them.
  */
 
 /** What is done with a block. `run` and `test` blocks are compiled, too. */
@@ -52,6 +52,31 @@ export const snippetsOf = (page: string, text: string): ReadonlyArray<Snippet> =
     at = end
   }
   return found
+}
+
+/** A line of a docstring, with its text after the asterisk. */
+const docstringLine = /^\s*\* ?(.*)$/
+
+/**
+ * Returns the blocks of a source's docstrings, in their order. They are compiled. A reader sees a docstring on hover, so
+ * its blocks need no imports: `preambleOf` returns them, and what else the block takes from its surroundings, as one
+ * line. A block without imports of its own is the body of a generator, where `yield*` may be used.
+ */
+export const docstringSnippetsOf = (
+  page: string,
+  text: string,
+  preambleOf: (code: string) => string
+): ReadonlyArray<Snippet> => {
+  // What is no line of a docstring is empty: code may have fences in templates.
+  const lines = text.split("\n").map((line) => docstringLine.exec(line)?.[1] ?? "")
+  return snippetsOf(page, lines.join("\n")).map((snippet) => {
+    const preamble = preambleOf(snippet.code)
+    const [, ...rest] = snippet.code.split("\n")
+    const body = rest.join("\n")
+    const code = snippet.isModule ? body : `${body}\n})`
+    const start = snippet.isModule ? "" : "export const block = Effect.gen(function* () {"
+    return { ...snippet, code: `${preamble}; ${start}\n${code}`, isModule: true }
+  })
 }
 
 const numbers = (from: number, to: number): ReadonlyArray<number> =>

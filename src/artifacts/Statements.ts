@@ -3,7 +3,8 @@
  * writers cannot deadlock.
  */
 import { Clock, Effect } from "effect"
-import { SqlClient, SqlError } from "effect/sql"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as SqlError from "effect/sql/SqlError"
 import { translate } from "../database/postgres/Errors.ts"
 import { instant, lastOf, make, onProcessClock, qualified, type Sql } from "../database/postgres/Sql.ts"
 import type { CatalogNames } from "../domain/CatalogNames.ts"

@@ -34,7 +34,9 @@ export interface PutOptions<E = never, R = never> {
    * bytes were sent or the blob existed. Both are committed, or neither. Default: none.
    *
    * ```ts
-   * commit: ({ digest }) => sql`INSERT INTO attachments (ticket, digest) VALUES (${ticket}, ${digest})`
+   * yield* blobs.put(body, {
+   *   commit: ({ digest }) => sql`INSERT INTO attachments (ticket, digest) VALUES (${ticket}, ${digest})`
+   * })
    * ```
    *
    * Use the client of the database layer: the transaction is open on it. If the transaction loses a lock, meets

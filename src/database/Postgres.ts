@@ -5,7 +5,7 @@
 import type { ConnectionOptions } from "node:tls"
 import { PgClient } from "@effect/sql-pg"
 import { Clock, Context, Effect, Layer, Option, type Redacted, Ref } from "effect"
-import { SqlClient } from "effect/sql"
+import * as SqlClient from "effect/sql/SqlClient"
 import { type CatalogNames, defaultNames } from "../domain/CatalogNames.ts"
 import { DatabaseError } from "../domain/DatabaseError.ts"
 import { BlobDatabase, CollectorDatabase } from "./Database.ts"

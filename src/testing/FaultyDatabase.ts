@@ -4,8 +4,8 @@
  * ```ts
  * const script = FaultyDatabase.script()
  * const database = FaultyDatabase.layer(script).pipe(Layer.provide(MemoryDatabase.layer()))
- * script.next("journal.confirm", lands("Unavailable")) // committed, but the answer was lost
- * script.next("orphans.purge", fails("Contended"), 3)
+ * script.next("journal.confirm", Faults.lands("Unavailable")) // committed, but the answer was lost
+ * script.next("orphans.purge", Faults.fails("Contended"), 3)
  * ```
  */
 import { Effect, Layer } from "effect"

@@ -4,8 +4,8 @@
  * ```ts
  * const script = FaultyStorage.script()
  * const store = FaultyStorage.layer(script).pipe(Layer.provide(MemoryStorage.layer))
- * script.next("delete", lands("TimedOut", "10 seconds")) // no answer, but deleted ten seconds later
- * script.next("list", fails("Unavailable"), Infinity) // an outage until script.heal()
+ * script.next("delete", Faults.lands("TimedOut", "10 seconds")) // no answer, but deleted ten seconds later
+ * script.next("list", Faults.fails("Unavailable"), Infinity) // an outage until script.heal()
  * script.refused.set(key, "AccessDenied") // every delete fails for this key
  * ```
  */

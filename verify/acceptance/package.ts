@@ -5,7 +5,7 @@
  *   npm run test:package
  *
  * Exit codes: 0 when every check passed, 1 when any did not. ARTIFACT_GC_TEST_TALLY names a file to which "package passed
- * failed skipped" is appended. It prints the time of an import and does not judge it.
+ * failed skipped" is appended.
  */
 import { spawnSync } from "node:child_process"
 import {
@@ -83,17 +83,72 @@ const copiesOf = (name: string, folder: string): ReadonlyArray<string> =>
     path.endsWith(join("node_modules", name, "package.json"))
   )
 
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+/** An import of the root may cost this many times the processor time of an import of effect alone. */
+const importRatioMax = 1.3
 
-/** Imports effect and the root in turn, and says what the root costs beside it. */
+/** Imports of each in a round, in turn. A busy machine only adds to a time, so the least of each is compared. */
+const imports = 7
+
+/** Other programs may have been at work during all imports of one of the two, so a round above the limit is repeated. */
+const roundsMax = 5
+
+/** Compares an import of the root with one of effect alone. Fails where it costs too much in every round. */
 const importRatio = (folder: string): string => {
-  const costs = { effect: [] as Array<number>, "artifact-gc": [] as Array<number> }
-  for (const [name, list] of Object.entries(costs).flatMap((entry) => [entry, entry, entry])) {
-    list.push(Number(node(["--input-type=module", "--eval", importCost(name)], folder)))
+  const costOf = (name: string) => Number(node(["--input-type=module", "--eval", importCost(name)], folder))
+  const rounds: Array<string> = []
+  for (let round = 0; round < roundsMax; round++) {
+    let [effect, ours] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+    for (let run = 0; run < imports; run++) {
+      effect = Math.min(effect, costOf("effect"))
+      ours = Math.min(ours, costOf("artifact-gc"))
+    }
+    rounds.push(
+      `${ours.toFixed(0)} ms of CPU, of effect alone ${effect.toFixed(0)} ms, ratio ${(ours / effect).toFixed(2)}`
+    )
+    if (ours <= importRatioMax * effect) return rounds.join("; ")
   }
-  const [ours, effect] = [median(costs["artifact-gc"]), median(costs.effect)]
-  return `import of artifact-gc: ${ours.toFixed(0)} ms of CPU, of effect alone: ${effect.toFixed(0)} ms, ratio ${(ours / effect).toFixed(2)}`
+  throw new Error(`${importRatioMax} is allowed:\n${rounds.join("\n")}`)
+}
+
+/** Copies an example into the folder, compiles it against the installed package, and runs it. Returns what it printed. */
+const example = (folder: string, name: string): string => {
+  const place = join(folder, name)
+  mkdirSync(place)
+  for (const file of readdirSync(fileAt(`examples/${name}`))) {
+    if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue
+    writeFileSync(join(place, file), readFileSync(fileAt(`examples/${name}/${file}`)))
+  }
+  writeFileSync(
+    join(place, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: {
+        ...{ target: "es2023", module: "nodenext", strict: true, exactOptionalPropertyTypes: true },
+        ...{ rewriteRelativeImportExtensions: true, skipLibCheck: true, types: ["node"], outDir: "out" }
+      },
+      files: ["main.ts"]
+    })
+  )
+  node([join("node_modules", "typescript", "bin", "tsc"), "-p", name], folder)
+  return node([join(name, "out", "main.js")], folder)
+}
+
+/** Bundles the app as a host does, and starts it. Modules that it does not use must be left out one by one. */
+const bundle = (folder: string): string => {
+  const [file, report] = [join(folder, "bundle.mjs"), join(folder, "bundle.json")]
+  run(
+    join("node_modules", ".bin", "esbuild"),
+    [
+      ...["app.ts", "--bundle", "--minify", "--platform=node", "--format=esm"],
+      ...[`--outfile=${file}`, `--metafile=${report}`]
+    ],
+    folder
+  )
+  if (readFileSync(file, "utf8").includes("aws-sdk")) throw new Error("the bundle contains the AWS SDK")
+  expectOne(node([file], folder))
+  const { inputs } = JSON.parse(readFileSync(report, "utf8")) as { readonly inputs: object }
+  const whole = Object.keys(inputs).filter((path) => path.includes("artifact-gc/dist/bundled/"))
+  if (whole.length > 0) throw new Error(`it has the form for Node:\n${whole.join("\n")}`)
+  return `${Math.round(statSync(file).size / 1000)} kB minified`
 }
 
 const isDeadLink = (file: string, target: string): boolean =>
@@ -109,6 +164,19 @@ const deadLinks = (folder: string): ReadonlyArray<string> =>
         .filter((target) => isDeadLink(join(folder, path), target))
         .map((target) => `${path}: ${target}`)
     )
+
+/** Sources that the maps name and that are not packed, as copies or as files. */
+const lostSources = (folder: string): ReadonlyArray<string> =>
+  (readdirSync(folder, { recursive: true, encoding: "utf8" }) as ReadonlyArray<string>)
+    .filter((path) => path.endsWith(".js.map"))
+    .flatMap((path) => {
+      const { sources } = JSON.parse(readFileSync(join(folder, path), "utf8")) as {
+        readonly sources: ReadonlyArray<string>
+      }
+      return sources
+        .filter((source) => !existsSync(join(folder, path, "..", source)))
+        .map((source) => `${path}: ${source}`)
+    })
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
@@ -136,6 +204,14 @@ const contentChecks = (tarball: string, lean: string): ReadonlyArray<Check> => [
       if (found.length > 0) throw new Error(`copies of effect:\n${all.join("\n")}`)
       for (const name of ["@aws-sdk/client-s3", "@effect/platform-node"])
         if (existsSync(join(lean, "node_modules", name))) throw new Error(`${name} is installed`)
+      return undefined
+    }
+  ],
+  [
+    "every source map leads to sources that are packed",
+    () => {
+      const dead = lostSources(join(lean, "node_modules", "artifact-gc", "dist"))
+      if (dead.length > 0) throw new Error(dead.join("\n"))
       return undefined
     }
   ],
@@ -173,20 +249,23 @@ const useChecks = (lean: string, whole: string): ReadonlyArray<Check> => [
     }
   ],
   [
-    "a bundle of it has no AWS SDK, and starts",
+    "an example plays simulations (time-travel)",
     () => {
-      const bundler = join("node_modules", ".bin", "esbuild")
-      run(
-        bundler,
-        ["app.ts", "--bundle", "--minify", "--platform=node", "--format=esm", "--outfile=bundle.mjs"],
-        lean
-      )
-      const text = readFileSync(join(lean, "bundle.mjs"), "utf8")
-      if (text.includes("aws-sdk")) throw new Error("the bundle contains the AWS SDK")
-      expectOne(node(["bundle.mjs"], lean))
-      return `${Math.round(statSync(join(lean, "bundle.mjs")).size / 1000)} kB minified`
+      const out = example(lean, "time-travel")
+      if (!/With commit: \d+ seeds, \d+ texts confirmed, none lost/.test(out)) throw new Error(out)
+      return out.trim().split("\n").at(-1)
     }
   ],
+  [
+    "an example starts a PostgreSQL of its own (reference-source)",
+    () => {
+      const out = example(lean, "reference-source")
+      if (!out.includes("value: 1000")) throw new Error(out)
+      return undefined
+    }
+  ],
+  [`an import of the root costs at most ${importRatioMax} times one of effect`, () => importRatio(lean)],
+  ["a bundle of it has no AWS SDK, and starts", () => bundle(lean)],
   [
     "the program says which packages it lacks",
     () => {
@@ -244,7 +323,6 @@ const main = async (): Promise<number> => {
         say(`FAILED  ${name}: ${error instanceof Error ? error.message : String(error)}`)
       }
     }
-    say(importRatio(lean))
     tally("package", counts)
     say(`${counts.passed} passed, ${counts.failed} failed`)
     return counts.failed === 0 && counts.passed > 0 ? 0 : 1

@@ -3,7 +3,9 @@
  * and ends.
  */
 import { Cause, Context, Effect } from "effect"
-import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
+import type { SqlConnection } from "effect/sql"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as SqlError from "effect/sql/SqlError"
 import { sqlState } from "./Errors.ts"
 
 /** The transaction that is open: one of the collector's own, or a savepoint of the caller's. */

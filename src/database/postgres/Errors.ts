@@ -1,5 +1,5 @@
 /** How the driver's errors become {@link DatabaseError}s. */
-import { SqlError } from "effect/sql"
+import * as SqlError from "effect/sql/SqlError"
 import { certificateProblems, isRefusedByServer, remedyOf } from "../../domain/Certificates.ts"
 import { DatabaseError, type DatabaseFailure } from "../../domain/DatabaseError.ts"
 import { sqlStates } from "../../domain/SqlStates.ts"

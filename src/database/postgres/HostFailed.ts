@@ -1,5 +1,5 @@
 /** The failure of statements of the host, on its way through the verb in whose transaction they ran. */
-import { SqlError } from "effect/sql"
+import * as SqlError from "effect/sql/SqlError"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import { translate } from "./Errors.ts"
 

@@ -3,7 +3,8 @@
  * was read before it held the locks.
  */
 import { Effect } from "effect"
-import { type SqlError, SqlError as SqlErrors, type Statement } from "effect/sql"
+import type { SqlError, Statement } from "effect/sql"
+import * as SqlErrors from "effect/sql/SqlError"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"

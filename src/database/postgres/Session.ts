@@ -8,7 +8,8 @@
  */
 import { PgClient } from "@effect/sql-pg"
 import { Context, Duration, Effect, Option, Ref } from "effect"
-import { type SqlClient, type SqlConnection, type SqlError, Statement } from "effect/sql"
+import type { SqlClient, SqlConnection, SqlError } from "effect/sql"
+import * as Statement from "effect/sql/Statement"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { attributes, CurrentOpen, connectionsOf, type Open, type Row, serverProcess } from "./Connections.ts"
 import { reading } from "./Reader.ts"

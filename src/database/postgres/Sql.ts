@@ -5,7 +5,9 @@
  * Every verb but one is a transaction that may be repeated, so the retry lives here and nowhere above.
  */
 import { Clock, Duration, Effect, Option, Schedule } from "effect"
-import { SqlClient, SqlError, type Statement } from "effect/sql"
+import type { Statement } from "effect/sql"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as SqlError from "effect/sql/SqlError"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../domain/DatabaseError.ts"
 import { translate } from "./Errors.ts"

@@ -1,6 +1,6 @@
 /** The state of a PostgreSQL server, for the command `doctor`. */
 import { Effect, Layer } from "effect"
-import { SqlClient } from "effect/sql"
+import * as SqlClient from "effect/sql/SqlClient"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseHealth } from "../../contract/Health.ts"
 import type { SessionOptions } from "../Session.ts"

@@ -6,7 +6,9 @@
  * collector remembers about a blob is in its own schema, which can be dropped without a trace.
  */
 import { Array as Arr, Effect } from "effect"
-import { Migrator, SqlClient, SqlError } from "effect/sql"
+import * as Migrator from "effect/sql/Migrator"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as SqlError from "effect/sql/SqlError"
 import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import { SchemaRefused } from "../../../domain/SchemaRefused.ts"

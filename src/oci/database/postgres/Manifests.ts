@@ -9,7 +9,7 @@
  * earlier begins anew, because waiting now could be a deadlock.
  */
 import { Effect } from "effect"
-import { SqlError } from "effect/sql"
+import * as SqlError from "effect/sql/SqlError"
 import { lockLive } from "../../../database/postgres/Blobs.ts"
 import { sqlState, translate } from "../../../database/postgres/Errors.ts"
 import { unpin } from "../../../database/postgres/Pins.ts"
