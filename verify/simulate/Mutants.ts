@@ -8,6 +8,7 @@ import { hostMutants } from "./mutants/HostMutants.ts"
 import type { Mutant } from "./mutants/Mutant.ts"
 import { registryMutants } from "./mutants/RegistryMutants.ts"
 import { restoreMutants } from "./mutants/RestoreMutants.ts"
+import { sourceMutants } from "./mutants/SourceMutants.ts"
 import { unannouncedMutants } from "./mutants/UnannouncedMutants.ts"
 
 export type { Mutant } from "./mutants/Mutant.ts"
@@ -19,6 +20,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...registryMutants,
   ...bucketMutants,
   ...unannouncedMutants,
+  ...sourceMutants,
   ...restoreMutants
 ]
 

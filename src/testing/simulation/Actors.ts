@@ -5,7 +5,7 @@ import type { Storage } from "../../storage/Storage.ts"
 import type { SettingsInput } from "../../sweep/Settings.ts"
 import { Sweep } from "../../sweep/Sweep.ts"
 import { Caller } from "./Caller.ts"
-import { CollectorSettings } from "./MemoryAccess.ts"
+import { CollectorSettings, CollectorSources } from "./MemoryAccess.ts"
 import { showCause } from "./Trace.ts"
 import type { Actor } from "./World.ts"
 
@@ -72,7 +72,8 @@ export const collector = ({
     return Effect.gen(function* () {
       if (sweep === null) {
         const shared = yield* CollectorSettings
-        const layer = Sweep.layer({ ...shared, ...settings, collectorId: process.name })
+        const sources = yield* CollectorSources
+        const layer = Sweep.layer({ ...shared, ...settings, sources, collectorId: process.name })
         sweep = Context.get(yield* Effect.orDie(Effect.scoped(Layer.build(layer))), Sweep)
       }
       const { leave, once } = sweep

@@ -5,6 +5,7 @@ import { BlobDatabase, CollectorDatabase } from "../../database/Database.ts"
 import * as MemoryDatabase from "../../database/Memory.ts"
 import * as MemoryStorage from "../../storage/Memory.ts"
 import { Storage } from "../../storage/Storage.ts"
+import type { ReferenceSource } from "../../sweep/ReferenceSource.ts"
 import type { SettingsInput } from "../../sweep/Settings.ts"
 import { gateDatabase } from "./DatabaseGate.ts"
 import { gateHostTables } from "./HostTablesGate.ts"
@@ -38,6 +39,11 @@ export const CollectorSettings: Context.Reference<SettingsInput> = Context.Refer
   "artifact-gc/testing/simulation/CollectorSettings",
   { defaultValue: () => ({}) }
 )
+
+/** The reference sources of every collector. They find their services in the context of the process that sweeps. */
+export const CollectorSources: Context.Reference<ReadonlyArray<ReferenceSource>> = Context.Reference<
+  ReadonlyArray<ReferenceSource>
+>("artifact-gc/testing/simulation/CollectorSources", { defaultValue: () => [] })
 
 /** Gives access to the shared state. */
 export interface MemoryAccess {

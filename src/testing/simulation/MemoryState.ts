@@ -83,14 +83,19 @@ const wrongBytes = ({ rows, store }: MemoryState, verified: WeakMap<Uint8Array, 
   return null
 }
 
-/** Returns the first piece of garbage that is left, or null. */
-export const leaked = ({ rows, store }: MemoryState): string | null => {
+/** Returns those of the digests that a reference source holds. */
+export type Held = (digests: ReadonlyArray<Digest>) => ReadonlySet<string>
+
+/** Returns the first piece of garbage that is left, or null. What reference sources hold is no garbage. */
+export const leaked = ({ rows, store }: MemoryState, heldOf: Held): string | null => {
   const owned = new Set([...rows.blobs.values()].map(({ key }) => key))
   const referenced = new Set(referencesOf(rows).map(({ digest }) => digest))
   for (const key of store.objects.keys())
     if (!owned.has(key)) return `object ${key} has no owner and is still stored`
-  for (const digest of rows.blobs.keys())
-    if (!referenced.has(digest)) return `blob ${digest} has no reference and still has a row`
+  const unreferenced = [...rows.blobs.keys()].filter((digest) => !referenced.has(digest))
+  const held = heldOf(unreferenced)
+  for (const digest of unreferenced)
+    if (!held.has(digest)) return `blob ${digest} has no reference and still has a row`
   for (const key of rows.journal.keys()) return `the journal still holds ${key}`
   for (const key of rows.intents.keys()) return `the intent of ${key} is still there`
   for (const id of rows.pins.keys()) return `pin ${id} is still there`

@@ -2,10 +2,17 @@
 import { Clock, Context, Effect, Exit, Layer, Scope, Stream } from "effect"
 import { BlobStore } from "../../blobs/BlobStore.ts"
 import { CollectorDatabase } from "../../database/Database.ts"
+import type { ReferenceSource } from "../../sweep/ReferenceSource.ts"
 import { Sweep } from "../../sweep/Sweep.ts"
 import type { HostInvariant } from "./Invariant.ts"
 import { noncePrefix } from "./Kernel.ts"
-import { type AccessOptions, CollectorSettings, make as makeAccess, type Provided } from "./MemoryAccess.ts"
+import {
+  type AccessOptions,
+  CollectorSettings,
+  CollectorSources,
+  make as makeAccess,
+  type Provided
+} from "./MemoryAccess.ts"
 import * as MemoryState from "./MemoryState.ts"
 import type { Simulator } from "./Simulator.ts"
 import { namingDigests, showExit } from "./Trace.ts"
@@ -22,6 +29,11 @@ export interface WorldOptions<S, R> extends AccessOptions {
   readonly servers?: Layer.Layer<S, never, Provided> | undefined
   /** Services that each process builds for itself, and that die with it. Default: none. */
   readonly services?: Layer.Layer<R, never, S | Provided> | undefined
+  /**
+   * Reference sources of every collector, and of the one that sweeps at the end. Put a `gate` around the service that they
+   * ask, so that answers fail and are late. What they hold at the end is no garbage. Default: none.
+   */
+  readonly sources?: ReadonlyArray<ReferenceSource<S | Provided>> | undefined
   /** False leaves out the check that no garbage is left at the end. Default true. */
   readonly leaks?: boolean | undefined
 }
@@ -35,7 +47,12 @@ export const make = <S, R>(simulator: Simulator, options: WorldOptions<S, R>): W
   const state = MemoryState.empty(options.tables ?? [])
   const access = makeAccess(simulator, state, options)
   // Shared services are on the server: they reach the catalogue and the store without a network.
-  const known = withServers(simulator, access.direct, options.servers)
+  const known = Context.add(
+    withServers(simulator, access.direct, options.servers),
+    CollectorSources,
+    // A sweep gives them the context in which it is built, which is that of its process.
+    (options.sources ?? []) as ReadonlyArray<ReferenceSource>
+  )
   const { invariants = [], services } = options
   const asCheck = ({ check, name }: HostInvariant<S | Provided>): Invariant => ({
     name,
@@ -57,7 +74,7 @@ export const make = <S, R>(simulator: Simulator, options: WorldOptions<S, R>): W
       : { around: (_, life) => Effect.provide(life, services, { local: true }) as typeof life }),
     invariants: [...MemoryState.invariants(state), ...of("always")],
     closing: {
-      ...closing(state, of("at the end"), options.leaks ?? true),
+      ...closing(state, of("at the end"), options.leaks === false ? null : heldBy(simulator, options, known)),
       prepare: () => endPins(simulator, state)
     },
     shorten: namingDigests(noncePrefix)
@@ -77,6 +94,21 @@ const withServers = <S>(
   return Context.merge(direct, built.value)
 }
 
+/** Returns what asks the sources without a network. Without an answer they hold nothing, and the run shows a leak. */
+const heldBy =
+  <S, R>(
+    { perform }: Simulator,
+    { sources = [] }: WorldOptions<S, R>,
+    known: Context.Context<S | Provided>
+  ): MemoryState.Held =>
+  (digests) =>
+    new Set(
+      sources.flatMap((source) => {
+        const exit = perform(Effect.provideContext(source.ask(digests), known))
+        return Exit.isSuccess(exit) ? [...exit.value] : []
+      })
+    )
+
 /** Lets time pass until every pin has ended. */
 const endPins = ({ note, time }: Simulator, { rows }: MemoryState.MemoryState): void => {
   const last = Math.max(time.now(), ...[...rows.pins.values()].map(({ expiresAt }) => expiresAt))
@@ -85,13 +117,16 @@ const endPins = ({ note, time }: Simulator, { rows }: MemoryState.MemoryState): 
   time.pass(last - time.now())
 }
 
-/** Returns the end of a run: sweeps for days, then nothing may be left, and every reference must read back. */
+/**
+ * Returns the end of a run: sweeps for days, then nothing may be left, and every reference must read back. Without `held`
+ * garbage may be left.
+ */
 const closing = (
   state: MemoryState.MemoryState,
   atEnd: ReadonlyArray<Invariant>,
-  leaks: boolean
+  held: MemoryState.Held | null
 ): Closing<Provided> => {
-  const left = () => (leaks ? MemoryState.leaked(state) : null)
+  const left = () => (held === null ? null : MemoryState.leaked(state, held))
   return {
     day: Effect.gen(function* () {
       const { breakers, journal } = yield* CollectorDatabase
@@ -116,9 +151,10 @@ const closing = (
 
 const sweepOnce = Effect.gen(function* () {
   const settings = yield* CollectorSettings
+  const sources = yield* CollectorSources
   return yield* Effect.provide(
     Effect.flatMap(Sweep, (sweep) => sweep.once()),
-    Sweep.layer({ ...settings, collectorId: "janitor" })
+    Sweep.layer({ ...settings, sources, collectorId: "janitor" })
   )
 })
 

@@ -2,7 +2,7 @@
  * The second part of a simulation: faults end, late requests arrive, and days pass. Then no garbage may be
  * left, and what is referenced must read back.
  */
-import { Context, Effect, Exit, Scheduler } from "effect"
+import { type Context, Effect, Exit } from "effect"
 import { nameOf } from "./Delivery.ts"
 import type { Broken } from "./Kernel.ts"
 import { pause } from "./Network.ts"
@@ -81,13 +81,13 @@ const close = <R>(simulator: Simulator, { closing, services }: World<R>): Broken
   network.deliverAtOnce()
   closing.prepare?.()
   const janitor = processes.extra("janitor")
-  // A fiber that is forked within a sweep gives way after some thousands of steps, and nothing would wake it here.
-  const own = Context.add(services(janitor), Scheduler.MaxOpsBeforeYield, Number.MAX_SAFE_INTEGER)
-  const perform = Effect.runSyncExitWith(own)
+  const own = services(janitor)
+  const perform = <A, E>(effect: Effect.Effect<A, E, R>) => performTimed(simulator, own, effect)
   for (let days = 0; days < closing.daysMax && (days === 0 || closing.left() !== null); days++) {
     simulator.step += 1
     time.pass(dayMillis)
     const exit = perform(closing.day)
+    if (exit === null) return check() ?? unended
     note(janitor, () => `sweeps: ${Trace.showExit(exit)}`)
     if (Exit.isFailure(exit))
       return { invariant: "a collector sweeps once faults have ended", message: Trace.showExit(exit) }
@@ -95,8 +95,40 @@ const close = <R>(simulator: Simulator, { closing, services }: World<R>): Broken
     if (broken !== null) return broken
   }
   const last = perform(closing.last)
+  if (last === null) return check() ?? unended
   const left = closing.left()
   if (left !== null) return { invariant: "nothing leaks", message: left }
   const message = Exit.isSuccess(last) ? last.value : Trace.showExit(last)
   return message === null ? null : { invariant: "what is referenced reads back", message }
+}
+
+/** Most sleeps in one day of the closing. A sweep sleeps where a service of the host waits, and for retries. */
+const sleepsMax = 1000
+
+const unended: Broken = {
+  invariant: everyRunEnds,
+  message:
+    "the sweeps at the end wait for something outside of the simulation, such as a promise or a socket, " +
+    `or sleep more than ${sleepsMax} times a day`
+}
+
+/**
+ * Runs an effect on the scheduler and the clock of the simulation, and lets time pass where all its fibers sleep. Its
+ * requests are delivered at once. Returns null if the effect does not end.
+ */
+const performTimed = <A, E, R>(
+  { scheduler, time }: Simulator,
+  services: Context.Context<R>,
+  effect: Effect.Effect<A, E, R>
+): Exit.Exit<A, E> | null => {
+  const fiber = Effect.runForkWith(services)(effect)
+  for (let sleeps = 0; sleeps <= sleepsMax; sleeps++) {
+    scheduler.drain()
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return exit
+    const wakeAt = time.nextWakeAt()
+    if (wakeAt === null) return null
+    time.pass(Math.max(1, wakeAt - time.now()))
+  }
+  return null
 }

@@ -100,6 +100,12 @@ describe("1000 seeds with crashes, late requests and leaps of time", () => {
     "databases restored",
     "unannounced: written",
     "unannounced: suspect",
+    "elsewhere: written",
+    "elsewhere: removed",
+    "sources: held",
+    "sources: released",
+    "sources: fails",
+    "sources: hangs",
     "sweep: refused",
     "sweep: complete",
     "sweep: failed"

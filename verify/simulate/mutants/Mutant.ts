@@ -60,7 +60,7 @@ export const busy: NonNullable<Mutant["world"]> = (parameters) => ({
   ...parameters,
   contents: 1,
   processes: {
-    ...{ reader: 0, stager: 0, operator: 0, host: 0, pusher: 0, retagger: 0, unannounced: 0 },
+    ...{ reader: 0, stager: 0, operator: 0, host: 0, pusher: 0, retagger: 0, unannounced: 0, external: 0 },
     ...{ writer: 3, collector: 2, deleter: 1 }
   },
   bucket: "plain",
@@ -68,6 +68,7 @@ export const busy: NonNullable<Mutant["world"]> = (parameters) => ({
   restoreAt: 0,
   settings: { ...parameters.settings, ...noWaits, breakerBlobs: 1000, unannouncedWriters: "none" },
   pausesAfterRead: 0.5,
+  outages: 0,
   wrongClocks: 0
 })
 
@@ -75,6 +76,36 @@ export const busy: NonNullable<Mutant["world"]> = (parameters) => ({
 export const hosted: NonNullable<Mutant["world"]> = (parameters) => {
   const world = busy(parameters)
   return { ...world, processes: { ...world.processes, writer: 1, host: 2 } }
+}
+
+/** {@link busy}, with external writers and collectors, and nothing else. */
+export const external: NonNullable<Mutant["world"]> = (parameters) => {
+  const world = busy(parameters)
+  return {
+    ...world,
+    processes: { ...world.processes, writer: 0, deleter: 0, external: 3 },
+    outages: 0.03
+  }
+}
+
+/** {@link external}, with one quick collector that sweeps often. */
+export const sweeping: NonNullable<Mutant["world"]> = (parameters) => {
+  const world = external(parameters)
+  return {
+    ...world,
+    contents: 2,
+    processes: { ...world.processes, collector: 1 },
+    steps: 800,
+    settings: { ...world.settings, leftoverEvery: Duration.hours(12), scanPage: 1000, batchMax: 1000 },
+    outages: 0,
+    faults: 0,
+    kills: 0,
+    pauses: 0,
+    leaps: 0.02,
+    pausesAfterRead: 0.1,
+    sameProcess: 0,
+    collectorFirst: 0.8
+  }
 }
 
 /** {@link busy}, with writers that pause between two requests, and a collector that is quick meanwhile. */

@@ -13,7 +13,7 @@ const shared: NonNullable<Mutant["world"]> = (parameters) => ({
   ...parameters,
   contents: 1,
   processes: {
-    ...{ writer: 0, reader: 0, stager: 0, operator: 0, host: 0, pusher: 0, retagger: 0 },
+    ...{ writer: 0, reader: 0, stager: 0, operator: 0, host: 0, pusher: 0, retagger: 0, external: 0 },
     ...{ collector: 2, deleter: 1, unannounced: 2 }
   },
   steps: 500,

@@ -12,6 +12,7 @@ import type * as Simulated from "../../../src/testing/simulation/Simulation.ts"
 import type { Actor } from "./Actor.ts"
 import { checkFailure } from "./Actor.ts"
 import { bytesOf } from "./Contents.ts"
+import { writeElsewhere } from "./External.ts"
 import { host } from "./Hosts.ts"
 import type { Role, WorldParameters } from "./Parameters.ts"
 import { pushOrPull, retag } from "./Pushers.ts"
@@ -48,7 +49,8 @@ const work: Readonly<Record<Role, (actor: Actor) => Effect.Effect<void, unknown,
   host,
   pusher: pushOrPull,
   retagger: retag,
-  unannounced: writeUnannounced
+  unannounced: writeUnannounced,
+  external: writeElsewhere
 }
 
 /** Sweeps, as replicas do on their schedules. */

@@ -4,6 +4,7 @@ import type { DatabaseError } from "../../../src/domain/DatabaseError.ts"
 import type { RegistryState as State } from "../../../src/oci/database/Memory.ts"
 import type { State as StoreState } from "../../../src/storage/Memory.ts"
 import type { Storage } from "../../../src/storage/Storage.ts"
+import type { ReferenceSource } from "../../../src/sweep/ReferenceSource.ts"
 import type { SweepSettings } from "../../../src/sweep/Settings.ts"
 import type { Databases } from "./Databases.ts"
 import type { Verb } from "./Verb.ts"
@@ -29,6 +30,10 @@ export interface Mutation {
   readonly backends?: (backends: Backends & { readonly step: Step }, state: State) => Backends
   /** Replaces the random part of object keys. */
   readonly nonce?: () => string
+  /** Replaces the reference source of every collector. */
+  readonly source?: (source: ReferenceSource) => ReferenceSource
+  /** True makes external writers end their pin before they write the reference that it protects. */
+  readonly unpinsFirst?: boolean
   /** Replaces settings of every collector. */
   readonly settings?: Partial<SweepSettings>
   /** Changes the state of the database and the store before the run begins. */

@@ -252,6 +252,7 @@ const effects = (
 const harmless: ReadonlySet<Verb> = new Set([
   "pause",
   "inspect",
+  "inspectWithSources",
   "references.check",
   "references.everHeld",
   "candidates.watch",

@@ -16,6 +16,7 @@ export type Role =
   | "pusher"
   | "retagger"
   | "unannounced"
+  | "external"
 
 /** Describes a world. All rates are probabilities. */
 export interface WorldParameters {
@@ -60,6 +61,8 @@ export interface WorldParameters {
   readonly restoreAt: number
   /** Of a step: an object is locked against deletion until faults end. */
   readonly locks: number
+  /** Of a step: the store where external writers keep their references has an outage. */
+  readonly outages: number
   readonly bucket: Bucket
   /** By how much the other clocks differ from each other at most. */
   readonly skewMillis: number
@@ -113,7 +116,8 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
       host: kind === "hosts" || kind === "all" ? 1 + rng.below(2) : 0,
       pusher: isRegistry ? 1 + rng.below(2) : kind === "all" ? 1 : 0,
       retagger: isRegistry || kind === "all" ? 1 : 0,
-      unannounced: isUnannounced ? 1 + rng.below(2) : kind === "all" ? 1 : 0
+      unannounced: isUnannounced ? 1 + rng.below(2) : kind === "all" ? 1 : 0,
+      external: 0
     },
     steps: stepsMax,
     settings: {
@@ -155,8 +159,22 @@ export const draw = (rng: Rng, steps: number): WorldParameters => {
     restoreAt: isRestored ? Math.ceil(stepsMax * rng.pick([0.5, 0.7])) : 0,
     crashes: rng.pick([0, 0, faults / 5]),
     locks: bucket === "versions" ? rng.pick([0, 0.02]) : 0,
+    outages: 0,
     wrongClocks: rng.pick([0, 0, 0, 0, 0.2]),
     skewMillis: rng.pick([0, Duration.toMillis(defaultSettings.clockTolerance) / 4])
+  }
+}
+
+/**
+ * Adds external writers to some worlds. `rng` is not that of the run: so a seed without external writers plays what it
+ * played before they existed.
+ */
+export const withExternal = (parameters: WorldParameters, rng: Rng): WorldParameters => {
+  if (!rng.chance(0.15)) return parameters
+  return {
+    ...parameters,
+    processes: { ...parameters.processes, external: 1 + rng.below(2) },
+    outages: rng.pick([0, 0.01, 0.03])
   }
 }
 

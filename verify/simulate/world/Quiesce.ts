@@ -19,10 +19,11 @@ const sweepsMax = 10
 /** Returns how the runs of a world end. */
 export const closingOf = (world: World): Closing<Services> => ({
   prepare: () => {
-    const { store } = world
+    const { elsewhere, store } = world
     // An operator decides about old versions, and the locks of objects end.
     if (!store.traits.chosen) store.traits = { ...store.traits, deletes: "versions", chosen: true }
     store.locked.clear()
+    elsewhere.repair()
   },
   day: sweep,
   daysMax: sweepsMax,
@@ -41,9 +42,9 @@ const sweep = Effect.gen(function* () {
 })
 
 /** Returns the first piece of garbage that is left, or null. */
-const leaked = ({ parameters, rows, store }: World): string | null => {
+const leaked = ({ elsewhere, parameters, rows, store }: World): string | null => {
   const owned = new Set([...rows.blobs.values()].map(({ key }) => key))
-  const referenced = new Set(referencedDigests(rows))
+  const referenced = new Set([...referencedDigests(rows), ...elsewhere.held.values()])
   for (const key of store.objects.keys())
     if (!owned.has(key)) return `leaked: object ${key} has no owner and is still stored`
   for (const digest of rows.blobs.keys())
@@ -67,9 +68,9 @@ const referencedDigests = ({ manifests, references }: World["rows"]) => [
 ]
 
 /** Returns the first referenced blob that does not read back byte for byte, or null. */
-const unreadable = Effect.fnUntraced(function* ({ count, rows }: World) {
+const unreadable = Effect.fnUntraced(function* ({ count, elsewhere, rows }: World) {
   const blobs = yield* BlobStore
-  for (const digest of referencedDigests(rows)) {
+  for (const digest of [...referencedDigests(rows), ...elsewhere.acknowledged()]) {
     const exit = yield* Effect.exit(Stream.runCollect(blobs.open(digest)))
     if (Exit.isFailure(exit)) return `lost: blob ${digest} cannot be read: ${showExit(exit)}`
     const expected = bytesOf(digest)

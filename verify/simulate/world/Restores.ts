@@ -22,7 +22,7 @@ export const backUp = ({ rows, store }: World): Backup => ({
 
 /** Restores the database. */
 export const restore = (world: World, { objects, rows: backup }: Backup): void => {
-  const { count, durability, network, oracle, rows, simulator, store } = world
+  const { count, durability, elsewhere, network, oracle, rows, simulator, store } = world
   const { delivery, processes } = simulator
   count("databases restored")
   const roles = processes.running.map(({ role }) => role)
@@ -41,6 +41,7 @@ export const restore = (world: World, { objects, rows: backup }: Backup): void =
   }
   const isUnknown = (key: ObjectKey) => store.objects.has(key) && !returned.has(key) && !rows.journal.has(key)
   oracle.restored(new Set([...before].filter(isUnknown)))
+  elsewhere.forget()
   for (const role of roles) processes.start(role)
 }
 

@@ -10,11 +10,11 @@ import type { Services, World } from "./World.ts"
 
 /** Returns the world as the simulator plays it. */
 export const make = (world: World): SimulatedWorld<Services> => {
-  const { count, oracle, parameters, rows, simulator } = world
+  const { count, elsewhere, oracle, parameters, rows, simulator } = world
   let backup: Backup | null = null
   return {
     services: world.services,
-    invariants: oracle.invariants,
+    invariants: [...oracle.invariants, elsewhere.invariant],
     closing: closingOf(world),
     events: [
       {
@@ -22,7 +22,8 @@ export const make = (world: World): SimulatedWorld<Services> => {
         rate: () => (world.durability.isBehind() && parameters.faults > 0 ? 0.4 : parameters.crashes),
         happen: () => crash(world)
       },
-      { rate: () => parameters.locks, happen: () => lock(world) }
+      { rate: () => parameters.locks, happen: () => lock(world) },
+      { rate: () => parameters.outages, happen: elsewhere.fail }
     ],
     beforeStep: () => {
       // A database that remembers no sweep cannot tell that it is old.
@@ -35,8 +36,14 @@ export const make = (world: World): SimulatedWorld<Services> => {
       countEffect(count, executed.verb, exit)
       oracle.performed(executed, exit)
     },
-    executedLate: (request) => oracle.executedLate(request as Executed),
-    ended: (process) => oracle.answered(process, []),
+    executedLate: (request) => {
+      oracle.executedLate(request as Executed)
+      elsewhere.executedLate(request as Executed)
+    },
+    ended: (process) => {
+      oracle.answered(process, [])
+      elsewhere.ended(process)
+    },
     shorten
   }
 }

@@ -11,6 +11,7 @@
  *
  * It is synchronous and depends on nothing but its options, so the same seed gives the same run.
  */
+import * as Rngs from "../../../src/testing/simulation/Rng.ts"
 import { playSeed, type Rng, type Scenario, type Shrunk } from "../../../src/testing/simulation/Simulation.ts"
 import { actors } from "./Actors.ts"
 import type { Mutation } from "./Mutation.ts"
@@ -51,7 +52,7 @@ export interface Outcome {
 
 /** Plays one world to its end, or to the first invariant that breaks. */
 export const run = ({ seed, shrinkRuns = 0, trace = false, ...options }: Options): Outcome => {
-  const outcome = playSeed(seed, (rng) => scenarioOf(rng, options), { trace, shrinkRuns })
+  const outcome = playSeed(seed, (rng) => scenarioOf(rng, { seed, ...options }), { trace, shrinkRuns })
   const isBroken = outcome._tag === "Broken"
   return {
     seed,
@@ -63,11 +64,19 @@ export const run = ({ seed, shrinkRuns = 0, trace = false, ...options }: Options
   }
 }
 
+/** Tells the numbers for external writers from those of a run with the same seed. */
+const externalSeed = 2 ** 44
+
 const scenarioOf = (
   rng: Rng,
-  { mutation = () => ({}), steps = 200, world: changed }: Pick<Options, "steps" | "mutation" | "world">
+  {
+    mutation = () => ({}),
+    seed,
+    steps = 200,
+    world: changed
+  }: Pick<Options, "seed" | "steps" | "mutation" | "world">
 ): Scenario<World.Services> => {
-  const drawn = Parameters.draw(rng, steps)
+  const drawn = Parameters.withExternal(Parameters.draw(rng, steps), Rngs.make(seed + externalSeed))
   const parameters = changed === undefined ? drawn : changed(drawn)
   const made: { world: World.World | null } = { world: null }
   return {

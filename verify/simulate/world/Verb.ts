@@ -18,6 +18,9 @@ export type Verb =
   | "unannounced.look"
   | "unannounced.insert"
   | "unannounced.refer"
+  | "elsewhere.ask"
+  | "elsewhere.write"
+  | "elsewhere.remove"
 
 /** Identifies a request that has taken effect. */
 export interface Executed {

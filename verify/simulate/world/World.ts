@@ -7,6 +7,7 @@ import { registryPhases } from "../../../src/oci/RegistryPhases.ts"
 import { Repositories } from "../../../src/oci/Repositories.ts"
 import { Uploads } from "../../../src/oci/Uploads.ts"
 import { Storage } from "../../../src/storage/Storage.ts"
+import type { ReferenceSource } from "../../../src/sweep/ReferenceSource.ts"
 import { Sweep } from "../../../src/sweep/Sweep.ts"
 import type { Network, Process, Rng, Simulator, Time } from "../../../src/testing/simulation/Simulation.ts"
 import * as BackendAccess from "./Backends.ts"
@@ -15,6 +16,7 @@ import { bytesOf } from "./Contents.ts"
 import type { Count } from "./Counts.ts"
 import * as Databases from "./Databases.ts"
 import * as Durability from "./Durability.ts"
+import * as Elsewhere from "./Elsewhere.ts"
 import type { Backends, Mutation } from "./Mutation.ts"
 import * as Oracle from "./Oracle.ts"
 import type { WorldParameters } from "./Parameters.ts"
@@ -32,6 +34,7 @@ export interface World extends BackendAccess.BackendState {
   readonly network: Network
   readonly durability: Durability.Durability
   readonly oracle: Oracle.Oracle
+  readonly elsewhere: Elsewhere.Elsewhere
   readonly count: Count
   /** Returns the services of a process. */
   readonly services: (process: Process) => Context.Context<Services>
@@ -54,6 +57,9 @@ export const make = (simulator: Simulator, parameters: WorldParameters, mutation
     bytesOf,
     report: (what) => simulator.report(what)
   })
+  const elsewhere = Elsewhere.make(simulator, state, mutation)
+  const sourcesOf = (process: Process) =>
+    parameters.processes.external > 0 ? [elsewhere.sourceOf(process)] : []
   const backendsOf = BackendAccess.make(state, simulator, mutation, durability)
   return {
     ...state,
@@ -64,10 +70,13 @@ export const make = (simulator: Simulator, parameters: WorldParameters, mutation
     network,
     durability,
     oracle,
+    elsewhere,
     count,
     services: (process) => {
       const built = simulator.perform(
-        Effect.scoped(Layer.build(layerOf(process, backendsOf(process), parameters, mutation)))
+        Effect.scoped(
+          Layer.build(layerOf(process, backendsOf(process), sourcesOf(process), parameters, mutation))
+        )
       )
       if (built._tag === "Failure") throw new Error("the services cannot be built")
       const own = Context.merge(built.value, simulator.contextOf(process))
@@ -82,6 +91,7 @@ const clients: ReadonlySet<string> = new Set(["pusher", "retagger"])
 const layerOf = (
   process: Process,
   { database, storage }: Backends,
+  sources: ReadonlyArray<ReferenceSource>,
   parameters: WorldParameters,
   mutation: Mutation
 ) => {
@@ -90,7 +100,7 @@ const layerOf = (
   const backends = Layer.mergeAll(Databases.services(database), Layer.succeed(Storage, storage))
   const collecting = Layer.provideMerge(
     Layer.mergeAll(
-      Sweep.layerUnchecked({ ...settings, phases: registryPhases }),
+      Sweep.layerUnchecked({ ...settings, sources, phases: registryPhases }),
       BlobStore.layer({ uploadLease, pin: Duration.minutes(1) })
     ),
     backends

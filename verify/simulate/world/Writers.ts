@@ -72,10 +72,12 @@ export const push = Effect.fnUntraced(function* (actor: Actor) {
     world.oracle.report(`a put of ${content.digest} answered ${stored.value.digest}`)
 })
 
-/** Pins a blob and refers to it later, as a registry does that answers "this blob exists". */
-const pinAndRefer = Effect.fnUntraced(function* (actor: Actor) {
+/**
+ * Pins a blob that exists or is stored, and tells the oracle. Returns the pin and the instant until which it holds at
+ * least; none where there is no blob, or after a failure that a fault explains.
+ */
+export const pinContent = Effect.fnUntraced(function* (actor: Actor, content: Content) {
   const { oracle, parameters, rng, time } = actor.world
-  const content = someContent(actor.world)
   const { digest } = content
   const store = yield* BlobStore
   const began = time.now()
@@ -87,12 +89,27 @@ const pinAndRefer = Effect.fnUntraced(function* (actor: Actor) {
       return Option.fromNullishOr(stored.pin)
     })
   )
-  if (Exit.isFailure(pinned)) return yield* checkFailure(actor, pinned.cause, "pinning")
-  if (Option.isNone(pinned.value)) return
-  const pin = pinned.value.value
+  if (Exit.isFailure(pinned)) {
+    yield* checkFailure(actor, pinned.cause, "pinning")
+    return Option.none<{ readonly id: string; readonly until: number }>()
+  }
+  if (Option.isNone(pinned.value)) return Option.none()
+  const id = pinned.value.value
   // A writer whose clock is behind asks for a shorter time.
   const until = began + millis + Math.min(0, actor.process.aheadMillis) - 2 * parameters.skewMillis
-  oracle.pinned(pin, digest, until)
+  oracle.pinned(id, digest, until)
+  return Option.some({ id, until })
+})
+
+/** Pins a blob and refers to it later, as a registry does that answers "this blob exists". */
+const pinAndRefer = Effect.fnUntraced(function* (actor: Actor) {
+  const { oracle, rng, time } = actor.world
+  const content = someContent(actor.world)
+  const { digest } = content
+  const store = yield* BlobStore
+  const pinned = yield* pinContent(actor, content)
+  if (Option.isNone(pinned)) return
+  const { id: pin, until } = pinned.value
   yield* actor.pause
   if (rng.chance(0.2)) {
     oracle.unpinned(pin)
