@@ -11,6 +11,6 @@ GRANT USAGE, CREATE ON SCHEMA public TO gc_migrate;
 -- GRANT SELECT, REFERENCES ON public.blobs TO gc_migrate;
 -- With --watch-references or --guard-unannounced-writers, on blobs and on every table that refers to it:
 -- GRANT TRIGGER ON public.blobs TO gc_migrate;
--- Functions of the guard run with the rights of this role, so it needs those of the collector, before it installs them.
--- Without them every write of a reference fails. Run this after collector.sql:
+-- Functions of the guard run with the rights of this role, so it needs those of the collector.
+-- Without them migrate refuses to install the guard. Run this after collector.sql:
 -- GRANT gc_collector TO gc_migrate;

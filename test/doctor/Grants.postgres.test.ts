@@ -35,17 +35,7 @@ const run = (place: Databases.Place, statements: ReadonlyArray<string>) =>
   ).pipe(Effect.provide(Databases.client(place, { maxConnections: 1 })), Effect.orDie, onProcessClock)
 
 const roles = Effect.gen(function* () {
-  const owner = yield* Databases.emptyDatabase(Databases.embedded)
-  const suffix = Math.random().toString(36).slice(2)
-  const names = ["registry", "collector", "migrate"].map((name) => `gc_${name}_${suffix}`)
-  yield* Effect.addFinalizer(() =>
-    run(
-      owner,
-      names.flatMap((name) => [`DROP OWNED BY ${name} CASCADE`, `DROP ROLE ${name}`])
-    )
-  )
-  const grant = (file: string) => run(owner, statementsOf(file, suffix))
-  const as = (name: string) => Databases.as(owner, `gc_${name}_${suffix}`)
+  const { as, grant, owner } = yield* rolesOf
   yield* grant("migrate")
   yield* RegistryPostgres.migrate(defaultNames, { createCatalog: "blobs", registry: true }).pipe(
     Effect.provide(Databases.client(as("migrate"), { maxConnections: 1 })),
@@ -54,6 +44,21 @@ const roles = Effect.gen(function* () {
   yield* grant("collector")
   yield* grant("registry")
   return { as, owner }
+})
+
+/** An empty database, and roles that end with the test. */
+const rolesOf = Effect.gen(function* () {
+  const owner = yield* Databases.emptyDatabase(Databases.embedded)
+  const suffix = Math.random().toString(36).slice(2)
+  const grant = (file: string) => {
+    const role = `gc_${file}_${suffix}`
+    return Effect.andThen(
+      run(owner, statementsOf(file, suffix)),
+      Effect.addFinalizer(() => run(owner, [`DROP OWNED BY ${role} CASCADE`, `DROP ROLE ${role}`]))
+    )
+  }
+  const as = (name: string) => Databases.as(owner, `gc_${name}_${suffix}`)
+  return { as, grant, owner, suffix }
 })
 
 /** The services of the program on a database of this role. */
@@ -133,6 +138,41 @@ describe("deploy/grants", () => {
         const lacks = of(all, "rights").some((title) => /INSERT|UPDATE/.test(title))
         assert.strictEqual(lacks, name === "collector", name)
       }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("triggers that would run without their rights are refused, and writers go on", () =>
+    Effect.gen(function* () {
+      const { as, grant, owner, suffix } = yield* rolesOf
+      const tables = "public.blobs, public.files"
+      yield* run(owner, [
+        "CREATE TABLE blobs (digest text PRIMARY KEY, object_key text NOT NULL, size_bytes bigint NOT NULL, created_at timestamptz NOT NULL, last_used_at timestamptz)",
+        "CREATE TABLE files (name text, digest text REFERENCES blobs)",
+        "INSERT INTO blobs VALUES ('sha256:a', 'blobs/a', 1, 'epoch')"
+      ])
+      yield* grant("migrate")
+      yield* run(owner, [
+        `GRANT SELECT, REFERENCES, TRIGGER ON ${tables} TO gc_migrate_${suffix}`,
+        `REVOKE CREATE ON SCHEMA public FROM gc_migrate_${suffix}`
+      ])
+      const migrate = Databases.client(as("migrate"), { maxConnections: 1 })
+      yield* onProcessClock(
+        Effect.provide(RegistryPostgres.migrate(defaultNames, { registry: false }), migrate)
+      )
+      const guard = onProcessClock(
+        Effect.provide(Postgres.guardUnannouncedWriters(defaultNames), Layer.fresh(migrate))
+      )
+      const refused = yield* Effect.flip(guard)
+      assert.strictEqual(refused._tag, "SchemaRefused")
+      assert.include(refused.message, "this role lacks UPDATE")
+      yield* run(owner, ["INSERT INTO files VALUES ('one', 'sha256:a')"])
+      yield* run(owner, [`GRANT UPDATE ON public.blobs TO gc_migrate_${suffix}`])
+      assert.lengthOf((yield* guard).created, 2)
+      yield* run(owner, ["INSERT INTO files VALUES ('two', 'sha256:a')"])
+      // The control: what the missing right did.
+      yield* run(owner, [`REVOKE UPDATE ON public.blobs FROM gc_migrate_${suffix}`])
+      const broken = yield* Effect.exit(run(owner, ["INSERT INTO files VALUES ('three', 'sha256:a')"]))
+      assert.include(String(broken), "permission denied")
     }).pipe(Effect.scoped)
   )
 

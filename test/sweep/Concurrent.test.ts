@@ -199,7 +199,7 @@ describe("while collectors are at work", () => {
       const pushing = Effect.forEach(
         pushed,
         Effect.fnUntraced(function* (name, n) {
-          yield* Effect.sleep((n % 20) * 3000)
+          yield* Effect.sleep((n % 20) * 5000)
           outcomes.add(yield* push(artifact(name, name), blobKey(name, 2)))
           yield* sound
         }),

@@ -251,6 +251,7 @@ describe("a sweep of which one call", { timeout: 120_000 }, () => {
           "delete",
           "sessions.expire",
           "manifests.expire",
+          "manifests.redate",
           "manifests.exposure",
           "suspects.page",
           "suspects.rekey",

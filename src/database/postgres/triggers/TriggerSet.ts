@@ -13,6 +13,7 @@ import { make, qualified, quote, type Sql } from "../Sql.ts"
 import { catalogMissing } from "../schema/BlobsTable.ts"
 import type { DigestType } from "../schema/DigestType.ts"
 import { type ForeignKey, readReferences } from "../schema/ForeignKeys.ts"
+import { type Need, privilegeProblems, readPrivileges } from "../schema/Privileges.ts"
 
 /** A foreign key to blobs, as far as triggers depend on it. */
 export type TriggerKey = Pick<ForeignKey, "schema" | "table" | "column" | "referenced_column" | "constraint">
@@ -65,6 +66,8 @@ export interface TriggerSet {
   readonly functionPrefix: string
   /** Returns the triggers that the set consists of. */
   readonly wanted: (names: CatalogNames, references: References) => ReadonlyArray<WantedTrigger>
+  /** Returns the privileges that its functions need, which run as the role that installs them. */
+  readonly needs: (names: CatalogNames) => ReadonlyArray<Need>
   /**
    * Runs at the end of the transaction that installs the set. `created` counts the triggers it created.
    */
@@ -90,7 +93,8 @@ export interface TriggerChange {
  * Installs the set, or completes it where tables were added or dropped. Idempotent.
  *
  * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for the installation
- * for half a second at most. Fails with `SchemaRefused` if there is no catalogue.
+ * for half a second at most. Fails with `SchemaRefused`, having installed none, if there is no catalogue, or if
+ * the role lacks what the functions need: every write to the host's tables would then fail.
  */
 export const install = Effect.fnUntraced(function* (set: TriggerSet, names: CatalogNames, operation: string) {
   const db = yield* make(names)
@@ -167,6 +171,11 @@ const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: n
   const { sql, names } = db
   const references = yield* readReferences(db)
   if (references === null) return yield* new SchemaRefused({ problems: [catalogMissing(names)] })
+  const [{ role } = { role: "this role" }] = yield* sql<{
+    role: string
+  }>`SELECT quote_ident(current_user) AS role`
+  const [problem, ...others] = privilegeProblems(role, yield* readPrivileges(db, set.needs(names)))
+  if (problem !== undefined) return yield* new SchemaRefused({ problems: [problem, ...others] })
   const wanted = uniqueBy(set.wanted(names, references), identityOf)
   const searchPath = yield* readSearchPath(db)
   for (const trigger of uniqueBy(wanted, (one) => one.function)) {

@@ -28,6 +28,15 @@ import { renewed } from "./Tombstones.ts"
 export const unannouncedWriters: TriggerSet = {
   functionPrefix,
   wanted: unannouncedTriggers,
+  needs: (names) => [
+    // UPDATE: its rows are locked.
+    [names.schema, names.blobsTable, "SELECT, UPDATE"],
+    [names.collectorSchema, "intents", "SELECT"],
+    [names.collectorSchema, "orphans", "SELECT, UPDATE, DELETE"],
+    [names.collectorSchema, "tombstones", "SELECT, INSERT, UPDATE, DELETE"],
+    [names.collectorSchema, "buried_keys", "SELECT, INSERT, UPDATE, DELETE"],
+    [names.collectorSchema, "suspects", "SELECT, INSERT"]
+  ],
   afterInstall: (db, { digest }, _created, now) => buryJournaled(db, digest, now),
   // Tombstones and suspicions stay, so that the triggers can be installed again.
   afterRemoval: () => Effect.void
@@ -37,7 +46,8 @@ export const unannouncedWriters: TriggerSet = {
  * Installs the triggers, or completes them where tables were added or dropped. Idempotent.
  *
  * Fails with `Contended`, having changed nothing, if a table is busy: its writers wait for half a second at
- * most. Fails with `SchemaRefused` if there is no catalogue, or if PostgreSQL computes its key column.
+ * most. Fails with `SchemaRefused`, having changed nothing, if there is no catalogue, if PostgreSQL computes
+ * its key column, or if the role lacks a privilege that the triggers need.
  */
 export const guardUnannouncedWriters = Effect.fn("UnannouncedWriters.guard")((names: CatalogNames) =>
   Effect.andThen(

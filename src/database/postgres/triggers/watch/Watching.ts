@@ -20,6 +20,11 @@ import { functionPrefix, watchTriggers } from "./Functions.ts"
 export const watchedReferences: TriggerSet = {
   functionPrefix,
   wanted: watchTriggers,
+  needs: (names) => [
+    [names.schema, names.blobsTable, "SELECT"],
+    [names.collectorSchema, "candidates", "INSERT"],
+    [names.collectorSchema, "scans", "SELECT, UPDATE"]
+  ],
   // What was lost before a trigger existed is in no queue, so a scan of everything is made due.
   afterInstall: ({ sql, id }, _references, created) =>
     created === 0 ? Effect.void : sql`UPDATE ${id.scans} SET wanted = wanted + 1 WHERE name = 'orphans'`,
