@@ -8,6 +8,7 @@ export const hostMutants: ReadonlyArray<Mutant> = [
     name: "joins-the-host",
     lacks: "the verbs' own transactions inside a transaction of the host",
     within: 200,
+    world: hosted,
     mutation: () => ({
       prepare: (rows) => {
         rows.everyVerbJoins = true
