@@ -49,15 +49,26 @@ export const without = Effect.fnUntraced(function* (
   return objects.filter((object) => !kept.includes(object))
 })
 
-/** Fails with `AgeRefused` if one of `objects`, which nothing owns, was written in the lost time. Opens the breaker. */
+/**
+ * Fails with `AgeRefused` if the database may have forgotten a blob of these objects, and opens the breaker: if nothing
+ * owns an object that was written in the lost time, or if one is `unfinished` that is older than its end. An upload may
+ * be published long after its bytes were written, so no time bounds the age of these.
+ */
 export const refuse = Effect.fnUntraced(function* (
   context: PhaseContext,
-  objects: ReadonlyArray<StoredObject>
+  unowned: ReadonlyArray<StoredObject>,
+  unfinished: ReadonlyArray<StoredObject>
 ) {
-  const { lost } = context
-  const others = yield* without(context, objects)
-  if (lost !== null && others.length < objects.length)
-    return yield* refusal(lost, objects.length - others.length)
+  const { counts, dryRun, lost } = context
+  if (lost === null) return
+  const kept = [
+    ...unowned.filter((object) => isOf(lost, object)),
+    ...unfinished.filter(({ modifiedAt }) => modifiedAt <= lost.to)
+  ]
+  if (kept.length === 0) return
+  counts.kept("lost time", kept.length)
+  if (!dryRun) yield* trip(kept.length)
+  return yield* refusal(lost, kept.length)
 })
 
 const isOf = ({ from, to }: LostTime, { modifiedAt }: StoredObject): boolean =>

@@ -17,6 +17,7 @@ import {
   CollectorDatabase,
   type Exposure,
   isOpen,
+  type KnownKey,
   type LeftoverCounts,
   type LeftoverPlan,
   type LeftoverScan
@@ -157,7 +158,7 @@ const settlePage = Effect.fnUntraced(function* (
 ) {
   const { settings } = context
   const { owned, unfinished, unowned } = yield* sortPage(context, page)
-  yield* LostTime.refuse(context, [...unowned, ...unfinished])
+  yield* LostTime.refuse(context, unowned, unfinished)
   const counts = { listed: owned + unowned.length, unowned: unowned.length }
   if (unowned.length > 0) {
     const total = yield* advance(settings, scan, position, counts)
@@ -195,7 +196,7 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
     (yield* Storage).list(settings.blobPrefix),
     Effect.fnUntraced(function* (page) {
       const { owned, unfinished, unowned } = yield* sortPage(context, page)
-      yield* LostTime.refuse(context, [...unowned, ...unfinished])
+      yield* LostTime.refuse(context, unowned, unfinished)
       total = {
         listed: total.listed + owned + unowned.length,
         unowned: total.unowned + unowned.length
@@ -213,7 +214,7 @@ const preview = Effect.fnUntraced(function* (context: PhaseContext) {
 
 /**
  * Returns the leftovers of a page that are old enough, and how many objects are owned. The others count as kept.
- * `unfinished` are objects that only an intent owns: after a restore, the lost rows may own them.
+ * `unfinished` are those that only an intent or an upload session owns: after a restore, the lost rows may own them.
  */
 const sortPage = Effect.fnUntraced(function* (
   { counts, settings }: PhaseContext,
@@ -225,11 +226,14 @@ const sortPage = Effect.fnUntraced(function* (
   const known = yield* audit.lookup(objects.map(({ key }) => key))
   const cutoff = (yield* Clock.currentTimeMillis) - Duration.toMillis(settings.leftoverGrace)
   const keys = new Set(known.map(({ key }) => key))
-  const owned = new Set(known.filter(({ owner }) => owner !== "journal").map(({ key }) => key)).size
-  const intents = new Set(known.filter(({ owner }) => owner === "intent").map(({ key }) => key))
-  const unfinished = objects.filter(({ key }) => intents.has(key))
+  const ownedBy = (...owners: ReadonlyArray<KnownKey["owner"]>) =>
+    new Set(known.filter(({ owner }) => owners.includes(owner)).map(({ key }) => key))
+  const owned = ownedBy("blob", "chunk", "intent").size
+  const [blobs, uploads] = [ownedBy("blob"), ownedBy("chunk", "intent")]
+  const isOld = ({ modifiedAt }: StoredObject) => modifiedAt <= cutoff
+  const unfinished = objects.filter(({ key }) => uploads.has(key) && !blobs.has(key)).filter(isOld)
   const unknown = objects.filter(({ key }) => !keys.has(key))
-  const unowned = unknown.filter(({ modifiedAt }) => modifiedAt <= cutoff)
+  const unowned = unknown.filter(isOld)
   counts.seen(objects.length)
   counts.kept("owned by the catalogue", owned)
   counts.kept("journaled", keys.size - owned)

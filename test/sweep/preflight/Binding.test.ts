@@ -365,6 +365,34 @@ describe("the age of the database", () => {
     }).pipe(Effect.provide(world(usual)))
   )
 
+  /** Sweeps of three days stopped before they reaped uploads. Then the database is set back. */
+  const keepsOldBytes = (
+    what: string,
+    prepare: ReturnType<typeof session> | ReturnType<typeof abandon>,
+    key: string
+  ) =>
+    it.effect(`keeps ${what} whose bytes are older than the lost time, and asks about it`, () =>
+      Effect.gen(function* () {
+        const { rows, state } = yield* World
+        yield* upload("old", { references: [artifact("v1", "old")] })
+        for (let n = 0; n < 4; n++) yield* sweepAfter(hour)
+        yield* prepare
+        yield* TestClock.adjust(3 * day)
+        assert.isNotNull(state.binding)
+        if (state.binding !== null) state.binding = { ...state.binding, sweptAt: start + 4 * hour + 3 * day }
+        yield* TestClock.adjust(14 * day)
+        for (let n = 0; n < 40; n++) yield* sweepAfter(hour)
+        assert.strictEqual((yield* sweep()).phases.leftovers.error?.tag, "AgeRefused")
+        assert.sameMembers([...(yield* objects)], [blobKey("old"), key])
+        yield* rows.breakers.confirm(start + 60 * day)
+        for (let n = 0; n < 30; n++) yield* sweepAfter(hour)
+        assert.deepStrictEqual(yield* objects, [blobKey("old")])
+      }).pipe(Effect.provide(world(usual)))
+    )
+
+  keepsOldBytes("an upload", abandon("halfway", start + 5 * hour), blobKey("halfway"))
+  keepsOldBytes("a session", session("s", [1]), "blobs/new/s")
+
   it.effect("without which the bytes of unfinished uploads are deleted, without a question", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* unfinished).outcome, "complete")
