@@ -78,6 +78,21 @@ const protocol = (child: ChildProcess) => {
   return { send, heard }
 }
 
+/**
+ * Removes the folder. Children of the browser may write for a moment longer, and Node's own retries do not list a folder
+ * again, so that a file that came late fails all of them.
+ */
+const removeSettled = async (folder: string): Promise<void> => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return rmSync(folder, { recursive: true, force: true })
+    } catch (error) {
+      if (attempt === 50) throw error
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+}
+
 /** Starts a browser with an empty page. */
 export const open = async (cache: string): Promise<Tab> => {
   const root = locate(cache)
@@ -99,8 +114,7 @@ export const open = async (cache: string): Promise<Tab> => {
   const close = async () => {
     child.kill("SIGKILL")
     await ended
-    // Children of the browser may write for a moment longer.
-    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
+    await removeSettled(profile)
   }
   try {
     const { heard, send } = protocol(child)
