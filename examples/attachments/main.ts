@@ -1,4 +1,4 @@
-/** Serves on port 3000, with PostgreSQL and the objects below DATA_DIRECTORY; default `data`. */
+/** Serves on PORT, default 3000, with PostgreSQL and the objects below DATA_DIRECTORY, default `data`. */
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -7,10 +7,10 @@ import { Embedded } from "artifact-gc/embedded"
 import { Effect, Layer } from "effect"
 import * as App from "./App.ts"
 
-const data = process.env.DATA_DIRECTORY ?? "data"
+const { DATA_DIRECTORY: data = "data", PORT = "3000" } = process.env
 
 const services = Layer.mergeAll(
-  NodeHttpServer.layer(() => createServer({ requestTimeout: 0 }), { port: 3000 }),
+  NodeHttpServer.layer(() => createServer({ requestTimeout: 0 }), { port: Number(PORT) }),
   FilesStorage.layer({ directory: `${data}/objects` }),
   Layer.unwrap(
     Effect.map(Embedded.start({ dataDirectory: `${data}/postgres` }), (server) =>
