@@ -4,7 +4,7 @@
  */
 import { relative } from "node:path"
 import type { MarkdownRenderer } from "vitepress"
-import { addressOf, exists, isFolder, isSource, root, sources, targetOf, textOf } from "./Sources.ts"
+import { addressOf, exists, isSource, root, sources, targetOf, textOf } from "./Sources.ts"
 
 const isElsewhere = (link: string): boolean => /^([a-z]+:|\/\/|#)/i.test(link)
 
@@ -15,7 +15,8 @@ const pageFor = (target: string): string | null => {
   return page === undefined ? null : addressOf(page)
 }
 
-const fileAddress = (target: string): string => `/files/${target}`
+/** Spelled out, because VitePress takes `.sql` for a file that is not its own. */
+const fileAddress = (target: string): string => `/files/${target}.html`
 
 /** Returns the address that a link of `page` has on the site. Fails if there is no such file. */
 const addressFor = (page: string, link: string): string => {
@@ -39,8 +40,6 @@ export const linkedFiles = (): ReadonlyArray<string> => {
   )
   return [...new Set(links)].filter((target) => exists(target) && pageFor(target) === null).sort()
 }
-
-export { isFolder }
 
 /** Rewrites the links of every page while it is rendered. */
 export const links = (markdown: MarkdownRenderer): void => {
