@@ -4,7 +4,7 @@
  */
 import { relative } from "node:path"
 import type { MarkdownRenderer } from "vitepress"
-import { addressOf, exists, isSource, root, sources, targetOf, textOf } from "./Sources.ts"
+import { addressOf, exists, isSource, root, sources, targetOf, textOf, titleOf } from "./Sources.ts"
 
 const isElsewhere = (link: string): boolean => /^([a-z]+:|\/\/|#)/i.test(link)
 
@@ -41,14 +41,27 @@ export const linkedFiles = (): ReadonlyArray<string> => {
   return [...new Set(links)].filter((target) => exists(target) && pageFor(target) === null).sort()
 }
 
+/** Returns the title of the page that a link leads to where its text is the name of the file, and otherwise its text. */
+const textFor = (page: string, link: string, text: string): string => {
+  const target = targetOf(page, link)
+  const isName = /^[\w./-]+(\.md|\/)$/.test(text) && !link.includes("#")
+  return isName && isSource(target) ? titleOf(target) : text
+}
+
 /** Rewrites the links of every page while it is rendered. */
 export const links = (markdown: MarkdownRenderer): void => {
   markdown.core.ruler.push("links", ({ env, tokens }) => {
     const page = relative(root, env.realPath ?? env.path)
     if (!isSource(page)) return
-    for (const token of tokens.flatMap(({ children }) => children ?? [])) {
-      const link = token.type === "link_open" ? (token.attrGet("href") ?? "#") : "#"
-      if (!isElsewhere(link)) token.attrSet("href", addressFor(page, link))
+    for (const { children } of tokens) {
+      children?.forEach((token, index) => {
+        const link = token.type === "link_open" ? (token.attrGet("href") ?? "#") : "#"
+        if (isElsewhere(link)) return
+        token.attrSet("href", addressFor(page, link))
+        const [text, end] = [children[index + 1], children[index + 2]]
+        if (text?.type === "text" && end?.type === "link_close")
+          text.content = textFor(page, link, text.content)
+      })
     }
   })
 }

@@ -12,7 +12,7 @@ const leaf = (file: string): Item => ({ text: titleOf(file), link: addressOf(fil
 const pagesIn = (folder: string): ReadonlyArray<Item> =>
   sources
     .filter((file) => file.startsWith(`${folder}/`) && !file.endsWith("/README.md"))
-    .map((file) => ({ ...leaf(file), text: titleOf(file).replace(/^artifact-gc\//, "") }))
+    .map((file) => ({ ...leaf(file), text: titleOf(file).replace("API of ", "") }))
 
 /** The pages that `page` links to in tables and that are below its folder, in the order of the links. */
 const linkedBelow = (page: string, folder: string): ReadonlyArray<Item> =>
@@ -49,6 +49,12 @@ const reference = (): ReadonlyArray<Item> => {
   return [{ text: "API reference", ...below(pages) }]
 }
 
+/** Pages that the index cannot name. */
+const more: Readonly<Record<string, () => ReadonlyArray<Item>>> = {
+  "Embed it": reference,
+  "The project": () => [{ text: "All pages, map, glossary", link: addressOf(index) }]
+}
+
 /** Returns the groups of the sidebar. */
 export const sidebar = (): Array<Item> => {
   const [, text = ""] = /^## Index\n(.*?)^## /ms.exec(textOf(index)) ?? []
@@ -57,7 +63,6 @@ export const sidebar = (): Array<Item> => {
   return groups.map((group) => {
     const [heading = ""] = group.split("\n")
     const rows = [...group.matchAll(/^\| \[[^\]]*\]\(([^)\s]+)\)/gm)].map(([, link = ""]) => itemOf(link))
-    const items = heading === "Embed it" ? [...rows, ...reference()] : rows
-    return { text: heading, items }
+    return { text: heading, items: [...rows, ...(more[heading]?.() ?? [])] }
   })
 }

@@ -3,18 +3,24 @@
  * for anything: no fonts, no scripts, a search index of its own. SITE_BASE is the path below which it is served; default `/`.
  */
 import { fileURLToPath } from "node:url"
-import { defineConfig } from "vitepress"
+import { defineConfig, type Plugin } from "vitepress"
 import { icon } from "./Icon.ts"
 import { anchorOf, links } from "./Links.ts"
 import { sidebar } from "./Navigation.ts"
+import { sectionsOf, withoutComments } from "./Search.ts"
 import { excluded, placeOf, root, sources } from "./Sources.ts"
 
 const fromHere = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 const known = new Set(sources)
 
-/** A fragment has its imports in a comment, which the page does not show. */
-const withoutComments = (markdown: string): string => markdown.replace(/<!--.*?-->/gs, "")
+/** The pages are outside of this folder, so Vue is not found from them when they are rendered on the server. */
+const vueFromHere: Plugin = {
+  name: "vue-from-here",
+  enforce: "pre",
+  resolveId: (id, _importer, { ssr }) =>
+    ssr === true && /^vue(\/|$)/.test(id) ? { id, external: true } : null
+}
 
 export default defineConfig({
   title: "artifact-gc",
@@ -40,6 +46,7 @@ export default defineConfig({
     theme: { light: "github-light-high-contrast", dark: "github-dark" }
   },
   vite: {
+    plugins: [vueFromHere],
     publicDir: false,
     server: { fs: { allow: [root] } },
     // Pages are loaded one by one. The largest is the reference of the root.
@@ -60,7 +67,10 @@ export default defineConfig({
       provider: "local",
       options: {
         _render: (source, env, markdown) => markdown.render(withoutComments(source), env),
-        miniSearch: { searchOptions: { fuzzy: 0.1, prefix: true, boost: { title: 4, titles: 2, text: 1 } } }
+        miniSearch: {
+          _splitIntoSections: sectionsOf,
+          searchOptions: { fuzzy: 0.1, prefix: true, boost: { title: 4, titles: 2, text: 1 } }
+        }
       }
     },
     docFooter: { prev: "Before", next: "Next" },
