@@ -29,6 +29,7 @@ import {
   BodyTooSlow,
   BodyTorn
 } from "./Bodies.ts"
+import { crumbsIn, type FramingBudget } from "./Crumbs.ts"
 import { type MinimumRate, type Pace, paceOf } from "./MinimumRate.ts"
 import { type Transfer, TransferShed } from "./Places.ts"
 
@@ -42,6 +43,8 @@ export interface BodyLimits {
   readonly idleTimeout: Duration.Duration
   /** The least average rate. */
   readonly minimumRate: MinimumRate
+  /** Bounds bodies in tiny chunks. */
+  readonly framing: FramingBudget
 }
 
 /** What watches one body. */
@@ -134,7 +137,7 @@ const whenEnded = (transfer: Transfer | null) =>
 const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watch) {
   const { limits, pace, transfer } = watch
   const clock = yield* Clock.Clock
-  const isInCrumbs = crumbsIn(source)
+  const tollOf = crumbsIn(source, limits.framing)
   let end: Exit.Exit<never, BodyFailure | Cause.Done> | null = null
   let waitsSince: number | null = null
   let wake = () => {}
@@ -161,11 +164,29 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
     const chunks = available(source)
     if (Arr.isArrayNonEmpty(chunks)) {
       const bytes = lengthOf(chunks)
-      moved(watch, bytes, clock.currentTimeMillisUnsafe())
-      return isInCrumbs(bytes) ? Effect.fail(new BodyInCrumbs()) : Effect.succeed(chunks)
+      const now = clock.currentTimeMillisUnsafe()
+      moved(watch, bytes, now)
+      const toll = tollOf(bytes, now)
+      if (toll === "refused") return Effect.fail(new BodyInCrumbs())
+      return toll > 0 ? Effect.as(pausing(toll), chunks) : Effect.succeed(chunks)
     }
     if (end !== null) return end
     return waiting
+  })
+  // Node would parse on into the buffer of the request.
+  const pausing = (millis: number) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => {
+        source.socket.pause()
+        transfer?.waits()
+      }),
+      () => Effect.raceFirst(Effect.sleep(millis), ended),
+      () => Effect.sync(() => source.socket.resume())
+    )
+  const ended = Effect.callback<void>((resume) => {
+    wake = () => {
+      if (end !== null) resume(Effect.void)
+    }
   })
   const pull: BodyPull = Effect.suspend(() => withPlace(watch, reading))
   const waiting: BodyPull = Effect.callback((resume) => {
@@ -194,23 +215,6 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
   yield* Effect.forkScoped(watching)
   return pull
 })
-
-/** A body of so few chunks costs little, however small they are. */
-const crumbsBytes = 64 * 1024
-
-/** A chunk of three bytes has five of framing and more. */
-const framingShare = 3
-
-/** Returns a function that takes the bytes of a body as they arrive, and tells whether most of the connection's were framing. */
-const crumbsIn = ({ socket }: IncomingMessage) => {
-  const before = socket.bytesRead
-  let body = 0
-  return (bytes: number): boolean => {
-    body += bytes
-    const read = socket.bytesRead - before
-    return read > crumbsBytes && body * framingShare < read
-  }
-}
 
 const available = (source: IncomingMessage): Array<Uint8Array> => {
   const chunks: Array<Uint8Array> = []
