@@ -37,11 +37,18 @@ const refusedShare = 1.5
 /** A body that is mostly framing may have so many bytes in all. */
 const refusedBytes = 64 * 1024
 
-/** The longest pause. If others have spent more, the body is refused. */
+/** The longest pause. If others have spent more, the body is refused after it. */
 const pauseMaxMillis = 10_000
 
-/** What is to be done with a body: refused, or not read for that long, in milliseconds. */
-export type Toll = "refused" | number
+/** What is to be done with a body. */
+export interface Toll {
+  /** For how long it is not read, in milliseconds. */
+  readonly pauseMillis: number
+  /** Whether it is refused after the pause: a client that was refused at once would begin again at once. */
+  readonly isRefused: boolean
+}
+
+const free: Toll = { pauseMillis: 0, isRefused: false }
 
 /** Returns a function that takes the bytes of a body as they arrive, and returns what is to be done with it. */
 export const crumbsIn = (
@@ -55,10 +62,13 @@ export const crumbsIn = (
     body += bytes
     const read = socket.bytesRead - before
     const framing = read - body
-    if (read > refusedBytes && framing > refusedShare * body) return "refused"
-    if (framing <= paid || framing * smallShare <= read) return 0
+    if (framing <= paid || framing * smallShare <= read) return free
     const pause = budget.spend(framing - paid, now)
     paid = framing
-    return pause > pauseMaxMillis ? "refused" : pause
+    const isMostlyFraming = read > refusedBytes && framing > refusedShare * body
+    return {
+      pauseMillis: Math.min(pause, pauseMaxMillis),
+      isRefused: isMostlyFraming || pause > pauseMaxMillis
+    }
   }
 }

@@ -145,7 +145,12 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
     end ??= exit
     wake()
   }
-  const onReadable = () => wake()
+  /** Node would parse on into the buffer of the request. It then reads only while the next bytes are waited for. */
+  let isSlow = false
+  const onReadable = () => {
+    if (isSlow) source.socket.pause()
+    wake()
+  }
   source.on("readable", onReadable)
   const ignoreEnd = finished(source, { writable: false }, (cause) =>
     endWith(cause ? Exit.fail(new BodyTorn({ cause })) : Exit.fail(Cause.Done()))
@@ -157,6 +162,7 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       source.off("readable", onReadable)
+      if (isSlow && end !== null) source.socket.resume()
       ignoreEnd()
     })
   )
@@ -166,23 +172,23 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
       const bytes = lengthOf(chunks)
       const now = clock.currentTimeMillisUnsafe()
       moved(watch, bytes, now)
-      const toll = tollOf(bytes, now)
-      if (toll === "refused") return Effect.fail(new BodyInCrumbs())
-      return toll > 0 ? Effect.as(pausing(toll), chunks) : Effect.succeed(chunks)
+      const { isRefused, pauseMillis } = tollOf(bytes, now)
+      if (pauseMillis === 0) return Effect.succeed(chunks)
+      return Effect.andThen(
+        pausing(pauseMillis),
+        isRefused ? Effect.fail(new BodyInCrumbs()) : Effect.succeed(chunks)
+      )
     }
     if (end !== null) return end
     return waiting
   })
-  // Node would parse on into the buffer of the request.
   const pausing = (millis: number) =>
-    Effect.acquireUseRelease(
-      Effect.sync(() => {
-        source.socket.pause()
-        transfer?.waits()
-      }),
-      () => Effect.raceFirst(Effect.sleep(millis), ended),
-      () => Effect.sync(() => source.socket.resume())
-    )
+    Effect.suspend(() => {
+      isSlow = true
+      source.socket.pause()
+      transfer?.waits()
+      return Effect.raceFirst(Effect.sleep(millis), ended)
+    })
   const ended = Effect.callback<void>((resume) => {
     wake = () => {
       if (end !== null) resume(Effect.void)
@@ -198,22 +204,36 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
       waitsSince = null
       resume(pull)
     }
+    if (isSlow) source.socket.resume()
     transfer?.waits()
   })
-  const watching = Effect.gen(function* () {
-    while (end === null) {
-      const now = clock.currentTimeMillisUnsafe()
-      const idleMillis = Duration.toMillis(limits.idleTimeout)
-      const idleLeft: number = waitsSince === null ? idleMillis : waitsSince + idleMillis - now
-      const { failure, millis } = patience(watch, now)
-      if (waitsSince !== null && idleLeft <= 0)
-        return endWith(Exit.fail(new BodyIdle({ idleTimeout: limits.idleTimeout })))
-      if (waitsSince !== null && millis <= 0) return endWith(Exit.fail(failure))
-      yield* Effect.sleep(Math.max(1, Math.min(idleLeft, millis)))
-    }
-  })
-  yield* Effect.forkScoped(watching)
+  yield* Effect.forkScoped(
+    watching(watch, { endWith, isOver: () => end !== null, waitsSince: () => waitsSince })
+  )
   return pull
+})
+
+/** Ends a body whose client is silent or slow. */
+const watching = Effect.fnUntraced(function* (
+  watch: Watch,
+  body: {
+    readonly endWith: (exit: Exit.Exit<never, BodyFailure>) => void
+    readonly isOver: () => boolean
+    /** Returns since when the client is waited for, or null. */
+    readonly waitsSince: () => number | null
+  }
+) {
+  const { idleTimeout } = watch.limits
+  const idleMillis = Duration.toMillis(idleTimeout)
+  while (!body.isOver()) {
+    const now = yield* Clock.currentTimeMillis
+    const since = body.waitsSince()
+    const idleLeft = since === null ? idleMillis : since + idleMillis - now
+    const { failure, millis } = patience(watch, now)
+    if (since !== null && idleLeft <= 0) return body.endWith(Exit.fail(new BodyIdle({ idleTimeout })))
+    if (since !== null && millis <= 0) return body.endWith(Exit.fail(failure))
+    yield* Effect.sleep(Math.max(1, Math.min(idleLeft, millis)))
+  }
 })
 
 const available = (source: IncomingMessage): Array<Uint8Array> => {
