@@ -25,18 +25,19 @@ const plain = (html: string): string =>
  */
 export const sectionsOf = (file: string, html: string): Array<Section> => {
   const isReference = file.includes("/docs/api/")
-  const parents: Array<string> = []
+  const parents: Array<string | undefined> = []
   return html
     .split(/(?=<h[1-6] id=")/)
-    .slice(1)
+    .filter((part) => part.startsWith("<h"))
     .map((part) => {
       const [, level = "", anchor = "", heading = "", text = ""] =
         /^<h(.) id="([^"]*)"[^>]*>(.*?)<\/h.>(.*)$/s.exec(part) ?? []
       const title = plain(heading.replace(/<a class="header-anchor".*$/s, ""))
       const depth = Number(level) - 1
-      parents.length = Math.min(parents.length, depth)
-      const titles = [...parents, ...(isReference && depth > 0 ? title.split(".") : [title])]
-      parents.push(title)
+      parents.splice(depth)
+      const above = parents.filter((parent) => parent !== undefined)
+      parents[depth] = title
+      const titles = [...above, ...(isReference && depth > 0 ? title.split(".") : [title])]
       return { anchor, titles, text: plain(text) }
     })
 }
