@@ -9,15 +9,12 @@ import * as App from "./App.ts"
 
 const { DATA_DIRECTORY: data = "data", PORT = "3000" } = process.env
 
+const server = NodeHttpServer.layer(() => createServer({ requestTimeout: 0 }), { port: Number(PORT) })
+
 const services = Layer.mergeAll(
-  NodeHttpServer.layer(() => createServer({ requestTimeout: 0 }), { port: Number(PORT) }),
   FilesStorage.layer({ directory: `${data}/objects` }),
-  Layer.unwrap(
-    Effect.map(Embedded.start({ dataDirectory: `${data}/postgres` }), (server) =>
-      Postgres.layerClient(server)
-    )
-  )
+  Layer.unwrap(Effect.map(Embedded.start({ dataDirectory: `${data}/postgres` }), Postgres.layerClient))
 )
 
 // SIGTERM ends open requests, and the collector finishes the batch in hand.
-NodeRuntime.runMain(Layer.launch(Layer.provide(App.layer, services)))
+NodeRuntime.runMain(Layer.launch(Layer.provide(App.layer(server), services)))
