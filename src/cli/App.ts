@@ -14,6 +14,7 @@ import * as Pause from "./PauseCommand.ts"
 import * as Rebind from "./RebindCommand.ts"
 import * as Restore from "./RestoreCommand.ts"
 import * as Resume from "./ResumeCommand.ts"
+import * as Retention from "./RetentionCommand.ts"
 import * as Run from "./RunCommand.ts"
 import * as Serve from "./ServeCommand.ts"
 import * as Set from "./SetCommand.ts"
@@ -36,6 +37,7 @@ export const app = Command.make("artifact-gc").pipe(
     Journal.command,
     Condemned.command,
     Restore.command,
+    Retention.command,
     Breaker.command,
     Rebind.command,
     Pause.command,

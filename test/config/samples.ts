@@ -196,6 +196,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   registryAnonymousPull: sampled("true", "false", true, (c) => c.serve.access.anonymousPull, {
     REGISTRY_TOKEN: "t"
   }),
+  retentionFile: sampled("/retention.json", "/x", "/retention.json", (c) => c.retentionFile),
   registryHtpasswd: sampled("/users", "/x", "/users", (c) => c.serve.access.htpasswd),
   registryAccess: sampled("/rules", "/x", "/rules", (c) => c.serve.access.rules, { REGISTRY_TOKEN: "t" }),
   registryUrl: sampled("https://one.lan", "https://x.lan", "https://one.lan", (c) => c.serve.access.url, {

@@ -158,7 +158,8 @@ const put = (
   for (const name of tags) {
     const before = state.tags.get(manifestId(repository, name))
     if (before !== undefined) losers.add(before.digest)
-    state.tags.set(manifestId(repository, name), { repository, name, digest })
+    const pushed = Math.max(now, before?.pushedAt ?? now)
+    state.tags.set(manifestId(repository, name), { ...before, repository, name, digest, pushedAt: pushed })
   }
   if (isTagged(state, row)) state.manifests.set(manifestId(repository, digest), tagged)
   losers.delete(digest)
@@ -238,7 +239,7 @@ const isListed = (state: RegistryState, { repository, digest }: ManifestRow): bo
   )
 
 /** Records that a manifest lost a tag, an index or a subject that needed it. */
-const release = (
+export const release = (
   state: RegistryState,
   now: number,
   repository: string,

@@ -123,7 +123,7 @@ const put = Effect.fnUntraced(function* (
   const missing = [...new Set(needed)].filter((one) => !live.has(one) || unfit.has(one))
   if (missing.length > 0) return { _tag: "missing", digests: missing } satisfies PutManifest
   yield* writeManifest(db, type, now, manifest, there.has(digest), tags.length > 0)
-  yield* writeTags(db, type, manifest, tags, before)
+  yield* writeTags(db, type, now, manifest, tags, before)
   yield* writeReferences(db, type, manifest, references)
   const losers = new Set([...before.values()].filter((loser) => loser !== digest))
   yield* release(
@@ -169,23 +169,27 @@ const writeManifest = Effect.fnUntraced(function* (
     return yield* beginAnew("manifests.put", `made manifest ${digest} of ${repository}`)
 })
 
-/** Moves tags to the manifest. `before` are the tags that existed; they are locked. */
+/** Moves tags to the manifest and dates them. `before` are the tags that existed; they are locked. */
 const writeTags = Effect.fnUntraced(function* (
   { sql, id, raw }: RegistrySql,
   type: DigestType,
+  now: number,
   { repository, digest }: Manifest,
   tags: ReadonlyArray<string>,
   before: ReadonlyMap<string, Digest>
 ) {
   const own = sql`${digest}::text::${raw(type.type)}`
-  const moved = [...before].filter(([, target]) => target !== digest).map(([name]) => name)
-  if (moved.length > 0) {
-    yield* sql`UPDATE ${id.tags} SET digest = ${own} WHERE repository = ${repository} AND name = ANY(${moved}::text[])`
+  const known = [...before.keys()]
+  if (known.length > 0) {
+    yield* sql`
+      UPDATE ${id.tags} SET digest = ${own}, pushed_at = greatest(pushed_at, ${instant(now)}::timestamptz)
+      WHERE repository = ${repository} AND name = ANY(${known}::text[])`
   }
   const fresh = [...new Set(tags)].filter((name) => !before.has(name))
   if (fresh.length === 0) return
   const made = yield* sql`
-    INSERT INTO ${id.tags} (repository, name, digest) SELECT ${repository}, n, ${own} FROM unnest(${fresh}::text[]) n
+    INSERT INTO ${id.tags} (repository, name, digest, pushed_at)
+    SELECT ${repository}, n, ${own}, ${instant(now)}::timestamptz FROM unnest(${fresh}::text[]) n
     ORDER BY n COLLATE "C" ON CONFLICT DO NOTHING RETURNING 1 AS made`
   if (made.length < fresh.length) return yield* beginAnew("manifests.put", `made a tag of ${repository}`)
 })

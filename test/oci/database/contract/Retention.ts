@@ -1,0 +1,179 @@
+/** What retention rules ask of the database. */
+import { assert, describe } from "@effect/vitest"
+import { Effect } from "effect"
+import { Database } from "../../../fixtures/Database.ts"
+import { blobs, digest, hour, now, type Promised, rows, write } from "../../../fixtures/samples.ts"
+import { app, child, manifest, manifestRow, manifests, tagRow, untaggedAt } from "./Manifests.ts"
+
+const retention = Effect.map(Database, (database) => database.retention)
+
+const use = (
+  name: string,
+  n: number,
+  pushedAt: number | null,
+  pulledAt: number | null = null,
+  repository = app
+) => ({
+  ...tagRow(name, n, repository),
+  pushedAt,
+  pulledAt
+})
+
+const none = { accepted: null, proposed: null, proposedAt: null, judgedAt: null, pullsSince: null }
+
+const remembering = (promised: Promised): void => {
+  promised("remembers rules that wait since they were first seen, until they are settled", () =>
+    Effect.gen(function* () {
+      const { propose, settle, state } = yield* retention
+      assert.deepStrictEqual(yield* state, none)
+      assert.strictEqual(yield* propose(now, "a"), now)
+      assert.strictEqual(yield* propose(now + 1, "a"), now)
+      assert.strictEqual(yield* propose(now + 2, "b"), now + 2)
+      assert.deepStrictEqual(yield* state, { ...none, proposed: "b", proposedAt: now + 2 })
+      yield* settle(now + 3, "b")
+      yield* settle(now + 4, "b")
+      assert.deepStrictEqual(yield* state, { ...none, accepted: "b", judgedAt: now + 4 })
+      assert.strictEqual(yield* propose(now + 5, "b"), now + 5)
+      assert.strictEqual((yield* state)?.accepted, "b")
+    })
+  )
+}
+
+const dating = (promised: Promised): void => {
+  promised("dates a tag with each push, also of the manifest that it names, and never backwards", () =>
+    Effect.gen(function* () {
+      const { put } = yield* manifests
+      const { tags } = yield* retention
+      yield* write({ blobs: blobs(1, 2) })
+      yield* put(now, manifest(1), [], { tags: ["a", "b"] })
+      yield* put(now + 1, manifest(1), [], { tags: ["b"] })
+      yield* put(now + 2, manifest(2), [], { tags: ["a"] })
+      yield* put(now - hour, manifest(2), [], { tags: ["a"] })
+      assert.deepStrictEqual(yield* tags([app], null, 9), [use("a", 2, now + 2), use("b", 1, now + 1)])
+    })
+  )
+
+  promised("lists tags of repositories by name, page by page", () =>
+    Effect.gen(function* () {
+      const { tags } = yield* retention
+      yield* write({
+        blobs: blobs(1),
+        manifests: ["A", "b", "c"].map((repository) => manifestRow(1, null, [], { repository })),
+        tags: [tagRow("z", 1, "A"), tagRow("a", 1, "b"), tagRow("B", 1, "b"), tagRow("a", 1, "c")]
+      })
+      const all = [use("z", 1, null, null, "A"), use("B", 1, null, null, "b"), use("a", 1, null, null, "b")]
+      assert.deepStrictEqual(yield* tags(["b", "A", "x"], null, 2), all.slice(0, 2))
+      assert.deepStrictEqual(yield* tags(["b", "A", "x"], all[1] ?? null, 2), all.slice(2))
+      assert.deepStrictEqual(yield* tags([], null, 2), [])
+    })
+  )
+
+  promised("gives a date to tags without one, or with one ahead, and to no other", () =>
+    Effect.gen(function* () {
+      const { date, tags } = yield* retention
+      yield* write({
+        blobs: blobs(1),
+        manifests: [manifestRow(1, null)],
+        tags: [
+          tagRow("unknown", 1),
+          { ...tagRow("ahead", 1), pushedAt: now + 2 * hour },
+          { ...tagRow("known", 1), pushedAt: now - hour },
+          tagRow("another", 1)
+        ]
+      })
+      const named = ["unknown", "ahead", "known", "missing"].map((name) => ({ repository: app, name }))
+      assert.strictEqual(yield* date(now, now + hour, named), 2)
+      assert.strictEqual(yield* date(now + 1, now + hour, named), 0)
+      assert.deepStrictEqual(yield* tags([app], null, 9), [
+        use("ahead", 1, now),
+        use("another", 1, null),
+        use("known", 1, now - hour),
+        use("unknown", 1, now)
+      ])
+    })
+  )
+}
+
+const removing = (promised: Promised): void => {
+  const one = { blobs: blobs(1, 2), manifests: [manifestRow(1, null), manifestRow(2, null)] }
+
+  promised("removes the tags that are as they were read, and untags manifests without another", () =>
+    Effect.gen(function* () {
+      const { tags, untag } = yield* retention
+      const dated = (name: string, n: number) => ({ ...tagRow(name, n), pushedAt: now - hour })
+      yield* write({ ...one, tags: [dated("a", 1), dated("b", 1), dated("c", 2), tagRow("d", 2)] })
+      const read = yield* tags([app], null, 9)
+      const removed = yield* untag(
+        now,
+        app,
+        read.filter(({ name }) => name !== "b")
+      )
+      assert.deepStrictEqual(removed, ["a", "c", "d"])
+      assert.deepStrictEqual((yield* rows).tags, [tagRow("b", 1)])
+      assert.deepStrictEqual(yield* untaggedAt, { 1: null, 2: now })
+      assert.deepStrictEqual(
+        yield* untag(
+          now,
+          app,
+          read.filter(({ name }) => name === "a")
+        ),
+        []
+      )
+    })
+  )
+
+  promised("keeps a tag that was moved, pushed again or deleted since it was read", () =>
+    Effect.gen(function* () {
+      const { tags, untag } = yield* retention
+      const { put, untag: remove } = yield* manifests
+      yield* write({ ...one, tags: ["again", "deleted", "moved"].map((name) => tagRow(name, 1)) })
+      const read = yield* tags([app], null, 9)
+      yield* put(now, manifest(2), [], { tags: ["moved"] })
+      yield* put(now, manifest(1), [], { tags: ["again"] })
+      yield* remove(now, app, "deleted")
+      assert.deepStrictEqual(yield* untag(now, app, read), [])
+      assert.deepStrictEqual((yield* rows).tags, [tagRow("again", 1), tagRow("moved", 2)])
+      assert.deepStrictEqual(yield* untag(now, "other", yield* tags([app], null, 9)), [])
+    })
+  )
+
+  promised("does not count what it untags for the breaker of manifests", () =>
+    Effect.gen(function* () {
+      const { tags, untag } = yield* retention
+      yield* write({ ...one, tags: [tagRow("a", 1)] })
+      yield* untag(now, app, yield* tags([app], null, 9))
+      const { untagged } = yield* (yield* manifests).exposure(null, now, 0)
+      assert.strictEqual(untagged, 0)
+      assert.strictEqual(yield* (yield* manifests).untagged(now), 1)
+    })
+  )
+
+  promised("names the indexes that list manifests", () =>
+    Effect.gen(function* () {
+      const { listed } = yield* retention
+      yield* write({
+        blobs: blobs(1, 2, 3, 4),
+        manifests: [
+          manifestRow(1, null),
+          manifestRow(2, null),
+          manifestRow(3, null, [child(1), child(2)]),
+          manifestRow(4, null, [child(1)]),
+          manifestRow(1, null, [], { repository: "other" })
+        ]
+      })
+      const pair = (n: number, index: number) => ({ digest: digest(n), index: digest(index) })
+      assert.deepStrictEqual(yield* listed(app, [digest(1), digest(3)]), [pair(1, 3), pair(1, 4)])
+      assert.deepStrictEqual(yield* listed("other", [digest(1)]), [])
+      assert.deepStrictEqual(yield* listed(app, []), [])
+    })
+  )
+}
+
+/** Rules, dates and removals of tags. */
+export const retaining = (promised: Promised): void => {
+  describe("retention", () => {
+    remembering(promised)
+    dating(promised)
+    removing(promised)
+  })
+}
