@@ -33,6 +33,7 @@ const subcommands = [
   "journal",
   "condemned",
   "restore",
+  "retention",
   "breaker",
   "rebind",
   "status",

@@ -178,7 +178,8 @@ export const migrationContract = (server: Databases.Server): void => {
               ["manifests", "registry"],
               ["loss_of_names", "registry"],
               ["keys", "registry"],
-              ["saved_hashes", "registry"]
+              ["saved_hashes", "registry"],
+              ["retention", "registry"]
             ]
           )
           const withHashes = yield* schemaText("registry", "public", "artifact_gc")

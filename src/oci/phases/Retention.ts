@@ -105,7 +105,7 @@ const judge = Effect.fnUntraced(function* (
   const { retention: verbs } = yield* RegistryDatabase
   if (plan.stricter > 0 && settings.breakerPercent < 100) {
     const proposedAt = yield* verbs.propose(now, canonical(rules))
-    if (confirmedAt === null || confirmedAt < proposedAt)
+    if (confirmedAt === null || confirmedAt <= proposedAt)
       return yield* Breaker.trip(breaker, { confirmedAt, exposure: stricterOf(plan), at: now })
   }
   yield* Breaker.judge(settings, { ...breaker, exposure: () => Effect.succeed(plan.exposure) })
@@ -134,7 +134,7 @@ const preview = Effect.fnUntraced(function* (
   context.counts.eligible(plan.count, 0, names)
   const { confirmedAt } = yield* Breaker.requireClosed(breaker)
   const isConfirmed =
-    state.proposed === canonical(rules) && confirmedAt !== null && confirmedAt >= (state.proposedAt ?? 0)
+    state.proposed === canonical(rules) && confirmedAt !== null && confirmedAt > (state.proposedAt ?? 0)
   if (plan.stricter > 0 && settings.breakerPercent < 100 && !isConfirmed) {
     const exposure = stricterOf(plan)
     return yield* Breaker.opened(breaker, { trippedAt: at.now, exposure }, { foreseen: true })

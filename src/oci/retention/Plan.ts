@@ -36,7 +36,9 @@ export interface Plan {
 
 /** What a plan is made from. */
 export interface PlanOptions extends JudgeOptions {
+  /** The rules in force. */
   readonly rules: RetentionRules
+  /** What is remembered between sweeps. */
   readonly state: RetentionState
   /** When a person last confirmed the breaker; null if that never happened. */
   readonly confirmedAt: number | null
