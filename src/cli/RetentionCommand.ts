@@ -119,7 +119,7 @@ const summaryOf = (
   )
   const pulls =
     state.pullsSince === null
-      ? "Pulls are not recorded yet: no `serve` of this version has started."
+      ? "No pull was recorded yet. The first pull that a `serve` of this version answers begins the record."
       : `Pulls are recorded since ${at(state.pullsSince)} (${Text.span(now - state.pullsSince)}).`
   return [
     `${Text.many(kept + removed, "tag")}: ${Text.count(kept)} kept, ${Text.count(removed)} would be removed. Nothing was changed.`,

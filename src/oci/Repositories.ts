@@ -27,6 +27,7 @@ import * as Holds from "./repositories/Holds.ts"
 import * as Listings from "./repositories/Listings.ts"
 import { type PutManifestOptions, putManifest } from "./repositories/PutManifest.ts"
 import type { RepositoryContext } from "./repositories/RepositoryContext.ts"
+import * as Pulls from "./retention/Pulls.ts"
 
 export type { Manifest, ManifestReference } from "./database/RegistryDatabase.ts"
 export {
@@ -207,9 +208,11 @@ export class Repositories extends Context.Service<
     Layer.effect(
       Repositories,
       Effect.gen(function* () {
+        const registry = yield* RegistryDatabase
         const context: RepositoryContext = {
           database: yield* BlobDatabase,
-          registry: yield* RegistryDatabase,
+          registry,
+          pulls: yield* Pulls.make(registry),
           blobs: yield* BlobStore,
           holdMillis: Duration.toMillis(options.hold ?? Duration.hours(24))
         }

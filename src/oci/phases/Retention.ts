@@ -48,11 +48,9 @@ const remove = Effect.fnUntraced(function* (
   const { retention: verbs } = yield* RegistryDatabase
   const closed = yield* Breaker.requireClosed(breaker)
   const at = yield* judgingNow(context.settings)
-  const plan = yield* planOf(context, rules, state, closed, at)
+  const plan = yield* dated(context, rules, state, closed, at)
   if (plan === null) return
-  // A tag without a date counts as pushed now, and from now on.
-  for (const page of pagesOf(plan.undated, context.settings.batchMax))
-    yield* verbs.date(at.now, at.latest, page)
+  countAll(context, plan)
   yield* judge(context, rules, closed, plan, at.now)
   yield* Breaker.noteLoss(breaker, plan.exposure)
   const pages = plan.removals.flatMap(({ repository, tags }) =>
@@ -71,6 +69,26 @@ const remove = Effect.fnUntraced(function* (
   const planned = plan.removals.reduce((sum, { tags }) => sum + tags.length, 0)
   if (planned < plan.count) context.counts.stoppedBy("count")
   if (isComplete) yield* verbs.settle(at.now, canonical(rules))
+})
+
+/** Makes the plan, and gives dates to tags without one: these count as pushed now, and from now on. */
+const dated = Effect.fnUntraced(function* (
+  context: PhaseContext,
+  rules: RetentionRules,
+  state: RetentionState,
+  closed: BreakerState,
+  at: { readonly now: number; readonly latest: number }
+) {
+  const { retention: verbs } = yield* RegistryDatabase
+  const plan = yield* planOf(context, rules, state, closed, at)
+  if (plan === null || plan.undated.length === 0) return plan
+  for (const page of pagesOf(plan.undated, context.settings.batchMax))
+    yield* verbs.date(at.now, at.latest, page)
+  // A program without dates records no pulls, so what was decided by the record is decided again.
+  const { pullsSince } = (yield* verbs.state) ?? state
+  return pullsSince === state.pullsSince
+    ? plan
+    : yield* planOf(context, rules, { ...state, pullsSince }, closed, at)
 })
 
 const removePage = Effect.fnUntraced(function* (
@@ -128,6 +146,7 @@ const preview = Effect.fnUntraced(function* (
   const at = yield* judgingNow(settings)
   const plan = yield* planOf(context, rules, state, known, at)
   if (plan === null) return
+  countAll(context, plan)
   const names = plan.removals.flatMap(({ repository, tags }) =>
     tags.map(({ name }) => `${repository}:${name}`)
   )
@@ -142,20 +161,18 @@ const preview = Effect.fnUntraced(function* (
   yield* Breaker.foresee(settings, { ...breaker, exposure: () => Effect.succeed(plan.exposure) })
 })
 
-const planOf = Effect.fnUntraced(function* (
-  { counts, mayContinue }: PhaseContext,
+const countAll = ({ counts }: PhaseContext, plan: Plan.Plan): void => {
+  counts.seen(plan.judged)
+  for (const [reason, count] of Object.entries(plan.kept)) counts.kept(reason, count)
+}
+
+const planOf = (
+  { mayContinue }: PhaseContext,
   rules: RetentionRules,
   state: RetentionState,
   { confirmedAt }: BreakerState,
   at: { readonly now: number; readonly latest: number }
-) {
-  const { pullsSince } = state
-  const plan = yield* Plan.make({ ...at, rules, state, confirmedAt, pullsSince, mayContinue })
-  if (plan === null) return null
-  counts.seen(plan.judged)
-  for (const [reason, count] of Object.entries(plan.kept)) counts.kept(reason, count)
-  return plan
-})
+) => Plan.make({ ...at, rules, state, confirmedAt, pullsSince: state.pullsSince, mayContinue })
 
 const pagesOf = <A>(all: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
   Array.from({ length: Math.ceil(all.length / size) }, (_, n) => all.slice(n * size, (n + 1) * size))

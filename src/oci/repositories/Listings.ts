@@ -34,6 +34,7 @@ export const manifest = Effect.fnUntraced(function* (
   if (found === null) return yield* new ManifestUnknown({ repository, reference })
   const { digest, key, mediaType, sizeBytes } = found
   if (!(yield* renew(context, found))) return yield* new ManifestUnknown({ repository, reference })
+  yield* context.pulls.note(repository, name)
   return { digest, mediaType, sizeBytes, bytes: context.blobs.open(digest, undefined, key) }
 })
 

@@ -32,10 +32,10 @@ export interface DecideAt {
 }
 
 /**
- * A pull is recorded at most once an hour, and a minute later at most. So a tag may have been pulled this long after the record
- * says so.
+ * A replica records a pull at most once an hour, and a minute later at most. If another replica recorded one in that hour, the
+ * next record may follow an hour later. So a tag may have been pulled this long after the record says so.
  */
-export const recordedWithinMillis = 2 * 60 * 60 * 1000
+export const recordedWithinMillis = 3 * 60 * 60 * 1000
 
 /**
  * Tags that say in their name which manifest they are about: signatures, attestations and SBOMs of cosign, and the lists of

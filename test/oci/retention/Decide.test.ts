@@ -55,7 +55,7 @@ describe("rules", () => {
     const used = [
       tag("old", 40, 8),
       tag("lately", 40, 6),
-      tag("doubt", 40, 7 + 1 / 24),
+      tag("doubt", 40, 7 + 2 / 24),
       tag("new", 1),
       tag("never", 9)
     ]

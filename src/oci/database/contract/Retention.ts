@@ -6,6 +6,7 @@
  */
 import type { Result } from "../../../database/contract/Result.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import type { ManifestName } from "./Manifests.ts"
 
 /** A tag, and when it was used. */
 export interface TagUse {
@@ -39,6 +40,21 @@ export interface ListedManifest {
   readonly index: Digest
 }
 
+/** A pull of a tag, or of a manifest by its digest. */
+export interface Pull {
+  readonly repository: string
+  readonly name: ManifestName
+  readonly at: number
+}
+
+/** How pulls are recorded. */
+export interface RecordOptions {
+  /** A tag whose recorded pull is less than this before the new one is not written again. */
+  readonly everyMillis: number
+  /** Whether no earlier pull was lost. If one was, pulls count as recorded from now on. */
+  readonly isComplete: boolean
+}
+
 /** The verbs of retention. */
 export interface Retention {
   /** Returns what is remembered; null if the registry's tables are missing. */
@@ -63,6 +79,11 @@ export interface Retention {
     latest: number,
     tags: ReadonlyArray<Pick<TagUse, "repository" | "name">>
   ) => Result<number>
+  /**
+   * Records pulls: of a tag, or of all tags of a manifest and of the indexes that list it. The first record says that pulls are
+   * recorded from `now` on.
+   */
+  readonly record: (now: number, pulls: ReadonlyArray<Pull>, options: RecordOptions) => Result<void>
   /** Returns those of the manifests that indexes of the repository list, with each index, in byte order. */
   readonly listed: (
     repository: string,

@@ -158,7 +158,8 @@ const put = (
   for (const name of tags) {
     const before = state.tags.get(manifestId(repository, name))
     if (before !== undefined) losers.add(before.digest)
-    const pushed = Math.max(now, before?.pushedAt ?? now)
+    const least = (before?.pushedAt ?? now) + (before === undefined || before.digest === digest ? 0 : 1)
+    const pushed = before?.pushedAt === undefined ? now : Math.max(now, least)
     state.tags.set(manifestId(repository, name), { ...before, repository, name, digest, pushedAt: pushed })
   }
   if (isTagged(state, row)) state.manifests.set(manifestId(repository, digest), tagged)

@@ -1,6 +1,13 @@
 /** What retention rules ask of the database, in memory. */
 import { Effect } from "effect"
-import type { ListedManifest, Retention, RetentionState, TagUse } from "../contract/Retention.ts"
+import type {
+  ListedManifest,
+  Pull,
+  RecordOptions,
+  Retention,
+  RetentionState,
+  TagUse
+} from "../contract/Retention.ts"
 import { release } from "./Manifests.ts"
 import { manifestId, type RegistryState, type TagRow } from "./RegistryState.ts"
 
@@ -26,6 +33,7 @@ export const retention = (state: RegistryState): Retention => ({
         .map(useOf)
     ),
   date: (now, latest, tags) => Effect.sync(() => date(state, now, latest, tags)),
+  record: (now, pulls, options) => Effect.sync(() => record(state, now, pulls, options)),
   listed: (repository, digests) =>
     Effect.sync(() =>
       [...state.manifests.values()]
@@ -76,6 +84,30 @@ const date = (
     dated += 1
   }
   return dated
+}
+
+const record = (
+  state: RegistryState,
+  now: number,
+  pulls: ReadonlyArray<Pull>,
+  { everyMillis, isComplete }: RecordOptions
+): void => {
+  for (const { at, name, repository } of pulls) {
+    const isPulled = (row: TagRow) => {
+      if (name._tag === "Tag") return row.name === name.tag
+      const manifest = state.manifests.get(manifestId(repository, row.digest))
+      const isListed = manifest?.references.some(
+        (one) => one.kind === "manifest" && one.digest === name.digest
+      )
+      return row.digest === name.digest || isListed === true
+    }
+    for (const [id, row] of state.tags) {
+      if (row.repository !== repository || !isPulled(row)) continue
+      if (row.pulledAt === undefined || row.pulledAt <= at - everyMillis)
+        state.tags.set(id, { ...row, pulledAt: at })
+    }
+  }
+  if (!isComplete || state.retention.pullsSince === null) change(state, { pullsSince: now })
 }
 
 const untag = (

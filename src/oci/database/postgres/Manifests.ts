@@ -169,7 +169,10 @@ const writeManifest = Effect.fnUntraced(function* (
     return yield* beginAnew("manifests.put", `made manifest ${digest} of ${repository}`)
 })
 
-/** Moves tags to the manifest and dates them. `before` are the tags that existed; they are locked. */
+/**
+ * Moves tags to the manifest and dates them. `before` are the tags that existed; they are locked. A moved tag always gets another
+ * date, because a trigger takes the date away that a program without dates leaves.
+ */
 const writeTags = Effect.fnUntraced(function* (
   { sql, id, raw }: RegistrySql,
   type: DigestType,
@@ -182,7 +185,8 @@ const writeTags = Effect.fnUntraced(function* (
   const known = [...before.keys()]
   if (known.length > 0) {
     yield* sql`
-      UPDATE ${id.tags} SET digest = ${own}, pushed_at = greatest(pushed_at, ${instant(now)}::timestamptz)
+      UPDATE ${id.tags} SET digest = ${own}, pushed_at = greatest(${instant(now)}::timestamptz,
+        pushed_at + CASE WHEN digest = ${own} THEN interval '0' ELSE interval '1 millisecond' END)
       WHERE repository = ${repository} AND name = ANY(${known}::text[])`
   }
   const fresh = [...new Set(tags)].filter((name) => !before.has(name))

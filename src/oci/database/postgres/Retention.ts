@@ -7,7 +7,14 @@ import { instant, millis, millisOrNull } from "../../../database/postgres/Sql.ts
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import { given, on, verbs } from "../../../database/postgres/Verbs.ts"
 import type { Digest } from "../../../domain/Digest.ts"
-import type { ListedManifest, Retention, RetentionState, TagUse } from "../contract/Retention.ts"
+import type {
+  ListedManifest,
+  Pull,
+  RecordOptions,
+  Retention,
+  RetentionState,
+  TagUse
+} from "../contract/Retention.ts"
 import { release } from "./ManifestRows.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 import { isInstalled } from "./RegistryTables.ts"
@@ -25,6 +32,9 @@ export const make = (
     settle: plain(settle),
     tags: plain(tags),
     date: (...args) => db.transaction(date(db, ...args)),
+    record: typed((_, type, ...args: Parameters<Retention["record"]>) =>
+      db.transaction(record(db, type, ...args))
+    ),
     listed: typed(listed),
     untag: typed((_, type, ...args: Parameters<Retention["untag"]>) =>
       db.transaction(untag(db, type, ...args))
@@ -113,6 +123,45 @@ const date = Effect.fnUntraced(function* (
     yield* sql`UPDATE ${id.retention} SET pulls_since = greatest(pulls_since, ${instant(now)}::timestamptz)
       WHERE pulls_since IS NOT NULL`
   return dated.length
+})
+
+/** Locks the tags in the order of Manifests.ts, and takes no other lock, so it may wait for a push. */
+const record = Effect.fnUntraced(function* (
+  { id, raw, sql }: RegistrySql,
+  type: DigestType,
+  now: number,
+  pulls: ReadonlyArray<Pull>,
+  { everyMillis, isComplete }: RecordOptions
+) {
+  const columnsOf = (tag: "Tag" | "Digest") => {
+    const own = pulls.filter(({ name }) => name._tag === tag)
+    const names = own.map(({ name }) => (name._tag === "Tag" ? name.tag : name.digest))
+    return sql`unnest(${own.map(({ repository }) => repository)}::text[], ${names}::text[],
+      ${own.map(({ at }) => instant(at).toISOString())}::text[]::timestamptz[])`
+  }
+  yield* sql`
+    WITH manifests AS MATERIALIZED (
+      SELECT w.r, w.d::${raw(type.type)} AS d, w.at FROM ${columnsOf("Digest")} AS w (r, d, at)),
+    pulled AS (
+      SELECT w.r, w.n, w.at FROM ${columnsOf("Tag")} AS w (r, n, at)
+      UNION ALL
+      SELECT t.repository, t.name, m.at FROM manifests m
+      JOIN ${id.tags} t ON t.repository = m.r AND t.digest = m.d
+      UNION ALL
+      SELECT t.repository, t.name, m.at FROM manifests m
+      JOIN ${id.manifestReferences} f ON f.repository = m.r AND f.digest = m.d AND f.kind = 'manifest'
+      JOIN ${id.tags} t ON t.repository = m.r AND t.digest = f.manifest),
+    latest AS MATERIALIZED (SELECT r, n, max(at) AS at FROM pulled GROUP BY r, n),
+    locked AS MATERIALIZED (
+      SELECT t.repository, t.name, l.at FROM ${id.tags} t JOIN latest l ON t.repository = l.r AND t.name = l.n
+      WHERE t.pulled_at IS NULL OR t.pulled_at <= l.at - ${everyMillis}::float8 * interval '1 millisecond'
+      ORDER BY t.repository, t.name FOR UPDATE OF t)
+    UPDATE ${id.tags} t SET pulled_at = k.at FROM locked k WHERE t.repository = k.repository AND t.name = k.name`
+  const since = isComplete ? sql`coalesce(r.pulls_since, EXCLUDED.pulls_since)` : sql`EXCLUDED.pulls_since`
+  yield* sql`
+    INSERT INTO ${id.retention} AS r (id, pulls_since) VALUES (1, ${instant(now)}::timestamptz)
+    ON CONFLICT (id) DO UPDATE SET pulls_since = ${since}
+    WHERE ${isComplete ? sql`r.pulls_since IS NULL` : raw("true")}`
 })
 
 const listed = (

@@ -50,6 +50,9 @@ const dating = (promised: Promised): void => {
       yield* put(now + 2, manifest(2), [], { tags: ["a"] })
       yield* put(now - hour, manifest(2), [], { tags: ["a"] })
       assert.deepStrictEqual(yield* tags([app], null, 9), [use("a", 2, now + 2), use("b", 1, now + 1)])
+      // Moved by a replica whose clock is behind: its date is another, so that it is not taken for one of an older version.
+      yield* put(now - hour, manifest(1), [], { tags: ["a"] })
+      assert.deepStrictEqual(yield* tags([app], null, 1), [use("a", 1, now + 3)])
     })
   )
 
@@ -90,6 +93,94 @@ const dating = (promised: Promised): void => {
         use("known", 1, now - hour),
         use("unknown", 1, now)
       ])
+    })
+  )
+}
+
+const recording = (promised: Promised): void => {
+  const options = { everyMillis: hour, isComplete: true }
+  const ofTag = (tag: string, at: number) => ({ repository: app, name: { _tag: "Tag", tag } as const, at })
+  const ofDigest = (n: number, at: number, repository = app) => ({
+    repository,
+    name: { _tag: "Digest", digest: digest(n) } as const,
+    at
+  })
+
+  /** When each tag was pulled. */
+  const pulledAt = Effect.gen(function* () {
+    const found = yield* (yield* retention).tags([app, "other"], null, 99)
+    return Object.fromEntries(found.map((tag) => [tag.name, tag.pulledAt]))
+  })
+
+  promised("records a pull of a tag, and of a manifest for its tags and those of indexes that list it", () =>
+    Effect.gen(function* () {
+      const { record, state } = yield* retention
+      yield* write({
+        blobs: blobs(1, 2, 3),
+        manifests: [
+          manifestRow(1, null),
+          manifestRow(2, null),
+          manifestRow(3, null, [child(1)]),
+          manifestRow(1, null, [], { repository: "other" })
+        ],
+        tags: [
+          ...["a", "b"].map((name) => tagRow(name, 1)),
+          tagRow("c", 2),
+          tagRow("d", 2),
+          tagRow("index", 3),
+          tagRow("x", 1, "other")
+        ]
+      })
+      yield* record(now, [ofTag("c", now - 1), ofTag("missing", now), ofDigest(9, now)], options)
+      assert.deepStrictEqual(yield* pulledAt, { a: null, b: null, c: now - 1, d: null, index: null, x: null })
+      yield* record(now + 1, [ofDigest(1, now), ofDigest(1, now - 5)], options)
+      assert.deepStrictEqual(yield* pulledAt, { a: now, b: now, c: now - 1, d: null, index: now, x: null })
+      assert.deepStrictEqual((yield* state)?.pullsSince, now)
+    })
+  )
+
+  promised("writes a tag again only when its record is older than asked, and never backwards", () =>
+    Effect.gen(function* () {
+      const { record } = yield* retention
+      yield* write({ blobs: blobs(1), manifests: [manifestRow(1, null)], tags: [tagRow("a", 1)] })
+      for (const [at, expected] of [
+        [now, now],
+        [now + hour - 1, now],
+        [now + hour, now + hour],
+        [now, now + hour]
+      ] as const) {
+        yield* record(now, [ofTag("a", at)], options)
+        assert.deepStrictEqual(yield* pulledAt, { a: expected })
+      }
+    })
+  )
+
+  promised("counts pulls as recorded since the first, and anew after one was lost", () =>
+    Effect.gen(function* () {
+      const { record, settle, state } = yield* retention
+      yield* settle(now, "rules")
+      yield* record(now, [], options)
+      yield* record(now + 1, [], options)
+      assert.strictEqual((yield* state)?.pullsSince, now)
+      yield* record(now + 2, [], { ...options, isComplete: false })
+      assert.deepInclude(yield* state, { accepted: "rules", pullsSince: now + 2 })
+    })
+  )
+
+  promised("counts pulls as recorded anew after a tag without a date, which an older version moved", () =>
+    Effect.gen(function* () {
+      const { date, record, state } = yield* retention
+      yield* write({
+        blobs: blobs(1),
+        manifests: [manifestRow(1, null)],
+        tags: [tagRow("a", 1), { ...tagRow("ahead", 1), pushedAt: now + 9 * hour }]
+      })
+      yield* date(now - 2, now, [{ repository: app, name: "missing" }])
+      yield* record(now, [], options)
+      yield* date(now + 1, now + hour, [{ repository: app, name: "ahead" }])
+      assert.strictEqual((yield* state)?.pullsSince, now)
+      yield* date(now + 2, now + hour, [{ repository: app, name: "a" }])
+      assert.strictEqual((yield* state)?.pullsSince, now + 2)
     })
   )
 }
@@ -137,6 +228,18 @@ const removing = (promised: Promised): void => {
     })
   )
 
+  promised("keeps a tag of which a pull was recorded since it was read", () =>
+    Effect.gen(function* () {
+      const { record, tags, untag } = yield* retention
+      yield* write({ ...one, tags: [tagRow("a", 1)] })
+      const read = yield* tags([app], null, 9)
+      const pull = { repository: app, name: { _tag: "Tag", tag: "a" } as const, at: now }
+      yield* record(now, [pull], { everyMillis: hour, isComplete: true })
+      assert.deepStrictEqual(yield* untag(now, app, read), [])
+      assert.deepStrictEqual(yield* untag(now, app, yield* tags([app], null, 9)), ["a"])
+    })
+  )
+
   promised("does not count what it untags for the breaker of manifests", () =>
     Effect.gen(function* () {
       const { tags, untag } = yield* retention
@@ -174,6 +277,7 @@ export const retaining = (promised: Promised): void => {
   describe("retention", () => {
     remembering(promised)
     dating(promised)
+    recording(promised)
     removing(promised)
   })
 }
