@@ -65,7 +65,7 @@ export const layer = (
       phases: registryPhases
     }),
     Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),
-    Repositories.layer({ hold })
+    Repositories.layer({ hold, referrers: sweep.referrers })
   ).pipe(
     Layer.provideMerge(BlobStore.layer({ prefix: blobPrefix, uploadLease })),
     Layer.provideMerge(Layer.effect(Retention, Retained.rules(configuration.retentionFile))),

@@ -91,6 +91,11 @@ export interface RepositoriesOptions {
    * push.
    */
   readonly hold?: Duration.Duration
+  /**
+   * Whether tags that are about a manifest are removed when a client deletes it. Default `keep`. The collector has a setting
+   * of the same name for the manifests that it deletes.
+   */
+  readonly referrers?: "keep" | "with-subject"
 }
 
 /** Stores, finds and deletes what a registry has by name. */
@@ -214,6 +219,7 @@ export class Repositories extends Context.Service<
           registry,
           pulls: yield* Pulls.make(registry),
           blobs: yield* BlobStore,
+          withReferrers: options.referrers === "with-subject",
           holdMillis: Duration.toMillis(options.hold ?? Duration.hours(24))
         }
         return Repositories.of({

@@ -113,6 +113,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   shutdownDeadline: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.shutdownDeadline)),
   grace: sampled("2 hours", "8 seconds", 7_200_000, (c) => millis(c.sweep.grace)),
   quarantine: sampled("0 seconds", "8 seconds", 0, (c) => millis(c.sweep.quarantine)),
+  referrers: sampled("with-subject", "keep", "with-subject", (c) => c.sweep.referrers),
   untaggedGrace: sampled("none", "8 seconds", null, (c) => c.sweep.untaggedGrace),
   uploadPrefix: sampled("staged/", "x/", "staged/", (c) => c.sweep.uploadPrefix),
   uploadGrace: sampled("7 days", "8 seconds", 604_800_000, (c) => millis(c.sweep.uploadGrace)),

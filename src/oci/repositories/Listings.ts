@@ -67,7 +67,7 @@ const namedIndexesMax = 10
 
 /** Implements `Repositories.deleteManifest`. */
 export const deleteManifest = Effect.fnUntraced(function* (
-  { registry: { manifests } }: RepositoryContext,
+  { registry: { manifests }, withReferrers }: RepositoryContext,
   repository: string,
   reference: string
 ) {
@@ -78,7 +78,7 @@ export const deleteManifest = Effect.fnUntraced(function* (
     const wasThere = yield* manifests.untag(now, repository, name.tag)
     return wasThere ? undefined : yield* new ManifestUnknown({ repository, reference })
   }
-  const outcome = yield* manifests.delete(now, repository, name.digest)
+  const outcome = yield* manifests.delete(now, repository, name.digest, { withReferrers })
   if (outcome === "unknown") return yield* new ManifestUnknown({ repository, reference })
   if (outcome !== "listed") return
   const listing = yield* manifests.listing(repository, name.digest, namedIndexesMax)

@@ -15,6 +15,8 @@ export interface RepositoryContext {
   readonly blobs: BlobStore["Service"]
   /** Notes which manifests clients pull. */
   readonly pulls: Pulls
+  /** Whether tags that are about a manifest are removed when it is deleted. */
+  readonly withReferrers: boolean
   /** Length of a hold, in milliseconds. */
   readonly holdMillis: number
 }

@@ -7,6 +7,7 @@
 import { Duration } from "effect"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ListedManifest, TagUse } from "../database/RegistryDatabase.ts"
+import { isAttachedTag } from "../Names.ts"
 import { describe, type KeepRule, matchesTag } from "./RetentionRules.ts"
 
 /** A tag whose age is known. */
@@ -37,25 +38,16 @@ export interface DecideAt {
  */
 export const recordedWithinMillis = 3 * 60 * 60 * 1000
 
-/**
- * Tags that say in their name which manifest they are about: signatures, attestations and SBOMs of cosign, and the lists of
- * referrers of the distribution specification's tag schema.
- */
-const attached = /^(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})(\.(sig|att|sbom))?$/
-
-/** Returns whether a tag is about the manifest in its name. Such a tag has no age of its own, and no rule is about it. */
-export const isAttached = (name: string): boolean => attached.test(name)
-
-/** Decides all tags of a repository, in their order. */
+/** Decides all tags of a repository, in their order. A tag that is about another manifest has no age of its own. */
 export const decide = (
   rules: ReadonlyArray<KeepRule>,
   tags: ReadonlyArray<DatedTag>,
   at: DecideAt
 ): ReadonlyArray<Decision> => {
-  const judged = tags.filter(({ name }) => !isAttached(name))
+  const judged = tags.filter(({ name }) => !isAttachedTag(name))
   const keepers = rules.map((rule) => ({ rule, keeps: keeperOf(rule, judged, at) }))
   return tags.map((tag): Decision => {
-    if (isAttached(tag.name))
+    if (isAttachedTag(tag.name))
       return { tag, keptBy: "its name: it belongs to another manifest", reason: "attached" }
     const kept = keepers.flatMap(({ keeps, rule }) => {
       const reason = keeps(tag)

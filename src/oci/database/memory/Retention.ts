@@ -8,7 +8,7 @@ import type {
   RetentionState,
   TagUse
 } from "../contract/Retention.ts"
-import { release } from "./Manifests.ts"
+import { release } from "./ManifestRows.ts"
 import { manifestId, type RegistryState, type TagRow } from "./RegistryState.ts"
 
 /** Returns the verbs of retention over `state`. */

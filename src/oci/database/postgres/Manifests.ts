@@ -20,6 +20,7 @@ import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import type {
   DeleteManifest,
+  DeleteOptions,
   Manifest,
   ManifestReference,
   Manifests,
@@ -34,7 +35,16 @@ import {
   redate,
   untagged
 } from "./ExpireManifests.ts"
-import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./ManifestRows.ts"
+import {
+  attachedTags,
+  dependents,
+  lockManifests,
+  lockTags,
+  release,
+  remove,
+  removeTags,
+  rowsOf
+} from "./ManifestRows.ts"
 import * as Reading from "./ReadManifests.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 import { isInstalled, notInstalled } from "./RegistryTables.ts"
@@ -72,13 +82,13 @@ export const make = (
       exposure: (...args) => ifInstalled(noExposure, exposure(db, ...args))
     }),
     // Each page is a transaction that is retried by itself, so that a retry repeats no count.
-    expire: Effect.fnUntraced(function* (now, untaggedSince, limit) {
+    expire: Effect.fnUntraced(function* (now, untaggedSince, limit, options = {}) {
       if (!(yield* db.verb("manifests.installed", isInstalled(db)))) return 0
       const page = locked(expirePage)
       const noteReleased_ = typed(noteReleased)
       return yield* expire(
         limit,
-        (after, size) => db.verb("manifests.expire", page(now, untaggedSince, after, size)),
+        (after, size) => db.verb("manifests.expire", page(now, untaggedSince, after, size, options)),
         // Advisory: the breaker of orphans counts those that are not noted.
         (released) => Effect.ignore(db.verb("manifests.noteReleased", noteReleased_(now, released)))
       )
@@ -257,18 +267,21 @@ const deleteManifest = Effect.fnUntraced(function* (
   type: DigestType,
   now: number,
   repository: string,
-  digest: Digest
+  digest: Digest,
+  { withReferrers = false }: DeleteOptions = {}
 ) {
   const { sql, id, raw } = db
   const own = sql`${digest}::text::${raw(type.type)}`
+  const attached = withReferrers ? attachedTags(db, type, [{ repository, digest }]) : Effect.succeed([])
   const concerned = sql<{ digest: string }>`
     SELECT d.digest::text AS digest FROM (${dependents(db, rowsOf(db, type, [{ repository, digest }]))}) d`
   const tagged = sql<{ name: string }>`
     SELECT name FROM ${id.tags} WHERE repository = ${repository} AND digest = ${own}`
-  const names = (yield* tagged).map((tag) => tag.name)
+  const names = [...(yield* tagged), ...(yield* attached)].map((tag) => tag.name)
   const before = yield* lockTags(db, repository, names)
   const there = yield* lockManifests(db, type, repository, [
     digest,
+    ...before.values(),
     ...(yield* concerned).map((one) => one.digest as Digest)
   ])
   if (!there.has(digest)) return "unknown" satisfies DeleteManifest
@@ -277,10 +290,13 @@ const deleteManifest = Effect.fnUntraced(function* (
     WHERE repository = ${repository} AND digest = ${own} AND kind = 'manifest' LIMIT 1`
   if (listed.length > 0) return "listed" satisfies DeleteManifest
   // No more are added while the manifest is locked.
+  const about = yield* attached
   const isComplete =
+    about.every((tag) => before.get(tag.name) === tag.digest) &&
     (yield* tagged).every((tag) => before.has(tag.name)) &&
     (yield* concerned).every((one) => there.has(one.digest as Digest))
   if (!isComplete) return yield* beginAnew("manifests.delete", `pushed to ${repository}`)
+  yield* removeTags(db, type, now, about, "deleted")
   yield* remove(db, type, now, [{ repository, digest }], "deleted")
   return "deleted" satisfies DeleteManifest
 })

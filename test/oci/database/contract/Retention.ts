@@ -272,6 +272,97 @@ const removing = (promised: Promised): void => {
   )
 }
 
+const following = (promised: Promised): void => {
+  const withReferrers = { withReferrers: true }
+  const nameOf = (n: number) => digest(n).replace(":", "-").slice(0, 71)
+  const subject = digest(1)
+  const signed = {
+    blobs: blobs(1, 2, 3, 4, 5, 6),
+    manifests: [
+      manifestRow(1, now),
+      // A tagged referrer, one with two names, and one without.
+      manifestRow(2, null, [], { subject }),
+      manifestRow(3, null, [], { subject }),
+      manifestRow(4, now, [], { subject }),
+      // By their tags alone.
+      manifestRow(5, null),
+      manifestRow(6, null),
+      manifestRow(6, null, [], { repository: "other", subject })
+    ],
+    tags: [
+      tagRow("sbom", 2),
+      tagRow("a", 3),
+      tagRow("b", 3),
+      ...["", ".sig", ".att", ".sbom"].map((suffix) => tagRow(`${nameOf(1)}${suffix}`, 5)),
+      tagRow(`${nameOf(1)}.zip`, 6),
+      tagRow(`${nameOf(2)}.sig`, 6),
+      tagRow(`${nameOf(1)}.sig`, 6, "other")
+    ]
+  }
+  const left = [
+    tagRow(`${nameOf(1)}.zip`, 6),
+    tagRow(`${nameOf(2)}.sig`, 6),
+    tagRow(`${nameOf(1)}.sig`, 6, "other")
+  ]
+  const untagged = { 2: now + 1, 3: now + 1, 4: now + 1, 5: now + 1, 6: null }
+
+  promised("removes the tags about a manifest with it when a client deletes it, and no other", () =>
+    Effect.gen(function* () {
+      const verbs = yield* manifests
+      yield* write(signed)
+      assert.strictEqual(yield* verbs.delete(now + 1, app, subject, withReferrers), "deleted")
+      assert.deepStrictEqual((yield* rows).tags, left)
+      assert.deepStrictEqual(yield* untaggedAt, untagged)
+      const { untagged: counted } = yield* verbs.exposure(null, now + 1, 0)
+      assert.strictEqual(counted, 4)
+    })
+  )
+
+  promised("removes the tags about a manifest with it when it expires, and no other", () =>
+    Effect.gen(function* () {
+      const verbs = yield* manifests
+      yield* write(signed)
+      assert.strictEqual(yield* verbs.expire(now + 1, now, 10, withReferrers), 1)
+      assert.deepStrictEqual((yield* rows).tags, left)
+      assert.deepStrictEqual(yield* untaggedAt, untagged)
+      const { untagged: counted } = yield* verbs.exposure(null, now + 1, 0)
+      assert.strictEqual(counted, 0)
+    })
+  )
+
+  promised("keeps the tags about a manifest by default, and where the manifest stays", () =>
+    Effect.gen(function* () {
+      const verbs = yield* manifests
+      yield* write({ ...signed, tags: [...signed.tags, tagRow("v1", 1)] })
+      assert.strictEqual(yield* verbs.expire(now + 1, now, 10, withReferrers), 0)
+      assert.strictEqual((yield* rows).tags.length, 11)
+      yield* verbs.untag(now + 1, app, "v1")
+      assert.strictEqual(yield* verbs.expire(now + 2, now + 1, 10), 1)
+      assert.strictEqual((yield* rows).tags.length, 10)
+      assert.strictEqual(yield* verbs.delete(now + 3, app, digest(2)), "deleted")
+      assert.include((yield* rows).tags.map(({ name }) => name).join(), `${nameOf(2)}.sig`)
+    })
+  )
+
+  promised("keeps a tag that is pushed after the manifest was deleted, and what a pushed one kept", () =>
+    Effect.gen(function* () {
+      const verbs = yield* manifests
+      yield* write(signed)
+      yield* verbs.expire(now + 1, now, 10, withReferrers)
+      yield* verbs.put(now + 2, manifest(2, { subject }), [], { tags: ["late"] })
+      yield* verbs.put(now + 2, manifest(1), [], { tags: ["again"] })
+      yield* verbs.expire(now + 9 * hour, now + 8 * hour, 10, withReferrers)
+      const after = (yield* rows).manifests.filter(({ repository }) => repository === app)
+      // The referrers by subject are found again, those by their names are not.
+      assert.deepStrictEqual(
+        after.map((row) => row.digest),
+        [1, 2, 3, 4, 6].map((n) => digest(n))
+      )
+      assert.include((yield* rows).tags.map(({ name }) => name).join(), "late")
+    })
+  )
+}
+
 /** Rules, dates and removals of tags. */
 export const retaining = (promised: Promised): void => {
   describe("retention", () => {
@@ -279,5 +370,6 @@ export const retaining = (promised: Promised): void => {
     dating(promised)
     recording(promised)
     removing(promised)
+    following(promised)
   })
 }
