@@ -205,7 +205,7 @@ export const migrationContract = (server: Databases.Server): void => {
           assert.lengthOf(yield* inspect(existingNames), 3)
           // As a program that knows one migration more would find them.
           yield* run(
-            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests, artifact_registry.keys"
+            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests, artifact_registry.keys, artifact_registry.retention"
           )
           yield* run("DELETE FROM artifact_registry.registry_migrations")
           assert.lengthOf(yield* migrate(false, existingNames), RegistryPostgres.latestRegistryMigration)

@@ -117,7 +117,7 @@ const addRetention = ({ sql, names }: Sql) => {
   return Effect.forEach(
     [
       `ALTER TABLE ${own("tags")} ADD COLUMN pushed_at timestamptz, ADD COLUMN pulled_at timestamptz`,
-      `CREATE FUNCTION ${own("forget_push")}() RETURNS trigger LANGUAGE plpgsql AS
+      `CREATE OR REPLACE FUNCTION ${own("forget_push")}() RETURNS trigger LANGUAGE plpgsql AS
          'BEGIN NEW.pushed_at := NULL; RETURN NEW; END'`,
       `CREATE TRIGGER forget_push BEFORE UPDATE OF digest ON ${own("tags")} FOR EACH ROW
          WHEN (NEW.digest IS DISTINCT FROM OLD.digest AND NEW.pushed_at IS NOT DISTINCT FROM OLD.pushed_at)
