@@ -5,13 +5,13 @@
 import { Clock, Effect, Layer } from "effect"
 import { AuditProgress, type AuditProgressEvent } from "../audit/Progress.ts"
 import { Progress, type ProgressEvent } from "../sweep/Progress.ts"
+import { IsQuiet } from "./Quiet.ts"
+import { canRewrite, eraseLine } from "./Terminal.ts"
 import * as Text from "./Text.ts"
-
-const erase = "\r\u001b[2K"
 
 /** Erases the line before a result is printed on the same terminal. The next progress shows it again. */
 export const clear: Effect.Effect<void> = Effect.sync(() => {
-  if (process.stderr.isTTY) process.stderr.write(erase)
+  if (canRewrite(process.stderr, process.env)) process.stderr.write(eraseLine)
 })
 
 /** Minimum time between two updates: often enough to look alive, rarely enough to cost nothing. */
@@ -42,9 +42,9 @@ const onTerminal = <Event extends { readonly phase: string }>(
   watching: (report: (event: Event) => Effect.Effect<void>) => Layer.Layer<never>
 ): Layer.Layer<never> =>
   Layer.unwrap(
-    Effect.sync(() => {
+    Effect.gen(function* () {
       const out = process.stderr
-      if (!out.isTTY) return Layer.empty
+      if ((yield* IsQuiet) || !canRewrite(out, process.env)) return Layer.empty
       let shownAt = Number.NEGATIVE_INFINITY
       let began: { readonly phase: string; readonly at: number } | null = null
       const show = Effect.fnUntraced(function* (event: Event) {
@@ -52,9 +52,9 @@ const onTerminal = <Event extends { readonly phase: string }>(
         if (began?.phase !== event.phase) began = { phase: event.phase, at: now }
         if (now - shownAt < everyMillis) return
         shownAt = now
-        out.write(`${erase}${line(event, now - began.at).slice(0, out.columns || undefined)}`)
+        out.write(`${eraseLine}${line(event, now - began.at).slice(0, out.columns || undefined)}`)
       })
-      const atEnd = Effect.addFinalizer(() => Effect.sync(() => out.write(erase)))
+      const atEnd = Effect.addFinalizer(() => Effect.sync(() => out.write(eraseLine)))
       return Layer.merge(watching(show), Layer.effectDiscard(atEnd))
     })
   )
