@@ -135,8 +135,8 @@ export const manPage = ({ date, exitCodes, help, sections, version }: ManSource)
     ".PP",
     "Results are printed on standard output, and everything else on standard error.",
     ".SH COMMANDS",
-    ...(help.program.subcommands ?? []).flatMap(({ commands, group }) => [
-      ".PP",
+    ...(help.program.subcommands ?? []).flatMap(({ commands, group }, index) => [
+      ...(index === 0 ? [] : [".PP"]),
       prose(`${group ?? "Others"}: ${commands.map(({ name }) => `\`${name}\``).join(", ")}.`)
     ]),
     ...help.commands.flatMap(command),
@@ -159,7 +159,7 @@ export const manPage = ({ date, exitCodes, help, sections, version }: ManSource)
     ".SH FILES",
     ...files.flatMap(([name, about]) => tagged(`\\fI${escaped(name)}\\fR`, [about])),
     ".SH EXAMPLES",
-    ...examples(help.program),
+    ...examples(help.program).slice(1),
     ".SH SEE ALSO",
     "The documentation is the folder docs of the package.",
     prose("Operations: `docs/operations.md`."),

@@ -4,12 +4,14 @@ import { type Command, Completions, Flag, GlobalFlag } from "effect/cli"
 import { names as changeable } from "../../sweep/Changes.ts"
 import { breakerNames } from "../BreakerText.ts"
 import * as Print from "../Print.ts"
-import { byFlag, formOf } from "./Forms.ts"
+import { byFlag, firstSentence, formOf } from "./Forms.ts"
 
 /** What the descriptions of one command are made of. */
 type Described = Completions.CommandDescriptor
 
-const shortest = (text: string | undefined): string | undefined => text?.split(/[.:;,(] ?/)[0]?.trim()
+/** Returns the first sentence, without examples, limits and the name of the variable. */
+const shortest = (text: string | undefined): string | undefined =>
+  text === undefined ? undefined : (firstSentence(text).split(/[:;] | \(|, (?:e\.g\.|such as) /)[0] ?? text)
 
 const typeOf = (name: string, otherwise: Completions.FlagType): Completions.FlagType => {
   const known = byFlag.get(name)
@@ -28,15 +30,21 @@ const argumentValues: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 const described = (command: Described, everywhere: ReadonlyArray<Completions.FlagDescriptor>): Described => ({
   ...command,
-  description: shortest(command.description),
   flags: [...command.flags, ...everywhere].map((flag) => ({
     ...flag,
     description: shortest(flag.description),
-    type: typeOf(flag.name, flag.type)
+    type: typeOf(flag.name, flag.type),
+    // A negation says nothing where the default is no.
+    negation: flag.description?.includes("--no-") === true ? flag.negation : false
   })),
   arguments: command.arguments.map((argument) => {
     const values = argumentValues[`${command.name} ${argument.name}`]
-    return { ...argument, ...(values === undefined ? {} : { type: { _tag: "Choice" as const, values } }) }
+    const description = shortest(argument.description)
+    return {
+      ...argument,
+      description,
+      ...(values === undefined ? {} : { type: { _tag: "Choice" as const, values } })
+    }
   }),
   subcommands: command.subcommands.map((sub) => described(sub, everywhere))
 })
@@ -75,10 +83,23 @@ const ofProgram: ReadonlyArray<Completions.FlagDescriptor> = [
   }
 ]
 
+/**
+ * Returns the script with the condition that holds at each completion. The framework's holds at the first one alone, while zsh
+ * loads the file: the next completions of a session would offer nothing.
+ */
+const atEachCompletion = (name: string, text: string): string => {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: of the shell
+  const atFirst = '[[ "${zsh_eval_context[-1]}" == "loadautofunc" ]]'
+  if (!text.includes(atFirst)) throw new Error("The framework's script for zsh has changed.")
+  return text.replace(atFirst, `[[ "\${funcstack[1]}" == "_${name}" ]]`)
+}
+
 /** Returns the script that completes this program in a shell. */
 export const script = (shell: Completions.Shell, app: Command.Command.Any): string => {
   const found = described(Completions.fromCommand(app), everywhere)
-  return Completions.generate(app.name, shell, { ...found, flags: [...found.flags, ...ofProgram] })
+  const flags = [...found.flags, ...ofProgram]
+  const text = Completions.generate(app.name, shell, { ...found, flags })
+  return shell === "zsh" ? atEachCompletion(app.name, text) : text
 }
 
 /** The flag that prints the script, in place of the framework's. */
