@@ -2,7 +2,7 @@
  * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the
  * two sets of triggers: against unannounced writers, and watching references.
  */
-import { Array, Effect, Option, Result } from "effect"
+import { Array, Effect, Layer, Option, Result } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import { CollectorDatabase } from "../database/Database.ts"
@@ -21,6 +21,7 @@ import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
 import { codeOf, Ended } from "./ExitCode.ts"
 import * as Print from "./Print.ts"
+import * as ProgressLine from "./ProgressLine.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
@@ -107,7 +108,7 @@ export const command = Command.make(
           verdict: yield* Effect.result(judge(config.names))
         }
       }),
-      clientLayer(config)
+      Layer.merge(clientLayer(config), ProgressLine.migrationLayer)
     )
     const { lacking, refused } = sorted(verdict)
     // Tables of the host follow a new catalogue, and refer to it.
@@ -188,11 +189,9 @@ type Verdict = Result.Result<unknown, SchemaRefused | DatabaseError>
 const sorted = (verdict: Verdict) => {
   const problems =
     Result.isFailure(verdict) && verdict.failure._tag === "SchemaRefused" ? verdict.failure.problems : []
-  const [others, lacking] = Array.partition(problems, (problem) =>
-    problem.kind === "MissingPrivilege" ? Result.succeed(problem) : Result.fail(problem)
-  )
+  const others = problems.filter(({ kind }) => kind !== "MissingPrivilege")
   return {
-    lacking,
+    lacking: problems.filter(({ kind }) => kind === "MissingPrivilege"),
     refused: Array.isReadonlyArrayNonEmpty(others) ? new SchemaRefused({ problems: others }) : null
   }
 }
