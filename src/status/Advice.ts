@@ -136,6 +136,20 @@ const differing: Rule = ({ collectors }) => {
       )
 }
 
+/** An audit that finds nothing ends it. Ownerless objects only use space, and searches for leftovers find them, too. */
+const damaged: Rule = ({ lastAudit }) => {
+  if (lastAudit === null) return nothing
+  const { digestMismatches, endedAt, missing, sizeMismatches } = lastAudit
+  const blobs = missing.objects + sizeMismatches + digestMismatches
+  return blobs === 0
+    ? nothing
+    : say(
+        "attention",
+        `The audit of ${endedAt} found ${blobs} ${blobs === 1 ? "blob" : "blobs"} whose object is missing or differs. Clients cannot read them. Restore the objects or delete the rows, and audit again.`,
+        "artifact-gc audit"
+      )
+}
+
 const changed: Rule = ({ overrides }) =>
   overrides.flatMap(({ by, name, reason, until, value }) =>
     say(
@@ -152,6 +166,7 @@ const rules: ReadonlyArray<Rule> = [
   failed,
   open,
   dead,
+  damaged,
   differing,
   overdue,
   paused,
