@@ -49,7 +49,7 @@ export const summary = (s: AuditSummary, goOn: string | null): string => {
   return [
     `Audit of ${range}: ${s.complete ? "complete" : `ended early after a ${s.stoppedBy === "stopped" ? "signal" : "failure"}`}; took ${Text.span(s.durationMillis)}`,
     `Compared: ${named(s.listed, "object", "objects")}, ${named(s.rows, "row of a blob", "rows of blobs")}`,
-    `Sound: ${Text.count(s.sound)} blobs; ${objects(s.awaitingDeletion)} awaiting deletion, ${objects(s.underWay)} under way, ${objects(s.staged)} staged, ${objects(s.young)} too young to tell, ${Text.count(s.settled)} sound at the second look`,
+    `Sound: ${Text.many(s.sound, "blob")}; ${objects(s.awaitingDeletion)} awaiting deletion, ${objects(s.underWay)} under way, ${objects(s.staged)} staged, ${objects(s.young)} too young to tell, ${Text.count(s.settled)} sound at the second look`,
     ...digests,
     `Found: ${objects(ownerless)} ownerless, ${objects(missing)} missing, ${Text.count(sizeMismatches)} with another size, ${Text.count(digestMismatches)} with another digest`,
     ...(s.repaired === null

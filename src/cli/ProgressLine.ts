@@ -104,7 +104,7 @@ export const migrationLayer: Layer.Layer<never> = onTerminal(migrationLine, (sho
       now = { phase: event.set, event, before: isFirst ? event.done : (now.before ?? 0) }
       return show(now)
     })
-  const ticking = Effect.suspend(() => show(now)).pipe(Effect.andThen(Effect.sleep(1000)), Effect.forever)
+  const ticking = Effect.sleep(1000).pipe(Effect.andThen(Effect.suspend(() => show(now))), Effect.forever)
   return Layer.merge(
     Layer.succeed(MigrationProgress, { report }),
     Layer.effectDiscard(Effect.forkScoped(ticking))

@@ -94,6 +94,16 @@ describe("a command line", () => {
       ["migrate", "--watch-references", "--unwatch-references"],
       "--watch-references and --unwatch-references exclude each other"
     ],
+    [
+      "with a time that is none",
+      ["pause", "--for=long"],
+      'Invalid value for flag --for: "long". Expected a duration such as "90 seconds" or "2 hours"'
+    ],
+    [
+      "with a time that is too short",
+      ["restore", "--all", "--hold=1 millis"],
+      'Invalid value for flag --hold: "1 millis". Expected between 1 second and 520 weeks'
+    ],
     ["with a secret", ["sweep", "--database-url", "postgres://u:p@h/d"], "Unrecognized flag: --database-url"]
   ]
   for (const [title, args, says] of cases) {
@@ -102,7 +112,7 @@ describe("a command line", () => {
         const { out, err, code } = yield* run(...args)
         expect(out).toBe("")
         expect(err).toContain(says)
-        expect(err).toMatch(/\n\nSee: artifact-gc( sweep| migrate)? --help$/)
+        expect(err).toMatch(/\n\nSee: artifact-gc( \w+)? --help$/)
         expect(code).toBe(2)
       })
     )
