@@ -18,6 +18,7 @@ import * as Quiet from "./Quiet.ts"
 import * as Rebind from "./RebindCommand.ts"
 import * as Restore from "./RestoreCommand.ts"
 import * as Resume from "./ResumeCommand.ts"
+import * as Retention from "./RetentionCommand.ts"
 import * as Run from "./RunCommand.ts"
 import * as Serve from "./ServeCommand.ts"
 import * as Set from "./SetCommand.ts"
@@ -46,6 +47,7 @@ export const app = Command.make("artifact-gc").pipe(
         Breaker.command,
         Condemned.command,
         Restore.command,
+        Retention.command,
         Journal.command,
         Audit.command,
         Rebind.command

@@ -31,6 +31,7 @@ const subcommands = [
   "journal",
   "condemned",
   "restore",
+  "retention",
   "breaker",
   "rebind",
   "status",
