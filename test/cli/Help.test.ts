@@ -8,6 +8,7 @@ import { expect } from "vitest"
 import { app, presenter } from "../../src/cli/App.ts"
 import { codeOf } from "../../src/cli/ExitCode.ts"
 import { version } from "../../src/cli/version.ts"
+import { helpDocs } from "../../tools/HelpDocs.ts"
 
 /** What a command line says on stdout and on stderr, and how it ends. */
 const run = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
@@ -64,6 +65,16 @@ describe("help", () => {
       })
     )
   }
+
+  it.effect("has a line of the list and an example for every command", () =>
+    Effect.gen(function* () {
+      const { commands, program } = yield* Effect.promise(helpDocs)
+      const listed = (program.subcommands ?? []).flatMap((group) => group.commands)
+      expect(listed.filter(({ shortDescription = "" }) => !/^.{10,60}$/.test(shortDescription))).toEqual([])
+      expect(commands.filter(([, { examples = [] }]) => examples.length === 0)).toEqual([])
+      expect([...subcommands].sort()).toEqual(listed.map(({ name }) => name).sort())
+    })
+  )
 
   it.effect("is printed without a command, and is no error", () =>
     Effect.gen(function* () {
