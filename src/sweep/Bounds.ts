@@ -18,19 +18,23 @@ export interface Bounds {
   readonly share: (fraction: number) => Effect.Effect<Bounds>
 }
 
+/** Returns the question whether a sweep is to stop, if it is time to ask at `now`; null if it is not. */
+export type Stopping = (now: number) => Effect.Effect<boolean> | null
+
 /** Returns the bounds of a sweep that begins now and ends at `until` at the latest, or when `stopping` answers true. */
-export const make = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  stopping: Effect.Effect<boolean>,
-  until: number
-) {
+export const make = Effect.fnUntraced(function* (settings: SweepSettings, stopping: Stopping, until: number) {
   const deadline = Math.min((yield* Clock.currentTimeMillis) + Duration.toMillis(settings.maxDuration), until)
   let left = settings.maxDeletes
+  const limitAt = (now: number, deadline: number): StoppedBy | null => {
+    if (left <= 0) return "count"
+    return now >= deadline ? "time" : null
+  }
   const boundedBy = (deadline: number): Bounds => ({
-    exceeded: Effect.zipWith(stopping, Clock.currentTimeMillis, (isStopping, now) => {
-      if (isStopping) return "stopped"
-      if (left <= 0) return "count"
-      return now >= deadline ? "time" : null
+    exceeded: Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const asked = stopping(now)
+      return asked === null
+        ? Effect.succeed(limitAt(now, deadline))
+        : Effect.map(asked, (isStopping) => (isStopping ? "stopped" : limitAt(now, deadline)))
     }),
     grant: (wanted) => {
       const granted = Math.min(wanted, left)
