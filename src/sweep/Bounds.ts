@@ -12,10 +12,10 @@ export interface Bounds {
   /** Returns deletions to the count that were granted and did not happen. */
   readonly giveBack: (unused: number) => void
   /**
-   * Returns the same bounds with this share of the time that is left. Work that could fill every sweep takes a share, so
-   * that the work behind it runs.
+   * Returns the same bounds with this share of the time that is left at `now`. Work that could fill every sweep takes a
+   * share, so that the work behind it runs.
    */
-  readonly share: (fraction: number) => Effect.Effect<Bounds>
+  readonly share: (fraction: number, now: number) => Bounds
 }
 
 /** Returns the question whether a sweep is to stop, if it is time to ask at `now`; null if it is not. */
@@ -44,8 +44,7 @@ export const make = Effect.fnUntraced(function* (settings: SweepSettings, stoppi
     giveBack: (unused) => {
       left += unused
     },
-    share: (fraction) =>
-      Effect.map(Clock.currentTimeMillis, (now) => boundedBy(now + Math.max(0, deadline - now) * fraction))
+    share: (fraction, now) => boundedBy(now + Math.max(0, deadline - now) * fraction)
   })
   return boundedBy(deadline)
 })

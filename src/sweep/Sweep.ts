@@ -242,7 +242,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
         )
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
-  const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
+  const backlog = yield* Effect.exit(Effect.zip(database.backlog(finishedAt), backlogOf(settings, phases)))
   const report: SweepReport = {
     sweep,
     startedAt: new Date(startedAt).toISOString(),
@@ -339,7 +339,7 @@ const runPhases = Effect.fnUntraced(function* <R>(
   sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd" | "sources">
 ) {
   const pace = yield* Pace.make(sweep.settings)
-  const deletion = yield* Deletion.make(sweep.settings, pace)
+  const deletion = Deletion.make(sweep.settings, pace, yield* CollectorDatabase, yield* Storage)
   const running = RunPhases.run(phases, { ...sweep, pace, deletion })
   return yield* Effect.annotateLogs(running, { sweep: sweep.sweep })
 })
