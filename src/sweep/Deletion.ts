@@ -134,11 +134,7 @@ const settle = Effect.fnUntraced(function* (
   yield* deleting.journal.confirm(deleted, resent)
   counts.undeleted(failed)
   if (failed.length > 0) {
-    yield* postpone(
-      deleting,
-      entries,
-      new Map(failed.map((failure) => [failure.key, failureOfKey(failure)]))
-    )
+    yield* postpone(deleting, entries, new Map(failed.map((failure) => [failure.key, failureOfKey(failure)])))
   }
   // Stores without batch deletes answer an outage key by key.
   if (deleted.length === 0 && failed.every(({ reason }) => isStoreTrouble(reason))) {
@@ -161,9 +157,7 @@ const abortUploads = Effect.fnUntraced(function* (
     Effect.fnUntraced(function* (upload) {
       // Each would wait for the same time-outs.
       const aborting =
-        outage === null
-          ? Effect.andThen(pace.asking, storage.abortMultipart(upload))
-          : Effect.fail(outage)
+        outage === null ? Effect.andThen(pace.asking, storage.abortMultipart(upload)) : Effect.fail(outage)
       const outcome = yield* Effect.result(aborting)
       if (Result.isSuccess(outcome)) return
       failures.set(upload.key, outcome.failure)

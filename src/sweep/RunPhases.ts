@@ -43,8 +43,7 @@ const runGroup = Effect.fnUntraced(function* <R>(
   for (const phase of phases) {
     const exit = yield* Effect.exit(phase.run(context))
     if (Exit.isSuccess(exit)) continue
-    if (Cause.hasInterruptsOnly(exit.cause))
-      return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
+    if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
     counts.endedBy(exit.cause)
   }
   return counts.report((yield* Clock.currentTimeMillis) - startedAt)
