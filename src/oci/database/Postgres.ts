@@ -29,7 +29,7 @@ export const layer = (
         sessions: UploadSessions.make(db, type),
         manifests: Manifests.make(db, type),
         keys: Keys.make(db),
-        sizes: Sizes.make(db)
+        sizes: Sizes.make(db, type)
       })
     })
   )
