@@ -99,7 +99,21 @@ const log = (report: SweepReport) => {
   const text = `Sweep ${outcome}: ${Text.many(totals.deleted, "object")} deleted, ${Text.bytes(totals.bytes)}, ${Text.count(totals.failed)} failed, in ${Text.span(report.durationMillis)}`
   const level = outcome === "complete" || outcome === "bounded" ? Effect.logInfo : Effect.logError
   const findings = Text.findingsOf(report).map(({ message }) => message)
-  return Effect.annotateLogs(level([text, ...findings].join("\n")), { report })
+  return Effect.annotateLogs(level([text, ...findings, ...notDeleted(report)].join("\n")), { report })
+}
+
+/** Says why keys could not be deleted, and that they are not lost. */
+const notDeleted = ({ phases }: SweepReport): ReadonlyArray<string> => {
+  const reasons = [
+    ...new Set(
+      Object.values(phases).flatMap(({ failed }) => Object.keys(failed).filter((name) => failed[name] !== 0))
+    )
+  ]
+  return reasons.length === 0
+    ? []
+    : [
+        `Keys could not be deleted (${reasons.join(", ")}). Later sweeps try them again. Those that were given up on: artifact-gc journal`
+      ]
 }
 
 const announceNext = Effect.fnUntraced(function* ({ jitter, when, window }: Configuration, atOnce = false) {
