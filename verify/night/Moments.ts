@@ -1,11 +1,12 @@
 /** The moments of a night: what breaks, what the views must tell meanwhile, and how it is repaired. */
 import assert from "node:assert/strict"
 import { setTimeout as sleep } from "node:timers/promises"
+import { withConnection } from "../bench/harness/Postgres.ts"
 import * as Claims from "./Claims.ts"
 import type { Screens } from "./Screens.ts"
-import { loseArchive } from "./Traffic.ts"
+import { archive } from "./Traffic.ts"
 import { type Claim, keepTelling, tell } from "./Views.ts"
-import { untaggedMillis, type World } from "./World.ts"
+import { holdMillis, type World } from "./World.ts"
 
 /** Something that happens in a night. */
 export interface Moment {
@@ -30,15 +31,28 @@ export const collectors = 3
 /** How soon after a repair all must be well. Leases of requests that a store swallowed end within. */
 const wellWithinMillis = 60_000
 
-/** Images of an archive whose tags a script deletes: more than a fifth of the manifests. */
-const archived = 40
+/** Images of an archive whose rows are deleted: more than a fifth of all blobs. */
+const archived = 60
 
 const ok = ({ all, code }: { readonly all: string; readonly code: number | null }) =>
   assert.equal(code, 0, all)
 
+/** Pushes an archive, and deletes all its rows at once. */
+const loseArchive = async ({ database, replicas }: World, repository: string): Promise<void> => {
+  await archive(replicas[0]?.url ?? "", repository, archived)
+  // While pushes still hold its blobs, they would become orphans in parts.
+  await sleep(holdMillis)
+  await withConnection(database.url, async ({ query }) => {
+    await query("BEGIN")
+    for (const table of ["tags", "manifest_references", "manifests"])
+      await query(`DELETE FROM artifact_registry.${table} WHERE repository = $1`, [repository])
+    await query("COMMIT")
+  })
+}
+
 /** Returns the moments of one round, in order. */
 export const momentsOf = (world: World): ReadonlyArray<Moment> => {
-  const { command, database, replicas, store } = world
+  const { command, database, store } = world
   let other: ReturnType<World["collector"]> | null = null
   let round = 0
   const store_ = (mode: Parameters<World["store"]>[0]) => () => store(mode)
@@ -109,21 +123,17 @@ export const momentsOf = (world: World): ReadonlyArray<Moment> => {
       repair: async () => ok(await command("resume"))
     },
     {
-      name: "a script deletes the tags of an archive",
+      name: "a mistake in SQL deletes an archive's rows",
       disturbs: false,
       begin: async () => {
         round += 1
-        // Sweeps that run meanwhile would judge the archive in parts.
-        ok(await command("pause", "--reason=An archive is moved."))
-        await loseArchive(replicas[0]?.url ?? "", `archive/round${round}`, archived)
-        await sleep(untaggedMillis)
-        ok(await command("resume"))
+        await loseArchive(world, `archive/round${round}`)
       },
-      claim: Claims.open("manifests"),
-      withinMillis: 40_000,
+      claim: Claims.open("orphans"),
+      withinMillis: 45_000,
       lastsMillis: 6000,
       picture: { name: "breaker", scheme: "light" },
-      repair: async () => ok(await command("breaker", "--confirm", "manifests"))
+      repair: async () => ok(await command("breaker", "--confirm", "orphans"))
     }
   ]
 }

@@ -16,8 +16,8 @@ import {
 import * as S3Proxy from "../torture/S3Proxy.ts"
 import type { Places } from "./Views.ts"
 
-/** Longer than GC_UNTAGGED_GRACE. */
-export const untaggedMillis = 7000
+/** Longer than REGISTRY_HOLD. */
+export const holdMillis = 22_000
 
 /** Waits of seconds instead of hours. */
 const settings: Settings = {
