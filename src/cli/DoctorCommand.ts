@@ -12,6 +12,7 @@ import { Ended, type ExitCode } from "./ExitCode.ts"
 import * as Print from "./Print.ts"
 import { patient } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
+import { resultWidth } from "./Terminal.ts"
 
 /** Defines the command `artifact-gc doctor`. */
 export const command = Command.make(
@@ -34,14 +35,22 @@ export const command = Command.make(
     const findings = yield* findingsOf(yield* examined(given), write)
     yield* json
       ? Print.json({ counts: countsOf(findings), findings })
-      : Print.text(DoctorText.report(findings, write))
+      : Print.text(DoctorText.report(findings, write, resultWidth(process.stdout, process.env)))
     const code = codeOf(findings, strict)
     if (code !== 0) return yield* new Ended({ code })
   })
 ).pipe(
   Command.withDescription(
     "Look at settings, database and store, and print what is wrong, worst first, each with what to paste. Writes nothing in the database, and in the store only with --write"
-  )
+  ),
+  Command.withShortDescription("Find what is wrong with settings, database and store"),
+  Command.withExamples([
+    { command: "artifact-gc doctor", description: "Before the first sweep" },
+    {
+      command: "artifact-gc doctor --write --strict",
+      description: "In a pipeline: also write, and fail on warnings"
+    }
+  ])
 )
 
 const findingsOf = ({ configuration, problems }: Read, write: boolean) => {

@@ -39,7 +39,12 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Show to which catalogue and store the collector's tables are bound, and what the settings name. --confirm binds them anew; the journal of a former store is forgotten, and no object is deleted"
-  )
+  ),
+  Command.withShortDescription("Bind the tables to another catalogue or store"),
+  Command.withExamples([
+    { command: "artifact-gc rebind", description: "See what differs. Nothing is changed" },
+    { command: "artifact-gc rebind --confirm", description: "After the store was moved on purpose" }
+  ])
 )
 
 const rebind = Effect.fnUntraced(function* (settings: SweepSettings, confirm: boolean, json: boolean) {
@@ -122,7 +127,9 @@ const showing = (
   ...Object.keys(ours)
     .filter((name) => identity[name] === undefined)
     .map((name) => `  ${name}: ${ours[name]} here, unknown to the binding`),
-  `${Text.count(sampled - missing.length)} of ${Text.many(sampled, "row")} drawn at random have an object in the store that the settings name.`
+  sampled === 0
+    ? "The catalogue has no rows, so no object was looked up."
+    : `${Text.count(sampled - missing.length)} of ${Text.many(sampled, "row")} drawn at random have an object in the store that the settings name.`
 ]
 
 const closing = (differences: ReadonlyArray<string>, looked: Looked): string =>

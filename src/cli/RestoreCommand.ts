@@ -1,5 +1,5 @@
 /** `artifact-gc restore`: takes condemned blobs back, and pins them until references are put back. */
-import { Clock, Duration, Effect, Option, Schema, Stream } from "effect"
+import { Clock, Duration, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid } from "../config/Config.ts"
 import { BlobDatabase, CollectorDatabase, type CondemnedSelection } from "../database/Database.ts"
@@ -9,17 +9,17 @@ import { pageMax, pages } from "./Condemned.ts"
 import { sweepFlag } from "./CondemnedCommand.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { Ended } from "./ExitCode.ts"
+import { GivenTime } from "./Order.ts"
 import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
-
-const holdMax = Duration.weeks(520)
 
 /** Defines the command `artifact-gc restore`. */
 export const command = Command.make(
   "restore",
   {
     digest: Flag.String("digest").pipe(
+      Flag.withMetavar("digest"),
       Flag.withSchema(Digest),
       Flag.withDescription("Restore this blob; may be given several times"),
       Flag.atLeast(0)
@@ -30,15 +30,8 @@ export const command = Command.make(
       Flag.withDefault(false)
     ),
     hold: Flag.String("hold").pipe(
-      Flag.withSchema(
-        Schema.DurationFromString.check(
-          Schema.makeFilter((hold: Duration.Duration) =>
-            Duration.isLessThan(hold, Duration.seconds(1)) || Duration.isGreaterThan(hold, holdMax)
-              ? "must be between 1 second and 520 weeks"
-              : undefined
-          )
-        )
-      ),
+      Flag.withMetavar("duration"),
+      Flag.withSchema(GivenTime),
       Flag.withDescription(
         "Time for which they are kept without a reference (default 7 days: time to put references back). After it they wait for GC_GRACE and GC_QUARANTINE like any orphan"
       ),
@@ -73,7 +66,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Take back condemned blobs, by digest, by sweep or all, and keep them until references are put back"
-  )
+  ),
+  Command.withShortDescription("Take back condemned blobs"),
+  Command.withExamples([
+    {
+      command: "artifact-gc restore --all --hold='14 days'",
+      description: "Take everything back, and keep it for two weeks"
+    },
+    { command: "artifact-gc restore --digest=sha256:…", description: "Take one blob back" }
+  ])
 )
 
 const restoreMany = Effect.fnUntraced(function* (

@@ -2,19 +2,18 @@ import { readFileSync } from "node:fs"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer } from "effect"
-import { CliOutput, Command } from "effect/cli"
+import { Command } from "effect/cli"
 import { TestConsole } from "effect/testing"
 import { expect } from "vitest"
 import { app, presenter } from "../../src/cli/App.ts"
 import { codeOf } from "../../src/cli/ExitCode.ts"
 import { version } from "../../src/cli/version.ts"
-
-const plain = CliOutput.layer(CliOutput.defaultFormatter({ colors: false }))
+import { helpDocs } from "../../tools/HelpDocs.ts"
 
 /** What a command line says on stdout and on stderr, and how it ends. */
 const run = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   const exit = yield* Command.runWith(app, { version })(args).pipe(
-    Effect.provide(Layer.mergeAll(NodeServices.layer, presenter, plain)),
+    Effect.provide(Layer.merge(NodeServices.layer, presenter)),
     Effect.match({ onFailure: codeOf, onSuccess: () => 0 }),
     Effect.exit
   )
@@ -33,10 +32,13 @@ const subcommands = [
   "journal",
   "condemned",
   "restore",
+  "retention",
   "breaker",
   "rebind",
   "status",
   "history",
+  "pause",
+  "resume",
   "set",
   "unset",
   "collectors",
@@ -64,10 +66,20 @@ describe("help", () => {
     )
   }
 
+  it.effect("has a line of the list and an example for every command", () =>
+    Effect.gen(function* () {
+      const { commands, program } = yield* Effect.promise(helpDocs)
+      const listed = (program.subcommands ?? []).flatMap((group) => group.commands)
+      expect(listed.filter(({ shortDescription = "" }) => !/^.{10,60}$/.test(shortDescription))).toEqual([])
+      expect(commands.filter(([, { examples = [] }]) => examples.length === 0)).toEqual([])
+      expect([...subcommands].sort()).toEqual(listed.map(({ name }) => name).sort())
+    })
+  )
+
   it.effect("is printed without a command, and is no error", () =>
     Effect.gen(function* () {
       const { out, code } = yield* run()
-      expect(out).toContain("SUBCOMMANDS")
+      expect(out).toContain("EVERYDAY")
       expect(code).toBe(0)
     })
   )
@@ -94,6 +106,16 @@ describe("a command line", () => {
       ["migrate", "--watch-references", "--unwatch-references"],
       "--watch-references and --unwatch-references exclude each other"
     ],
+    [
+      "with a time that is none",
+      ["pause", "--for=long"],
+      'Invalid value for flag --for: "long". Expected a duration such as "90 seconds" or "2 hours"'
+    ],
+    [
+      "with a time that is too short",
+      ["restore", "--all", "--hold=1 millis"],
+      'Invalid value for flag --hold: "1 millis". Expected between 1 second and 520 weeks'
+    ],
     ["with a secret", ["sweep", "--database-url", "postgres://u:p@h/d"], "Unrecognized flag: --database-url"]
   ]
   for (const [title, args, says] of cases) {
@@ -102,7 +124,7 @@ describe("a command line", () => {
         const { out, err, code } = yield* run(...args)
         expect(out).toBe("")
         expect(err).toContain(says)
-        expect(err).toMatch(/\n\nSee: artifact-gc( sweep| migrate)? --help$/)
+        expect(err).toMatch(/\n\nSee: artifact-gc( \w+)? --help$/)
         expect(code).toBe(2)
       })
     )
