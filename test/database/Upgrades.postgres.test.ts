@@ -93,29 +93,37 @@ describe.skipIf(isRecording)("an upgrade from the previous release", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("does not wait for a push of a replica that is under way, and the push succeeds", () =>
-    Effect.gen(function* () {
-      const client = yield* former
-      yield* Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const [pushed, migrated] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-        const push = sql.withTransaction(
-          Effect.gen(function* () {
-            const found = yield* replay(previous().work)
-            yield* Deferred.succeed(pushed, undefined)
-            yield* Deferred.await(migrated)
-            return found
-          })
-        )
-        const replica = yield* Effect.forkChild(push)
-        yield* Deferred.await(pushed)
-        yield* migrate
-        yield* Deferred.succeed(migrated, undefined)
-        assert.lengthOf(yield* Fiber.join(replica), previous().work.length)
-        const tags = yield* rows("SELECT FROM artifact_registry.tags WHERE repository = 'team/new'")
-        assert.lengthOf(tags, 1)
-      }).pipe(Effect.provide(client))
-    }).pipe(Effect.scoped)
+  it.live(
+    "runs beside a push of a replica that is under way, or gives up without a change, and the push succeeds",
+    () =>
+      Effect.gen(function* () {
+        const client = yield* former
+        yield* Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const [pushed, migrated] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+          const push = sql.withTransaction(
+            Effect.gen(function* () {
+              const found = yield* replay(previous().work)
+              yield* Deferred.succeed(pushed, undefined)
+              yield* Deferred.await(migrated)
+              return found
+            })
+          )
+          const replica = yield* Effect.forkChild(push)
+          yield* Deferred.await(pushed)
+          const before = yield* versions
+          const exit = yield* Effect.exit(migrate)
+          if (Exit.isFailure(exit)) assert.deepStrictEqual(yield* versions, before)
+          yield* Deferred.succeed(migrated, undefined)
+          assert.lengthOf(yield* Fiber.join(replica), previous().work.length)
+          const tags = yield* rows("SELECT FROM artifact_registry.tags WHERE repository = 'team/new'")
+          assert.lengthOf(tags, 1)
+          yield* migrate
+          assert.deepStrictEqual(yield* versions, [
+            { collector: latestMigration, registry: latestRegistryMigration }
+          ])
+        }).pipe(Effect.provide(client))
+      }).pipe(Effect.scoped)
   )
 
   it.live("control: would break its replicas if a migration renamed a column", () =>
