@@ -10,8 +10,8 @@ export const tellEvery = Duration.seconds(5)
 export interface Activity {
   /** What the collector does at `at`: this sweep, as far as it is. */
   readonly at: (at: number) => PeerActivity
-  /** Tells it, if the last time is {@link tellEvery} ago. Never fails: the sweep meets the trouble itself. */
-  readonly tell: Effect.Effect<void>
+  /** Returns what tells it, if it was last told {@link tellEvery} ago; or null. Never fails: the sweep meets the trouble itself. */
+  readonly tell: (now: number) => Effect.Effect<void> | null
   /** Notes that a phase failed. It is told the next time, which is when the next phase begins if that is due. */
   readonly failed: (phase: string, message: string) => void
   /** Notes how far each phase is, beside the caller's own `Progress`. */
@@ -35,12 +35,11 @@ export const make = (peers: Pick<Peers, "tell">, id: string, name: string, start
   })
   return {
     at: activityAt,
-    tell: Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      if (now - toldAt < Duration.toMillis(tellEvery)) return
+    tell: (now) => {
+      if (now - toldAt < Duration.toMillis(tellEvery)) return null
       toldAt = now
-      yield* Effect.ignoreCause(peers.tell(id, activityAt(now), null))
-    }),
+      return Effect.ignoreCause(peers.tell(id, activityAt(now), null))
+    },
     failed: (phase, message) => {
       failures.push({ phase, message })
     },
