@@ -16,6 +16,12 @@ const nothing: ReadonlyArray<Advice> = []
 /** Guards that stop sweeps only while an operator wants it, or that have a rule of their own. */
 const saidElsewhere: ReadonlySet<string> = new Set(["pause", "breaker", "age"])
 
+/** The command that shows what a guard found, with its fix; `doctor` asks all guards. */
+const shownBy: Readonly<Record<string, string>> = {
+  settings: "artifact-gc collectors",
+  binding: "artifact-gc rebind"
+}
+
 const refused: Rule = ({ guards, last }) => {
   if (last?.outcome !== "refused") return nothing
   return guards
@@ -24,7 +30,7 @@ const refused: Rule = ({ guards, last }) => {
       say(
         "broken",
         `The ${guard} guard refuses: nothing is deleted. ${message}`,
-        "artifact-gc sweep --dry-run"
+        shownBy[guard] ?? "artifact-gc doctor"
       )
     )
 }

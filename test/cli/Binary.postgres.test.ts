@@ -96,7 +96,7 @@ describe("the program", { timeout: 60_000 }, () => {
 
   it("prints help and version on stdout", async () => {
     const help = await finished(["--help"])
-    assert.include(help.out, "USAGE\n  artifact-gc <subcommand> [flags]")
+    assert.include(help.out, "USAGE\n  artifact-gc <command> [flags]")
     assert.deepInclude(help, { code: 0, err: "" })
     assert.deepStrictEqual(await finished(["--version"]), { code: 0, out: "artifact-gc v0.1.0\n", err: "" })
   })

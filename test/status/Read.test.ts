@@ -217,7 +217,7 @@ describe("the status", () => {
       assert.strictEqual(found.activity, "paused")
       assert.isNull(found.nextDueAt)
       assert.deepStrictEqual(says(found), [
-        "broken: artifact-gc sweep --dry-run",
+        "broken: artifact-gc doctor",
         "attention: artifact-gc breaker",
         "attention: artifact-gc journal",
         "attention: artifact-gc collectors",
