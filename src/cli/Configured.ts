@@ -28,6 +28,11 @@ const flagsOf = (section: Section): Record<string, Flag.Flag<Option.Option<strin
 /** Flags of commands that need database and store, but no settings of the sweep. */
 export const placeFlags = { settings: { ...flagsOf(sections.Catalogue), ...flagsOf(sections.Store) } }
 
+/** Flags of `retention`: those of database and store, and the file of rules. */
+export const retentionFlags = {
+  settings: { ...placeFlags.settings, ...flagsOf({ retentionFile: settings.retentionFile }) }
+}
+
 const { Operations, Registry: _, ...ofSweeps } = sections
 
 /** Flags of commands that sweep. */
