@@ -259,25 +259,24 @@ export const make = Effect.fnUntraced(function* (
   /** The path of the reading connections has no extension's types. */
   const isReadable = () => Ref.getUnsafe(known)?.length === 0
 
-  const borrower: SqlConnection.Borrower = (run) =>
-    Effect.withFiber((fiber) => {
-      if (fiber.getRef(CurrentOpen)?.client === client) return use(run)
-      const isHosts = Option.isSome(Context.getOption(fiber.context, client.transactionService))
-      return reads === null || isHosts || !isReadable() ? inTransaction(run) : run(reads)
-    })
-  const writing = options.writer === undefined ? null : alone(options.writer)
-  const singly: SqlConnection.Borrower = (run) =>
-    Effect.withFiber((fiber) => {
-      if (fiber.getRef(CurrentOpen)?.client === client) return use(run)
-      const isHosts = Option.isSome(Context.getOption(fiber.context, client.transactionService))
-      return writing === null || isHosts ? inTransaction(run) : run(writing)
-    })
-  const sql = borrowing(client, transaction, borrower)
+  /** Uses the connection of the open transaction, else `alone` where it may be used, else a transaction. */
+  const using =
+    (alone: SqlConnection.Connection | null, mayUse = always): SqlConnection.Borrower =>
+    (run) =>
+      Effect.withFiber((fiber) => {
+        if (fiber.getRef(CurrentOpen)?.client === client) return use(run)
+        const isHosts = Option.isSome(Context.getOption(fiber.context, client.transactionService))
+        return alone === null || isHosts || !mayUse() ? inTransaction(run) : run(alone)
+      })
+  const sql = borrowing(client, transaction, using(reads, isReadable))
+  const writes = options.writer === undefined ? null : alone(options.writer)
+  const single = borrowing(client, transaction, using(writes))
   const lendable: Session["transaction"] = (effect, settings = {}) => begun(effect, settings, true)
   const lending = lendingBy(select, path)
-  const single = borrowing(client, transaction, singly)
   return { sql, single, transaction, firing, lendable, lending } satisfies Session as Session
 })
+
+const always = () => true
 
 /** Returns the client with statements that borrow their connections. */
 const borrowing = (
