@@ -113,13 +113,16 @@ const paused: Rule = ({ pause }) =>
         "artifact-gc resume"
       )
 
+/** Breakers that ask about the catalogue or the database, and not about an amount. */
+const asking: ReadonlySet<string> = new Set(["age", "references", "sources", "unreferenced"])
+
 const open: Rule = ({ breakers }) =>
   breakers
     .filter((breaker) => breaker.open)
     .flatMap(({ name, trippedAt }) =>
       say(
         "attention",
-        `The breaker ${name} is open since ${trippedAt}: more would be deleted than a mistake may take. Look at it, then confirm or repair.`,
+        `The breaker ${name} is open since ${trippedAt}${asking.has(name) ? " and waits for an answer." : ": more would be deleted than a mistake may take."} Look at it, then confirm or repair.`,
         "artifact-gc breaker"
       )
     )
