@@ -32,7 +32,7 @@ const build = async ({ module, name, requires, version }: GoModule, folder: stri
     await run("go", ["install", `${module}@${version}`], { env: { ...process.env, GOBIN: folder } })
     return
   }
-  const lines = ["module build", "go 1.25.0", "require (", ...requires, ")", ""]
+  const lines = ["module build", "go 1.26.0", "require (", ...requires, ")", ""]
   writeFileSync(join(folder, "go.mod"), lines.join("\n"))
   await run("go", ["build", "-mod=mod", "-o", join(folder, name), module], { cwd: folder })
 }

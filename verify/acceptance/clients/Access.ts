@@ -3,6 +3,7 @@ import { join } from "node:path"
 import type { Context } from "./Context.ts"
 import { refused, user } from "./Guarded.ts"
 import { makeImage, makeLayer, writeDockerArchive } from "./Images.ts"
+import { type LoginClient, loginChecks, otherFlows } from "./Logins.ts"
 import { named } from "./Registry.ts"
 import type { Suite } from "./Report.ts"
 import { skopeo } from "./Skopeo.ts"
@@ -23,6 +24,14 @@ export const suite = (context: Context): Suite => {
     `docker-archive:${writeDockerArchive(join(folder, `access-${name}.tar`), images[name], named(guarded, "x", "1"))}`
   const push = (name: keyof typeof images, repository: string, ...flags: ReadonlyArray<string>) =>
     copy(archive(name), `docker://${named(guarded, repository, "1")}`, ...flags)
+  const login: LoginClient = {
+    name: "skopeo",
+    login: (at, password) =>
+      run("login", "--tls-verify=false", "--username", user.name, "--password", password, at),
+    logout: (at) => run("logout", at),
+    push: (at, repository) => copy(archive("team"), `docker://${at}/${repository}:1`),
+    pull: (at, repository) => pull(`${at}/${repository}:1`)
+  }
   return {
     prepare: () => {
       for (const each of ["public/skopeo", "team/skopeo"]) repositories.add(each)
@@ -58,7 +67,8 @@ export const suite = (context: Context): Suite => {
             /unauthorized|authentication required|needs credentials/
           )
         }
-      }
+      },
+      ...loginChecks(login, context, otherFlows)
     ]
   }
 }

@@ -3,7 +3,7 @@
  * signature is sent to a log.
  */
 import assert from "node:assert/strict"
-import { writeFileSync } from "node:fs"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Command, command, homeOf } from "./Command.ts"
 import type { Context } from "./Context.ts"
@@ -86,7 +86,10 @@ const signing = (context: Context, cosign: Command, format: Format): ReadonlyArr
           () => verify(context, format, "other.pub"),
           /no matching|invalid signature|failed to verify/
         )
-        assert.match(await cosign("tree", "--allow-http-registry", image), /Signature|bundle/i)
+        assert.match(
+          await cosign("tree", "--allow-http-registry", image),
+          /artifacts via OCI referrer|Signatures/
+        )
       }
     }
   ]
@@ -100,7 +103,8 @@ export const suite = (context: Context): Suite => {
     name: "cosign",
     asksAtLogin: false,
     login: (host, password) => cosign("login", host, "-u", user.name, "-p", password),
-    logout: (host) => Promise.resolve(host),
+    // cosign has no logout.
+    logout: async () => rmSync(join(home, "docker"), { recursive: true, force: true }),
     push: (host, repository) =>
       cosign("upload", "blob", "--allow-http-registry", "-f", "predicate.json", `${host}/${repository}:1`),
     pull: (host, repository) =>

@@ -39,7 +39,7 @@ const making = (
         writeFileSync(layer, added.tar)
         const made = remote("crane/made", "1")
         await crane("append", "--oci-empty-base", "-f", layer, "-t", made)
-        await crane("append", "-b", remote("crane/single", "1"), "-f", layer, "-t", remote("crane/made", "2"))
+        await crane("append", "-b", made, "-f", layer, "-t", remote("crane/made", "2"))
         await crane("mutate", made, "--label", "a=b", "--annotation", "c=d", "-t", remote("crane/made", "3"))
         await crane("flatten", remote("crane/made", "2"), "-t", remote("crane/made", "4"))
         const members = ["1", "2", "3", "4"].flatMap((tag) => ["-m", remote("crane/made", tag)])

@@ -8,6 +8,7 @@ import { startContainerd } from "./Containerd.ts"
 import type { Context } from "./Context.ts"
 import { refused, user } from "./Guarded.ts"
 import { hexOf, type Image, makeImage, makeLayer, writeDockerArchive } from "./Images.ts"
+import { type LoginClient, loginChecks, otherFlows } from "./Logins.ts"
 import { bytesOf, manifestOf, named } from "./Registry.ts"
 import { type Check, Skipped, type Suite } from "./Report.ts"
 import { expectUnpackedSame, skopeo } from "./Skopeo.ts"
@@ -145,6 +146,26 @@ const loggingIn = (docker: Run, guarded: string, name: string): ReadonlyArray<Ch
   }
 ]
 
+const loginClient = (docker: Run, name: string): LoginClient => {
+  const at = async (reference: string, ...command: ReadonlyArray<string>) => {
+    try {
+      await docker(...command, reference)
+    } finally {
+      await docker("rmi", "--force", reference)
+    }
+  }
+  return {
+    name: "docker",
+    login: (host, password) => docker("login", "--username", user.name, "--password", password, host),
+    logout: (host) => docker("logout", host),
+    push: async (host, repository) => {
+      await docker("tag", name, `${host}/${repository}:1`)
+      await at(`${host}/${repository}:1`, "push")
+    },
+    pull: (host, repository) => at(`${host}/${repository}:1`, "pull")
+  }
+}
+
 export const suite = (context: Context): Suite => {
   const { folder, guarded, registry, repositories, kept } = context
   const imported = makeLayer("docker 409600", 400 * 1024)
@@ -216,6 +237,7 @@ export const suite = (context: Context): Suite => {
         }
       },
       ...loggingIn(docker, guarded.url, name),
+      ...loginChecks(loginClient(docker, name), context, otherFlows),
       {
         name: "docker pulls what skopeo pushed, and skopeo what docker did",
         run: async () => {

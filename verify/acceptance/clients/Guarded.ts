@@ -10,6 +10,7 @@ import { hash } from "bcryptjs"
 import { type Daemon, freePort, type Group, until } from "../../../tools/servers/Processes.ts"
 import type { Found } from "../../../tools/servers/Servers.ts"
 import { type Replica, type Settings, startReplica } from "../Replicas.ts"
+import { startFront } from "./Front.ts"
 import { settings } from "./Registry.ts"
 import type { Tools } from "./Tools.ts"
 
@@ -42,7 +43,9 @@ const mine = `${user.name}  pull,push  team/** public/**`
 const rules = { basic: mine, tokens: `anonymous  pull  public/**\n${mine}` }
 
 interface TokenServer {
-  readonly settings: Settings
+  readonly url: string
+  /** The file of its public key. */
+  readonly keys: string
   readonly daemon: Daemon
 }
 
@@ -58,27 +61,59 @@ const startTokenServer = async (
   const keys = join(folder, "token-server.pub")
   writeFileSync(key, privateKey.export({ format: "pem", type: "sec1" }))
   writeFileSync(keys, publicKey.export({ format: "pem", type: "spki" }))
-  const address = `127.0.0.1:${await freePort()}`
+  const port = await freePort()
   const daemon = group.daemon(
     tools.program("token-server"),
-    ["-addr", address, "-issuer", "tokens.test", "-key", key, "-passwd", users, "-realm", "tokens"],
+    [
+      "-addr",
+      `127.0.0.1:${port}`,
+      "-issuer",
+      "tokens.test",
+      "-key",
+      key,
+      "-passwd",
+      users,
+      "-realm",
+      "tokens"
+    ],
     { env: tools.env, cwd: folder, logFile: join(folder, "token-server.log") }
   )
-  const realm = `http://${address}/token/`
+  const url = `http://127.0.0.1:${port}`
   const isUp = () =>
-    fetch(realm).then(
+    fetch(url).then(
       () => true,
       () => false
     )
   await until("token-server", daemon, 10_000, isUp)
+  return { url, keys, daemon }
+}
+
+interface Foreign {
+  readonly url: string
+  readonly stop: () => Promise<unknown>
+}
+
+/**
+ * Starts a replica that accepts the tokens of distribution's token server. Both have one address, because crane and oras
+ * refuse a token server at another private address than the registry's.
+ */
+const startForeign = async (
+  start: (name: string, settings: Settings) => Promise<Replica>,
+  startTokens: () => Promise<TokenServer>
+): Promise<Foreign> => {
+  const tokens = await startTokens()
+  let registry = ""
+  const front = await startFront((path) => (path.startsWith("/token/") ? tokens.url : registry))
+  const replica = await start("foreign", {
+    REGISTRY_TOKEN_REALM: `${front.url}/token/`,
+    REGISTRY_TOKEN_SERVICE: "artifact registry",
+    REGISTRY_TOKEN_ISSUER: "tokens.test",
+    REGISTRY_TOKEN_KEYS: tokens.keys
+  })
+  registry = replica.url
   return {
-    daemon,
-    settings: {
-      REGISTRY_TOKEN_REALM: realm,
-      REGISTRY_TOKEN_SERVICE: "artifact registry",
-      REGISTRY_TOKEN_ISSUER: "tokens.test",
-      REGISTRY_TOKEN_KEYS: keys
-    }
+    url: front.url,
+    stop: () => Promise.all([front.close(), replica.daemon.stop(), tokens.daemon.stop()])
   }
 }
 
@@ -105,13 +140,8 @@ export const startGuarded = async (
     startWithUsers("basic", () => ({})),
     startWithUsers("tokens", (url) => ({ REGISTRY_URL: url }))
   ])
-  const startForeign = async () => {
-    const tokenServer = await startTokenServer(group, tools, folder, users)
-    return { tokenServer, replica: await start("foreign", tokenServer.settings) }
-  }
-  const foreign = await startForeign().catch((error: unknown) => ({ error }))
-  const daemons: ReadonlyArray<Daemon> = [basic.daemon, tokens.daemon].concat(
-    "error" in foreign ? [] : [foreign.replica.daemon, foreign.tokenServer.daemon]
+  const foreign = await startForeign(start, () => startTokenServer(group, tools, folder, users)).catch(
+    (error: unknown) => ({ error })
   )
   const flows = flowsOf(basic, tokens)
   return {
@@ -119,10 +149,11 @@ export const startGuarded = async (
     flow: (name) => {
       if (name !== "tokens of another program") return flows[name]
       if ("error" in foreign) throw foreign.error
-      return { name, url: foreign.replica.url, own: user.name, isOpen: false }
+      return { name, url: foreign.url, own: user.name, isOpen: false }
     },
     stop: async () => {
-      await Promise.all(daemons.map((daemon) => daemon.stop()))
+      if (!("error" in foreign)) await foreign.stop()
+      await Promise.all([basic.daemon.stop(), tokens.daemon.stop()])
     }
   }
 }

@@ -52,6 +52,7 @@ export const suite = (context: Context): Suite => {
       {
         name: "helm pushes two versions of a chart and pulls them, each byte, by every way",
         run: async () => {
+          mkdirSync(join(home, "pulled-to"), { recursive: true })
           for (const version of ["0.1.0", "0.2.0"]) {
             const archive = await packaged(helm, home, "app", version)
             await push(archive, charts)

@@ -16,7 +16,8 @@ export interface LoginClient {
   readonly pull: (host: string, repository: string) => Promise<unknown>
 }
 
-const refusal = /unauthorized|denied|forbidden|incorrect|invalid username|authentication required|\b40[13]\b/i
+const refusal =
+  /unauthorized|denied|forbidden|incorrect|invalid username|authentication required|credential (stored|not found)|\b40[13]\b/i
 
 const wrongPassword = async (client: LoginClient, { isOpen, own, url }: Flow): Promise<void> => {
   const { host } = new URL(url)
@@ -42,9 +43,13 @@ const rightPassword = async (client: LoginClient, { isOpen, own, url }: Flow): P
 const withoutCredentials = async (client: LoginClient, { own, url }: Flow): Promise<void> => {
   const { host } = new URL(url)
   await client.pull(host, `public/${client.name}`)
-  await refused(() => client.push(host, `public/${client.name}`), refusal)
+  // Some clients send nothing to a repository that has the image.
+  await refused(() => client.push(host, `public/new/${client.name}`), refusal)
   await refused(() => client.pull(host, `${own}/${client.name}`), refusal)
 }
+
+/** The flows beside tokens, for clients that have checks of their own for these. */
+export const otherFlows = ["name and password", "tokens of another program"] as const
 
 /** Returns the checks of a client. `only` names some of the flows. Default: all. */
 export const loginChecks = (

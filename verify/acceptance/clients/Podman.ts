@@ -75,11 +75,11 @@ const pushesAndPulls = (context: Context, podman: Command): ReadonlyArray<Check>
   const home = homeOf(context, "podman")
   const reference = named(registry.url, "podman/app", "1")
   for (const name of ["app", "copied", "zstd"]) repositories.add(`podman/${name}`)
-  const pull = async (from: string): Promise<void> => {
+  const pull = async (from: string, { config } = image): Promise<void> => {
     await podman("rmi", "--all", "--force")
     await podman("pull", http, from)
     const id = await podman("image", "inspect", "--format", "{{.Id}}", from)
-    assert.equal(id.trim(), hexOf(image.config.digest))
+    assert.equal(id.trim(), hexOf(config.digest))
   }
   return [
     {
@@ -111,14 +111,15 @@ const pushesAndPulls = (context: Context, podman: Command): ReadonlyArray<Check>
       name: "podman pushes layers in zstd, pulls them, and lists tags",
       run: async () => {
         const zstd = named(registry.url, "podman/zstd", "1")
-        await pull(reference)
-        await podman("push", http, "--format", "oci", "--compression-format", "zstd", reference, zstd)
+        const fresh = makeImage("podman zstd", [makeLayer("podman zstd", 500_000)])
+        await podman("load", "--input", writeDockerArchive(join(home, "zstd.tar"), fresh, zstd))
+        await podman("push", http, "--format", "oci", "--compression-format", "zstd", zstd)
         const { layers } = await manifestOf(registry.url, "podman/zstd", "1")
         assert.ok(
           layers.every(({ mediaType }) => mediaType.endsWith("+zstd")),
           JSON.stringify(layers)
         )
-        await pull(zstd)
+        await pull(zstd, fresh)
         const listed = await podman(
           "search",
           http,
@@ -173,7 +174,14 @@ const loginClient = (name: Name, run: Command, archive: () => string): LoginClie
     await run("pull", `docker-archive:${archive()}`)
     await run("push", http, "localhost/login:1", `docker://${host}/${repository}:1`)
   },
-  pull: (host, repository) => run("pull", http, `docker://${host}/${repository}:1`)
+  // Otherwise buildah does not ask for what it has. podman does, and knows no such flag.
+  pull: (host, repository) =>
+    run(
+      "pull",
+      http,
+      ...(name === "buildah" ? ["--policy", "always"] : []),
+      `docker://${host}/${repository}:1`
+    )
 })
 
 export const suite = (context: Context): Suite => {

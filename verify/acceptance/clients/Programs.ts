@@ -29,7 +29,11 @@ const tokenServer = program({
   version: "v2.8.3",
   requires: [
     "github.com/docker/distribution v2.8.3+incompatible",
-    "github.com/docker/libtrust v0.0.0-20160708172513-aabc10ec26b7"
+    "github.com/docker/libtrust v0.0.0-20160708172513-aabc10ec26b7",
+    "github.com/gorilla/mux v1.8.1",
+    "github.com/sirupsen/logrus v1.9.4",
+    "golang.org/x/crypto v0.59.0",
+    "golang.org/x/sys v0.50.0"
   ]
 })
 
