@@ -5,6 +5,7 @@
 import { Schema } from "effect"
 import type { Declaration } from "../src/domain/DeclaredMetric.ts"
 import type { Setting } from "../src/domain/Setting.ts"
+import type { HelpDocs } from "./HelpDocs.ts"
 
 /** What a setting's row shows. */
 export type SettingRow = Omit<Setting<unknown>, "config">
@@ -19,6 +20,9 @@ export interface Tables {
   readonly metrics: Readonly<Record<string, ReadonlyArray<Omit<Declaration, "series">>>>
   /** What `status --json` prints. */
   readonly status: Schema.Top
+  readonly help: HelpDocs
+  /** The page of `man`. */
+  readonly man: string
 }
 
 const cell = (text: string): string => text.replaceAll("|", "\\|")
@@ -90,6 +94,18 @@ const exitCodeTable = (exitCodes: Tables["exitCodes"]): string =>
     ...exitCodes.map(([code, meaning]) => `| ${code} | ${cell(meaning)} |`)
   ].join("\n")
 
+const commandTable = ({ program }: HelpDocs): string =>
+  [
+    "| | command | what it does |",
+    "|---|---|---|",
+    ...(program.subcommands ?? []).flatMap(({ commands, group }) =>
+      commands.map(
+        ({ description, name, shortDescription }, index) =>
+          `| ${index === 0 ? (group ?? "") : ""} | \`${name}\` | ${cell(shortDescription ?? description)} |`
+      )
+    )
+  ].join("\n")
+
 const labelCell = (labels: Declaration["labels"]): string =>
   Object.entries(labels)
     .map(([name, values]) =>
@@ -139,8 +155,12 @@ export const documents = ({
   sections,
   exitCodes,
   metrics,
-  status
+  status,
+  help,
+  man
 }: Tables): Readonly<Record<string, (text: string) => string>> => ({
+  "man/artifact-gc.1": () => man,
+  "docs/command-line.md": (text) => fill(text, "commands", commandTable(help)),
   "docs/configuration.md": (text) => fill(text, "settings", settingsTable(sections)),
   "docs/status.schema.json": () => jsonSchemaOf(status),
   "docs/metrics.md": (text) => fill(text, "metrics", metricsTable(metrics)),

@@ -9,7 +9,8 @@ import * as Servers from "./servers/Servers.ts"
 const usage = `usage: npm run servers -- install [STORE…] | up | run [options] [-- command…]
 
 PostgreSQL 15 with PgBouncer, and an S3 server, fresh for each start and removed afterwards. "install" also fetches
-promtool, which checks metrics, and Chromium, which shows the status page.
+promtool, which checks metrics, Chromium, which shows the status page, zsh and fish, whose completions are tried,
+and mandoc, which judges the page of man.
 
   install [STORE…]    fetches what is missing into the cache folder: radosgw, minio, versitygw
   up [options]        starts both, prints where they are as JSON, and runs until SIGINT or SIGTERM

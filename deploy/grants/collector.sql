@@ -12,7 +12,7 @@ GRANT SELECT ON artifact_gc.migrations, artifact_gc.installation TO gc_collector
 GRANT SELECT, UPDATE ON artifact_gc.scans, artifact_gc.reference_checks TO gc_collector;
 GRANT SELECT, DELETE ON artifact_gc.candidates, artifact_gc.suspects, artifact_gc.upload_chunks TO gc_collector;
 GRANT SELECT, UPDATE, DELETE ON artifact_gc.upload_sessions TO gc_collector;
-GRANT SELECT, INSERT, UPDATE ON artifact_gc.listings, artifact_gc.binding, artifact_gc.breakers TO gc_collector;
+GRANT SELECT, INSERT, UPDATE ON artifact_gc.listings, artifact_gc.binding, artifact_gc.breakers, artifact_gc.last_audit TO gc_collector;
 GRANT SELECT, INSERT, UPDATE, DELETE ON artifact_gc.orphans, artifact_gc.journal, artifact_gc.intents, artifact_gc.pins,
   artifact_gc.listing_ranges, artifact_gc.breaker_history, artifact_gc.collectors, artifact_gc.control, artifact_gc.history,
   artifact_gc.reference_keys, artifact_gc.reference_sources, artifact_gc.tombstones, artifact_gc.buried_keys TO gc_collector;

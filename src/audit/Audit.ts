@@ -2,7 +2,7 @@
  * The audit: compares the store with the catalogue, key by key, in both directions.
  *
  * It is one pass in key order in constant memory. It reads and reports; with `repair` it also journals
- * objects that nothing owns. Every finding is confirmed by a second look, because writers and collectors
+ * objects that nothing owns. The summary of an audit of all keys is recorded for the status. Every finding is confirmed by a second look, because writers and collectors
  * continue to work meanwhile: see SecondLook.
  */
 import { type Cause, Clock, Effect, Option, Stream } from "effect"
@@ -60,7 +60,7 @@ export const findings = (
         pass(run),
         Stream.unwrap(Effect.as(Effect.scoped(repair(run)), Stream.empty))
       )
-      const last = Stream.fromEffect(Effect.suspend(() => summary(run)))
+      const last = Stream.fromEffect(Effect.suspend(() => Effect.tap(summary(run), remember)))
       const failing = Stream.catchCause(whole, (cause: Cause.Cause<AuditError>) => {
         run.stoppedBy = "failure"
         return Stream.concat(last, Stream.failCause(cause))
@@ -195,6 +195,18 @@ const repair = Effect.fnUntraced(function* (run: Run) {
   )
   const whole = yield* Repair.run(run.options, run.counts, run.repaired, isStopped)
   if (!whole) run.stoppedBy = "stopped"
+})
+
+/** Records an audit of all keys for the status. Its findings are valid whether this succeeds or not. */
+const remember = Effect.fnUntraced(function* (ended: AuditSummary) {
+  if (!ended.complete || ended.prefix !== "" || ended.after !== null) return
+  const { audit } = yield* CollectorDatabase
+  const endedAt = yield* Clock.currentTimeMillis
+  yield* Effect.catchTag(audit.record({ endedAt, summary: ended }), "DatabaseError", ({ message }) =>
+    Effect.logWarning(
+      `The status does not show the figures of this audit (${message}). The audit is valid, and the next one is recorded again.`
+    )
+  )
 })
 
 const summary = Effect.fnUntraced(function* (run: Run): Effect.fn.Return<AuditSummary> {

@@ -19,10 +19,12 @@ export const command = Command.make(
   "audit",
   {
     prefix: Flag.String("prefix").pipe(
+      Flag.withMetavar("prefix"),
       Flag.withDescription("Audit only keys that start with this (default: all)"),
       Flag.withDefault("")
     ),
     after: Flag.String("after").pipe(
+      Flag.withMetavar("key"),
       Flag.withSchema(ObjectKey),
       Flag.withDescription("Continue after this key, at which an earlier audit ended"),
       Flag.optional
@@ -56,7 +58,16 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Compare the store with the catalogue: find objects that nothing owns, and blobs whose object is missing or differs. Without --repair it changes nothing"
-  )
+  ),
+  Command.withShortDescription("Compare the store with the catalogue"),
+  Command.withExamples([
+    { command: "artifact-gc audit", description: "Compare everything. Nothing is changed" },
+    {
+      command: "artifact-gc audit --prefix=blobs/ --deep",
+      description: "Also read each object and compare its digest"
+    },
+    { command: "artifact-gc audit --repair", description: "Delete what nothing owns" }
+  ])
 )
 
 /** Prints each finding when it is found, and returns the summary. */

@@ -18,6 +18,7 @@ import { referencesBreaker } from "../sweep/preflight/ReferencesGuard.ts"
 import { sourcesBreaker } from "../sweep/preflight/SourcesGuard.ts"
 import type { SweepSettings } from "../sweep/Settings.ts"
 import * as Usual from "../sweep/Usual.ts"
+import * as BreakerText from "./BreakerText.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
@@ -32,7 +33,7 @@ export const command = Command.make(
       Argument.variadic()
     ),
     confirm: Flag.Boolean("confirm").pipe(
-      Flag.withDescription("Close the open breakers: what is condemned now may be deleted"),
+      Flag.withDescription("Close the open breakers, so that sweeps delete what they hold back"),
       Flag.withDefault(false)
     ),
     json: jsonFlag,
@@ -45,7 +46,12 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Show whether a sweep holds back deletions because there are too many. --confirm allows them; `artifact-gc restore` takes condemned blobs back"
-  )
+  ),
+  Command.withShortDescription("Show what is held back, or allow its deletion"),
+  Command.withExamples([
+    { command: "artifact-gc breaker", description: "See what is held back, and what is usual here" },
+    { command: "artifact-gc breaker --confirm orphans", description: "Allow its deletion" }
+  ])
 )
 
 const close = Effect.fnUntraced(function* (json: boolean, names: ReadonlyArray<string>) {
@@ -59,7 +65,7 @@ const close = Effect.fnUntraced(function* (json: boolean, names: ReadonlyArray<s
     confirmed.length === 0
       ? [...notOpen, ...(names.length === 0 ? ["No breaker is open."] : []), "Nothing was changed."].join(" ")
       : [
-          `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. The next sweep deletes what is condemned or untagged now and has waited long enough.`,
+          `Confirmed: ${confirmed.join(" and ")}. Nothing was deleted yet. ${BreakerText.afterConfirming(confirmed)}`,
           ...notOpen
         ].join(" ")
   )
@@ -145,12 +151,12 @@ const lines = (state: BreakerState, usual: string | null): ReadonlyArray<string>
     ? [
         `${name}: OPEN since ${opened}`,
         ...(usual === null || exposure.totalBlobs === 0 ? [] : [`  ${usual}.`]),
-        `  ${lookOf(name, other?.look)} To delete them: artifact-gc breaker --confirm ${name}.`
+        `  ${lookOf(name, other?.look)} ${BreakerText.advice(name)}`
       ]
     : [`${name}: closed; tripped ${opened}, confirmed ${at(confirmedAt)}`]
 }
 
-/** What a breaker of a guard found, the refused sweep says. */
+/** The refused sweep says what the breaker of a guard found. */
 const lookOf = (name: BreakerName, other: string | undefined): string =>
   look[name] !== undefined
     ? `To see them: ${look[name]}.`
@@ -160,7 +166,7 @@ const sinceOf = ({ confirmedAt }: BreakerState): string =>
   confirmedAt === null ? "" : " since the confirmation"
 
 const look: Record<BreakerName, string> = {
-  manifests: "docs/operations.md, untagged manifests",
+  manifests: "docs/operations.md#untagged-manifests",
   orphans: "artifact-gc condemned",
   leftovers: "artifact-gc audit"
 }

@@ -14,6 +14,7 @@ export const command = Command.make(
   "collectors",
   {
     forget: Flag.String("forget").pipe(
+      Flag.withMetavar("collector"),
       Flag.withDescription(
         "Forget this collector, which was killed, so that collectors with other settings need not wait for GC_PRESENCE. One that is alive registers again at its next sweep"
       ),
@@ -29,7 +30,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "List the collectors at work on this catalogue, with the settings on which all must agree. --forget removes one that was killed"
-  )
+  ),
+  Command.withShortDescription("List the collectors at work, or forget a killed one"),
+  Command.withExamples([
+    { command: "artifact-gc collectors", description: "See who sweeps, with which waits" },
+    {
+      command: "artifact-gc collectors --forget=host/4214",
+      description: "Forget a collector that was killed"
+    }
+  ])
 )
 
 /** The name of no collector, so that all are read. */

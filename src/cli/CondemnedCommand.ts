@@ -11,6 +11,7 @@ import * as Text from "./Text.ts"
 
 /** Defines the flag that selects what one sweep condemned. */
 export const sweepFlag = Flag.String("sweep").pipe(
+  Flag.withMetavar("id"),
   Flag.withDescription(
     "Only blobs that this sweep condemned. Reports and `condemned` show the names of sweeps"
   ),
@@ -28,7 +29,12 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "List condemned blobs. They are purged after their quarantine, unless a reference appears before; `artifact-gc restore` takes them back"
-  )
+  ),
+  Command.withShortDescription("List blobs that are deleted after their quarantine"),
+  Command.withExamples([
+    { command: "artifact-gc condemned | less", description: "See what is deleted next" },
+    { command: "artifact-gc condemned --json | jq .sizeBytes", description: "For a script" }
+  ])
 )
 
 const list = Effect.fnUntraced(function* (sweep: Option.Option<string>, json: boolean) {

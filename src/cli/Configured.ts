@@ -3,13 +3,9 @@ import { ConfigProvider, Effect, Layer, Option } from "effect"
 import { Flag } from "effect/cli"
 import { type ConfigInvalid, type Configuration, load, type Read, read } from "../config/Config.ts"
 import { sections, settings } from "../config/settings.ts"
+import { firstSentence, flagNameOf, formOf } from "./help/Forms.ts"
 import { ChosenLogFormat, logFormatIn } from "./LogFormat.ts"
 import * as Services from "./Services.ts"
-
-const nameOf = (env: string): string => env.toLowerCase().replaceAll("_", "-")
-
-/** Returns the first sentence without its full stop. The full stops of `e.g.` do not end it. */
-const firstSentence = (text: string): string => text.split(/(?<!e\.g)\.(?:\s|$)/)[0] ?? text
 
 type Section = Readonly<Record<string, (typeof settings)[keyof typeof settings]>>
 
@@ -19,7 +15,8 @@ const flagsOf = (section: Section): Record<string, Flag.Flag<Option.Option<strin
       .filter((setting) => !setting.secret)
       .map((setting) => [
         setting.env,
-        Flag.String(nameOf(setting.env)).pipe(
+        Flag.String(flagNameOf(setting.env)).pipe(
+          Flag.withMetavar(formOf(setting).metavar),
           Flag.withDescription(
             `${firstSentence(setting.about)} (${setting.env}${setting.default === null ? "" : `, default ${setting.default}`})`
           ),
@@ -30,6 +27,11 @@ const flagsOf = (section: Section): Record<string, Flag.Flag<Option.Option<strin
 
 /** Flags of commands that need database and store, but no settings of the sweep. */
 export const placeFlags = { settings: { ...flagsOf(sections.Catalogue), ...flagsOf(sections.Store) } }
+
+/** Flags of `retention`: those of database and store, and the file of rules. */
+export const retentionFlags = {
+  settings: { ...placeFlags.settings, ...flagsOf({ retentionFile: settings.retentionFile }) }
+}
 
 const { Operations, Registry: _, ...ofSweeps } = sections
 

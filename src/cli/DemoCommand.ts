@@ -25,6 +25,7 @@ export const command = Command.make(
   "demo",
   {
     tree: Flag.String("tree").pipe(
+      Flag.withMetavar("directory"),
       Flag.withDescription("Directory to import (default: this program's own dependencies)"),
       Flag.withDefault(Tree.defaultTree())
     ),
@@ -52,7 +53,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Show a collection on real files with the default waits: import files, drop references, sweep, read everything back"
-  )
+  ),
+  Command.withShortDescription("Show a collection on real files, with hours as seconds"),
+  Command.withExamples([
+    { command: "artifact-gc demo" },
+    {
+      command: "artifact-gc demo --tree=/usr/share/doc --keep-running",
+      description: "On files of yours, and go on as a service"
+    }
+  ])
 )
 
 /**

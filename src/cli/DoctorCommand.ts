@@ -41,7 +41,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Look at settings, database and store, and print what is wrong, worst first, each with what to paste. Writes nothing in the database, and in the store only with --write"
-  )
+  ),
+  Command.withShortDescription("Find what is wrong with settings, database and store"),
+  Command.withExamples([
+    { command: "artifact-gc doctor", description: "Before the first sweep" },
+    {
+      command: "artifact-gc doctor --write --strict",
+      description: "In a pipeline: also write, and fail on warnings"
+    }
+  ])
 )
 
 const findingsOf = ({ configuration, problems }: Read, write: boolean) => {

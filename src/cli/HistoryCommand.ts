@@ -24,6 +24,7 @@ export const command = Command.make(
   "history",
   {
     since: Flag.String("since").pipe(
+      Flag.withMetavar("time"),
       Flag.withSchema(Since),
       Flag.withDescription(
         'Sweeps that ended in this time, such as "7 days", or since an instant such as 2026-11-30T12:00:00Z (default: all that are kept, see GC_HISTORY)'
@@ -31,6 +32,7 @@ export const command = Command.make(
       Flag.optional
     ),
     limit: Flag.Int("limit").pipe(
+      Flag.withMetavar("number"),
       Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 20_000 }))),
       Flag.withDescription("At most so many, the newest (default 50; with --since all)"),
       Flag.optional
@@ -50,7 +52,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "List the sweeps of all collectors of this catalogue, the newest first. --json prints each with its whole report"
-  )
+  ),
+  Command.withShortDescription("List the sweeps of the last months"),
+  Command.withExamples([
+    { command: "artifact-gc history --since='7 days'", description: "The last week" },
+    {
+      command: "artifact-gc history --limit=1 --json | jq .report",
+      description: "The whole report of the last sweep"
+    }
+  ])
 )
 
 interface Wanted {

@@ -21,6 +21,7 @@ export const command = Command.make(
       Flag.withDefault(false)
     ),
     key: Flag.String("key").pipe(
+      Flag.withMetavar("key"),
       Flag.withSchema(ObjectKey),
       Flag.withDescription("With --retry: object key of one dead letter"),
       Flag.optional
@@ -40,7 +41,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "List dead letters: keys whose objects could not be deleted. --retry puts them back"
-  )
+  ),
+  Command.withShortDescription("List keys whose deletion was given up, or put them back"),
+  Command.withExamples([
+    { command: "artifact-gc journal", description: "See which keys were given up, and why" },
+    {
+      command: "artifact-gc journal --retry",
+      description: "Put all of them back, once the cause is repaired"
+    }
+  ])
 )
 
 const putBack = Effect.fnUntraced(function* (key: Option.Option<ObjectKey>, json: boolean) {

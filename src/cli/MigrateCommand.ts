@@ -2,7 +2,7 @@
  * `artifact-gc migrate`: installs the collector's tables beside a catalogue, the registry's tables, and the
  * two sets of triggers: against unannounced writers, and watching references.
  */
-import { Effect, Option, Result } from "effect"
+import { Array, Effect, Layer, Option, Result } from "effect"
 import { CliError, Command, Flag } from "effect/cli"
 import type { Configuration } from "../config/Config.ts"
 import { CollectorDatabase } from "../database/Database.ts"
@@ -15,10 +15,13 @@ import {
   watchReferences
 } from "../database/Postgres.ts"
 import type { CatalogNames } from "../domain/CatalogNames.ts"
+import type { DatabaseError } from "../domain/DatabaseError.ts"
+import { type SchemaProblem, SchemaRefused } from "../domain/SchemaRefused.ts"
 import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import { configuration, noticeOf, placeFlags } from "./Configured.ts"
 import { codeOf, Ended } from "./ExitCode.ts"
 import * as Print from "./Print.ts"
+import * as ProgressLine from "./ProgressLine.ts"
 import { clientLayer } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 
@@ -105,10 +108,9 @@ export const command = Command.make(
           verdict: yield* Effect.result(judge(config.names))
         }
       }),
-      clientLayer(config)
+      Layer.merge(clientLayer(config), ProgressLine.migrationLayer)
     )
-    const refused =
-      Result.isFailure(verdict) && verdict.failure._tag === "SchemaRefused" ? verdict.failure : null
+    const { lacking, refused } = sorted(verdict)
     // Tables of the host follow a new catalogue, and refer to it.
     const isAwaited =
       Option.isSome(createCatalog) && refused?.problems.every(({ kind }) => kind === "NoReferences")
@@ -124,24 +126,34 @@ export const command = Command.make(
           // Part of the output's format, so it keeps the former name.
           ...(guarded === null ? {} : { foreignWriters: guarded }),
           ...(watched === null ? {} : { references: watched }),
-          ...(refused === null ? {} : { problems: refused.problems })
+          ...(refused === null ? {} : { problems: refused.problems }),
+          ...(lacking.length === 0 ? {} : { lacking })
         })
       : Print.text(
           [
             migrationText(config, ofCollector, ofRegistry),
             ...(guarded === null ? [] : [triggerText(guardWords, guard, guarded)]),
             ...(watched === null ? [] : [triggerText(watchWords, watch, watched)]),
-            ...(refused === null ? [] : [isAwaited === true ? noReferencesYet : refused.message])
+            ...(refused === null ? [] : [isAwaited === true ? noReferencesYet : refused.message]),
+            ...lackingText(lacking)
           ].join("\n")
         )
     if (isAwaited === true) return
     if (refused !== null) return yield* new Ended({ code: codeOf(refused) })
-    if (Result.isFailure(verdict)) return yield* verdict.failure
+    if (Result.isFailure(verdict) && verdict.failure._tag !== "SchemaRefused") return yield* verdict.failure
   })
 ).pipe(
   Command.withDescription(
     "Install or update the collector's own tables, and on request the registry's tables and triggers, and report what sweeps would refuse (exit code 4). Tables of an existing catalogue are not changed, except that triggers are added on request"
   ),
+  Command.withShortDescription("Install or update the collector's tables"),
+  Command.withExamples([
+    { command: "artifact-gc migrate", description: "Beside a catalogue of your own, and after each update" },
+    {
+      command: "artifact-gc migrate --create-catalog --registry",
+      description: "For `artifact-gc serve` on a new database"
+    }
+  ]),
   Command.validate((given) => {
     const pairs = [
       [
@@ -167,6 +179,30 @@ const judge = (names: CatalogNames) =>
   Effect.flatMap(CollectorDatabase, ({ inspect }) => inspect).pipe(
     Effect.provide(Postgres.layer(names, { extensions: [RegistryPostgres.registrySchema] }))
   )
+
+type Verdict = Result.Result<unknown, SchemaRefused | DatabaseError>
+
+/**
+ * Returns what sweeps of any role would refuse, and the rights of a collector that this role lacks. A role for `migrate` alone
+ * needs none of these.
+ */
+const sorted = (verdict: Verdict) => {
+  const problems =
+    Result.isFailure(verdict) && verdict.failure._tag === "SchemaRefused" ? verdict.failure.problems : []
+  const others = problems.filter(({ kind }) => kind !== "MissingPrivilege")
+  return {
+    lacking: problems.filter(({ kind }) => kind === "MissingPrivilege"),
+    refused: Array.isReadonlyArrayNonEmpty(others) ? new SchemaRefused({ problems: others }) : null
+  }
+}
+
+const lackingText = (lacking: ReadonlyArray<SchemaProblem>): ReadonlyArray<string> =>
+  lacking.length === 0
+    ? []
+    : [
+        `This role lacks rights of a collector, and a role for migrate alone needs none of them. The role of \`run\`, \`sweep\` and \`serve\` needs the grants of deploy/grants (docs/operations.md#privileges). If it is this one:`,
+        ...lacking.map(({ fix }) => `  ${fix}`)
+      ]
 
 const noReferencesYet =
   "No table refers to blobs yet, and sweeps are refused until one does. Create your table with a foreign key to the digest and an index on its column (docs/library/references.md), or install the registry's tables: artifact-gc migrate --registry."

@@ -46,7 +46,7 @@ export const operated = <A, E, R>(
   const tolerated = ops.required
     ? opened
     : Effect.catchTag(opened, "ListenRefused", ({ message }) =>
-        Effect.logWarning(`This process shows no status page, metrics and probes. ${message}`)
+        Effect.logWarning(`Status page, metrics and probes are off in this process. ${message}`)
       )
   return Effect.scoped(Effect.andThen(tolerated, reloading))
 }

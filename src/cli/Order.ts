@@ -16,11 +16,16 @@ export const caller = Effect.sync(() => {
 
 /** Defines the flag that says why. */
 export const reasonFlag = (about: string) =>
-  Flag.String("reason").pipe(Flag.withDescription(about), Flag.withDefault("no reason was given"))
+  Flag.String("reason").pipe(
+    Flag.withMetavar("text"),
+    Flag.withDescription(about),
+    Flag.withDefault("no reason was given")
+  )
 
 /** Defines the flag that says for how long. */
 export const forFlag = (about: string) =>
   Flag.String("for").pipe(
+    Flag.withMetavar("duration"),
     Flag.withSchema(
       Schema.DurationFromString.check(
         Schema.makeFilter((time: Duration.Duration) =>

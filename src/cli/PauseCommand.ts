@@ -26,7 +26,9 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Pause all collectors of this catalogue, in every process. Sweeps under way end after the batch in hand, within 5 seconds. Suspects are not verified. Uploads and pulls continue"
-  )
+  ),
+  Command.withShortDescription("Pause all collectors of the catalogue"),
+  Command.withExamples([{ command: "artifact-gc pause --for='2 hours' --reason='restore of the database'" }])
 )
 
 const pause = Effect.fnUntraced(function* (reason: string, time: Duration.Duration | null, json: boolean) {

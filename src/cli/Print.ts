@@ -5,6 +5,9 @@ import { printableLines } from "../domain/printable.ts"
 /** Prints a text for people. Unprintable characters are escaped. */
 export const text = (lines: string): Effect.Effect<void> => Console.log(printableLines(lines))
 
+/** Prints what this program wrote itself, with its colours: help, completions. It holds no name that others chose. */
+export const own = (lines: string): Effect.Effect<void> => Console.log(lines)
+
 /** Prints a value as one line of JSON. */
 export const json = (value: unknown): Effect.Effect<void> => Console.log(JSON.stringify(value))
 

@@ -3,34 +3,27 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { Command } from "effect/cli"
-import { printableLines } from "../domain/printable.ts"
 import { app, presenter } from "./App.ts"
 import { codeOf } from "./ExitCode.ts"
+import * as Links from "./Links.ts"
 import { ChosenLogFormat, type LogFormat, logFormatIn } from "./LogFormat.ts"
+import * as Logging from "./Logging.ts"
 import { SignalExit } from "./Shutdown.ts"
 import { version } from "./version.ts"
-
-/** Messages name keys that others chose, and a terminal obeys the control characters in them. */
-const prettyLogger = Logger.make<unknown, void>((options) =>
-  Logger.consolePretty().log({
-    ...options,
-    message: Array.isArray(options.message)
-      ? options.message.map((part: unknown) => (typeof part === "string" ? printableLines(part) : part))
-      : options.message
-  })
-)
-
-const jsonLogger = Logger.withConsoleError(Logger.formatJson)
 
 const logFormat: { chosen: LogFormat } = { chosen: logFormatIn(process.env) }
 
 /** The form is known when the command line is read, so each line asks for it. */
-const logger = Logger.make<unknown, void>((options) => {
-  const isText = logFormat.chosen === null ? process.stderr.isTTY : logFormat.chosen === "text"
-  return isText ? prettyLogger.log(options) : jsonLogger.log(options)
-})
+const logger = Logging.logger(() =>
+  logFormat.chosen === null ? process.stderr.isTTY : logFormat.chosen === "text"
+)
 
 const signalExit = { code: 130 }
+
+const annotationsOf = (error: Error & { readonly _tag: unknown }) => {
+  const docs = Links.ofError(error)
+  return { error: error._tag, ...(docs === null ? {} : { docs }) }
+}
 
 /** Logs the message of an expected error, and the whole cause of a defect. */
 const report = (cause: Cause.Cause<unknown>) => {
@@ -38,7 +31,7 @@ const report = (cause: Cause.Cause<unknown>) => {
   if (Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(error)) return Effect.void
   const expected = error instanceof Error && "_tag" in error && codeOf(error) !== 1
   return expected
-    ? Effect.annotateLogs(Effect.logError(error.message), { error: error._tag })
+    ? Effect.annotateLogs(Effect.logError(error.message), annotationsOf(error))
     : Effect.logFatal(
         "This is a defect of artifact-gc. Nothing that is referenced was deleted. Please report it.",
         cause

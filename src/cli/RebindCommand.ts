@@ -39,7 +39,12 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Show to which catalogue and store the collector's tables are bound, and what the settings name. --confirm binds them anew; the journal of a former store is forgotten, and no object is deleted"
-  )
+  ),
+  Command.withShortDescription("Bind the tables to another catalogue or store"),
+  Command.withExamples([
+    { command: "artifact-gc rebind", description: "See what differs. Nothing is changed" },
+    { command: "artifact-gc rebind --confirm", description: "After the store was moved on purpose" }
+  ])
 )
 
 const rebind = Effect.fnUntraced(function* (settings: SweepSettings, confirm: boolean, json: boolean) {

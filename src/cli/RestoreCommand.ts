@@ -20,6 +20,7 @@ export const command = Command.make(
   "restore",
   {
     digest: Flag.String("digest").pipe(
+      Flag.withMetavar("digest"),
       Flag.withSchema(Digest),
       Flag.withDescription("Restore this blob; may be given several times"),
       Flag.atLeast(0)
@@ -30,6 +31,7 @@ export const command = Command.make(
       Flag.withDefault(false)
     ),
     hold: Flag.String("hold").pipe(
+      Flag.withMetavar("duration"),
       Flag.withSchema(
         Schema.DurationFromString.check(
           Schema.makeFilter((hold: Duration.Duration) =>
@@ -73,7 +75,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Take back condemned blobs, by digest, by sweep or all, and keep them until references are put back"
-  )
+  ),
+  Command.withShortDescription("Take back condemned blobs"),
+  Command.withExamples([
+    {
+      command: "artifact-gc restore --all --hold='14 days'",
+      description: "Take everything back, and keep it for two weeks"
+    },
+    { command: "artifact-gc restore --digest=sha256:…", description: "Take one blob back" }
+  ])
 )
 
 const restoreMany = Effect.fnUntraced(function* (

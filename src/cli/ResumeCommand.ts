@@ -19,7 +19,9 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "End the pause of all collectors of this catalogue. Sweeps that are due begin within 5 seconds"
-  )
+  ),
+  Command.withShortDescription("End the pause"),
+  Command.withExamples([{ command: "artifact-gc resume" }])
 )
 
 const resume = Effect.fnUntraced(function* (json: boolean) {

@@ -28,7 +28,18 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Collect garbage on a schedule until stopped. SIGTERM finishes the current batch and exits 0"
-  )
+  ),
+  Command.withShortDescription("Collect garbage on a schedule"),
+  Command.withExamples([
+    {
+      command: "DATABASE_URL=postgres://… S3_BUCKET=artifacts artifact-gc run",
+      description: "Sweep every hour"
+    },
+    {
+      command: "artifact-gc run --gc-cron='30 2 * * *' --gc-time-zone=Europe/Berlin",
+      description: "Sweep each night"
+    }
+  ])
 )
 
 /**
@@ -93,13 +104,20 @@ export const collecting = Effect.fnUntraced(function* (
 const hasNews = (report: SweepReport): boolean =>
   report.outcome !== "complete" || report.totals.eligible > 0 || Text.findingsOf(report).length > 0
 
-/** Logs one line per sweep. Its annotations hold the whole report, for machines. */
+/** Logs a line per sweep, and what waits. Its annotations hold the whole report, which the JSON log prints. */
 const log = (report: SweepReport) => {
   const { totals, outcome } = report
   const text = `Sweep ${outcome}: ${Text.many(totals.deleted, "object")} deleted, ${Text.bytes(totals.bytes)}, ${Text.count(totals.failed)} failed, in ${Text.span(report.durationMillis)}`
   const level = outcome === "complete" || outcome === "bounded" ? Effect.logInfo : Effect.logError
   const findings = Text.findingsOf(report).map(({ message }) => message)
-  return Effect.annotateLogs(level([text, ...findings].join("\n")), { report })
+  const [docs] = Text.docsOf(report)
+  return Effect.andThen(
+    Effect.annotateLogs(level([`${text}.`, ...Text.waiting(report), ...findings].join("\n")), {
+      report,
+      ...(docs === undefined ? {} : { docs })
+    }),
+    Effect.logDebug(Text.report(report))
+  )
 }
 
 const announceNext = Effect.fnUntraced(function* ({ jitter, when, window }: Configuration, atOnce = false) {

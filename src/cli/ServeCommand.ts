@@ -13,6 +13,7 @@ import { bindOrRequire } from "../sweep/preflight/BindingGuard.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
 import { operated } from "./Operations.ts"
 import * as Print from "./Print.ts"
+import { IsQuiet } from "./Quiet.ts"
 import { collecting, inspected } from "./RunCommand.ts"
 import { serverCertificate } from "./reload/Certificates.ts"
 import { graceful, SignalExit } from "./Shutdown.ts"
@@ -59,7 +60,16 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Serve an OCI registry for docker and other clients, and collect its garbage, until stopped. SIGTERM finishes requests and the current batch, and exits 0"
-  )
+  ),
+  Command.withShortDescription("Serve an OCI registry, and collect its garbage"),
+  Command.withExamples([
+    { command: "artifact-gc serve --try", description: "On the embedded database, with waits of seconds" },
+    {
+      command: "REGISTRY_TOKEN=… artifact-gc serve --serve-host=0.0.0.0",
+      description: "For other hosts, which log in with the token as password"
+    },
+    { command: "artifact-gc serve --no-collect", description: "As a replica beside `artifact-gc run`" }
+  ])
 )
 
 interface ServeOptions {
@@ -150,5 +160,6 @@ const announce = Effect.fnUntraced(function* (
       "--try: the waits are seconds. Images that are not tagged soon are deleted soon. Sweeps that find nothing to do are not logged."
     )
   }
-  if (!json && (trying || process.stdout.isTTY)) yield* Print.text(Try.commands(config, url, collect))
+  const isWanted = !json && !(yield* IsQuiet) && (trying || process.stdout.isTTY)
+  if (isWanted) yield* Print.text(Try.commands(config, url, collect))
 })

@@ -11,10 +11,12 @@ import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../domain/SchemaRefused.ts"
 import type { StorageError } from "../domain/StorageError.ts"
 import { type EmbeddedPostgresError, start } from "../embedded-postgres/Embedded.ts"
+import type { AccessFileRefused } from "../oci/access/WatchedFile.ts"
 import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import type { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
 import { Repositories } from "../oci/Repositories.ts"
+import { Retention } from "../oci/retention/RetentionRules.ts"
 import { Uploads } from "../oci/Uploads.ts"
 import { makeDirectory } from "../platform/directories.ts"
 import * as Files from "../storage/Files.ts"
@@ -23,6 +25,7 @@ import * as S3 from "../storage/S3.ts"
 import type { Storage } from "../storage/Storage.ts"
 import { Sweep } from "../sweep/Sweep.ts"
 import * as Reload from "./reload/Connections.ts"
+import * as Retained from "./reload/Retention.ts"
 
 /** The services that commands use. */
 export type Services =
@@ -43,6 +46,7 @@ export type ServicesError =
   | SchemaRefused
   | StorageError
   | Reload.Refusal
+  | AccessFileRefused
 
 /**
  * Provides all services of the commands. Starts an embedded PostgreSQL if the configuration names no
@@ -61,9 +65,10 @@ export const layer = (
       phases: registryPhases
     }),
     Uploads.layer({ prefix: sweep.uploadPrefix, blobPrefix, uploadLease, hold }),
-    Repositories.layer({ hold })
+    Repositories.layer({ hold, referrers: sweep.referrers })
   ).pipe(
     Layer.provideMerge(BlobStore.layer({ prefix: blobPrefix, uploadLease })),
+    Layer.provideMerge(Layer.effect(Retention, Retained.rules(configuration.retentionFile))),
     Layer.provideMerge(Layer.mergeAll(databaseLayer(configuration, catalog), storageLayer(configuration)))
   )
 }

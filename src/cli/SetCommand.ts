@@ -48,7 +48,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Change a setting of all collectors of this catalogue, without a restart: ceilings, GC_INTERVAL, GC_WINDOW. `run` and `serve` take it up within a minute, other collectors with their next sweep. Without a name: list the changes"
-  )
+  ),
+  Command.withShortDescription("Change a setting of all collectors without a restart"),
+  Command.withExamples([
+    { command: "artifact-gc set", description: "List the changes in force" },
+    {
+      command: "artifact-gc set GC_KEYS_PER_SECOND 100 --for='2 hours'",
+      description: "Be gentle with the store for two hours"
+    }
+  ])
 )
 
 /** Judges a value as the environment's is judged, alone and beside the other settings of this environment. */

@@ -29,7 +29,12 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Show what the collectors of this catalogue do, what waits, and what to do next. Exits with 0 if all is well, 10 if an operator should look, 11 if nothing is collected. --json is described by docs/status.schema.json"
-  )
+  ),
+  Command.withShortDescription("Show what is done, what waits, and what to do next"),
+  Command.withExamples([
+    { command: "artifact-gc status --watch", description: "See a sweep move" },
+    { command: "artifact-gc status --json | jq .health", description: "For a check" }
+  ])
 )
 
 const look = (settings: SweepSettings, now: number) => read(now, { settings, phases: registryPhases })

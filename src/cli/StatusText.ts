@@ -13,6 +13,7 @@ export const status = (found: Status): string =>
     ]),
     "",
     ...sweeps(found),
+    ...audit(found),
     "",
     ...Text.table([
       ["", "rows", "size", "oldest", "first due"],
@@ -72,6 +73,15 @@ const sweeps = ({ at, collectors, guards, last, lastSuccessAt }: Status): Readon
     ...guards
       .filter(({ decision }) => decision === "allowed")
       .map(({ guard, message }) => `  ${guard}: ${message}`)
+  ]
+}
+
+const audit = ({ at, lastAudit }: Status): ReadonlyArray<string> => {
+  if (lastAudit === null) return []
+  const { digestMismatches, endedAt, missing, ownerless, sizeMismatches } = lastAudit
+  const damaged = missing.objects + sizeMismatches + digestMismatches
+  return [
+    `Last audit: ${when(endedAt, at)}, ${Text.many(ownerless.objects, "ownerless object")} of ${Text.bytes(ownerless.bytes)}, ${Text.many(damaged, "blob")} missing or different.`
   ]
 }
 

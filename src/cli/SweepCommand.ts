@@ -49,7 +49,18 @@ export const command = Command.make(
     const code = codeOf(report)
     if (code !== 0) return yield* new Ended({ code })
   })
-).pipe(Command.withDescription("Collect garbage once and print a report"))
+).pipe(
+  Command.withDescription("Collect garbage once and print a report"),
+  Command.withShortDescription("Collect garbage once and print a report"),
+  Command.withExamples([
+    {
+      command: "artifact-gc sweep --dry-run",
+      description: "See what a sweep would delete. Nothing is deleted"
+    },
+    { command: "artifact-gc sweep --gc-sweep-max-deletes=1000", description: "Delete at most 1000 objects" },
+    { command: "artifact-gc sweep --json | jq .totals", description: "For a script" }
+  ])
+)
 
 const once = Effect.fnUntraced(function* (
   stop: Effect.Effect<void>,

@@ -3,6 +3,7 @@ import { printable } from "../domain/printable.ts"
 import type { PhaseReport, StoppedBy, SweepReport } from "../domain/SweepReport.ts"
 import { bytes, count, many, span } from "../domain/Units.ts"
 import { registryPhases } from "../oci/RegistryPhases.ts"
+import * as Links from "./Links.ts"
 
 export { bytes, count, many, span }
 
@@ -105,10 +106,16 @@ export const report = (sweep: SweepReport): string => {
     ...(sweep.dryRun && totals.eligible > samples.length ? [`  … ${count(totals.eligible)} in all`] : []),
     ...hiddenText(sweep),
     ...findings,
+    ...docsOf(sweep).map((section) => `See ${section}.`),
     ...unlisted,
     ...(left === null ? [] : [leftText(left)])
   ].join("\n")
 }
+
+/** Returns the sections of the documentation about what refused. */
+export const docsOf = ({ guards }: SweepReport): ReadonlyArray<string> => [
+  ...new Set(guards.flatMap(({ decision, guard }) => (decision === "refused" ? [Links.ofGuard(guard)] : [])))
+]
 
 /** Returns the findings of the guards, and each other error once with the phases that it ended. */
 export const findingsOf = ({ guards, phases }: SweepReport) => {
@@ -133,6 +140,12 @@ const hiddenText = ({ dryRun, totals }: SweepReport): ReadonlyArray<string> => {
     `${bytes(hidden)} ${dryRun ? "would be" : "are"} hidden behind delete markers and not reclaimed: the bucket is versioned, and S3_VERSIONED_DELETE is markers.`
   ]
 }
+
+/** Returns what waits after a sweep in a line; none if nothing does. */
+export const waiting = ({ left }: SweepReport): ReadonlyArray<string> =>
+  left === null || left.waiting + left.condemned + left.journaled + left.deadLetters === 0
+    ? []
+    : [leftText(left)]
 
 const leftText = (left: NonNullable<SweepReport["left"]>): string => {
   const due = left.nextDueAt === null ? "" : `; next due ${left.nextDueAt}`

@@ -21,7 +21,9 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "End the change of a setting: collectors take up the value of their environment again, within a minute or with their next sweep"
-  )
+  ),
+  Command.withShortDescription("End the change of a setting"),
+  Command.withExamples([{ command: "artifact-gc unset GC_KEYS_PER_SECOND" }])
 )
 
 const unset = Effect.fnUntraced(function* (name: string, json: boolean) {

@@ -54,6 +54,8 @@ export interface Configuration {
   }
   /** Names of schemas, tables and columns. */
   readonly names: CatalogNames
+  /** Path of the file of retention rules; null without. */
+  readonly retentionFile: string | null
   /** What the sweep runs with. */
   readonly sweep: SweepSettings
   /** Schedule of `run` and `serve`. */
@@ -149,6 +151,7 @@ const assemble = (
   return {
     place,
     secretFiles,
+    retentionFile: values.retentionFile,
     when,
     sweep: sweepOf(values, presence),
     names: {

@@ -133,6 +133,14 @@ const storage = {
   })
 }
 
+/** Which tags the registry keeps. */
+const tags = {
+  retentionFile: optionalText("REGISTRY_RETENTION_FILE", "path of a file", {
+    about:
+      "File of retention rules, in JSON: which tags of which repositories sweeps keep, for example the newest ten. docs/retention.md explains it, and `artifact-gc retention` shows what the rules keep and remove. A change of the file takes effect with the next sweep. New rules, and rules that keep less, wait for `artifact-gc breaker --confirm`. Every collector of a catalogue needs the same file."
+  })
+}
+
 /** When to sweep. */
 const schedule = {
   interval,
@@ -163,6 +171,7 @@ export const settings = {
   ...storage,
   ...schedule,
   ...waits,
+  ...tags,
   ...sizes,
   ...guards,
   ...serve,
@@ -174,7 +183,7 @@ export const sections = {
   Catalogue: database,
   Store: storage,
   Schedule: schedule,
-  "What is garbage": waits,
+  "What is garbage": { ...waits, ...tags },
   "How much at a time": sizes,
   Guards: guards,
   Registry: serve,

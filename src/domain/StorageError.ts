@@ -13,6 +13,7 @@ import { printable } from "./printable.ts"
  * - `AccessDenied`: credentials or a policy forbid it
  * - `NotFound`: the bucket does not exist, or, for reads, the object
  * - `Rejected`: the store understood and refused (bad key, malformed request, failed precondition)
+ * - `TooLarge`: the store takes no object of this size, or no body in so many parts; nothing was stored
  * - `Truncated`: a body was shorter or longer than its declared size; nothing was stored
  * - `Misbehaved`: an answer that no such store gives: an HTML page, another document, a listing without an end
  * - `Unknown`: anything else; see `cause`
@@ -24,6 +25,7 @@ export const StorageFailure = Schema.Literals([
   "AccessDenied",
   "NotFound",
   "Rejected",
+  "TooLarge",
   "Truncated",
   "Misbehaved",
   "Unknown"
@@ -40,6 +42,7 @@ const nextStep: Record<StorageFailure, string> = {
     "Check that S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong to this store, and grant them s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and the other permissions of docs/operations.md.",
   NotFound: "Check S3_BUCKET and S3_ENDPOINT (or FILES_DIRECTORY).",
   Rejected: "The store refused the request for the reason above; the object was not changed.",
+  TooLarge: "Nothing was stored. Send less in one body, or raise the store's limit.",
   Truncated: "Send the body again; nothing was stored.",
   Misbehaved:
     "The answer was not used. Check that S3_ENDPOINT names the store itself, and not a proxy, a sign-in page or a console.",

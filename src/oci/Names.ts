@@ -26,3 +26,16 @@ export type Tag = typeof Tag.Type
  * blob. The id is fixed, so that a hundred pushes of one layer leave one row (docs/decisions/0011).
  */
 export const holdId = (repository: string, digest: Digest): string => `oci:${repository}@${digest}`
+
+/** What stands behind the digest in the name of a tag that is about a manifest: cosign's suffixes, and none for a list of referrers. */
+const attachedSuffixes = ["", ".sig", ".att", ".sbom"] as const
+
+/** Returns the names of the tags that are about a manifest (distribution-spec v1.1.1, "Referrers Tag Schema", and cosign). */
+export const attachedTagsOf = (digest: Digest): ReadonlyArray<string> => {
+  const [algorithm = "", hex = ""] = digest.split(":")
+  return attachedSuffixes.map((suffix) => `${algorithm}-${hex.slice(0, 64)}${suffix}`)
+}
+
+/** Returns whether a tag is about the manifest in its name. */
+export const isAttachedTag = (name: string): boolean =>
+  /^sha(256|512)-[0-9a-f]{64}(\.(sig|att|sbom))?$/.test(name)

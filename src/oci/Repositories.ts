@@ -27,6 +27,7 @@ import * as Holds from "./repositories/Holds.ts"
 import * as Listings from "./repositories/Listings.ts"
 import { type PutManifestOptions, putManifest } from "./repositories/PutManifest.ts"
 import type { RepositoryContext } from "./repositories/RepositoryContext.ts"
+import * as Pulls from "./retention/Pulls.ts"
 
 export type { Manifest, ManifestReference } from "./database/RegistryDatabase.ts"
 export {
@@ -90,6 +91,11 @@ export interface RepositoriesOptions {
    * push.
    */
   readonly hold?: Duration.Duration
+  /**
+   * Whether tags that are about a manifest are removed when a client deletes it. Default `keep`. The collector has a setting
+   * of the same name for the manifests that it deletes.
+   */
+  readonly referrers?: "keep" | "with-subject"
 }
 
 /** Stores, finds and deletes what a registry has by name. */
@@ -207,10 +213,13 @@ export class Repositories extends Context.Service<
     Layer.effect(
       Repositories,
       Effect.gen(function* () {
+        const registry = yield* RegistryDatabase
         const context: RepositoryContext = {
           database: yield* BlobDatabase,
-          registry: yield* RegistryDatabase,
+          registry,
+          pulls: yield* Pulls.make(registry),
           blobs: yield* BlobStore,
+          withReferrers: options.referrers === "with-subject",
           holdMillis: Duration.toMillis(options.hold ?? Duration.hours(24))
         }
         return Repositories.of({

@@ -16,6 +16,12 @@ const nothing: ReadonlyArray<Advice> = []
 /** Guards that stop sweeps only while an operator wants it, or that have a rule of their own. */
 const saidElsewhere: ReadonlySet<string> = new Set(["pause", "breaker", "age"])
 
+/** The command that shows what a guard found, with its fix; `doctor` asks all guards. */
+const shownBy: Readonly<Record<string, string>> = {
+  settings: "artifact-gc collectors",
+  binding: "artifact-gc rebind"
+}
+
 const refused: Rule = ({ guards, last }) => {
   if (last?.outcome !== "refused") return nothing
   return guards
@@ -24,7 +30,7 @@ const refused: Rule = ({ guards, last }) => {
       say(
         "broken",
         `The ${guard} guard refuses: nothing is deleted. ${message}`,
-        "artifact-gc sweep --dry-run"
+        shownBy[guard] ?? "artifact-gc doctor"
       )
     )
 }
@@ -130,6 +136,20 @@ const differing: Rule = ({ collectors }) => {
       )
 }
 
+/** An audit that finds nothing ends it. Ownerless objects only use space, and searches for leftovers find them, too. */
+const damaged: Rule = ({ lastAudit }) => {
+  if (lastAudit === null) return nothing
+  const { digestMismatches, endedAt, missing, sizeMismatches } = lastAudit
+  const blobs = missing.objects + sizeMismatches + digestMismatches
+  return blobs === 0
+    ? nothing
+    : say(
+        "attention",
+        `The audit of ${endedAt} found ${blobs} ${blobs === 1 ? "blob" : "blobs"} whose object is missing or differs. Clients cannot read them. Restore the objects or delete the rows, and audit again.`,
+        "artifact-gc audit"
+      )
+}
+
 const changed: Rule = ({ overrides }) =>
   overrides.flatMap(({ by, name, reason, until, value }) =>
     say(
@@ -146,6 +166,7 @@ const rules: ReadonlyArray<Rule> = [
   failed,
   open,
   dead,
+  damaged,
   differing,
   overdue,
   paused,

@@ -6,8 +6,10 @@ import {
   type HistoryEntry,
   isOpen,
   type Override,
-  type Pause
+  type Pause,
+  type RecordedAudit
 } from "../database/Database.ts"
+import { AuditSummary } from "../domain/AuditReport.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import { SweepReport } from "../domain/SweepReport.ts"
 import { backlogOf } from "../sweep/Backlogs.ts"
@@ -17,7 +19,7 @@ import { adviceOf } from "./Advice.ts"
 import { collectorsOf } from "./Collectors.ts"
 import { iso, isoOrNull } from "./Instants.ts"
 import { queuesOf } from "./Queues.ts"
-import type { BreakerStatus, EndedSweep, OverrideStatus, PauseStatus, Status } from "./Status.ts"
+import type { BreakerStatus, EndedSweep, LastAudit, OverrideStatus, PauseStatus, Status } from "./Status.ts"
 
 /** What the status of a catalogue depends on beside its database. */
 export interface ReadOptions<R> {
@@ -42,6 +44,7 @@ export const read = Effect.fn("Status.read")(function* <R>(
   const breakers = yield* database.breakers.list
   const own = yield* database.backlog(at)
   const further = yield* backlogOf(settings, phases)
+  const audited = yield* database.audit.last
   const [last] = ended
   const lastGood = ended.find(({ outcome }) => outcome === "complete" || outcome === "bounded")
   const collectors = collectorsOf(peers, own.journalDue)
@@ -66,7 +69,8 @@ export const read = Effect.fn("Status.read")(function* <R>(
     queues: queuesOf(at, settings, own, further),
     guards: lastSweep?.report?.guards ?? [],
     breakers: breakers.map(breakerOf),
-    overrides: overrides.map(overrideOf)
+    overrides: overrides.map(overrideOf),
+    lastAudit: audited === null ? null : auditOf(audited)
   }
   const advice = adviceOf(at, found)
   return { ...found, advice, health: healthOf(advice.map(({ severity }) => severity)) }
@@ -89,6 +93,21 @@ export const endedOf = (entry: HistoryEntry): EndedSweep => ({
   outcome: entry.outcome,
   report: Option.getOrNull(decodeReport(entry.report))
 })
+
+const decodeAudit = Schema.decodeUnknownOption(AuditSummary)
+
+const auditOf = ({ endedAt, summary }: RecordedAudit): LastAudit | null =>
+  Option.match(decodeAudit(summary), {
+    onNone: () => null,
+    onSome: ({ findings, repaired }) => ({
+      endedAt: iso(endedAt),
+      ...findings,
+      ownerless: {
+        objects: Math.max(0, findings.ownerless.objects - (repaired?.objects ?? 0)),
+        bytes: Math.max(0, findings.ownerless.bytes - (repaired?.bytes ?? 0))
+      }
+    })
+  })
 
 const pauseOf = ({ by, reason, since, until }: Pause): PauseStatus => ({
   since: iso(since),

@@ -145,6 +145,22 @@ const order = {
   until: Schema.NullOr(Instant).annotate({ description: "When it ends by itself; null if it does not." })
 }
 
+const Amount = Schema.Struct({ objects: Count, bytes: Schema.Finite })
+
+/** What the last audit of all keys found. */
+export const LastAudit = Schema.Struct({
+  endedAt: Instant,
+  ownerless: Amount.annotate({
+    description: "Objects that nothing owned. Those that the audit journaled for deletion are left out."
+  }),
+  missing: Amount.annotate({ description: "Blobs whose object was missing, with the sizes by their rows." }),
+  sizeMismatches: Count.annotate({ description: "Blobs whose row and object had different sizes." }),
+  digestMismatches: Count.annotate({
+    description: "Blobs whose bytes had another digest. Only an audit with --deep looks for them."
+  })
+})
+export type LastAudit = typeof LastAudit.Type
+
 /** A pause of all collectors. */
 export const PauseStatus = Schema.Struct(order)
 export type PauseStatus = typeof PauseStatus.Type
@@ -182,6 +198,10 @@ export const Status = Schema.Struct({
   breakers: Schema.Array(BreakerStatus),
   overrides: Schema.Array(OverrideStatus).annotate({
     description: "Settings that were changed in the database, by name."
+  }),
+  lastAudit: Schema.NullOr(LastAudit).annotate({
+    description:
+      "What the last audit of all keys found; null without one, or if another version wrote it in a form that this one cannot read."
   })
 })
 export type Status = typeof Status.Type

@@ -68,6 +68,7 @@ const reasons: Record<StorageFailure, DeleteFailureReason> = {
   AccessDenied: "denied",
   NotFound: "missing",
   Rejected: "rejected",
+  TooLarge: "rejected",
   Truncated: "rejected",
   Misbehaved: "unknown",
   Unknown: "unknown"

@@ -33,7 +33,10 @@ export interface StreamOptions extends Options.ScheduleOptions {
   readonly stop?: Effect.Effect<void> | undefined
 }
 
-/** What a collector does at the moment. Instants are ISO 8601. */
+/**
+ * What this collector does at the moment, without a question to the others. Instants are ISO 8601. The module `Status` reads
+ * the state of all collectors of the catalogue.
+ */
 export interface Status {
   /** `paused`: no sweep begins, in any process. `stopped`: its scope began to close. */
   readonly activity: "waiting" | "sweeping" | "paused" | "stopped"

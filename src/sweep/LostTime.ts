@@ -15,7 +15,7 @@ export const breaker: Breaker.Breaker = {
   name: "age",
   describe: ({ blobs }) =>
     `at least ${blobs} objects that nothing owns were written in a time that the database may have forgotten`,
-  look: "artifact-gc audit, and docs/operations.md, Backups"
+  look: "After a restore, put the lost rows back first (docs/operations.md#restoring-one). To see the objects: artifact-gc audit"
 }
 
 /** Fails with `AgeRefused` while objects of the lost time wait for a person. */

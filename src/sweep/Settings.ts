@@ -29,6 +29,11 @@ export interface SweepSettings {
    * in which an operator can notice a mistake.
    */
   readonly untaggedGrace: Duration.Duration | null
+  /**
+   * Whether tags that are about a manifest are removed when it is deleted: those of its referrers and of cosign. Default `keep`
+   * (GC_REFERRERS), because a signature may be wanted without its image.
+   */
+  readonly referrers: "keep" | "with-subject"
   /** Prefix of staged uploads: `<prefix><upload>/…`. Default `uploads/` (GC_UPLOAD_PREFIX). */
   readonly uploadPrefix: string
   /**

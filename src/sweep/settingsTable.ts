@@ -40,6 +40,10 @@ export const waits = {
     tooLow: "An image that is deployed by digest is deleted after its tag moved, and its next pull fails.",
     tooHigh: "Layers of images that every build replaces use space for longer."
   }),
+  referrers: word("GC_REFERRERS", ["keep", "with-subject"], "keep", {
+    about:
+      "What happens to tags that are about a manifest when the manifest is deleted: tags of its referrers (manifests whose `subject` it is), and cosign's tags `sha256-….sig`, `.att` and `.sbom`. `keep` leaves them until a client deletes them. `with-subject` removes them with the manifest, and what they named is deleted after GC_UNTAGGED_GRACE. Referrers without a tag are deleted with their subject in either case."
+  }),
   uploadPrefix: text("GC_UPLOAD_PREFIX", "uploads/", {
     about:
       "Prefix of staged uploads, which the sweep deletes after GC_UPLOAD_GRACE. Each upload has a folder of its own below it. Beside a catalogue that existed before `migrate`, only names that an upload session can have are deleted: a UUID, or a folder of that name."

@@ -119,7 +119,12 @@ describe("an audit", () => {
         },
         repaired: null
       })
-      assert.deepStrictEqual(yield* snapshot, before, "it reads and no more")
+      const after = yield* snapshot
+      assert.deepStrictEqual(
+        { ...after, rows: { ...after.rows, lastAudit: null } },
+        before,
+        "it reads, and records its figures"
+      )
     }).pipe(Effect.provide(world()))
   )
 
@@ -257,6 +262,27 @@ describe("a deep audit", () => {
       assert.strictEqual(summary.rows.objects + rest.summary.rows.objects, 41)
       assert.deepStrictEqual(rest.summary.digests, { verified: 40, bytes: 80, unverifiable: 0 })
       assert.deepStrictEqual(named(rest.findings), ["DigestMismatch blobs/9"])
+    }).pipe(Effect.provide(world()))
+  )
+})
+
+describe("the last audit", () => {
+  it.effect("is recorded if it compared all keys, also where it repairs, and not if it could not", () =>
+    Effect.gen(function* () {
+      yield* everything
+      const { database, state } = yield* World
+      yield* audit({ prefix: "blobs/" })
+      yield* audit({ after: ObjectKey.make("blobs/") })
+      assert.isNull(state.lastAudit, "a part of the keys")
+      const { summary } = yield* audit()
+      assert.deepStrictEqual(state.lastAudit, { endedAt: start + 2 * day, summary })
+      yield* TestClock.adjust("1 hour")
+      database.next("audit.page", fails("Unavailable"))
+      yield* audited()
+      database.always(({ operation }) => (operation === "audit.record" ? fails("Unavailable") : undefined))
+      const unrecorded = yield* audit()
+      assert.deepStrictEqual(unrecorded.summary.findings, summary.findings, "its findings are valid")
+      assert.deepStrictEqual(state.lastAudit, { endedAt: start + 2 * day, summary })
     }).pipe(Effect.provide(world()))
   )
 })

@@ -96,7 +96,7 @@ describe("the program", { timeout: 60_000 }, () => {
 
   it("prints help and version on stdout", async () => {
     const help = await finished(["--help"])
-    assert.include(help.out, "USAGE\n  artifact-gc <subcommand> [flags]")
+    assert.include(help.out, "USAGE\n  artifact-gc <command> [flags]")
     assert.deepInclude(help, { code: 0, err: "" })
     assert.deepStrictEqual(await finished(["--version"]), { code: 0, out: "artifact-gc v0.1.0\n", err: "" })
   })
@@ -144,7 +144,7 @@ describe("the program on its embedded database", { timeout: 60_000 }, () => {
     const first = await finished(["migrate"])
     assert.match(
       first.out,
-      /^Applied 0001_catalogue, .*, 00\d\d_\w+ in schema artifact_gc\.\nApplied 0001_manifests, .*, 0004_saved_hashes in schema artifact_registry\.\n$/
+      /^Applied 0001_catalogue, .*, 00\d\d_\w+ in schema artifact_gc\.\nApplied 0001_manifests, .*, 0005_retention in schema artifact_registry\.\n$/
     )
     assert.match(logLines(first.err)[0]?.message ?? "", /^Neither DATABASE_URL nor a store is configured/)
     assert.strictEqual(first.code, 0)

@@ -1,4 +1,5 @@
 /** The program on an external catalogue. A test can hold a lock in it, and so control how long a batch takes. */
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Clock, Deferred, Duration, Effect, Exit, Fiber, ManagedRuntime, Schema, Scope, Stream } from "effect"
 import { SqlClient } from "effect/sql"
@@ -140,6 +141,53 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     assert.includeMembers(kinds, ["KeyNotUnique", "MissingTimeZone", "NoReferences"])
   })
 
+  it("migrates as a role for that alone, names the rights of a collector that it lacks, and exits with 0", async () => {
+    const grants = readFileSync(new URL("../../deploy/grants/migrate.sql", import.meta.url), "utf8")
+    await sql.runPromise(
+      Effect.gen(function* () {
+        const client = yield* SqlClient.SqlClient
+        yield* client.unsafe("CREATE DATABASE rights")
+      })
+    )
+    const owner = ManagedRuntime.make(
+      Postgres.layerClient({ ...server, database: "rights", maxConnections: 2 })
+    )
+    const execute = (statements: string) =>
+      owner.runPromise(
+        Effect.flatMap(SqlClient.SqlClient, (client) =>
+          Effect.forEach(
+            statements
+              .replaceAll(/^--.*$/gm, "")
+              .split(/;\s*\n/)
+              .filter((one) => one.trim() !== ""),
+            (one) => client.unsafe(one)
+          )
+        )
+      )
+    await execute(grants)
+    await execute(`CREATE TABLE public.blobs (digest text PRIMARY KEY, object_key text NOT NULL UNIQUE, size_bytes bigint NOT NULL, created_at timestamptz NOT NULL, last_used_at timestamptz NOT NULL);
+      CREATE TABLE public.files (digest text NOT NULL REFERENCES public.blobs);
+      CREATE INDEX ON public.files (digest);
+      GRANT SELECT, REFERENCES ON public.blobs, public.files TO gc_migrate`)
+    const env = { DATABASE_URL: `postgres://gc_migrate@localhost/rights?host=${server.socketDirectory}` }
+    const text = await finished(["migrate"], env)
+    assert.strictEqual(text.code, 0, text.out + text.err)
+    assert.match(
+      text.out,
+      /\nThis role lacks rights of a collector, and a role for migrate alone needs none of them\./
+    )
+    assert.match(text.out, /GRANT UPDATE, DELETE ON "?public"?\."?blobs"? TO gc_migrate;/)
+    const json = await finished(["migrate", "--json"], env)
+    const { lacking, problems } = JSON.parse(json.out)
+    assert.deepStrictEqual([json.code, problems, lacking.length], [0, undefined, 1])
+    // A sweep of this role is refused as before.
+    assert.strictEqual((await finished(["sweep"], env)).code, 4)
+    // What no role may sweep is still a refusal.
+    await execute("DROP TABLE public.files")
+    assert.strictEqual((await finished(["migrate"], env)).code, 4)
+    await owner.dispose()
+  })
+
   it("guards against unannounced writers when asked to, says where, and stops when asked to", async () => {
     const tables = ["public.blobs", "public.artifacts", "public.local_files"]
     const guarded = await finished(["migrate", "--guard-unannounced-writers"])
@@ -194,7 +242,7 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     assert.deepInclude(without, { code: 4, out: "" })
     assert.deepStrictEqual(await finished(["migrate", "--registry"]), {
       code: 0,
-      out: "Applied 0001_manifests, 0002_loss_of_names, 0003_keys, 0004_saved_hashes in schema artifact_registry.\n",
+      out: "Applied 0001_manifests, 0002_loss_of_names, 0003_keys, 0004_saved_hashes, 0005_retention in schema artifact_registry.\n",
       err: ""
     })
     const again = await finished(["migrate", "--registry", "--json"])

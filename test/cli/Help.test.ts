@@ -2,19 +2,17 @@ import { readFileSync } from "node:fs"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer } from "effect"
-import { CliOutput, Command } from "effect/cli"
+import { Command } from "effect/cli"
 import { TestConsole } from "effect/testing"
 import { expect } from "vitest"
 import { app, presenter } from "../../src/cli/App.ts"
 import { codeOf } from "../../src/cli/ExitCode.ts"
 import { version } from "../../src/cli/version.ts"
 
-const plain = CliOutput.layer(CliOutput.defaultFormatter({ colors: false }))
-
 /** What a command line says on stdout and on stderr, and how it ends. */
 const run = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   const exit = yield* Command.runWith(app, { version })(args).pipe(
-    Effect.provide(Layer.mergeAll(NodeServices.layer, presenter, plain)),
+    Effect.provide(Layer.merge(NodeServices.layer, presenter)),
     Effect.match({ onFailure: codeOf, onSuccess: () => 0 }),
     Effect.exit
   )
@@ -33,10 +31,13 @@ const subcommands = [
   "journal",
   "condemned",
   "restore",
+  "retention",
   "breaker",
   "rebind",
   "status",
   "history",
+  "pause",
+  "resume",
   "set",
   "unset",
   "collectors",
@@ -67,7 +68,7 @@ describe("help", () => {
   it.effect("is printed without a command, and is no error", () =>
     Effect.gen(function* () {
       const { out, code } = yield* run()
-      expect(out).toContain("SUBCOMMANDS")
+      expect(out).toContain("EVERYDAY")
       expect(code).toBe(0)
     })
   )

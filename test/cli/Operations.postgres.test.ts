@@ -87,12 +87,12 @@ describe("the port for operators", { timeout: 90_000 }, () => {
     // If another process has the port, it is in use as well.
     const server = await occupy(9464)
     const process = run("default", ["run"], { OPS_PORT: "" })
-    await process.says(/This process shows no status page, metrics/)
+    await process.says(/Status page, metrics and probes are off/)
     await process.says(/Sweep complete.*\n/)
     const warnings = logLines(process.err()).filter(({ level }) => level === "WARN")
     assert.match(
       String(warnings[0]?.message),
-      /^This process shows no status page, metrics and probes\. Cannot listen on/
+      /^Status page, metrics and probes are off in this process\. Cannot listen on/
     )
     await stop(process)
     server?.close()

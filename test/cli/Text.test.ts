@@ -282,7 +282,10 @@ describe("a report", () => {
     expect(text.split("\n")[0]).toMatchInlineSnapshot(
       `"Sweep of 2026-11-22T02:30:00.000Z: refused by the clock guard, nothing was deleted; took 12.3 s"`
     )
-    expect(text.split("\n").at(-1)).toBe(`clock: ${message}`)
+    expect(text.split("\n").slice(-2)).toEqual([
+      `clock: ${message}`,
+      "See docs/operations.md#when-a-guard-refuses."
+    ])
     expect(text.match(/Clocks disagree/g)).toHaveLength(1)
   })
 
@@ -311,6 +314,7 @@ describe("a report", () => {
       total                    1        1   5 B  0
       store: Objects may be locked against deletion here.
       breaker: The breaker is open since …
+      See docs/operations.md#when-the-breaker-opens.
       Left: 0 orphans within grace, 0 condemned (0 B), 0 journaled"
     `)
   })

@@ -2,11 +2,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
-import { exitCodes } from "../../src/cli/ExitCode.ts"
-import { sections, settings } from "../../src/config/settings.ts"
-import { declared } from "../../src/ops/Declared.ts"
-import { Status } from "../../src/status/Status.ts"
+import { settings } from "../../src/config/settings.ts"
 import { documents as generated } from "../../tools/Documents.ts"
+import { tables } from "../../tools/Tables.ts"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
 const text = (path: string): string => readFileSync(join(root, path), "utf8")
@@ -25,10 +23,8 @@ const documents = [
   ...filesBelow("docs", ".md")
 ]
 
-describe("the generated parts of the documents", () => {
-  for (const [path, generate] of Object.entries(
-    generated({ sections, exitCodes, metrics: declared, status: Status })
-  )) {
+describe("the generated parts of the documents", async () => {
+  for (const [path, generate] of Object.entries(generated(await tables()))) {
     it(`are up to date in ${path} (else run: npm run docs)`, () => {
       assert.strictEqual(text(path), generate(text(path)))
     })
@@ -62,7 +58,9 @@ describe("a variable", () => {
 })
 
 describe("a flag", () => {
+  const ofFramework = ["help", "version", "log-level"]
   const known = new Set([
+    ...ofFramework,
     ...Object.values(settings).map(({ env }) => env.toLowerCase().replaceAll("_", "-")),
     ...filesBelow("src/cli", ".ts").flatMap((path) =>
       [...text(path).matchAll(/Flag\.(\w+)\("([a-z-]+)"[,)]/g)].flatMap(([, type, name]) =>

@@ -113,6 +113,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   shutdownDeadline: sampled("7 seconds", "8 seconds", 7000, (c) => millis(c.shutdownDeadline)),
   grace: sampled("2 hours", "8 seconds", 7_200_000, (c) => millis(c.sweep.grace)),
   quarantine: sampled("0 seconds", "8 seconds", 0, (c) => millis(c.sweep.quarantine)),
+  referrers: sampled("with-subject", "keep", "with-subject", (c) => c.sweep.referrers),
   untaggedGrace: sampled("none", "8 seconds", null, (c) => c.sweep.untaggedGrace),
   uploadPrefix: sampled("staged/", "x/", "staged/", (c) => c.sweep.uploadPrefix),
   uploadGrace: sampled("7 days", "8 seconds", 604_800_000, (c) => millis(c.sweep.uploadGrace)),
@@ -196,6 +197,7 @@ export const samples: Record<keyof typeof settings, Sample> = {
   registryAnonymousPull: sampled("true", "false", true, (c) => c.serve.access.anonymousPull, {
     REGISTRY_TOKEN: "t"
   }),
+  retentionFile: sampled("/retention.json", "/x", "/retention.json", (c) => c.retentionFile),
   registryHtpasswd: sampled("/users", "/x", "/users", (c) => c.serve.access.htpasswd),
   registryAccess: sampled("/rules", "/x", "/rules", (c) => c.serve.access.rules, { REGISTRY_TOKEN: "t" }),
   registryUrl: sampled("https://one.lan", "https://x.lan", "https://one.lan", (c) => c.serve.access.url, {

@@ -178,7 +178,8 @@ export const migrationContract = (server: Databases.Server): void => {
               ["manifests", "registry"],
               ["loss_of_names", "registry"],
               ["keys", "registry"],
-              ["saved_hashes", "registry"]
+              ["saved_hashes", "registry"],
+              ["retention", "registry"]
             ]
           )
           const withHashes = yield* schemaText("registry", "public", "artifact_gc")
@@ -204,7 +205,7 @@ export const migrationContract = (server: Databases.Server): void => {
           assert.lengthOf(yield* inspect(existingNames), 3)
           // As a program that knows one migration more would find them.
           yield* run(
-            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests, artifact_registry.keys"
+            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests, artifact_registry.keys, artifact_registry.retention"
           )
           yield* run("DELETE FROM artifact_registry.registry_migrations")
           assert.lengthOf(yield* migrate(false, existingNames), RegistryPostgres.latestRegistryMigration)

@@ -4,6 +4,7 @@
  */
 import { describe } from "@effect/vitest"
 import type { Server } from "../fixtures/Databases.ts"
+import { circles } from "./unannounced/Circles.ts"
 import { endings } from "./unannounced/Endings.ts"
 import { installing } from "./unannounced/Installing.ts"
 import { losses } from "./unannounced/Losses.ts"
@@ -15,6 +16,7 @@ export const unannouncedWritersContract = (server: Server): void => {
   describe(`On ${server.name}`, () => {
     losses(server)
     traps(server)
+    circles(server)
     endings(server)
     installing(server)
     types(server)

@@ -101,7 +101,7 @@ describe("the port for operators", () => {
       assert.isTrue(Result.isFailure(again) && again.failure instanceof ListenRefused)
       assert.strictEqual(
         Result.isFailure(again) ? again.failure.message : "",
-        `Cannot listen on 127.0.0.1 port ${port} (EADDRINUSE): another process uses it. Stop that process, or choose another port with OPS_PORT, or run without metrics and probes: OPS_PORT=off.`
+        `Cannot listen on 127.0.0.1 port ${port} (EADDRINUSE): another process uses it. Stop that process, or choose another port with OPS_PORT, or set OPS_PORT=off to run without the status page, metrics and probes.`
       )
     }).pipe(Effect.provide(ops()), apart)
   )

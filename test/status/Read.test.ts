@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, JsonSchema, Layer, Schema, SchemaRepresentation } from "effect"
 import { status as statusText } from "../../src/cli/StatusText.ts"
 import type { Peer } from "../../src/database/Database.ts"
+import type { AuditSummary } from "../../src/domain/AuditReport.ts"
 import { emptyPhase, type SweepReport } from "../../src/domain/SweepReport.ts"
 import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { read } from "../../src/status/Read.ts"
@@ -44,6 +45,35 @@ const waiting = (id: string, settings: Peer["settings"] = {}) => ({
 })
 
 const says = ({ advice }: Status) => advice.map(({ command, severity }) => `${severity}: ${command}`)
+
+/** An audit that found three ownerless objects and journaled one of them. */
+const audited = (rest: Partial<AuditSummary>): AuditSummary => ({
+  _tag: "AuditSummary",
+  complete: true,
+  stoppedBy: null,
+  prefix: "",
+  after: null,
+  lastKey: null,
+  startedAt: new Date(now).toISOString(),
+  durationMillis: 1,
+  listed: { objects: 4, bytes: 40 },
+  rows: { objects: 1, bytes: 10 },
+  sound: 1,
+  digests: { verified: 0, bytes: 0, unverifiable: 0 },
+  underWay: { objects: 0, bytes: 0 },
+  awaitingDeletion: { objects: 0, bytes: 0 },
+  staged: { objects: 0, bytes: 0 },
+  young: { objects: 0, bytes: 0 },
+  settled: 0,
+  findings: {
+    ownerless: { objects: 3, bytes: 30 },
+    missing: { objects: 0, bytes: 0 },
+    sizeMismatches: 0,
+    digestMismatches: 0
+  },
+  repaired: { objects: 1, bytes: 10, dueAt: new Date(now).toISOString() },
+  ...rest
+})
 
 const report = (outcome: SweepReport["outcome"], rest: Partial<SweepReport> = {}): SweepReport => ({
   sweep: "s",
@@ -187,7 +217,7 @@ describe("the status", () => {
       assert.strictEqual(found.activity, "paused")
       assert.isNull(found.nextDueAt)
       assert.deepStrictEqual(says(found), [
-        "broken: artifact-gc sweep --dry-run",
+        "broken: artifact-gc doctor",
         "attention: artifact-gc breaker",
         "attention: artifact-gc journal",
         "attention: artifact-gc collectors",
@@ -213,6 +243,31 @@ describe("the status", () => {
         Effect.map(status(now + hours * hour), ({ health }) => health)
       )
       assert.deepStrictEqual(yield* Effect.all(severities), ["ok", "attention", "broken"])
+    })
+  )
+
+  shows("tells what the last audit found, and that damaged blobs need attention", () =>
+    Effect.gen(function* () {
+      yield* healthy
+      const { audit } = yield* Database
+      assert.isNull((yield* status(now + 1)).lastAudit)
+      yield* audit.record({ endedAt: now, summary: audited({}) })
+      const sound = yield* status(now + 1)
+      assert.deepStrictEqual(sound.lastAudit, {
+        endedAt: new Date(now).toISOString(),
+        ownerless: { objects: 2, bytes: 20 },
+        missing: { objects: 0, bytes: 0 },
+        sizeMismatches: 0,
+        digestMismatches: 0
+      })
+      assert.strictEqual(sound.health, "ok")
+      assert.include(statusText(sound), "Last audit: 0.0 s ago, 2 ownerless objects of 20 B, 0 blobs missing")
+      const missing = { ...audited({}).findings, missing: { objects: 1, bytes: 5 } }
+      yield* audit.record({ endedAt: now, summary: audited({ findings: missing }) })
+      const found = yield* status(now + 1)
+      assert.deepStrictEqual(says(found), ["attention: artifact-gc audit"])
+      yield* audit.record({ endedAt: now, summary: { _tag: "AuditSummary" } as never })
+      assert.isNull((yield* status(now + 1)).lastAudit, "another version wrote it")
     })
   )
 

@@ -23,7 +23,15 @@ it("a failed request and a failed key agree on that", () => {
   const retryable = (["Unavailable", "Throttled", "TimedOut"] as const).map(fromFailure)
   assert.deepStrictEqual(retryable, ["unavailable", "throttled", "timedOut"])
   const others = (
-    ["AccessDenied", "NotFound", "Rejected", "Truncated", "Misbehaved", "Unknown"] as const
+    ["AccessDenied", "NotFound", "Rejected", "TooLarge", "Truncated", "Misbehaved", "Unknown"] as const
   ).map(fromFailure)
-  assert.deepStrictEqual(others, ["denied", "missing", "rejected", "rejected", "unknown", "unknown"])
+  assert.deepStrictEqual(others, [
+    "denied",
+    "missing",
+    "rejected",
+    "rejected",
+    "rejected",
+    "unknown",
+    "unknown"
+  ])
 })

@@ -103,6 +103,7 @@ describe("the report of a sweep", () => {
         store: { deletes: "objects", objectLock: false, versioning: "off" },
         phases: {
           suspects: emptyPhase,
+          retention: emptyPhase,
           manifests: { ...nothing, seen: 1, eligible: 1, deleted: 0, kept: { dropped: 1 } },
           uploads: {
             ...nothing,
@@ -355,6 +356,8 @@ describe("a failure", () => {
           defect,
           defect,
           defect,
+          // Without rules, retention asks nothing.
+          null,
           defect,
           defect,
           defect,

@@ -65,14 +65,15 @@ const selfEvident: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Tells whether a member of a name needs no docstring: it says itself what it is, it is a value of a label, or it is a column
- * of the tables, as rows in memory have them.
+ * Tells whether a member of a name needs no docstring: it says itself what it is, it is a value of a label, it is a column of
+ * the tables, as rows in memory have them, or the published schema of the status describes it.
  */
 export const isSelfEvident = ({ module }: Exported, member: string): boolean =>
   selfEvident.has(member.split(".").at(-1) ?? "") ||
   member.includes(".labels.") ||
   member.startsWith("routes.") ||
   module === "MemoryDatabase" ||
+  (module === "Status" && member.includes(".")) ||
   module === "RegistryMemory"
 
 /**

@@ -16,6 +16,7 @@ import { dieWithParent, endOf, exitCodeOf, Group } from "./Processes.ts"
 import * as Prometheus from "./Prometheus.ts"
 import { radosgw } from "./Radosgw.ts"
 import type { S3Server } from "./S3Server.ts"
+import * as Shells from "./Shells.ts"
 
 /**
  * Returns the folder into which everything is fetched: ARTIFACT_GC_REAL_DIR, or `.real/` in the repository.
@@ -40,6 +41,7 @@ export const install = async (names: ReadonlyArray<string> = [s3Server().name]):
   await Pgbouncer.install(cacheFolder())
   await Prometheus.install(cacheFolder())
   await Chromium.install(cacheFolder())
+  await Shells.install(cacheFolder())
   for (const server of servers) await server.install(cacheFolder())
 }
 

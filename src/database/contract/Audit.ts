@@ -1,4 +1,5 @@
 /** What the audit reads. */
+import type { AuditSummary } from "../../domain/AuditReport.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { Stock } from "./Breakers.ts"
@@ -28,7 +29,20 @@ export interface Referrer {
   readonly sample: ReadonlyArray<string>
 }
 
-/** Reading for the audit. No verb here changes anything. */
+/** An audit that compared all keys, without a stop or a failure. */
+export interface EndedAudit {
+  readonly endedAt: number
+  readonly summary: AuditSummary
+}
+
+/** The last audit as it was recorded. */
+export interface RecordedAudit {
+  readonly endedAt: number
+  /** The summary, as some version of this program wrote it. Decode it before use. */
+  readonly summary: unknown
+}
+
+/** Reading for the audit. No verb but `record` changes anything. */
 export interface Audit {
   /**
    * Returns what the database knows of keys after `after` that start with `prefix`, in the order of their
@@ -51,4 +65,8 @@ export interface Audit {
    * is one. Without that index every page sorts the whole table.
    */
   readonly missingIndex: Result<string | null>
+  /** Records an audit in the place of the last one. Does nothing if the last one ended later. */
+  readonly record: (audit: EndedAudit) => Result<void>
+  /** Returns the last audit that was recorded, or null. */
+  readonly last: Result<RecordedAudit | null>
 }

@@ -62,7 +62,12 @@ export const audit = (state: State): Audit => ({
       blobs: state.blobs.size,
       bytes: [...state.blobs.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
     })),
-  missingIndex: Effect.succeed(null)
+  missingIndex: Effect.succeed(null),
+  record: (audit) =>
+    Effect.sync(() => {
+      if (state.lastAudit === null || state.lastAudit.endedAt <= audit.endedAt) state.lastAudit = audit
+    }),
+  last: Effect.sync(() => state.lastAudit)
 })
 
 const isAfter = (key: ObjectKey, after: ObjectKey): boolean =>

@@ -17,6 +17,7 @@ import type {
   Pause,
   Peer,
   Pin,
+  RecordedAudit,
   ReferenceTable,
   ServerIdentity
 } from "../Database.ts"
@@ -181,6 +182,8 @@ export interface State {
   readonly overrides: Map<string, Override>
   /** The sweeps that ended, oldest first. */
   readonly history: Array<HistoryEntry>
+  /** The last audit of all keys; null before the first. */
+  lastAudit: RecordedAudit | null
   /** Keys in doubt, by digest. A blob whose row has one of them is suspect. */
   readonly suspects: Map<Digest, ReadonlySet<ObjectKey>>
   /** The number of the latest suspicion, by digest and key. */
@@ -238,6 +241,7 @@ export const emptyState = (tables: ReadonlyArray<string> = []): State => ({
   pause: null,
   overrides: new Map(),
   history: [],
+  lastAudit: null,
   suspects: new Map(),
   suspicions: new Map(),
   lastSuspicion: 0,

@@ -4,10 +4,10 @@ import type { SqlError, Statement } from "effect/sql"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { Digest } from "../../domain/Digest.ts"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
-import type { Audit, KnownKey, Referrer } from "../Database.ts"
+import type { Audit, EndedAudit, KnownKey, RecordedAudit, Referrer } from "../Database.ts"
 import { estimate, totals } from "./Breakers.ts"
 import { sizeOf } from "./CatalogValues.ts"
-import { qualified, quote, type Sql } from "./Sql.ts"
+import { instant, millis, qualified, quote, type Sql } from "./Sql.ts"
 import type { ForeignKey } from "./schema/ForeignKeys.ts"
 import type { Catalog } from "./schema/SchemaGuard.ts"
 import { given, on, verbs } from "./Verbs.ts"
@@ -33,11 +33,27 @@ export const make = (db: Sql, catalog: Effect.Effect<Catalog, DatabaseError>): A
           max_parallel_workers_per_gather: "0",
           jit: "off"
         }),
-      missingIndex: missingIndex(db)
+      missingIndex: missingIndex(db),
+      record: plain(record),
+      last: last(db)
     },
     { stock: "once" }
   )
 }
+
+const record = ({ sql, id }: Sql, { endedAt, summary }: EndedAudit) =>
+  Effect.asVoid(sql`
+    INSERT INTO ${id.lastAudit} AS l (ended_at, summary)
+    VALUES (${instant(endedAt)}::timestamptz, ${JSON.stringify(summary)}::text::jsonb)
+    ON CONFLICT (only_row) DO UPDATE SET ended_at = EXCLUDED.ended_at, summary = EXCLUDED.summary
+      WHERE l.ended_at <= EXCLUDED.ended_at`)
+
+const last = ({ sql, id }: Sql) =>
+  Effect.map(
+    sql<{ ended_at: Date; summary: unknown }>`SELECT ended_at, summary FROM ${id.lastAudit}`,
+    ([row]): RecordedAudit | null =>
+      row === undefined ? null : { endedAt: millis(row.ended_at), summary: row.summary }
+  )
 
 interface Row {
   readonly object_key: string

@@ -219,14 +219,15 @@ const deleteAndJournal = (
   const lease = request.leaseUntil === null ? null : instant(request.leaseUntil)
   // For every blob, whatever its key: an unannounced writer may have seen the row and so sent nothing to its own key.
   const at = sql`${instant(request.now)}::timestamptz`
-  const buried = sql`
+  const buried = sql`,
       buried AS (
         INSERT INTO ${id.tombstones} (digest, since)
         SELECT digest::${raw(catalog.digest.type)}, ${at} FROM dead ORDER BY digest
         ON CONFLICT (digest) ${raw(renewed())}),
+      -- After the journal's rows, which it reads: statements that lock both take them in this order.
       buried_keys AS (
-        INSERT INTO ${id.buriedKeys} (object_key, since) SELECT object_key, ${at} FROM dead ORDER BY object_key
-        ON CONFLICT (object_key) ${raw(renewed())}),`
+        INSERT INTO ${id.buriedKeys} (object_key, since) SELECT object_key, ${at} FROM journaled ORDER BY object_key
+        ON CONFLICT (object_key) ${raw(renewed())})`
   return Effect.map(
     db.firing(sql<{ digest: string; object_key: string; size_bytes: number }>`
       WITH dead AS (
@@ -236,7 +237,7 @@ const deleteAndJournal = (
           AND ${catalog.referencePredicates(() => raw(""))}
           -- A key that cannot name an object cannot be deleted either, and would delay the keys of its batch.
           AND ${canNameObject(db)} AND ${db.asHost}
-        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, ${sizeOf(db)} AS size_bytes),${catalog.unannouncedWriters ? buried : raw("")}
+        RETURNING b.${id.digest}::text AS digest, b.${id.key} AS object_key, ${sizeOf(db)} AS size_bytes),
       journaled AS (
         INSERT INTO ${id.journal} AS j (object_key, digest, size_bytes, reason, journaled_at, not_before, claimed_until,
           leases)
@@ -248,7 +249,8 @@ const deleteAndJournal = (
         ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
           reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
           claimed_until = EXCLUDED.claimed_until, leases = j.leases + EXCLUDED.leases, attempts = 0, last_error = NULL,
-          dead_at = NULL)
+          dead_at = NULL
+        RETURNING object_key)${catalog.unannouncedWriters ? buried : raw("")}
       SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`),
     (rows): Deleted => ({
       purged: rows.map((row) => ({

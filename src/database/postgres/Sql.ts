@@ -99,6 +99,7 @@ export interface Identifiers {
   readonly collectors: Statement.Fragment
   readonly control: Statement.Fragment
   readonly history: Statement.Fragment
+  readonly lastAudit: Statement.Fragment
   readonly referenceKeys: Statement.Fragment
   readonly referenceChecks: Statement.Fragment
   readonly referenceSources: Statement.Fragment
@@ -170,6 +171,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       collectors: own("collectors"),
       control: own("control"),
       history: own("history"),
+      lastAudit: own("last_audit"),
       referenceKeys: own("reference_keys"),
       referenceChecks: own("reference_checks"),
       referenceSources: own("reference_sources"),

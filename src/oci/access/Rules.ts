@@ -93,12 +93,15 @@ const rulesOf = (rules: ReadonlyArray<Rule>): Rules => {
   }
 }
 
-/** Capital letters are in no name of a repository, so a pattern with them would silently match nothing. */
-const isPattern = (text: string): boolean =>
+/**
+ * Returns whether the text is a pattern of repositories. Capital letters are in no name of a repository, so a pattern with
+ * them would silently match nothing.
+ */
+export const isPattern = (text: string): boolean =>
   text.length <= 255 && text.split("/").every((part) => part === "**" || /^[a-z0-9._*-]+$/.test(part))
 
-/** `team/**` matches everything below `team`, and `**` everything. */
-const expressionOf = (pattern: string): RegExp => {
+/** Returns what a pattern matches: `team/**` everything below `team`, and `**` everything. */
+export const expressionOf = (pattern: string): RegExp => {
   const parts = pattern
     .split("/")
     .map((part) => (part === "**" ? ".+" : part.replaceAll(/[.-]/g, "\\$&").replaceAll("*", "[^/]*")))

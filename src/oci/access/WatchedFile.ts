@@ -6,7 +6,7 @@
 import { readFile, stat } from "node:fs/promises"
 import { Clock, Effect, Result, Schema } from "effect"
 
-/** A file that decides who may do what cannot be used. Nothing is served. */
+/** A file that decides who may do what, or which tags are kept, cannot be used. Nothing is served or collected. */
 export class AccessFileRefused extends Schema.TaggedError<AccessFileRefused>()("AccessFileRefused", {
   /** The setting that names the file. */
   setting: Schema.String,

@@ -6,6 +6,7 @@ import { RegistryDatabase } from "./contract/Registry.ts"
 import { keys } from "./memory/Keys.ts"
 import { manifests } from "./memory/Manifests.ts"
 import type { RegistryState } from "./memory/RegistryState.ts"
+import { retention } from "./memory/Retention.ts"
 import { sizes } from "./memory/Sizes.ts"
 import { sessions } from "./memory/UploadSessions.ts"
 
@@ -26,6 +27,7 @@ export const layer = (state: RegistryState): Layer.Layer<RegistryDatabase> =>
       sessions: transacting(state, watching(state, sessions(state))),
       manifests: transacting(state, watching(state, manifests(state))),
       keys: keys(state),
+      retention: transacting(state, retention(state)),
       sizes: sizes(state)
     })
   )

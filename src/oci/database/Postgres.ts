@@ -10,6 +10,7 @@ import * as Keys from "./postgres/Keys.ts"
 import * as Manifests from "./postgres/Manifests.ts"
 import { registrySql } from "./postgres/RegistrySql.ts"
 import { furtherMigrations } from "./postgres/RegistryTables.ts"
+import * as Retention from "./postgres/Retention.ts"
 import * as Sizes from "./postgres/Sizes.ts"
 import * as UploadSessions from "./postgres/UploadSessions.ts"
 
@@ -29,6 +30,7 @@ export const layer = (
         sessions: UploadSessions.make(db, type),
         manifests: Manifests.make(db, type),
         keys: Keys.make(db),
+        retention: Retention.make(db, type),
         sizes: Sizes.make(db)
       })
     })

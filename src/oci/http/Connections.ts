@@ -45,35 +45,82 @@ export const victimOf = <C extends Connection>(connections: Iterable<C>, next: C
   }, among[0] ?? next)
 }
 
-/** Bounds the connections of a server, and the requests under way on each. */
+/** A request with its response, as the server emits them: the second event is that of a client that waits to send its body. */
+interface Request {
+  readonly event: "request" | "checkContinue"
+  readonly message: IncomingMessage
+  readonly response: ServerResponse
+}
+
+interface Open extends Connection {
+  readonly socket: Socket
+  readonly peer: string
+  /** Requests that wait for those before them. */
+  readonly waiting: Array<Request>
+}
+
+/**
+ * Bounds the connections of a server, and the requests under way on each. A connection's requests are served one after another,
+ * as their responses are sent: a client that sends hundreds at once costs no more than its first ones.
+ */
 export const bound = (server: Server, { max }: ConnectionLimits): void => {
-  const open = new Map<string, Connection & { readonly socket: Socket; readonly peer: string }>()
+  const open = new Map<string, Open>()
   let changes = 0
   server.on("connection", (socket) => {
     const client = shareOf(socket.remoteAddress ?? "")
     const peer = peerOf(socket)
-    const connection = { client, requests: 0, since: changes++, socket, peer }
+    const connection: Open = { client, requests: 0, since: changes++, socket, peer, waiting: [] }
     open.set(peer, connection)
     socket.once("close", () => {
       if (open.get(peer) === connection) open.delete(peer)
+      connection.waiting.length = 0
     })
     if (open.size <= max) return
     const victim = victimOf(open.values(), connection)
     open.delete(victim.peer)
     victim.socket.destroy()
   })
-  const begun = ({ socket }: IncomingMessage, response: ServerResponse) => {
-    const connection = open.get(peerOf(socket))
-    if (connection === undefined) return
-    connection.requests += 1
-    connection.since = changes++
-    if (connection.requests > pipelinedMax) socket.destroy()
+  const emit = server.emit.bind(server) as (event: string, ...values: ReadonlyArray<unknown>) => boolean
+  const serve = (connection: Open, { event, message, response }: Request) => {
+    response.once("finish", () => {
+      if (!message.complete) setImmediate(stopReading, message.socket)
+    })
     response.once("close", () => {
       connection.requests -= 1
       connection.since = changes++
+      // After a response that ends its connection, a further request may be the body of the one before.
+      if (message.socket.destroyed || message.socket.writableEnded) return
+      const next = connection.waiting.shift()
+      if (next !== undefined) serve(connection, next)
     })
+    return emit(event, message, response)
   }
-  server.on("request", begun).on("checkContinue", begun)
+  const begin = (request: Request): boolean => {
+    const { socket } = request.message
+    // Node parses on after a connection was destroyed.
+    if (socket.destroyed) return true
+    const connection = open.get(peerOf(socket))
+    if (connection === undefined) return emit(request.event, request.message, request.response)
+    connection.requests += 1
+    connection.since = changes++
+    if (connection.requests === 1) return serve(connection, request)
+    if (connection.requests > pipelinedMax) socket.destroy()
+    else connection.waiting.push(request)
+    return true
+  }
+  // A listener could not keep the others from a request.
+  server.emit = (event: string, ...values: ReadonlyArray<unknown>): boolean =>
+    event === "request" || event === "checkContinue"
+      ? begin({ event, message: values[0] as IncomingMessage, response: values[1] as ServerResponse })
+      : emit(event, ...values)
+}
+
+/**
+ * Stops reading from a connection that ends. Node reads what is left of a body until the response has been sent: up to two
+ * megabytes in a row, which are 350,000 chunks of a byte.
+ */
+const stopReading = (socket: Socket): void => {
+  if (socket.writableEnded && !socket.destroyed) socket.pause()
 }
 
 /** Names a connection. With TLS a request has another socket than its connection, but both have the same peer. */

@@ -135,6 +135,14 @@ const ofBackend = (failure: DatabaseError | StorageError): Problem => {
       "The body does not have its declared length. Nothing was stored; send the whole body."
     )
   }
+  if (failure._tag === "StorageError" && failure.reason === "TooLarge") return tooLarge
   // The verb does not repeat what takes too long, and its client may.
   return failure.isRetryable || failure.reason === "TimedOut" ? unavailable(failure) : internal(failure)
 }
+
+const tooLarge = problem(
+  413,
+  "SIZE_INVALID",
+  "The registry's store takes no blob of this size, or not in this way. Nothing was stored; send the blob with a Content-Length, or a smaller one.",
+  { headers: { connection: "close" } }
+)

@@ -8,6 +8,7 @@ import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
 import type { Bodies, BodyReader } from "./Bodies.ts"
 import { clientOf } from "./ClientAddress.ts"
+import type { FramingBudget } from "./Crumbs.ts"
 import type { Failure } from "./ErrorMapping.ts"
 import type { MinimumRate } from "./MinimumRate.ts"
 import type { Readers } from "./Readers.ts"
@@ -25,6 +26,8 @@ export interface HandlerContext {
   readonly idleTimeout: Duration.Duration
   /** Least average rate of a body or a response. */
   readonly minimumRate: MinimumRate
+  /** Bounds bodies in tiny chunks. */
+  readonly framing: FramingBudget
   /** Sends readers of blobs to the store; null serves them here. */
   readonly redirect: RedirectOptions | null
 }

@@ -29,6 +29,7 @@ import {
   BodyTooSlow,
   BodyTorn
 } from "./Bodies.ts"
+import { crumbsIn, type FramingBudget } from "./Crumbs.ts"
 import { type MinimumRate, type Pace, paceOf } from "./MinimumRate.ts"
 import { type Transfer, TransferShed } from "./Places.ts"
 
@@ -42,6 +43,8 @@ export interface BodyLimits {
   readonly idleTimeout: Duration.Duration
   /** The least average rate. */
   readonly minimumRate: MinimumRate
+  /** Bounds bodies in tiny chunks. */
+  readonly framing: FramingBudget
 }
 
 /** What watches one body. */
@@ -134,7 +137,7 @@ const whenEnded = (transfer: Transfer | null) =>
 const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watch) {
   const { limits, pace, transfer } = watch
   const clock = yield* Clock.Clock
-  const isInCrumbs = crumbsIn(source)
+  const tollOf = crumbsIn(source, limits.framing)
   let end: Exit.Exit<never, BodyFailure | Cause.Done> | null = null
   let waitsSince: number | null = null
   let wake = () => {}
@@ -142,7 +145,12 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
     end ??= exit
     wake()
   }
-  const onReadable = () => wake()
+  /** Node would parse on into the buffer of the request. It then reads only while the next bytes are waited for. */
+  let isSlow = false
+  const onReadable = () => {
+    if (isSlow) source.socket.pause()
+    wake()
+  }
   source.on("readable", onReadable)
   const ignoreEnd = finished(source, { writable: false }, (cause) =>
     endWith(cause ? Exit.fail(new BodyTorn({ cause })) : Exit.fail(Cause.Done()))
@@ -154,6 +162,7 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       source.off("readable", onReadable)
+      if (isSlow && end !== null) source.socket.resume()
       ignoreEnd()
     })
   )
@@ -161,11 +170,29 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
     const chunks = available(source)
     if (Arr.isArrayNonEmpty(chunks)) {
       const bytes = lengthOf(chunks)
-      moved(watch, bytes, clock.currentTimeMillisUnsafe())
-      return isInCrumbs(bytes) ? Effect.fail(new BodyInCrumbs()) : Effect.succeed(chunks)
+      const now = clock.currentTimeMillisUnsafe()
+      moved(watch, bytes, now)
+      const { isRefused, pauseMillis } = tollOf(bytes, now)
+      if (pauseMillis === 0) return Effect.succeed(chunks)
+      return Effect.andThen(
+        pausing(pauseMillis),
+        isRefused ? Effect.fail(new BodyInCrumbs()) : Effect.succeed(chunks)
+      )
     }
     if (end !== null) return end
     return waiting
+  })
+  const pausing = (millis: number) =>
+    Effect.suspend(() => {
+      isSlow = true
+      source.socket.pause()
+      transfer?.waits()
+      return Effect.raceFirst(Effect.sleep(millis), ended)
+    })
+  const ended = Effect.callback<void>((resume) => {
+    wake = () => {
+      if (end !== null) resume(Effect.void)
+    }
   })
   const pull: BodyPull = Effect.suspend(() => withPlace(watch, reading))
   const waiting: BodyPull = Effect.callback((resume) => {
@@ -177,40 +204,37 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
       waitsSince = null
       resume(pull)
     }
+    if (isSlow) source.socket.resume()
     transfer?.waits()
   })
-  const watching = Effect.gen(function* () {
-    while (end === null) {
-      const now = clock.currentTimeMillisUnsafe()
-      const idleMillis = Duration.toMillis(limits.idleTimeout)
-      const idleLeft: number = waitsSince === null ? idleMillis : waitsSince + idleMillis - now
-      const { failure, millis } = patience(watch, now)
-      if (waitsSince !== null && idleLeft <= 0)
-        return endWith(Exit.fail(new BodyIdle({ idleTimeout: limits.idleTimeout })))
-      if (waitsSince !== null && millis <= 0) return endWith(Exit.fail(failure))
-      yield* Effect.sleep(Math.max(1, Math.min(idleLeft, millis)))
-    }
-  })
-  yield* Effect.forkScoped(watching)
+  yield* Effect.forkScoped(
+    watching(watch, { endWith, isOver: () => end !== null, waitsSince: () => waitsSince })
+  )
   return pull
 })
 
-/** A body of so few chunks costs little, however small they are. */
-const crumbsBytes = 64 * 1024
-
-/** A chunk of three bytes has five of framing and more. */
-const framingShare = 3
-
-/** Returns a function that takes the bytes of a body as they arrive, and tells whether most of the connection's were framing. */
-const crumbsIn = ({ socket }: IncomingMessage) => {
-  const before = socket.bytesRead
-  let body = 0
-  return (bytes: number): boolean => {
-    body += bytes
-    const read = socket.bytesRead - before
-    return read > crumbsBytes && body * framingShare < read
+/** Ends a body whose client is silent or slow. */
+const watching = Effect.fnUntraced(function* (
+  watch: Watch,
+  body: {
+    readonly endWith: (exit: Exit.Exit<never, BodyFailure>) => void
+    readonly isOver: () => boolean
+    /** Returns since when the client is waited for, or null. */
+    readonly waitsSince: () => number | null
   }
-}
+) {
+  const { idleTimeout } = watch.limits
+  const idleMillis = Duration.toMillis(idleTimeout)
+  while (!body.isOver()) {
+    const now = yield* Clock.currentTimeMillis
+    const since = body.waitsSince()
+    const idleLeft = since === null ? idleMillis : since + idleMillis - now
+    const { failure, millis } = patience(watch, now)
+    if (since !== null && idleLeft <= 0) return body.endWith(Exit.fail(new BodyIdle({ idleTimeout })))
+    if (since !== null && millis <= 0) return body.endWith(Exit.fail(failure))
+    yield* Effect.sleep(Math.max(1, Math.min(idleLeft, millis)))
+  }
+})
 
 const available = (source: IncomingMessage): Array<Uint8Array> => {
   const chunks: Array<Uint8Array> = []

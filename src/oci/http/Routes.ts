@@ -21,6 +21,7 @@ import * as Blobs from "./Blobs.ts"
 import * as BlobUploads from "./BlobUploads.ts"
 import * as Bodies from "./Bodies.ts"
 import { optionsResponse, sharing } from "./CrossOrigin.ts"
+import { makeBudget } from "./Crumbs.ts"
 import { problemOf } from "./ErrorMapping.ts"
 import {
   type HandlerContext,
@@ -107,6 +108,7 @@ export const layer = (
         }),
         manifestMaxBytes: options.manifestMaxBytes ?? 4 * 1024 * 1024,
         idleTimeout: options.idleTimeout ?? Duration.minutes(1),
+        framing: makeBudget(),
         redirect: options.redirect ?? null,
         minimumRate
       }

@@ -58,7 +58,10 @@ export class ListenRefused extends Schema.TaggedError<ListenRefused>()("ListenRe
 }) {
   override get message(): string {
     const next = nextStep[this.code] ?? "see the error code. Choose another address with *_HOST and *_PORT"
-    const off = this.settings === "OPS" ? ", or run without metrics and probes: OPS_PORT=off" : ""
+    const off =
+      this.settings === "OPS"
+        ? ", or set OPS_PORT=off to run without the status page, metrics and probes"
+        : ""
     return `Cannot listen on ${this.host} port ${this.port} (${this.code}): ${next.replaceAll("*", this.settings)}${off}.`
   }
 }

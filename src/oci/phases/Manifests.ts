@@ -64,7 +64,9 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
       // Another collector may have opened it since.
       yield* Breaker.requireClosed(breaker)
       const now = yield* Clock.currentTimeMillis
-      const dropped = yield* manifests.expire(now, untaggedSince, settings.batchMax)
+      const dropped = yield* manifests.expire(now, untaggedSince, settings.batchMax, {
+        withReferrers: settings.referrers === "with-subject"
+      })
       record(context, dropped)
       return dropped === 0 ? null : "more"
     })

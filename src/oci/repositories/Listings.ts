@@ -34,6 +34,7 @@ export const manifest = Effect.fnUntraced(function* (
   if (found === null) return yield* new ManifestUnknown({ repository, reference })
   const { digest, key, mediaType, sizeBytes } = found
   if (!(yield* renew(context, found))) return yield* new ManifestUnknown({ repository, reference })
+  yield* context.pulls.note(repository, name)
   return { digest, mediaType, sizeBytes, bytes: context.blobs.open(digest, undefined, key) }
 })
 
@@ -66,7 +67,7 @@ const namedIndexesMax = 10
 
 /** Implements `Repositories.deleteManifest`. */
 export const deleteManifest = Effect.fnUntraced(function* (
-  { registry: { manifests } }: RepositoryContext,
+  { registry: { manifests }, withReferrers }: RepositoryContext,
   repository: string,
   reference: string
 ) {
@@ -77,7 +78,7 @@ export const deleteManifest = Effect.fnUntraced(function* (
     const wasThere = yield* manifests.untag(now, repository, name.tag)
     return wasThere ? undefined : yield* new ManifestUnknown({ repository, reference })
   }
-  const outcome = yield* manifests.delete(now, repository, name.digest)
+  const outcome = yield* manifests.delete(now, repository, name.digest, { withReferrers })
   if (outcome === "unknown") return yield* new ManifestUnknown({ repository, reference })
   if (outcome !== "listed") return
   const listing = yield* manifests.listing(repository, name.digest, namedIndexesMax)

@@ -6,12 +6,17 @@ import type { BlobDatabase } from "../../database/Database.ts"
 import { type Algorithm, algorithmOf, Digest, fromHex } from "../../domain/Digest.ts"
 import type { ManifestName, RegistryDatabase } from "../database/RegistryDatabase.ts"
 import { Tag } from "../Names.ts"
+import type { Pulls } from "../retention/Pulls.ts"
 
 /** Services and settings of `Repositories`. */
 export interface RepositoryContext {
   readonly database: BlobDatabase["Service"]
   readonly registry: RegistryDatabase["Service"]
   readonly blobs: BlobStore["Service"]
+  /** Notes which manifests clients pull. */
+  readonly pulls: Pulls
+  /** Whether tags that are about a manifest are removed when it is deleted. */
+  readonly withReferrers: boolean
   /** Length of a hold, in milliseconds. */
   readonly holdMillis: number
 }

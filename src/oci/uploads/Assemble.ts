@@ -160,7 +160,8 @@ type Concat = NonNullable<Storage["Service"]["concat"]>
 
 const isRefused = (error: unknown): error is StorageError =>
   isRejected(error) ||
-  (error instanceof StorageError && (error.reason === "Misbehaved" || error.reason === "NotFound"))
+  (error instanceof StorageError &&
+    (error.reason === "Misbehaved" || error.reason === "NotFound" || error.reason === "TooLarge"))
 
 /** Whether at least half of the bytes are in chunks that the store copies. */
 const isJoinable = (

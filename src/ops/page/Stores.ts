@@ -46,6 +46,7 @@ export const store = (facts: PageFacts): Html => {
 }
 
 const statesOf = ({ status, stock }: PageFacts): ReadonlyArray<State> => {
+  const { at, lastAudit } = status
   const waiting = queueOf(status, "orphans")?.length ?? 0
   const condemned = queueOf(status, "condemned")
   const journal = queueOf(status, "journal")
@@ -90,9 +91,12 @@ const statesOf = ({ status, stock }: PageFacts): ReadonlyArray<State> => {
     {
       name: "Ownerless",
       kind: "ownerless",
-      number: null,
-      size: null,
-      meaning: "objects without a row; counted by artifact-gc audit"
+      number: lastAudit?.ownerless.objects ?? null,
+      size: lastAudit?.ownerless.bytes ?? null,
+      meaning:
+        lastAudit === null
+          ? "objects without a row; counted by artifact-gc audit"
+          : `objects without a row, at the last audit, ${distance(Date.parse(lastAudit.endedAt), Date.parse(at))}`
     }
   ]
 }

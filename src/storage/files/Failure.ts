@@ -44,7 +44,7 @@ export const meanings: Readonly<Record<string, Meaning>> = {
   ESTALE: { reason: "Unavailable", says: "the mounted file system was replaced", next: mount },
   ETIMEDOUT: { reason: "Unavailable", says: "the mounted file system does not answer", next: mount },
   EEXIST: { reason: "Rejected", says: "the name exists", next: other },
-  EFBIG: { reason: "Rejected", says: "the file is larger than the file system allows" },
+  EFBIG: { reason: "TooLarge", says: "the file is larger than the file system allows" },
   EINVAL: { reason: "Rejected", says: "the file system refuses the name or the request", next: other },
   EISDIR: { reason: "Rejected", says: "a directory has the object's name", next: other },
   ELOOP: { reason: "Rejected", says: "symbolic links form a circle", next: other },

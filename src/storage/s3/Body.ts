@@ -7,7 +7,7 @@ import { Effect, Stream } from "effect"
  * The most parts of one upload that S3 takes
  * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
  */
-const partsMax = 10_000
+export const partsMax = 10_000
 
 const leastPartBytes = 8 * 1024 * 1024
 

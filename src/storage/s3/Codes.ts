@@ -93,6 +93,7 @@ const ofTheStore: Readonly<Record<string, Meaning>> = {
   TemporaryRedirect: region,
   AuthorizationHeaderMalformed: region,
   IllegalLocationConstraintException: region,
+  EntityTooLarge: { reason: "TooLarge", says: "the object is larger than the store allows" },
   KeyTooLongError: { says: "the key is longer than the store allows" },
   NotImplemented: { says: "the store does not support this request" },
   MethodNotAllowed: { says: "the store does not allow this request" },

@@ -6,9 +6,9 @@ import { Effect, Option, Stream } from "effect"
 import type { ObjectKey } from "../../domain/ObjectKey.ts"
 import type { StorageError } from "../../domain/StorageError.ts"
 import type { ByteRange, ConcatSource, PutOptions } from "../Storage.ts"
-import { readableOf, sha256Of } from "./Body.ts"
+import { partsMax, readableOf, sha256Of } from "./Body.ts"
 import type { Bucket, Part as SentPart, Upload } from "./Bucket.ts"
-import { misbehaved } from "./Failure.ts"
+import { misbehaved, tooManyParts } from "./Failure.ts"
 import { inOneUpload } from "./Multipart.ts"
 
 /** The smallest part of an upload that is not its last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html. */
@@ -85,6 +85,7 @@ export const concatenate = Effect.fn("S3.concat")(function* <E>(
   { onMultipart }: PutOptions<E> = {}
 ) {
   const parts = plan(sources)
+  if (parts.length > partsMax) return yield* tooManyParts("copy", to)
   yield* inOneUpload(
     bucket,
     "copy",

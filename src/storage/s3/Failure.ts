@@ -117,6 +117,36 @@ export const misbehaved = (
   what: string
 ): StorageError => new StorageError({ operation, subject, reason: "Misbehaved", detail: what })
 
+/** Returns the failure of a body that needs more parts than an upload has. No store is asked. */
+export const tooManyParts = (operation: StorageError["operation"], subject: string): StorageError =>
+  new StorageError({
+    operation,
+    subject,
+    reason: "TooLarge",
+    detail: "the body needs more than the 10,000 parts of one upload"
+  })
+
+/**
+ * Codes with which stores refuse a part for its number, or an upload for its parts: AWS a part number above 10,000
+ * (`InvalidArgument`), radosgw more parts than its limit (`InvalidRange`).
+ */
+const ofPartCount = new Set(["InvalidArgument", "InvalidPartNumber", "InvalidRange"])
+
+/** A code with which R2 refuses parts of several sizes. Other stores use it for a part that they do not have. */
+const ofPartSizes = "InvalidPart"
+
+/**
+ * Returns a failure of an upload after some parts were taken: as `TooLarge` if the store refused the number or the sizes of its
+ * parts, otherwise as it is.
+ */
+export const ofManyParts = <E>(error: E, hasSeveralSizes: boolean): E | StorageError => {
+  if (!(error instanceof StorageError) || !(error.cause instanceof RequestFailed)) return error
+  const { cause, detail, operation, reason, subject } = error
+  const isOfParts = ofPartCount.has(cause.code) || (hasSeveralSizes && cause.code === ofPartSizes)
+  if (operation !== "put" || reason !== "Rejected" || !isOfParts) return error
+  return new StorageError({ operation, subject, reason: "TooLarge", detail, cause })
+}
+
 /** Returns a function that hides the secrets in a text. Secrets of fewer than 4 characters are skipped. */
 export const scrubber = (secrets: ReadonlyArray<string>) => {
   const hidden = secrets.filter((secret) => secret.length >= 4)
@@ -129,6 +159,7 @@ const byStatus = (status: number | undefined): StorageFailure => {
   if (status === 401 || status === 403) return "AccessDenied"
   if (status === 404) return "NotFound"
   if (status === 408 || status === 504) return "TimedOut"
+  if (status === 413) return "TooLarge"
   if (status === 429) return "Throttled"
   if (status === 501) return "Rejected"
   // The client could not read the answer to a request that succeeded.

@@ -17,12 +17,14 @@ import {
   inParts,
   type Part,
   type Progress,
+  partsMax,
   partsOf,
   readableOf,
   sha256Of,
   tracking
 } from "./Body.ts"
-import type { Bucket } from "./Bucket.ts"
+import type { Bucket, Upload } from "./Bucket.ts"
+import { ofManyParts, tooManyParts } from "./Failure.ts"
 import { inOneUpload } from "./Multipart.ts"
 
 /**
@@ -147,22 +149,20 @@ const putInParts = <E, R, E2>(
   parts: Stream.Stream<Part, E, R>,
   onMultipart: PutOptions<E2>["onMultipart"]
 ): Effect.Effect<void, StorageError | E | E2, R> =>
-  inOneUpload(
-    bucket,
-    "put",
-    key,
-    Effect.fnUntraced(function* (upload) {
+  Effect.suspend(() => {
+    let takenBytes = 0
+    let hasSeveralSizes = false
+    const sendAll = Effect.fnUntraced(function* (upload: Upload) {
       if (onMultipart !== undefined) yield* onMultipart(upload.UploadId)
+      let firstBytes = 0
       const sendPart = ([part, index]: readonly [Part, number]) => {
-        const sha256 = bucket.signsParts ? sha256Of(part) : undefined
-        return bucket.requests.repeated({
-          operation: "put",
-          subject: key,
-          sizeBytes: part.sizeBytes,
-          send: (signal) =>
-            sending(readableOf(part), (body) =>
-              bucket.calls.uploadPart(upload, index + 1, body, part.sizeBytes, signal, sha256)
-            )
+        if (index >= partsMax) return Effect.fail(tooManyParts("put", key))
+        if (index === 0) firstBytes = part.sizeBytes
+        // Only the last part is shorter.
+        if (part.sizeBytes > firstBytes) hasSeveralSizes = true
+        return Effect.tap(sendOne(bucket, upload, part, index + 1), () => {
+          takenBytes += part.sizeBytes
+          return Effect.void
         })
       }
       return yield* parts.pipe(
@@ -171,4 +171,20 @@ const putInParts = <E, R, E2>(
         Stream.runCollect
       )
     })
-  )
+    return Effect.mapError(inOneUpload(bucket, "put", key, sendAll), (error) =>
+      takenBytes === 0 ? error : ofManyParts(error, hasSeveralSizes)
+    )
+  })
+
+const sendOne = ({ calls, requests, signsParts }: Bucket, upload: Upload, part: Part, number: number) => {
+  const sha256 = signsParts ? sha256Of(part) : undefined
+  return requests.repeated({
+    operation: "put",
+    subject: upload.Key,
+    sizeBytes: part.sizeBytes,
+    send: (signal) =>
+      sending(readableOf(part), (body) =>
+        calls.uploadPart(upload, number, body, part.sizeBytes, signal, sha256)
+      )
+  })
+}

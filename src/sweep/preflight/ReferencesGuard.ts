@@ -25,7 +25,7 @@ import { requireSources } from "./SourcesGuard.ts"
 export const referencesBreaker: Breaker = {
   name: "references",
   describe: ({ blobs }) => `${blobs} foreign keys to blobs that earlier sweeps found are gone`,
-  look: "artifact-gc sweep --dry-run"
+  look: "If a migration dropped them by mistake, add them again. To see which: artifact-gc sweep --dry-run"
 }
 
 /**

@@ -68,6 +68,7 @@ export const sharedSettings = (settings: SweepSettings, store: string): Peer["se
   GC_UPLOAD_GRACE: Duration.format(settings.uploadGrace),
   GC_BLOB_PREFIX: settings.blobPrefix,
   GC_UNTAGGED_GRACE: settings.untaggedGrace === null ? "none" : Duration.format(settings.untaggedGrace),
+  GC_REFERRERS: settings.referrers,
   GC_LEFTOVER_GRACE: Duration.format(settings.leftoverGrace),
   GC_WRITER_PATIENCE: settings.writerPatience === null ? "none" : Duration.format(settings.writerPatience),
   ...(settings.unannouncedWriters === null ? {} : { GC_UNANNOUNCED_WRITERS: settings.unannouncedWriters }),

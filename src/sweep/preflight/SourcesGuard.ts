@@ -13,7 +13,7 @@ import type { GuardContext } from "./Guard.ts"
 export const sourcesBreaker: Breaker = {
   name: "sources",
   describe: ({ blobs }) => `a sweep lacks ${blobs} reference sources that earlier sweeps asked`,
-  look: "artifact-gc sweep --dry-run"
+  look: "If a program was deployed without them by mistake, deploy it again. To see which: artifact-gc sweep --dry-run"
 }
 
 /** Remembers the sources of this sweep. Fails with `SourcesMissing` for others that earlier sweeps had. */

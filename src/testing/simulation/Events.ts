@@ -23,9 +23,9 @@ export const run = (
   scheduler.drain()
   while (choices.nextStep(simulator.step, steps)) {
     simulator.step += 1
-    world.beforeStep?.()
-    time.pass(rng.below(2 * second))
     try {
+      time.pass(rng.below(2 * second))
+      world.beforeStep?.()
       next()
     } catch (error) {
       if (!(error instanceof Missing)) throw error

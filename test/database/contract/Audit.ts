@@ -2,6 +2,7 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import type { KnownKey } from "../../../src/database/Database.ts"
+import type { AuditSummary } from "../../../src/domain/AuditReport.ts"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
 import { Database } from "../../fixtures/Database.ts"
 import {
@@ -13,6 +14,7 @@ import {
   digest,
   file,
   intent,
+  now,
   type Promised,
   rows,
   session,
@@ -259,8 +261,51 @@ const references = (promised: Promised): void => {
   )
 }
 
+const summary = (ownerless: number): AuditSummary => ({
+  _tag: "AuditSummary",
+  complete: true,
+  stoppedBy: null,
+  prefix: "",
+  after: null,
+  lastKey: null,
+  startedAt: new Date(now).toISOString(),
+  durationMillis: 1000,
+  listed: { objects: 9, bytes: 1e15 },
+  rows: { objects: 9, bytes: 90 },
+  sound: 9,
+  digests: { verified: 0, bytes: 0, unverifiable: 0 },
+  underWay: { objects: 0, bytes: 0 },
+  awaitingDeletion: { objects: 0, bytes: 0 },
+  staged: { objects: 0, bytes: 0 },
+  young: { objects: 0, bytes: 0 },
+  settled: 0,
+  findings: {
+    ownerless: { objects: ownerless, bytes: 7 },
+    missing: { objects: 0, bytes: 0 },
+    sizeMismatches: 0,
+    digestMismatches: 0
+  },
+  repaired: null
+})
+
+const records = (promised: Promised): void => {
+  promised("returns the audit that ended last, in whatever order they were recorded", () =>
+    Effect.gen(function* () {
+      const { last, record } = (yield* Database).audit
+      assert.isNull(yield* last)
+      yield* record({ endedAt: now, summary: summary(1) })
+      assert.deepStrictEqual(yield* last, { endedAt: now, summary: summary(1) })
+      yield* record({ endedAt: now - 1, summary: summary(2) })
+      assert.deepStrictEqual(yield* last, { endedAt: now, summary: summary(1) })
+      yield* record({ endedAt: now, summary: summary(3) })
+      assert.deepStrictEqual(yield* last, { endedAt: now, summary: summary(3) })
+    })
+  )
+}
+
 export const audit = (promised: Promised): void => {
   describe("audit.page", () => pages(promised))
   describe("audit.lookup", () => questions(promised))
   describe("audit.referrers", () => references(promised))
+  describe("audit.record", () => records(promised))
 }

@@ -14,6 +14,7 @@ import { idling } from "./contract/Idle.ts"
 import { keys } from "./contract/Keys.ts"
 import { registry } from "./contract/Listings.ts"
 import { registering } from "./contract/Manifests.ts"
+import { retaining } from "./contract/Retention.ts"
 import { uploading } from "./contract/Sessions.ts"
 import { sizes } from "./contract/Sizes.ts"
 
@@ -30,6 +31,7 @@ export const registryDatabaseContract = <E>(
     finishing(promised)
     idling(promised)
     keys(promised)
+    retaining(promised)
     sizes(promised)
   })
 }

@@ -1,6 +1,7 @@
 /** Connections: how many, and which one ends. */
+import { createServer as createPlain, type Server as PlainServer, type RequestListener } from "node:http"
 import { createServer, type Server } from "node:https"
-import type { AddressInfo } from "node:net"
+import { type AddressInfo, connect as connectPlain } from "node:net"
 import { connect } from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
@@ -60,6 +61,81 @@ describe("a server with few connections", () => {
       yield* client.send(get.repeat(1000))
       yield* client.closed
     }).pipe(Effect.scoped, Effect.provide(Layer.provide(site(), untouched)))
+  )
+})
+
+/** A server whose requests `handle` responds to, and a function that sends it bytes and returns what it sent when it is silent. */
+const plain = (handle: RequestListener, isBound = true) =>
+  Effect.gen(function* () {
+    const server = yield* Effect.acquireRelease(
+      Effect.callback<PlainServer>((resume) => {
+        const listening = createPlain(handle)
+        if (isBound) bound(listening, { max: 10 })
+        listening.listen(0, "127.0.0.1", () => resume(Effect.succeed(listening)))
+      }),
+      (listening) => Effect.sync(() => listening.close().closeAllConnections())
+    )
+    const { port } = server.address() as AddressInfo
+    return (bytes: string) =>
+      Effect.callback<string>((resume) => {
+        let received = ""
+        const socket = connectPlain(port, "127.0.0.1", () => socket.write(bytes))
+        socket.on("data", (data) => {
+          received += data.toString()
+        })
+        socket.on("error", () => undefined)
+        const end = () => resume(Effect.succeed(received))
+        socket.once("close", end).setTimeout(300, end)
+        return Effect.sync(() => socket.destroy())
+      })
+  })
+
+const numbers = (received: string) => [...received.matchAll(/number \/(\d+)/g)].map(([, digit]) => digit)
+
+const get3 = [1, 2, 3].map((digit) => `GET /${digit} HTTP/1.1\r\nHost: x\r\n\r\n`).join("")
+
+describe("requests that a client sends at once", () => {
+  it.live("are served one after another", () =>
+    Effect.gen(function* () {
+      const events: Array<string> = []
+      const send = yield* plain((request, response) => {
+        events.push(`begin ${request.url}`)
+        setTimeout(() => {
+          events.push(`end ${request.url}`)
+          response.end(`number ${request.url}`)
+        }, 5)
+      })
+      assert.deepStrictEqual(numbers(yield* send(get3)), ["1", "2", "3"])
+      const inTurn = ["/1", "/2", "/3"].flatMap((path) => [`begin ${path}`, `end ${path}`])
+      assert.deepStrictEqual(events, inTurn)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
+    [true, 1],
+    [false, 1000]
+  ] as const)("cost one where they are hundreds, and each where nothing is bound: %s", ([isBound, expected]) =>
+    Effect.gen(function* () {
+      let served = 0
+      const send = yield* plain((_, response) => {
+        served += 1
+        setTimeout(() => response.end(), 5)
+      }, isBound)
+      yield* send(get.repeat(1000))
+      assert.strictEqual(served, expected)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("are not served after a response that ends the connection", () =>
+    Effect.gen(function* () {
+      const served: Array<string> = []
+      const send = yield* plain((request, response) => {
+        served.push(request.url ?? "")
+        response.setHeader("connection", "close").end(`number ${request.url}`)
+      })
+      assert.deepStrictEqual(numbers(yield* send(get3)), ["1"])
+      assert.deepStrictEqual(served, ["/1"])
+    }).pipe(Effect.scoped)
   )
 })
 

@@ -78,6 +78,7 @@ const failures: ReadonlyArray<readonly [string, Failure, number, string]> = [
   ["a store that does not answer", storage("TimedOut"), 503, "UNAVAILABLE"],
   ["a store that refuses", storage("AccessDenied"), 500, "UNKNOWN"],
   ["a store that has lost the bytes", storage("NotFound"), 500, "UNKNOWN"],
+  ["a body that the store finds too large", storage("TooLarge"), 413, "SIZE_INVALID"],
   ["a body of another length than the store was told", storage("Truncated"), 400, "SIZE_INVALID"]
 ]
 

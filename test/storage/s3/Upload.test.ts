@@ -3,7 +3,9 @@ import { createHash, randomBytes } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { ObjectKey } from "../../../src/domain/ObjectKey.ts"
-import { errorXml, refuse, reply, silence } from "../../fixtures/s3/StubServer.ts"
+import type { StorageFailure } from "../../../src/domain/StorageError.ts"
+import { fromClient, ofManyParts } from "../../../src/storage/s3/Failure.ts"
+import { type Answer, errorXml, refuse, reply, silence } from "../../fixtures/s3/StubServer.ts"
 import {
   a,
   partNumber,
@@ -210,6 +212,48 @@ describe("put in parts", () => {
       assert.strictEqual(asked.length, 1)
     })
   )
+})
+
+describe("a refusal for the parts of an upload", () => {
+  const MiB = 1024 * 1024
+  const body = Stream.make(Buffer.alloc(20 * MiB))
+  const refusal = (code: string) => reply(code === "InvalidRange" ? 416 : 400, errorXml(code))
+  const refusesFrom =
+    (number: number, code: string): Answer =>
+    (asked, response, request) =>
+      (partNumber(asked.url) < number ? reply(200, "", { etag: '"e"' }) : refusal(code))(
+        asked,
+        response,
+        request
+      )
+
+  it.effect.each([
+    ["a part number that AWS refuses", { part: refusesFrom(3, "InvalidArgument") }, "TooLarge"],
+    ["more parts than radosgw takes", { complete: refusal("InvalidRange") }, "TooLarge"],
+    ["an object that is too large", { complete: refusal("EntityTooLarge") }, "TooLarge"],
+    ["its first part (control)", { part: refusesFrom(1, "InvalidArgument") }, "Rejected"],
+    ["a part that the store does not have", { complete: refusal("InvalidPart") }, "Rejected"]
+  ] satisfies ReadonlyArray<readonly [string, UploadAnswers, StorageFailure]>)(
+    "for %s fails as it should",
+    ([, answers, reason]) =>
+      Effect.gen(function* () {
+        const { asked, storage } = yield* storeOfUploads(answers)
+        const error = yield* Effect.flip(whileTimePasses(storage.put(a, body, null)))
+        assert.deepInclude(error, { operation: "put", reason })
+        assert.deepInclude(asked.at(-1), { method: "DELETE" })
+      })
+  )
+
+  it("means the sizes of the parts only where there are several", () => {
+    const refused = fromClient(
+      "put",
+      "a",
+      Object.assign(new Error("x"), { name: "InvalidPart", $metadata: { httpStatusCode: 400 } }),
+      (text) => text
+    )
+    assert.strictEqual(ofManyParts(refused, true).reason, "TooLarge")
+    assert.strictEqual(ofManyParts(refused, false).reason, "Rejected")
+  })
 })
 
 describe("put of unknown length", () => {

@@ -38,6 +38,16 @@ describe("a simulation", () => {
     assert.deepStrictEqual(Simulation.run(options).shrunk, shrunk)
   })
 
+  it("tries to shorten a run whose database is restored, which names processes that a shorter run does not have", () => {
+    const mutant = mutantNamed("age-unasked")
+    const { broken } = Simulation.run({
+      seed: 104,
+      shrinkRuns: 20,
+      mutation: mutant?.mutation ?? (() => ({}))
+    })
+    assert.match(String(broken), /lost: object .* which a restored database does not know/)
+  })
+
   it("writes the process, the request and its outcome into the trace", () => {
     const trace = [1, 2, 3, 4, 5].flatMap((seed) => Simulation.run({ seed, trace: true }).trace)
     const lines = trace.filter((line) =>

@@ -129,7 +129,7 @@ export const find = (slice: Slice) => sql`
     SELECT b.digest AS digest FROM public.blobs b
     WHERE ${unreferenced((column) => within(slice, column))} ${within(slice, "b.digest")})
   SELECT b.digest::text AS digest, ${size}::float8 AS size_bytes, ${usedAt} AS used_at, o.seen_at, o.condemned_at,
-    o.cause, octet_length(b.object_key) BETWEEN 1 AND 1024 AS has_object
+    o.cause, o.kept_until, octet_length(b.object_key) BETWEEN 1 AND 1024 AS has_object
   FROM unreferenced u
   CROSS JOIN LATERAL (SELECT * FROM public.blobs b WHERE b.digest = u.digest OFFSET 0) b
   LEFT JOIN LATERAL (SELECT * FROM artifact_gc.orphans o WHERE o.digest = u.digest OFFSET 0) o ON true
@@ -258,7 +258,8 @@ export const deleteAndJournal = (
     FROM dead ORDER BY object_key
     ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
       reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
-      claimed_until = EXCLUDED.claimed_until, leases = j.leases + EXCLUDED.leases, attempts = 0, last_error = NULL, dead_at = NULL)
+      claimed_until = EXCLUDED.claimed_until, leases = j.leases + EXCLUDED.leases, attempts = 0, last_error = NULL, dead_at = NULL
+    RETURNING object_key)
   SELECT digest, object_key, size_bytes::float8 AS size_bytes FROM dead`
 
 /** Deletes sightings. */

@@ -30,6 +30,7 @@ export const services = ({
   blobs,
   keys,
   manifests,
+  retention,
   sessions,
   sizes,
   ...collector
@@ -37,5 +38,5 @@ export const services = ({
   Layer.mergeAll(
     Layer.succeed(CollectorDatabase, collector),
     Layer.succeed(BlobDatabase, blobs),
-    Layer.succeed(RegistryDatabase, { keys, manifests, sessions, sizes })
+    Layer.succeed(RegistryDatabase, { keys, manifests, retention, sessions, sizes })
   )

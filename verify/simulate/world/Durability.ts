@@ -45,6 +45,7 @@ const reading: ReadonlySet<Verb> = new Set<Verb>([
   "breakers.exposure",
   "breakers.history",
   "audit.lookup",
+  "audit.last",
   "blobs.locate",
   "blobs.owned",
   "sessions.read",

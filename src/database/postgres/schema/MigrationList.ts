@@ -13,6 +13,7 @@ import { createBinding } from "./migrations/Binding.ts"
 import { createBreakerHistory } from "./migrations/BreakerHistory.ts"
 import { createControl } from "./migrations/Control.ts"
 import { createHistory } from "./migrations/History.ts"
+import { createLastAudit } from "./migrations/LastAudit.ts"
 import { createOverrides } from "./migrations/Overrides.ts"
 import { createReferenceSources } from "./migrations/ReferenceSources.ts"
 import { createReferences } from "./migrations/References.ts"
@@ -20,7 +21,7 @@ import { statements } from "./migrations/Statements.ts"
 import { createUnannouncedWriterLimits } from "./migrations/UnannouncedWriterLimits.ts"
 
 /** Number of the newest migration. The program works with this version of the tables only. */
-export const latestMigration = 15
+export const latestMigration = 16
 
 /**
  * A catalogue that `migrate` can create. `blobs`: the table of blobs alone; the host's tables refer to it.
@@ -47,7 +48,8 @@ export const collectorMigrations = (
   "0012_control": createControl(db),
   "0013_reference_sources": createReferenceSources(db),
   "0014_history": createHistory(db),
-  "0015_overrides": createOverrides(db)
+  "0015_overrides": createOverrides(db),
+  "0016_last_audit": createLastAudit(db)
 })
 
 /** Returns whether the role can see such a table. */

@@ -26,6 +26,7 @@ import {
 import { adaptDigestType } from "./ChangedDigestType.ts"
 import { type DigestType, readDigestType } from "./DigestType.ts"
 import { type CatalogPreset, collectorMigrations, createSchema, tableExists } from "./MigrationList.ts"
+import { MigrationProgress } from "./MigrationProgress.ts"
 
 /** One lock serves all installations in a database: migrations are rare. The number has no meaning. */
 const lockId = 5_821_309_417
@@ -198,7 +199,15 @@ const apply = Effect.fnUntraced(function* (
   const [{ path } = { path: "" }] = yield* db.sql<{ path: string }>`
     SELECT set_config('search_path', replace(before, '"pg_catalog"', ${quote(schema)}), true) AS now, before AS path
     FROM current_setting('search_path') before`
-  const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+  const { report } = yield* MigrationProgress
+  const names = Object.keys(migrations)
+  const reported = Object.fromEntries(
+    Object.entries(migrations).map(([name, run]) => {
+      const event = { set, name, done: names.indexOf(name), expected: names.length }
+      return [name, Effect.andThen(report(event), run)]
+    })
+  )
+  const applied = yield* Migrator.make({})({ loader: Migrator.fromRecord(reported), table })
   yield* db.sql`SELECT set_config('search_path', ${path}, true)`
   return applied.map(([id, name]): Applied => ({ id, name, set }))
 })

@@ -43,6 +43,7 @@ const needs = (names: CatalogNames): ReadonlyArray<Need> => {
     [own, "collectors", all],
     [own, "control", all],
     [own, "history", all],
+    [own, "last_audit", "SELECT, INSERT, UPDATE"],
     [own, "reference_keys", all],
     [own, "reference_checks", "SELECT, UPDATE"],
     [own, "reference_sources", "SELECT, INSERT, UPDATE, DELETE"],

@@ -88,7 +88,7 @@ export interface RepositoryBlob {
  *
  * - `moved`: a push moved the tag to another manifest
  * - `deleted`: a client deleted the tag, or the index or subject that kept it
- * - `cascade`: the collector deleted the index or subject that kept it
+ * - `cascade`: the collector deleted the index or subject that kept it, or removed its tag by a retention rule
  * - `never`: it was pushed by digest, like the children of an index
  */
 export type UntaggedBy = "moved" | "deleted" | "cascade" | "never"
@@ -101,6 +101,16 @@ export interface UntaggedExposure {
   readonly bytes: number
   /** The bytes of all blobs. */
   readonly totalBytes: number
+}
+
+/** What is deleted with a manifest. */
+export interface DeleteOptions {
+  /**
+   * Whether tags that are about the manifest are removed with it, in the same transaction: those of manifests whose subject it
+   * is, and `sha256-<hex>` with nothing, `.sig`, `.att` or `.sbom` behind it, as cosign and the distribution specification
+   * name them. Default false. What is tagged after the deletion stays.
+   */
+  readonly withReferrers?: boolean
 }
 
 /** The verbs of manifests and tags. */
@@ -134,7 +144,12 @@ export interface Manifests {
    */
   readonly untag: (now: number, repository: string, tag: string) => Result<boolean>
   /** Deletes a manifest and its tags. */
-  readonly delete: (now: number, repository: string, digest: Digest) => Result<DeleteManifest>
+  readonly delete: (
+    now: number,
+    repository: string,
+    digest: Digest,
+    options?: DeleteOptions
+  ) => Result<DeleteManifest>
   /** Returns at most `limit` tags after `after`, in byte order, or none if the repository has no manifest. */
   readonly tags: (
     repository: string,
@@ -178,7 +193,12 @@ export interface Manifests {
    * from `now` on. Blobs to which nothing in the registry refers then get a sighting with the cause
    * `expired`, those that a pin keeps when it ends.
    */
-  readonly expire: (now: number, untaggedSince: number, limit: number) => Result<number>
+  readonly expire: (
+    now: number,
+    untaggedSince: number,
+    limit: number,
+    options?: DeleteOptions
+  ) => Result<number>
   /**
    * Dates manifests that are untagged after `latest` to `now`, up to `limit` of them, and returns their names
    * as `repository@digest`. A clock was wrong when they were untagged, and they would wait for as long as it

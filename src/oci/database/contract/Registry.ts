@@ -5,6 +5,7 @@
 import { Context } from "effect"
 import type { Keys } from "./Keys.ts"
 import type { Manifests } from "./Manifests.ts"
+import type { Retention } from "./Retention.ts"
 import type { Sizes } from "./Sizes.ts"
 import type { Sessions } from "./UploadSessions.ts"
 
@@ -18,6 +19,8 @@ export class RegistryDatabase extends Context.Service<
     readonly manifests: Manifests
     /** Secrets that replicas share. */
     readonly keys: Keys
+    /** How old tags are, and which are removed by rules. */
+    readonly retention: Retention
     /** How much space the repositories use. */
     readonly sizes: Sizes
   }

@@ -10,6 +10,7 @@ import type { Digest } from "../../../domain/Digest.ts"
 import { holdId } from "../../Names.ts"
 import type {
   DeleteManifest,
+  DeleteOptions,
   Manifest,
   ManifestName,
   Manifests,
@@ -17,6 +18,7 @@ import type {
   UntaggedBy,
   UntaggedExposure
 } from "../contract/Manifests.ts"
+import { isTagged, release, untagAttached } from "./ManifestRows.ts"
 import { type ManifestRow, manifestId, type RegistryState } from "./RegistryState.ts"
 
 /** Returns the verbs of manifests and tags over `state`. */
@@ -48,7 +50,7 @@ export const manifests = (state: RegistryState): Manifests => ({
       release(state, now, repository, row.digest, "deleted")
       return true
     }),
-  delete: (now, repository, digest) => Effect.sync(() => remove(state, now, repository, digest)),
+  delete: (...args) => Effect.sync(() => remove(state, ...args)),
   tags: (repository, after, limit) =>
     Effect.sync(() => {
       if (![...state.manifests.values()].some((row) => row.repository === repository)) return Option.none()
@@ -89,7 +91,7 @@ export const manifests = (state: RegistryState): Manifests => ({
         : Option.some({ key: row.key, sizeBytes: row.sizeBytes, heldUntil, isReferenced })
     }),
   having: (now, repository, digests) => Effect.sync(() => having(state, now, repository, digests)),
-  expire: (now, untaggedSince, limit) => Effect.sync(() => expire(state, now, untaggedSince, limit)),
+  expire: (...args) => Effect.sync(() => expire(state, ...args)),
   redate: (now, latest, limit) => Effect.sync(() => redate(state, now, latest, limit)),
   untagged: (untaggedSince) =>
     Effect.sync(() => candidates(state, untaggedSince).filter((row) => !isNeeded(state, row)).length),
@@ -158,7 +160,9 @@ const put = (
   for (const name of tags) {
     const before = state.tags.get(manifestId(repository, name))
     if (before !== undefined) losers.add(before.digest)
-    state.tags.set(manifestId(repository, name), { repository, name, digest })
+    const least = (before?.pushedAt ?? now) + (before === undefined || before.digest === digest ? 0 : 1)
+    const pushed = before?.pushedAt === undefined ? now : Math.max(now, least)
+    state.tags.set(manifestId(repository, name), { ...before, repository, name, digest, pushedAt: pushed })
   }
   if (isTagged(state, row)) state.manifests.set(manifestId(repository, digest), tagged)
   losers.delete(digest)
@@ -170,13 +174,20 @@ const put = (
   return { _tag: "stored" }
 }
 
-const remove = (state: RegistryState, now: number, repository: string, digest: Digest): DeleteManifest => {
+const remove = (
+  state: RegistryState,
+  now: number,
+  repository: string,
+  digest: Digest,
+  { withReferrers = false }: DeleteOptions = {}
+): DeleteManifest => {
   const row = state.manifests.get(manifestId(repository, digest))
   if (row === undefined) return "unknown"
   if (isListed(state, row)) return "listed"
   for (const [id, tag] of state.tags) {
     if (tag.repository === repository && tag.digest === digest) state.tags.delete(id)
   }
+  if (withReferrers) untagAttached(state, now, row, "deleted")
   drop(state, now, row, "deleted")
   return "deleted"
 }
@@ -185,7 +196,13 @@ const remove = (state: RegistryState, now: number, repository: string, digest: D
 const pageMax = 100
 
 /** Works page by page like the other backends, because a page's work may change what the next one finds. */
-const expire = (state: RegistryState, now: number, untaggedSince: number, limit: number): number => {
+const expire = (
+  state: RegistryState,
+  now: number,
+  untaggedSince: number,
+  limit: number,
+  { withReferrers = false }: DeleteOptions = {}
+): number => {
   let deleted = 0
   let after: ManifestRow | null = null
   while (deleted < limit) {
@@ -200,6 +217,7 @@ const expire = (state: RegistryState, now: number, untaggedSince: number, limit:
         state.manifests.set(manifestId(row.repository, row.digest), { ...row, untaggedAt: null })
       }
     }
+    if (withReferrers) for (const row of doomed) untagAttached(state, now, row, "cascade")
     for (const row of doomed) drop(state, now, row, "cascade")
     noteReleased(state, now, doomed)
     deleted += doomed.length
@@ -227,28 +245,12 @@ const isNeeded = (state: RegistryState, row: ManifestRow): boolean =>
   isListed(state, row) ||
   (row.subject !== null && state.manifests.has(manifestId(row.repository, row.subject)))
 
-const isTagged = (state: RegistryState, { repository, digest }: ManifestRow): boolean =>
-  [...state.tags.values()].some((tag) => tag.repository === repository && tag.digest === digest)
-
 const isListed = (state: RegistryState, { repository, digest }: ManifestRow): boolean =>
   [...state.manifests.values()].some(
     (row) =>
       row.repository === repository &&
       row.references.some((one) => one.kind === "manifest" && one.digest === digest)
   )
-
-/** Records that a manifest lost a tag, an index or a subject that needed it. */
-const release = (
-  state: RegistryState,
-  now: number,
-  repository: string,
-  digest: Digest,
-  by: UntaggedBy
-): void => {
-  const row = state.manifests.get(manifestId(repository, digest))
-  if (row === undefined || isTagged(state, row)) return
-  state.manifests.set(manifestId(repository, digest), { ...row, untaggedAt: now, untaggedBy: by })
-}
 
 /** Gives a sighting to what the deleted manifests were or referred to, and nothing in the registry refers to. */
 const noteReleased = (state: RegistryState, now: number, deleted: ReadonlyArray<ManifestRow>): void => {

@@ -2,6 +2,7 @@
 import { emptyState as emptyCore, type State } from "../../../database/Memory.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import type { Manifest, ManifestReference, UntaggedBy } from "../contract/Manifests.ts"
+import type { RetentionState } from "../contract/Retention.ts"
 import type { UploadSession } from "../contract/UploadSessions.ts"
 
 /** An upload session's row. */
@@ -28,6 +29,10 @@ export interface TagRow {
   readonly repository: string
   readonly name: string
   readonly digest: Digest
+  /** When it was last pushed; absent where it is unknown. */
+  readonly pushedAt?: number
+  /** When it was last pulled; absent where it is unknown. */
+  readonly pulledAt?: number
 }
 
 /** The core's tables and the registry's. */
@@ -38,6 +43,8 @@ export interface RegistryState extends State {
   readonly manifests: Map<string, ManifestRow>
   /** By repository and name. */
   readonly tags: Map<string, TagRow>
+  /** What retention rules remember. */
+  readonly retention: { -readonly [Name in keyof RetentionState]: RetentionState[Name] }
   /** Shared secrets, by name. */
   readonly keys: Map<string, Uint8Array>
 }
@@ -70,7 +77,8 @@ export const emptyState = (tables?: ReadonlyArray<string>): RegistryState => {
         [...manifests.values()].map(({ repository, digest }) => ({ id: `${repository} ${digest}`, digest }))
     }
   )
-  return { ...core, manifests, sessions: new Map(), tags: new Map(), keys: new Map() }
+  const retention = { accepted: null, proposed: null, proposedAt: null, judgedAt: null, pullsSince: null }
+  return { ...core, manifests, retention, sessions: new Map(), tags: new Map(), keys: new Map() }
 }
 
 /** Returns the primary key of a manifest, or of a tag by its name. */

@@ -9,12 +9,21 @@ import { Effect } from "effect"
 import type { Statement } from "effect/sql"
 import { totals } from "../../../database/postgres/Breakers.ts"
 import { sizeOf } from "../../../database/postgres/CatalogValues.ts"
-import { instant, qualified } from "../../../database/postgres/Sql.ts"
+import { instant, lastOf, qualified } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
-import type { UntaggedExposure } from "../contract/Manifests.ts"
-import { dependents, isNeeded, type ManifestKey, remove, rowsOf } from "./ManifestRows.ts"
+import type { DeleteOptions, UntaggedExposure } from "../contract/Manifests.ts"
+import {
+  type AttachedTag,
+  attachedTags,
+  dependents,
+  isNeeded,
+  type ManifestKey,
+  remove,
+  removeTags,
+  rowsOf
+} from "./ManifestRows.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 
 /** How many due manifests are locked at a time. The memory backend takes as many. */
@@ -58,7 +67,8 @@ export const expirePage = Effect.fnUntraced(function* (
   now: number,
   untaggedSince: number,
   after: Candidate | null,
-  size: number
+  size: number,
+  { withReferrers = false }: DeleteOptions
 ) {
   const page = yield* lockCandidates(db, type, untaggedSince, after, size)
   const next = page.length < size ? null : (page.at(-1) ?? null)
@@ -66,7 +76,12 @@ export const expirePage = Effect.fnUntraced(function* (
   const needed = yield* settle(db, type, page)
   const unneeded = page.filter((one) => !needed.has(nameOf(one)))
   const busy = yield* lockDependents(db, type, unneeded)
-  const doomed = unneeded.filter((one) => !busy.has(nameOf(one)))
+  const free = unneeded.filter((one) => !busy.has(nameOf(one)))
+  const attached = withReferrers ? yield* lockAttached(db, type, free) : { tags: [], busy: new Set<string>() }
+  const doomed = free.filter((one) => !attached.busy.has(nameOf(one)))
+  const isDoomed = new Set(doomed.map(nameOf))
+  const about = attached.tags.filter(({ of, repository }) => isDoomed.has(nameOf({ repository, digest: of })))
+  yield* removeTags(db, type, now, about, "cascade")
   const released = yield* remove(db, type, now, doomed, "cascade")
   return { deleted: doomed.length, released, next } satisfies Page
 })
@@ -165,6 +180,41 @@ const lockDependents = Effect.fnUntraced(function* (
       .filter(({ repository, digest }) => !free.has(nameOf({ repository, digest: digest as Digest })))
       .map(({ repository, of }) => nameOf({ repository, digest: of as Digest }))
   )
+})
+
+/**
+ * Locks the tags that are about `keys`, and the manifests that they name. Returns the tags, and those of `keys` for which that
+ * fails now.
+ */
+const lockAttached = Effect.fnUntraced(function* (
+  db: RegistrySql,
+  type: DigestType,
+  keys: ReadonlyArray<ManifestKey>
+) {
+  const { sql, id } = db
+  const tags = keys.length === 0 ? [] : yield* attachedTags(db, type, keys)
+  if (tags.length === 0) return { tags, busy: new Set<string>() }
+  const held = yield* sql<{ repository: string; name: string; digest: string }>`
+    SELECT t.repository, t.name, t.digest::text AS digest FROM ${id.tags} t
+    WHERE (t.repository, t.name) IN (SELECT r, n FROM unnest(
+      ${tags.map((tag) => tag.repository)}::text[], ${tags.map((tag) => tag.name)}::text[]) AS w (r, n))
+    FOR UPDATE SKIP LOCKED`
+  const named = yield* sql<{ repository: string; digest: string }>`
+    SELECT m.repository, m.digest::text AS digest FROM ${id.manifests} m
+    JOIN ${rowsOf(db, type, lastOf(tags, nameOf))} ON m.repository = k.repository AND m.digest = k.digest
+    FOR UPDATE OF m SKIP LOCKED`
+  const freeTags = new Set(
+    held.map(({ digest, name, repository }) => JSON.stringify([repository, name, digest]))
+  )
+  const freeManifests = new Set(
+    named.map(({ digest, repository }) => nameOf({ repository, digest: digest as Digest }))
+  )
+  const isFree = (tag: AttachedTag) =>
+    freeTags.has(JSON.stringify([tag.repository, tag.name, tag.digest])) && freeManifests.has(nameOf(tag))
+  const busy = tags.flatMap((tag) =>
+    isFree(tag) ? [] : nameOf({ repository: tag.repository, digest: tag.of })
+  )
+  return { tags, busy: new Set(busy) }
 })
 
 /** Implements `manifests.redate`. The index shows at once that no manifest lies ahead, which is the rule. */

@@ -4,9 +4,10 @@
  */
 import { Effect } from "effect"
 import type { Statement } from "effect/sql"
-import { instant } from "../../../database/postgres/Sql.ts"
+import { instant, lastOf } from "../../../database/postgres/Sql.ts"
 import type { DigestType } from "../../../database/postgres/schema/DigestType.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import { attachedTagsOf } from "../../Names.ts"
 import type { UntaggedBy } from "../contract/Manifests.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 
@@ -89,6 +90,52 @@ const releaseRows = ({ sql, id }: RegistrySql, now: number, rows: Statement.Frag
   UPDATE ${id.manifests} m SET untagged_at = ${instant(now)}::timestamptz, untagged_by = ${by}::text FROM ${rows}
   WHERE m.repository = k.repository AND m.digest = k.digest
     AND NOT EXISTS (SELECT FROM ${id.tags} t WHERE t.repository = m.repository AND t.digest = m.digest)`
+
+/** A tag that is about another manifest, `of`. */
+export interface AttachedTag {
+  readonly repository: string
+  readonly name: string
+  /** The manifest that it names. */
+  readonly digest: Digest
+  readonly of: Digest
+}
+
+/** Returns the tags of manifests whose subject is one of `keys`, and those that name one of `keys` in their own name. */
+export const attachedTags = (db: RegistrySql, type: DigestType, keys: ReadonlyArray<ManifestKey>) => {
+  const { sql, id } = db
+  const named = keys.flatMap(({ digest, repository }) =>
+    attachedTagsOf(digest).map((name) => ({ repository, name, of: digest }))
+  )
+  return sql<AttachedTag>`
+    SELECT t.repository, t.name, t.digest::text AS digest, k.digest::text AS of FROM ${rowsOf(db, type, keys)}
+    JOIN ${id.manifests} m ON m.repository = k.repository AND m.subject = k.digest
+    JOIN ${id.tags} t ON t.repository = m.repository AND t.digest = m.digest
+    UNION
+    SELECT t.repository, t.name, t.digest::text, n.of FROM unnest(
+      ${named.map((one) => one.repository)}::text[], ${named.map((one) => one.name)}::text[],
+      ${named.map((one) => one.of)}::text[]) AS n (repository, name, of)
+    JOIN ${id.tags} t ON t.repository = n.repository AND t.name = n.name`
+}
+
+/** Removes locked tags whose manifests are locked, and marks those without another tag as untagged from `now` on. */
+export const removeTags = Effect.fnUntraced(function* (
+  db: RegistrySql,
+  type: DigestType,
+  now: number,
+  tags: ReadonlyArray<Pick<AttachedTag, "repository" | "name" | "digest">>,
+  by: UntaggedBy
+) {
+  if (tags.length === 0) return
+  const { sql, id } = db
+  yield* sql`
+    DELETE FROM ${id.tags} WHERE (repository, name) IN (SELECT r, n FROM unnest(
+      ${tags.map((tag) => tag.repository)}::text[], ${tags.map((tag) => tag.name)}::text[]) AS t (r, n))`
+  yield* release(db, type, now, distinct(tags), by)
+})
+
+/** Returns the manifests of tags, each once: a statement must not change a row twice. */
+const distinct = (tags: ReadonlyArray<ManifestKey>): ReadonlyArray<ManifestKey> =>
+  lastOf(tags, ({ digest, repository }) => JSON.stringify([repository, digest]))
 
 /**
  * Deletes locked manifests with their tags. The manifests that they kept are untagged from `now` on. Returns what

@@ -20,6 +20,7 @@ import { DatabaseError } from "../../../domain/DatabaseError.ts"
 import type { Digest } from "../../../domain/Digest.ts"
 import type {
   DeleteManifest,
+  DeleteOptions,
   Manifest,
   ManifestReference,
   Manifests,
@@ -34,7 +35,16 @@ import {
   redate,
   untagged
 } from "./ExpireManifests.ts"
-import { dependents, lockManifests, lockTags, release, remove, rowsOf } from "./ManifestRows.ts"
+import {
+  attachedTags,
+  dependents,
+  lockManifests,
+  lockTags,
+  release,
+  remove,
+  removeTags,
+  rowsOf
+} from "./ManifestRows.ts"
 import * as Reading from "./ReadManifests.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 import { isInstalled, notInstalled } from "./RegistryTables.ts"
@@ -72,13 +82,13 @@ export const make = (
       exposure: (...args) => ifInstalled(noExposure, exposure(db, ...args))
     }),
     // Each page is a transaction that is retried by itself, so that a retry repeats no count.
-    expire: Effect.fnUntraced(function* (now, untaggedSince, limit) {
+    expire: Effect.fnUntraced(function* (now, untaggedSince, limit, options = {}) {
       if (!(yield* db.verb("manifests.installed", isInstalled(db)))) return 0
       const page = locked(expirePage)
       const noteReleased_ = typed(noteReleased)
       return yield* expire(
         limit,
-        (after, size) => db.verb("manifests.expire", page(now, untaggedSince, after, size)),
+        (after, size) => db.verb("manifests.expire", page(now, untaggedSince, after, size, options)),
         // Advisory: the breaker of orphans counts those that are not noted.
         (released) => Effect.ignore(db.verb("manifests.noteReleased", noteReleased_(now, released)))
       )
@@ -123,7 +133,7 @@ const put = Effect.fnUntraced(function* (
   const missing = [...new Set(needed)].filter((one) => !live.has(one) || unfit.has(one))
   if (missing.length > 0) return { _tag: "missing", digests: missing } satisfies PutManifest
   yield* writeManifest(db, type, now, manifest, there.has(digest), tags.length > 0)
-  yield* writeTags(db, type, manifest, tags, before)
+  yield* writeTags(db, type, now, manifest, tags, before)
   yield* writeReferences(db, type, manifest, references)
   const losers = new Set([...before.values()].filter((loser) => loser !== digest))
   yield* release(
@@ -169,23 +179,31 @@ const writeManifest = Effect.fnUntraced(function* (
     return yield* beginAnew("manifests.put", `made manifest ${digest} of ${repository}`)
 })
 
-/** Moves tags to the manifest. `before` are the tags that existed; they are locked. */
+/**
+ * Moves tags to the manifest and dates them. `before` are the tags that existed; they are locked. A moved tag always gets another
+ * date, because a trigger takes the date away that a program without dates leaves.
+ */
 const writeTags = Effect.fnUntraced(function* (
   { sql, id, raw }: RegistrySql,
   type: DigestType,
+  now: number,
   { repository, digest }: Manifest,
   tags: ReadonlyArray<string>,
   before: ReadonlyMap<string, Digest>
 ) {
   const own = sql`${digest}::text::${raw(type.type)}`
-  const moved = [...before].filter(([, target]) => target !== digest).map(([name]) => name)
-  if (moved.length > 0) {
-    yield* sql`UPDATE ${id.tags} SET digest = ${own} WHERE repository = ${repository} AND name = ANY(${moved}::text[])`
+  const known = [...before.keys()]
+  if (known.length > 0) {
+    yield* sql`
+      UPDATE ${id.tags} SET digest = ${own}, pushed_at = greatest(${instant(now)}::timestamptz,
+        pushed_at + CASE WHEN digest = ${own} THEN interval '0' ELSE interval '1 millisecond' END)
+      WHERE repository = ${repository} AND name = ANY(${known}::text[])`
   }
   const fresh = [...new Set(tags)].filter((name) => !before.has(name))
   if (fresh.length === 0) return
   const made = yield* sql`
-    INSERT INTO ${id.tags} (repository, name, digest) SELECT ${repository}, n, ${own} FROM unnest(${fresh}::text[]) n
+    INSERT INTO ${id.tags} (repository, name, digest, pushed_at)
+    SELECT ${repository}, n, ${own}, ${instant(now)}::timestamptz FROM unnest(${fresh}::text[]) n
     ORDER BY n COLLATE "C" ON CONFLICT DO NOTHING RETURNING 1 AS made`
   if (made.length < fresh.length) return yield* beginAnew("manifests.put", `made a tag of ${repository}`)
 })
@@ -249,18 +267,21 @@ const deleteManifest = Effect.fnUntraced(function* (
   type: DigestType,
   now: number,
   repository: string,
-  digest: Digest
+  digest: Digest,
+  { withReferrers = false }: DeleteOptions = {}
 ) {
   const { sql, id, raw } = db
   const own = sql`${digest}::text::${raw(type.type)}`
+  const attached = withReferrers ? attachedTags(db, type, [{ repository, digest }]) : Effect.succeed([])
   const concerned = sql<{ digest: string }>`
     SELECT d.digest::text AS digest FROM (${dependents(db, rowsOf(db, type, [{ repository, digest }]))}) d`
   const tagged = sql<{ name: string }>`
     SELECT name FROM ${id.tags} WHERE repository = ${repository} AND digest = ${own}`
-  const names = (yield* tagged).map((tag) => tag.name)
+  const names = [...(yield* tagged), ...(yield* attached)].map((tag) => tag.name)
   const before = yield* lockTags(db, repository, names)
   const there = yield* lockManifests(db, type, repository, [
     digest,
+    ...before.values(),
     ...(yield* concerned).map((one) => one.digest as Digest)
   ])
   if (!there.has(digest)) return "unknown" satisfies DeleteManifest
@@ -269,10 +290,13 @@ const deleteManifest = Effect.fnUntraced(function* (
     WHERE repository = ${repository} AND digest = ${own} AND kind = 'manifest' LIMIT 1`
   if (listed.length > 0) return "listed" satisfies DeleteManifest
   // No more are added while the manifest is locked.
+  const about = yield* attached
   const isComplete =
+    about.every((tag) => before.get(tag.name) === tag.digest) &&
     (yield* tagged).every((tag) => before.has(tag.name)) &&
     (yield* concerned).every((one) => there.has(one.digest as Digest))
   if (!isComplete) return yield* beginAnew("manifests.delete", `pushed to ${repository}`)
+  yield* removeTags(db, type, now, about, "deleted")
   yield* remove(db, type, now, [{ repository, digest }], "deleted")
   return "deleted" satisfies DeleteManifest
 })

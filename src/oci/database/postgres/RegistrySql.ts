@@ -11,6 +11,8 @@ export interface RegistrySql extends Sql {
     readonly manifestReferences: Statement.Fragment
     readonly tags: Statement.Fragment
     readonly keys: Statement.Fragment
+    /** What retention rules remember: one row at most. */
+    readonly retention: Statement.Fragment
   }
 }
 
@@ -26,7 +28,8 @@ export const registrySql = (db: Sql): RegistrySql => {
       manifests: registry("manifests"),
       manifestReferences: registry("manifest_references"),
       tags: registry("tags"),
-      keys: registry("keys")
+      keys: registry("keys"),
+      retention: registry("retention")
     }
   }
 }

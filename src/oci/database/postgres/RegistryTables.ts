@@ -15,7 +15,7 @@ import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 
 /** The version this program works with. */
-export const latestRegistryMigration = 4
+export const latestRegistryMigration = 5
 
 /** Not `migrations`, so that the tables may be in any schema, the collector's included. */
 export const registryMigrations = "registry_migrations"
@@ -107,6 +107,34 @@ const addSavedHashes = ({ sql, names }: Sql) =>
       ADD COLUMN IF NOT EXISTS hash_state bytea`)
   )
 
+/**
+ * Adds when a tag was pushed and pulled, and what retention rules remember. `pushed_at` is null for a tag from before this
+ * migration. A replica of an older version moves a tag without a date; the trigger takes the old date away, which would be that
+ * of another push. Such a replica records no pulls, and nothing shows that one is at work until it moves a tag.
+ */
+const addRetention = ({ sql, names }: Sql) => {
+  const own = (table: string) => qualified(names.registrySchema, table)
+  return Effect.forEach(
+    [
+      `ALTER TABLE ${own("tags")} ADD COLUMN pushed_at timestamptz, ADD COLUMN pulled_at timestamptz`,
+      `CREATE OR REPLACE FUNCTION ${own("forget_push")}() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN NEW.pushed_at := NULL; RETURN NEW; END'`,
+      `CREATE TRIGGER forget_push BEFORE UPDATE OF digest ON ${own("tags")} FOR EACH ROW
+         WHEN (NEW.digest IS DISTINCT FROM OLD.digest AND NEW.pushed_at IS NOT DISTINCT FROM OLD.pushed_at)
+         EXECUTE FUNCTION ${own("forget_push")}()`,
+      `CREATE TABLE ${own("retention")} (
+         id int PRIMARY KEY CHECK (id = 1),
+         accepted text,
+         proposed text,
+         proposed_at timestamptz,
+         judged_at timestamptz,
+         pulls_since timestamptz)`
+    ],
+    (statement) => sql.unsafe(statement),
+    { discard: true }
+  )
+}
+
 /** Returns whether the tables were ever created. Needs no privilege. */
 export const isInstalled = ({ sql, names }: Sql) =>
   Effect.map(
@@ -164,6 +192,7 @@ export const furtherMigrations = (names: CatalogNames, isWanted: boolean): Furth
     "0001_manifests": createManifests(db, type),
     "0002_loss_of_names": addLossOfNames(db),
     "0003_keys": createKeys(db),
-    "0004_saved_hashes": addSavedHashes(db)
+    "0004_saved_hashes": addSavedHashes(db),
+    "0005_retention": addRetention(db)
   })
 })

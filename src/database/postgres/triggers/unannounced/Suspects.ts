@@ -99,8 +99,8 @@ const bury = (db: Sql, now: number, notBefore: number, rows: ReadonlyArray<DeadK
   const { sql, id } = db
   if (rows.length === 0) return Effect.void
   const keys = rows.map((row) => row.key)
+  // The journal's rows before the buried keys, as in every statement that locks both.
   return Effect.andThen(
-    buryKeys(db, now, keys),
     sql`
       INSERT INTO ${id.journal} (object_key, digest, size_bytes, reason, journaled_at, not_before)
       SELECT k, d, n, 'duplicate', ${instant(now)}::timestamptz, ${instant(notBefore)}::timestamptz
@@ -109,7 +109,8 @@ const bury = (db: Sql, now: number, notBefore: number, rows: ReadonlyArray<DeadK
       ORDER BY k
       ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, size_bytes = EXCLUDED.size_bytes,
         reason = EXCLUDED.reason, journaled_at = EXCLUDED.journaled_at, not_before = EXCLUDED.not_before,
-        claimed_until = NULL, attempts = 0, last_error = NULL, dead_at = NULL`
+        claimed_until = NULL, attempts = 0, last_error = NULL, dead_at = NULL`,
+    buryKeys(db, now, keys)
   )
 }
 
@@ -247,15 +248,16 @@ const drop = (db: Sql, catalog: Catalog, now: number, { digest, key }: Suspect) 
   )
 }
 
+/** Rows that another transaction locks are left for the next call, so that nothing waits here with rows in hand. */
 const forget = ({ sql, id, raw }: Sql, { digest: type }: Catalog, limit: number) => {
   const idle = sql`NOT EXISTS (
     SELECT FROM ${id.blobs} b WHERE b.${id.digest} = s.digest AND b.${id.key} = s.object_key)`
   return Effect.map(
     sql`
-      DELETE FROM ${id.suspects} s WHERE ${idle} AND s.digest = ANY(ARRAY(
-        SELECT DISTINCT o.digest FROM ${id.suspects} o WHERE NOT EXISTS (
-          SELECT FROM ${id.blobs} b WHERE b.${id.digest} = o.digest AND b.${id.key} = o.object_key)
-        LIMIT ${limit})::${raw(type.type)}[])
+      DELETE FROM ${id.suspects} WHERE id = ANY(ARRAY(
+        SELECT s.id FROM ${id.suspects} s WHERE ${idle} AND s.digest = ANY(ARRAY(
+          SELECT DISTINCT s.digest FROM ${id.suspects} s WHERE ${idle} LIMIT ${limit})::${raw(type.type)}[])
+        ORDER BY s.id FOR UPDATE SKIP LOCKED))
       RETURNING 1 AS gone`,
     (rows) => rows.length
   )

@@ -1,0 +1,128 @@
+/** What retention rules ask of the database, in memory. */
+import { Effect } from "effect"
+import type {
+  ListedManifest,
+  Pull,
+  RecordOptions,
+  Retention,
+  RetentionState,
+  TagUse
+} from "../contract/Retention.ts"
+import { release } from "./ManifestRows.ts"
+import { manifestId, type RegistryState, type TagRow } from "./RegistryState.ts"
+
+/** Returns the verbs of retention over `state`. */
+export const retention = (state: RegistryState): Retention => ({
+  state: Effect.sync(() => ({ ...state.retention })),
+  propose: (now, rules) =>
+    Effect.sync(() => {
+      const { proposed, proposedAt } = state.retention
+      const since = proposed === rules && proposedAt !== null ? proposedAt : now
+      change(state, { proposed: rules, proposedAt: since })
+      return since
+    }),
+  settle: (now, rules) =>
+    Effect.sync(() => change(state, { accepted: rules, proposed: null, proposedAt: null, judgedAt: now })),
+  tags: (repositories, after, limit) =>
+    Effect.sync(() =>
+      [...state.tags.values()]
+        .filter(({ repository }) => repositories.includes(repository))
+        .filter((row) => after === null || isBefore(after, row))
+        .sort((a, b) => (isBefore(a, b) ? -1 : 1))
+        .slice(0, limit)
+        .map(useOf)
+    ),
+  date: (now, latest, tags) => Effect.sync(() => date(state, now, latest, tags)),
+  record: (now, pulls, options) => Effect.sync(() => record(state, now, pulls, options)),
+  listed: (repository, digests) =>
+    Effect.sync(() =>
+      [...state.manifests.values()]
+        .filter((row) => row.repository === repository)
+        .flatMap((row) =>
+          row.references.flatMap(
+            (one): ReadonlyArray<ListedManifest> =>
+              one.kind === "manifest" && digests.includes(one.digest)
+                ? [{ digest: one.digest, index: row.digest }]
+                : []
+          )
+        )
+        .sort((a, b) => (`${a.digest} ${a.index}` < `${b.digest} ${b.index}` ? -1 : 1))
+    ),
+  untag: (now, repository, tags) => Effect.sync(() => untag(state, now, repository, tags))
+})
+
+const change = (state: RegistryState, to: Partial<RetentionState>): void => {
+  Object.assign(state.retention, to)
+}
+
+const useOf = ({ digest, name, pulledAt, pushedAt, repository }: TagRow): TagUse => ({
+  repository,
+  name,
+  digest,
+  pushedAt: pushedAt ?? null,
+  pulledAt: pulledAt ?? null
+})
+
+const isBefore = (a: Pick<TagRow, "repository" | "name">, b: Pick<TagRow, "repository" | "name">) =>
+  a.repository === b.repository ? a.name < b.name : a.repository < b.repository
+
+const date = (
+  state: RegistryState,
+  now: number,
+  latest: number,
+  tags: Parameters<Retention["date"]>[2]
+): number => {
+  let dated = 0
+  for (const { name, repository } of tags) {
+    const id = manifestId(repository, name)
+    const row = state.tags.get(id)
+    if (row === undefined || (row.pushedAt !== undefined && row.pushedAt <= latest)) continue
+    state.tags.set(id, { ...row, pushedAt: now })
+    const { pullsSince } = state.retention
+    if (row.pushedAt === undefined && pullsSince !== null)
+      change(state, { pullsSince: Math.max(pullsSince, now) })
+    dated += 1
+  }
+  return dated
+}
+
+const record = (
+  state: RegistryState,
+  now: number,
+  pulls: ReadonlyArray<Pull>,
+  { everyMillis, isComplete }: RecordOptions
+): void => {
+  for (const { at, name, repository } of pulls) {
+    const isPulled = (row: TagRow) => {
+      if (name._tag === "Tag") return row.name === name.tag
+      const manifest = state.manifests.get(manifestId(repository, row.digest))
+      const isListed = manifest?.references.some(
+        (one) => one.kind === "manifest" && one.digest === name.digest
+      )
+      return row.digest === name.digest || isListed === true
+    }
+    for (const [id, row] of state.tags) {
+      if (row.repository !== repository || !isPulled(row)) continue
+      if (row.pulledAt === undefined || row.pulledAt <= at - everyMillis)
+        state.tags.set(id, { ...row, pulledAt: at })
+    }
+  }
+  if (!isComplete || state.retention.pullsSince === null) change(state, { pullsSince: now })
+}
+
+const untag = (
+  state: RegistryState,
+  now: number,
+  repository: string,
+  tags: ReadonlyArray<TagUse>
+): ReadonlyArray<string> => {
+  const removed = tags.filter((tag) => {
+    const row = state.tags.get(manifestId(repository, tag.name))
+    if (row === undefined) return false
+    const { digest, pulledAt, pushedAt } = useOf(row)
+    return digest === tag.digest && pushedAt === tag.pushedAt && pulledAt === tag.pulledAt
+  })
+  for (const { name } of removed) state.tags.delete(manifestId(repository, name))
+  for (const { digest } of removed) release(state, now, repository, digest, "cascade")
+  return removed.map(({ name }) => name).sort()
+}
