@@ -151,7 +151,8 @@ const loginClient = (docker: Run, name: string): LoginClient => {
     try {
       await docker(...command, reference)
     } finally {
-      await docker("rmi", "--force", reference)
+      // A refused pull leaves no image. Its own error is the one that counts.
+      await docker("rmi", "--force", reference).catch(() => {})
     }
   }
   return {

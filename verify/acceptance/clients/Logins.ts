@@ -17,7 +17,7 @@ export interface LoginClient {
 }
 
 const refusal =
-  /unauthorized|denied|forbidden|incorrect|invalid username|authentication required|credential (stored|not found)|\b40[13]\b/i
+  /unauthorized|denied|forbidden|incorrect|invalid username|authentication required|credential (stored|not found)|no basic auth|\b40[13]\b/i
 
 const wrongPassword = async (client: LoginClient, { isOpen, own, url }: Flow): Promise<void> => {
   const { host } = new URL(url)
