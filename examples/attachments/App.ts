@@ -4,7 +4,7 @@
  */
 import { BlobStore, CatalogNames, Collector, Digest, Postgres, Sweep, type SweepReport } from "artifact-gc"
 import { Effect, Layer, Option } from "effect"
-import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpRouter, type HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import { SqlClient } from "effect/sql"
 
@@ -96,8 +96,12 @@ const routes = Layer.mergeAll(
   PrometheusMetrics.layerHttp()
 )
 
-/** Serves attachments, and sweeps every hour. Needs an HTTP server, a PostgreSQL client and a store. */
-export const layer = Layer.mergeAll(
-  HttpRouter.serve(routes),
-  Collector.layer({ every: "1 hour", onReport: tell }).pipe(Layer.provide(Sweep.Sweep.layer()))
-).pipe(Layer.provide(BlobStore.BlobStore.layer()), Layer.provide(Postgres.layer()), Layer.provide(tables))
+/**
+ * Serves attachments, and sweeps every hour. Needs a PostgreSQL client and a store. The server is built after everything
+ * else, because it listens from then on: a request that precedes the routes would never be answered.
+ */
+export const layer = <E, R>(server: Layer.Layer<HttpServer.HttpServer, E, R>) =>
+  Layer.mergeAll(
+    HttpRouter.serve(routes).pipe(Layer.provide(server)),
+    Collector.layer({ every: "1 hour", onReport: tell }).pipe(Layer.provide(Sweep.Sweep.layer()))
+  ).pipe(Layer.provide(BlobStore.BlobStore.layer()), Layer.provide(Postgres.layer()), Layer.provide(tables))

@@ -7,7 +7,7 @@ import { assert, it } from "@effect/vitest"
 import { Collector, FilesStorage, Postgres } from "artifact-gc"
 import { Embedded } from "artifact-gc/embedded"
 import { Context, Effect, Layer, References } from "effect"
-import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse, HttpServer } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as App from "./App.ts"
 
@@ -29,16 +29,17 @@ it.live("an attachment is served while its row exists, and its bytes are deleted
   Effect.gen(function* () {
     const data = yield* folder
     const objects = join(data, "objects")
-    const server = yield* Embedded.start({ dataDirectory: join(data, "postgres"), durable: false })
+    const postgres = yield* Embedded.start({ dataDirectory: join(data, "postgres"), durable: false })
     const services = Layer.mergeAll(
-      Postgres.layerClient(server),
+      Postgres.layerClient(postgres),
       NodeHttpServer.layerTest,
       FilesStorage.layer({ directory: objects })
     )
     // The server and the connections live by the real clock, the app by that of the test.
     const built = yield* Layer.build(services)
     const clock = yield* Layer.build(TestClock.layer())
-    const app = yield* Layer.build(App.layer).pipe(Effect.provideContext(Context.merge(built, clock)))
+    const server = Layer.succeed(HttpServer.HttpServer, Context.get(built, HttpServer.HttpServer))
+    const app = yield* Layer.build(App.layer(server)).pipe(Effect.provideContext(Context.merge(built, clock)))
 
     yield* Effect.gen(function* () {
       const http = yield* HttpClient.HttpClient

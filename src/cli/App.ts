@@ -65,6 +65,9 @@ export const app = Command.make("artifact-gc").pipe(
   Command.withGlobalFlags([Quiet.quietFlag, GlobalFlag.LogLevel])
 )
 
+/** The framework's words before those of a flag's own check, which say what is expected. */
+const withoutPrefix = (text: string): string => text.replaceAll("Expected: Schema validation failed: ", "")
+
 /**
  * Prints requested help on stdout, and usage errors alone on stderr. The framework would print sixty lines of
  * help with an error: they hide it, and in a pipe they pass for the result.
@@ -79,7 +82,7 @@ const present: CliOutput.Presenter["present"] = Effect.fnUntraced(function* (eve
     case "InvalidInvocation": {
       const formatter = CliOutput.defaultFormatter({ colors: canColor(process.stderr, process.env) })
       return yield* Console.error(
-        `${formatter.formatErrors(event.errors).trim()}\n\nSee: ${event.commandPath.join(" ")} --help`
+        `${withoutPrefix(formatter.formatErrors(event.errors)).trim()}\n\nSee: ${event.commandPath.join(" ")} --help`
       )
     }
     case "Version":

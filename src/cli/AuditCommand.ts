@@ -77,10 +77,7 @@ const run = Effect.fnUntraced(function* (options: AuditOptions, json: boolean) {
   let summary: AuditSummary | null = null
   yield* Stream.runForEach(findings(options), (event) => {
     if (event._tag === "AuditSummary") summary = event
-    return Effect.andThen(
-      ProgressLine.clear,
-      json ? Print.json(toJson(event, options)) : Print.text(toText(event, options))
-    )
+    return json ? Print.json(toJson(event, options)) : Print.text(toText(event, options))
   })
   return summary as AuditSummary | null
 })

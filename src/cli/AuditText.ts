@@ -25,8 +25,16 @@ const blob = ({ digest, referrers }: Extract<Finding, { readonly digest: string 
   return `blob ${printable(digest)}, ${by.length === 0 ? "not referenced" : `referenced by ${by.join(" and ")}`}`
 }
 
-const objects = ({ objects, bytes }: { readonly objects: number; readonly bytes: number }): string =>
-  `${Text.count(objects)} (${Text.bytes(bytes)})`
+interface Amount {
+  readonly objects: number
+  readonly bytes: number
+}
+
+const objects = ({ objects, bytes }: Amount): string =>
+  objects === 0 ? "0" : `${Text.count(objects)} (${Text.bytes(bytes)})`
+
+const named = ({ objects, bytes }: Amount, one: string, many: string): string =>
+  `${Text.count(objects)} ${objects === 1 ? one : many} (${Text.bytes(bytes)})`
 
 /** Returns the summary as several lines. `goOn` is the command that continues the audit, or null. */
 export const summary = (s: AuditSummary, goOn: string | null): string => {
@@ -40,8 +48,8 @@ export const summary = (s: AuditSummary, goOn: string | null): string => {
         ]
   return [
     `Audit of ${range}: ${s.complete ? "complete" : `ended early after a ${s.stoppedBy === "stopped" ? "signal" : "failure"}`}; took ${Text.span(s.durationMillis)}`,
-    `Compared: ${objects(s.listed)} objects, ${objects(s.rows)} rows of blobs`,
-    `Sound: ${Text.count(s.sound)} blobs; ${objects(s.awaitingDeletion)} awaiting deletion, ${objects(s.underWay)} under way, ${objects(s.staged)} staged, ${objects(s.young)} too young to tell, ${Text.count(s.settled)} sound at the second look`,
+    `Compared: ${named(s.listed, "object", "objects")}, ${named(s.rows, "row of a blob", "rows of blobs")}`,
+    `Sound: ${Text.many(s.sound, "blob")}; ${objects(s.awaitingDeletion)} awaiting deletion, ${objects(s.underWay)} under way, ${objects(s.staged)} staged, ${objects(s.young)} too young to tell, ${Text.count(s.settled)} sound at the second look`,
     ...digests,
     `Found: ${objects(ownerless)} ownerless, ${objects(missing)} missing, ${Text.count(sizeMismatches)} with another size, ${Text.count(digestMismatches)} with another digest`,
     ...(s.repaired === null

@@ -12,6 +12,7 @@ import { Ended, type ExitCode } from "./ExitCode.ts"
 import * as Print from "./Print.ts"
 import { patient } from "./Services.ts"
 import { jsonFlag } from "./SweepCommand.ts"
+import { resultWidth } from "./Terminal.ts"
 
 /** Defines the command `artifact-gc doctor`. */
 export const command = Command.make(
@@ -34,7 +35,7 @@ export const command = Command.make(
     const findings = yield* findingsOf(yield* examined(given), write)
     yield* json
       ? Print.json({ counts: countsOf(findings), findings })
-      : Print.text(DoctorText.report(findings, write))
+      : Print.text(DoctorText.report(findings, write, resultWidth(process.stdout, process.env)))
     const code = codeOf(findings, strict)
     if (code !== 0) return yield* new Ended({ code })
   })

@@ -14,7 +14,7 @@ import { watchFlag, watching } from "./Watch.ts"
 const Since = Schema.String.check(
   Schema.makeFilter((text: string) =>
     sinceOf(text, 0) === null
-      ? 'must be a time ago such as "7 days", or an instant such as 2026-11-30T12:00:00Z'
+      ? 'Expected a time ago such as "7 days", or an instant such as 2026-11-30T12:00:00Z'
       : undefined
   )
 )

@@ -36,6 +36,9 @@ const notes = (annotations: Entry["annotations"]): string => {
   return short.length === 0 ? "" : `  (${short.join(", ")})`
 }
 
+/** As wide as time and level, so that further lines of a message stand below its first. */
+const margin = " ".repeat("00:00:00 ERROR ".length)
+
 /** Returns an entry as lines for people: time of day, level, message, short annotations, cause. */
 export const lines = ({ annotations, cause, date, level, message }: Entry, isColored: boolean): string => {
   const paint = (code: string | undefined, text: string) =>
@@ -43,10 +46,17 @@ export const lines = ({ annotations, cause, date, level, message }: Entry, isCol
   const parts: ReadonlyArray<unknown> = Array.isArray(message) ? message : [message]
   const time = date.toTimeString().slice(0, 8)
   const { docs } = annotations
-  return [
-    `${paint("2", time)} ${paint(colors[level], level.toUpperCase().padEnd(5))} ${parts.map(partOf).join(" ")}${paint("2", notes(annotations))}`,
+  const note = notes(annotations)
+  const [first = "", ...more] = [
+    `${parts.map(partOf).join(" ")}${note === "" ? "" : paint("2", note)}`,
     ...(typeof docs === "string" ? [`See ${printable(docs)}.`] : []),
     ...(cause.reasons.length === 0 ? [] : [printableLines(Cause.pretty(cause))])
+  ]
+    .join("\n")
+    .split("\n")
+  return [
+    `${paint("2", time)} ${paint(colors[level], level.toUpperCase().padEnd(5))} ${first}`,
+    ...more.map((text) => `${margin}${text}`)
   ].join("\n")
 }
 

@@ -1,6 +1,6 @@
 /** What orders of operators have in common: who orders, why, and for how long. */
 import { hostname, userInfo } from "node:os"
-import { Duration, Effect, Schema } from "effect"
+import { Duration, Effect, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
 
 const longest = Duration.weeks(520)
@@ -22,19 +22,30 @@ export const reasonFlag = (about: string) =>
     Flag.withDefault("no reason was given")
   )
 
+/** A time with its unit, which a person gives. */
+export const GivenTime = Schema.String.check(
+  Schema.makeFilter((text: string) =>
+    Option.isNone(Duration.fromInput(text as Duration.Input))
+      ? 'Expected a duration such as "90 seconds" or "2 hours"'
+      : undefined
+  )
+).pipe(
+  Schema.decodeTo(
+    Schema.DurationFromString.check(
+      Schema.makeFilter((time: Duration.Duration) =>
+        Duration.isLessThan(time, Duration.seconds(1)) || Duration.isGreaterThan(time, longest)
+          ? "Expected between 1 second and 520 weeks"
+          : undefined
+      )
+    )
+  )
+)
+
 /** Defines the flag that says for how long. */
 export const forFlag = (about: string) =>
   Flag.String("for").pipe(
     Flag.withMetavar("duration"),
-    Flag.withSchema(
-      Schema.DurationFromString.check(
-        Schema.makeFilter((time: Duration.Duration) =>
-          Duration.isLessThan(time, Duration.seconds(1)) || Duration.isGreaterThan(time, longest)
-            ? "must be between 1 second and 520 weeks"
-            : undefined
-        )
-      )
-    ),
+    Flag.withSchema(GivenTime),
     Flag.withDescription(about),
     Flag.optional
   )

@@ -22,7 +22,7 @@ const signalExit = { code: 130 }
 
 const annotationsOf = (error: Error & { readonly _tag: unknown }) => {
   const docs = Links.ofError(error)
-  return { error: error._tag, ...(docs === null ? {} : { docs }) }
+  return { error: error._tag, ...(docs === null || error.message.includes(docs) ? {} : { docs }) }
 }
 
 /** Logs the message of an expected error, and the whole cause of a defect. */

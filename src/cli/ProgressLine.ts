@@ -10,16 +10,15 @@ import { IsQuiet } from "./Quiet.ts"
 import { canRewrite, eraseLine } from "./Terminal.ts"
 import * as Text from "./Text.ts"
 
-/** Erases the line before a result is printed on the same terminal. The next progress shows it again. */
-export const clear: Effect.Effect<void> = Effect.sync(() => {
-  if (canRewrite(process.stderr, process.env)) process.stderr.write(eraseLine)
-})
-
 /** Minimum time between two updates: often enough to look alive, rarely enough to cost nothing. */
 const everyMillis = 100
 
 const perSecond = (n: number, elapsedMillis: number): number =>
   elapsedMillis > 0 ? (n * 1000) / elapsedMillis : 0
+
+/** Returns a rate as text; empty for none. */
+const speedOf = (rate: number, of = ""): string =>
+  rate < 0.05 ? "" : ` · ${rate < 10 ? rate.toFixed(1) : Text.count(Math.round(rate))}${of}/s`
 
 /** Returns the time left as text; empty where the rate or the end is not known. */
 const left = (remaining: number, rate: number): string =>
@@ -28,9 +27,10 @@ const left = (remaining: number, rate: number): string =>
 /** Returns the progress of a sweep as a line. */
 export const line = (event: ProgressEvent, elapsedMillis: number): string => {
   const rate = perSecond(event.deleted, elapsedMillis)
+  const speed = event.deleted === 0 ? speedOf(perSecond(event.seen, elapsedMillis), " seen") : speedOf(rate)
   const of = event.expected === null ? "" : ` of ${Text.count(event.expected)}`
   const eta = left((event.expected ?? 0) - event.deleted, rate)
-  return `${event.phase}: ${Text.count(event.seen)} seen · ${Text.count(event.deleted)}${of} deleted · ${Text.bytes(event.bytes)} · ${Text.count(Math.round(rate))}/s${eta}`
+  return `${event.phase}: ${Text.count(event.seen)} seen · ${Text.count(event.deleted)}${of} deleted · ${Text.bytes(event.bytes)}${speed}${eta}`
 }
 
 /** Returns the progress of an audit as a line. */
@@ -41,7 +41,7 @@ export const auditLine = (event: AuditProgressEvent, elapsedMillis: number): str
   const read = event.bytesRead === 0 ? "" : ` · ${Text.bytes(event.bytesRead)} read`
   const found =
     event.phase === "audit" ? Text.many(event.findings, "finding") : `${Text.count(event.findings)} journaled`
-  return `${event.phase}: ${Text.many(event.objects, "object")} · ${Text.many(event.rows, "row")}${of} · ${found}${read} · ${Text.count(Math.round(rate))}/s${eta}`
+  return `${event.phase}: ${Text.many(event.objects, "object")} · ${Text.many(event.rows, "row")}${of} · ${found}${read}${speedOf(rate)}${eta}`
 }
 
 /** Migrations that another program runs, and locks, are waited for before the first one. */
@@ -59,8 +59,7 @@ export const migrationLine = ({ before = 0, event }: MigrationStep, elapsedMilli
   if (event === null) return `migrate: waiting for the database · ${Text.span(elapsedMillis)}`
   const { done, expected, name, set } = event
   const rate = perSecond(done - before, elapsedMillis)
-  const speed = rate === 0 ? "" : ` · ${rate.toFixed(1)}/s`
-  return `migrate ${set}: ${name} · ${Text.count(done + 1)} of ${Text.count(expected)} · ${Text.span(elapsedMillis)}${speed}${left(expected - done, rate)}`
+  return `migrate ${set}: ${name} · ${Text.count(done + 1)} of ${Text.count(expected)} · ${Text.span(elapsedMillis)}${speedOf(rate)}${left(expected - done, rate)}`
 }
 
 /** Watches progress only if stderr is a terminal. */
@@ -105,7 +104,7 @@ export const migrationLayer: Layer.Layer<never> = onTerminal(migrationLine, (sho
       now = { phase: event.set, event, before: isFirst ? event.done : (now.before ?? 0) }
       return show(now)
     })
-  const ticking = Effect.suspend(() => show(now)).pipe(Effect.andThen(Effect.sleep(1000)), Effect.forever)
+  const ticking = Effect.sleep(1000).pipe(Effect.andThen(Effect.suspend(() => show(now))), Effect.forever)
   return Layer.merge(
     Layer.succeed(MigrationProgress, { report }),
     Layer.effectDiscard(Effect.forkScoped(ticking))

@@ -127,7 +127,9 @@ const showing = (
   ...Object.keys(ours)
     .filter((name) => identity[name] === undefined)
     .map((name) => `  ${name}: ${ours[name]} here, unknown to the binding`),
-  `${Text.count(sampled - missing.length)} of ${Text.many(sampled, "row")} drawn at random have an object in the store that the settings name.`
+  sampled === 0
+    ? "The catalogue has no rows, so no object was looked up."
+    : `${Text.count(sampled - missing.length)} of ${Text.many(sampled, "row")} drawn at random have an object in the store that the settings name.`
 ]
 
 const closing = (differences: ReadonlyArray<string>, looked: Looked): string =>

@@ -1,5 +1,5 @@
 /** `artifact-gc restore`: takes condemned blobs back, and pins them until references are put back. */
-import { Clock, Duration, Effect, Option, Schema, Stream } from "effect"
+import { Clock, Duration, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import { ConfigInvalid } from "../config/Config.ts"
 import { BlobDatabase, CollectorDatabase, type CondemnedSelection } from "../database/Database.ts"
@@ -9,11 +9,10 @@ import { pageMax, pages } from "./Condemned.ts"
 import { sweepFlag } from "./CondemnedCommand.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import { Ended } from "./ExitCode.ts"
+import { GivenTime } from "./Order.ts"
 import * as Print from "./Print.ts"
 import { jsonFlag } from "./SweepCommand.ts"
 import * as Text from "./Text.ts"
-
-const holdMax = Duration.weeks(520)
 
 /** Defines the command `artifact-gc restore`. */
 export const command = Command.make(
@@ -32,15 +31,7 @@ export const command = Command.make(
     ),
     hold: Flag.String("hold").pipe(
       Flag.withMetavar("duration"),
-      Flag.withSchema(
-        Schema.DurationFromString.check(
-          Schema.makeFilter((hold: Duration.Duration) =>
-            Duration.isLessThan(hold, Duration.seconds(1)) || Duration.isGreaterThan(hold, holdMax)
-              ? "must be between 1 second and 520 weeks"
-              : undefined
-          )
-        )
-      ),
+      Flag.withSchema(GivenTime),
       Flag.withDescription(
         "Time for which they are kept without a reference (default 7 days: time to put references back). After it they wait for GC_GRACE and GC_QUARANTINE like any orphan"
       ),

@@ -17,6 +17,7 @@ export const command = Command.make(
   "retention",
   {
     repository: Flag.String("repository").pipe(
+      Flag.withMetavar("name"),
       Flag.withDescription("Only this repository (default: all that a policy names)"),
       Flag.optional
     ),
@@ -30,7 +31,15 @@ export const command = Command.make(
 ).pipe(
   Command.withDescription(
     "Show each tag that retention rules are about: which rule keeps it, or that a sweep would remove it now. Changes nothing. --json prints a line for each tag"
-  )
+  ),
+  Command.withShortDescription("Show which tags the retention rules keep"),
+  Command.withExamples([
+    { command: "artifact-gc retention --repository=ci/app", description: "See the tags of one repository" },
+    {
+      command: "artifact-gc retention --json | jq -r 'select(.kept | not) | .tag'",
+      description: "For a script"
+    }
+  ])
 )
 
 const show = Effect.fnUntraced(function* (settings: SweepSettings, only: string | undefined, json: boolean) {

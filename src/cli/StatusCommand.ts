@@ -10,6 +10,7 @@ import { Ended, type ExitCode } from "./ExitCode.ts"
 import * as Print from "./Print.ts"
 import { status } from "./StatusText.ts"
 import { jsonFlag } from "./SweepCommand.ts"
+import { resultWidth } from "./Terminal.ts"
 import { watchFlag, watching } from "./Watch.ts"
 
 /** Defines the command `artifact-gc status`. */
@@ -39,13 +40,15 @@ export const command = Command.make(
 
 const look = (settings: SweepSettings, now: number) => read(now, { settings, phases: registryPhases })
 
-const textOf = (found: Status, json: boolean): string => (json ? JSON.stringify(found) : status(found))
+const forPeople = (found: Status): string => status(found, resultWidth(process.stdout, process.env))
+
+const textOf = (found: Status, json: boolean): string => (json ? JSON.stringify(found) : forPeople(found))
 
 const codes: Record<Status["health"], ExitCode> = { ok: 0, attention: 10, broken: 11 }
 
 const show = Effect.fnUntraced(function* (settings: SweepSettings, json: boolean) {
   const found = yield* look(settings, yield* Clock.currentTimeMillis)
-  yield* json ? Print.json(found) : Print.text(status(found))
+  yield* json ? Print.json(found) : Print.text(forPeople(found))
   const code = codes[found.health]
   if (code !== 0) return yield* new Ended({ code })
 })

@@ -1,14 +1,15 @@
 /** The status of a catalogue's collectors as text for operators. */
 import { printable } from "../domain/printable.ts"
 import type { CollectorState, PhaseProgress, Queue, Status } from "../status/Status.ts"
+import { hanging } from "./Terminal.ts"
 import * as Text from "./Text.ts"
 
 /** Returns the status as text: health, advice, sweeps, queues, collectors. Parts without content are left out. */
-export const status = (found: Status): string =>
+export const status = (found: Status, width = Number.POSITIVE_INFINITY): string =>
   [
     `${headings[found.health]} ${doing(found)}`,
     ...found.advice.flatMap(({ command, severity, what }) => [
-      `  ${severity}: ${what}`,
+      ...hanging(`  ${severity}: `, what, width),
       ...(command === null ? [] : [`    → ${command}`])
     ]),
     "",

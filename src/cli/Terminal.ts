@@ -35,6 +35,24 @@ export const widthOf = (out: Output, variables: Variables): number => {
   return Number.isInteger(asked) && asked > 0 ? Math.min(widest, Math.max(narrowest, asked)) : usual
 }
 
+/** Returns the width of results for people. In a pipe a line stays whole, so that scripts find it. */
+export const resultWidth = (out: Output, variables: Variables): number =>
+  out.isTTY === true ? widthOf(out, variables) : Number.POSITIVE_INFINITY
+
+/**
+ * Returns a text behind a label, with further lines below its beginning. A line with a fix stays whole, because it is pasted.
+ */
+export const hanging = (label: string, text: string, width: number): ReadonlyArray<string> => {
+  const margin = " ".repeat(label.length)
+  const lines = text.split("\n").flatMap((line) => {
+    const indent = /^ */.exec(line)?.[0] ?? ""
+    return line.includes("fix: ") || line.length + margin.length <= width
+      ? [line]
+      : wrapped(line, width - margin.length - indent.length).map((part) => `${indent}${part}`)
+  })
+  return lines.map((line, index) => `${index === 0 ? label : margin}${line}`)
+}
+
 /** Returns words as lines of at most `width` columns. A longer word has a line of its own. */
 export const wrapped = (text: string, width: number): ReadonlyArray<string> => {
   const lines: Array<string> = []

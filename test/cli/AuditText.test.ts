@@ -92,8 +92,8 @@ describe("a summary", () => {
         null
       ),
       `Audit of everything: complete; took 1.5 s
-Compared: 1,234 (5.0 MB) objects, 1,200 (4.0 MB) rows of blobs
-Sound: 1,199 blobs; 2 (20 B) awaiting deletion, 0 (0 B) under way, 0 (0 B) staged, 1 (5 B) too young to tell, 3 sound at the second look
+Compared: 1,234 objects (5.0 MB), 1,200 rows of blobs (4.0 MB)
+Sound: 1,199 blobs; 2 (20 B) awaiting deletion, 0 under way, 0 staged, 1 (5 B) too young to tell, 3 sound at the second look
 Digests: 5 verified (10 B read), 1 not computable
 Found: 2 (24 B) ownerless, 1 (7 B) missing, 0 with another size, 0 with another digest
 Journaled: 2 (24 B); sweeps delete them from 2026-11-24T03:00:00.000Z on`

@@ -8,6 +8,7 @@ import { expect } from "vitest"
 import { app, presenter } from "../../src/cli/App.ts"
 import { codeOf } from "../../src/cli/ExitCode.ts"
 import { version } from "../../src/cli/version.ts"
+import { helpDocs } from "../../tools/HelpDocs.ts"
 
 /** What a command line says on stdout and on stderr, and how it ends. */
 const run = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
@@ -65,6 +66,16 @@ describe("help", () => {
     )
   }
 
+  it.effect("has a line of the list and an example for every command", () =>
+    Effect.gen(function* () {
+      const { commands, program } = yield* Effect.promise(helpDocs)
+      const listed = (program.subcommands ?? []).flatMap((group) => group.commands)
+      expect(listed.filter(({ shortDescription = "" }) => !/^.{10,60}$/.test(shortDescription))).toEqual([])
+      expect(commands.filter(([, { examples = [] }]) => examples.length === 0)).toEqual([])
+      expect([...subcommands].sort()).toEqual(listed.map(({ name }) => name).sort())
+    })
+  )
+
   it.effect("is printed without a command, and is no error", () =>
     Effect.gen(function* () {
       const { out, code } = yield* run()
@@ -95,6 +106,16 @@ describe("a command line", () => {
       ["migrate", "--watch-references", "--unwatch-references"],
       "--watch-references and --unwatch-references exclude each other"
     ],
+    [
+      "with a time that is none",
+      ["pause", "--for=long"],
+      'Invalid value for flag --for: "long". Expected a duration such as "90 seconds" or "2 hours"'
+    ],
+    [
+      "with a time that is too short",
+      ["restore", "--all", "--hold=1 millis"],
+      'Invalid value for flag --hold: "1 millis". Expected between 1 second and 520 weeks'
+    ],
     ["with a secret", ["sweep", "--database-url", "postgres://u:p@h/d"], "Unrecognized flag: --database-url"]
   ]
   for (const [title, args, says] of cases) {
@@ -103,7 +124,7 @@ describe("a command line", () => {
         const { out, err, code } = yield* run(...args)
         expect(out).toBe("")
         expect(err).toContain(says)
-        expect(err).toMatch(/\n\nSee: artifact-gc( sweep| migrate)? --help$/)
+        expect(err).toMatch(/\n\nSee: artifact-gc( \w+)? --help$/)
         expect(code).toBe(2)
       })
     )

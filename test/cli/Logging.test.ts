@@ -26,7 +26,7 @@ describe("a line of the log for people", () => {
   it("ends an error with the section that explains it", () => {
     const annotations = { error: "CollectionPaused", docs: "docs/operations.md#pausing" }
     expect(lines(entry({ level: "Error", message: ["Paused."], annotations }), false)).toBe(
-      "09:05:07 ERROR Paused.\nSee docs/operations.md#pausing."
+      "09:05:07 ERROR Paused.\n               See docs/operations.md#pausing."
     )
   })
 
@@ -39,6 +39,6 @@ describe("a line of the log for people", () => {
 
   it("shows the cause of a defect", () => {
     const cause = Cause.die(new Error("impossible"))
-    expect(lines(entry({ level: "Fatal", cause }), false)).toContain("\nError: impossible")
+    expect(lines(entry({ level: "Fatal", cause }), false)).toMatch(/\n {15}Error: impossible/)
   })
 })

@@ -10,7 +10,10 @@ describe("a line of progress", () => {
     expect(line({ ...event, expected: null }, 10_000)).toBe(
       "journal: 1,000 seen · 500 deleted · 5.0 MB · 50/s"
     )
-    expect(line({ ...event, deleted: 0 }, 0)).toBe("journal: 1,000 seen · 0 of 1,500 deleted · 5.0 MB · 0/s")
+    expect(line({ ...event, deleted: 0, expected: null }, 2000)).toBe(
+      "journal: 1,000 seen · 0 deleted · 5.0 MB · 500 seen/s"
+    )
+    expect(line({ ...event, deleted: 0 }, 0)).toBe("journal: 1,000 seen · 0 of 1,500 deleted · 5.0 MB")
   })
 
   it("of an audit shows rate and time left", () => {

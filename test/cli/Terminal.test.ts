@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { canColor, canRewrite, widthOf, wrapped } from "../../src/cli/Terminal.ts"
+import { canColor, canRewrite, hanging, resultWidth, widthOf, wrapped } from "../../src/cli/Terminal.ts"
 
 const terminal = { isTTY: true, columns: 132 }
 const pipe = {}
@@ -27,6 +27,24 @@ describe("a terminal", () => {
     expect(widthOf(pipe, {})).toBe(80)
     expect(widthOf(pipe, { COLUMNS: "60" })).toBe(60)
     expect(widthOf(pipe, { COLUMNS: "wide" })).toBe(80)
+  })
+})
+
+describe("a text behind a label", () => {
+  it("has further lines below its beginning, and a fix in one line", () => {
+    expect(hanging("note: ", "one two three\n  four five\n  a fix: stays as it is", 16)).toEqual([
+      "note: one two",
+      "      three",
+      "        four",
+      "        five",
+      "        a fix: stays as it is"
+    ])
+  })
+
+  it("keeps its lines in a pipe", () => {
+    expect(hanging("note: ", "one two three", resultWidth(pipe, { COLUMNS: "10" }))).toEqual([
+      "note: one two three"
+    ])
   })
 })
 

@@ -69,15 +69,15 @@ const contents = (names: ReadonlyArray<Exported>): string =>
     .map((module) => {
       const own = names.filter((one) => one.module === module)
       const links = own.map((one) => `[${one.name}](#${anchorOf(headingOf(one))})`).join(", ")
-      return `| ${module === null ? "" : `\`${module}\``} | ${links} |`
+      return `| ${module === null ? "the entry point itself" : `\`${module}\``} | ${links} |`
     })
     .join("\n")
 
 const pageText = (compiler: Compiler, entry: string, names: ReadonlyArray<Exported>): string =>
   [
-    `# ${entry}`,
+    `# API of ${entry}`,
     "",
-    "Generated from the docstrings by `npm run docs`. The guide is docs/library.md.",
+    "Generated from the docstrings by `npm run docs`. The guide is [As a library](../library.md).",
     "",
     "| module | names |",
     "|---|---|",

@@ -22,6 +22,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { runProgram, tally } from "../../tools/Program.ts"
 import { fileAt, root } from "../../tools/Repository.ts"
+import { attachments, cluster, example, node, run } from "./package/Examples.ts"
 import { everything, importCost, timeTravel } from "./package/Programs.ts"
 
 interface Manifest {
@@ -31,15 +32,6 @@ interface Manifest {
 }
 
 const manifest = (): Manifest => JSON.parse(readFileSync(fileAt("package.json"), "utf8")) as Manifest
-
-/** Runs a command to its end and returns its standard output. Fails with all that it wrote. */
-const run = (command: string, args: ReadonlyArray<string>, cwd: string): string => {
-  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8" })
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: exit code ${status}\n${stdout}\n${stderr}`)
-  return stdout
-}
-
-const node = (args: ReadonlyArray<string>, cwd: string): string => run(process.execPath, args, cwd)
 
 /** Installs the tarball with its required peers and the compiler. The version of each is the one that is tested here. */
 const install = (tarball: string, folder: string, optional: boolean): void => {
@@ -110,28 +102,6 @@ const importRatio = (folder: string): string => {
   throw new Error(`${importRatioMax} is allowed:\n${rounds.join("\n")}`)
 }
 
-/** Copies an example into the folder, compiles it against the installed package, and runs it. Returns what it printed. */
-const example = (folder: string, name: string): string => {
-  const place = join(folder, name)
-  mkdirSync(place)
-  for (const file of readdirSync(fileAt(`examples/${name}`))) {
-    if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue
-    writeFileSync(join(place, file), readFileSync(fileAt(`examples/${name}/${file}`)))
-  }
-  writeFileSync(
-    join(place, "tsconfig.json"),
-    JSON.stringify({
-      compilerOptions: {
-        ...{ target: "es2023", module: "nodenext", strict: true, exactOptionalPropertyTypes: true },
-        ...{ rewriteRelativeImportExtensions: true, skipLibCheck: true, types: ["node"], outDir: "out" }
-      },
-      files: ["main.ts"]
-    })
-  )
-  node([join("node_modules", "typescript", "bin", "tsc"), "-p", name], folder)
-  return node([join(name, "out", "main.js")], folder)
-}
-
 /** Bundles the app as a host does, and starts it. Modules that it does not use must be left out one by one. */
 const bundle = (folder: string): string => {
   const [file, report] = [join(folder, "bundle.mjs"), join(folder, "bundle.json")]
@@ -180,7 +150,7 @@ const lostSources = (folder: string): ReadonlyArray<string> =>
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
-type Check = readonly [name: string, check: () => string | undefined]
+type Check = readonly [name: string, check: () => string | undefined | Promise<string>]
 
 /** What the package consists of. */
 const contentChecks = (tarball: string, lean: string): ReadonlyArray<Check> => [
@@ -264,6 +234,16 @@ const useChecks = (lean: string, whole: string): ReadonlyArray<Check> => [
       return undefined
     }
   ],
+  [
+    "an example keeps objects in a store of its own (custom-storage)",
+    () => {
+      const out = example(lean, "custom-storage")
+      if (!out.includes("sweep complete: deleted 1; one note, 1 object")) throw new Error(out)
+      return undefined
+    }
+  ],
+  ["an example serves files and sweeps beside it (attachments)", () => attachments(whole)],
+  ["an example moves its collector to another runner (cluster)", () => cluster(whole)],
   [`an import of the root costs at most ${importRatioMax} times one of effect`, () => importRatio(lean)],
   ["a bundle of it has no AWS SDK, and starts", () => bundle(lean)],
   [
@@ -315,7 +295,7 @@ const main = async (): Promise<number> => {
     const counts = { passed: 0, failed: 0, skipped: 0 }
     for (const [name, check] of [...contentChecks(tarball, lean), ...useChecks(lean, whole)]) {
       try {
-        const said = check()
+        const said = await check()
         counts.passed += 1
         say(`ok      ${name}${said === undefined ? "" : `: ${said}`}`)
       } catch (error) {

@@ -47,3 +47,26 @@ await import(${JSON.stringify(name)})
 const { user, system } = process.cpuUsage(before)
 console.log((user + system) / 1000)
 `
+
+/** Starts a PostgreSQL with the tables of the package, prints where it is as variables of its clients, and serves. */
+export const catalogue = `import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { CatalogNames, Postgres } from "artifact-gc"
+import { Embedded } from "artifact-gc/embedded"
+import { Console, Effect } from "effect"
+
+const dataDirectory = process.env.DATA_DIRECTORY ?? "data"
+
+const program = Effect.gen(function* () {
+  const server = yield* Embedded.start({ dataDirectory, durable: false })
+  yield* Effect.provide(
+    Postgres.migrate(CatalogNames.defaultNames, { createCatalog: "artifacts" }),
+    Postgres.layerClient(server)
+  )
+  const { database, port, socketDirectory, user } = server
+  const place = { PGHOST: socketDirectory, PGPORT: String(port), PGUSER: user, PGDATABASE: database }
+  yield* Console.log(JSON.stringify(place))
+  return yield* Effect.never
+})
+
+NodeRuntime.runMain(Effect.scoped(program))
+`
