@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Command, command, digestsOf, expectLayout, homeOf, mountsOf } from "./Command.ts"
 import type { Context } from "./Context.ts"
-import { flowNames, refused, user } from "./Guarded.ts"
+import { refused, user } from "./Guarded.ts"
 import { makeImage, makeIndex, makeLayer, writeLayout } from "./Images.ts"
 import { type LoginClient, loginChecks } from "./Logins.ts"
 import { named } from "./Registry.ts"
@@ -25,14 +25,11 @@ const regctlOf = (context: Context): Command =>
   command(context, "regctl", { REGCTL_CONFIG: join(homeOf(context, "regctl"), "config.json") })
 
 /** Tells regctl to use http, and chunks of 200,000 bytes for blobs above 400,000. */
-const prepare = async (context: Context): Promise<void> => {
-  const regctl = regctlOf(context)
-  const { guarded, registry } = context
-  const urls = [...registry.ways.map(({ url }) => url), ...flowNames.map((name) => guarded.flow(name).url)]
-  const chunks = ["--blob-chunk", "200000", "--blob-max", "400000"]
-  for (const url of urls)
-    await regctl("registry", "set", "--skip-check", "--tls", "disabled", ...chunks, new URL(url).host)
-}
+const introduce = (regctl: Command, host: string): Promise<string> =>
+  regctl(
+    ...["registry", "set", "--skip-check", "--tls", "disabled"],
+    ...["--blob-chunk", "200000", "--blob-max", "400000", host]
+  )
 
 const subject = { repository: "regctl/app", tag: "1" }
 
@@ -144,7 +141,10 @@ export const suite = (context: Context): Suite => {
   writeFileSync(join(home, "file"), makeLayer("regctl login", 4_000).bytes)
   const client: LoginClient = {
     name: "regctl",
-    login: (host, password) => regctl("registry", "login", "-u", user.name, "-p", password, host),
+    login: async (host, password) => {
+      await introduce(regctl, host)
+      await regctl("registry", "login", "-u", user.name, "-p", password, host)
+    },
     logout: (host) => regctl("registry", "logout", host),
     // Before its next request regctl waits twice as long after each 403, so a whole image takes it a minute.
     push: (host, repository) =>
@@ -152,7 +152,9 @@ export const suite = (context: Context): Suite => {
     pull: (host, repository) => regctl("artifact", "get", `${host}/${repository}:1`)
   }
   return {
-    prepare: () => prepare(context),
+    prepare: async () => {
+      for (const { url } of context.registry.ways) await introduce(regctl, new URL(url).host)
+    },
     checks: [...images(context, regctl), ...questions(context, regctl), ...loginChecks(client, context)]
   }
 }
