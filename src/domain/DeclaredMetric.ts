@@ -75,11 +75,11 @@ const declare = <L extends Labels, State>(
   const ofUnit: Record<string, string> = unit === undefined ? {} : { unit }
   const names = Object.keys(labels ?? {})
   const seriesOf = (given: Readonly<Record<string, string>>) => {
-    const values = names.map((label) => given[label] ?? "")
-    const key = values.join("\n")
+    let key = ""
+    for (const label of names) key += `${given[label] ?? ""}\n`
     const known = series.get(key)
     if (known !== undefined) return known
-    const ofLabels = Object.fromEntries(names.map((label, index) => [label, values[index] ?? ""]))
+    const ofLabels = Object.fromEntries(names.map((label) => [label, given[label] ?? ""]))
     const made = make({ description: help, attributes: { ...ofLabels, ...ofUnit } })
     series.set(key, made)
     return made

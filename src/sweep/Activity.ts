@@ -10,8 +10,8 @@ export const tellEvery = Duration.seconds(5)
 export interface Activity {
   /** What the collector does at `at`: this sweep, as far as it is. */
   readonly at: (at: number) => PeerActivity
-  /** Tells it, if the last time is {@link tellEvery} ago. Never fails: the sweep meets the trouble itself. */
-  readonly tell: Effect.Effect<void>
+  /** Returns what tells it, if it was last told {@link tellEvery} ago; or null. Never fails: the sweep meets the trouble itself. */
+  readonly tell: (now: number) => Effect.Effect<void> | null
   /** Notes how far each phase is, beside the caller's own `Progress`. */
   readonly observed: <A, E, R>(sweep: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
@@ -27,12 +27,11 @@ export const make = (peers: Pick<Peers, "tell">, id: string, name: string, start
   })
   return {
     at: activityAt,
-    tell: Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      if (now - toldAt < Duration.toMillis(tellEvery)) return
+    tell: (now) => {
+      if (now - toldAt < Duration.toMillis(tellEvery)) return null
       toldAt = now
-      yield* Effect.ignoreCause(peers.tell(id, activityAt(now), null))
-    }),
+      return Effect.ignoreCause(peers.tell(id, activityAt(now), null))
+    },
     observed: (sweep) =>
       Effect.flatMap(Progress, ({ report, watched }) =>
         Effect.provideService(sweep, Progress, {

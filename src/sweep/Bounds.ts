@@ -12,25 +12,29 @@ export interface Bounds {
   /** Returns deletions to the count that were granted and did not happen. */
   readonly giveBack: (unused: number) => void
   /**
-   * Returns the same bounds with this share of the time that is left. Work that could fill every sweep takes a share, so
-   * that the work behind it runs.
+   * Returns the same bounds with this share of the time that is left at `now`. Work that could fill every sweep takes a
+   * share, so that the work behind it runs.
    */
-  readonly share: (fraction: number) => Effect.Effect<Bounds>
+  readonly share: (fraction: number, now: number) => Bounds
 }
 
+/** Returns the question whether a sweep is to stop, if it is time to ask at `now`; null if it is not. */
+export type Stopping = (now: number) => Effect.Effect<boolean> | null
+
 /** Returns the bounds of a sweep that begins now and ends at `until` at the latest, or when `stopping` answers true. */
-export const make = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  stopping: Effect.Effect<boolean>,
-  until: number
-) {
+export const make = Effect.fnUntraced(function* (settings: SweepSettings, stopping: Stopping, until: number) {
   const deadline = Math.min((yield* Clock.currentTimeMillis) + Duration.toMillis(settings.maxDuration), until)
   let left = settings.maxDeletes
+  const limitAt = (now: number, deadline: number): StoppedBy | null => {
+    if (left <= 0) return "count"
+    return now >= deadline ? "time" : null
+  }
   const boundedBy = (deadline: number): Bounds => ({
-    exceeded: Effect.zipWith(stopping, Clock.currentTimeMillis, (isStopping, now) => {
-      if (isStopping) return "stopped"
-      if (left <= 0) return "count"
-      return now >= deadline ? "time" : null
+    exceeded: Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const asked = stopping(now)
+      return asked === null
+        ? Effect.succeed(limitAt(now, deadline))
+        : Effect.map(asked, (isStopping) => (isStopping ? "stopped" : limitAt(now, deadline)))
     }),
     grant: (wanted) => {
       const granted = Math.min(wanted, left)
@@ -40,8 +44,7 @@ export const make = Effect.fnUntraced(function* (
     giveBack: (unused) => {
       left += unused
     },
-    share: (fraction) =>
-      Effect.map(Clock.currentTimeMillis, (now) => boundedBy(now + Math.max(0, deadline - now) * fraction))
+    share: (fraction, now) => boundedBy(now + Math.max(0, deadline - now) * fraction)
   })
   return boundedBy(deadline)
 })

@@ -160,12 +160,15 @@ export const judge = Effect.fnUntraced(function* <R>(settings: SweepSettings, br
 })
 
 /** Notes what was deleted, for the sum of a month. */
-export const noteLoss = Effect.fnUntraced(function* (
+export const noteLoss = (breaker: Breaker<unknown>, lost: Pick<Exposure, "blobs" | "bytes">) =>
+  lost.blobs > 0 ? noteLost(breaker, lost) : Effect.void
+
+const noteLost = Effect.fnUntraced(function* (
   breaker: Breaker<unknown>,
   lost: Pick<Exposure, "blobs" | "bytes">
 ) {
   const { breakers } = yield* CollectorDatabase
-  if (lost.blobs > 0) yield* breakers.note(breaker.name, yield* Clock.currentTimeMillis, { lost })
+  yield* breakers.note(breaker.name, yield* Clock.currentTimeMillis, { lost })
 })
 
 /** Opens the breaker at `at` and fails with `BreakerOpen`. */

@@ -7,12 +7,12 @@
  * A key is deleted only after the transaction that journaled it has committed. No transaction is open during the request.
  */
 import { Clock, Duration, Effect, Metric, Random, Result } from "effect"
-import { CollectorDatabase, type JournalEntry, type Postponement } from "../database/Database.ts"
+import type { CollectorDatabase, Journal, JournalEntry, Postponement } from "../database/Database.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { ObjectKey } from "../domain/ObjectKey.ts"
 import { StorageError } from "../domain/StorageError.ts"
 import { isStoreTrouble } from "../storage/DeleteFailure.ts"
-import { type DeleteFailure, type DeleteOutcome, Storage } from "../storage/Storage.ts"
+import type { DeleteFailure, DeleteOutcome, Storage } from "../storage/Storage.ts"
 import * as Metrics from "./Metrics.ts"
 import type { Pace } from "./Pace.ts"
 import type { PhaseCounts } from "./PhaseCounts.ts"
@@ -43,104 +43,124 @@ interface KeyFailure {
   readonly counts: boolean
 }
 
+/** What a deletion works with. */
+interface Deleting {
+  readonly settings: SweepSettings
+  readonly pace: Pace
+  readonly journal: Journal
+  readonly storage: Storage["Service"]
+  failuresInARow: number
+}
+
 /** Returns a deletion at the given pace. */
-export const make = Effect.fnUntraced(function* (settings: SweepSettings, pace: Pace) {
-  const { journal } = yield* CollectorDatabase
-  const storage = yield* Storage
-  let failuresInARow = 0
+export const make = (
+  settings: SweepSettings,
+  pace: Pace,
+  { journal }: Pick<CollectorDatabase["Service"], "journal">,
+  storage: Storage["Service"]
+): Deletion => {
+  const deleting: Deleting = { settings, pace, journal, storage, failuresInARow: 0 }
+  return { delete: (entries, counts) => deleteEntries(deleting, entries, counts) }
+}
 
-  /** Ends the phase when the store fails again and again. */
-  const requestFailed = (error: StorageError) => {
-    failuresInARow += 1
-    return failuresInARow >= consecutiveFailuresMax ? Effect.fail(error) : Effect.void
+const deleteEntries = Effect.fnUntraced(function* (
+  deleting: Deleting,
+  claimed: ReadonlyArray<JournalEntry>,
+  counts: PhaseCounts
+) {
+  const { pace, storage } = deleting
+  const again = claimed.filter(({ attempts }) => attempts > 0).length
+  if (again > 0) yield* Metric.update(Metrics.retried.of(), again)
+  const entries = yield* aborted(deleting, claimed, counts)
+  if (entries.length === 0) return
+  const keys = entries.map((entry) => entry.key)
+  const outcome = yield* Effect.result(pace.deleting(keys.length, storage.delete(keys)))
+  if (Result.isSuccess(outcome)) return yield* settle(deleting, entries, outcome.success, counts)
+  const { detail, reason } = outcome.failure
+  counts.failed(reason, entries.length)
+  const failure: KeyFailure = { error: detail, reason: reasonOf(reason), counts: false }
+  yield* postpone(deleting, entries, new Map(keys.map((key) => [key, failure])))
+  yield* requestFailed(deleting, outcome.failure)
+})
+
+/** Ends the phase when the store fails again and again. */
+const requestFailed = (deleting: Deleting, error: StorageError) => {
+  deleting.failuresInARow += 1
+  return deleting.failuresInARow >= consecutiveFailuresMax ? Effect.fail(error) : Effect.void
+}
+
+/** Postpones those of `entries` that failed. */
+const postpone = Effect.fnUntraced(function* (
+  { journal, settings }: Deleting,
+  entries: ReadonlyArray<JournalEntry>,
+  failures: ReadonlyMap<ObjectKey, KeyFailure>
+) {
+  const now = yield* Clock.currentTimeMillis
+  const random = yield* Random.next
+  const postponements = entries.flatMap((entry) => {
+    const failure = failures.get(entry.key)
+    return failure === undefined ? [] : [postponementOf(settings, entry, failure, now, random)]
+  })
+  yield* journal.postpone(postponements)
+  yield* countPostponed([...failures.values()], postponements)
+})
+
+/** Aborts the uploads in parts of `entries`. Postpones what could not be aborted, and returns the others. */
+const aborted = Effect.fnUntraced(function* (
+  deleting: Deleting,
+  entries: ReadonlyArray<JournalEntry>,
+  counts: PhaseCounts
+) {
+  const failures = yield* abortUploads(deleting, entries)
+  if (failures.size === 0) return entries
+  for (const { reason } of failures.values()) counts.failed(reason, 1)
+  yield* postpone(deleting, entries, mapValues(failures, failureOfAbort))
+  const others = entries.filter((entry) => !failures.has(entry.key))
+  const outage = [...failures.values()].find((failure) => failure.isRetryable)
+  if (others.length === 0 && outage !== undefined) yield* requestFailed(deleting, outage)
+  return others
+})
+
+/** Confirms and postpones what one answered request did. */
+const settle = Effect.fnUntraced(function* (
+  deleting: Deleting,
+  entries: ReadonlyArray<JournalEntry>,
+  { deleted, failed, resent }: DeleteOutcome,
+  counts: PhaseCounts
+) {
+  const gone = new Set(deleted)
+  const bytes = entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
+  counts.deleted(gone.size, bytes)
+  yield* deleting.journal.confirm(deleted, resent)
+  counts.undeleted(failed)
+  if (failed.length > 0) {
+    yield* postpone(deleting, entries, new Map(failed.map((failure) => [failure.key, failureOfKey(failure)])))
   }
-
-  /** Postpones those of `entries` that failed. */
-  const postpone = Effect.fnUntraced(function* (
-    entries: ReadonlyArray<JournalEntry>,
-    failures: ReadonlyMap<ObjectKey, KeyFailure>
-  ) {
-    const now = yield* Clock.currentTimeMillis
-    const random = yield* Random.next
-    const postponements = entries.flatMap((entry) => {
-      const failure = failures.get(entry.key)
-      return failure === undefined ? [] : [postponementOf(settings, entry, failure, now, random)]
-    })
-    yield* journal.postpone(postponements)
-    yield* countPostponed([...failures.values()], postponements)
-  })
-
-  /** Aborts the uploads in parts of `entries`. Postpones what could not be aborted, and returns the others. */
-  const aborted = Effect.fnUntraced(function* (entries: ReadonlyArray<JournalEntry>, counts: PhaseCounts) {
-    const failures = yield* abortUploads(settings, pace, storage, entries)
-    if (failures.size === 0) return entries
-    for (const { reason } of failures.values()) counts.failed(reason, 1)
-    yield* postpone(entries, mapValues(failures, failureOfAbort))
-    const others = entries.filter((entry) => !failures.has(entry.key))
-    const outage = [...failures.values()].find((failure) => failure.isRetryable)
-    if (others.length === 0 && outage !== undefined) yield* requestFailed(outage)
-    return others
-  })
-
-  /** Confirms and postpones what one answered request did. */
-  const settle = Effect.fnUntraced(function* (
-    entries: ReadonlyArray<JournalEntry>,
-    { deleted, failed, resent }: DeleteOutcome,
-    counts: PhaseCounts
-  ) {
-    const gone = new Set(deleted)
-    const bytes = entries.reduce((sum, entry) => (gone.has(entry.key) ? sum + entry.sizeBytes : sum), 0)
-    counts.deleted(gone.size, bytes)
-    yield* journal.confirm(deleted, resent)
-    counts.undeleted(failed)
-    yield* postpone(entries, new Map(failed.map((failure) => [failure.key, failureOfKey(failure)])))
-    // Stores without batch deletes answer an outage key by key.
-    if (deleted.length === 0 && failed.every(({ reason }) => isStoreTrouble(reason))) {
-      return yield* requestFailed(outageOf(failed))
-    }
-    failuresInARow = 0
-  })
-
-  const deletion: Deletion = {
-    delete: Effect.fnUntraced(function* (claimed, counts) {
-      const again = claimed.filter(({ attempts }) => attempts > 0).length
-      if (again > 0) yield* Metric.update(Metrics.retried.of(), again)
-      const entries = yield* aborted(claimed, counts)
-      if (entries.length === 0) return
-      const keys = entries.map((entry) => entry.key)
-      const outcome = yield* Effect.result(pace.deleting(keys.length, storage.delete(keys)))
-      if (Result.isSuccess(outcome)) return yield* settle(entries, outcome.success, counts)
-      const { detail, reason } = outcome.failure
-      counts.failed(reason, entries.length)
-      const failure: KeyFailure = { error: detail, reason: reasonOf(reason), counts: false }
-      yield* postpone(entries, new Map(keys.map((key) => [key, failure])))
-      yield* requestFailed(outcome.failure)
-    })
+  // Stores without batch deletes answer an outage key by key.
+  if (deleted.length === 0 && failed.every(({ reason }) => isStoreTrouble(reason))) {
+    return yield* requestFailed(deleting, outageOf(failed))
   }
-  return deletion
+  deleting.failuresInARow = 0
 })
 
 /** Aborts the uploads in parts of `entries`. Returns why not, by key, where an upload may still be under way. */
 const abortUploads = Effect.fnUntraced(function* (
-  settings: SweepSettings,
-  pace: Pace,
-  storage: Storage["Service"],
+  { pace, settings, storage }: Deleting,
   entries: ReadonlyArray<JournalEntry>
 ) {
   const failures = new Map<ObjectKey, StorageError>()
+  const begun = entries.flatMap(({ key, uploadId }) => (uploadId === null ? [] : [{ key, uploadId }]))
+  if (begun.length === 0) return failures
   let outage: StorageError | null = null
   yield* Effect.forEach(
-    entries,
-    Effect.fnUntraced(function* ({ key, uploadId }) {
-      if (uploadId === null) return
+    begun,
+    Effect.fnUntraced(function* (upload) {
       // Each would wait for the same time-outs.
       const aborting =
-        outage === null
-          ? Effect.andThen(pace.asking, storage.abortMultipart({ key, uploadId }))
-          : Effect.fail(outage)
+        outage === null ? Effect.andThen(pace.asking, storage.abortMultipart(upload)) : Effect.fail(outage)
       const outcome = yield* Effect.result(aborting)
       if (Result.isSuccess(outcome)) return
-      failures.set(key, outcome.failure)
+      failures.set(upload.key, outcome.failure)
       if (outcome.failure.isRetryable) outage = outcome.failure
     }),
     { concurrency: settings.deleteConcurrency, discard: true }

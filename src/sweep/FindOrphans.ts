@@ -45,69 +45,75 @@ export const find = Effect.fnUntraced(function* (context: PhaseContext, held: He
 })
 
 /** Turns candidates without references into sightings. Answers whether none is left. */
-const review = Effect.fnUntraced(function* (context: PhaseContext) {
+const review = (context: PhaseContext) => context.pages(() => reviewPage(context))
+
+const reviewPage = Effect.fnUntraced(function* ({ counts, settings }: PhaseContext) {
   const { candidates } = yield* CollectorDatabase
-  const { counts, settings } = context
-  return yield* context.pages(
-    Effect.fnUntraced(function* () {
-      const reviewed = yield* candidates.review(yield* Clock.currentTimeMillis, settings.scanPage)
-      counts.seen(reviewed.candidates)
-      counts.kept("referenced", reviewed.candidates - reviewed.orphans)
-      // A page may be smaller than asked for, so only an empty one is the last.
-      return reviewed.candidates === 0 ? null : "more"
-    })
-  )
+  const reviewed = yield* candidates.review(yield* Clock.currentTimeMillis, settings.scanPage)
+  counts.seen(reviewed.candidates)
+  counts.kept("referenced", reviewed.candidates - reviewed.orphans)
+  // A page may be smaller than asked for, so only an empty one is the last.
+  return reviewed.candidates === 0 ? null : "more"
 })
 
 /** Ends the sightings of blobs that are referenced again, and condemns those that have waited. */
 const examineSightings = Effect.fnUntraced(function* (context: PhaseContext) {
+  const found = { due: 0 }
+  const isDone = yield* context.pages((after: Digest | null) => examinePage(context, found, after))
+  return isDone ? found.due : null
+})
+
+const examinePage = Effect.fnUntraced(function* (
+  context: PhaseContext,
+  found: { due: number },
+  after: Digest | null
+) {
   const { candidates } = yield* CollectorDatabase
   const { counts, settings, sweep } = context
-  let due = 0
-  const isDone = yield* context.pages(
-    Effect.fnUntraced(function* (after: Digest | null) {
-      const page = yield* candidates.sighted(after, settings.scanPage)
-      const classified = yield* classify(context, page.orphans)
-      counts.seen(page.sightings)
-      due += classified.purgeable.length
-      const condemned = toCondemn(classified)
-      if (condemned.length + page.stale.length > 0) {
-        const now = yield* Clock.currentTimeMillis
-        counts.kept("referenced", yield* candidates.settle({ now, condemned, stale: page.stale, sweep }))
-      }
-      yield* KeepHeld.keep(context, classified.held)
-      return page.next
-    })
-  )
-  return isDone ? due : null
+  const page = yield* candidates.sighted(after, settings.scanPage)
+  const classified = yield* classify(context, page.orphans)
+  counts.seen(page.sightings)
+  found.due += classified.purgeable.length
+  const condemned = toCondemn(classified)
+  if (condemned.length + page.stale.length > 0) {
+    const now = yield* Clock.currentTimeMillis
+    counts.kept("referenced", yield* candidates.settle({ now, condemned, stale: page.stale, sweep }))
+  }
+  yield* KeepHeld.keep(context, classified.held)
+  return page.next
 })
+
+/** What a scan has examined. */
+interface Scanned {
+  blobs: number
+  found: number
+  /** Blobs that are due to be purged. */
+  due: number
+}
 
 /** Does the same for the whole catalogue, where no trigger notes what changes. */
 const scan = Effect.fnUntraced(function* (context: PhaseContext, held: Held) {
+  const scanned: Scanned = { blobs: 0, found: 0, due: 0 }
+  const end = yield* eachSlice(context, "round", (slice) => scanSlice(context, scanned, slice))
+  explainKept(context, scanned, held)
+  return end === "alone" ? scanned.due : null
+})
+
+const scanSlice = Effect.fnUntraced(function* (context: PhaseContext, scanned: Scanned, slice: ClaimedSlice) {
   const { orphans } = yield* CollectorDatabase
   const { counts, sweep } = context
-  let due = 0
-  const scanned = { blobs: 0, found: 0 }
-  const end = yield* eachSlice(
-    context,
-    "round",
-    Effect.fnUntraced(function* (slice) {
-      const found = yield* orphans.find(slice)
-      const classified = yield* classify(context, found)
-      counts.seen(slice.blobs)
-      due += classified.purgeable.length
-      const now = yield* Clock.currentTimeMillis
-      const marks = { now, seen: digestsOf(found), condemned: toCondemn(classified), sweep }
-      const cleared = yield* orphans.record(slice, marks)
-      counts.kept("referenced", cleared)
-      // After the sightings were recorded, which for new blobs did not exist before.
-      yield* KeepHeld.keep(context, classified.held)
-      scanned.blobs += slice.blobs
-      scanned.found += found.length + cleared
-    })
-  )
-  explainKept(context, scanned, held)
-  return end === "alone" ? due : null
+  const found = yield* orphans.find(slice)
+  const classified = yield* classify(context, found)
+  counts.seen(slice.blobs)
+  scanned.due += classified.purgeable.length
+  const now = yield* Clock.currentTimeMillis
+  const marks = { now, seen: digestsOf(found), condemned: toCondemn(classified), sweep }
+  const cleared = yield* orphans.record(slice, marks)
+  counts.kept("referenced", cleared)
+  // After the sightings were recorded, which for new blobs did not exist before.
+  yield* KeepHeld.keep(context, classified.held)
+  scanned.blobs += slice.blobs
+  scanned.found += found.length + cleared
 })
 
 /**
@@ -129,23 +135,31 @@ export const explainKept = (
  * Sights orphans that no trigger noted, and decides nothing: sightings are examined afterwards. Answers whether the scan
  * has reached its end.
  */
-const sightAll = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { orphans } = yield* CollectorDatabase
-  const { counts, sweep } = context
-  const end = yield* eachSlice(
-    context,
-    "to the end",
-    Effect.fnUntraced(function* (slice) {
-      const found = yield* orphans.find(slice)
-      counts.seen(slice.blobs)
-      const unseen = found.filter(({ seenAt }) => seenAt === null)
-      if (unseen.length === 0) return
-      const now = yield* Clock.currentTimeMillis
-      yield* orphans.record(slice, { now, seen: digestsOf(unseen), condemned: [], sweep, clear: false })
-    })
+const sightAll = (context: PhaseContext) =>
+  Effect.map(
+    eachSlice(context, "to the end", (slice) => sightSlice(context, slice)),
+    (end) => end !== "bounded"
   )
-  return end !== "bounded"
+
+const sightSlice = Effect.fnUntraced(function* ({ counts, sweep }: PhaseContext, slice: ClaimedSlice) {
+  const { orphans } = yield* CollectorDatabase
+  const found = yield* orphans.find(slice)
+  counts.seen(slice.blobs)
+  const unseen = found.filter(({ seenAt }) => seenAt === null)
+  if (unseen.length === 0) return
+  const now = yield* Clock.currentTimeMillis
+  yield* orphans.record(slice, { now, seen: digestsOf(unseen), condemned: [], sweep, clear: false })
 })
+
+/** How far a scan is. */
+interface Slices {
+  readonly until: "round" | "to the end"
+  end: ScanEnd | null
+  previous: Slice | null
+  isAlone: boolean
+}
+
+type EachSlice = (slice: ClaimedSlice) => Effect.Effect<void, DatabaseError, CollectorDatabase>
 
 /**
  * Runs `each` for slices until the scan reaches its end, or comes round to where this collector began. Answers whether a
@@ -153,27 +167,24 @@ const sightAll = Effect.fnUntraced(function* (context: PhaseContext) {
  */
 const eachSlice = Effect.fnUntraced(function* (
   context: PhaseContext,
-  until: "round" | "to the end",
-  each: (slice: ClaimedSlice) => Effect.Effect<void, DatabaseError, CollectorDatabase>
+  until: Slices["until"],
+  each: EachSlice
 ) {
+  const slices: Slices = { until, end: null, previous: null, isAlone: true }
+  if (!(yield* context.pages(() => nextSlice(context, slices, each)))) return "bounded"
+  return slices.isAlone && lastOf(slices.previous) === firstOf(slices.end) ? "alone" : "shared"
+})
+
+const nextSlice = Effect.fnUntraced(function* (context: PhaseContext, slices: Slices, each: EachSlice) {
   const { orphans } = yield* CollectorDatabase
-  let end: ScanEnd | null = null
-  let previous: Slice | null = null
-  let isAlone = true
-  const isDone = yield* context.pages(
-    Effect.fnUntraced(function* () {
-      const claimed = yield* orphans.claimSlice(context.settings.scanPage, end)
-      if (Option.isNone(claimed)) return null
-      const slice = claimed.value
-      end ??= { pass: slice.pass + 1, after: until === "round" ? slice.after : null }
-      isAlone &&= previous === null || previous.upTo === slice.after
-      previous = slice
-      yield* each(slice)
-      return "more"
-    })
-  )
-  if (!isDone) return "bounded"
-  return isAlone && lastOf(previous) === firstOf(end) ? "alone" : "shared"
+  const claimed = yield* orphans.claimSlice(context.settings.scanPage, slices.end)
+  if (Option.isNone(claimed)) return null
+  const slice = claimed.value
+  slices.end ??= { pass: slice.pass + 1, after: slices.until === "round" ? slice.after : null }
+  slices.isAlone &&= slices.previous === null || slices.previous.upTo === slice.after
+  slices.previous = slice
+  yield* each(slice)
+  return "more"
 })
 
 const lastOf = (slice: Slice | null): Digest | null | undefined => slice?.upTo

@@ -23,11 +23,18 @@ export interface Judged<O> {
 }
 
 /** Asks the sources about `orphans`, a batch at a time. Writes nothing. */
-export const ask = Effect.fnUntraced(function* <O extends Asked>(
+export const ask = <O extends Asked>(
+  context: PhaseContext,
+  orphans: ReadonlyArray<O>
+): Effect.Effect<Judged<O>> =>
+  context.sources.names.length === 0 || orphans.length === 0
+    ? Effect.succeed({ free: orphans, held: [], unanswered: [] })
+    : askEach(context, orphans)
+
+const askEach = Effect.fnUntraced(function* <O extends Asked>(
   { settings, sources }: PhaseContext,
   orphans: ReadonlyArray<O>
 ) {
-  if (sources.names.length === 0) return { free: orphans, held: [], unanswered: [] } satisfies Judged<O>
   const free: Array<O> = []
   const held: Array<O> = []
   const unanswered: Array<O> = []
@@ -43,8 +50,10 @@ export const ask = Effect.fnUntraced(function* <O extends Asked>(
 })
 
 /** Records what sources hold. They show that references are known, which ends the question of the first reference. */
-export const keep = Effect.fnUntraced(function* ({ settings }: PhaseContext, held: ReadonlyArray<Asked>) {
-  if (held.length === 0) return
+export const keep = (context: PhaseContext, held: ReadonlyArray<Asked>) =>
+  held.length === 0 ? Effect.void : keepAll(context, held)
+
+const keepAll = Effect.fnUntraced(function* ({ settings }: PhaseContext, held: ReadonlyArray<Asked>) {
   const { breakers, orphans } = yield* CollectorDatabase
   const now = yield* Clock.currentTimeMillis
   yield* orphans.keep(

@@ -19,8 +19,10 @@ export const breaker: Breaker.Breaker = {
 }
 
 /** Fails with `AgeRefused` while objects of the lost time wait for a person. */
-export const requireConfirmed = Effect.fnUntraced(function* ({ lost }: Pick<PhaseContext, "lost">) {
-  if (lost === null) return
+export const requireConfirmed = ({ lost }: Pick<PhaseContext, "lost">) =>
+  lost === null ? Effect.void : requireConfirmedOf(lost)
+
+const requireConfirmedOf = Effect.fnUntraced(function* (lost: LostTime) {
   const { breakers } = yield* CollectorDatabase
   const state = yield* breakers.read(breaker.name)
   yield* SweepMetrics.breaker(breaker.name, isOpen(state))

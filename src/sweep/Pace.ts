@@ -7,7 +7,7 @@
  *
  * A pace lasts one sweep: the load that a store bore at night says nothing of the day.
  */
-import { Clock, Duration, Effect, Result, Semaphore } from "effect"
+import { Clock, type Context, Duration, Effect, Result, Semaphore } from "effect"
 import type { StorageError } from "../domain/StorageError.ts"
 import { isStoreTrouble } from "../storage/DeleteFailure.ts"
 import type { DeleteOutcome } from "../storage/Storage.ts"
@@ -42,14 +42,17 @@ const pauseMin = Duration.millis(500)
 const pauseMax = Duration.seconds(30)
 
 /** Returns the pace of a sweep that begins now. */
-export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
+export const make = (settings: PaceSettings): Effect.Effect<Pace> =>
+  Effect.contextWith((context) => Effect.succeed(paceOf(settings, context)))
+
+const paceOf = (settings: PaceSettings, context: Context.Context<never>): Pace => {
   const { deleteConcurrency, keysPerSecondMax, requestsPerSecondMax } = settings
   let window = Math.min(windowAtFirst, deleteConcurrency)
-  const slots = yield* Semaphore.make(window)
-  const metrics = yield* PaceMetrics.make(deleteConcurrency)
+  const slots = Semaphore.makeUnsafe(window)
+  const metrics = PaceMetrics.make(deleteConcurrency, context)
   metrics.concurrency(window)
-  const keyRate = yield* rate(keysPerSecondMax, metrics)
-  const requestRate = yield* rate(requestsPerSecondMax, metrics)
+  const keyRate = rate(keysPerSecondMax, metrics)
+  const requestRate = rate(requestsPerSecondMax, metrics)
   /** Answers since the window last grew, once it has been too wide. */
   let hasBeenTooWide = false
   let answers = 0
@@ -98,7 +101,7 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
     yield* Effect.sleep(left)
   })
 
-  const pace: Pace = {
+  return {
     deleting: (keys, request) =>
       slots.withPermits(1)(
         Effect.gen(function* () {
@@ -119,8 +122,7 @@ export const make = Effect.fnUntraced(function* (settings: PaceSettings) {
       ),
     asking: requestRate(1)
   }
-  return pace
-})
+}
 
 /** Returns why an answer calls for fewer requests, or null. */
 const troubleIn = (outcome: Result.Result<DeleteOutcome, StorageError>): Trouble | null => {
@@ -141,18 +143,17 @@ const troubles = {
 type Trouble = keyof typeof troubles
 
 /** Waits until `count` more are within so many a second. Never waits where there is no ceiling. */
-const rate = (perSecondMax: number | null, metrics: PaceMetrics.PaceMetrics) =>
-  Effect.sync(() => {
-    let freeAt = Number.NEGATIVE_INFINITY
-    return (count: number): Effect.Effect<void> =>
-      perSecondMax === null
-        ? Effect.void
-        : Effect.gen(function* () {
-            const now = yield* Clock.currentTimeMillis
-            const from = Math.max(now, freeAt)
-            freeAt = from + (1000 * count) / perSecondMax
-            if (from <= now) return
-            metrics.waited("ceiling", from - now)
-            yield* Effect.sleep(from - now)
-          })
-  })
+const rate = (perSecondMax: number | null, metrics: PaceMetrics.PaceMetrics) => {
+  let freeAt = Number.NEGATIVE_INFINITY
+  return (count: number): Effect.Effect<void> =>
+    perSecondMax === null
+      ? Effect.void
+      : Effect.gen(function* () {
+          const now = yield* Clock.currentTimeMillis
+          const from = Math.max(now, freeAt)
+          freeAt = from + (1000 * count) / perSecondMax
+          if (from <= now) return
+          metrics.waited("ceiling", from - now)
+          yield* Effect.sleep(from - now)
+        })
+}

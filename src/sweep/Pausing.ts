@@ -1,6 +1,7 @@
 /** Ends a sweep under way when its catalogue is paused. */
-import { Clock, Duration, Effect } from "effect"
-import { CollectorDatabase } from "../database/Database.ts"
+import { Duration, Effect } from "effect"
+import type { Control } from "../database/Database.ts"
+import type { Stopping } from "./Bounds.ts"
 
 /**
  * How often a sweep under way, and a collector that is paused, ask whether the catalogue is paused. A row is read each
@@ -9,18 +10,23 @@ import { CollectorDatabase } from "../database/Database.ts"
 export const askEvery = Duration.seconds(5)
 
 /**
- * Returns a question to ask between batches: whether the catalogue has been paused meanwhile. The database is asked at
- * most every {@link askEvery}. Without an answer the sweep continues, and meets the trouble itself.
+ * Returns a question to ask between batches of a sweep that began at `startedAt`: whether the catalogue has been paused
+ * meanwhile. The database is asked at most every {@link askEvery}. Without an answer the sweep continues, and meets the
+ * trouble itself.
  */
-export const make = Effect.gen(function* () {
-  const { control } = yield* CollectorDatabase
-  let asked = yield* Clock.currentTimeMillis
+export const make = (control: Pick<Control, "paused">, startedAt: number): Stopping => {
+  let asked = startedAt
   let isPaused = false
-  return Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
-    if (isPaused || now - asked < Duration.toMillis(askEvery)) return isPaused
+  return (now) => {
+    if (isPaused) return Effect.succeed(true)
+    if (now - asked < Duration.toMillis(askEvery)) return null
     asked = now
-    isPaused = (yield* Effect.catchCause(control.paused(now), () => Effect.succeed(null))) !== null
-    return isPaused
-  })
-})
+    return Effect.map(
+      Effect.catchCause(control.paused(now), () => Effect.succeed(null)),
+      (pause) => {
+        isPaused = pause !== null
+        return isPaused
+      }
+    )
+  }
+}

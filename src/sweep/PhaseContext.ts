@@ -12,9 +12,12 @@ export type SweepContext = Pick<
   "settings" | "dryRun" | "sweep" | "lost" | "bounds" | "pace" | "deletion" | "odd" | "sources"
 >
 
-/** Returns the context of a phase that reports into `counts`. */
-export const make = (sweep: SweepContext, counts: PhaseCounts): PhaseContext =>
-  new Context(sweep, sweep.bounds, counts)
+/** Returns the context of a phase that reports into `counts`, with `bounds` of its own. */
+export const make = (
+  sweep: SweepContext,
+  bounds: SweepContext["bounds"],
+  counts: PhaseCounts
+): PhaseContext => new Context(sweep, bounds, counts)
 
 /** A class, because each phase of each sweep makes two or three of these. Its members can be used without it. */
 class Context implements PhaseContext {
@@ -48,20 +51,14 @@ class Context implements PhaseContext {
   }
 
   readonly share = (fraction: number): Effect.Effect<PhaseContext> =>
-    Effect.map(this.bounds.share(fraction), (shared) => new Context(this, shared, this.counts))
+    Effect.map(
+      Clock.currentTimeMillis,
+      (now) => new Context(this, this.bounds.share(fraction, now), this.counts)
+    )
 
-  readonly pages = <Cursor, E, R>(next: (cursor: Cursor | null) => Effect.Effect<Cursor | null, E, R>) => {
-    const { counts, mayContinue } = this
-    return Effect.gen(function* () {
-      let cursor: Cursor | null = null
-      do {
-        if (!(yield* mayContinue)) return false
-        cursor = yield* numbered(counts, next(cursor))
-        yield* counts.announce
-      } while (cursor !== null)
-      return true
-    })
-  }
+  readonly pages = <Cursor, E, R>(
+    next: (cursor: Cursor | null) => Effect.Effect<Cursor | null, E, R>
+  ): Effect.Effect<boolean, E, R> => allPages(this, next)
 
   readonly listing = <Page, E, E2, R, R2>(
     pages: Stream.Stream<Page, E, R>,
@@ -94,15 +91,8 @@ class Context implements PhaseContext {
   readonly deletePages = <Cursor, E, R>(
     next: (limit: number, cursor: Cursor | null) => Effect.Effect<LeasedPage<Cursor>, E, R>
   ): Effect.Effect<void, E | DatabaseError | StorageError, R> => {
-    const { bounds, counts, deletion, mayContinue, settings } = this
-    const page = (cursor: Cursor | null) =>
-      Effect.gen(function* () {
-        if (!(yield* mayContinue)) return [[], Option.none<Cursor>()] as const
-        const limit = bounds.grant(settings.batchMax)
-        const { entries, next: after, used } = yield* next(limit, cursor)
-        bounds.giveBack(limit - used)
-        return [Arr.chunksOf(entries, settings.batchMax), Option.fromNullOr(after)] as const
-      })
+    const { counts, deletion } = this
+    const page = (cursor: Cursor | null) => leasedBatches(this, next, cursor)
     // Most sweeps find nothing, or one batch, and need no stream for it.
     return Effect.flatMap(page(null), ([batches, after]) => {
       if (batches.length === 0 && Option.isNone(after)) return Effect.void
@@ -133,6 +123,32 @@ class Context implements PhaseContext {
     return []
   }
 }
+
+const allPages = Effect.fnUntraced(function* <Cursor, E, R>(
+  { counts, mayContinue }: PhaseContext,
+  next: (cursor: Cursor | null) => Effect.Effect<Cursor | null, E, R>
+) {
+  let cursor: Cursor | null = null
+  do {
+    if (!(yield* mayContinue)) return false
+    cursor = yield* numbered(counts, next(cursor))
+    yield* counts.announce
+  } while (cursor !== null)
+  return true
+})
+
+/** Returns the batches of a page, and where the next page begins. */
+const leasedBatches = Effect.fnUntraced(function* <Cursor, E, R>(
+  { bounds, mayContinue, settings }: PhaseContext,
+  next: (limit: number, cursor: Cursor | null) => Effect.Effect<LeasedPage<Cursor>, E, R>,
+  cursor: Cursor | null
+) {
+  if (!(yield* mayContinue)) return [[], Option.none<Cursor>()] as const
+  const limit = bounds.grant(settings.batchMax)
+  const { entries, next: after, used } = yield* next(limit, cursor)
+  bounds.giveBack(limit - used)
+  return [Arr.chunksOf(entries, settings.batchMax), Option.fromNullOr(after)] as const
+})
 
 /** Numbers batches and pages of the phase, for its logs. */
 const numbered = <A, E, R>(counts: PhaseCounts, batch: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

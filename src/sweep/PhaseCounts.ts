@@ -2,7 +2,7 @@
  * The growing report of a phase. Whichever fiber finished a batch updates it, once per batch. Each update is synchronous,
  * so fibers cannot interleave within one.
  */
-import { Cause, Effect, Schema } from "effect"
+import { Cause, Context, Effect, Schema } from "effect"
 import { type SweepError, SweepErrorTag } from "../domain/SweepError.ts"
 import { emptyPhase, type PhaseFailure, type PhaseReport, type StoppedBy } from "../domain/SweepReport.ts"
 import { nameOf } from "../storage/DeleteFailure.ts"
@@ -49,17 +49,9 @@ const add = (counts: Record<string, number>, reason: string, count: number): voi
   if (count > 0) counts[reason] = (counts[reason] ?? 0) + count
 }
 
-/** Returns empty counts for the phase `name`. */
-export const make = Effect.fnUntraced(function* (name: string, dryRun: boolean) {
-  const progress = yield* Progress
-  const counts: PhaseCounts = new Counts(
-    name,
-    dryRun,
-    yield* PhaseMetrics.make(name, dryRun),
-    progress.report
-  )
-  return counts
-})
+/** Returns empty counts for the phase `name`, which tell the metrics and the `Progress` of `context`. */
+export const make = (name: string, dryRun: boolean, context: Context.Context<never>): PhaseCounts =>
+  new Counts(name, dryRun, PhaseMetrics.make(name, dryRun, context), Context.get(context, Progress).report)
 
 /** A class, because each phase of each sweep makes one. Its members can be used without it. */
 class Counts implements PhaseCounts {

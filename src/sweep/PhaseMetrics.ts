@@ -1,5 +1,5 @@
 /** Updates the metrics of one phase. Each update is synchronous, and made where the phase's report grows. */
-import { Effect } from "effect"
+import type { Context } from "effect"
 import { StorageFailure } from "../domain/StorageError.ts"
 import type { PhaseReport } from "../domain/SweepReport.ts"
 import { type DeleteFailureReason, fromFailure } from "../storage/DeleteFailure.ts"
@@ -31,34 +31,56 @@ const none: PhaseMetrics = {
   ended: ignored
 }
 
-/** Returns the updates of the phase `phase`. Those of a dry run do nothing. */
-export const make = (phase: string, dryRun: boolean): Effect.Effect<PhaseMetrics> =>
-  dryRun
-    ? Effect.succeed(none)
-    : Effect.contextWith((context) => {
-        const failed = (reason: Metrics.FailureReason, count: number) => {
-          if (count > 0) Metrics.phaseFailures.of({ phase, reason }).updateUnsafe(count, context)
-        }
-        return Effect.succeed({
-          seen: (count) => Metrics.phaseSeen.of({ phase }).updateUnsafe(count, context),
-          eligible: (count) => Metrics.phaseEligible.of({ phase }).updateUnsafe(count, context),
-          deleted: (count, bytes) => {
-            Metrics.phaseDeleted.of({ phase }).updateUnsafe(count, context)
-            Metrics.phaseDeletedBytes.of({ phase }).updateUnsafe(bytes, context)
-          },
-          kept: (reason, count) => {
-            if (count > 0) Metrics.phaseKept.of({ phase, reason }).updateUnsafe(count, context)
-          },
-          failed: (reason, count) => failed(reasonOf(reason), count),
-          undeleted: (failures) => {
-            for (const [reason, count] of countsOf(failures)) failed(nameOf(reason), count)
-          },
-          ended: (durationMillis, error) => {
-            Metrics.phaseDuration.of({ phase }).updateUnsafe(durationMillis / 1000, context)
-            if (error !== null) Metrics.phaseErrors.of({ phase, error: error.tag }).updateUnsafe(1, context)
-          }
-        } satisfies PhaseMetrics)
-      })
+/** Returns the updates of the phase `phase`, to the metrics of `context`. Those of a dry run do nothing. */
+export const make = (phase: string, dryRun: boolean, context: Context.Context<never>): PhaseMetrics =>
+  dryRun ? none : new Updates(phase, context)
+
+/** A class, because each phase of each sweep makes one. */
+class Updates implements PhaseMetrics {
+  readonly #phase: string
+  readonly #context: Context.Context<never>
+
+  constructor(phase: string, context: Context.Context<never>) {
+    this.#phase = phase
+    this.#context = context
+  }
+
+  seen(count: number): void {
+    Metrics.phaseSeen.of({ phase: this.#phase }).updateUnsafe(count, this.#context)
+  }
+
+  eligible(count: number): void {
+    Metrics.phaseEligible.of({ phase: this.#phase }).updateUnsafe(count, this.#context)
+  }
+
+  deleted(count: number, bytes: number): void {
+    const phase = this.#phase
+    Metrics.phaseDeleted.of({ phase }).updateUnsafe(count, this.#context)
+    Metrics.phaseDeletedBytes.of({ phase }).updateUnsafe(bytes, this.#context)
+  }
+
+  kept(reason: string, count: number): void {
+    if (count > 0) Metrics.phaseKept.of({ phase: this.#phase, reason }).updateUnsafe(count, this.#context)
+  }
+
+  failed(reason: string, count: number): void {
+    this.#failed(reasonOf(reason), count)
+  }
+
+  undeleted(failures: ReadonlyArray<DeleteFailure>): void {
+    for (const [reason, count] of countsOf(failures)) this.#failed(nameOf(reason), count)
+  }
+
+  ended(durationMillis: number, error: PhaseReport["error"]): void {
+    const phase = this.#phase
+    Metrics.phaseDuration.of({ phase }).updateUnsafe(durationMillis / 1000, this.#context)
+    if (error !== null) Metrics.phaseErrors.of({ phase, error: error.tag }).updateUnsafe(1, this.#context)
+  }
+
+  #failed(reason: Metrics.FailureReason, count: number): void {
+    if (count > 0) Metrics.phaseFailures.of({ phase: this.#phase, reason }).updateUnsafe(count, this.#context)
+  }
+}
 
 const countsOf = (failures: ReadonlyArray<DeleteFailure>): ReadonlyMap<DeleteFailureReason, number> => {
   const counts = new Map<DeleteFailureReason, number>()

@@ -1,5 +1,5 @@
 /** Runs phases one after the other. A phase that fails or defects is reported, and those behind it run. */
-import { Cause, Clock, Effect, Result } from "effect"
+import { Cause, Clock, Effect, Exit } from "effect"
 import { emptyPhase, type PhaseReport, type SweepReport } from "../domain/SweepReport.ts"
 import type { Phase } from "./Phase.ts"
 import * as PhaseContext from "./PhaseContext.ts"
@@ -19,9 +19,11 @@ export const run = Effect.fnUntraced(function* <R>(
   sweep: PhaseContext.SweepContext
 ) {
   const reports: Record<string, PhaseReport> = {}
+  const caller = yield* Effect.context<never>()
   for (const name of namesOf(phases)) {
     const group = phases.filter((phase) => phase.name === name)
-    reports[name] = yield* runGroup(name, group, sweep).pipe(
+    const counts = PhaseCounts.make(name, sweep.dryRun, caller)
+    reports[name] = yield* runGroup(group, sweep, counts).pipe(
       Effect.withSpan(`Sweep.${name}`, { attributes: { sweep: sweep.sweep, phase: name } }, withoutPlace),
       Effect.annotateLogs({ phase: name })
     )
@@ -31,20 +33,18 @@ export const run = Effect.fnUntraced(function* <R>(
 
 /** Runs the phases of one name into one report. */
 const runGroup = Effect.fnUntraced(function* <R>(
-  name: string,
   phases: ReadonlyArray<Phase<R>>,
-  sweep: PhaseContext.SweepContext
+  sweep: PhaseContext.SweepContext,
+  counts: PhaseCounts.PhaseCounts
 ) {
   const startedAt = yield* Clock.currentTimeMillis
-  const counts = yield* PhaseCounts.make(name, sweep.dryRun)
   const timeShare = Math.max(...phases.map((phase) => phase.timeShare))
-  const context = yield* PhaseContext.make(sweep, counts).share(timeShare)
+  const context = PhaseContext.make(sweep, sweep.bounds.share(timeShare, startedAt), counts)
   for (const phase of phases) {
-    const outcome = yield* Effect.result(Effect.sandbox(phase.run(context)))
-    if (Result.isSuccess(outcome)) continue
-    if (Cause.hasInterruptsOnly(outcome.failure))
-      return yield* Effect.failCause(outcome.failure as Cause.Cause<never>)
-    counts.endedBy(outcome.failure)
+    const exit = yield* Effect.exit(phase.run(context))
+    if (Exit.isSuccess(exit)) continue
+    if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
+    counts.endedBy(exit.cause)
   }
   return counts.report((yield* Clock.currentTimeMillis) - startedAt)
 })

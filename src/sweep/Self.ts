@@ -55,7 +55,12 @@ export const controls = ({ id }: Self, { control }: CollectorDatabase["Service"]
 })
 
 /** Takes the ceilings up that operators changed, and warns of changes that this version cannot make. */
-export const takeUp = Effect.fnUntraced(function* (self: Self, overrides: ReadonlyArray<Override>) {
+export const takeUp = (self: Self, overrides: ReadonlyArray<Override>) => {
+  self.changes = Changes.unchanged.pacing
+  return overrides.length === 0 ? Effect.void : takeUpAll(self, overrides)
+}
+
+const takeUpAll = Effect.fnUntraced(function* (self: Self, overrides: ReadonlyArray<Override>) {
   const { changes, problems } = yield* Changes.read(overrides)
   self.changes = changes.pacing
   if (problems.length > 0) {

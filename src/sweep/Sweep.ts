@@ -213,13 +213,9 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   yield* Effect.annotateCurrentSpan({ sweep })
   const dryRun = options.dryRun ?? false
   const activity = Activity.make(database.peers, self.id, sweep, startedAt)
-  const pausing = options.evenIfPaused === true ? Effect.succeed(false) : yield* Pausing.make
-  const stopping = options.stopping ?? Effect.succeed(false)
   const bounds = yield* Bounds.make(
     settings,
-    Effect.flatMap(stopping, (isStopping) =>
-      isStopping ? Effect.succeed(true) : told(activity, dryRun, pausing)
-    ),
+    stoppingOf(options, activity, Pausing.make(database.control, startedAt)),
     options.until ?? Number.POSITIVE_INFINITY
   )
   const sources = AskSources.make(self.sources)
@@ -246,7 +242,7 @@ const once = Effect.fn("Sweep.once")(function* <R>(
         )
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
-  const backlog = yield* Effect.exit(Effect.all([database.backlog(finishedAt), backlogOf(settings, phases)]))
+  const backlog = yield* Effect.exit(Effect.zip(database.backlog(finishedAt), backlogOf(settings, phases)))
   const report: SweepReport = {
     sweep,
     startedAt: new Date(startedAt).toISOString(),
@@ -267,9 +263,22 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   return report
 }, SweepMetrics.running)
 
-/** Tells how far a sweep is before it asks whether to stop. A dry run leaves no trace. */
-const told = <A, R>(activity: Activity.Activity, dryRun: boolean, ask: Effect.Effect<A, never, R>) =>
-  dryRun ? ask : Effect.andThen(activity.tell, ask)
+/** Tells how far a sweep is before it asks whether the catalogue is paused. A dry run leaves no trace. */
+const stoppingOf =
+  (
+    { dryRun = false, evenIfPaused = false, stopping }: SweepOptions,
+    activity: Activity.Activity,
+    pausing: Bounds.Stopping
+  ): Bounds.Stopping =>
+  (now) => {
+    const tells = dryRun ? null : activity.tell(now)
+    const asks = evenIfPaused ? null : pausing(now)
+    if (stopping === undefined && tells === null && asks === null) return null
+    return Effect.flatMap(stopping ?? Effect.succeed(false), (isStopping) => {
+      if (isStopping) return Effect.succeed(true)
+      return Effect.andThen(tells ?? Effect.void, asks ?? Effect.succeed(false))
+    })
+  }
 
 /** Runs the phase of suspects, and nothing else, whenever there are any. */
 const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>>, self: Self) {
@@ -299,7 +308,7 @@ const verifying = Effect.fnUntraced(function* <R>(phases: ReadonlyArray<Phase<R>
     }),
     run: Effect.gen(function* () {
       const settings = inForce(self)
-      const bounds = yield* Bounds.make(settings, Effect.succeed(false), Number.POSITIVE_INFINITY)
+      const bounds = yield* Bounds.make(settings, () => null, Number.POSITIVE_INFINITY)
       const sweep = yield* nameOf(yield* Clock.currentTimeMillis)
       const reports = yield* runPhases(own, {
         settings,
@@ -330,7 +339,7 @@ const runPhases = Effect.fnUntraced(function* <R>(
   sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd" | "sources">
 ) {
   const pace = yield* Pace.make(sweep.settings)
-  const deletion = yield* Deletion.make(sweep.settings, pace)
+  const deletion = Deletion.make(sweep.settings, pace, yield* CollectorDatabase, yield* Storage)
   const running = RunPhases.run(phases, { ...sweep, pace, deletion })
   return yield* Effect.annotateLogs(running, { sweep: sweep.sweep })
 })

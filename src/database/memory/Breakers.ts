@@ -43,12 +43,13 @@ export const breakers = (state: State): Breakers => ({
     }),
   exposure: (since, unless, until = Number.POSITIVE_INFINITY) =>
     Effect.sync(() => {
-      const counted = [...state.orphans].flatMap(([digest, { cause, condemnedAt }]) => {
+      const counted: Array<number> = []
+      for (const [digest, { cause, condemnedAt }] of state.orphans) {
         const row = state.blobs.get(digest)
         const counts =
           condemnedAt !== null && condemnedAt > (since ?? Number.NEGATIVE_INFINITY) && condemnedAt <= until
-        return !counts || row === undefined || cause !== undefined ? [] : [row.sizeBytes]
-      })
+        if (counts && row !== undefined && cause === undefined) counted.push(row.sizeBytes)
+      }
       if (counted.length <= unless)
         return { blobs: counted.length, bytes: sum(counted), totalBlobs: 0, totalBytes: 0 }
       const all = [...state.blobs].flatMap(([digest, row]) =>

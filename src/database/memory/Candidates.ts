@@ -81,12 +81,12 @@ const keepingRows = (state: State): Map<string, Digest> =>
 
 /**
  * Returns the verbs of `group`, which queue candidates while references are watched. A test's own changes
- * of the tables queue none, like changes in PostgreSQL with triggers switched off.
+ * of the tables queue none, like changes in PostgreSQL with triggers switched off. Wrap them in `transacting`,
+ * which calls a verb when its effect runs.
  */
 export const watching = <Group extends object>(state: State, group: Group): Group => {
   const noting = <A, E>(verb: Effect.Effect<A, E>) =>
     Effect.suspend(() => {
-      if (!state.watched) return verb
       const before = {
         kept: keepingRows(state),
         blobs: new Set(state.blobs.keys()),
@@ -102,7 +102,9 @@ export const watching = <Group extends object>(state: State, group: Group): Grou
     })
   const entries = Object.entries(group).map(([name, verb]) => [
     name,
-    typeof verb === "function" ? (...args: ReadonlyArray<unknown>) => noting(verb(...args)) : verb
+    typeof verb === "function"
+      ? (...args: ReadonlyArray<unknown>) => (state.watched ? noting(verb(...args)) : verb(...args))
+      : verb
   ])
   return Object.fromEntries(entries) as Group
 }

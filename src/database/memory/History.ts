@@ -9,8 +9,8 @@ export const history = (state: State): History => ({
     Effect.sync(() => {
       const id = (state.history.at(-1)?.id ?? 0) + 1
       const isOver = (old: HistoryEntry) => old.endedAt < keepSince || old.id <= id - historyMax
-      const oldest = state.history.slice(0, historyBatch)
-      state.history.splice(0, oldest.length, ...oldest.filter((old) => !isOver(old)))
+      const over = state.history.slice(0, historyBatch).filter(isOver)
+      for (const old of over) state.history.splice(state.history.indexOf(old), 1)
       state.history.push({ id, ...sweep, outcome: report.outcome, report })
       const peer = state.peers.get(sweep.collector)
       if (peer !== undefined) state.peers.set(sweep.collector, { ...peer, activity })

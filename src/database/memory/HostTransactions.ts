@@ -141,8 +141,8 @@ export const transacting = <Group extends object>(
     return [
       name,
       (...args: ReadonlyArray<never>) =>
-        Effect.flatMap(Effect.serviceOption(HostTransaction), (open) => {
-          const own = Option.getOrNull(open)
+        Effect.contextWith((context) => {
+          const own = Context.getOrUndefined(context, HostTransaction) ?? null
           if (own !== null && (joins(name, args) || state.everyVerbJoins))
             return runInside(state, own, name, verb(...args))
           return state.transactions.size === 0 ? verb(...args) : runBeside(state, own, name, verb(...args))

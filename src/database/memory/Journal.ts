@@ -78,7 +78,6 @@ export const journal = (state: State): Journal => ({
 })
 
 const claim = (state: State, now: number, leaseUntil: number, limit: number) => {
-  const owned = new Set([...[...state.blobs.values()].map((row) => row.key), ...state.chunks.keys()])
   const due = byKey(state.journal)
     .filter(
       ([, row]) =>
@@ -90,6 +89,8 @@ const claim = (state: State, now: number, leaseUntil: number, limit: number) => 
     )
     .sort(([, a], [, b]) => a.notBefore - b.notBefore)
     .slice(0, limit)
+  if (due.length === 0) return { entries: [], readopted: 0 }
+  const owned = new Set([...[...state.blobs.values()].map((row) => row.key), ...state.chunks.keys()])
   const entries = due.filter(([key]) => !owned.has(key))
   for (const [key, row] of entries) {
     state.journal.set(key, { ...row, claimedUntil: leaseUntil })

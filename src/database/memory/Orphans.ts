@@ -173,23 +173,21 @@ const held = (state: State, now: number, settles: boolean): Held => {
   }
 }
 
-const dueOf = (state: State, request: DueRequest): ReadonlyArray<DueOrphan> => {
-  const { after } = request
-  return byKey(state.orphans)
-    .flatMap(([digest, sighting]) => {
-      const { condemnedAt, seenAt } = sighting
-      return condemnedAt === null || seenAt > request.seenCutoff
-        ? []
-        : [{ digest, seenAt, condemnedAt, ...keptOf(sighting) }]
-    })
-    .filter(({ condemnedAt }) => condemnedAt <= request.condemnedCutoff)
-    .filter(
-      (o) =>
-        after === null ||
-        o.condemnedAt > after.condemnedAt ||
-        (o.condemnedAt === after.condemnedAt && o.digest > after.digest)
-    )
-    .sort((a, b) => a.condemnedAt - b.condemnedAt)
+const dueOf = (
+  state: State,
+  { after, condemnedCutoff, seenCutoff }: DueRequest
+): ReadonlyArray<DueOrphan> => {
+  const due: Array<DueOrphan> = []
+  for (const [digest, sighting] of state.orphans) {
+    const { condemnedAt, seenAt } = sighting
+    if (condemnedAt === null || condemnedAt > condemnedCutoff || seenAt > seenCutoff) continue
+    const isBehind =
+      after === null ||
+      condemnedAt > after.condemnedAt ||
+      (condemnedAt === after.condemnedAt && digest > after.digest)
+    if (isBehind) due.push({ digest, seenAt, condemnedAt, ...keptOf(sighting) })
+  }
+  return due.sort((a, b) => a.condemnedAt - b.condemnedAt || (a.digest < b.digest ? -1 : 1))
 }
 
 const nextOf = (page: ReadonlyArray<DueOrphan>, limit: number): PurgeCursor | null => {
@@ -200,11 +198,12 @@ const nextOf = (page: ReadonlyArray<DueOrphan>, limit: number): PurgeCursor | nu
 }
 
 const purge = (state: State, request: Parameters<Orphans["purge"]>[0]) => {
-  const [locked, held] = [lockedDigests(state), heldDigests(state)]
   const only = request.only === undefined ? null : new Set(request.only)
   const page = dueOf(state, request)
     .filter(({ digest }) => only?.has(digest) ?? true)
     .slice(0, request.limit)
+  if (page.length === 0) return { purged: [], absolved: 0, busy: 0, next: null }
+  const [locked, held] = [lockedDigests(state), heldDigests(state)]
   const purged: Array<PurgedBlob> = []
   let busy = 0
   for (const { digest } of page) {

@@ -271,15 +271,19 @@ export const byKey = <K extends string, V>(map: Map<K, V>): Array<[K, V]> =>
   [...map].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
 
 /** Returns the digests to which a row refers. */
-export const referredDigests = (state: State): Set<Digest> =>
-  new Set([
-    ...[...state.references.values()].flatMap(({ digest }) => digest ?? []),
-    ...state.referringTables.flatMap(({ rows }) => rows().map(({ digest }) => digest))
-  ])
+export const referredDigests = (state: State): Set<Digest> => {
+  const digests = new Set<Digest>()
+  for (const { digest } of state.references.values()) if (digest !== null) digests.add(digest)
+  for (const { rows } of state.referringTables) for (const { digest } of rows()) digests.add(digest)
+  return digests
+}
 
 /** Returns the digests that a reference or a pin keeps. */
-export const heldDigests = (state: State): Set<Digest> =>
-  new Set([...referredDigests(state), ...[...state.pins.values()].map((pin) => pin.digest)])
+export const heldDigests = (state: State): Set<Digest> => {
+  const digests = referredDigests(state)
+  for (const { digest } of state.pins.values()) digests.add(digest)
+  return digests
+}
 
 /** Returns the cause of a sighting as a member, where it has one. */
 export const causeOf = (sighting: SightingRow | undefined): Pick<SightingRow, "cause"> =>

@@ -7,7 +7,7 @@
 import { Clock, Duration, Effect } from "effect"
 import { CollectorDatabase } from "../../database/Database.ts"
 import type { Storage } from "../../storage/Storage.ts"
-import type { Phase, PhaseContext } from "../Phase.ts"
+import type { LeasedPage, Phase, PhaseContext } from "../Phase.ts"
 import { Progress } from "../Progress.ts"
 
 /** Reaps expired intents, then deletes what is due. */
@@ -19,22 +19,28 @@ export const journal: Phase<CollectorDatabase | Storage> = {
 }
 
 const collect = Effect.fnUntraced(function* (context: PhaseContext) {
-  const { counts, settings } = context
-  const database = yield* CollectorDatabase
   const startedAt = yield* Clock.currentTimeMillis
   yield* reapIntents(context, startedAt)
-  if ((yield* Progress).watched) counts.expect((yield* database.backlog(startedAt)).journalDue)
-  yield* context.deletePages(
-    Effect.fnUntraced(function* (limit) {
-      const leaseUntil = (yield* Clock.currentTimeMillis) + Duration.toMillis(settings.lease)
-      const { entries, readopted } = yield* database.journal.claim(startedAt, leaseUntil, limit)
-      counts.seen(entries.length + readopted)
-      counts.eligible(entries.length, 0, [])
-      counts.kept("owned again", readopted)
-      const isFull = entries.length + readopted === limit
-      return { entries, used: entries.length, next: isFull ? "more" : null }
-    })
-  )
+  if ((yield* Progress).watched) {
+    const { backlog } = yield* CollectorDatabase
+    context.counts.expect((yield* backlog(startedAt)).journalDue)
+  }
+  yield* context.deletePages((limit) => claim(context, startedAt, limit))
+})
+
+const claim = Effect.fnUntraced(function* (
+  { counts, settings }: PhaseContext,
+  startedAt: number,
+  limit: number
+) {
+  const { journal } = yield* CollectorDatabase
+  const leaseUntil = (yield* Clock.currentTimeMillis) + Duration.toMillis(settings.lease)
+  const { entries, readopted } = yield* journal.claim(startedAt, leaseUntil, limit)
+  counts.seen(entries.length + readopted)
+  counts.eligible(entries.length, 0, [])
+  counts.kept("owned again", readopted)
+  const isFull = entries.length + readopted === limit
+  return { entries, used: entries.length, next: isFull ? "more" : null } satisfies LeasedPage<"more">
 })
 
 /**

@@ -11,7 +11,7 @@ import * as Breaker from "../Breaker.ts"
 import { type Classified, classify, digestsOf, explainKept, find, waitsOf } from "../FindOrphans.ts"
 import * as FirstReference from "../FirstReference.ts"
 import * as KeepHeld from "../KeepHeld.ts"
-import type { Phase, PhaseContext } from "../Phase.ts"
+import type { LeasedPage, Phase, PhaseContext } from "../Phase.ts"
 import type { SweepSettings } from "../Settings.ts"
 
 /** A scan that takes longer than a sweep may last must leave time for purging what earlier sweeps condemned. */
@@ -70,50 +70,55 @@ const expirePins = Effect.fnUntraced(function* ({ settings }: PhaseContext) {
 })
 
 /** Purges pages one after the other while the objects of earlier pages are being deleted. */
-const purge = Effect.fnUntraced(function* (
+const purge = (context: PhaseContext, judgedAt: number, lost: { blobs: number; bytes: number }) =>
+  context.deletePages((limit, after: PurgeCursor | null) => purgePage(context, judgedAt, lost, limit, after))
+
+const purgePage = Effect.fnUntraced(function* (
   context: PhaseContext,
   judgedAt: number,
-  lost: { blobs: number; bytes: number }
+  lost: { blobs: number; bytes: number },
+  limit: number,
+  after: PurgeCursor | null
 ) {
   const { orphans } = yield* CollectorDatabase
   const { counts, settings } = context
   const { graceMillis, quarantineMillis } = waitsOf(settings)
-  yield* context.deletePages(
-    Effect.fnUntraced(function* (limit, after: PurgeCursor | null) {
-      // Another collector may have opened it since.
-      yield* Breaker.requireClosed(breaker)
-      // Before the sources are asked: what was condemned or used since then is kept.
-      const askedAt = yield* Clock.currentTimeMillis
-      const due = {
-        condemnedCutoff: Math.min(askedAt - quarantineMillis, judgedAt),
-        seenCutoff: askedAt - graceMillis,
-        limit,
-        after
-      }
-      const asked = yield* askSources(context, due)
-      const request = { ...due, ...(yield* context.deletionTimes), usedCutoff: askedAt - graceMillis }
-      const page =
-        asked === null
-          ? yield* orphans.purge(request)
-          : { ...(yield* orphans.purge({ ...request, only: asked.free })), next: asked.next }
-      const counted = page.purged.filter(({ cause }) => cause === undefined)
-      lost.blobs += counted.length
-      lost.bytes += counted.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-      const refused = page.refused ?? []
-      counts.eligible(page.purged.length + page.busy + refused.length, 0, [])
-      counts.failed("refused by the database", refused.length)
-      context.odd.add(
-        "refused",
-        refused.map(({ detail, digest }) => `${digest} (${detail})`)
-      )
-      counts.kept("referenced", page.absolved)
-      counts.kept("busy", page.busy)
-      const entries = page.purged.map(
-        ({ key, sizeBytes }) => ({ key, sizeBytes, reason: "purged", attempts: 0, uploadId: null }) as const
-      )
-      return { entries: context.undelayed(entries), used: entries.length, next: page.next }
-    })
+  // Another collector may have opened it since.
+  yield* Breaker.requireClosed(breaker)
+  // Before the sources are asked: what was condemned or used since then is kept.
+  const askedAt = yield* Clock.currentTimeMillis
+  const due = {
+    condemnedCutoff: Math.min(askedAt - quarantineMillis, judgedAt),
+    seenCutoff: askedAt - graceMillis,
+    limit,
+    after
+  }
+  const asked = yield* askSources(context, due)
+  const request = { ...due, ...(yield* context.deletionTimes), usedCutoff: askedAt - graceMillis }
+  const page =
+    asked === null
+      ? yield* orphans.purge(request)
+      : { ...(yield* orphans.purge({ ...request, only: asked.free })), next: asked.next }
+  const counted = page.purged.filter(({ cause }) => cause === undefined)
+  lost.blobs += counted.length
+  lost.bytes += counted.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const refused = page.refused ?? []
+  counts.eligible(page.purged.length + page.busy + refused.length, 0, [])
+  counts.failed("refused by the database", refused.length)
+  context.odd.add(
+    "refused",
+    refused.map(({ detail, digest }) => `${digest} (${detail})`)
   )
+  counts.kept("referenced", page.absolved)
+  counts.kept("busy", page.busy)
+  const entries = page.purged.map(
+    ({ key, sizeBytes }) => ({ key, sizeBytes, reason: "purged", attempts: 0, uploadId: null }) as const
+  )
+  return {
+    entries: context.undelayed(entries),
+    used: entries.length,
+    next: page.next
+  } satisfies LeasedPage<PurgeCursor>
 })
 
 /**
@@ -121,8 +126,10 @@ const purge = Effect.fnUntraced(function* (
  * asked. The purge that follows takes none but these. A blob that was pinned since this answer has no sighting any more, so
  * that purge keeps it: a pin from before a reference is written elsewhere protects that reference.
  */
-const askSources = Effect.fnUntraced(function* (context: PhaseContext, due: DueRequest) {
-  if (context.sources.names.length === 0) return null
+const askSources = (context: PhaseContext, due: DueRequest) =>
+  context.sources.names.length === 0 ? Effect.succeed(null) : askAll(context, due)
+
+const askAll = Effect.fnUntraced(function* (context: PhaseContext, due: DueRequest) {
   const { orphans } = yield* CollectorDatabase
   const { counts } = context
   const page = yield* orphans.due(due)

@@ -13,8 +13,8 @@
  * the first object is deleted.
  */
 import { Clock, Duration, Effect, Result, Stream } from "effect"
-import { CollectorDatabase, type Exposure } from "../../database/Database.ts"
-import type { StorageError } from "../../domain/StorageError.ts"
+import { type BreakerState, CollectorDatabase, type Exposure } from "../../database/Database.ts"
+import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import { Storage, type StoredObject } from "../../storage/Storage.ts"
 import * as Breaker from "../Breaker.ts"
 import * as LostTime from "../LostTime.ts"
@@ -54,66 +54,142 @@ export const stagedUploads: Phase<CollectorDatabase | Storage> = {
   requires: [CollectorDatabase, Storage],
   breaker,
   run: Effect.fnUntraced(function* (context) {
-    if (!(yield* context.mayContinue)) return
-    const existed = yield* catalogueExisted
-    const found: Found = { listed: 0, unconfirmed: 0, last: "", pending: [] }
-    const state = yield* Effect.cached((yield* CollectorDatabase).breakers.read(breaker.name))
-    yield* Stream.runForEach(
-      yield* staleBatches(context, existed, found),
-      Effect.fnUntraced(function* (batch) {
-        const free = yield* unownedOf(context, batch)
-        if (free.length === 0) return
-        const { confirmedAt } = yield* state
-        for (const { key, modifiedAt } of free) {
-          const name = folderOf(context.settings.uploadPrefix, key)
-          const staleAt = modifiedAt + Duration.toMillis(context.settings.uploadGrace)
-          if (name !== found.last && (confirmedAt === null || staleAt > confirmedAt)) found.unconfirmed += 1
-          found.last = name
-        }
-        found.pending.push(...free)
-        if (found.pending.length >= pendingMax) yield* deleteJudged(context, existed, found)
+    const { mayContinue, settings } = context
+    if (!(yield* mayContinue)) return
+    const search = yield* searchOf(context)
+    const folders = foldersBelow(settings.uploadPrefix)
+    let cutShort = false
+    yield* Stream.runForEachWhile(search.storage.list(settings.uploadPrefix), (page) =>
+      Effect.flatMap(mayContinue, (may) => {
+        cutShort = !may
+        return may ? Effect.as(readPage(search, folders, page), true) : Effect.succeed(false)
       })
     )
-    yield* deleteJudged(context, existed, found)
+    const open = folders.open()
+    // If the listing was cut short, the newest object of the open folder may be on a page that was not read.
+    if (open !== null && !cutShort) yield* take(search, open)
+    if (search.stale.length > 0) yield* sortOut(search, search.stale)
+    yield* deleteJudged(search)
   })
 }
 
 /** Objects that wait for the end of the listing, by which they are judged. */
 const pendingMax = 10_000
 
-interface Found {
+/** A search for stale uploads: what it works with, and what it found. */
+interface Search {
+  readonly context: PhaseContext
+  readonly storage: Storage["Service"]
+  /** Whether other programs may keep files in this store. */
+  readonly existed: Effect.Effect<boolean, DatabaseError>
+  /** Folders without an object younger than this are stale. */
+  readonly cutoff: number
   /** Names below the prefix. */
   listed: number
   /** Names with objects that nothing owns, and that were not stale when a person last confirmed. */
   unconfirmed: number
   /** The last name with such an object. Keys are listed in order. */
   last: string
-  /** Objects that are not deleted yet. */
+  /** The state of the breaker; null before it was needed. */
+  state: BreakerState | null
+  /** Objects of stale folders that have not been looked up: less than a batch. */
+  readonly stale: Array<StoredObject>
+  /** Objects that nothing owns and that are not deleted yet. */
   pending: Array<StoredObject>
 }
 
-/** Deletes what was found until now, unless it is more than a mistake may delete. The first batch asks for no time. */
-const deleteJudged = Effect.fnUntraced(function* <E>(
-  context: PhaseContext,
-  existed: Effect.Effect<boolean, E>,
-  found: Found
+const searchOf = Effect.fnUntraced(function* (context: PhaseContext) {
+  const now = yield* Clock.currentTimeMillis
+  return {
+    context,
+    storage: yield* Storage,
+    existed: yield* catalogueExisted,
+    cutoff: now - Duration.toMillis(context.settings.uploadGrace),
+    listed: 0,
+    unconfirmed: 0,
+    last: "",
+    state: null,
+    stale: [],
+    pending: []
+  } satisfies Search as Search
+})
+
+const readPage = Effect.fnUntraced(function* (
+  search: Search,
+  folders: Folders,
+  page: ReadonlyArray<StoredObject>
 ) {
-  if (found.pending.length === 0) return
+  const { counts, pace } = search.context
+  counts.seen(page.length)
+  yield* pace.asking
+  for (const folder of folders.add(page)) yield* take(search, folder)
+})
+
+/** Takes the objects of a folder, if it is stale and a session can have its name. */
+const take = Effect.fnUntraced(function* (search: Search, folder: Folder) {
+  const { context, cutoff, existed, storage } = search
+  const { counts, mayContinue, settings } = context
+  search.listed += 1
+  if (!isSessionName(folder.prefix.slice(settings.uploadPrefix.length)) && (yield* existed))
+    return counts.kept("no session's name", folder.count)
+  if (folder.lastActivityAt > cutoff) return counts.kept("grace", folder.count)
+  if (folder.count === folder.objects.length) return yield* sortOutBatches(search, folder.objects)
+  yield* Stream.runForEachWhile(storage.list(folder.prefix), (page) =>
+    Effect.flatMap(mayContinue, (may) => {
+      if (!may) return Effect.succeed(false)
+      // A chunk that arrived since the folder was judged is not garbage.
+      const old = page.filter(({ modifiedAt }) => modifiedAt <= cutoff)
+      return Effect.as(sortOutBatches(search, old), true)
+    })
+  )
+})
+
+/** Looks up who owns the objects of stale folders, a batch at a time. */
+const sortOutBatches = Effect.fnUntraced(function* (search: Search, objects: ReadonlyArray<StoredObject>) {
+  const { context, stale } = search
+  const { batchMax } = context.settings
+  stale.push(...objects)
+  while (stale.length >= batchMax) yield* sortOut(search, stale.splice(0, batchMax))
+})
+
+/** Keeps those of `batch` that nothing owns for their deletion, and deletes what was found if it is much. */
+const sortOut = Effect.fnUntraced(function* (search: Search, batch: ReadonlyArray<StoredObject>) {
+  const { context } = search
+  const { uploadGrace, uploadPrefix } = context.settings
+  const free = yield* unownedOf(context, batch)
+  if (free.length === 0) return
+  const { breakers } = yield* CollectorDatabase
+  search.state ??= yield* breakers.read(breaker.name)
+  const { confirmedAt } = search.state
+  for (const { key, modifiedAt } of free) {
+    const name = folderOf(uploadPrefix, key)
+    const staleAt = modifiedAt + Duration.toMillis(uploadGrace)
+    if (name !== search.last && (confirmedAt === null || staleAt > confirmedAt)) search.unconfirmed += 1
+    search.last = name
+  }
+  search.pending.push(...free)
+  if (search.pending.length >= pendingMax) yield* deleteJudged(search)
+})
+
+/** Deletes what was found until now, unless it is more than a mistake may delete. The first batch asks for no time. */
+const deleteJudged = Effect.fnUntraced(function* (search: Search) {
+  const { context, existed, listed, pending, unconfirmed } = search
+  if (pending.length === 0) return
   const { counts, dryRun, settings } = context
-  const exposure: Exposure = { ...Breaker.nothing, blobs: found.unconfirmed, totalBlobs: found.listed }
+  const exposure: Exposure = { ...Breaker.nothing, blobs: unconfirmed, totalBlobs: listed }
   if (yield* existed) {
     const { confirmedAt } = yield* Breaker.requireClosed(breaker)
     const at = yield* Clock.currentTimeMillis
     if (Breaker.exceeds(settings, exposure)) {
       if (!dryRun) return yield* Breaker.trip(breaker, { at, confirmedAt, exposure })
-      counts.eligible(found.pending.length, sizeOf(found.pending), namesOf(found.pending))
+      counts.eligible(pending.length, sizeOf(pending), namesOf(pending))
       return yield* Breaker.opened(breaker, { trippedAt: at, exposure }, { foreseen: true })
     }
   }
   const batches: Array<ReadonlyArray<StoredObject>> = []
-  for (let from = 0; from < found.pending.length; from += settings.batchMax)
-    batches.push(found.pending.slice(from, from + settings.batchMax))
-  found.pending = []
+  for (let from = 0; from < pending.length; from += settings.batchMax)
+    batches.push(pending.slice(from, from + settings.batchMax))
+  search.pending = []
   let isFirst = true
   yield* context.forEachBatch(
     Stream.takeWhileEffect(Stream.fromIterable(batches).pipe(Stream.rechunk(1)), () => {
@@ -125,93 +201,37 @@ const deleteJudged = Effect.fnUntraced(function* <E>(
   )
 })
 
-/** Returns the objects of stale folders in batches. */
-const staleBatches = Effect.fnUntraced(function* <E>(
-  context: PhaseContext,
-  existed: Effect.Effect<boolean, E>,
-  found: Found
-) {
-  const { counts, mayContinue, pace, settings } = context
-  const storage = yield* Storage
-  const isTaken = (folder: Folder) => {
-    found.listed += 1
-    if (isSessionName(folder.prefix.slice(settings.uploadPrefix.length))) return Effect.succeed(true)
-    return Effect.map(existed, (isForeign) => {
-      if (isForeign) counts.kept("no session's name", folder.count)
-      return !isForeign
-    })
-  }
-  const cutoff = (yield* Clock.currentTimeMillis) - Duration.toMillis(settings.uploadGrace)
-  const isStale = (folder: Folder): boolean => {
-    const stale = folder.lastActivityAt <= cutoff
-    if (!stale) counts.kept("grace", folder.count)
-    return stale
-  }
-  const objectsOf = (folder: Folder): Stream.Stream<ReadonlyArray<StoredObject>, StorageError> =>
-    folder.count === folder.objects.length
-      ? Stream.succeed(folder.objects)
-      : // A chunk that arrived since the folder was judged is not garbage.
-        storage.list(folder.prefix).pipe(
-          Stream.takeWhileEffect(() => mayContinue),
-          Stream.map((page) => page.filter((found) => found.modifiedAt <= cutoff))
-        )
-  return byFolder(storage.list(settings.uploadPrefix), settings.uploadPrefix, (page) =>
-    Effect.flatMap(mayContinue, (may) => {
-      if (!may) return Effect.succeed(false)
-      counts.seen(page.length)
-      return Effect.as(pace.asking, true)
-    })
-  ).pipe(
-    Stream.filterEffect(isTaken),
-    Stream.filter(isStale),
-    Stream.flatMap(objectsOf),
-    Stream.flattenIterable,
-    Stream.grouped(settings.batchMax)
-  )
-})
+/** Groups a listing, which is in key order, into folders. */
+interface Folders {
+  /** Adds a page, and returns the folders that it shows to be whole. */
+  readonly add: (page: ReadonlyArray<StoredObject>) => ReadonlyArray<Folder>
+  /** Returns the folder to which the next page may add objects; null before the first object. */
+  readonly open: () => Folder | null
+}
 
-/**
- * Groups a listing, which is in key order, into folders. Ends when `onPage` answers false. The folder that is open then is
- * left out, because its newest object may be on a page that was not read.
- */
-const byFolder = (
-  pages: Stream.Stream<ReadonlyArray<StoredObject>, StorageError>,
-  prefix: string,
-  onPage: (page: ReadonlyArray<StoredObject>) => Effect.Effect<boolean>
-): Stream.Stream<Folder, StorageError> =>
-  Stream.suspend(() => {
-    let open: {
-      prefix: string
-      objects: Array<StoredObject>
-      count: number
-      lastActivityAt: number
-    } | null = null
-    let cutShort = false
-    const add = (object: StoredObject): Folder | null => {
-      const own = folderOf(prefix, object.key)
-      const finished = open !== null && open.prefix !== own ? open : null
-      if (open === null || finished !== null) {
-        open = { prefix: own, objects: [], count: 0, lastActivityAt: Number.NEGATIVE_INFINITY }
-      }
-      open.lastActivityAt = Math.max(open.lastActivityAt, object.modifiedAt)
-      open.count += 1
-      if (open.objects.length < heldMax) open.objects.push(object)
-      return finished
+const foldersBelow = (prefix: string): Folders => {
+  let open: {
+    prefix: string
+    objects: Array<StoredObject>
+    count: number
+    lastActivityAt: number
+  } | null = null
+  const add = (object: StoredObject): Folder | null => {
+    const own = folderOf(prefix, object.key)
+    const finished = open !== null && open.prefix !== own ? open : null
+    if (open === null || finished !== null) {
+      open = { prefix: own, objects: [], count: 0, lastActivityAt: Number.NEGATIVE_INFINITY }
     }
-    return pages.pipe(
-      Stream.takeWhileEffect((page) =>
-        Effect.map(onPage(page), (may) => {
-          cutShort = !may
-          return may
-        })
-      ),
-      Stream.map((page) => page.map(add).filter((folder) => folder !== null)),
-      Stream.flattenIterable,
-      Stream.concat(
-        Stream.suspend(() => (open === null || cutShort ? Stream.empty : Stream.succeed<Folder>(open)))
-      )
-    )
-  })
+    open.lastActivityAt = Math.max(open.lastActivityAt, object.modifiedAt)
+    open.count += 1
+    if (open.objects.length < heldMax) open.objects.push(object)
+    return finished
+  }
+  return {
+    add: (page) => page.map(add).filter((folder) => folder !== null),
+    open: () => open
+  }
+}
 
 const folderOf = (prefix: string, key: string): string => {
   const slash = key.indexOf("/", prefix.length)

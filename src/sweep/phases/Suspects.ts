@@ -35,20 +35,9 @@ export const suspects: Phase<BlobDatabase | CollectorDatabase | Storage> = {
 
 const collect = Effect.fnUntraced(function* (context: PhaseContext) {
   const { suspects } = yield* CollectorDatabase
-  const { counts, settings } = context
-  const verify = yield* verifier(context)
-  const isDone = yield* context.pages(
-    Effect.fnUntraced(function* (after: Digest | null) {
-      const page = yield* suspects.page(after, settings.batchMax)
-      counts.seen(page.length)
-      yield* Effect.forEach(page, (suspect) => Effect.andThen(verify(suspect), counts.announce), {
-        concurrency: settings.deleteConcurrency,
-        discard: true
-      })
-      return page.length < settings.batchMax ? null : (page.at(-1)?.digest ?? null)
-    })
-  )
-  if (!isDone) return
+  const { settings } = context
+  const verifying: Verifying = { context, verify: null }
+  if (!(yield* context.pages((after: Digest | null) => verifyPage(verifying, after)))) return
   yield* suspects.forget(settings.batchMax)
   if (settings.writerPatience === null) return
   const patience = Duration.toMillis(settings.writerPatience)
@@ -57,6 +46,27 @@ const collect = Effect.fnUntraced(function* (context: PhaseContext) {
     const { begun, ended } = yield* suspects.endTombstones(now, patience, tombstonesAtOnce)
     if (Math.max(begun, ended) < tombstonesAtOnce) return
   } while (yield* context.mayContinue)
+})
+
+interface Verifying {
+  readonly context: PhaseContext
+  /** Made for the first suspect: most sweeps meet none. */
+  verify: Effect.Success<ReturnType<typeof verifier>> | null
+}
+
+const verifyPage = Effect.fnUntraced(function* (verifying: Verifying, after: Digest | null) {
+  const { suspects } = yield* CollectorDatabase
+  const { counts, settings } = verifying.context
+  const page = yield* suspects.page(after, settings.batchMax)
+  counts.seen(page.length)
+  if (page.length === 0) return null
+  const verify = verifying.verify ?? (yield* verifier(verifying.context))
+  verifying.verify = verify
+  yield* Effect.forEach(page, (suspect) => Effect.andThen(verify(suspect), counts.announce), {
+    concurrency: settings.deleteConcurrency,
+    discard: true
+  })
+  return page.length < settings.batchMax ? null : (page.at(-1)?.digest ?? null)
 })
 
 const preview = Effect.fnUntraced(function* ({ counts, settings }: PhaseContext) {

@@ -2,7 +2,7 @@
  * Asks the guards before every sweep, in the order of their list. The first that refuses ends the sweep, and nothing is
  * deleted. A guard that gets no answer refuses, too: doubt keeps bytes.
  */
-import { Cause, Effect, Result } from "effect"
+import { Cause, Effect, Exit } from "effect"
 import type { LostTime, Orders } from "../../database/Database.ts"
 import type { SweepErrorTag } from "../../domain/SweepError.ts"
 import type { GuardFinding, PhaseReport, StoreReport, SweepReport } from "../../domain/SweepReport.ts"
@@ -71,17 +71,15 @@ export const judge = Effect.fnUntraced(function* (
   }
   for (const { ask, name } of guards) {
     // Defects are reported like failures: one of them must not end a schedule.
-    const answer = yield* Effect.result(Effect.sandbox(ask(context)))
-    if (Result.isSuccess(answer)) {
-      findings.push(
-        ...answer.success.map((message) => ({ guard: name, decision: "allowed", message }) as const)
-      )
+    const answer = yield* Effect.exit(ask(context))
+    if (Exit.isSuccess(answer)) {
+      for (const message of answer.value) findings.push({ guard: name, decision: "allowed", message })
       continue
     }
-    if (Cause.hasInterruptsOnly(answer.failure)) {
-      return yield* Effect.failCause(answer.failure as Cause.Cause<never>)
+    if (Cause.hasInterruptsOnly(answer.cause)) {
+      return yield* Effect.failCause(answer.cause as Cause.Cause<never>)
     }
-    const error = describe(answer.failure)
+    const error = describe(answer.cause)
     findings.push({ guard: name, decision: "refused", message: error.message })
     return { findings, store, lost, orders, error } satisfies Verdict as Verdict
   }
