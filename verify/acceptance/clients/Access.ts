@@ -8,7 +8,7 @@ import { named } from "./Registry.ts"
 import type { Suite } from "./Report.ts"
 import { skopeo } from "./Skopeo.ts"
 
-/** Images of the checks, in repositories that everybody may read, that users may, and that nobody may. */
+/** Images of the checks, for repositories with and without anonymous pull. */
 export const images = {
   open: makeImage("access open", [makeLayer("access 4096", 4096)]),
   team: makeImage("access team", [makeLayer("access 8192", 8192)])
