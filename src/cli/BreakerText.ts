@@ -14,7 +14,7 @@ const deletion = (what: string): Words => ({
 })
 
 const words: Readonly<Record<BreakerName, Words>> = {
-  orphans: deletion("condemned blobs of now that have waited long enough"),
+  orphans: deletion("blobs that are condemned now and have waited long enough"),
   manifests: deletion("manifests that are untagged now and have waited long enough"),
   leftovers: {
     allow: "To delete them",
@@ -33,11 +33,11 @@ const words: Readonly<Record<BreakerName, Words>> = {
   references: {
     allow: "To sweep without these foreign keys",
     confirmed:
-      "The next sweep takes the foreign keys of now for all. Blobs that only the others kept are orphans."
+      "The next sweep expects the present foreign keys alone. Blobs that only the others kept are orphans."
   },
   sources: {
     allow: "To sweep without these reference sources",
-    confirmed: "The next sweep asks the sources of now. Blobs that only the others kept are orphans."
+    confirmed: "The next sweep asks the present sources alone. Blobs that only the others kept are orphans."
   }
 }
 

@@ -111,13 +111,25 @@ const log = (report: SweepReport) => {
   const level = outcome === "complete" || outcome === "bounded" ? Effect.logInfo : Effect.logError
   const findings = Text.findingsOf(report).map(({ message }) => message)
   const [docs] = Text.docsOf(report)
+  const lines = [`${text}.`, ...Text.waiting(report), ...findings, ...notDeleted(report)]
   return Effect.andThen(
-    Effect.annotateLogs(level([`${text}.`, ...Text.waiting(report), ...findings].join("\n")), {
-      report,
-      ...(docs === undefined ? {} : { docs })
-    }),
+    Effect.annotateLogs(level(lines.join("\n")), { report, ...(docs === undefined ? {} : { docs }) }),
     Effect.logDebug(Text.report(report))
   )
+}
+
+/** Says why keys could not be deleted, and that they are not lost. */
+const notDeleted = ({ phases }: SweepReport): ReadonlyArray<string> => {
+  const reasons = [
+    ...new Set(
+      Object.values(phases).flatMap(({ failed }) => Object.keys(failed).filter((name) => failed[name] !== 0))
+    )
+  ]
+  return reasons.length === 0
+    ? []
+    : [
+        `Keys could not be deleted (${reasons.join(", ")}). Later sweeps try them again. Those that were given up on: artifact-gc journal`
+      ]
 }
 
 const announceNext = Effect.fnUntraced(function* ({ jitter, when, window }: Configuration, atOnce = false) {

@@ -22,9 +22,9 @@ import * as Journal from "./postgres/Journal.ts"
 import * as Leftovers from "./postgres/Leftovers.ts"
 import * as Orphans from "./postgres/Orphans.ts"
 import * as Peers from "./postgres/Peers.ts"
-import { isDirect } from "./postgres/Reader.ts"
+import { directCommit } from "./postgres/Reader.ts"
 import * as ReferenceChecks from "./postgres/ReferenceChecks.ts"
-import { readerSettings, type SessionOptions, SessionSettings } from "./postgres/Session.ts"
+import { readerSettings, type SessionOptions, SessionSettings, writerSettings } from "./postgres/Session.ts"
 import { make } from "./postgres/Sql.ts"
 import { cachedDigestType } from "./postgres/schema/DigestType.ts"
 import { type Catalog, inspect, type SchemaExtension } from "./postgres/schema/SchemaGuard.ts"
@@ -61,7 +61,7 @@ export interface PostgresOptions extends SessionOptions {
   readonly login?: Login
   /**
    * Connections of this process. Default 10: one for each delete batch in flight, and two for scanning. From four on, a quarter
-   * of them is for statements that only read, unless a pooler answers.
+   * of them is for statements that only read, and from eight on a fifth for single statements that write, unless a pooler answers.
    */
   readonly maxConnections?: number
 }
@@ -107,15 +107,21 @@ export const layerClient = ({
       )
     )
   const readers = maxConnections < 4 ? 0 : Math.floor(maxConnections / 4)
+  const writers = maxConnections < 8 ? 0 : Math.floor(maxConnections / 5)
   // PgBouncer knows this parameter.
-  const client = connect(maxConnections - readers, { TimeZone: "UTC" })
+  const client = connect(maxConnections - readers - writers, { TimeZone: "UTC" })
   const settings = Layer.effect(
     SessionSettings,
     Effect.gen(function* () {
       if (readers === 0) return limits
       const built = yield* Layer.build(Layer.fresh(connect(readers, readerSettings(limits))))
       const reader = Context.get(built, SqlClient.SqlClient)
-      return (yield* isDirect(reader)) ? { ...limits, reader } : limits
+      const commit = yield* directCommit(reader)
+      if (commit === null) return limits
+      if (writers === 0) return { ...limits, reader }
+      const writing = connect(writers, writerSettings(limits, commit))
+      const writer = Context.get(yield* Layer.build(Layer.fresh(writing)), SqlClient.SqlClient)
+      return { ...limits, reader, writer }
     })
   )
   return Layer.merge(client, settings).pipe(

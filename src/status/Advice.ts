@@ -47,6 +47,39 @@ const failed: Rule = ({ last, lastSuccessAt }) => {
   )
 }
 
+/** A request that fails is tried for longer than a phase, so a store that hangs is told of before the sweep has ended. */
+const failing: Rule = ({ collectors, last, lastSuccessAt }) => {
+  if (last?.outcome === "failed") return nothing
+  const [first] = collectors.flatMap(({ id, sweep }) =>
+    sweep === null || hasSucceededSince(lastSuccessAt, sweep.at)
+      ? []
+      : sweep.failures.map((failure) => ({ id, ...failure }))
+  )
+  return first === undefined
+    ? nothing
+    : say(
+        "attention",
+        `The sweep of ${first.id} that is under way fails in part, and the next tries again. ${first.phase}: ${first.message}`
+      )
+}
+
+/** A sweep tells every 5 seconds how far it is, between its requests. */
+const silence = Duration.toMillis(Duration.minutes(1))
+
+const hasSucceededSince = (lastSuccessAt: string | null, at: string): boolean =>
+  lastSuccessAt !== null && Date.parse(lastSuccessAt) > Date.parse(at)
+
+/** A sweep that succeeded since shows that store and database answer, so a process was killed. */
+const silent: Rule = ({ collectors, lastSuccessAt }, at) =>
+  collectors.flatMap(({ id, sweep }) =>
+    sweep !== null && at - Date.parse(sweep.at) > silence
+      ? say(
+          hasSucceededSince(lastSuccessAt, sweep.at) ? "info" : "attention",
+          `The sweep of ${id} was last heard of at ${sweep.at}. A request to the store or the database takes long, or the process ended. Look at its log, and at both servers.`
+        )
+      : nothing
+  )
+
 /** A timer or a CronJob sweeps once a day at least. Between, no collector is at work. */
 const daily = Duration.toMillis(Duration.hours(25))
 
@@ -80,13 +113,16 @@ const paused: Rule = ({ pause }) =>
         "artifact-gc resume"
       )
 
+/** Breakers that ask about the catalogue or the database, and not about an amount. */
+const asking: ReadonlySet<string> = new Set(["age", "references", "sources", "unreferenced"])
+
 const open: Rule = ({ breakers }) =>
   breakers
     .filter((breaker) => breaker.open)
     .flatMap(({ name, trippedAt }) =>
       say(
         "attention",
-        `The breaker ${name} is open since ${trippedAt}: more would be deleted than a mistake may take. Look at it, then confirm or repair.`,
+        `The breaker ${name} is open since ${trippedAt}${asking.has(name) ? " and waits for an answer." : ": more would be deleted than a mistake may take."} Look at it, then confirm or repair.`,
         "artifact-gc breaker"
       )
     )
@@ -164,6 +200,8 @@ const rules: ReadonlyArray<Rule> = [
   absent,
   late,
   failed,
+  failing,
+  silent,
   open,
   dead,
   damaged,

@@ -29,7 +29,8 @@ const sweepOf = ({ at, sweep }: PeerActivity, journalDue: number): RunningSweep 
         at: iso(at),
         phases: sweep.phases.map((phase, index) =>
           progressOf(withExpected(phase, journalDue), at, index === sweep.phases.length - 1)
-        )
+        ),
+        failures: sweep.failures ?? []
       }
 
 const withExpected = (phase: PeerPhase, journalDue: number): PeerPhase =>

@@ -49,6 +49,9 @@ export const RunningSweep = Schema.Struct({
   at: Instant.annotate({ description: "When the collector last told how far it is." }),
   phases: Schema.Array(PhaseProgress).annotate({
     description: "The phases that have begun, in their order. The last one is under way."
+  }),
+  failures: Schema.Array(Schema.Struct({ phase: Schema.String, message: Schema.String })).annotate({
+    description: "The phases that have failed so far. The sweep continues behind them."
   })
 })
 export type RunningSweep = typeof RunningSweep.Type

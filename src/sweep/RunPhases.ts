@@ -13,20 +13,26 @@ const namesOf = <R>(phases: ReadonlyArray<Phase<R>>): ReadonlyArray<string> => [
 /** A span's place in the source would be this file, and takes as long to find as an idle phase. */
 const withoutPlace = { captureStackTrace: false } as const
 
-/** Runs all phases within the bounds of `sweep` and returns their reports by name. Passes interruption on. */
+/**
+ * Runs all phases within the bounds of `sweep` and returns their reports by name. Passes interruption on. `failed` hears of
+ * each that failed before the next begins.
+ */
 export const run = Effect.fnUntraced(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
-  sweep: PhaseContext.SweepContext
+  sweep: PhaseContext.SweepContext,
+  failed: (phase: string, message: string) => void = () => {}
 ) {
   const reports: Record<string, PhaseReport> = {}
   const caller = yield* Effect.context<never>()
   for (const name of namesOf(phases)) {
     const group = phases.filter((phase) => phase.name === name)
     const counts = PhaseCounts.make(name, sweep.dryRun, caller)
-    reports[name] = yield* runGroup(group, sweep, counts).pipe(
+    const report = yield* runGroup(group, sweep, counts).pipe(
       Effect.withSpan(`Sweep.${name}`, { attributes: { sweep: sweep.sweep, phase: name } }, withoutPlace),
       Effect.annotateLogs({ phase: name })
     )
+    if (report.error !== null) failed(name, report.error.message)
+    reports[name] = report
   }
   return reports as SweepReport["phases"]
 })

@@ -238,7 +238,11 @@ const once = Effect.fn("Sweep.once")(function* <R>(
   const reports =
     error === null
       ? yield* activity.observed(
-          runPhases(phases, { settings: inForce(self), bounds, dryRun, sweep, lost, odd, sources })
+          runPhases(
+            phases,
+            { settings: inForce(self), bounds, dryRun, sweep, lost, odd, sources },
+            activity.failed
+          )
         )
       : RunPhases.refused(phases, error)
   const finishedAt = yield* Clock.currentTimeMillis
@@ -336,10 +340,11 @@ const nameOf = (startedAt: number) =>
 /** Runs the phases with what they share. */
 const runPhases = Effect.fnUntraced(function* <R>(
   phases: ReadonlyArray<Phase<R>>,
-  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd" | "sources">
+  sweep: Pick<SweepContext, "settings" | "bounds" | "dryRun" | "sweep" | "lost" | "odd" | "sources">,
+  failed?: Activity.Activity["failed"]
 ) {
   const pace = yield* Pace.make(sweep.settings)
   const deletion = Deletion.make(sweep.settings, pace, yield* CollectorDatabase, yield* Storage)
-  const running = RunPhases.run(phases, { ...sweep, pace, deletion })
+  const running = RunPhases.run(phases, { ...sweep, pace, deletion }, failed)
   return yield* Effect.annotateLogs(running, { sweep: sweep.sweep })
 })

@@ -110,7 +110,7 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     const created = await finished(["migrate", "--create-catalog=artifacts", "--json"])
     assert.deepStrictEqual(created, {
       code: 0,
-      out: '{"applied":["0001_catalogue","0002_collector","0003_writers_and_guards","0004_foreign_writers","0005_upload_sessions","0006_candidates","0007_listing_ranges","0008_references","0009_binding","0010_breakers","0011_unannounced_writers","0012_control","0013_reference_sources","0014_history","0015_overrides"]}\n',
+      out: '{"applied":["0001_catalogue","0002_collector","0003_writers_and_guards","0004_foreign_writers","0005_upload_sessions","0006_candidates","0007_listing_ranges","0008_references","0009_binding","0010_breakers","0011_unannounced_writers","0012_control","0013_reference_sources","0014_history","0015_overrides","0016_last_audit"]}\n',
       err: ""
     })
     for (const { err } of [sweep, migrate]) assert.notInclude(err, "SECRET")

@@ -1,5 +1,5 @@
 /** `artifact-gc serve` on its embedded database, as a process: the first minute of the README, and how it ends. */
-import { stat } from "node:fs/promises"
+import { stat, writeFile } from "node:fs/promises"
 import { type ClientRequest, request } from "node:http"
 import { join } from "node:path"
 import { Effect, Stream } from "effect"
@@ -110,6 +110,53 @@ describe("the registry", { timeout: 90_000 }, () => {
     const reports = collecting.out().trim().split("\n")
     assert.isAtLeast(reports.length, 2)
     for (const report of reports) assert.strictEqual(JSON.parse(report).outcome, "complete", report)
+  })
+
+  it.concurrent("removes the tags that its rules keep no longer, as new ones are pushed, and frees their space", async () => {
+    const cwd = program.directory("retention")
+    const keep = [{ newest: 1, tags: ["build-*"] }, { tags: ["latest"] }]
+    await writeFile(
+      join(cwd, "retention.json"),
+      JSON.stringify({ policies: [{ repositories: ["library/*"], keep }] })
+    )
+    const rules = { REGISTRY_RETENTION_FILE: "retention.json" }
+    // Otherwise the first removal waits for a person.
+    const run = serve(cwd, ["--try"], { ...shortWaits, ...rules, GC_BREAKER_PERCENT: "100" })
+    const url = await listening(run)
+    const registry = client(url, "library/app")
+    const images = ["0", "1", "2"].map((n) => image(n))
+    for (const [n, pushed] of images.entries()) await registry.push(pushed, `build-${n}`)
+    await client(url, "other").push(image("other"), "build-0")
+    const [first] = images
+    if (first !== undefined) await registry.push(first, "latest")
+    // Two images of the one, one of the other: each three blobs and a manifest.
+    await untilObjects(cwd, 12)
+    for (const [tag, status] of [
+      ["build-0", 404],
+      ["build-1", 404],
+      ["build-2", 200],
+      ["latest", 200]
+    ] as const)
+      assert.strictEqual(await registry.status(`manifests/${tag}`), status, tag)
+    assert.deepStrictEqual(await registry.pull("latest"), first)
+    await stop(run)
+    assert.isTrue(messages(run).some((message) => message.startsWith("Retention rules removed ")))
+
+    const shown = start(process.execPath, [program.path, "retention", "--json"], { cwd, env: rules })
+    assert.strictEqual(await shown.ended, 0, shown.err())
+    const tags = shown
+      .out()
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    assert.deepStrictEqual(
+      tags.map(({ by, kept, tag }) => [tag, kept, by]),
+      [
+        ["build-2", true, "newest 1, tags build-*"],
+        ["latest", true, "tags latest"]
+      ]
+    )
+    assert.isNotNull(tags.at(-1)?.pulledAt, "the pull was recorded when the process ended")
   })
 
   /** A chunk of which the server has begun to read, when it is told to stop; `resume` continues the request of the client. */

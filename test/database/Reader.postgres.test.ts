@@ -1,10 +1,10 @@
-/** Connections for statements that only read: what they begin with, what they cannot do, and when there are none. */
+/** Connections for statements that only read, and for single ones that write: what they begin with, what they cannot do, and when there are none. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { sqlState } from "../../src/database/postgres/Errors.ts"
-import { SessionSettings } from "../../src/database/postgres/Session.ts"
+import { SessionSettings, writerSettings } from "../../src/database/postgres/Session.ts"
 import { make } from "../../src/database/postgres/Sql.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import * as Databases from "../fixtures/Databases.ts"
@@ -82,4 +82,61 @@ describe("A statement that reads", () => {
       assert.include((yield* seen(onHosts.sql))?.path, "pg_catalog")
     }).pipe(Effect.scoped)
   )
+})
+
+describe("A single statement on the collector's tables", () => {
+  const sessionOf = (sql: SqlClient.SqlClient) =>
+    Effect.map(
+      sql<{ path: string; limit: string; commit: string; readonly: string }>`
+        SELECT current_setting('search_path') AS path, current_setting('statement_timeout') AS limit,
+          current_setting('synchronous_commit') AS commit, current_setting('transaction_read_only') AS readonly`,
+      ([row]) => row
+    )
+  const expected = { path: '"pg_catalog", "pg_temp"', limit: "7s", commit: "on", readonly: "off" }
+
+  it.live("has what a transaction would set, in one round trip", () =>
+    Effect.gen(function* () {
+      const { context, db, host } = yield* client(10)
+      for (let n = 0; n < 6; n++) yield* host`SELECT set_config('search_path', 'public', false)`
+      assert.deepStrictEqual(yield* sessionOf(db.single), expected)
+      const { writer } = Context.get(context, SessionSettings)
+      assert.deepStrictEqual(yield* sessionOf(writer ?? host), expected)
+      yield* db.single`INSERT INTO ${db.id.intents} (object_key, expires_at) VALUES ('k', now())`
+      assert.lengthOf(yield* db.sql`SELECT 1 AS there FROM ${db.id.intents}`, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is part of the transaction that is open", () =>
+    Effect.gen(function* () {
+      const { db } = yield* client(10)
+      const failed = db.transaction(
+        Effect.andThen(
+          db.single`INSERT INTO ${db.id.intents} (object_key, expires_at) VALUES ('k', now())`,
+          Effect.fail("rolled back" as const)
+        )
+      )
+      assert.strictEqual(yield* Effect.flip(failed), "rolled back")
+      assert.lengthOf(yield* db.sql`SELECT 1 AS there FROM ${db.id.intents}`, 0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("has a transaction where the pool is small, and on a host's client", () =>
+    Effect.gen(function* () {
+      const { context, db } = yield* client(7)
+      assert.isUndefined(Context.get(context, SessionSettings).writer)
+      assert.deepStrictEqual(yield* sessionOf(db.single), expected)
+      const { host } = yield* client(10)
+      const onHosts = yield* Effect.provideService(make(defaultNames), SqlClient.SqlClient, host)
+      assert.include(yield* sessionOf(onHosts.single), { path: expected.path, commit: "on" })
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the settings of connections for single statements", () => {
+  it("wait for the disk at least, and for more where the server does", () => {
+    const commits = ["off", "local", "on", "remote_apply"].map(
+      (set) => writerSettings({}, set).synchronous_commit
+    )
+    assert.deepStrictEqual(commits, ["on", "on", "on", "remote_apply"])
+  })
 })

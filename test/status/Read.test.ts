@@ -174,6 +174,38 @@ describe("the status", () => {
     })
   )
 
+  shows("of a sweep under way names what failed so far, and that it was not heard of for a minute", () =>
+    Effect.gen(function* () {
+      yield* healthy
+      const { peers } = yield* Database
+      const phases = [{ phase: "uploads", seen: 0, deleted: 0, bytes: 0, expected: null, since: now }]
+      const failures = [{ phase: "uploads", message: "The store does not answer." }]
+      const telling = (sweep: object) =>
+        peers.tell(
+          "a",
+          { at: now + 1, sweep: { name: "t", startedAt: now, phases, ...sweep }, nextDueAt: null },
+          null
+        )
+      yield* telling({})
+      assert.deepStrictEqual(says(yield* status(now + minute)), [])
+      const silent = yield* status(now + 2 * minute)
+      assert.strictEqual(silent.health, "attention")
+      assert.include(silent.advice[0]?.what, "was last heard of at")
+      yield* telling({ failures })
+      const failing = yield* status(now + 2)
+      assert.deepStrictEqual(failing.collectors[0]?.sweep?.failures, failures)
+      assert.strictEqual(failing.health, "attention")
+      assert.include(failing.advice[0]?.what, "uploads: The store does not answer.")
+      yield* swept(now + 2, report("complete"))
+      yield* telling({ failures })
+      assert.deepStrictEqual(
+        (yield* status(now + 2 * minute)).advice.map(({ severity }) => severity),
+        ["info"],
+        "a sweep of another collector succeeded since, so this one was killed"
+      )
+    })
+  )
+
   shows("of a sweep that did not count its keys expects those that are due", () =>
     Effect.gen(function* () {
       yield* healthy

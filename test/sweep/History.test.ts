@@ -75,4 +75,24 @@ describe("a sweep under way", () => {
       assert.deepInclude(said(), { sweep: null, nextDueAt: null })
     }).pipe(Effect.provide(world({ batchMax: 1, deleteConcurrency: 1 })))
   )
+
+  it.effect("says which phases have failed, before it ends", () =>
+    Effect.gen(function* () {
+      const { state, storage } = yield* World
+      const said = () => [...state.peers.values()][0]?.activity?.sweep
+      for (const name of ["a", "b", "c"]) yield* bury(name)
+      storage.next("list", fails("AccessDenied"))
+      storage.next("delete", hangsBefore(Effect.sleep("3 seconds")), 3)
+      const sweeping = yield* Effect.forkChild(sweep())
+      yield* settle
+      assert.isUndefined(said()?.failures)
+      yield* TestClock.adjust("7 seconds")
+      const [failure, ...others] = said()?.failures ?? []
+      assert.strictEqual(failure?.phase, "uploads")
+      assert.include(failure?.message, "AccessDenied")
+      assert.deepStrictEqual(others, [])
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(sweeping)).outcome, "failed")
+    }).pipe(Effect.provide(world({ batchMax: 1, deleteConcurrency: 1 })))
+  )
 })

@@ -43,7 +43,10 @@ const settings = (folder: string, port: number, fsync: boolean): ReadonlyArray<s
 
 export interface StartedPostgres {
   readonly url: string
+  /** Ends it at once, as a crash does. */
   readonly stop: () => Promise<void>
+  /** Starts it again after {@link stop}, on the same data and the same port. */
+  readonly startAgain: () => Promise<void>
 }
 
 /**
@@ -80,8 +83,11 @@ export const start = async (
     ],
     options
   )
-  const launch = async (attempt: number): Promise<{ port: number; daemon: Daemon }> => {
-    const port = await freePort()
+  const launch = async (
+    attempt: string | number,
+    wanted?: number
+  ): Promise<{ port: number; daemon: Daemon }> => {
+    const port = wanted ?? (await freePort())
     const logFile = join(group.folder, `postgres-${attempt}.log`)
     // SIGQUIT ends it without the checkpoint that only a next start would want.
     const daemon = group.daemon(join(found.bin, "postgres"), settings(folder, port, fsync), {
@@ -95,5 +101,14 @@ export const start = async (
     return { port, daemon }
   }
   const { port, daemon } = await retryStart(group, launch)
-  return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, stop: daemon.stop }
+  let running = daemon
+  let restarts = 0
+  return {
+    url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+    stop: () => running.stop(),
+    startAgain: async () => {
+      restarts += 1
+      running = (await launch(`again-${restarts}`, port)).daemon
+    }
+  }
 }

@@ -15,7 +15,16 @@ const foldersBelow = (folder: string): ReadonlyArray<string> =>
     .filter((entry) => entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name))
 
-/** Where the parts of a shell lie that are not in the system's own folders. */
+const namesIn = (folder: string): ReadonlyArray<string> => (existsSync(folder) ? readdirSync(folder) : [])
+
+/** Returns the folders with modules of zsh below a root. */
+const modulesBelow = (root: string): ReadonlyArray<string> =>
+  namesIn(join(root, "usr/lib"))
+    .filter((name) => name.endsWith("-linux-gnu"))
+    .map((name) => join(root, "usr/lib", name, "zsh"))
+    .flatMap((folder) => namesIn(folder).map((version) => join(folder, version)))
+
+/** Where the parts of the shells are. */
 export interface Shells {
   readonly zsh: string
   /** Modules of zsh. */
@@ -29,19 +38,24 @@ export interface Shells {
   readonly run: (program: string, args: ReadonlyArray<string>) => Promise<string>
 }
 
-/** Returns the unpacked programs. */
+/** Returns the programs. What the system has is not unpacked. */
 export const shells = (cache: string): Shells => {
   const root = unpacked(cache)
-  if (!existsSync(root)) throw new Missing("zsh and fish are missing. Run: npm run servers -- install")
-  const modules = foldersBelow(join(root, "usr/lib")).find((path) => /\/zsh\/[\d.]+$/.test(path))
-  if (modules === undefined) throw new Missing(`No modules of zsh are below ${root}.`)
+  const roots = [root, "/"]
+  const place = (path: string): string => {
+    const found = roots.map((folder) => join(folder, path)).find((file) => existsSync(file))
+    if (found === undefined) throw new Missing(`${path} is missing. Run: npm run servers -- install`)
+    return found
+  }
+  const [modules] = roots.flatMap(modulesBelow)
+  if (modules === undefined) throw new Missing("zsh is missing. Run: npm run servers -- install")
   return {
-    zsh: join(root, "bin/zsh"),
+    zsh: place("bin/zsh"),
     modules,
-    functions: foldersBelow(join(root, "usr/share/zsh/functions")),
-    fish: join(root, "usr/bin/fish"),
-    fishFunctions: join(root, "usr/share/fish/functions"),
-    mandoc: join(root, "usr/bin/mandoc"),
+    functions: foldersBelow(place("usr/share/zsh/functions")),
+    fish: place("usr/bin/fish"),
+    fishFunctions: place("usr/share/fish/functions"),
+    mandoc: place("usr/bin/mandoc"),
     run: (program, args) => run(program, args, { env: { ...libraryEnv(root), TERM: "xterm", HOME: root } })
   }
 }

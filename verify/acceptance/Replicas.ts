@@ -4,7 +4,8 @@ import { fileAt } from "../../tools/Repository.ts"
 import { type Daemon, freePort, type Group, until } from "../../tools/servers/Processes.ts"
 import type { Found } from "../../tools/servers/Servers.ts"
 
-const binary = fileAt("dist/main.js")
+/** The program of this repository. */
+export const binary = fileAt("dist/main.js")
 
 /** Settings of the binary, as environment variables. */
 export type Settings = Readonly<Record<string, string>>
@@ -13,7 +14,7 @@ export type Settings = Readonly<Record<string, string>>
  * The settings by which the binary finds the servers. Nothing else of this process's environment is passed
  * on.
  */
-const environment = ({ databaseUrl, s3 }: Found, settings: Settings): NodeJS.ProcessEnv => ({
+export const environment = ({ databaseUrl, s3 }: Found, settings: Settings): NodeJS.ProcessEnv => ({
   PATH: process.env.PATH,
   HOME: process.env.HOME,
   DATABASE_URL: databaseUrl,
@@ -42,6 +43,8 @@ export interface ReplicaOptions {
   /** Its settings, which may depend on its URL. */
   readonly settings?: Settings | ((url: string) => Settings)
   readonly flags?: ReadonlyArray<string>
+  /** Flags of Node. */
+  readonly nodeFlags?: ReadonlyArray<string>
   /** The program. Default: this repository's. */
   readonly program?: string
 }
@@ -51,12 +54,13 @@ export const startReplica = async (
   group: Group,
   servers: Found,
   name: string,
-  { settings = {}, flags = [], program = binary }: ReplicaOptions = {}
+  { settings = {}, flags = [], nodeFlags = [], program = binary }: ReplicaOptions = {}
 ): Promise<Replica> => {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const logFile = join(group.folder, `${name}.log`)
-  const daemon = group.daemon(process.execPath, [program, "serve", "--serve-port", String(port), ...flags], {
+  const args = [...nodeFlags, program, "serve", "--serve-port", String(port), ...flags]
+  const daemon = group.daemon(process.execPath, args, {
     env: environment(servers, typeof settings === "function" ? settings(url) : settings),
     logFile,
     stopSignal: "SIGTERM"

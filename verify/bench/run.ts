@@ -17,6 +17,7 @@ import * as Servers from "./harness/Servers.ts"
 import { question as idle } from "./Idle.ts"
 import { question as list } from "./List.ts"
 import { question as memory } from "./Memory.ts"
+import { question as operating } from "./Operating.ts"
 import { question as purge } from "./Purge.ts"
 import { question as registry } from "./Registry.ts"
 import { question as replicas } from "./Replicas.ts"
@@ -36,7 +37,8 @@ const questions: ReadonlyArray<Question> = [
   upload,
   registry,
   replicas,
-  foreground
+  foreground,
+  operating
 ]
 
 const usage = () =>

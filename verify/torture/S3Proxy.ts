@@ -11,9 +11,10 @@ import { setTimeout as sleep } from "node:timers/promises"
  * - `refuse`: the connection breaks before the store receives the request.
  * - `lose`: the store executes it, and the connection breaks before its answer.
  * - `slow down`: the proxy answers 503, and the store does not receive it.
+ * - `full`: the proxy answers as MinIO does on a full disk, and the store does not receive it.
  * - `hold`: the store executes it after a delay or at `release`. Its sender gets no answer.
  */
-export type S3Fault = "refuse" | "lose" | "slow down" | "hold"
+export type S3Fault = "refuse" | "lose" | "slow down" | "full" | "hold"
 
 /** A request that passes the proxy. */
 export interface Exchange {
@@ -40,6 +41,9 @@ export interface S3Proxy {
 
 const slowDown = `<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`
+
+const full = `<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>XMinioStorageFull</Code><Message>Storage backend has reached its minimum free drive threshold.</Message></Error>`
 
 /**
  * Starts a proxy in front of an S3 server. `holdMillis` returns how long a held request is delayed. Without
@@ -71,6 +75,7 @@ export const start = async (
     if (fault === "slow down") {
       return response.writeHead(503, { "content-type": "application/xml" }).end(slowDown)
     }
+    if (fault === "full") return response.writeHead(507, { "content-type": "application/xml" }).end(full)
     if (fault === "hold") return hold(incoming, body)
     const { answer, body: answered } = await send(incoming, body)
     hooks.after(exchange)

@@ -13,6 +13,12 @@ export interface PeerPhase {
   readonly since: number
 }
 
+/** A phase of a sweep under way that failed. */
+export interface PeerFailure {
+  readonly phase: string
+  readonly message: string
+}
+
 /** What a collector said that it does. */
 export interface PeerActivity {
   /** When it said so. */
@@ -23,6 +29,8 @@ export interface PeerActivity {
     readonly startedAt: number
     /** The phases that have begun, in their order. */
     readonly phases: ReadonlyArray<PeerPhase>
+    /** The phases that have failed, in their order. Older versions do not say. */
+    readonly failures?: ReadonlyArray<PeerFailure>
   } | null
   /** When its next sweep is due; null during a sweep, and where it has no schedule. */
   readonly nextDueAt: number | null

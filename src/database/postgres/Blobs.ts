@@ -153,9 +153,9 @@ const clearSightings = (
  * Announces uploads. Tried once: if the answer of its commit was lost, the intent may have been reaped by
  * the time of a second try, which would revive a dead key. After a failure the writer draws another key.
  */
-const intend = ({ sql, id }: Sql, intents: ReadonlyArray<Intent>) => {
+const intend = ({ single, id }: Sql, intents: ReadonlyArray<Intent>) => {
   const rows = lastOf(intents, (i) => i.key)
-  return Effect.asVoid(sql`
+  return Effect.asVoid(single`
     INSERT INTO ${id.intents} (object_key, digest, expires_at)
     SELECT k, nullif(d, ''), e FROM unnest(${rows.map((i) => i.key)}::text[], ${rows.map((i) => i.digest ?? "")}::text[],
       ${rows.map((i) => instant(i.expiresAt))}::timestamptz[]) AS t (k, d, e)
@@ -163,7 +163,7 @@ const intend = ({ sql, id }: Sql, intents: ReadonlyArray<Intent>) => {
     ON CONFLICT (object_key) DO UPDATE SET digest = EXCLUDED.digest, expires_at = EXCLUDED.expires_at`)
 }
 
-const renew = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>, expiresAt: number) =>
+const renew = ({ single: sql, id }: Sql, keys: ReadonlyArray<ObjectKey>, expiresAt: number) =>
   Effect.map(
     sql<{ object_key: string }>`
       UPDATE ${id.intents} SET expires_at = greatest(expires_at, ${instant(expiresAt)}::timestamptz)
@@ -173,7 +173,7 @@ const renew = ({ sql, id }: Sql, keys: ReadonlyArray<ObjectKey>, expiresAt: numb
     (rows) => new Set(rows.map((row) => row.object_key as ObjectKey))
   )
 
-const recordMultipart = ({ sql, id }: Sql, key: ObjectKey, uploadId: string) =>
+const recordMultipart = ({ single: sql, id }: Sql, key: ObjectKey, uploadId: string) =>
   Effect.map(
     sql`UPDATE ${id.intents} SET upload_id = ${uploadId} WHERE object_key = ${key} RETURNING 1 AS noted`,
     (rows) => rows.length > 0

@@ -40,12 +40,29 @@ export const reading = (
   executeStream: () => Stream.die(new Error("A stream of rows needs a transaction"))
 })
 
-/** Returns whether the server itself answers on these connections, and not a pooler. Any failure means no. */
-export const isDirect = (reader: SqlClient.SqlClient): Effect.Effect<boolean> =>
+/** Returns a connection that runs each statement alone, so that it is a transaction in one round trip. */
+export const alone = (writer: SqlClient.SqlClient): SqlConnection.Connection => ({
+  execute: (text, parameters) => untraced(writer.unsafe(text, parameters)),
+  executeUnprepared: (text, parameters) => untraced(writer.unsafe(text, parameters).unprepared),
+  executeValues: (text, parameters) => untraced(writer.unsafe(text, parameters).values),
+  executeValuesUnprepared: (text, parameters) => untraced(writer.unsafe(text, parameters).values),
+  executeRaw: (text, parameters) => untraced(writer.unsafe(text, parameters).raw),
+  executeStream: () => Stream.die(new Error("A stream of rows needs a transaction"))
+})
+
+/**
+ * Returns the server's `synchronous_commit` if the server itself answers on these connections, and not a pooler. Returns null
+ * otherwise, and after any failure.
+ */
+export const directCommit = (reader: SqlClient.SqlClient): Effect.Effect<string | null> =>
   Effect.scoped(
     Effect.gen(function* () {
       const connection = yield* reader.reserve
-      const [row] = yield* connection.execute(`SELECT ${serverProcess} AS process`, [], undefined)
-      return row?.process === processOf(connection)
+      const [row] = yield* connection.execute(
+        `SELECT ${serverProcess} AS process, pg_catalog.current_setting('synchronous_commit') AS commit`,
+        [],
+        undefined
+      )
+      return row?.process === processOf(connection) ? String(row?.commit) : null
     })
-  ).pipe(Effect.catchCause(() => Effect.succeed(false)))
+  ).pipe(Effect.catchCause(() => Effect.succeed(null)))

@@ -12,7 +12,7 @@ import type { SqlClient, SqlConnection, SqlError } from "effect/sql"
 import * as Statement from "effect/sql/Statement"
 import type { CatalogNames } from "../../domain/CatalogNames.ts"
 import { attributes, CurrentOpen, connectionsOf, type Open, type Row, serverProcess } from "./Connections.ts"
-import { reading } from "./Reader.ts"
+import { alone, reading } from "./Reader.ts"
 
 /** How long transactions wait and work. */
 export interface SessionOptions {
@@ -34,6 +34,8 @@ export interface SessionOptions {
 export interface ClientSettings extends SessionOptions {
   /** Default: none, so that such statements have transactions, too. */
   readonly reader?: SqlClient.SqlClient
+  /** Connections for {@link Session.single}. Default: none, so that such statements have transactions of several round trips. */
+  readonly writer?: SqlClient.SqlClient
 }
 
 /** What `Postgres.layerClient` tells the databases that are made on its client. */
@@ -48,6 +50,11 @@ export type Settings = Readonly<Record<string, string>>
 export interface Session {
   /** Runs a statement in the open transaction, or in one of its own. */
   readonly sql: SqlClient.SqlClient
+  /**
+   * Runs a statement like {@link Session.sql}, in one round trip where there are connections for that. Only for statements on
+   * tables of the collector: triggers of a host would not find their names.
+   */
+  readonly single: SqlClient.SqlClient
   /**
    * Runs `effect` in one READ COMMITTED transaction, or as a savepoint of the one that is open. `settings` are
    * set for the transaction, by name and value.
@@ -110,6 +117,16 @@ export const readerSettings = (options: SessionOptions): Settings => ({
   statement_timeout: millis(options.statementTimeout ?? defaults.statementTimeout),
   lock_timeout: millis(options.lockTimeout ?? defaults.lockTimeout),
   default_transaction_read_only: "on"
+})
+
+/**
+ * Returns the settings with which a connection begins for single statements that write. `commit` is the server's
+ * `synchronous_commit`, as for {@link preparing}.
+ */
+export const writerSettings = (options: SessionOptions, commit: string): Settings => ({
+  ...readerSettings(options),
+  default_transaction_read_only: "off",
+  synchronous_commit: commit === "off" || commit === "local" ? "on" : commit
 })
 
 /** Longer than a transaction of the collector pauses between two statements. */
@@ -238,28 +255,44 @@ export const make = Effect.fnUntraced(function* (
     )
 
   const inTransaction: SqlConnection.Borrower = (run) => transaction(use(run))
-  const single = options.reader === undefined ? null : reading(options.reader, inTransaction)
+  const reads = options.reader === undefined ? null : reading(options.reader, inTransaction)
   /** The path of the reading connections has no extension's types. */
   const isReadable = () => Ref.getUnsafe(known)?.length === 0
 
-  const borrower: SqlConnection.Borrower = (run) =>
-    Effect.withFiber((fiber) => {
-      if (fiber.getRef(CurrentOpen)?.client === client) return use(run)
-      const isHosts = Option.isSome(Context.getOption(fiber.context, client.transactionService))
-      return single === null || isHosts || !isReadable() ? inTransaction(run) : run(single)
-    })
+  /** Uses the connection of the open transaction, else `alone` where it may be used, else a transaction. */
+  const using =
+    (alone: SqlConnection.Connection | null, mayUse = always): SqlConnection.Borrower =>
+    (run) =>
+      Effect.withFiber((fiber) => {
+        if (fiber.getRef(CurrentOpen)?.client === client) return use(run)
+        const isHosts = Option.isSome(Context.getOption(fiber.context, client.transactionService))
+        return alone === null || isHosts || !mayUse() ? inTransaction(run) : run(alone)
+      })
+  const sql = borrowing(client, transaction, using(reads, isReadable))
+  const writes = options.writer === undefined ? null : alone(options.writer)
+  const single = borrowing(client, transaction, using(writes))
+  const lendable: Session["transaction"] = (effect, settings = {}) => begun(effect, settings, true)
+  const lending = lendingBy(select, path)
+  return { sql, single, transaction, firing, lendable, lending } satisfies Session as Session
+})
+
+const always = () => true
+
+/** Returns the client with statements that borrow their connections. */
+const borrowing = (
+  client: SqlClient.SqlClient,
+  transaction: Session["transaction"],
+  borrower: SqlConnection.Borrower
+): SqlClient.SqlClient => {
   // The acquirer is a value of its own: Statement.make has one constructor for each, whatever the borrower.
   const acquirer = Effect.suspend(() => client.reserve)
   const statements = Statement.make(acquirer, PgClient.makeCompiler(), attributes, undefined, borrower)
-  const sql: SqlClient.SqlClient = Object.assign(statements, {
+  return Object.assign(statements, {
     ...client,
     ...statements,
     withTransaction: <R, E, A>(effect: Effect.Effect<A, E, R>) => transaction(effect)
   })
-  const lendable: Session["transaction"] = (effect, settings = {}) => begun(effect, settings, true)
-  const lending = lendingBy(select, path)
-  return { sql, transaction, firing, lendable, lending } satisfies Session as Session
-})
+}
 
 /** Returns how statements of the host run in the open transaction. */
 const lendingBy =

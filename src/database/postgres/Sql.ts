@@ -31,6 +31,8 @@ export const qualified = (schema: string, table: string): string => `${quote(sch
 /** A connection for verbs, and the names that statements need. */
 export interface Sql {
   readonly sql: SqlClient.SqlClient
+  /** Runs a single statement on tables of the collector. See Session.ts. */
+  readonly single: SqlClient.SqlClient
   readonly names: CatalogNames
   /** Puts text into a statement as it is: quoted identifiers and type names only, never values. */
   readonly raw: (text: string) => Statement.Fragment
@@ -142,7 +144,7 @@ const spanOf = (operation: string) =>
  */
 export const make = Effect.fnUntraced(function* (names: CatalogNames, options: SessionOptions = {}) {
   const client = yield* SqlClient.SqlClient
-  const { sql, transaction, firing, lendable, lending } = yield* sessionOf(client, names, {
+  const { sql, single, transaction, firing, lendable, lending } = yield* sessionOf(client, names, {
     ...(yield* SessionSettings),
     ...options
   })
@@ -150,6 +152,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
   const own = (table: string) => raw(qualified(names.collectorSchema, table))
   const db: Sql = {
     sql,
+    single,
     names,
     raw,
     id: {

@@ -31,7 +31,7 @@ export const layer = (
         manifests: Manifests.make(db, type),
         keys: Keys.make(db),
         retention: Retention.make(db, type),
-        sizes: Sizes.make(db)
+        sizes: Sizes.make(db, type)
       })
     })
   )

@@ -109,7 +109,7 @@ const release = Effect.fnUntraced(function* ({ registry }: UploadContext, { ref,
   const now = yield* Clock.currentTimeMillis
   yield* Effect.catch(registry.sessions.release(now, ref, token), (error) =>
     Effect.logWarning(
-      "The lease on an upload session was not released. Other requests of the session wait until it ends.",
+      "The lease on an upload session was not released. Other requests of the session wait until it ends by itself. Check the database if this repeats.",
       error
     )
   )

@@ -1,6 +1,6 @@
 /** All that the page shows, as one value. */
 import type { Stock } from "../../database/Database.ts"
-import type { RepositorySize } from "../../oci/database/RegistryDatabase.ts"
+import type { LargestRepositories } from "../../oci/database/RegistryDatabase.ts"
 import type { Status } from "../../status/Status.ts"
 import type { TrendPoint } from "./Trend.ts"
 
@@ -37,5 +37,5 @@ export interface PageFacts {
   /** All blobs. */
   readonly stock: Slow<Stock>
   /** The largest repositories. Empty without a registry. */
-  readonly repositories: Slow<ReadonlyArray<RepositorySize>>
+  readonly repositories: Slow<LargestRepositories>
 }

@@ -33,7 +33,12 @@ export const make = Effect.fnUntraced(function* <A, E, R>(
   const run = Effect.fnUntraced(function* (begunAt: number, done: Deferred.Deferred<void>) {
     const exit = yield* Effect.exit(compute)
     const at = yield* Clock.currentTimeMillis
-    if (Exit.isFailure(exit)) yield* Effect.logWarning(`${what} is unknown.`, exit.cause)
+    if (Exit.isFailure(exit)) {
+      yield* Effect.logWarning(
+        `${what} could not be read, so the status page shows an older value or none. A request after ${Duration.format(every)} tries again. Check the cause if it repeats.`,
+        exit.cause
+      )
+    }
     yield* Ref.update(held, ({ slow }): Held<A> => {
       const failed: Slow<A> =
         slow._tag === "Known" ? slow : { _tag: "Failed", retryAt: begunAt + Duration.toMillis(every) }

@@ -38,7 +38,12 @@ export const make = Effect.fnUntraced(function* <R>({
   const context = yield* Effect.context<R | CollectorDatabase | RegistryDatabase>()
   const facts = (yield* Gather.make(options)).pipe(
     Effect.timeout(readWithin),
-    Effect.tapCause((cause) => Effect.logWarning("The status page could not read the catalogue.", cause)),
+    Effect.tapCause((cause) =>
+      Effect.logWarning(
+        "The status page could not read the catalogue and says so. Check that the database answers. The next request reads it again.",
+        cause
+      )
+    ),
     Effect.exit,
     Effect.provide(context)
   )

@@ -1,5 +1,6 @@
 /** What is in the store: blobs by state, queues, dead letters, repositories. */
 import { bytes, count, many } from "../../domain/Units.ts"
+import type { LargestRepositories } from "../../oci/database/RegistryDatabase.ts"
 import type { Queue, Status } from "../../status/Status.ts"
 import type { PageFacts, Slow } from "./Facts.ts"
 import { type Html, html, type Value } from "./Html.ts"
@@ -191,39 +192,43 @@ export const deadLetters = ({ deadLetters: { groups, read }, status }: PageFacts
 /** The largest repositories. Null without a registry. */
 export const repositories = (facts: PageFacts): Html | null => {
   const { repositories: found } = facts
-  if (found._tag === "Known" && found.value.length === 0) return null
+  if (found._tag === "Known" && found.value.repositories.length === 0) return null
   return section(
     "repositories",
     "Largest repositories",
-    html`${
+    html`${found._tag === "Known" ? sizesOf(found.value.repositories) : null}${slowNote(found, facts, "Sizes are computed")}${
       found._tag === "Known"
-        ? table({
-            caption: "The 20 largest repositories",
-            columns: [
-              { name: "Repository", isLong: true },
-              { name: "Manifests", isNumber: true },
-              { name: "Tags", isNumber: true },
-              { name: "Size", isNumber: true },
-              { name: "Freed if deleted", isNumber: true }
-            ],
-            rows: found.value.map(
-              (row): ReadonlyArray<Value> => [
-                row.repository,
-                count(row.manifests),
-                count(row.tags),
-                bytes(row.bytes),
-                bytes(row.freedBytes)
-              ]
-            )
-          })
-        : null
-    }${slowNote(found, facts, "Sizes are computed")}${
-      found._tag === "Known"
-        ? html`<p class="soft small">Layers that repositories share count for each. The last column counts blobs that no other repository needs. Pins, holds and your own tables may keep some.</p>`
+        ? html`<p class="soft small">${sampled(found.value.share)}Layers that repositories share count for each. The last column counts blobs that no other repository needs. Pins, holds and your own tables may keep some.</p>`
         : null
     }`
   )
 }
+
+const sizesOf = (rows: LargestRepositories["repositories"]): Html =>
+  table({
+    caption: "The 20 largest repositories",
+    columns: [
+      { name: "Repository", isLong: true },
+      { name: "Manifests", isNumber: true },
+      { name: "Tags", isNumber: true },
+      { name: "Size", isNumber: true },
+      { name: "Freed if deleted", isNumber: true }
+    ],
+    rows: rows.map(
+      (row): ReadonlyArray<Value> => [
+        row.repository,
+        count(row.manifests),
+        count(row.tags),
+        bytes(row.bytes),
+        bytes(row.freedBytes)
+      ]
+    )
+  })
+
+const sampled = (share: number): string =>
+  share === 1
+    ? ""
+    : `Sizes are estimates from a sample of ${Number((100 * share).toPrecision(2))} % of all blobs, and a repository of few large blobs may be missing. `
 
 const slowNote = (slow: Slow<unknown>, { status }: PageFacts, what: string): Html => {
   const now = Date.parse(status.at)

@@ -34,7 +34,7 @@ const diceOf = (seed: number) => {
   }
 }
 
-const step = ({ manifests }: Database["Service"], dice: (sides: number) => number, at: number) => {
+const step = ({ manifests, retention }: Database["Service"], dice: (sides: number) => number, at: number) => {
   const chosen = catalogue[dice(catalogue.length)] ?? { n: 1, references: [] }
   const { n, references, subject } = chosen
   const digest = digestOf(n)
@@ -44,12 +44,21 @@ const step = ({ manifests }: Database["Service"], dice: (sides: number) => numbe
     case 0:
       return manifests.untag(at, app, tag)
     case 1:
-      return manifests.delete(at, app, digest)
+      return manifests.delete(at, app, digest, { withReferrers: at % 2 === 0 })
     case 2:
-      return manifests.touch(at, app, digest)
+      return Effect.andThen(
+        manifests.touch(at, app, digest),
+        retention.record(at, [{ repository: app, name: { _tag: "Tag", tag }, at }], {
+          everyMillis: 1,
+          isComplete: true
+        })
+      )
     case 3:
     case 4:
-      return manifests.expire(at, at - dice(3), 1 + dice(4))
+      return Effect.gen(function* () {
+        if (at % 5 === 0) yield* retention.untag(at, app, yield* retention.tags([app], null, 2))
+        return yield* manifests.expire(at, at - dice(3), 1 + dice(4), { withReferrers: at % 2 === 0 })
+      })
     case 5:
       return manifests.put(at, manifest(n, about), references)
     default:

@@ -48,14 +48,53 @@ export const contend = Effect.fnUntraced(function* <A, B, E, F>(
   return [outcome, yield* started.outcome] as const
 })
 
+/**
+ * Runs `meanwhile` while `verb` has changed a session and has not ended. A trigger holds it, with its locks, because no hook runs
+ * within a verb of one statement. Needs an {@link ownArena}.
+ */
+export const whileHeld = Effect.fnUntraced(function* <A, E, B, F>(
+  a: Arena,
+  verb: Effect.Effect<A, E>,
+  meanwhile: Effect.Effect<B, F>
+) {
+  const holder = yield* a.session
+  yield* holder(`
+    CREATE FUNCTION public.held() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared(7); RETURN NULL; END'`)
+  yield* holder(`
+    CREATE TRIGGER held AFTER UPDATE ON artifact_gc.upload_sessions FOR EACH ROW EXECUTE FUNCTION public.held()`)
+  yield* holder("SELECT pg_advisory_lock(7)")
+  const held = later(verb)
+  yield* held.start
+  yield* a.waiting()
+  const found = yield* meanwhile
+  yield* holder("SELECT pg_advisory_unlock(7)")
+  return [yield* held.outcome, found] as const
+})
+
+/** `first` until it has changed the session, then `second` until it waits, then both to their end. */
+const contendHeld = Effect.fnUntraced(function* <A, B, E, F>(
+  a: Arena,
+  first: (sessions: Sessions) => Effect.Effect<A, E>,
+  second: (sessions: Sessions) => Effect.Effect<B, F>
+) {
+  const other = yield* a.process()
+  const started = later(second(other.sessions))
+  const [outcome] = yield* whileHeld(
+    a,
+    first(a.database.sessions),
+    Effect.andThen(started.start, a.waiting(2))
+  )
+  return [outcome, yield* started.outcome] as const
+})
+
 const appending = (server: Server): void => {
   it.live("of two chunks for one offset one is added, and the other's bytes are journaled", () =>
     Effect.gen(function* () {
-      const a = yield* arena(server)
+      const a = yield* ownArena(server)
       yield* grown(a)
-      const [first, second] = yield* contend(
+      const [first, second] = yield* contendHeld(
         a,
-        sessionStatement.appends,
         ({ append }) => append(now, ref("s"), brought(1, 6)),
         ({ append }) => append(now, ref("s"), brought(2, 6))
       )
@@ -132,11 +171,10 @@ const appending = (server: Server): void => {
 const claiming = (server: Server): void => {
   it.live("a claim waits for a chunk in flight, and has it", () =>
     Effect.gen(function* () {
-      const a = yield* arena(server)
+      const a = yield* ownArena(server)
       yield* grown(a)
-      const [appended, claimed] = yield* contend(
+      const [appended, claimed] = yield* contendHeld(
         a,
-        sessionStatement.appends,
         ({ append }) => append(now, ref("s"), brought(1, 6)),
         ({ claim }) => claim(now, ref("s"), mine)
       )
@@ -148,11 +186,10 @@ const claiming = (server: Server): void => {
 
   it.live("a chunk waits for a claim in flight, and its bytes are journaled", () =>
     Effect.gen(function* () {
-      const a = yield* arena(server)
+      const a = yield* ownArena(server)
       yield* grown(a)
-      const [claimed, appended] = yield* contend(
+      const [claimed, appended] = yield* contendHeld(
         a,
-        sessionStatement.claims,
         ({ claim }) => claim(now, ref("s"), mine),
         ({ append }) => append(now, ref("s"), brought(1, 6))
       )
@@ -213,11 +250,10 @@ const ending = (server: Server): void => {
 
   it.live("a cancellation waits for a claim in flight, and leaves the session to it", () =>
     Effect.gen(function* () {
-      const a = yield* arena(server)
+      const a = yield* ownArena(server)
       yield* grown(a)
-      const [claimed, cancelled] = yield* contend(
+      const [claimed, cancelled] = yield* contendHeld(
         a,
-        sessionStatement.claims,
         ({ claim }) => claim(now, ref("s"), mine),
         ({ cancel }) => cancel(now, ref("s"))
       )
@@ -242,11 +278,10 @@ const takingOver = (server: Server): void => {
     "a replica that returns after its lease and a take-over has lost, and its object is journaled",
     () =>
       Effect.gen(function* () {
-        const a = yield* arena(server)
+        const a = yield* ownArena(server)
         yield* claimed(a)
-        const [taken, late] = yield* contend(
+        const [taken, late] = yield* contendHeld(
           a,
-          sessionStatement.claims,
           ({ claim }) => claim(mine.until, ref("s"), theirs),
           ({ complete }) => complete(mine.until, ref("s"), "mine", made(1))
         )

@@ -61,7 +61,7 @@ const referencesOf = ({ a, b, flag }: ManifestCommand): ReadonlyArray<ManifestRe
 
 /** Runs one command; what is repeated must answer the same on both. */
 export const runManifest = (
-  { blobs, manifests }: Database["Service"],
+  { blobs, manifests, retention }: Database["Service"],
   c: ManifestCommand
 ): Effect.Effect<unknown, unknown> => {
   const at = instant(c.at)
@@ -90,23 +90,38 @@ export const runManifest = (
         manifests.find(repository, { _tag: "Tag", tag }),
         manifests.find(repository, { _tag: "Digest", digest: digest(c.b) }),
         manifests.blob(repository, digest(c.a)),
-        c.flag ? manifests.touch(at, repository, digest(c.b)) : Effect.void
+        c.flag ? manifests.touch(at, repository, digest(c.b)) : Effect.void,
+        retention.record(
+          at,
+          [
+            { repository, name: { _tag: "Tag", tag }, at },
+            { repository, name: { _tag: "Digest", digest: digest(c.b) }, at }
+          ],
+          { everyMillis: 2, isComplete: !c.flag }
+        )
       ])
     case "untag":
-      return manifests.untag(at, repository, tag)
+      return c.flag
+        ? Effect.flatMap(retention.tags([repository], null, c.b), (tags) =>
+            retention.untag(at, repository, tags)
+          )
+        : manifests.untag(at, repository, tag)
     case "remove":
-      return manifests.delete(at, repository, digest(c.a))
+      return manifests.delete(at, repository, digest(c.a), { withReferrers: c.flag })
     case "end": {
       const since = instant(c.at - (c.a % 3))
       return Effect.all([
         manifests.untagged(since),
         manifests.exposure(c.flag ? since : null, instant(c.at), c.a),
-        manifests.expire(at, since, c.b)
+        manifests.expire(at, since, c.b, { withReferrers: c.flag })
       ])
     }
     case "list":
       return Effect.all([
         manifests.tags(repository, c.flag ? tag : null, c.b),
+        retention.state,
+        retention.tags([app, repository], null, 100),
+        retention.listed(repository, [digest(c.a), digest(c.b)]),
         manifests.repositories(c.flag ? app : null, c.b),
         manifests.referrers(repository, digest(c.a), c.flag ? "t" : null, c.at > 4 ? digest(c.b) : null, 3)
       ])

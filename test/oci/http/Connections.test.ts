@@ -114,16 +114,18 @@ describe("requests that a client sends at once", () => {
   it.live.each([
     [true, 1],
     [false, 1000]
-  ] as const)("cost one where they are hundreds, and each where nothing is bound: %s", ([isBound, expected]) =>
-    Effect.gen(function* () {
-      let served = 0
-      const send = yield* plain((_, response) => {
-        served += 1
-        setTimeout(() => response.end(), 5)
-      }, isBound)
-      yield* send(get.repeat(1000))
-      assert.strictEqual(served, expected)
-    }).pipe(Effect.scoped)
+  ] as const)(
+    "cost one where they are hundreds, and each where nothing is bound: %s",
+    ([isBound, expected]) =>
+      Effect.gen(function* () {
+        let served = 0
+        const send = yield* plain((_, response) => {
+          served += 1
+          setTimeout(() => response.end(), 5)
+        }, isBound)
+        yield* send(get.repeat(1000))
+        assert.strictEqual(served, expected)
+      }).pipe(Effect.scoped)
   )
 
   it.live("are not served after a response that ends the connection", () =>

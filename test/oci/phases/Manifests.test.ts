@@ -152,6 +152,34 @@ describe("a manifest that something needs", () => {
     }).pipe(Effect.provide(world()))
   )
 
+  const signed = Effect.gen(function* () {
+    const hex = "a".repeat(64)
+    yield* manifest(`sha256:${hex}`, { tags: ["v1"] })
+    yield* manifest("signature", { tags: [`sha256-${hex}.sig`] })
+    yield* manifest("sbom", { subject: `sha256:${hex}`, tags: ["sbom"] })
+    yield* manifest("of another", { tags: [`sha256-${"b".repeat(64)}.sig`] })
+    for (let n = 0; n < 2; n++) yield* sweepAfter(day)
+    assert.lengthOf(yield* manifests, 4)
+    yield* untag("v1")
+    yield* sweepAfter(day)
+    assert.lengthOf(yield* manifests, 3)
+    yield* sweepAfter(day)
+    return yield* manifests
+  })
+
+  it.effect("takes its signatures and tagged referrers with it, a grace later, where that is asked for", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* signed, ["of another"])
+      yield* clean
+    }).pipe(Effect.provide(world({ referrers: "with-subject" })))
+  )
+
+  it.effect("leaves them otherwise", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* signed, ["of another", "sbom", "signature"])
+    }).pipe(Effect.provide(world()))
+  )
+
   /** Takes every manifest for one that nothing needs. */
   const blind: Wrapper = (inner, state) => ({
     ...inner,

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { MissingRight, Pooling, ServerHealth } from "../../contract/Health.ts"
 import { serverProcess } from "../Connections.ts"
-import { isDirect } from "../Reader.ts"
+import { directCommit } from "../Reader.ts"
 import { qualified, quote, type Sql } from "../Sql.ts"
 import { latestMigration } from "../schema/MigrationList.ts"
 import { readPrivileges, readVersion } from "../schema/Privileges.ts"
@@ -81,7 +81,7 @@ const readServer = Effect.fnUntraced(function* (db: Sql) {
 export const pooling = (client: SqlClient.SqlClient) =>
   Effect.scoped(
     Effect.gen(function* () {
-      if (yield* isDirect(client)) return "direct" as Pooling
+      if ((yield* directCommit(client)) !== null) return "direct" as Pooling
       const [one, other] = yield* Effect.all([client.reserve, client.reserve])
       const processOf = (connection: typeof one) =>
         Effect.map(

@@ -6,7 +6,7 @@ import type { RegistryState } from "./RegistryState.ts"
 
 /** Returns the verbs of sizes over `state`. */
 export const sizes = (state: RegistryState): Sizes => ({
-  largest: (limit) => Effect.sync(() => largest(state).slice(0, limit))
+  largest: (limit) => Effect.sync(() => ({ share: 1, repositories: largest(state).slice(0, limit) }))
 })
 
 const largest = (state: RegistryState): ReadonlyArray<RepositorySize> => {

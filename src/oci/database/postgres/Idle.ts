@@ -62,26 +62,33 @@ const withinLimit = <Row extends { readonly id: string }>(
     }
   )
 
+/** When the keys of journaled chunks may be deleted. */
+interface Due {
+  readonly now: number
+  readonly notBefore: number
+  readonly leaseUntil: number | null
+}
+
+/** Returns parts of a statement that journal all chunks of sessions whose rows the transaction holds. `dead` has their keys. */
+export const journaling = ({ sql, id, raw }: RegistrySql, ids: ReadonlyArray<string>, due: Due) => sql`
+  gone AS (
+    DELETE FROM ${id.uploadChunks} WHERE session_id = ANY(${ids}::text[]) RETURNING object_key, size_bytes),
+  dead AS (
+    INSERT INTO ${id.journal} (object_key, size_bytes, reason, journaled_at, not_before, claimed_until)
+    SELECT object_key, size_bytes, 'upload', ${instant(due.now)}::timestamptz, ${instant(due.notBefore)}::timestamptz,
+      ${due.leaseUntil === null ? raw("NULL") : sql`${instant(due.leaseUntil)}`}::timestamptz
+    FROM gone ORDER BY object_key
+    ON CONFLICT (object_key) DO NOTHING
+    RETURNING object_key, size_bytes)`
+
 /**
  * Journals all chunks of sessions whose rows the transaction holds. Returns those it journaled, in key
  * order.
  */
-export const journalChunks = (
-  { sql, id, raw }: RegistrySql,
-  ids: ReadonlyArray<string>,
-  due: { readonly now: number; readonly notBefore: number; readonly leaseUntil: number | null }
-) =>
+export const journalChunks = (db: RegistrySql, ids: ReadonlyArray<string>, due: Due) =>
   Effect.map(
-    sql<{ object_key: string; size_bytes: number }>`
-      WITH gone AS (
-        DELETE FROM ${id.uploadChunks} WHERE session_id = ANY(${ids}::text[]) RETURNING object_key, size_bytes),
-      dead AS (
-        INSERT INTO ${id.journal} (object_key, size_bytes, reason, journaled_at, not_before, claimed_until)
-        SELECT object_key, size_bytes, 'upload', ${instant(due.now)}::timestamptz, ${instant(due.notBefore)}::timestamptz,
-          ${due.leaseUntil === null ? raw("NULL") : sql`${instant(due.leaseUntil)}`}::timestamptz
-        FROM gone ORDER BY object_key
-        ON CONFLICT (object_key) DO NOTHING
-        RETURNING object_key, size_bytes)
+    db.sql<{ object_key: string; size_bytes: number }>`
+      WITH ${journaling(db, ids, due)}
       SELECT object_key, size_bytes::float8 AS size_bytes FROM dead ORDER BY object_key`,
     (rows): ReadonlyArray<JournalEntry> =>
       rows.map((row) => ({

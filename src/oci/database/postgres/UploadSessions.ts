@@ -8,7 +8,7 @@
  * holds their session's row. A verb takes one session, except `expire`, which skips locked ones.
  */
 import { Effect, Option } from "effect"
-import type { SqlError } from "effect/sql"
+import type { SqlError, Statement } from "effect/sql"
 import type { Publication, PublishOutcome } from "../../../database/Database.ts"
 import { publish } from "../../../database/postgres/Blobs.ts"
 import { instant, millis, millisOrNull } from "../../../database/postgres/Sql.ts"
@@ -22,13 +22,21 @@ import type {
   Lease,
   SentChunk,
   SessionRef,
-  SessionState,
   Sessions,
-  StagedChunk,
-  UploadSession
+  StagedChunk
 } from "../contract/UploadSessions.ts"
-import { backlog, expire, idle, journalChunks } from "./Idle.ts"
+import { backlog, expire, idle, journalChunks, journaling } from "./Idle.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
+import {
+  active,
+  type ChunkRow,
+  chunksOf,
+  columns,
+  named,
+  type Row,
+  toChunk,
+  toSession
+} from "./SessionRows.ts"
 
 /** Returns the verbs of upload sessions. */
 export const make = (db: RegistrySql, digestType: Effect.Effect<DigestType, SqlError.SqlError>): Sessions => {
@@ -37,8 +45,8 @@ export const make = (db: RegistrySql, digestType: Effect.Effect<DigestType, SqlE
     open: plain(open),
     read: plain(read),
     touch: plain(touch),
-    append: (...args) => db.transaction(append(db, ...args)),
-    claim: (...args) => db.transaction(claim(db, ...args)),
+    append: (...args) => firstly(appendAtOnce(db, ...args), () => db.transaction(append(db, ...args))),
+    claim: (...args) => firstly(claimAtOnce(db, ...args), () => db.transaction(claim(db, ...args))),
     renewClaim: plain(renewClaim),
     release: plain(release),
     complete: given(
@@ -52,50 +60,16 @@ export const make = (db: RegistrySql, digestType: Effect.Effect<DigestType, SqlE
   })
 }
 
-interface Row {
-  readonly id: string
-  readonly repository: string
-  readonly algorithm: Algorithm
-  readonly state: SessionState
-  readonly received_bytes: number
-  readonly digest: string | null
-  readonly token: string | null
-  readonly lease_until: Date | null
-  readonly last_activity_at: Date
-  readonly hash_written_by: string | null
-  readonly hash_bytes: number | null
-  readonly hash_state: Uint8Array | null
-}
+/** Runs the statement for the usual case, and the transaction for all others if the statement has found none. */
+const firstly = <A, E>(usual: Effect.Effect<A | null, E>, all: () => Effect.Effect<A, E>) =>
+  Effect.flatMap(usual, (found): Effect.Effect<A, E> => (found === null ? all() : Effect.succeed(found)))
 
-const toSession = (row: Row): UploadSession => ({
-  id: row.id,
-  repository: row.repository,
-  algorithm: row.algorithm,
-  state: row.state,
-  receivedBytes: row.received_bytes,
-  digest: row.digest as Digest | null,
-  lastActivityAt: millis(row.last_activity_at),
-  ...savedHash(row)
-})
-
-const savedHash = ({ hash_bytes: bytes, hash_state: state, hash_written_by: writtenBy }: Row) =>
-  bytes === null || state === null || writtenBy === null
-    ? {}
-    : { hash: { writtenBy, bytes, state: new Uint8Array(state) } }
-
-const columns = ({ sql }: RegistrySql) => sql`
-  id, repository, algorithm, state, received_bytes::float8 AS received_bytes, digest, token, lease_until,
-  last_activity_at, hash_written_by, hash_bytes::float8 AS hash_bytes, hash_state`
-
-const named = ({ sql }: RegistrySql, { repository, id }: SessionRef) =>
-  sql`id = ${id} AND repository = ${repository}`
-
-/** Records activity. Clocks of replicas differ, so the instant never moves back. */
-const active = ({ sql }: RegistrySql, now: number) =>
-  sql`last_activity_at = greatest(last_activity_at, ${instant(now)}::timestamptz)`
-
-const open = ({ sql, id }: RegistrySql, now: number, ref: SessionRef & { readonly algorithm: Algorithm }) =>
-  Effect.asVoid(sql`
+const open = (
+  { single, id }: RegistrySql,
+  now: number,
+  ref: SessionRef & { readonly algorithm: Algorithm }
+) =>
+  Effect.asVoid(single`
     INSERT INTO ${id.uploadSessions} (id, repository, algorithm, state, received_bytes, last_activity_at)
     VALUES (${ref.id}, ${ref.repository}, ${ref.algorithm}, 'open', 0, ${instant(now)}::timestamptz)
     ON CONFLICT (id) DO NOTHING`)
@@ -116,11 +90,32 @@ const lock = (db: RegistrySql, ref: SessionRef) =>
 
 const touch = (db: RegistrySql, now: number, ref: SessionRef) =>
   Effect.map(
-    db.sql`
+    db.single`
       UPDATE ${db.id.uploadSessions} SET ${active(db, now)}
       WHERE ${named(db, ref)} AND state <> 'done' RETURNING 1 AS touched`,
     (rows) => rows.length > 0
   )
+
+/** Does what {@link append} does with a chunk that fits, in one statement. Returns null, and changes nothing, for any other. */
+const appendAtOnce = (
+  db: RegistrySql,
+  now: number,
+  ref: SessionRef,
+  chunk: SentChunk
+): Effect.Effect<AppendOutcome | null, SqlError.SqlError> => {
+  if (chunk.sizeBytes === 0) return Effect.succeed(null)
+  const { single: sql, id } = db
+  const { key, startByte } = chunk
+  const fits = sql`
+    fits AS MATERIALIZED (
+      SELECT id FROM ${id.uploadSessions}
+      WHERE ${named(db, ref)} AND state = 'open' AND received_bytes = ${BigInt(startByte)}::bigint FOR UPDATE),
+    taken AS (
+      DELETE FROM ${id.intents} WHERE object_key = ${key} AND EXISTS (SELECT FROM fits) RETURNING object_key)`
+  return Effect.map(add(db, now, ref, chunk, fits), (row) =>
+    row === undefined ? null : { _tag: "appended", session: toSession(row) }
+  )
+}
 
 const append = Effect.fnUntraced(function* (
   db: RegistrySql,
@@ -135,7 +130,9 @@ const append = Effect.fnUntraced(function* (
   }
   const fits = row.state === "open" && row.received_bytes === chunk.startByte
   if (fits && chunk.sizeBytes > 0) {
-    const grown = yield* add(db, now, ref, chunk)
+    const taken = db.sql`
+      taken AS (DELETE FROM ${db.id.intents} WHERE object_key = ${chunk.key} RETURNING object_key)`
+    const grown = yield* add(db, now, ref, chunk, taken)
     return grown === undefined ? { _tag: "expired" } : { _tag: "appended", session: toSession(grown) }
   }
   if (!fits && (yield* isChunk(db, ref, chunk))) return { _tag: "appended", session: toSession(row) }
@@ -148,14 +145,18 @@ const append = Effect.fnUntraced(function* (
   }
 })
 
-/** Turns an intent into the last chunk of a session. Returns undefined if the intent no longer exists. */
+/**
+ * Turns an intent into the last chunk of a session, whose row `taken` or the transaction holds. `taken` takes the intent. Returns
+ * undefined if it did not.
+ */
 const add = (
   db: RegistrySql,
   now: number,
   ref: SessionRef,
-  { digest, hash, key, sizeBytes, startByte }: SentChunk
+  { digest, hash, sizeBytes, startByte }: SentChunk,
+  taken: Statement.Fragment
 ) => {
-  const { sql, id } = db
+  const { single: sql, id } = db
   // One statement adds the chunk and replaces the hash, so that no crash can part them.
   const hashed =
     hash === undefined
@@ -164,8 +165,7 @@ const add = (
           hash_state = ${Buffer.from(hash.state)}::bytea`
   return Effect.map(
     sql<Row>`
-      WITH taken AS (
-        DELETE FROM ${id.intents} WHERE object_key = ${key} RETURNING object_key),
+      WITH ${taken},
       added AS (
         INSERT INTO ${id.uploadChunks} (object_key, session_id, start_byte, size_bytes, digest)
         SELECT object_key, ${ref.id}, ${BigInt(startByte)}::bigint, ${BigInt(sizeBytes)}::bigint, ${digest} FROM taken
@@ -198,6 +198,31 @@ const discard = (
     upload_id
   FROM dropped ON CONFLICT (object_key) DO NOTHING`
 
+/** Does what {@link claim} does with an open session, in one statement. Returns null, and changes nothing, for any other. */
+const claimAtOnce = Effect.fnUntraced(function* (
+  db: RegistrySql,
+  now: number,
+  ref: SessionRef,
+  { token, until }: Lease
+): Effect.fn.Return<ClaimOutcome | null, SqlError.SqlError> {
+  const { single: sql, id } = db
+  const rows = yield* sql<Row & Partial<ChunkRow>>`
+    WITH claimed AS (
+      UPDATE ${id.uploadSessions} SET state = 'finalizing', token = ${token},
+        lease_until = ${instant(until)}::timestamptz, ${active(db, now)}
+      WHERE ${named(db, ref)} AND state = 'open' AND lease_until IS NULL RETURNING ${columns(db)})
+    SELECT claimed.*, c.start_byte::float8 AS start_byte, c.size_bytes::float8 AS size_bytes, c.object_key,
+      c.digest AS chunk_digest
+    FROM claimed LEFT JOIN ${id.uploadChunks} c ON c.session_id = claimed.id ORDER BY c.start_byte`
+  const [row] = rows
+  if (row === undefined) return null
+  const session = toSession(row)
+  const chunks = rows.flatMap(toChunk)
+  // The statement began before a chunk was committed for whose transaction it waited.
+  const isWhole = chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) === session.receivedBytes
+  return { _tag: "claimed", session, chunks: isWhole ? chunks : yield* chunksOf(db, ref) }
+})
+
 const claim = Effect.fnUntraced(function* (
   db: RegistrySql,
   now: number,
@@ -223,23 +248,9 @@ const claim = Effect.fnUntraced(function* (
   return { _tag: "claimed", session: toSession(claimed), chunks: yield* chunksOf(db, ref) }
 })
 
-const chunksOf = ({ sql, id }: RegistrySql, ref: SessionRef) =>
-  Effect.map(
-    sql<{ start_byte: number; size_bytes: number; object_key: string; digest: string }>`
-      SELECT start_byte::float8 AS start_byte, size_bytes::float8 AS size_bytes, object_key, digest
-      FROM ${id.uploadChunks} WHERE session_id = ${ref.id} ORDER BY upload_chunks.start_byte`,
-    (rows): ReadonlyArray<StagedChunk> =>
-      rows.map((row) => ({
-        startByte: row.start_byte,
-        sizeBytes: row.size_bytes,
-        key: row.object_key as ObjectKey,
-        digest: row.digest as Digest
-      }))
-  )
-
 const renewClaim = (db: RegistrySql, now: number, ref: SessionRef, { token, until }: Lease) =>
   Effect.map(
-    db.sql`
+    db.single`
       UPDATE ${db.id.uploadSessions}
       SET lease_until = greatest(lease_until, ${instant(until)}::timestamptz), ${active(db, now)}
       WHERE ${named(db, ref)} AND state = 'finalizing' AND token = ${token} RETURNING 1 AS renewed`,
@@ -249,7 +260,7 @@ const renewClaim = (db: RegistrySql, now: number, ref: SessionRef, { token, unti
 /** Keeps the token, so that a repetition returns what the first try did. */
 const release = (db: RegistrySql, now: number, ref: SessionRef, token: string) =>
   Effect.map(
-    db.sql`
+    db.single`
       UPDATE ${db.id.uploadSessions} SET state = 'open', lease_until = NULL, ${active(db, now)}
       WHERE ${named(db, ref)} AND state <> 'done' AND token = ${token} RETURNING 1 AS released`,
     (rows) => rows.length > 0
@@ -264,26 +275,29 @@ const complete = Effect.fnUntraced(function* (
   publication: Publication
 ): Effect.fn.Return<PublishOutcome | "lost", SqlError.SqlError> {
   const { sql, id } = db
-  const row = yield* lock(db, ref)
-  const isOurs = row?.token === token
-  if (isOurs && row.state === "done" && row.digest === publication.digest) {
-    return yield* outcomeOf(db, type, publication)
-  }
-  if (!isOurs || row.state !== "finalizing") {
+  // An intent again: `publish` and the triggers against unannounced writers know a fresh key by it.
+  const [ours] = yield* sql`
+    WITH ours AS MATERIALIZED (
+      SELECT id FROM ${id.uploadSessions} WHERE ${named(db, ref)} AND token = ${token} AND state = 'finalizing'
+      FOR UPDATE),
+    taken AS (
+      DELETE FROM ${id.uploadChunks} WHERE object_key = ${publication.key} AND session_id IN (SELECT id FROM ours)
+      RETURNING object_key),
+    again AS (
+      INSERT INTO ${id.intents} (object_key, expires_at)
+      SELECT object_key, ${instant(now)}::timestamptz FROM taken)
+    SELECT 1 AS there FROM ours`
+  if (ours === undefined) {
+    const row = yield* lock(db, ref)
+    const isDone = row?.token === token && row.state === "done" && row.digest === publication.digest
+    if (isDone) return yield* outcomeOf(db, type, publication)
     yield* discard(db, now, publication)
     return "lost"
   }
-  // An intent again: `publish` and the triggers against unannounced writers know a fresh key by it.
-  yield* sql`
-    WITH taken AS (
-      DELETE FROM ${id.uploadChunks} WHERE object_key = ${publication.key} AND session_id = ${ref.id}
-      RETURNING object_key)
-    INSERT INTO ${id.intents} (object_key, expires_at)
-    SELECT object_key, ${instant(now)}::timestamptz FROM taken`
   const [outcome = "expired"] = yield* publish(db, type, now, [publication])
   if (outcome === "expired") return outcome
-  yield* journalChunks(db, [ref.id], { now, notBefore: now, leaseUntil: null })
   yield* sql`
+    WITH ${journaling(db, [ref.id], { now, notBefore: now, leaseUntil: null })}
     UPDATE ${id.uploadSessions} SET state = 'done', digest = ${publication.digest}, lease_until = NULL,
       hash_written_by = NULL, hash_bytes = NULL, hash_state = NULL, ${active(db, now)}
     WHERE ${named(db, ref)}`

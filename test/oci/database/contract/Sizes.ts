@@ -8,7 +8,13 @@ import { app, child, config, layer, manifestRow, tagRow } from "./Manifests.ts"
 /** Longer than any of these takes. */
 const ample = 20_000
 
-const largest = (limit: number) => Effect.flatMap(Database, ({ sizes }) => sizes.largest(limit, ample))
+const largest = (limit: number) =>
+  Effect.flatMap(Database, ({ sizes }) => sizes.largest(limit, ample)).pipe(
+    Effect.map(({ repositories, share }) => {
+      assert.strictEqual(share, 1)
+      return repositories
+    })
+  )
 
 /** Blob `n` has `2 ** n` bytes, so that each sum tells its parts. */
 const powers = (...ns: ReadonlyArray<number>) => ns.map((n) => blob(n, { sizeBytes: 2 ** n }))
