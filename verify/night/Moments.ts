@@ -5,7 +5,7 @@ import { withConnection } from "../bench/harness/Postgres.ts"
 import * as Claims from "./Claims.ts"
 import type { Screens } from "./Screens.ts"
 import { archive } from "./Traffic.ts"
-import { type Claim, keepTelling, tell } from "./Views.ts"
+import { type Claim, keepTelling, readPage, tell } from "./Views.ts"
 import { holdMillis, type World } from "./World.ts"
 
 /** Something that happens in a night. */
@@ -31,6 +31,12 @@ export const collectors = 3
 /** How soon after a repair all must be well. Leases of requests that a store swallowed end within. */
 const wellWithinMillis = 60_000
 
+/** Grace, quarantine and two sweeps. */
+const settlesMillis = 15_000
+
+/** Each scan condemns a part. */
+const confirmationsMax = 6
+
 /** Images of an archive whose rows are deleted: more than a fifth of all blobs. */
 const archived = 60
 
@@ -48,6 +54,20 @@ const loseArchive = async ({ database, replicas }: World, repository: string): P
       await query(`DELETE FROM artifact_registry.${table} WHERE repository = $1`, [repository])
     await query("COMMIT")
   })
+}
+
+/**
+ * Confirms what the page says until all breakers stay closed. What is condemned after a confirmation counts anew and may open
+ * one again, and a smaller catalogue may open that of manifests.
+ */
+const confirmed = async ({ command, places }: World): Promise<void> => {
+  for (let round = 0; round < confirmationsMax; round++) {
+    const { html } = await readPage(places.pages[0] ?? "")
+    const names = [...html.matchAll(/artifact-gc breaker --confirm (\w+)/g)].map(([, name = ""]) => name)
+    if (names.length === 0) return
+    for (const name of names) ok(await command("breaker", "--confirm", name))
+    await sleep(settlesMillis)
+  }
 }
 
 /** Returns the moments of one round, in order. */
@@ -133,7 +153,7 @@ export const momentsOf = (world: World): ReadonlyArray<Moment> => {
       withinMillis: 45_000,
       lastsMillis: 6000,
       picture: { name: "breaker", scheme: "light" },
-      repair: async () => ok(await command("breaker", "--confirm", "orphans"))
+      repair: () => confirmed(world)
     }
   ]
 }
