@@ -10,7 +10,7 @@ try {
 } catch (error) {
   if (!isMissingPackage(error)) throw error
   process.stderr.write(
-    `${error.message}\nThe program needs packages that the library does not. Nothing was done. Install them beside artifact-gc: npm install effect @effect/sql-pg @effect/platform-node @aws-sdk/client-s3\n`
+    `${error.message}\nThe program needs packages that the library does not. Nothing was done. Install them beside artifact-gc: npm install effect@^4.1 @effect/sql-pg@^4 @effect/platform-node@^4.1 @aws-sdk/client-s3@^3\n`
   )
   process.exitCode = 2
 }

@@ -59,6 +59,17 @@ describe("the documentation", () => {
     assert.isAbove(pages.flatMap(linksOf).length, 300)
   })
 
+  it("has no tag and no braces in its text, which would end the build of the site", () => {
+    const odd = pages.flatMap((page) =>
+      [
+        ...(proses.get(page) ?? "")
+          .replaceAll(/`[^`]*`/g, "")
+          .matchAll(/<(?!br>|https?:)\/?[a-z][^>\s]*|\{\{/gi)
+      ].map(([found]) => `${page}: ${found}`)
+    )
+    assert.deepStrictEqual(odd, [])
+  })
+
   it("has every page in an index: docs/README.md, or the page of its folder", () => {
     const indexes = ["docs/README.md", "docs/library.md", "docs/runbooks/README.md", "examples/README.md"]
     const named = indexes.flatMap((index) => linksOf(index).map(({ target }) => target))

@@ -45,6 +45,8 @@ export interface Balancer {
   /** Returns how many requests each target received. */
   readonly counts: () => ReadonlyArray<number>
   readonly moves: () => Moves
+  /** Returns how many blobs were mounted from another repository. */
+  readonly mounts: () => number
   readonly close: () => Promise<void>
 }
 
@@ -60,6 +62,7 @@ export const startBalancer = async ({ targets }: BalancerOptions): Promise<Balan
   const lastOf = new Map<string, number>()
   const moves = { moved: 0, stayed: 0 }
   let turn = 0
+  let mounts = 0
 
   const choose = (session: string | undefined): number => {
     const last = session === undefined ? undefined : lastOf.get(session)
@@ -88,6 +91,7 @@ export const startBalancer = async ({ targets }: BalancerOptions): Promise<Balan
     onward.once("response", (answer) => {
       const session = answer.statusCode === 202 ? sessionOf(answer.headers.location) : undefined
       if (session !== undefined) lastOf.set(session, index)
+      if (answer.statusCode === 201 && /[?&]mount=/.test(incoming.url ?? "")) mounts += 1
       outgoing.writeHead(answer.statusCode ?? 502, answer.statusMessage, forwarded(answer.rawHeaders))
       pipeline(answer, outgoing, () => {})
     })
@@ -113,6 +117,7 @@ export const startBalancer = async ({ targets }: BalancerOptions): Promise<Balan
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     counts: () => [...counts],
     moves: () => ({ ...moves }),
+    mounts: () => mounts,
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeAllConnections()

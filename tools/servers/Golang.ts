@@ -1,5 +1,5 @@
 /** Go programs built from pinned modules. Two of them are S3 servers: a second and a third dialect. */
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Missing } from "../Program.ts"
 import type { S3Account } from "./Bucket.ts"
@@ -9,8 +9,14 @@ import type { S3Server } from "./S3Server.ts"
 /** A pinned Go module, and what its program is called. */
 export interface GoModule {
   readonly name: string
+  /** The path of the program's package. */
   readonly module: string
   readonly version: string
+  /**
+   * All modules of the build as `path version`, for a module that has no go.mod. Without them the build would take the newest
+   * versions of today.
+   */
+  readonly requires?: ReadonlyArray<string>
 }
 
 export interface GoProgram {
@@ -20,8 +26,20 @@ export interface GoProgram {
   readonly install: (cache: string) => Promise<void>
 }
 
+/** Builds the program into `folder`. */
+const build = async ({ module, name, requires, version }: GoModule, folder: string): Promise<void> => {
+  if (requires === undefined) {
+    await run("go", ["install", `${module}@${version}`], { env: { ...process.env, GOBIN: folder } })
+    return
+  }
+  const lines = ["module build", "go 1.26.0", "require (", ...requires, ")", ""]
+  writeFileSync(join(folder, "go.mod"), lines.join("\n"))
+  await run("go", ["build", "-mod=mod", "-o", join(folder, name), module], { cwd: folder })
+}
+
 /** Returns a program that is built from a pinned Go module. */
-export const program = ({ name, module, version }: GoModule): GoProgram => {
+export const program = (goModule: GoModule): GoProgram => {
+  const { name, version } = goModule
   const binary = (cache: string) => join(cache, "bin", `${name}-${version}`)
 
   const install = async (cache: string) => {
@@ -34,7 +52,7 @@ export const program = ({ name, module, version }: GoModule): GoProgram => {
     mkdirSync(join(cache, "bin"), { recursive: true })
     const folder = mkdtempSync(join(cache, `${name}-`))
     try {
-      await run("go", ["install", `${module}@${version}`], { env: { ...process.env, GOBIN: folder } })
+      await build(goModule, folder)
       renameSync(join(folder, name), binary(cache))
     } finally {
       rmSync(folder, { recursive: true, force: true })

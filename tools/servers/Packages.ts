@@ -17,9 +17,10 @@ export const packageFolder = (cache: string, name: string): string => {
   return join(cache, `${name}-${codename}-${process.arch}`)
 }
 
-/** Returns the environment in which programs below `folder` find the libraries unpacked beside them. */
-export const libraryEnv = (folder: string): NodeJS.ProcessEnv => {
-  const paths = [join(folder, "usr/lib"), join(folder, "lib")].flatMap((lib) =>
+/** Returns the environment in which programs below `folders` find the libraries unpacked beside them. */
+export const libraryEnv = (...folders: ReadonlyArray<string>): NodeJS.ProcessEnv => {
+  const libs = folders.flatMap((folder) => [join(folder, "usr/lib"), join(folder, "lib")])
+  const paths = libs.flatMap((lib) =>
     existsSync(lib)
       ? readdirSync(lib)
           .filter((name) => name.endsWith("-linux-gnu"))

@@ -1,60 +1,22 @@
-/** Users, rules and tokens, as clients meet them: a replica that issues tokens, on the same catalogue and store. */
-import assert from "node:assert/strict"
-import { writeFileSync } from "node:fs"
+/** Users, rules and tokens, as skopeo meets them. */
 import { join } from "node:path"
-import { hash } from "bcryptjs"
-import type { Group } from "../../../tools/servers/Processes.ts"
-import type { Found } from "../../../tools/servers/Servers.ts"
-import { type Replica, startReplica } from "../Replicas.ts"
 import type { Context } from "./Context.ts"
+import { refused, user } from "./Guarded.ts"
 import { makeImage, makeLayer, writeDockerArchive } from "./Images.ts"
-import { named, settings } from "./Registry.ts"
+import { type LoginClient, loginChecks, otherFlows } from "./Logins.ts"
+import { named } from "./Registry.ts"
 import type { Suite } from "./Report.ts"
 import { skopeo } from "./Skopeo.ts"
 
-/** A user who may push to `team`, with a password that has what passwords have. */
-export const user = { name: "ci", password: "pass: wörd" }
-
-const rules = `
-anonymous  pull       public/**
-ci         pull,push  team/** public/**
-`
-
-/** Starts the replica. It collects nothing, because the others do. */
-export const startGuarded = async (group: Group, servers: Found, folder: string): Promise<Replica> => {
-  const users = join(folder, "users")
-  const access = join(folder, "access")
-  writeFileSync(users, `${user.name}:${await hash(user.password, 10)}\n`)
-  writeFileSync(access, rules)
-  return await startReplica(group, servers, "guarded", {
-    settings: (url) => ({
-      ...settings,
-      REGISTRY_HTPASSWD: users,
-      REGISTRY_ACCESS: access,
-      REGISTRY_URL: url
-    }),
-    flags: ["--no-collect"]
-  })
-}
-
-/** Asserts that a command fails, and says what it must. */
-export const refused = async (run: () => Promise<unknown>, words: RegExp): Promise<void> => {
-  const message = await run().then(
-    () => null,
-    (error: unknown) => String(error)
-  )
-  assert.ok(message !== null, "the command succeeded")
-  assert.match(message, words)
-}
-
-/** Images of the checks, in repositories that everybody may read, that users may, and that nobody may. */
+/** Images of the checks, for repositories with and without anonymous pull. */
 export const images = {
   open: makeImage("access open", [makeLayer("access 4096", 4096)]),
   team: makeImage("access team", [makeLayer("access 8192", 8192)])
 }
 
 export const suite = (context: Context): Suite => {
-  const { folder, guarded, repositories } = context
+  const { folder, repositories } = context
+  const { url: guarded } = context.guarded
   const { copy, pull, run } = skopeo(context)
   const host = new URL(guarded).host
   const credentials = `${user.name}:${user.password}`
@@ -62,6 +24,14 @@ export const suite = (context: Context): Suite => {
     `docker-archive:${writeDockerArchive(join(folder, `access-${name}.tar`), images[name], named(guarded, "x", "1"))}`
   const push = (name: keyof typeof images, repository: string, ...flags: ReadonlyArray<string>) =>
     copy(archive(name), `docker://${named(guarded, repository, "1")}`, ...flags)
+  const login: LoginClient = {
+    name: "skopeo",
+    login: (at, password) =>
+      run("login", "--tls-verify=false", "--username", user.name, "--password", password, at),
+    logout: (at) => run("logout", at),
+    push: (at, repository) => copy(archive("team"), `docker://${at}/${repository}:1`),
+    pull: (at, repository) => pull(`${at}/${repository}:1`)
+  }
   return {
     prepare: () => {
       for (const each of ["public/skopeo", "team/skopeo"]) repositories.add(each)
@@ -97,7 +67,8 @@ export const suite = (context: Context): Suite => {
             /unauthorized|authentication required|needs credentials/
           )
         }
-      }
+      },
+      ...loginChecks(login, context, otherFlows)
     ]
   }
 }

@@ -43,11 +43,14 @@ const makePool = (): { readonly take: (nowSeconds: number) => SharedLayer } => {
     })
   )
   return {
-    /** Takes the layer that has been due for longest, or the last one used if none is due. */
+    /**
+     * Takes the layer whose pause ended last, or the last one used if none is due. On a busy machine pushes are slow, and
+     * then the layer that has been due for longest would always be deleted already.
+     */
     take: (nowSeconds) => {
-      const first = pool.reduce((a, b) => (b.dueAtSeconds < a.dueAtSeconds ? b : a))
+      const due = pool.filter(({ dueAtSeconds }) => dueAtSeconds <= nowSeconds)
       const last = pool.reduce((a, b) => (b.usedAtSeconds > a.usedAtSeconds ? b : a))
-      const taken = first.dueAtSeconds <= nowSeconds ? first : last
+      const taken = due.reduce((a, b) => (b.dueAtSeconds > a.dueAtSeconds ? b : a), due[0] ?? last)
       taken.dueAtSeconds = nowSeconds + ((taken.uses * 4 + taken.index) % longestPauseSeconds)
       taken.uses += 1
       taken.usedAtSeconds = nowSeconds

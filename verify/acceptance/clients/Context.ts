@@ -1,5 +1,6 @@
 /** What every suite of clients works with. */
 import type { Group } from "../../../tools/servers/Processes.ts"
+import type { Guarded } from "./Guarded.ts"
 import type { Image } from "./Images.ts"
 import type { Registry } from "./Registry.ts"
 import type { Stored } from "./Stored.ts"
@@ -15,8 +16,8 @@ export interface Context {
   /** The repositories that were pushed to. Each suite adds its own. */
   readonly repositories: Set<string>
   readonly kept: KeptImage
-  /** The URL of a replica with users and rules (Access.ts). */
-  readonly guarded: string
+  /** Replicas with users and rules. */
+  readonly guarded: Guarded
 }
 
 /** The image that outlives all others, and its place in the registry. */

@@ -4,10 +4,11 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { messageOf } from "../../../tools/Program.ts"
 import { until } from "../../../tools/servers/Processes.ts"
-import * as Access from "./Access.ts"
 import { startContainerd } from "./Containerd.ts"
 import type { Context } from "./Context.ts"
+import { refused, user } from "./Guarded.ts"
 import { hexOf, type Image, makeImage, makeLayer, writeDockerArchive } from "./Images.ts"
+import { type LoginClient, loginChecks, otherFlows } from "./Logins.ts"
 import { bytesOf, manifestOf, named } from "./Registry.ts"
 import { type Check, Skipped, type Suite } from "./Report.ts"
 import { expectUnpackedSame, skopeo } from "./Skopeo.ts"
@@ -108,16 +109,16 @@ const expectSaved = async (docker: Run, file: string, reference: string, image: 
   }
 }
 
-/** Docker at a registry with users (Access.ts). `name` is an image that it has. */
+/** Docker at a registry with users (Guarded.ts). `name` is an image that it has. */
 const loggingIn = (docker: Run, guarded: string, name: string): ReadonlyArray<Check> => [
   {
     name: "docker logs in for a token: refused with a wrong password, pushes and pulls with the right one",
     run: async () => {
       const host = new URL(guarded).host
       const login = (password: string) =>
-        docker("login", "--username", Access.user.name, "--password", password, host)
-      await Access.refused(() => login("wrong"), /unauthorized|incorrect username or password/i)
-      await login(Access.user.password)
+        docker("login", "--username", user.name, "--password", password, host)
+      await refused(() => login("wrong"), /unauthorized|incorrect username or password/i)
+      await login(user.password)
       for (const repository of ["team/docker", "public/docker"]) {
         const reference = named(guarded, repository, "1")
         await docker("tag", name, reference)
@@ -126,7 +127,7 @@ const loggingIn = (docker: Run, guarded: string, name: string): ReadonlyArray<Ch
       }
       const other = named(guarded, "other/docker", "1")
       await docker("tag", name, other)
-      await Access.refused(() => docker("push", other), /denied|may not/)
+      await refused(() => docker("push", other), /denied|may not/)
       await docker("rmi", other)
       await docker("logout", host)
     }
@@ -137,13 +138,34 @@ const loggingIn = (docker: Run, guarded: string, name: string): ReadonlyArray<Ch
       const open = named(guarded, "public/docker", "1")
       await docker("pull", open)
       await docker("rmi", open)
-      await Access.refused(
+      await refused(
         () => docker("pull", named(guarded, "team/docker", "1")),
         /unauthorized|needs credentials|denied/
       )
     }
   }
 ]
+
+const loginClient = (docker: Run, name: string): LoginClient => {
+  const at = async (reference: string, ...command: ReadonlyArray<string>) => {
+    try {
+      await docker(...command, reference)
+    } finally {
+      // A refused pull leaves no image. Its own error is the one that counts.
+      await docker("rmi", "--force", reference).catch(() => {})
+    }
+  }
+  return {
+    name: "docker",
+    login: (host, password) => docker("login", "--username", user.name, "--password", password, host),
+    logout: (host) => docker("logout", host),
+    push: async (host, repository) => {
+      await docker("tag", name, `${host}/${repository}:1`)
+      await at(`${host}/${repository}:1`, "push")
+    },
+    pull: (host, repository) => at(`${host}/${repository}:1`, "pull")
+  }
+}
 
 export const suite = (context: Context): Suite => {
   const { folder, guarded, registry, repositories, kept } = context
@@ -215,7 +237,8 @@ export const suite = (context: Context): Suite => {
           assert.equal(await idOf(docker, importedName), id)
         }
       },
-      ...loggingIn(docker, guarded, name),
+      ...loggingIn(docker, guarded.url, name),
+      ...loginChecks(loginClient(docker, name), context, otherFlows),
       {
         name: "docker pulls what skopeo pushed, and skopeo what docker did",
         run: async () => {
