@@ -77,7 +77,12 @@ describe("a flag", () => {
         .matchAll(/`[^`\n]*`|^.*(?:artifact-gc|dist\/main\.js) .*$/gm)
     ]
       .map(([code]) => code)
-      .filter((code) => !/npm |initdb|skopeo |crane |cosign |oras |regctl |podman |ctr |docker |helm |kubectl |systemctl /.test(code))
+      .filter(
+        (code) =>
+          !/npm |initdb|skopeo |crane |cosign |oras |regctl |podman |ctr |docker |helm |kubectl |systemctl /.test(
+            code
+          )
+      )
       .flatMap((code) => [...code.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)].map(([, name]) => name ?? ""))
     if (used.length === 0) continue
     it(`that ${path} uses exists`, () => {
