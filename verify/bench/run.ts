@@ -7,6 +7,7 @@
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { runWithServers } from "../../tools/servers/Servers.ts"
+import { question as collect } from "./Collect.ts"
 import { question as find } from "./Find.ts"
 import { question as foreground } from "./Foreground.ts"
 import { check, NoFigures, type Question } from "./harness/Question.ts"
@@ -36,6 +37,7 @@ const questions: ReadonlyArray<Question> = [
   list,
   upload,
   registry,
+  collect,
   replicas,
   foreground,
   operating

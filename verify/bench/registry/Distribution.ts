@@ -21,6 +21,8 @@ export interface Distribution {
   readonly url: string
   readonly child: ChildProcess
   readonly stop: () => Promise<void>
+  /** Starts a collection, beside the running registry. */
+  readonly collect: () => ChildProcess
 }
 
 /** Where programs are kept, as for the servers of the tests. */
@@ -42,10 +44,12 @@ export const start = async (s3: S3Server, log: (text: string) => void): Promise<
   const file = join(folder, "config.json")
   // YAML includes JSON.
   writeFileSync(file, JSON.stringify(configuration(s3, port)))
-  const child = spawn(registry.binary(cache), ["serve", file], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: "none" }
-  })
+  const run = (...args: ReadonlyArray<string>) =>
+    spawn(registry.binary(cache), [...args, file], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: "none" }
+    })
+  const child = run("serve")
   let errors = ""
   child.stderr.on("data", (text) => {
     errors = `${errors}${text}`.slice(-2000)
@@ -63,6 +67,7 @@ export const start = async (s3: S3Server, log: (text: string) => void): Promise<
   return {
     url,
     child,
+    collect: () => run("garbage-collect", "--delete-untagged"),
     stop: async () => {
       child.kill("SIGTERM")
       await once(child, "exit")

@@ -41,7 +41,8 @@ export const freshDatabase = async ({ databaseUrl, s3 }: Servers): Promise<strin
   return url.href
 }
 
-const environment = (databaseUrl: string, s3: S3Server) => ({
+/** The settings by which the program finds the servers. */
+export const environment = (databaseUrl: string, s3: S3Server) => ({
   PATH: process.env.PATH,
   DATABASE_URL: databaseUrl,
   S3_BUCKET: s3.bucket,
@@ -55,7 +56,8 @@ const environment = (databaseUrl: string, s3: S3Server) => ({
 export const start = async (
   databaseUrl: string,
   s3: S3Server,
-  nodeOptions: ReadonlyArray<string> = []
+  nodeOptions: ReadonlyArray<string> = [],
+  settings: Readonly<Record<string, string>> = {}
 ): Promise<Replica> => {
   const port = await freePort()
   const child = spawn(
@@ -63,7 +65,7 @@ export const start = async (
     [...nodeOptions, binary, "serve", "--no-collect", "--serve-port", String(port)],
     {
       stdio: ["ignore", "ignore", "pipe"],
-      env: environment(databaseUrl, s3)
+      env: { ...environment(databaseUrl, s3), ...settings }
     }
   )
   let log = ""
