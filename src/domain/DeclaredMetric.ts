@@ -147,7 +147,7 @@ export const showRead = (
 }
 
 /** More series than these are not shown before they count something. */
-const zeroMax = 100
+const zeroMax = 200
 
 /**
  * Shows counters and histograms at 0 before they count anything, so that their first increment is seen as one. `known` has the

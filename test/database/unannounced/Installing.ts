@@ -28,9 +28,12 @@ const tables = [
 ]
 const unchanged = { created: [], dropped: [] }
 
+/** The registry has a trigger of its own on tags. */
 const triggers = (s: Stage) =>
   Effect.map(
-    s.session("SELECT tgrelid::regclass::text AS at FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"),
+    s.session(
+      "SELECT tgrelid::regclass::text AS at FROM pg_trigger WHERE NOT tgisinternal AND tgname <> 'forget_push' ORDER BY 1"
+    ),
     (rows) => rows.map((row) => row.at)
   )
 
