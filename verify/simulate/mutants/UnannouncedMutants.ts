@@ -43,7 +43,8 @@ export const unannouncedMutants: ReadonlyArray<Mutant> = [
   {
     name: "unguarded",
     lacks: "the triggers against unannounced writers",
-    within: 500,
+    within: 200,
+    world: shared,
     mutation: () => ({
       settings: { unannouncedWriters: "none" },
       prepare: (rows) => {
