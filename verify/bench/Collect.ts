@@ -48,8 +48,8 @@ interface Contender {
   /** Runs before the collection that is measured: what a sighting needs. */
   readonly first: (() => Promise<Collectors.Taken>) | null
   readonly collect: () => Promise<Collectors.Taken>
-  /** Returns how many blobs the store holds, manifests not counted. */
-  readonly stored: (live: ReadonlyArray<Image>) => Promise<number>
+  /** Returns how many blobs of the dead images the store still holds, if the live ones are whole. */
+  readonly leaked: (dead: ReadonlyArray<Image>, live: ReadonlyArray<Image>) => Promise<number>
   readonly meter: Meter.Meter
 }
 
@@ -128,7 +128,7 @@ const play = async (bench: Bench, contender: Contender, count: number, run: stri
   )
   const live = [...kept, ...namesOf(`${run} count`, count / 4), ...acknowledged]
   const lost = live.length - (await wholeOf(url, live))
-  const leaked = (await contender.stored(live)) - live.length * blobsPerImage
+  const leaked = await contender.leaked(dead, live)
   await setTimeout(waitMillis)
   const idle = await collection({ ...contender, first: null }, async () => {})
   bench.log(`${name}: ${(cost.millis / 1000).toFixed(1)} s, lost ${lost}, leaked ${leaked}`)
@@ -147,7 +147,7 @@ const play = async (bench: Bench, contender: Contender, count: number, run: stri
     idle,
     pushed: acknowledged.length,
     lost,
-    leaked: Math.max(0, leaked),
+    leaked,
     raced: raced.length,
     racedWhole: await wholeOf(url, raced)
   }
@@ -168,7 +168,9 @@ const withOurs = async (bench: Bench, work: (one: Contender) => Promise<Outcome>
       waitMillis: 6000,
       first: sweep,
       collect: sweep,
-      stored: async () => (await bucket.keys("blobs/")).size - before,
+      // Keys are drawn at random, so all objects are counted. A manifest is one, too.
+      leaked: async (_, live) =>
+        (await bucket.keys("blobs/")).size - before - live.length * (blobsPerImage + 1),
       meter
     })
   } finally {
@@ -188,15 +190,18 @@ const withTheirs = async (
   const prefix = "distribution/docker/registry/v2/blobs/"
   try {
     if (distribution === null) return null
-    const before = (await bucket.keys(prefix)).size
     return await work({
       name: "distribution",
       url: distribution.url,
       waitMillis: 0,
       first: null,
       collect: () => Collectors.run(distribution.collect()),
-      // It stores manifests among the blobs.
-      stored: async (live) => (await bucket.keys(prefix)).size - before - live.length,
+      leaked: async (dead) => {
+        const keys = await bucket.keys(prefix)
+        const digests = dead.flatMap(({ blobs }) => blobs.map(([digest]) => digest.replace("sha256:", "")))
+        return digests.filter((digest) => keys.has(`${prefix}sha256/${digest.slice(0, 2)}/${digest}/data`))
+          .length
+      },
       meter
     })
   } finally {
