@@ -36,9 +36,24 @@ const neededBy = async (client: Client): Promise<ReadonlySet<string>> => {
   return needed
 }
 
+/**
+ * Returns the pins that a registry leaves where its database is lost between a manifest's bytes and its row. They last ten
+ * minutes, longer than this waits.
+ */
+const pinsOf = async ({
+  query
+}: Stored): Promise<ReadonlyArray<{ readonly digest: string; readonly ends: boolean }>> =>
+  await query(`SELECT digest::text AS digest,
+    expires_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '10 minutes' AS ends FROM artifact_gc.pins`)
+
 /** Returns the differences between what is needed and what there is. Empty when everything has settled. */
-const differences = async (stored: Stored, needed: ReadonlySet<string>): Promise<ReadonlyArray<string>> => {
+const differences = async (stored: Stored, byTags: ReadonlySet<string>): Promise<ReadonlyArray<string>> => {
+  const pins = await pinsOf(stored)
+  const { pins: _, ...passing } = await stored.passingRows()
+  const rows = { ...passing, pins: pins.filter(({ ends }) => !ends).length }
   const blobs = await stored.blobs()
+  const pinned = pins.map(({ digest }) => digest).filter((digest) => blobs.has(digest))
+  const needed = new Set([...byTags, ...pinned])
   const keys = new Set(await stored.objects())
   const wanted = new Set([...needed].flatMap((digest) => blobs.get(digest) ?? []))
   return [
@@ -48,8 +63,8 @@ const differences = async (stored: Stored, needed: ReadonlySet<string>): Promise
       .filter((digest) => !needed.has(digest))
       .map((digest) => `left: the row of ${digest}`),
     ...[...keys].filter((key) => !wanted.has(key)).map((key) => `left: the object ${key}`),
-    ...Object.entries(await stored.passingRows()).flatMap(([table, rows]) =>
-      rows > 0 ? [`left: ${rows} rows of ${table}`] : []
+    ...Object.entries(rows).flatMap(([table, count]) =>
+      count > 0 ? [`left: ${count} rows of ${table}`] : []
     )
   ]
 }

@@ -12,8 +12,10 @@ interface Line {
   readonly message?: unknown
 }
 
-const textOf = (message: unknown): string =>
-  Array.isArray(message) ? message.map(textOf).join(" ") : String(message ?? "")
+const textOf = (message: unknown): string => {
+  if (Array.isArray(message)) return message.map(textOf).join(" ")
+  return typeof message === "object" && message !== null ? JSON.stringify(message) : String(message ?? "")
+}
 
 /** Returns whether a line is Node's own about a collection of its heap. */
 const isCollection = (line: string): boolean => /^\[\d+:0x[0-9a-f]+\]/.test(line)

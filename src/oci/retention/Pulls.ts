@@ -64,7 +64,7 @@ export const make = Effect.fnUntraced(function* ({
     if (Exit.isSuccess(exit) || state.hasWarned) return
     state.hasWarned = true
     yield* Effect.logWarning(
-      "Which tags were pulled could not be recorded. Clients get what they ask for, and the notes are written later.",
+      "Which tags were pulled could not be recorded. Clients get what they ask for, and the record is tried again with the next pulls. Check the database if this repeats.",
       exit.cause
     )
   })
