@@ -25,6 +25,11 @@ const variants: Readonly<Record<string, ReadonlyArray<string>>> = {
     ...["registry.names=registry.lan", "settings.GC_GRACE=2 hours", "imagePullSecrets[0].name=pull"],
     ...["networkPolicy.clients[0].podSelector.matchLabels.app=ci", "serve.nodeSelector.disk=fast"]
   ],
+  "secrets as files": [
+    ...["secretsAsFiles=true", "s3.secretName=s3", "registry.secretName=users", "serve.tls.secretName=crt"],
+    ...["extraVolumes[0].name=rules", "extraVolumes[0].configMap.name=rules"],
+    ...["extraVolumeMounts[0].name=rules", "extraVolumeMounts[0].mountPath=/etc/artifact-gc"]
+  ],
   "a CronJob": ["collect.kind=cronjob", "collect.nodeSelector.disk=slow"],
   "the least": [
     ...["collect.kind=none", "serve.collect=true", "migrate.enabled=false", "networkPolicy.enabled=false"],
@@ -67,6 +72,28 @@ const contentChecks = (render: Render): ReadonlyArray<Check> => [
           const named = [...pod.matchAll(secret)]
           assert.ok(named.length >= 1)
           for (const [text, , next] of named) assert.match(next ?? "", /valueFrom:/, text)
+        }
+      }
+    }
+  },
+  {
+    name: "every secret that is a file is mounted, and no variable has it",
+    run: async () => {
+      const pods = (await render(variants["secrets as files"] ?? []))
+        .split(/^---$/m)
+        .filter((text) => /^ +containers:/m.test(text))
+      assert.ok(pods.length >= 3)
+      for (const pod of pods) {
+        assert.doesNotMatch(
+          pod,
+          /name: (DATABASE_URL|REGISTRY_PASSWORD|S3_ACCESS_KEY_ID|S3_SECRET_ACCESS_KEY)\n/
+        )
+        const files = [...pod.matchAll(/(?:name: \w+_FILE\n +value: |_(?:CERT|KEY), value: )(\S+)\/[\w.]+/g)]
+        assert.ok(files.length >= 3)
+        for (const [, folder = ""] of files) {
+          const [, volume = ""] =
+            new RegExp(`name: (\\w+), mountPath: ${folder}, readOnly: true`).exec(pod) ?? []
+          assert.match(pod, new RegExp(`- name: ${volume}\n +secret: `), folder)
         }
       }
     }

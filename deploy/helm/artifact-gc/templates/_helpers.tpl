@@ -39,13 +39,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* A secret as a variable, or as the path of its file. The program reads a file again when it changes. */}}
+{{- define "artifact-gc.secret" -}}
+{{- if .asFile }}
+- name: {{ .variable }}_FILE
+  value: {{ printf "/run/secrets/artifact-gc/%s/%s" .volume .key }}
+{{- else }}
+- name: {{ .variable }}
+  valueFrom:
+    secretKeyRef: { name: {{ .secret }}, key: {{ .key }} }
+{{- end }}
+{{- end }}
+
 {{/* Variables of database and store, which every workload needs. */}}
 {{- define "artifact-gc.env" -}}
-- name: DATABASE_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ required "database.secretName: name a secret that holds the URL of the catalogue" .Values.database.secretName }}
-      key: {{ .Values.database.urlKey }}
+{{- $asFile := .Values.secretsAsFiles }}
+{{- $database := required "database.secretName: name a secret that holds the URL of the catalogue" .Values.database.secretName }}
+{{- include "artifact-gc.secret" (dict "asFile" $asFile "variable" "DATABASE_URL" "volume" "database" "secret" $database "key" .Values.database.urlKey) }}
 - name: S3_BUCKET
   value: {{ required "s3.bucket: name the bucket" .Values.s3.bucket | quote }}
 - name: S3_REGION
@@ -54,13 +64,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - name: S3_ENDPOINT
   value: {{ . | quote }}
 {{- end }}
-{{- if .Values.s3.secretName }}
-- name: S3_ACCESS_KEY_ID
-  valueFrom:
-    secretKeyRef: { name: {{ .Values.s3.secretName }}, key: {{ .Values.s3.accessKeyIdKey }} }
-- name: S3_SECRET_ACCESS_KEY
-  valueFrom:
-    secretKeyRef: { name: {{ .Values.s3.secretName }}, key: {{ .Values.s3.secretAccessKeyKey }} }
+{{- with .Values.s3.secretName }}
+{{- include "artifact-gc.secret" (dict "asFile" $asFile "variable" "S3_ACCESS_KEY_ID" "volume" "s3" "secret" . "key" $.Values.s3.accessKeyIdKey) }}
+{{- include "artifact-gc.secret" (dict "asFile" $asFile "variable" "S3_SECRET_ACCESS_KEY" "volume" "s3" "secret" . "key" $.Values.s3.secretAccessKeyKey) }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
@@ -87,6 +93,17 @@ imagePullSecrets:
 volumes:
   - name: tmp
     emptyDir: { sizeLimit: 64Mi }
+{{- if .Values.secretsAsFiles }}
+  - name: database
+    secret: { secretName: {{ .Values.database.secretName }}, defaultMode: 0440 }
+{{- with .Values.s3.secretName }}
+  - name: s3
+    secret: { secretName: {{ . }}, defaultMode: 0440 }
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "artifact-gc.container" -}}
@@ -96,6 +113,15 @@ securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 volumeMounts:
   - { name: tmp, mountPath: /tmp }
+{{- if .Values.secretsAsFiles }}
+  - { name: database, mountPath: /run/secrets/artifact-gc/database, readOnly: true }
+{{- if .Values.s3.secretName }}
+  - { name: s3, mountPath: /run/secrets/artifact-gc/s3, readOnly: true }
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* The port for operators, and the probes that use it. */}}
