@@ -28,6 +28,7 @@ import { grouped, hasAction, warningsOf } from "./Logs.ts"
 import * as Memory from "./Memory.ts"
 import { collectors, happen, momentsOf } from "./Moments.ts"
 import * as Screens from "./Screens.ts"
+import * as Secrets from "./Secrets.ts"
 import * as Traffic from "./Traffic.ts"
 import { tell } from "./Views.ts"
 import * as World from "./World.ts"
@@ -127,6 +128,7 @@ const night = async (report: Report, group: Group, { minutes, only, pictures }: 
           return text
         }
       })),
+      Secrets.check(world),
       {
         name: "each warning has a next step",
         run: async () => {
