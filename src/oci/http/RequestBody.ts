@@ -147,9 +147,12 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
   }
   /** Node would parse on into the buffer of the request. It then reads only while the next bytes are waited for. */
   let isSlow = false
+  const isChunked = source.headers["transfer-encoding"] !== undefined
+  const wakeWhenParsed = onceParsed(() => wake())
   const onReadable = () => {
     if (isSlow) source.socket.pause()
-    wake()
+    if (isChunked) wakeWhenParsed()
+    else wake()
   }
   source.on("readable", onReadable)
   const ignoreEnd = finished(source, { writable: false }, (cause) =>
@@ -212,6 +215,22 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
   )
   return pull
 })
+
+/**
+ * Returns a function that calls another once all that the socket has read is parsed. Node tells of each chunk before it parses the
+ * next, so until then the socket has read up to 64 KiB more than the request has, and all of it would count as framing.
+ */
+const onceParsed = (then: () => void): (() => void) => {
+  let isPlanned = false
+  return () => {
+    if (isPlanned) return
+    isPlanned = true
+    setImmediate(() => {
+      isPlanned = false
+      then()
+    })
+  }
+}
 
 /** Ends a body whose client is silent or slow. */
 const watching = Effect.fnUntraced(function* (
