@@ -10,9 +10,15 @@ import { bodyOf } from "../../../src/oci/http/RequestBody.ts"
 
 const framingOf = (chunkBytes: number) => chunkBytes.toString(16).length + 4
 
-/** Lets a body of so many chunks arrive at once, `at` a time, and returns what is to be done with it each time. */
-const arriving = (chunkBytes: number, count: number, budget = makeBudget(), now = 0): ReadonlyArray<Toll> => {
-  const socket = { bytesRead: 1000 }
+/** Lets a body of so many chunks arrive at once, 500 at a time, and returns what is to be done with it each time. */
+const arriving = (
+  chunkBytes: number,
+  count: number,
+  budget = makeBudget(),
+  now = 0,
+  remoteAddress = "10.0.0.1"
+): ReadonlyArray<Toll> => {
+  const socket = { bytesRead: 1000, remoteAddress }
   const toll = crumbsIn({ socket: socket as Socket }, budget)
   return Array.from({ length: count / 500 }, () => {
     socket.bytesRead += 500 * (chunkBytes + framingOf(chunkBytes))
@@ -44,15 +50,29 @@ describe("a body", () => {
 })
 
 describe("all bodies in chunks of a byte", () => {
-  it("share a budget, and are refused early if others have spent it", () => {
+  const pausesOf = (tolls: ReadonlyArray<Toll> | undefined) =>
+    Math.max(...(tolls ?? []).map(({ pauseMillis }) => pauseMillis))
+
+  it("of a client share a budget, and each waits for the ones before", () => {
     const budget = makeBudget()
     const bodies = Array.from({ length: 50 }, () => arriving(1, 9000, budget))
-    assert.deepStrictEqual(
-      [bodies[0], bodies[49]].map((tolls) => refusedAt(tolls ?? [])),
-      [-1, 1]
-    )
+    assert.isBelow(pausesOf(bodies[0]), 1000)
+    assert.isAbove(pausesOf(bodies[20]), 10_000)
+    // Proxies give up after a minute.
+    assert.strictEqual(pausesOf(bodies[49]), 30_000)
+    assert.isFalse(bodies.flat().some(({ isRefused }) => isRefused))
     // The budget is of each second.
-    assert.strictEqual(refusedAt(arriving(1, 5000, budget, 60_000)), -1)
+    assert.isBelow(pausesOf(arriving(1, 5000, budget, 60_000)), 1000)
+  })
+
+  it("cannot spend the budget of another client, which has half of it", () => {
+    const budget = makeBudget()
+    for (let at = 0; at < 50; at++) arriving(1, 9000, budget)
+    const honest = arriving(16, 10_000, budget, 0, "10.0.0.2")
+    assert.isFalse(honest.some(({ isRefused }) => isRefused))
+    const alone = pausesOf(arriving(16, 10_000))
+    assert.isAbove(alone, 100)
+    assert.approximately(pausesOf(honest), 2 * alone, 1)
   })
 
   it("without a budget pause for no time (control)", () => {
@@ -60,14 +80,24 @@ describe("all bodies in chunks of a byte", () => {
   })
 })
 
+it("a body that sends a line now and then never waits, however long it lasts", () => {
+  const socket = { bytesRead: 0 }
+  const toll = crumbsIn({ socket: socket as Socket }, makeBudget())
+  const tolls = Array.from({ length: 20_000 }, (_, at) => {
+    socket.bytesRead += 15
+    return toll(10, at * 10)
+  })
+  assert.strictEqual(pauseOf(tolls), 0)
+})
+
 /** Sends a chunk, and after it the rest of a body at once. Returns the bytes that a server received, and the framing that it counted. */
 const received = (chunkBytes: number, count: number) =>
   Effect.callback<{ readonly bytes: number; readonly framing: number }>((resume) => {
     let framing = 0
     const budget = makeBudget()
-    const spend = (bytes: number, now: number) => {
+    const spend = (client: string, bytes: number, now: number) => {
       framing += bytes
-      return budget.spend(bytes, now)
+      return budget.spend(client, bytes, now)
     }
     const limits = {
       idleTimeout: Duration.seconds(10),
