@@ -211,7 +211,9 @@ const holding = (mayShed: boolean): Bodies["hold"] => {
     if (!mayShed || others.length === 0) return false
     const long = others.filter((held) => held.bytes > ordinaryBytes)
     const among = long.length > 0 ? long : others
-    among.reduce((worst, held) => (held.bytesPerSecond(now) < worst.bytesPerSecond(now) ? held : worst)).shed()
+    among
+      .reduce((worst, held) => (held.bytesPerSecond(now) < worst.bytesPerSecond(now) ? held : worst))
+      .shed()
     return true
   }
   return Effect.fnUntraced(function* <E>(

@@ -140,8 +140,8 @@ export const bound = (server: Server, { max }: ConnectionLimits): InTurn => {
     if (connection === undefined) return void inTurn.emit(request.event, request.message, request.response)
     connection.requests += 1
     connection.since = changes++
-    if (connection.requests === 1) return serve(connection, request)
-    if (connection.requests > pipelinedMax) socket.destroy()
+    if (connection.requests === 1) serve(connection, request)
+    else if (connection.requests > pipelinedMax) socket.destroy()
     else connection.waiting.push(request)
   }
   server.on("request", (message, response) => begin({ event: "request", message, response }))

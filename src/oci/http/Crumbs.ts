@@ -52,6 +52,9 @@ const freeBytes = 4 * 1024
 /** Chunks below 42 bytes, whose framing has six. */
 const smallShare = 8
 
+/** The end of a body is framing, and the begin of a chunk that has not arrived yet. */
+const slackBytes = 64
+
 /** Mostly framing: a chunk of two bytes has five of framing and more. */
 const refusedShare = 1.5
 
@@ -90,7 +93,7 @@ export const crumbsIn = (
     body += bytes
     const read = socket.bytesRead - before
     const framing = read - body
-    if (framing <= paid || framing * smallShare <= read) return free
+    if (framing <= paid || (framing - slackBytes) * smallShare <= read) return free
     const pause = budget.spend(client, framing - paid, now)
     paid = framing
     const isRefused = read > refusedBytes && framing > refusedShare * body

@@ -8,7 +8,7 @@
 import { Readable } from "node:stream"
 import { Clock, Data, Duration, Effect, Exit, Scope } from "effect"
 import type { OpenBytes, Opening } from "../../storage/Readables.ts"
-import { type MinimumRate, paceOf } from "./MinimumRate.ts"
+import { type MinimumRate, type Pace, paceOf } from "./MinimumRate.ts"
 import * as Places from "./Places.ts"
 import { steadyMillis } from "./Steady.ts"
 
@@ -145,12 +145,7 @@ export const resumable = Effect.fnUntraced(function* <E>(
       transfer.end()
       out.push(null)
     })
-    readable.once("error", (cause) => {
-      if (isOpen()) out.destroy(cause)
-    })
-    readable.once("close", () => {
-      if (isOpen()) out.destroy(new Error("The store closed its bytes before their end"))
-    })
+    failing(readable, out, isOpen)
   }
   const reopening = Effect.gen(function* () {
     source.onWait(true)
@@ -197,17 +192,29 @@ export const resumable = Effect.fnUntraced(function* <E>(
   attach(first, firstScope)
   // A listener made it flow. It flows again once the response reads.
   first.readable.pause()
-  const watching = Effect.gen(function* () {
-    while (!out.closed) {
-      const left = pace.millisLeft(steadyMillis(clock))
-      if (left <= 0) return void out.destroy(new ReaderTooSlow())
-      if (!Number.isFinite(left)) return
-      yield* Effect.sleep(Math.max(left, 10))
-    }
-  })
-  yield* Effect.forkScoped(watching)
+  yield* Effect.forkScoped(endingSlow(out, pace, clock))
   yield* Effect.addFinalizer(() => Effect.sync(() => out.destroy()))
   return out
+})
+
+/** Ends a response whose bytes fail, while they are open. */
+const failing = (bytes: Readable, out: Readable, isOpen: () => boolean): void => {
+  bytes.once("error", (cause) => {
+    if (isOpen()) out.destroy(cause)
+  })
+  bytes.once("close", () => {
+    if (isOpen()) out.destroy(new Error("The store closed its bytes before their end"))
+  })
+}
+
+/** Ends a response whose client reads more slowly than the least rate. */
+const endingSlow = Effect.fnUntraced(function* (out: Readable, pace: Pace, clock: Clock.Clock) {
+  while (!out.closed) {
+    const left = pace.millisLeft(steadyMillis(clock))
+    if (left <= 0) return void out.destroy(new ReaderTooSlow())
+    if (!Number.isFinite(left)) return
+    yield* Effect.sleep(Math.max(left, 10))
+  }
 })
 
 const impossible = (): never => {

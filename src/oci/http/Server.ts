@@ -101,9 +101,7 @@ export const layer = (
 const stuckAfter = Duration.minutes(1)
 
 /** Fails while bodies or responses wait and no place was given for a minute. */
-export const notStuck = (
-  stuckMillis: () => number
-): Effect.Effect<void, { readonly message: string }> =>
+export const notStuck = (stuckMillis: () => number): Effect.Effect<void, { readonly message: string }> =>
   Effect.suspend(() =>
     stuckMillis() < Duration.toMillis(stuckAfter)
       ? Effect.void
@@ -151,7 +149,11 @@ const listen = (
   server: Connections.InTurn
 ) =>
   // The adapter uses no more of a server than InTurn has.
-  NodeHttpServer.layerServer(() => server as unknown as NodeServer, { host, port, gracefulShutdownTimeout: shutdownDeadline }).pipe(
+  NodeHttpServer.layerServer(() => server as unknown as NodeServer, {
+    host,
+    port,
+    gracefulShutdownTimeout: shutdownDeadline
+  }).pipe(
     Layer.catchTag("ServeError", ({ cause }) =>
       Layer.effect(
         HttpServer.HttpServer,

@@ -266,20 +266,22 @@ describe("bodies that are kept in memory", () => {
     })
   )
 
-  it.effect("and are ordinary are not ended over a slow line where longer ones can be, however fast those began", () =>
-    Effect.gen(function* () {
-      const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero })
-      const held = (body: Stream.Stream<Uint8Array>) =>
-        Effect.forkChild(Effect.scoped(Effect.exit(hold(body, options))), { startImmediately: true })
-      const kilobyte = Stream.tick("100 millis").pipe(Stream.map(() => new Uint8Array(1000)))
-      const slow = yield* held(Stream.take(kilobyte, 30))
-      const greedy = yield* held(Stream.concat(mebibytes(35), Stream.never))
-      yield* TestClock.adjust("2 seconds")
-      yield* held(Stream.concat(mebibytes(35), Stream.never))
-      yield* TestClock.adjust("2 seconds")
-      assert.isTrue(Exit.isSuccess(yield* Fiber.join(slow)))
-      assert.include(String(yield* Fiber.join(greedy)), "BodiesFull")
-    })
+  it.effect(
+    "and are ordinary are not ended over a slow line where longer ones can be, however fast those began",
+    () =>
+      Effect.gen(function* () {
+        const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero })
+        const held = (body: Stream.Stream<Uint8Array>) =>
+          Effect.forkChild(Effect.scoped(Effect.exit(hold(body, options))), { startImmediately: true })
+        const kilobyte = Stream.tick("100 millis").pipe(Stream.map(() => new Uint8Array(1000)))
+        const slow = yield* held(Stream.take(kilobyte, 30))
+        const greedy = yield* held(Stream.concat(mebibytes(35), Stream.never))
+        yield* TestClock.adjust("2 seconds")
+        yield* held(Stream.concat(mebibytes(35), Stream.never))
+        yield* TestClock.adjust("2 seconds")
+        assert.isTrue(Exit.isSuccess(yield* Fiber.join(slow)))
+        assert.include(String(yield* Fiber.join(greedy)), "BodiesFull")
+      })
   )
 
   it.effect("may take ten minutes, which is 4 MiB over the slowest line, and no longer", () =>

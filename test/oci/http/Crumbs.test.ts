@@ -1,12 +1,7 @@
 /** Bodies in chunks of a few bytes: when they pause, and when they are refused. */
-import { createServer } from "node:http"
-import { type AddressInfo, connect, type Socket } from "node:net"
-import { NodeStream } from "@effect/platform-node"
+import type { Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Stream } from "effect"
-import type { HttpServerRequest } from "effect/http"
 import { crumbsIn, makeBudget, type Toll } from "../../../src/oci/http/Crumbs.ts"
-import { bodyOf } from "../../../src/oci/http/RequestBody.ts"
 
 const framingOf = (chunkBytes: number) => chunkBytes.toString(16).length + 4
 
@@ -88,75 +83,4 @@ it("a body that sends a line now and then never waits, however long it lasts", (
     return toll(10, at * 10)
   })
   assert.strictEqual(pauseOf(tolls), 0)
-})
-
-/** Sends a chunk, and after it the rest of a body at once. Returns the bytes that a server received, and the framing that it counted. */
-const received = (chunkBytes: number, count: number) =>
-  Effect.callback<{ readonly bytes: number; readonly framing: number }>((resume) => {
-    let framing = 0
-    const budget = makeBudget()
-    const spend = (client: string, bytes: number, now: number) => {
-      framing += bytes
-      return budget.spend(client, bytes, now)
-    }
-    const limits = {
-      idleTimeout: Duration.seconds(10),
-      minimumRate: { bytesPerSecond: 0, window: Duration.seconds(10) },
-      framing: { spend }
-    }
-    const chunk = `${chunkBytes.toString(16)}\r\n${"x".repeat(chunkBytes)}\r\n`
-    const server = createServer((source, response) => {
-      const stream = NodeStream.fromReadable({ evaluate: () => source, closeOnDone: false })
-      const request = { source, stream } as unknown as HttpServerRequest.HttpServerRequest
-      const reading = bodyOf(
-        request,
-        limits
-      )(null).pipe(
-        Stream.tap(() =>
-          Effect.sync(() => {
-            rest()
-            rest = () => {}
-          })
-        ),
-        Stream.runFold(
-          () => 0,
-          (sum, { length }) => sum + length
-        )
-      )
-      Effect.runCallback(reading, {
-        onExit: (exit) => {
-          response.end()
-          server.close()
-          resume(Effect.map(Effect.orDie(exit), (bytes) => ({ bytes, framing })))
-        }
-      })
-    })
-    let rest = () => {}
-    server.listen(0, "127.0.0.1", () => {
-      const client = connect((server.address() as AddressInfo).port, "127.0.0.1")
-      client.on("error", () => undefined)
-      client.write(
-        `PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}`
-      )
-      rest = () => client.write(`${chunk.repeat(count - 1)}0\r\n\r\n`)
-    })
-  })
-
-describe("a body of which a server reads many chunks at once", () => {
-  it.live.each([
-    [240, 2000],
-    [32_768, 40]
-  ] as const)("in chunks of %s bytes has little framing", ([size, count]) =>
-    Effect.gen(function* () {
-      assert.deepStrictEqual(yield* received(size, count), { bytes: size * count, framing: 0 })
-    })
-  )
-
-  it.live("in chunks of a byte pays for its framing", () =>
-    Effect.gen(function* () {
-      const { bytes, framing } = yield* received(1, 9000)
-      assert.strictEqual(bytes, 9000)
-      assert.isAbove(framing, 9000)
-    })
-  )
 })
