@@ -125,9 +125,8 @@ export const resumable = Effect.fnUntraced(function* <E>(
     open = null
     if (closed !== null) run(Scope.close(closed.scope, Exit.void))
   }
-  const attach = (bytes: OpenBytes<E>, scopeOfBytes: Scope.Closeable) => {
+  const attach = (bytes: OpenBytes<E>, scopeOfBytes: Scope.Closeable, { readable } = bytes) => {
     open = { bytes, scope: scopeOfBytes }
-    const { readable } = bytes
     const isOpen = () => open?.bytes === bytes
     readable.on("data", (chunk: Uint8Array) => {
       if (!isOpen()) return
@@ -154,15 +153,13 @@ export const resumable = Effect.fnUntraced(function* <E>(
     const again = yield* Scope.fork(scope)
     const bytes = yield* Scope.provide((source.reopen ?? impossible)(sent), again)
     isOpening = false
-    if (out.destroyed || !transfer.holds()) {
-      yield* Scope.close(again, Exit.void)
-      return out.destroyed ? undefined : reopen()
-    }
+    if (out.destroyed || !transfer.holds())
+      return yield* Effect.andThen(Scope.close(again, Exit.void), Effect.sync(reopen))
     attach(bytes, again)
     bytes.readable.resume()
   }).pipe(Effect.catch((error) => Effect.sync(() => out.destroy(error as Error))))
   const reopen = (): void => {
-    if (isOpening) return
+    if (isOpening || out.destroyed) return
     if (sent >= source.sizeBytes) return void out.push(null)
     isOpening = true
     run(reopening)

@@ -96,6 +96,44 @@ describe("a transfer that finds all places taken", () => {
     })
   )
 
+  it.effect(
+    "does not overtake a fast client whose store is slow, although it is waited for now and then",
+    () =>
+      Effect.gen(function* () {
+        for (const [waitMillis, isOvertaken] of [
+          [1, false],
+          [500, true]
+        ] as const) {
+          const places = yield* Places.make({ ...options, max: 1 })
+          const first = yield* ask(places)
+          const next = yield* ask(places)
+          for (let piece = 0; piece < 50 && first.transfer.holds(); piece++) {
+            first.transfer.waits()
+            yield* TestClock.adjust(waitMillis)
+            first.transfer.moved(64 * 1024)
+            yield* TestClock.adjust(1000 - waitMillis)
+          }
+          assert.strictEqual(next.transfer.holds(), isOvertaken)
+        }
+      })
+  )
+
+  it.effect("waits for the turn of a fast one that has turns, and of no other", () =>
+    Effect.gen(function* () {
+      const places = yield* Places.make({ ...options, turn: Duration.seconds(5) })
+      const fast = [yield* ask(places), yield* ask(places)]
+      const [, turning] = fast
+      if (turning !== undefined) turning.transfer.hasTurns = true
+      const next = yield* ask(places)
+      yield* TestClock.adjust("4900 millis")
+      assert.isFalse(next.transfer.holds())
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual(holdings([next, ...fast]), [true, true, false])
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(holdings([next, ...fast]), [true, true, false])
+    })
+  )
+
   it.effect("gets the next one before clients that hold more", () =>
     Effect.gen(function* () {
       const places = yield* Places.make(options)
@@ -151,6 +189,29 @@ describe("overtaken transfers", () => {
       const ended = yield* Effect.exit(slow[0]?.transfer.take ?? Effect.void)
       assert.include(String(ended), "TransferShed")
     })
+  )
+
+  it.effect(
+    "are ended for what they moved of late: one that began fast and drips is slower than a slow line",
+    () =>
+      Effect.gen(function* () {
+        const places = yield* Places.make({ ...options, max: 1, overtakenMax: 1 })
+        const dripping = yield* ask(places)
+        dripping.transfer.moved(4 * 1024 * 1024)
+        dripping.transfer.waits()
+        yield* TestClock.adjust("1 second")
+        const honest = yield* ask(places, "honest")
+        for (let second = 0; second < 30; second++) {
+          honest.transfer.waits()
+          yield* TestClock.adjust("1 second")
+          honest.transfer.moved(50_000)
+        }
+        honest.transfer.waits()
+        yield* TestClock.adjust("100 millis")
+        const fast = yield* ask(places)
+        assert.isTrue(fast.transfer.holds())
+        assert.deepStrictEqual([dripping.lost, honest.lost], [["overtaken", "ended"], ["overtaken"]])
+      })
   )
 
   it.effect("are bounded in memory", () =>
