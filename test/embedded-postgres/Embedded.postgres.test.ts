@@ -154,7 +154,9 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
         assert.deepInclude(error, { reason: "in-use", pid: process.pid, dataDirectory: directory })
         assert.match(
           error.message,
-          new RegExp(`Process ${process.pid} holds it\\. Nothing was changed\\. A second service cannot share it: stop`)
+          new RegExp(
+            `Process ${process.pid} holds it\\. Nothing was changed\\. A second service cannot share it: stop`
+          )
         )
         const { said } = yield* spawnOwner(compiled(), directory)
         assert.include(said, `Process ${process.pid} holds it`)
