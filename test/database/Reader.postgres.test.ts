@@ -1,6 +1,6 @@
 /** Connections for statements that only read, and for single ones that write: what they begin with, what they cannot do, and when there are none. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Deferred, Duration, Effect, Fiber, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { sqlState } from "../../src/database/postgres/Errors.ts"
@@ -128,6 +128,61 @@ describe("A single statement on the collector's tables", () => {
       const { host } = yield* client(10)
       const onHosts = yield* Effect.provideService(make(defaultNames), SqlClient.SqlClient, host)
       assert.include(yield* sessionOf(onHosts.single), { path: expected.path, commit: "on" })
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("Single statements that wait for a lock", () => {
+  /** Locks a row for which four statements wait, and returns what became of 50 others meanwhile. */
+  const others = (context: Context.Context<SqlClient.SqlClient>) =>
+    Effect.gen(function* () {
+      const db = yield* Effect.provideContext(make(defaultNames), context)
+      const insert = (key: string) =>
+        db.single`INSERT INTO ${db.id.intents} (object_key, expires_at) VALUES (${key}, now())`
+      yield* insert("locked")
+      const [locked, released] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const holding = db.transaction(
+        Effect.gen(function* () {
+          yield* db.sql`SELECT 1 FROM ${db.id.intents} FOR UPDATE`
+          yield* Deferred.succeed(locked, undefined)
+          yield* Deferred.await(released)
+        })
+      )
+      const holder = yield* Effect.forkChild(holding)
+      yield* Deferred.await(locked)
+      const waiting = yield* Effect.forEach([1, 2, 3, 4], () =>
+        Effect.forkChild(
+          db.single`UPDATE ${db.id.intents} SET expires_at = now() WHERE object_key = 'locked' RETURNING 1`,
+          { startImmediately: true }
+        )
+      )
+      const keys = Array.from({ length: 50 }, (_, at) => `k${at}`)
+      const done = yield* Effect.timeoutOption(
+        Effect.forEach(keys, insert, { concurrency: "unbounded" }),
+        "1 second"
+      )
+      assert.isTrue(waiting.every((fiber) => fiber.pollUnsafe() === undefined))
+      yield* Deferred.succeed(released, undefined)
+      yield* Fiber.join(holder)
+      for (const fiber of waiting) assert.lengthOf(yield* Fiber.join(fiber), 1)
+      return Option.isSome(done)
+    })
+
+  it.live("make way for others, and wait on in a transaction", () =>
+    Effect.gen(function* () {
+      const { context } = yield* client(10)
+      assert.isTrue(yield* others(context))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("keep the connections of others where they wait as long as a transaction (control)", () =>
+    Effect.gen(function* () {
+      const { context } = yield* client(10)
+      const { writer } = Context.get(context, SessionSettings)
+      if (writer === undefined) return assert.fail("no writer")
+      const patient = writer`SELECT set_config('lock_timeout', '2s', false), pg_sleep(0.1)`
+      yield* Effect.all([patient, patient, patient, patient], { concurrency: "unbounded" })
+      assert.isFalse(yield* others(context))
     }).pipe(Effect.scoped)
   )
 })

@@ -1,7 +1,7 @@
 /**
  * Pushes as clients do not make them, or do not mean to: in many chunks, out of order, at the same offset on
- * two replicas, against their own end, torn, repeated; with bodies of no bytes and of gigabytes; and with
- * replicas killed in every phase. Two replicas of the binary run on PostgreSQL 15 and a real S3 server, with
+ * two replicas, against their own end, torn, repeated; with bodies of no bytes and of gigabytes; by honest
+ * clients that are slow, stall, or are fifty; and with replicas killed in every phase. Two replicas of the binary run on PostgreSQL 15 and a real S3 server, with
  * sweeps without a pause. At last, only what was acknowledged and is held may be left.
  *
  *   npm run test:pushes
@@ -15,6 +15,7 @@ import * as Servers from "../../tools/servers/Servers.ts"
 import { Report } from "./clients/Report.ts"
 import { openStored } from "./clients/Stored.ts"
 import { firstImage } from "./pushes/FirstImage.ts"
+import { honest } from "./pushes/Honest.ts"
 import { killed } from "./pushes/Killed.ts"
 import { oddities } from "./pushes/Oddities.ts"
 import { settled } from "./pushes/Settled.ts"
@@ -33,6 +34,7 @@ const main = async (): Promise<number> => {
     const stored = openStored(found)
     await report.suite({ checks: firstImage(world) })
     await report.suite({ checks: oddities(world) })
+    await report.suite({ checks: honest(world) })
     await report.suite({ checks: killed(world) })
     await report.suite({ checks: settled(world, stored) })
     if (report.failed > 0) for (const { daemon } of world.replicas) process.stdout.write(`${daemon.log()}\n`)

@@ -173,6 +173,18 @@ const tinyChunks: Attack = async (field) => {
   })
 }
 
+/** One read of a server holds 64 KiB, which no limit of a body sees. Each of these requests fills one, and ends at once. */
+const shortRequests: Attack = async (field) => {
+  const body = "1\r\nx\r\n".repeat(10_000)
+  await field.repeat(100, async () => {
+    const path = await field.begin()
+    const sockets = await Promise.all(
+      times(2).map(() => field.send(`${head("PATCH", path, "Transfer-Encoding: chunked")}${body}0\r\n\r\n`))
+    )
+    for (const socket of sockets) setTimeout(() => socket.destroy(), 5000).unref()
+  })
+}
+
 const garbage: Attack = async (field) =>
   field.repeat(50, async () => {
     await field.send(randomBytes(2000))
@@ -208,6 +220,7 @@ export const attacks: Readonly<Record<string, Attack>> = {
   "huge declared lengths": hugeLengths,
   "idle connections": idleConnections,
   "tiny chunks": tinyChunks,
+  "tiny chunks in short requests": shortRequests,
   garbage,
   smuggling
 }

@@ -5,7 +5,7 @@
  * PostgreSQL ships, and with transactions that cannot write. A pooler refuses such a beginning, and then there are none.
  */
 import { Effect, Stream } from "effect"
-import type { SqlClient, SqlConnection } from "effect/sql"
+import type { SqlClient, SqlConnection, SqlError } from "effect/sql"
 import { processOf, serverProcess } from "./Connections.ts"
 
 /** What a statement may contain that locks rows or has another effect. Each looks up to the letter, and in doubt is not a read. */
@@ -40,15 +40,45 @@ export const reading = (
   executeStream: () => Stream.die(new Error("A stream of rows needs a transaction"))
 })
 
-/** Returns a connection that runs each statement alone, so that it is a transaction in one round trip. */
-export const alone = (writer: SqlClient.SqlClient): SqlConnection.Connection => ({
-  execute: (text, parameters) => untraced(writer.unsafe(text, parameters)),
-  executeUnprepared: (text, parameters) => untraced(writer.unsafe(text, parameters).unprepared),
-  executeValues: (text, parameters) => untraced(writer.unsafe(text, parameters).values),
-  executeValuesUnprepared: (text, parameters) => untraced(writer.unsafe(text, parameters).values),
-  executeRaw: (text, parameters) => untraced(writer.unsafe(text, parameters).raw),
-  executeStream: () => Stream.die(new Error("A stream of rows needs a transaction"))
-})
+/**
+ * Returns a connection that runs each statement alone, so that it is a transaction in one round trip. There are few of these
+ * connections, so a statement that waits for a lock makes way for others: it has changed nothing, and waits on in a transaction.
+ */
+export const alone = (
+  writer: SqlClient.SqlClient,
+  inTransaction: SqlConnection.Borrower
+): SqlConnection.Connection => {
+  const orWaiting = <A>(
+    statement: Effect.Effect<A, SqlError.SqlError>,
+    run: (connection: SqlConnection.Connection) => Effect.Effect<A, SqlError.SqlError>
+  ) =>
+    Effect.catchIf(
+      untraced(statement),
+      ({ reason }) => reason._tag === "LockTimeoutError",
+      () => inTransaction(run)
+    )
+  return {
+    execute: (text, parameters, transform) =>
+      orWaiting(writer.unsafe(text, parameters), (connection) =>
+        connection.execute(text, parameters, transform)
+      ),
+    executeUnprepared: (text, parameters, transform) =>
+      orWaiting(writer.unsafe(text, parameters).unprepared, (connection) =>
+        connection.executeUnprepared(text, parameters, transform)
+      ),
+    executeValues: (text, parameters) =>
+      orWaiting(writer.unsafe(text, parameters).values, (connection) =>
+        connection.executeValues(text, parameters)
+      ),
+    executeValuesUnprepared: (text, parameters) =>
+      orWaiting(writer.unsafe(text, parameters).values, (connection) =>
+        connection.executeValuesUnprepared(text, parameters)
+      ),
+    executeRaw: (text, parameters) =>
+      orWaiting(writer.unsafe(text, parameters).raw, (connection) => connection.executeRaw(text, parameters)),
+    executeStream: () => Stream.die(new Error("A stream of rows needs a transaction"))
+  }
+}
 
 /**
  * Returns the server's `synchronous_commit` if the server itself answers on these connections, and not a pooler. Returns null

@@ -119,12 +119,17 @@ export const readerSettings = (options: SessionOptions): Settings => ({
   default_transaction_read_only: "on"
 })
 
+/** A lock is held for milliseconds, unless its process has stopped. */
+const writerLockShare = 1 / 20
+
 /**
  * Returns the settings with which a connection begins for single statements that write. `commit` is the server's
- * `synchronous_commit`, as for {@link preparing}.
+ * `synchronous_commit`, as for {@link preparing}. Such a statement waits for a lock for a twentieth of the usual time, and then
+ * in a transaction (`alone`).
  */
 export const writerSettings = (options: SessionOptions, commit: string): Settings => ({
   ...readerSettings(options),
+  lock_timeout: millis(Duration.times(options.lockTimeout ?? defaults.lockTimeout, writerLockShare)),
   default_transaction_read_only: "off",
   synchronous_commit: commit === "off" || commit === "local" ? "on" : commit
 })
@@ -269,7 +274,7 @@ export const make = Effect.fnUntraced(function* (
         return alone === null || isHosts || !mayUse() ? inTransaction(run) : run(alone)
       })
   const sql = borrowing(client, transaction, using(reads, isReadable))
-  const writes = options.writer === undefined ? null : alone(options.writer)
+  const writes = options.writer === undefined ? null : alone(options.writer, inTransaction)
   const single = borrowing(client, transaction, using(writes))
   const lendable: Session["transaction"] = (effect, settings = {}) => begun(effect, settings, true)
   const lending = lendingBy(select, path)

@@ -52,7 +52,7 @@ export const withFinishLease = <A, E, R>(
 export const acquireFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
   const { sessions } = context.registry
   const { ref } = lease
-  const deadline = (yield* Clock.currentTimeMillis) + context.busyWaitMillis
+  const begun = yield* Clock.monotonicTimeNanos
   for (;;) {
     const now = yield* Clock.currentTimeMillis
     // Set before the call: if its answer is lost, the lease may have been taken.
@@ -62,8 +62,10 @@ export const acquireFinishLease = Effect.fnUntraced(function* (context: UploadCo
     lease.needsRelease = false
     if (outcome._tag === "done") return outcome
     if (outcome._tag === "unknown") return yield* new UploadUnknown({ ...ref })
-    if (now >= deadline) return yield* new UploadBusy({ id: ref.id })
-    yield* Effect.sleep(Math.min(pollMillis, deadline - now))
+    // The time of day may be set meanwhile.
+    const waited = Number((yield* Clock.monotonicTimeNanos) - begun) / 1e6
+    if (waited >= context.busyWaitMillis) return yield* new UploadBusy({ id: ref.id })
+    yield* Effect.sleep(Math.min(pollMillis, Math.max(1, context.busyWaitMillis - waited)))
   }
 })
 
