@@ -6,7 +6,7 @@
  * are verified. A body is never kept in memory as a whole, and no database connection is used while a body is
  * read.
  */
-import { Clock, Context, Duration, Effect, Layer, type Stream } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Semaphore, type Stream } from "effect"
 import type { DigestMismatch, DigestUnsupported, SizeMismatch, UploadExpired } from "../blobs/errors.ts"
 import { put } from "../blobs/Put.ts"
 import { BlobDatabase } from "../database/Database.ts"
@@ -58,8 +58,13 @@ export interface UploadsOptions {
    * crash gets its answer instead of `UploadBusy`.
    */
   readonly finishLease?: Duration.Duration
-  /** Longest that a request waits for another that finishes the same session. Default 30 seconds. */
+  /**
+   * Longest that a request waits for another that finishes the same session. Default 30 seconds. At each replica one request of
+   * a session waits, and further ones fail with `UploadBusy` at once.
+   */
   readonly busyWait?: Duration.Duration
+  /** Most sessions of several chunks that are made blobs at once. Others wait. Default 16: each takes as much memory as a body. */
+  readonly assembliesMax?: number
   /**
    * How long a repository holds a blob to which no manifest refers. Default 24 hours, which outlasts a slow
    * push.
@@ -172,6 +177,8 @@ export class Uploads extends Context.Service<
           joinFromBytes: options.joinFromBytes ?? 5 * 1024 * 1024,
           finishLeaseMillis: Duration.toMillis(options.finishLease ?? Duration.seconds(20)),
           busyWaitMillis: Duration.toMillis(options.busyWait ?? Duration.seconds(30)),
+          waiting: new Set<string>(),
+          assemblies: yield* Semaphore.make(options.assembliesMax ?? 16),
           concurrency: 1
         }
         return Uploads.of({

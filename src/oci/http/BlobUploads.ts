@@ -58,7 +58,7 @@ export const finish = (
     const { bodies, uploads } = context
     const digest = yield* digestOf(input.query.get("digest") ?? "")
     if (!hasBody(input.request)) {
-      yield* bodies.settle(uploads.finish(name, id, { digest }))
+      yield* uploads.finish(name, id, { digest })
     } else {
       const chunk = yield* declaredChunk(input)
       yield* bodies.receive(input.client, input.body, (body) =>

@@ -102,20 +102,15 @@ export interface Bodies {
     options: { readonly maxBytes: number; readonly tooLong: E }
   ) => Effect.Effect<Uint8Array, E | BodyFailure | BodySlow | BodiesFull, Scope.Scope>
   /**
-   * Runs the close of a session once a place is free. Closing has places of its own, because it is short and must not wait for
-   * the bodies of other clients.
+   * Stores a manifest once a place is free. Manifests have places of their own, because they are short and must not wait for the
+   * bodies of other clients, nor for sessions that close: one of a thousand chunks may take half a minute.
    */
   readonly settle: <A, E, R>(settling: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /**
-   * Stores a manifest once a place is free. Manifests do not wait for sessions that close: one of a thousand chunks may take
-   * half a minute.
-   */
-  readonly settleManifest: Bodies["settle"]
 }
 
 /** Limits of bodies. */
 export interface BodiesOptions {
-  /** Places for bodies, as many for sessions that close, and as many for manifests. */
+  /** Places for bodies, and as many for manifests that are stored. */
   readonly max: number
   /** Longest that a new upload waits. */
   readonly roomWithin: Duration.Duration
@@ -148,8 +143,7 @@ export const make = Effect.fnUntraced(function* ({
     overtakenBytesMax: max * overtakenBytesPerPlace,
     heldBytesMax
   })
-  const closing = Semaphore.makeUnsafe(max)
-  const manifests = Semaphore.makeUnsafe(max)
+  const settling = Semaphore.makeUnsafe(max)
   return {
     hold: holding(Duration.isFinite(after)),
     hasRoom: Effect.timeoutOrElse(Effect.as(places.hasRoom, true), {
@@ -168,8 +162,7 @@ export const make = Effect.fnUntraced(function* ({
           ),
         (transfer) => Effect.sync(transfer.end)
       ),
-    settle: (effect) => closing.withPermit(effect),
-    settleManifest: (effect) => manifests.withPermit(effect)
+    settle: (effect) => settling.withPermit(effect)
   }
 })
 

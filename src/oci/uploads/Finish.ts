@@ -140,10 +140,14 @@ const assemble = Effect.fnUntraced(function* <E, R>(
   rest: Stream.Stream<Uint8Array, E, R> | null
 ) {
   const { digest, sizeBytes } = options
-  const source = yield* assembled(context, session, chunks, { digest, rest, sizeBytes }, progress)
-  return yield* sendUntilSettled(context, source, progress, (sent) =>
-    Effect.map(complete(context, lease, sent), (outcome) => (outcome === "expired" ? null : outcome))
-  )
+  const assembling = Effect.gen(function* () {
+    const source = yield* assembled(context, session, chunks, { digest, rest, sizeBytes }, progress)
+    return yield* sendUntilSettled(context, source, progress, (sent) =>
+      Effect.map(complete(context, lease, sent), (outcome) => (outcome === "expired" ? null : outcome))
+    )
+  })
+  // A body is bounded by its place, and may drip for hours.
+  return yield* rest === null && chunks.length > 0 ? context.assemblies.withPermit(assembling) : assembling
 })
 
 /** Publishes the blob and ends the session in one transaction, if this request still has the lease. */

@@ -46,27 +46,37 @@ export const withFinishLease = <A, E, R>(
   })
 
 /**
- * Leases the session, and waits up to `busyWaitMillis` while another request has it. Fails with `UploadBusy`
- * after that, and with `UploadUnknown` if the session does not exist.
+ * Leases the session, and waits up to `busyWaitMillis` while another request has it. Fails with `UploadBusy` after that, and at
+ * once if a further request waits already. Fails with `UploadUnknown` if the session does not exist.
  */
 export const acquireFinishLease = Effect.fnUntraced(function* (context: UploadContext, lease: FinishLease) {
-  const { sessions } = context.registry
+  const { busyWaitMillis, registry } = context
   const { ref } = lease
   const begun = yield* Clock.monotonicTimeNanos
-  for (;;) {
+  for (let isFirst = true; ; isFirst = false) {
     const now = yield* Clock.currentTimeMillis
     // Set before the call: if its answer is lost, the lease may have been taken.
     lease.needsRelease = true
-    const outcome = yield* sessions.claim(now, ref, leaseUntil(context, lease, now))
+    const outcome = yield* registry.sessions.claim(now, ref, leaseUntil(context, lease, now))
     if (outcome._tag === "claimed") return outcome
     lease.needsRelease = false
     if (outcome._tag === "done") return outcome
     if (outcome._tag === "unknown") return yield* new UploadUnknown({ ...ref })
     // The time of day may be set meanwhile.
     const waited = Number((yield* Clock.monotonicTimeNanos) - begun) / 1e6
-    if (waited >= context.busyWaitMillis) return yield* new UploadBusy({ id: ref.id })
-    yield* Effect.sleep(Math.min(pollMillis, Math.max(1, context.busyWaitMillis - waited)))
+    if (waited >= busyWaitMillis) return yield* new UploadBusy({ id: ref.id })
+    if (isFirst) yield* waitAlone(context, ref)
+    yield* Effect.sleep(Math.min(pollMillis, Math.max(1, busyWaitMillis - waited)))
   }
+}, Effect.scoped)
+
+/** Waits ask the database again and again, and a client that repeats its request has given the one before up. */
+const waitAlone = Effect.fnUntraced(function* ({ waiting }: UploadContext, { id }: SessionRef) {
+  if (waiting.has(id)) return yield* new UploadBusy({ id })
+  yield* Effect.acquireRelease(
+    Effect.sync(() => waiting.add(id)),
+    () => Effect.sync(() => waiting.delete(id))
+  )
 })
 
 /**

@@ -1,5 +1,5 @@
 /** What every request of an upload session needs, and the checks that all of them make. */
-import { Effect, Option, Sink, Stream } from "effect"
+import { Effect, Option, type Semaphore, Sink, Stream } from "effect"
 import type { BodyProgress } from "../../blobs/BodyProgress.ts"
 import type { WriterContext } from "../../blobs/WriterContext.ts"
 import type { RegistryDatabase, SessionRef, UploadSession } from "../database/RegistryDatabase.ts"
@@ -18,6 +18,10 @@ export interface UploadContext extends WriterContext {
   readonly finishLeaseMillis: number
   /** Longest that a request waits for another that finishes the same session, in milliseconds. */
   readonly busyWaitMillis: number
+  /** The sessions for which a request waits, while another finishes them. */
+  readonly waiting: Set<string>
+  /** Bounds sessions whose bytes move when they are closed. */
+  readonly assemblies: Semaphore.Semaphore
 }
 
 /** A session as its client sees it. */

@@ -301,6 +301,23 @@ describe("a client that closes a session that another replica is closing", () =>
     )
   )
 
+  it.effect("is told so at once if another request waits there already", () =>
+    play(
+      Effect.gen(function* () {
+        const { replicas } = yield* Stage
+        const { resumed, second, session } = yield* closing
+        const digest = digestOf("hello")
+        assert.strictEqual(
+          yield* verdict(replicas[1].finish(repository, session.id, { digest })),
+          "UploadBusy"
+        )
+        yield* Deferred.succeed(resumed, undefined)
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* Fiber.join(second), "ok")
+      })
+    )
+  )
+
   it.effect("gets `UploadBusy` if that takes too long, and may repeat the request", () =>
     play(
       Effect.gen(function* () {
@@ -343,6 +360,40 @@ describe("a client that closes a session that another replica is closing", () =>
         assert.strictEqual(yield* Fiber.join(second), "ok")
         yield* cleansUp("hello")
       })
+    )
+  )
+})
+
+describe("sessions of several chunks that are closed", () => {
+  it.effect("are bounded, and sessions of one chunk do not wait for them", () =>
+    play(
+      Effect.gen(function* () {
+        const { replicas, scripts } = yield* Stage
+        const [uploads] = replicas
+        const several = Effect.gen(function* () {
+          const session = yield* open()
+          yield* uploads.append(repository, session.id, body("a"), { startByte: 0 })
+          yield* uploads.append(repository, session.id, body("b"), { startByte: 1 })
+          return session
+        })
+        const closing = ({ id }: { readonly id: string }) =>
+          Effect.forkChild(verdict(uploads.finish(repository, id, { digest: digestOf("ab") })), {
+            startImmediately: true
+          })
+        const sessions = [yield* several, yield* several] as const
+        const resumed = yield* Deferred.make<void>()
+        scripts[0].storage.next("put", hangsBefore(Deferred.await(resumed)))
+        const first = yield* closing(sessions[0])
+        yield* settle
+        const second = yield* closing(sessions[1])
+        yield* settle
+        const one = yield* pushed("hello")
+        yield* close(one, "hello")
+        assert.deepStrictEqual([first.pollUnsafe(), second.pollUnsafe()], [undefined, undefined])
+        yield* Deferred.succeed(resumed, undefined)
+        assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], ["ok", "ok"])
+      }),
+      { uploads: { assembliesMax: 1 } }
     )
   )
 })
