@@ -4,6 +4,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { Command } from "effect/cli"
 import { app, presenter } from "./App.ts"
+import { takeSecrets, variables } from "./Environment.ts"
 import { codeOf } from "./ExitCode.ts"
 import * as Links from "./Links.ts"
 import { ChosenLogFormat, type LogFormat, logFormatIn } from "./LogFormat.ts"
@@ -41,10 +42,10 @@ const report = (cause: Cause.Cause<unknown>) => {
 /** Loads what sends telemetry only where it is on. */
 const telemetry = Layer.unwrap(
   Effect.gen(function* () {
-    const isWanted = Object.keys(process.env).some((name) => name.startsWith("OTEL_EXPORTER_OTLP_"))
+    const isWanted = Object.keys(variables()).some((name) => name.startsWith("OTEL_EXPORTER_OTLP_"))
     if (!isWanted) return Layer.empty
     const Telemetry = yield* Effect.promise(() => import("../ops/Telemetry.ts"))
-    return Telemetry.layer(process.env, version)
+    return Telemetry.layer(variables(), version)
   })
 )
 
@@ -73,6 +74,7 @@ const quietSdk = (): void => {
 
 /** Runs the command that the process's arguments name, and ends the process with its exit code. */
 export const run = (): void => {
+  takeSecrets()
   quietSdk()
   NodeRuntime.runMain(program, {
     disableErrorReporting: true,

@@ -46,6 +46,16 @@ describe("settings that must fit together", () => {
       [/^S3_ENDPOINT: not an http or https URL/]
     ],
     [
+      "refuse an endpoint with a login, which descriptions would show",
+      { ...own, S3_ENDPOINT: "https://key:secret@ceph.example" },
+      [/^S3_ENDPOINT: has a user or a password/]
+    ],
+    [
+      "refuse an address for clients with a login",
+      { ...own, SERVE_REDIRECT_ENDPOINT: "https://key@cdn.example" },
+      [/^SERVE_REDIRECT_ENDPOINT: has a user or a password/]
+    ],
+    [
       "refuse an unknown time zone",
       { GC_TIME_ZONE: "Europe/Atlantis" },
       [/^GC_TIME_ZONE: not an IANA time zone/]
