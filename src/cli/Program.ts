@@ -26,13 +26,22 @@ const annotationsOf = (error: Error & { readonly _tag: unknown }) => {
   return { error: error._tag, ...(docs === null || error.message.includes(docs) ? {} : { docs }) }
 }
 
+/** These end a command before its work, or in a transaction that had no effect: a sweep has its failures in its report. */
+const answersOf = new Set(["DatabaseError", "StorageError"])
+
+/** Returns the message of an error, which also says that nothing was deleted. */
+const messageOf = (error: Error & { readonly _tag: unknown }): string =>
+  answersOf.has(String(error._tag)) && !/othing (more )?was deleted/.test(error.message)
+    ? `${error.message} This command deleted nothing.`
+    : error.message
+
 /** Logs the message of an expected error, and the whole cause of a defect. */
 const report = (cause: Cause.Cause<unknown>) => {
   const error = Cause.squash(cause)
   if (Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(error)) return Effect.void
   const expected = error instanceof Error && "_tag" in error && codeOf(error) !== 1
   return expected
-    ? Effect.annotateLogs(Effect.logError(error.message), annotationsOf(error))
+    ? Effect.annotateLogs(Effect.logError(messageOf(error)), annotationsOf(error))
     : Effect.logFatal(
         "This is a defect of artifact-gc. Nothing that is referenced was deleted. Please report it.",
         cause

@@ -219,6 +219,16 @@ describe("settings that must fit together", () => {
     })
   )
 
+  it.effect("read a duration as commands print it", () =>
+    Effect.gen(function* () {
+      const { sweep } = yield* read({ GC_GRACE: "1h 30m", GC_QUARANTINE: "7d" })
+      assert.strictEqual(Duration.format(sweep.grace), "1h 30m")
+      assert.strictEqual(Duration.format(sweep.quarantine), "7d")
+      const [problem] = yield* problems({ GC_GRACE: "90" })
+      assert.include(problem, "90 of what?")
+    })
+  )
+
   it.effect("leave path style to the store unless it is given", () =>
     Effect.gen(function* () {
       const { place } = yield* read({ ...own, S3_ENDPOINT: "http://127.0.0.1:9000" })
