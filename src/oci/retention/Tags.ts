@@ -1,4 +1,4 @@
-/** Reads and judges the tags of all repositories that the rules name, one repository after the other. */
+/** Reads and judges the tags of repositories, one repository after the other. */
 import { Clock, Duration, Effect } from "effect"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
 import type { SweepSettings } from "../../sweep/Settings.ts"
@@ -7,7 +7,7 @@ import { type DatedTag, type DecideAt, type Decision, decide, keepListed } from 
 import { type KeepRule, type RetentionRules, rulesFor } from "./RetentionRules.ts"
 
 /** How many names of repositories, and rows of tags, one statement reads. */
-const repositoriesAtATime = 1000
+export const repositoriesAtATime = 1000
 const tagsAtATime = 10_000
 
 /** Digests that one statement looks for in indexes. */
@@ -57,13 +57,22 @@ export const forEachRepository = Effect.fnUntraced(function* <E, R>(
   for (;;) {
     const names: ReadonlyArray<string> =
       options.only === undefined ? yield* manifests.repositories(after, repositoriesAtATime) : [options.only]
-    const named = names.filter((name) => rulesFor(rules, name) !== null)
-    if (!(yield* tagsOf(named, options, (tags) => Effect.flatMap(judge(rules, tags, options), each))))
-      return false
+    if (!(yield* forEachOf(rules, names, options, each))) return false
     after = names.at(-1) ?? null
     if (names.length < repositoriesAtATime) return true
   }
 })
+
+/** Runs `each` for those of the repositories that the rules name and that have a tag, by name, as {@link forEachRepository}. */
+export const forEachOf = <E, R>(
+  rules: RetentionRules,
+  repositories: ReadonlyArray<string>,
+  options: JudgeOptions,
+  each: (judged: JudgedRepository) => Effect.Effect<void, E, R>
+) => {
+  const named = repositories.filter((name) => rulesFor(rules, name) !== null)
+  return tagsOf(named, options, (tags) => Effect.flatMap(judge(rules, tags, options), each))
+}
 
 /** Runs `each` for the tags of each of the repositories that has any. */
 const tagsOf = Effect.fnUntraced(function* <E, R>(

@@ -6,6 +6,7 @@
  */
 import type { Result } from "../../../database/contract/Result.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import type { Judgements } from "./Judgements.ts"
 import type { ManifestName } from "./Manifests.ts"
 
 /** A tag, and when it was used. */
@@ -55,14 +56,23 @@ export interface RecordOptions {
   readonly isComplete: boolean
 }
 
+/** The keys of judgements by rules before and after these are those by which tags were last removed. */
+export interface SettledKeys {
+  readonly before: string
+  readonly after: string
+}
+
 /** The verbs of retention. */
-export interface Retention {
+export interface Retention extends Judgements {
   /** Returns what is remembered; null if the registry's tables are missing. */
   readonly state: Result<RetentionState | null>
   /** Notes rules that wait for a person, and returns since when they do. Other rules replace those that waited before. */
   readonly propose: (now: number, rules: string) => Result<number>
-  /** Notes that all tags were judged by these rules, which therefore wait no longer. */
-  readonly settle: (now: number, rules: string) => Result<void>
+  /**
+   * Notes that all tags were judged by these rules, which therefore wait no longer. Judgements by the rules before they were
+   * settled stay, under their key after it.
+   */
+  readonly settle: (now: number, rules: string, keys?: SettledKeys) => Result<void>
   /** Returns at most `limit` tags of the repositories after `after`, by repository and name in byte order. */
   readonly tags: (
     repositories: ReadonlyArray<string>,

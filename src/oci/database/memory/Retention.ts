@@ -8,6 +8,7 @@ import type {
   RetentionState,
   TagUse
 } from "../contract/Retention.ts"
+import { judgements } from "./Judgements.ts"
 import { release } from "./ManifestRows.ts"
 import { manifestId, type RegistryState, type TagRow } from "./RegistryState.ts"
 
@@ -21,8 +22,12 @@ export const retention = (state: RegistryState): Retention => ({
       change(state, { proposed: rules, proposedAt: since })
       return since
     }),
-  settle: (now, rules) =>
-    Effect.sync(() => change(state, { accepted: rules, proposed: null, proposedAt: null, judgedAt: now })),
+  settle: (now, rules, keys) =>
+    Effect.sync(() => {
+      change(state, { accepted: rules, proposed: null, proposedAt: null, judgedAt: now })
+      if (keys !== undefined && state.judging.key === keys.before) state.judging.key = keys.after
+    }),
+  ...judgements(state),
   tags: (repositories, after, limit) =>
     Effect.sync(() =>
       [...state.tags.values()]
