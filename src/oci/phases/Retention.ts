@@ -11,9 +11,9 @@ import { type BreakerState, CollectorDatabase, type Exposure } from "../../datab
 import * as Breaker from "../../sweep/Breaker.ts"
 import type { Phase, PhaseContext } from "../../sweep/Phase.ts"
 import { type JudgedSums, RegistryDatabase, type RetentionState } from "../database/RegistryDatabase.ts"
-import { type Judging, judgeChanged, keyOf } from "../retention/Judge.ts"
+import { Bounds, type Judging, judgeChanged, keyOf } from "../retention/Judge.ts"
 import * as Plan from "../retention/Plan.ts"
-import { removalsMax, remove } from "../retention/Remove.ts"
+import { remove } from "../retention/Remove.ts"
 import { canonical, Retention, type RetentionRules, rulesFor } from "../retention/RetentionRules.ts"
 import { judgingNow, repositoriesAtATime } from "../retention/Tags.ts"
 import { acceptedOf, noneKept } from "../retention/Weigh.ts"
@@ -61,6 +61,7 @@ const collect = Effect.fnUntraced(function* (
   const at = yield* judgingNow(context.settings)
   const judging: Judging = {
     context,
+    bounds: yield* Bounds,
     rules,
     key: keyOf(rules, state),
     against: {
@@ -80,7 +81,7 @@ const collect = Effect.fnUntraced(function* (
   if (!isWhole) return
   if (!(yield* removable(judging, state, closed))) return
   const accepted = canonical(rules)
-  yield* verbs.settle(at.now, accepted, { before: judging.key, after: keyOf(rules, { accepted }) })
+  yield* verbs.settle(at.now, accepted, { before: judging.key, after: keyOf(rules, { ...state, accepted }) })
 })
 
 /** Removes the tags that no rule keeps if the breaker lets them pass. Returns whether none is left that a bound kept. */
@@ -95,7 +96,7 @@ const removable = Effect.fnUntraced(function* (
   const due = yield* dueOf(judging, state, closed)
   yield* judge(context, rules, closed, due, judging.against.now)
   // What is beyond the bound of a sweep is noted when it is removed.
-  yield* Breaker.noteLoss(breaker, { blobs: Math.min(due.exposure.blobs, removalsMax), bytes: 0 })
+  yield* Breaker.noteLoss(breaker, { blobs: Math.min(due.exposure.blobs, judging.bounds.removed), bytes: 0 })
   return yield* remove(judging, breaker)
 })
 

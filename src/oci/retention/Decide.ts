@@ -123,8 +123,6 @@ export const keepListed = (
   decisions: ReadonlyArray<Decision>,
   listed: ReadonlyArray<ListedManifest>
 ): ReadonlyArray<Decision> => {
-  const nameOfKept = new Map<Digest, string>()
-  for (const { keptBy, tag } of decisions) if (keptBy !== null) nameOfKept.set(tag.digest, tag.name)
   const listedBy = new Map<Digest, Array<Digest>>()
   for (const { digest, index } of listed) {
     const children = listedBy.get(index)
@@ -132,16 +130,17 @@ export const keepListed = (
     else children.push(digest)
   }
   const keeperOf = new Map<Digest, string>()
+  const found: Array<readonly [index: Digest, name: string]> = []
+  for (const { keptBy, tag } of decisions)
+    if (keptBy !== null && listedBy.has(tag.digest)) found.push([tag.digest, tag.name])
   // An index may list indexes, so what is found to be kept is looked up in turn.
-  const found = [...listedBy.keys()].filter((index) => nameOfKept.has(index))
-  for (let index = found.pop(); index !== undefined; index = found.pop()) {
-    const name = nameOfKept.get(index) ?? ""
+  for (let next = found.pop(); next !== undefined; next = found.pop()) {
+    const [index, name] = next
     for (const digest of listedBy.get(index) ?? []) {
-      if (nameOfKept.has(digest)) continue
-      nameOfKept.set(digest, name)
       keeperOf.set(digest, name)
-      found.push(digest)
+      found.push([digest, name])
     }
+    listedBy.delete(index)
   }
   return decisions.map((decision) => {
     const index = decision.keptBy === null ? keeperOf.get(decision.tag.digest) : undefined

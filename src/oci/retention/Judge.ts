@@ -3,7 +3,7 @@
  * what a rule keeps. New rules judge all repositories. What is judged is noted, so that the next sweep continues behind it.
  */
 import { createHash } from "node:crypto"
-import { Duration, Effect } from "effect"
+import { Context, Duration, Effect } from "effect"
 import type { PhaseContext } from "../../sweep/Phase.ts"
 import {
   type Judgement,
@@ -16,8 +16,18 @@ import { canonical, type RetentionRules, rulesFor } from "./RetentionRules.ts"
 import { forEachOf, type JudgedRepository, repositoriesAtATime } from "./Tags.ts"
 import { addKept, judgeAgainAfterMillis, type KeptCounts, type WeighOptions, weigh } from "./Weigh.ts"
 
-/** A sweep judges no more repositories after so many tags: some seconds of work. The next sweep continues. */
-const judgedMax = 500_000
+/** How much one sweep does. The next sweep continues. */
+export interface RetentionBounds {
+  /** No repository is judged after so many tags: some seconds of work. */
+  readonly judged: number
+  /** Most tags that are removed. */
+  readonly removed: number
+}
+
+/** The bounds of a sweep. Default: 500,000 tags that are judged, and 50,000 that are removed. */
+export const Bounds = Context.Reference<RetentionBounds>("artifact-gc/oci/retention/Judge/Bounds", {
+  defaultValue: () => ({ judged: 500_000, removed: 50_000 })
+})
 
 /** A push is committed within this time after the instant that dates it. One that takes longer is found a day later. */
 const commitWithinMillis = 60 * 1000
@@ -25,6 +35,7 @@ const commitWithinMillis = 60 * 1000
 /** What a sweep judges by, and what it found. */
 export interface Judging {
   readonly context: PhaseContext
+  readonly bounds: RetentionBounds
   readonly rules: RetentionRules
   /** Names the rules, and those by which tags were last removed. */
   readonly key: string
@@ -39,11 +50,20 @@ export interface Judging {
   readonly kept: KeptCounts
 }
 
-/** Returns the key of judgements by rules, compared with those that were accepted as text. */
-export const keyOf = (rules: RetentionRules, { accepted }: Pick<RetentionState, "accepted">): string => {
+/**
+ * Returns the key of judgements by rules, compared with those that were accepted as text. Once pulls are recorded, all tags are
+ * judged anew: before, nothing shows when time ends what a rule about pulls keeps.
+ */
+export const keyOf = (
+  rules: RetentionRules,
+  { accepted, pullsSince }: Pick<RetentionState, "accepted" | "pullsSince">
+): string => {
   const text = canonical(rules)
   const compared = accepted === text ? "" : (accepted ?? "none")
-  return createHash("sha256").update(`${text}\n${compared}`).digest("hex")
+  const isRecorded = pullsSince !== null
+  return createHash("sha256")
+    .update(JSON.stringify([text, compared, isRecorded]))
+    .digest("hex")
 }
 
 /**
@@ -144,7 +164,7 @@ const judgeEach = Effect.fnUntraced(function* (
 
 const mayJudge = (judging: Judging): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    if (judging.judged < judgedMax) return judging.context.mayContinue
+    if (judging.judged < judging.bounds.judged) return judging.context.mayContinue
     judging.context.counts.stoppedBy("count")
     return Effect.succeed(false)
   })

@@ -10,9 +10,6 @@ import type { Judging } from "./Judge.ts"
 import { forEachOf, type JudgedRepository } from "./Tags.ts"
 import { removedOf, weigh } from "./Weigh.ts"
 
-/** Most tags that a sweep removes. The next sweep removes the rest. */
-export const removalsMax = 50_000
-
 /** Repositories whose names are read at a time. */
 const namesAtATime = 1000
 
@@ -22,7 +19,7 @@ type Removable = Pick<Judgement, "repository" | "removable">
 export const remove = Effect.fnUntraced(function* (judging: Judging, breaker: Breaker.Breaker) {
   const { retention } = yield* RegistryDatabase
   const { context } = judging
-  const rest = { removals: removalsMax }
+  const rest = { removals: judging.bounds.removed }
   const isComplete = yield* context.pages(
     Effect.fnUntraced(function* (before: ReadonlyArray<Removable> | null) {
       const queue: ReadonlyArray<Removable> =
