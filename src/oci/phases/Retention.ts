@@ -92,8 +92,9 @@ const removable = Effect.fnUntraced(function* (
 ) {
   const { retention: verbs } = yield* RegistryDatabase
   const { context, rules } = judging
-  if ((yield* verbs.removable("", 1)).length === 0) return true
-  const due = yield* dueOf(judging, state, closed)
+  const noted = yield* verbs.sums(judging.key)
+  if (noted === null || noted.removable === 0) return noted !== null
+  const due = yield* dueOf(judging, noted, state, closed)
   yield* judge(context, rules, closed, due, judging.against.now)
   // What is beyond the bound of a sweep is noted when it is removed.
   yield* Breaker.noteLoss(breaker, { blobs: Math.min(due.exposure.blobs, judging.bounds.removed), bytes: 0 })
@@ -103,11 +104,11 @@ const removable = Effect.fnUntraced(function* (
 /** Returns what the breaker judges, by the sums of all judgements. */
 const dueOf = Effect.fnUntraced(function* (
   { context, kept, rules }: Judging,
+  noted: JudgedSums,
   state: RetentionState,
   { confirmedAt }: BreakerState
 ) {
   const { retention: verbs } = yield* RegistryDatabase
-  const noted = yield* verbs.sums
   const counted = noted.removable - noted.confirmed
   const since = Plan.pushedSince(state, confirmedAt)
   const pushes = counted > 0 && Number.isFinite(since) ? yield* verbs.pushes(since) : []

@@ -24,7 +24,7 @@ export const remove = Effect.fnUntraced(function* (judging: Judging, breaker: Br
     Effect.fnUntraced(function* (before: ReadonlyArray<Removable> | null) {
       const queue: ReadonlyArray<Removable> =
         before === null || before.length < 2
-          ? yield* retention.removable(before?.[0]?.repository ?? "", namesAtATime)
+          ? yield* retention.removable(judging.key, before?.[0]?.repository ?? "", namesAtATime)
           : before.slice(1)
       const [next] = queue
       if (next === undefined || rest.removals === 0) return null
@@ -49,7 +49,7 @@ const removeFrom = Effect.fnUntraced(function* (
   let left: Judgement = { repository, dueAt: 0, tags: 0, removable: 0, stricter: 0, confirmed: 0 }
   yield* forEachOf(rules, [repository], options, (one) =>
     Effect.gen(function* () {
-      const removed = removedOf(one)
+      const removed = indexesFirst(one)
       // A push since the judgement may have displaced more tags than the breaker has judged.
       const isJudged = removed.length <= removable
       if (!isJudged) context.counts.kept("changed", removed.length)
@@ -60,6 +60,13 @@ const removeFrom = Effect.fnUntraced(function* (
   )
   yield* retention.note(against.now, key, [left])
 })
+
+/** A tag is removed only after those of the indexes that list its manifest, so their tags are in no later batch. */
+const indexesFirst = (one: JudgedRepository): ReadonlyArray<TagUse> => {
+  const removed = removedOf(one)
+  const isIndex = ({ digest }: TagUse) => one.indexes.has(digest)
+  return [...removed.filter(isIndex), ...removed.filter((tag) => !isIndex(tag))]
+}
 
 /** Returns what is noted of a repository of whose `removable` tags `gone` were removed. */
 const leftOf = ({ against }: Judging, one: JudgedRepository, removable: number, gone: number): Judgement => {

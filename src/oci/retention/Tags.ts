@@ -1,8 +1,9 @@
 /** Reads and judges the tags of repositories, one repository after the other. */
 import { Clock, Duration, Effect } from "effect"
 import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import type { Digest } from "../../domain/Digest.ts"
 import type { SweepSettings } from "../../sweep/Settings.ts"
-import { RegistryDatabase, type TagUse } from "../database/RegistryDatabase.ts"
+import { type ListedManifest, RegistryDatabase, type TagUse } from "../database/RegistryDatabase.ts"
 import { type DatedTag, type DecideAt, type Decision, decide, keepListed } from "./Decide.ts"
 import { type KeepRule, type RetentionRules, rulesFor } from "./RetentionRules.ts"
 
@@ -22,6 +23,8 @@ export interface JudgedRepository {
   readonly tags: ReadonlyArray<DatedTag>
   /** What was decided about each. */
   readonly decisions: ReadonlyArray<Decision>
+  /** The indexes that list manifests of tags which no rule keeps by itself. */
+  readonly indexes: ReadonlySet<Digest>
   /** The tags without a date, and those with one ahead of the clocks. */
   readonly undated: ReadonlyArray<TagUse>
 }
@@ -113,21 +116,23 @@ const judge = Effect.fnUntraced(function* (
     (tag): DatedTag => ({ ...tag, pushedAt: isUndated(tag) ? now : (tag.pushedAt ?? now) })
   )
   const decisions = decide(rules, tags, { now, pullsSince })
+  const listed = yield* listedOf(repository, decisions)
   const judged: JudgedRepository = {
     repository,
     rules,
     tags,
-    decisions: yield* keepingListed(repository, decisions),
+    decisions: keepListed(decisions, listed),
+    indexes: new Set(listed.map(({ index }) => index)),
     undated: found.filter(isUndated)
   }
   return judged
 })
 
-/** Keeps the tags of manifests that the indexes list which are kept. */
-const keepingListed: (
+/** Returns the indexes that list manifests of tags which no rule keeps by itself. */
+const listedOf: (
   repository: string,
   decisions: ReadonlyArray<Decision>
-) => Effect.Effect<ReadonlyArray<Decision>, DatabaseError, RegistryDatabase> = Effect.fnUntraced(
+) => Effect.Effect<ReadonlyArray<ListedManifest>, DatabaseError, RegistryDatabase> = Effect.fnUntraced(
   function* (repository, decisions) {
     const { retention } = yield* RegistryDatabase
     const digests = [...new Set(decisions.flatMap(({ keptBy, tag }) => (keptBy === null ? tag.digest : [])))]
@@ -135,6 +140,6 @@ const keepingListed: (
       digests.slice(n * digestsAtATime, (n + 1) * digestsAtATime)
     )
     const listed = yield* Effect.forEach(pages, (page) => retention.listed(repository, page))
-    return keepListed(decisions, listed.flat())
+    return listed.flat()
   }
 )

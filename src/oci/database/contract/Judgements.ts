@@ -76,10 +76,14 @@ export interface Judgements {
   readonly pushes: (since: number) => Result<ReadonlyArray<PushedRepository>>
   /** Returns at most `limit` repositories whose judgement is due or outdated, the longest due first. */
   readonly due: (by: OutdatedBy, limit: number) => Result<ReadonlyArray<string>>
-  /** Returns the sums of all judgements. */
-  readonly sums: Result<JudgedSums>
-  /** Returns at most `limit` repositories after `after` with tags that no rule keeps, in byte order. */
+  /** Returns the sums of all judgements by the rules of `key`; null if the judgements are of other rules. */
+  readonly sums: (key: string) => Result<JudgedSums | null>
+  /**
+   * Returns at most `limit` repositories after `after` with tags that no rule of `key` keeps, in byte order, or none if the
+   * judgements are of other rules.
+   */
   readonly removable: (
+    key: string,
     after: string,
     limit: number
   ) => Result<ReadonlyArray<Pick<Judgement, "repository" | "removable">>>

@@ -69,8 +69,8 @@ export interface Retention extends Judgements {
   /** Notes rules that wait for a person, and returns since when they do. Other rules replace those that waited before. */
   readonly propose: (now: number, rules: string) => Result<number>
   /**
-   * Notes that all tags were judged by these rules, which therefore wait no longer. Judgements by the rules before they were
-   * settled stay, under their key after it.
+   * Notes that all tags were judged by these rules, which therefore wait no longer. With `keys`, their judgements stay, under
+   * their key after it, and nothing is noted if the judgements are of other rules by now.
    */
   readonly settle: (now: number, rules: string, keys?: SettledKeys) => Result<void>
   /** Returns at most `limit` tags of the repositories after `after`, by repository and name in byte order. */
@@ -100,8 +100,8 @@ export interface Retention extends Judgements {
     digests: ReadonlyArray<Digest>
   ) => Result<ReadonlyArray<ListedManifest>>
   /**
-   * Removes those of the repository's tags that are as they were read: with the same digest, push and pull. Returns their
-   * names in byte order. A manifest that loses its last tag is untagged from `now` on, and does not count for the breaker of
+   * Removes those of the repository's tags that are as they were read: with the same digest, push and pull. A tag stays if an
+   * index lists its manifest that has a tag which is not removed here. Returns the names in byte order. A manifest that loses its last tag is untagged from `now` on, and does not count for the breaker of
    * manifests. Skips tags and manifests that another transaction holds.
    */
   readonly untag: (

@@ -29,20 +29,23 @@ export const judgements = (state: RegistryState): Judgements => ({
         .slice(0, limit)
         .map(({ repository }) => repository)
     ),
-  sums: Effect.sync(() => {
-    const sum = { tags: 0, removable: 0, stricter: 0, confirmed: 0 }
-    for (const row of state.judging.rows.values()) {
-      sum.tags += row.tags
-      sum.removable += row.removable
-      sum.stricter += row.stricter
-      sum.confirmed += row.confirmed
-    }
-    return sum
-  }),
-  removable: (after, limit) =>
+  sums: (key) =>
+    Effect.sync(() => {
+      if (state.judging.key !== key) return null
+      const sum = { tags: 0, removable: 0, stricter: 0, confirmed: 0 }
+      for (const row of state.judging.rows.values()) {
+        sum.tags += row.tags
+        sum.removable += row.removable
+        sum.stricter += row.stricter
+        sum.confirmed += row.confirmed
+      }
+      return sum
+    }),
+  removable: (key, after, limit) =>
     Effect.sync(() =>
       sorted(state)
         .filter(({ removable, repository }) => removable > 0 && repository > after)
+        .filter(() => state.judging.key === key)
         .slice(0, limit)
         .map(({ removable, repository }) => ({ repository, removable }))
     ),

@@ -24,8 +24,9 @@ export const retention = (state: RegistryState): Retention => ({
     }),
   settle: (now, rules, keys) =>
     Effect.sync(() => {
+      if (keys !== undefined && state.judging.key !== keys.before) return
+      if (keys !== undefined) state.judging.key = keys.after
       change(state, { accepted: rules, proposed: null, proposedAt: null, judgedAt: now })
-      if (keys !== undefined && state.judging.key === keys.before) state.judging.key = keys.after
     }),
   ...judgements(state),
   tags: (repositories, after, limit) =>
@@ -121,13 +122,31 @@ const untag = (
   repository: string,
   tags: ReadonlyArray<TagUse>
 ): ReadonlyArray<string> => {
-  const removed = tags.filter((tag) => {
+  const unchanged = tags.filter((tag) => {
     const row = state.tags.get(manifestId(repository, tag.name))
     if (row === undefined) return false
     const { digest, pulledAt, pushedAt } = useOf(row)
     return digest === tag.digest && pushedAt === tag.pushedAt && pulledAt === tag.pulledAt
   })
+  const removed = withoutListed(state, repository, unchanged)
   for (const { name } of removed) state.tags.delete(manifestId(repository, name))
   for (const { digest } of removed) release(state, now, repository, digest, "cascade")
   return removed.map(({ name }) => name).sort()
+}
+
+/** Leaves out the tags of manifests that an index lists which has another tag. */
+const withoutListed = (
+  state: RegistryState,
+  repository: string,
+  tags: ReadonlyArray<TagUse>
+): ReadonlyArray<TagUse> => {
+  const names = new Set(tags.map(({ name }) => name))
+  const kept = new Set(
+    [...state.tags.values()]
+      .filter((tag) => tag.repository === repository && !names.has(tag.name))
+      .flatMap(({ digest }) => state.manifests.get(manifestId(repository, digest))?.references ?? [])
+      .flatMap(({ digest, kind }) => (kind === "manifest" ? [digest] : []))
+  )
+  const left = tags.filter(({ digest }) => !kept.has(digest))
+  return left.length === tags.length ? left : withoutListed(state, repository, left)
 }

@@ -24,7 +24,7 @@ export const make = (db: RegistrySql): Untranslated<Judgements> => {
     note: (...args) => db.transaction(note(db, ...args)),
     pushes: plain(pushes),
     due: plain(due),
-    sums: sums(db),
+    sums: plain(sums),
     removable: plain(removable),
     count: plain(count)
   }
@@ -137,19 +137,24 @@ const due = ({ id, raw, sql }: RegistrySql, { changedAt, now }: OutdatedBy, limi
   )
 }
 
-const sums = ({ id, sql }: RegistrySql) =>
+/** One snapshot shows whose judgements they are, and their sums. */
+const sums = ({ id, sql }: RegistrySql, key: string) =>
   Effect.map(
     sql<JudgedSums>`
-      SELECT coalesce(sum(tags), 0)::float8 AS tags, coalesce(sum(removable), 0)::float8 AS removable,
-        coalesce(sum(stricter), 0)::float8 AS stricter, coalesce(sum(confirmed), 0)::float8 AS confirmed
-      FROM ${id.retentionRepositories}`,
-    ([row]): JudgedSums => row ?? { tags: 0, removable: 0, stricter: 0, confirmed: 0 }
+      SELECT s.* FROM (
+        SELECT coalesce(sum(tags), 0)::float8 AS tags, coalesce(sum(removable), 0)::float8 AS removable,
+          coalesce(sum(stricter), 0)::float8 AS stricter, coalesce(sum(confirmed), 0)::float8 AS confirmed
+        FROM ${id.retentionRepositories}) s
+      WHERE EXISTS (SELECT FROM ${id.retention} WHERE judging = ${key})`,
+    ([row]): JudgedSums | null => row ?? null
   )
 
-const removable = ({ id, sql }: RegistrySql, after: string, limit: number) =>
+const removable = ({ id, sql }: RegistrySql, key: string, after: string, limit: number) =>
   sql<{ repository: string; removable: number }>`
     SELECT repository, removable::float8 AS removable FROM ${id.retentionRepositories}
-    WHERE removable > 0 AND repository > ${after}::text COLLATE "C" ORDER BY repository LIMIT ${limit}`
+    WHERE removable > 0 AND repository > ${after}::text COLLATE "C"
+      AND EXISTS (SELECT FROM ${id.retention} WHERE judging = ${key})
+    ORDER BY repository LIMIT ${limit}`
 
 const count = ({ id, sql }: RegistrySql, after: string, limit: number) =>
   Effect.map(

@@ -78,9 +78,7 @@ const propose = ({ id, sql }: RegistrySql, now: number, rules: string) =>
 
 const settle = ({ id, raw, sql }: RegistrySql, now: number, rules: string, keys?: SettledKeys) => {
   const renamed =
-    keys === undefined
-      ? raw("")
-      : sql`, judging = CASE WHEN r.judging = ${keys.before} THEN ${keys.after} ELSE r.judging END`
+    keys === undefined ? raw("") : sql`, judging = ${keys.after} WHERE r.judging = ${keys.before}`
   return Effect.asVoid(sql`
     INSERT INTO ${id.retention} AS r (id, accepted, judged_at) VALUES (1, ${rules}, ${instant(now)}::timestamptz)
     ON CONFLICT (id) DO UPDATE SET accepted = EXCLUDED.accepted, judged_at = EXCLUDED.judged_at,
@@ -237,7 +235,12 @@ const untag = Effect.fnUntraced(function* (
       AND m.digest = ANY(${unchanged.map(({ digest }) => digest)}::text[]::${raw(type.type)}[])
     ORDER BY m.digest FOR UPDATE SKIP LOCKED`
   const locked = new Set(free.map(({ digest }) => digest))
-  const removed = unchanged.filter(({ digest }) => locked.has(digest))
+  const removed = yield* withoutListed(
+    db,
+    type,
+    repository,
+    unchanged.filter(({ digest }) => locked.has(digest))
+  )
   if (removed.length === 0) return []
   const names = removed.map(({ name }) => name)
   yield* sql`DELETE FROM ${id.tags} WHERE repository = ${repository} AND name = ANY(${names}::text[])`
@@ -250,4 +253,36 @@ const untag = Effect.fnUntraced(function* (
     "cascade"
   )
   return names
+})
+
+interface NamedTag {
+  readonly name: string
+  readonly digest: string
+}
+
+/**
+ * Leaves out the tags of manifests that an index lists which has another tag. An index may have been pushed or tagged since the
+ * tags were judged. No more are while the manifests are locked.
+ */
+const withoutListed = Effect.fnUntraced(function* (
+  { id, raw, sql }: RegistrySql,
+  type: DigestType,
+  repository: string,
+  tags: ReadonlyArray<NamedTag>
+) {
+  const cast = raw(type.type)
+  let removed = tags
+  for (let isSettled = false; !isSettled && removed.length > 0; ) {
+    const listed: ReadonlyArray<{ digest: string }> = yield* sql<{ digest: string }>`
+      SELECT DISTINCT r.digest::text AS digest FROM ${id.manifestReferences} r
+      JOIN ${id.tags} t ON t.repository = r.repository AND t.digest = r.manifest
+      WHERE r.repository = ${repository} AND r.kind = 'manifest'
+        AND r.digest = ANY(${removed.map(({ digest }) => digest)}::text[]::${cast}[])
+        AND t.name <> ALL(${removed.map(({ name }) => name)}::text[])`
+    const kept = new Set(listed.map(({ digest }) => digest))
+    removed = removed.filter(({ digest }) => !kept.has(digest))
+    // A tag that stays may be that of an index.
+    isSettled = kept.size === 0
+  }
+  return removed
 })

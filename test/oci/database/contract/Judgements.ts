@@ -49,14 +49,16 @@ const beginning = (promised: Promised): void => {
 
   promised("begins anew for other rules, whose judgements do not mix", () =>
     Effect.gen(function* () {
-      const { begin, note, settle, state, sums } = yield* retention
+      const { begin, note, removable, settle, state, sums } = yield* retention
       yield* settle(now, "rules")
       yield* begin(now, "k", looked)
       yield* note(now, "k", [judgement("a", { removable: 2 })], { listedTo: null, lookedAt: now })
       assert.deepStrictEqual(yield* begin(now + 1, "other", looked), { listedTo: "", lookedAt: now + 1 })
-      assert.strictEqual((yield* sums).tags, 0)
+      assert.isNull(yield* sums("k"))
+      assert.deepStrictEqual(yield* removable("k", "", 9), [])
+      assert.strictEqual((yield* sums("other"))?.tags, 0)
       assert.isFalse(yield* note(now + 2, "k", [judgement("a")], { listedTo: null, lookedAt: now }))
-      assert.strictEqual((yield* sums).tags, 0)
+      assert.strictEqual((yield* sums("other"))?.tags, 0)
       assert.deepStrictEqual(yield* begin(now + 3, "other", looked), { listedTo: "", lookedAt: now + 1 })
       assert.deepInclude(yield* state, { accepted: "rules", judgedAt: now })
     })
@@ -69,7 +71,7 @@ const beginning = (promised: Promised): void => {
         yield* begin(now, "k", looked)
         yield* note(now, "k", [judgement("a")], { listedTo: null, lookedAt })
         assert.deepStrictEqual(yield* begin(now, "k", looked), { listedTo: "", lookedAt: now })
-        assert.strictEqual((yield* sums).tags, 0)
+        assert.strictEqual((yield* sums("k"))?.tags, 0)
       }
       for (const lookedAt of [now - hour, now + hour]) {
         yield* note(now, "k", [], { listedTo: null, lookedAt })
@@ -78,16 +80,18 @@ const beginning = (promised: Promised): void => {
     })
   )
 
-  promised("keeps the judgements by rules that are settled, and those of other rules as they are", () =>
+  promised("keeps the judgements by rules that are settled, and settles none without their judgements", () =>
     Effect.gen(function* () {
-      const { begin, note, settle, sums } = yield* retention
+      const { begin, note, settle, state, sums } = yield* retention
       yield* begin(now, "new", looked)
       yield* note(now, "new", [judgement("a")], { listedTo: null, lookedAt: now })
       yield* settle(now + 1, "rules", { before: "old", after: "settled" })
       assert.strictEqual((yield* begin(now, "new", looked)).listedTo, null)
+      assert.strictEqual((yield* state)?.accepted, null)
       yield* settle(now + 1, "rules", { before: "new", after: "settled" })
+      assert.strictEqual((yield* state)?.accepted, "rules")
       assert.deepStrictEqual(yield* begin(now, "settled", looked), { listedTo: null, lookedAt: now })
-      assert.strictEqual((yield* sums).tags, 5)
+      assert.strictEqual((yield* sums("settled"))?.tags, 5)
     })
   )
 }
@@ -97,19 +101,19 @@ const noting = (promised: Promised): void => {
     Effect.gen(function* () {
       const { begin, note, removable, sums } = yield* retention
       yield* begin(now, "k", looked)
-      assert.deepStrictEqual(yield* sums, { tags: 0, removable: 0, stricter: 0, confirmed: 0 })
+      assert.deepStrictEqual(yield* sums("k"), { tags: 0, removable: 0, stricter: 0, confirmed: 0 })
       yield* note(now, "k", [
         judgement("B", { tags: 3, removable: 3, stricter: 2, confirmed: 1 }),
         judgement("a", { tags: 7, removable: 4 }),
         judgement("c", { tags: 2 ** 40 })
       ])
       const sum = { tags: 10 + 2 ** 40, removable: 7, stricter: 2, confirmed: 1 }
-      assert.deepStrictEqual(yield* sums, sum)
-      assert.deepStrictEqual(yield* removable("", 1), [{ repository: "B", removable: 3 }])
-      assert.deepStrictEqual(yield* removable("B", 9), [{ repository: "a", removable: 4 }])
+      assert.deepStrictEqual(yield* sums("k"), sum)
+      assert.deepStrictEqual(yield* removable("k", "", 1), [{ repository: "B", removable: 3 }])
+      assert.deepStrictEqual(yield* removable("k", "B", 9), [{ repository: "a", removable: 4 }])
       yield* note(now + 1, "k", [judgement("a", { tags: 1, removable: 0 }), judgement("c", { tags: 0 })])
-      assert.deepStrictEqual(yield* sums, { ...sum, tags: 4, removable: 3 })
-      assert.deepStrictEqual(yield* removable("B", 9), [])
+      assert.deepStrictEqual(yield* sums("k"), { ...sum, tags: 4, removable: 3 })
+      assert.deepStrictEqual(yield* removable("k", "B", 9), [])
     })
   )
 
