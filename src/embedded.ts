@@ -3,4 +3,4 @@
  * installs unless optional packages are left out.
  */
 
-export * as Embedded from "./embedded-postgres/Embedded.ts"
+export * as Embedded from "./exports/Embedded.ts"

@@ -94,11 +94,12 @@ export const noticeOf = ({ place }: Configuration): Effect.Effect<void> =>
 /** Runs a command's work with the real services. Fails if the embedded PostgreSQL ends meanwhile. */
 export const withServices = <A, E>(
   config: Configuration,
-  work: Effect.Effect<A, E, Services.Services>
+  work: Effect.Effect<A, E, Services.Services>,
+  use: Services.EmbeddedUse = {}
 ): Effect.Effect<A, E | Services.ServicesError> => {
   const vital = Effect.flatMap(Services.Vital, ({ lost }) => lost)
   return Effect.andThen(
     noticeOf(config),
-    Effect.provide(Effect.raceFirst(work, vital), Services.layer(config))
+    Effect.provide(Effect.raceFirst(work, vital), Services.layer(config, use))
   )
 }

@@ -48,7 +48,10 @@ export const command = Command.make(
       if (!good) return yield* new Ended({ code: 3 })
       if (keepRunning) yield* service(config, false)
     })
-    yield* Effect.provide(Effect.raceFirst(work, vital), Services.layer(config, "artifacts"))
+    yield* Effect.provide(
+      Effect.raceFirst(work, vital),
+      Services.layer(config, { catalog: "artifacts", joins: false })
+    )
   }, Effect.scoped)
 ).pipe(
   Command.withDescription(

@@ -38,7 +38,7 @@ const byReason: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   StorageError: { AccessDenied: "docs/operations.md#privileges" },
   EmbeddedPostgresError: {
-    "in-use": "docs/faq.md#why-does-status-say-that-another-process-holds-the-database"
+    "in-use": "docs/faq.md#why-does-a-service-say-that-another-process-holds-the-database"
   }
 }
 

@@ -58,7 +58,7 @@ const rebind = Effect.fnUntraced(function* (settings: SweepSettings, confirm: bo
     return yield* tell(json, { bound: null, here: ours, looked: countsOf(looked) }, unbound)
   const differences = differencesOf(state.bound, ours, state)
   const found = { bound: boundOf(state.bound), here: ours, differences, looked: countsOf(looked) }
-  const text = showing(state.bound, ours, differences, looked)
+  const text = showing(state.bound, ours, differences, looked, settings)
   if (!confirm) return yield* tell(json, found, [...text, closing(differences, looked)])
   const forgotten = yield* bindAnew(settings, state, state.bound, ours, looked)
   yield* tell(json, { ...found, forgotten }, [...text, done(forgotten)])
@@ -117,7 +117,8 @@ const showing = (
   { boundAt, identity }: Bound,
   ours: Identity,
   differences: ReadonlyArray<string>,
-  { missing, sampled }: Looked
+  { missing, sampled }: Looked,
+  { grace }: SweepSettings
 ): ReadonlyArray<string> => [
   `The collector's tables are bound since ${new Date(boundAt).toISOString()} to:`,
   ...Object.entries(identity).map(([name, value]) => `  ${name}: ${value}`),
@@ -128,7 +129,7 @@ const showing = (
     .filter((name) => identity[name] === undefined)
     .map((name) => `  ${name}: ${ours[name]} here, unknown to the binding`),
   sampled === 0
-    ? "The catalogue has no rows, so no object was looked up."
+    ? `No blob is older than GC_GRACE (${Duration.format(grace)}), so no object was looked up.`
     : `${Text.count(sampled - missing.length)} of ${Text.many(sampled, "row")} drawn at random have an object in the store that the settings name.`
 ]
 

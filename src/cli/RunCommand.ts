@@ -23,7 +23,7 @@ export const command = Command.make(
   Effect.fnUntraced(function* ({ json, ...given }) {
     const config = yield* configuration(given)
     yield* Effect.sync(keepHeapSmall)
-    yield* withServices(config, service(config, json))
+    yield* withServices(config, service(config, json), { joins: false })
   })
 ).pipe(
   Command.withDescription(

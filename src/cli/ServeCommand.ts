@@ -53,7 +53,9 @@ export const command = Command.make(
       Effect.gen(function* () {
         // Before the database, because a certificate that cannot be used is found at once.
         const tls = config.serve.tls === null ? undefined : yield* serverCertificate(config.serve.tls)
-        yield* withServices(config, Effect.scoped(serve(config, { collect, trying, json, tls })))
+        yield* withServices(config, Effect.scoped(serve(config, { collect, trying, json, tls })), {
+          joins: false
+        })
       })
     )
   })

@@ -10,7 +10,7 @@ import type { Patient } from "../doctor/Examine.ts"
 import type { DatabaseError } from "../domain/DatabaseError.ts"
 import type { SchemaRefused } from "../domain/SchemaRefused.ts"
 import type { StorageError } from "../domain/StorageError.ts"
-import { type EmbeddedPostgresError, start } from "../embedded-postgres/Embedded.ts"
+import { type EmbeddedPostgresError, start, startOrJoin } from "../embedded-postgres/Embedded.ts"
 import type { AccessFileRefused } from "../oci/access/WatchedFile.ts"
 import * as RegistryPostgres from "../oci/database/Postgres.ts"
 import type { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
@@ -48,13 +48,24 @@ export type ServicesError =
   | Reload.Refusal
   | AccessFileRefused
 
+/** How a command uses the embedded database. */
+export interface EmbeddedUse {
+  /** The catalogue that a new one gets. Default: `blobs`. */
+  readonly catalog?: Postgres.CatalogPreset
+  /**
+   * Whether the server may be that of another process, which ends with that process. Default true. False for services,
+   * which would fail when the other one stops.
+   */
+  readonly joins?: boolean
+}
+
 /**
- * Provides all services of the commands. Starts an embedded PostgreSQL if the configuration names no
- * database, with a catalogue of this kind.
+ * Provides all services of the commands. If the configuration names no database, joins the embedded PostgreSQL of a
+ * process that serves the directory, or starts one.
  */
 export const layer = (
   configuration: Configuration,
-  catalog: Postgres.CatalogPreset = "blobs"
+  { catalog = "blobs", joins = true }: EmbeddedUse = {}
 ): Layer.Layer<Services, ServicesError> => {
   const { blobPrefix, serve, sweep } = configuration
   const { hold, uploadLease } = serve
@@ -69,22 +80,30 @@ export const layer = (
   ).pipe(
     Layer.provideMerge(BlobStore.layer({ prefix: blobPrefix, uploadLease })),
     Layer.provideMerge(Layer.effect(Retention, Retained.rules(configuration.retentionFile))),
-    Layer.provideMerge(Layer.mergeAll(databaseLayer(configuration, catalog), storageLayer(configuration)))
+    Layer.provideMerge(
+      Layer.mergeAll(databaseLayer(configuration, { catalog, joins }), storageLayer(configuration))
+    )
   )
 }
 
-/**
- * The child process that this process depends on. `lost` fails when the embedded PostgreSQL ends by itself,
- * so that the supervisor restarts both. Otherwise it never completes.
- */
+/** The server that this process depends on. */
 export class Vital extends Context.Service<
   Vital,
-  { readonly lost: Effect.Effect<never, EmbeddedPostgresError> }
+  {
+    /**
+     * Fails when the embedded PostgreSQL of this process ends by itself, so that the supervisor restarts both. Otherwise
+     * it never completes.
+     */
+    readonly lost: Effect.Effect<never, EmbeddedPostgresError>
+    /** Whether the embedded PostgreSQL is that of another process, which has migrated it. */
+    readonly isJoined: boolean
+  }
 >()("artifact-gc/cli/Services/Vital") {}
 
 /** Provides a connection to the database alone, for `migrate`. */
 export const clientLayer = (
-  configuration: Configuration
+  configuration: Configuration,
+  joins = true
 ): Layer.Layer<SqlClient.SqlClient | Vital, EmbeddedPostgresError | Reload.Refusal> => {
   const { place, database } = configuration
   if (place._tag === "External") {
@@ -94,24 +113,24 @@ export const clientLayer = (
           Postgres.layerClient({ ...connection, ...database })
         )
       ),
-      Layer.succeed(Vital, { lost: Effect.never })
+      Layer.succeed(Vital, { lost: Effect.never, isJoined: false })
     )
   }
   return Layer.unwrap(
     Effect.gen(function* () {
-      const server = yield* start({
-        dataDirectory: join(place.directory, "postgres"),
-        durable: place.durable
-      })
+      const options = { dataDirectory: join(place.directory, "postgres"), durable: place.durable }
+      const { server, owner } = yield* joins
+        ? startOrJoin(options)
+        : Effect.map(start(options), (server) => ({ server, owner: null }))
       return Layer.merge(
         Postgres.layerClient({ ...server, ...database }),
-        Layer.succeed(Vital, { lost: server.exited })
+        Layer.succeed(Vital, { lost: server.exited, isJoined: owner !== null })
       )
     })
   )
 }
 
-const databaseLayer = (configuration: Configuration, catalog: Postgres.CatalogPreset) => {
+const databaseLayer = (configuration: Configuration, { catalog, joins }: Required<EmbeddedUse>) => {
   const { place, names } = configuration
   const database = Layer.merge(
     Postgres.layer(names, {
@@ -120,17 +139,16 @@ const databaseLayer = (configuration: Configuration, catalog: Postgres.CatalogPr
     }),
     RegistryPostgres.layer(names)
   )
-  // The embedded database belongs to this program alone, so no operator has to be asked to migrate it.
+  // The embedded database belongs to this program alone, so no operator has to be asked to migrate it. The process that
+  // serves it may be an older version, which a migration under it would stop.
+  const migrated = Effect.flatMap(Vital, ({ isJoined }) =>
+    isJoined
+      ? Effect.void
+      : RegistryPostgres.migrate(names, { createCatalog: catalog, isOwn: true, registry: true })
+  )
   const ready =
-    place._tag === "External"
-      ? database
-      : Layer.provideMerge(
-          database,
-          Layer.effectDiscard(
-            RegistryPostgres.migrate(names, { createCatalog: catalog, isOwn: true, registry: true })
-          )
-        )
-  return Layer.provideMerge(ready, clientLayer(configuration))
+    place._tag === "External" ? database : Layer.provideMerge(database, Layer.effectDiscard(migrated))
+  return Layer.provideMerge(ready, clientLayer(configuration, joins))
 }
 
 /**

@@ -80,7 +80,7 @@ const odditiesOfPlace = (place: Configuration["place"]): ReadonlyArray<Found> =>
       {
         severity: "note",
         title: "The embedded database and files are used",
-        seen: `Below ${place.directory}. They serve one process on one host, and their backup is yours.`,
+        seen: `Below ${place.directory}. They serve one service on one host, and their backup is yours.`,
         fix: "DATABASE_URL=postgres://user:password@host:5432/database S3_BUCKET=bucket"
       }
     ]

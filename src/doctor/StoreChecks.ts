@@ -48,11 +48,7 @@ const listing = (configuration: Configuration): Check<Storage> => ({
     const answer = yield* Effect.result(probe)
     if (Result.isSuccess(answer)) return [ok("The store answers and can be listed", description)]
     return [
-      denied(
-        answer.failure,
-        "The store cannot be listed",
-        allow(configuration, "bucket", "s3:ListBucket", "s3:GetBucketLocation")
-      )
+      denied(answer.failure, "The store cannot be listed", allow(configuration, "bucket", "s3:ListBucket"))
     ]
   })
 })
@@ -67,6 +63,10 @@ const server: Check<Storage> = {
     return [ok("The store's server", name === null ? description : `It calls itself ${name}.`)]
   })
 }
+
+/** Returns S3_VERSIONED_DELETE. */
+const chosenDelete = ({ place }: Configuration) =>
+  place._tag === "External" && place.store._tag === "S3" ? place.store.versionedDelete : undefined
 
 /** A key that no blob has. It is below the prefix of blobs, so that a search for leftovers finds what a crash leaves. */
 const probeKey = ({ sweep }: Configuration, suffix: string): ObjectKey =>
@@ -118,9 +118,7 @@ const bucket = (configuration: Configuration): Check<Storage> => ({
     const answer = yield* Effect.result(storeGuard(yield* guardContext(configuration)))
     if (Result.isFailure(answer)) return foundOf(answer.failure)
     const { deletes, objectLock, versioning } = known.success
-    const { place } = configuration
-    const isSet =
-      place._tag === "External" && place.store._tag === "S3" && place.store.versionedDelete !== undefined
+    const isSet = chosenDelete(configuration) !== undefined
     return [
       ...answer.success.map((seen): Found => ({ severity: "warning", title: "Objects may be locked", seen })),
       ...(deletes === "markers" ? [markers] : []),
@@ -256,8 +254,10 @@ const foundOfDelete = (
   key: ObjectKey,
   deleted: Result.Result<Effect.Success<ReturnType<Storage["Service"]["delete"]>>, StorageError>
 ): Found | null => {
-  const rights = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
-  const fix = allow(configuration, "objects", ...rights)
+  const versions = chosenDelete(configuration) === "versions"
+  const rights = ["s3:DeleteObject", ...(versions ? ["s3:ListBucketVersions", "s3:DeleteObjectVersion"] : [])]
+  // radosgw asks for the right on the bucket, too, before it deletes a batch.
+  const fix = allow(configuration, "both", ...rights)
   const title = `Objects cannot be deleted, and ${key} stays`
   if (Result.isFailure(deleted)) return denied(deleted.failure, title, fix)
   const [failed] = deleted.success.failed

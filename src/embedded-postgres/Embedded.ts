@@ -16,6 +16,7 @@ import { Deferred, Effect, Result, type Scope } from "effect"
 import { type Binaries, locate, probe, type RunAs, spawnAs } from "./Binaries.ts"
 import { EmbeddedPostgresError, type EmbeddedPostgresFailure } from "./EmbeddedError.ts"
 import * as Home from "./Home.ts"
+import * as ServerSocket from "./ServerSocket.ts"
 
 export { EmbeddedPostgresError, EmbeddedPostgresFailure } from "./EmbeddedError.ts"
 
@@ -85,25 +86,49 @@ export const start: (
   options: EmbeddedOptions
 ) => Effect.Effect<EmbeddedPostgres, EmbeddedPostgresError, Scope.Scope> = Effect.fn("Embedded.start")(
   function* (options) {
-    const durable = options.durable ?? true
-    const home = yield* Home.open(resolve(options.dataDirectory))
-    const owner = yield* Home.inspect(home)
-    const binaries = yield* locate(home.path)
-    const { runAs, major } = yield* probe(home.path, binaries, owner)
-    yield* Home.prepare(home, { binaries, major, runAs, durable })
-    const socketDirectory = yield* Home.socketDirectory(home, runAs)
-    const server = yield* startPatiently({ home, binaries, runAs, socketDirectory, durable })
-    yield* Home.claim(home)
-    return {
-      socketDirectory,
-      port: Home.port,
-      user: "postgres",
-      database: "postgres",
-      dataDirectory: home.path,
-      exited: Deferred.await(server.exited)
-    }
+    return (yield* open(options, false)).server
   }
 )
+
+/** A server that this process may share with the one that started it. */
+export interface SharedPostgres {
+  /** How to connect. `exited` never completes if another process started the server. */
+  readonly server: EmbeddedPostgres
+  /** The process that started it; null if that is this process. */
+  readonly owner: number | null
+}
+
+/**
+ * Joins the server that a live process keeps on the directory, or starts one as `start` does. For work that ends soon:
+ * the server ends with its owner, and statements fail from then on. Waits for an owner that is ending, and starts a
+ * server after it.
+ */
+export const startOrJoin: (
+  options: EmbeddedOptions
+) => Effect.Effect<SharedPostgres, EmbeddedPostgresError, Scope.Scope> = Effect.fn("Embedded.startOrJoin")(
+  (options) => open(options, true)
+)
+
+const open = Effect.fnUntraced(function* (options: EmbeddedOptions, joins: boolean) {
+  const durable = options.durable ?? true
+  const home = yield* Home.open(resolve(options.dataDirectory))
+  const owner = yield* Home.inspect(home)
+  const binaries = yield* locate(home.path)
+  const { runAs, major } = yield* probe(home.path, binaries, owner)
+  yield* Home.prepare(home, { binaries, major, runAs, durable })
+  const socketDirectory = yield* Home.socketDirectory(home, runAs)
+  const found = yield* startPatiently({ home, binaries, runAs, socketDirectory, durable, joins })
+  if (found._tag === "Started") yield* Home.claim(home)
+  const server: EmbeddedPostgres = {
+    socketDirectory,
+    port: ServerSocket.port,
+    user: ServerSocket.superuser,
+    database: ServerSocket.superuser,
+    dataDirectory: home.path,
+    exited: found._tag === "Started" ? Deferred.await(found.server.exited) : Effect.never
+  }
+  return { server, owner: found._tag === "Started" ? null : found.pid } satisfies SharedPostgres
+})
 
 interface Command {
   readonly home: Home.Home
@@ -111,21 +136,33 @@ interface Command {
   readonly runAs: RunAs
   readonly socketDirectory: string
   readonly durable: boolean
+  /** Whether the server of another process suffices. */
+  readonly joins: boolean
 }
 
+type Found =
+  | { readonly _tag: "Started"; readonly server: Server }
+  | { readonly _tag: "Joined"; readonly pid: number }
+
 /**
- * Waits for the old server: a supervisor restarts this process before the watchdog has stopped it. Fails if
- * another process uses the directory.
+ * Waits for the old server: a supervisor restarts this process before the watchdog has stopped it. If another process
+ * uses the directory, joins its server or fails.
  */
-const startPatiently = Effect.fnUntraced(function* (command: Command) {
+const startPatiently = Effect.fnUntraced(function* (
+  command: Command
+): Effect.fn.Return<Found, EmbeddedPostgresError, Scope.Scope> {
   for (let waitedMs = 0; ; waitedMs += patienceStepMs) {
     const attempt = yield* Effect.result(startOnce(command))
-    if (Result.isSuccess(attempt)) return attempt.success
+    if (Result.isSuccess(attempt)) return { _tag: "Started", server: attempt.success }
     if (attempt.failure.reason !== "in-use") return yield* attempt.failure
     const { pid, leaving } = yield* Home.holder(command.home)
+    const isJoined =
+      command.joins && !leaving && pid !== undefined && (yield* ServerSocket.admits(command.socketDirectory))
+    if (isJoined) return { _tag: "Joined", pid }
     const corrected = yield* Home.forgetReusedPids(command.home, command.socketDirectory)
     // Checked twice: a process that was killed a moment ago still looks alive.
-    const stays = waitedMs > 0 && !(leaving || corrected)
+    // A server that may be joined and admits no session is starting or ending.
+    const stays = waitedMs > 0 && !(leaving || corrected || command.joins)
     if (waitedMs >= patienceMs || stays) {
       return yield* new EmbeddedPostgresError({
         reason: "in-use",
@@ -140,7 +177,7 @@ const startPatiently = Effect.fnUntraced(function* (command: Command) {
 })
 
 const startOnce = Effect.fnUntraced(function* (command: Command) {
-  if (yield* Home.answers(command.socketDirectory)) {
+  if (yield* ServerSocket.answers(command.socketDirectory)) {
     return yield* new EmbeddedPostgresError({
       reason: "in-use",
       dataDirectory: command.home.path,
@@ -243,7 +280,7 @@ const settings = (socketDirectory: string, durable: boolean): ReadonlyArray<stri
   // The value is a list, so a comma or a quote in the path must be quoted.
   `unix_socket_directories="${socketDirectory.replaceAll('"', '""')}"`,
   "unix_socket_permissions=0700",
-  `port=${Home.port}`,
+  `port=${ServerSocket.port}`,
   "cluster_name=artifact-gc",
   "shared_buffers=128MB",
   "max_connections=50",

@@ -42,7 +42,8 @@ const nextStep: Record<EmbeddedPostgresFailure, string> = {
   "foreign-data": "Nothing was changed. Choose an empty or new directory, or set DATABASE_URL.",
   "version-mismatch":
     "Nothing was changed. Upgrade the data with pg_upgrade or a dump, or choose another directory, or set DATABASE_URL.",
-  "in-use": "Stop that process, or choose another directory, or share one server by setting DATABASE_URL.",
+  "in-use":
+    "Nothing was changed. A second service cannot share it: stop that process, or choose another directory, or set DATABASE_URL.",
   "initdb-failed":
     "No data was created. Correct the cause that initdb names (disk space, permissions, user) and start again, or set DATABASE_URL.",
   "start-failed":

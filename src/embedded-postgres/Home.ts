@@ -7,13 +7,13 @@
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs/promises"
-import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { Effect } from "effect"
 import { makeDirectory } from "../platform/directories.ts"
 import { asListed, type Binaries, type RunAs, run, type User } from "./Binaries.ts"
 import { EmbeddedPostgresError, type EmbeddedPostgresFailure } from "./EmbeddedError.ts"
+import { socketName } from "./ServerSocket.ts"
 
 /** Paths within the directory. */
 export interface Home {
@@ -23,9 +23,6 @@ export interface Home {
   readonly data: string
 }
 
-/** Port, which is part of the socket's name. TCP is off, so nothing listens on it. */
-export const port = 5432
-const socketName = `.s.PGSQL.${port}`
 /**
  * Maximum path of a socket. sun_path holds 108 bytes on Linux and 104 on macOS, including the terminating
  * zero.
@@ -214,21 +211,6 @@ export const socketDirectory = Effect.fn("Home.socketDirectory")(function* (home
   })
   return directory
 })
-
-/**
- * Returns whether a server accepts connections on the socket. It also sees a server in another container on
- * the same machine, which PostgreSQL's own check by pid does not.
- */
-export const answers = (directory: string): Effect.Effect<boolean> =>
-  Effect.callback((resume) => {
-    const socket = connect(join(directory, socketName))
-    const settle = (answer: boolean) => () => {
-      socket.destroy()
-      resume(Effect.succeed(answer))
-    }
-    socket.once("connect", settle(true)).once("error", settle(false))
-    return Effect.sync(() => socket.destroy())
-  })
 
 /**
  * Records that the server is a child of this process. Only waits and error messages of other processes depend

@@ -20,10 +20,11 @@ import { collectorsOf } from "./Collectors.ts"
 import { iso, isoOrNull } from "./Instants.ts"
 import { queuesOf } from "./Queues.ts"
 import type { BreakerStatus, EndedSweep, LastAudit, OverrideStatus, PauseStatus, Status } from "./Status.ts"
+import { waitsOf } from "./Waits.ts"
 
 /** What the status of a catalogue depends on beside its database. */
 export interface ReadOptions<R> {
-  /** The waits by which rows become due. */
+  /** The waits by which rows become due, where no collector at work tells its own. */
   readonly settings: SweepSettings
   /** The phases of the collectors: `registryPhases` beside a registry. */
   readonly phases: ReadonlyArray<Phase<R>>
@@ -35,19 +36,20 @@ const recent = 50
 /** Returns the status at `at`, in milliseconds since the epoch. Its questions are not asked in one snapshot. */
 export const read = Effect.fn("Status.read")(function* <R>(
   at: number,
-  { phases, settings }: ReadOptions<R>
+  { phases, settings: own }: ReadOptions<R>
 ): Effect.fn.Return<Status, DatabaseError, R | CollectorDatabase> {
   const database = yield* CollectorDatabase
   const { overrides, pause } = yield* database.control.orders(at)
   const peers = yield* database.peers.others(at, noCollector)
   const ended = yield* database.history.page(0, null, recent)
   const breakers = yield* database.breakers.list
-  const own = yield* database.backlog(at)
+  const settings = waitsOf(own, peers)
+  const backlog = yield* database.backlog(at)
   const further = yield* backlogOf(settings, phases)
   const audited = yield* database.audit.last
   const [last] = ended
   const lastGood = ended.find(({ outcome }) => outcome === "complete" || outcome === "bounded")
-  const collectors = collectorsOf(peers, own.journalDue)
+  const collectors = collectorsOf(peers, backlog.journalDue)
   const sweeping = collectors.some(({ activity }) => activity === "sweeping")
   const due = collectors.flatMap(({ nextDueAt }) => nextDueAt ?? []).sort()
   const lastSweep = last === undefined ? null : endedOf(last)
@@ -66,7 +68,7 @@ export const read = Effect.fn("Status.read")(function* <R>(
     lastSuccessAt: isoOrNull(lastGood?.endedAt ?? null),
     nextDueAt: pause === null ? (due[0] ?? null) : null,
     collectors,
-    queues: queuesOf(at, settings, own, further),
+    queues: queuesOf(at, settings, backlog, further),
     guards: lastSweep?.report?.guards ?? [],
     breakers: breakers.map(breakerOf),
     overrides: overrides.map(overrideOf),

@@ -1,5 +1,6 @@
 /** The program on its embedded database, as a process. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { hostname } from "node:os"
 import { join } from "node:path"
 import { Clock, Duration, Effect, Schema, Stream } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -232,6 +233,36 @@ describe("the service", { timeout: 60_000 }, () => {
       .map((line) => decodeReport(line))
     assert.isAtLeast(reports.length, 3)
     assert.isFalse(isRunning(pid))
+    assert.deepStrictEqual(program.processesIn(home), [])
+  })
+
+  it("is asked and told by commands beside it, which leave it running, and refuses a second service", async () => {
+    const run = artifactGc(["run"], { env: { ...often, GC_GRACE: "10 seconds" } })
+    await run.says(/Sweep complete/)
+    const pid = postmaster()
+    const status = await finished(["status", "--json"])
+    const { activity, collectors } = JSON.parse(status.out)
+    assert.match(activity, /^(waiting|sweeping)$/)
+    assert.deepStrictEqual(
+      collectors.map(({ id, settings }: { id: string; settings: object }) => [id, settings]),
+      [[`${hostname()}/${run.child.pid}`, collectors[0].settings]]
+    )
+    assert.strictEqual(collectors[0].settings.GC_GRACE, "10s", "the waits of the service, not of the command")
+    assert.strictEqual(status.code, 0)
+    assert.strictEqual((await finished(["pause", "--reason=test"])).code, 0)
+    await run.says(/Collection is paused/)
+    assert.strictEqual((await finished(["resume"])).code, 0)
+    await run.says(/Collection is resumed/)
+
+    const second = await finished(["run"], { env: often })
+    assert.strictEqual(second.code, 5)
+    const refusal = logLines(second.err).at(-1)?.message ?? ""
+    assert.include(refusal, `Process ${run.child.pid} holds it. `)
+    assert.include(refusal, "Nothing was changed.")
+
+    assert.isTrue(isRunning(pid))
+    run.child.kill("SIGTERM")
+    assert.strictEqual(await run.ended, 0)
     assert.deepStrictEqual(program.processesIn(home), [])
   })
 

@@ -100,14 +100,17 @@ describe("doctor on a store", () => {
         lifecycle: denied,
         uploads: denied
       })
-      const statement = (action: ReadonlyArray<string>, of: string) =>
-        JSON.stringify({ Effect: "Allow", Action: action, Resource: `arn:aws:s3:::bucket${of}` })
-      assert.deepStrictEqual(fixes(all, "reading"), [statement(["s3:GetObject"], "/*")])
-      assert.deepStrictEqual(fixes(all, "versions"), [
-        statement(["s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"], "")
+      const bucket = "arn:aws:s3:::bucket"
+      const statement = (action: ReadonlyArray<string>, of: string | ReadonlyArray<string> = bucket) =>
+        JSON.stringify({ Effect: "Allow", Action: action, Resource: of })
+      assert.deepStrictEqual(fixes(all, "reading"), [
+        statement(["s3:GetObject"], [`${bucket}/blobs/*`, `${bucket}/uploads/*`])
       ])
-      assert.deepStrictEqual(fixes(all, "lifecycle"), [statement(["s3:GetLifecycleConfiguration"], "")])
-      assert.deepStrictEqual(fixes(all, "uploads"), [statement(["s3:ListBucketMultipartUploads"], "")])
+      assert.deepStrictEqual(fixes(all, "versions"), [
+        statement(["s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"])
+      ])
+      assert.deepStrictEqual(fixes(all, "lifecycle"), [statement(["s3:GetLifecycleConfiguration"])])
+      assert.deepStrictEqual(fixes(all, "uploads"), [statement(["s3:ListBucketMultipartUploads"])])
       const none = yield* examined({ list: denied })
       assert.deepStrictEqual(of(none.all, "store"), [
         "problem: The store cannot be listed",

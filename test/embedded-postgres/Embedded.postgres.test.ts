@@ -12,6 +12,7 @@ import {
   statSync,
   writeFileSync
 } from "node:fs"
+import { createServer, type Server } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
@@ -19,7 +20,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { SqlClient } from "effect/sql"
 import { afterAll, beforeAll } from "vitest"
-import { type EmbeddedPostgresError, start } from "../../src/embedded-postgres/Embedded.ts"
+import {
+  type EmbeddedPostgresError,
+  type SharedPostgres,
+  start,
+  startOrJoin
+} from "../../src/embedded-postgres/Embedded.ts"
+import * as ServerSocket from "../../src/embedded-postgres/ServerSocket.ts"
 import { compile, isRoot, isRunning, nobody, nobodyCanRun, spawnOwner } from "../fixtures/EmbeddedOwner.ts"
 import { until } from "../fixtures/Until.ts"
 
@@ -147,12 +154,66 @@ describe("embedded PostgreSQL", { timeout: 30_000 }, () => {
         assert.deepInclude(error, { reason: "in-use", pid: process.pid, dataDirectory: directory })
         assert.match(
           error.message,
-          new RegExp(`Process ${process.pid} holds it\\. Stop that process, or choose another`)
+          new RegExp(
+            `Process ${process.pid} holds it\\. Nothing was changed\\. A second service cannot share it: stop`
+          )
         )
         const { said } = yield* spawnOwner(compiled(), directory)
         assert.include(said, `Process ${process.pid} holds it`)
       })
     )
+  )
+
+  it.live("is joined by short work of another process, and started by it where none runs", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const directory = home("joined")
+        const use = <A, E>({ server }: SharedPostgres, work: Effect.Effect<A, E, SqlClient.SqlClient>) =>
+          Effect.provide(
+            work,
+            PgClient.layer({ ...server, host: server.socketDirectory, username: server.user })
+          )
+        const join_ = startOrJoin({ dataDirectory: directory, durable: false })
+        const { child, said } = yield* spawnOwner(compiled(), directory)
+        assert.strictEqual(said, "ready")
+        const pid = postmasterOf(directory)
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const joined = yield* join_
+            assert.strictEqual(joined.owner, child.pid)
+            yield* use(joined, insert(1))
+          })
+        )
+        assert.isTrue(isRunning(pid), "the end of the guest leaves the server as it is")
+
+        // As if it was just stopped: the guest waits for the end of the server, and starts one.
+        child.kill("SIGKILL")
+        const own = yield* join_
+        assert.isNull(own.owner)
+        assert.isFalse(isRunning(pid))
+        assert.deepStrictEqual(yield* use(own, ids), [1])
+      })
+    )
+  )
+
+  it.live("is not joined while it admits no session", () =>
+    Effect.gen(function* () {
+      const directory = mkdtempSync(join(scratch, "socket-"))
+      const answer = (bytes: string) =>
+        Effect.acquireRelease(
+          Effect.callback<Server>((resume) => {
+            const server = createServer((socket) => socket.once("data", () => socket.end(bytes)))
+            server.listen(join(directory, ".s.PGSQL.5432"), () => resume(Effect.succeed(server)))
+          }),
+          (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+        )
+      const asked = (bytes: string) =>
+        Effect.scoped(Effect.andThen(answer(bytes), ServerSocket.admits(directory)))
+      assert.isFalse(yield* ServerSocket.admits(directory), "no server listens")
+      assert.isFalse(yield* asked("E...57P03 the database system is shutting down"))
+      assert.isFalse(yield* asked(""))
+      assert.isTrue(yield* asked("R......"))
+    })
   )
 
   it.live("reports that the server ended, and recovers every committed row after kill -9 of the server", () =>

@@ -152,6 +152,20 @@ describe("the status", () => {
     })
   )
 
+  shows("has the due times by which the collectors at work delete, whatever its own waits are", () =>
+    Effect.gen(function* () {
+      const { peers } = yield* Database
+      yield* healthy
+      yield* write({ blobs: blobs(1, 2), orphans: [orphan(1, now), condemned(2, now)] })
+      const told = waiting("a", { GC_GRACE: "10s", GC_QUARANTINE: "1m 30s" })
+      yield* peers.register(now, now + hour, told)
+      const { queues } = yield* status(now)
+      const due = (name: string) => queues.find(({ queue }) => queue === name)?.dueAt
+      assert.strictEqual(due("orphans"), new Date(now + 10_000).toISOString())
+      assert.strictEqual(due("condemned"), new Date(now + 90_000).toISOString())
+    })
+  )
+
   shows("of a sweep under way has its phases with rate and end", () =>
     Effect.gen(function* () {
       yield* healthy

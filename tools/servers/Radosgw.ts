@@ -149,7 +149,9 @@ const startGateway = async (
   await tool(
     "radosgw-admin",
     ...["user", "create", "--uid=test", "--display-name=test"],
-    ...[`--access-key=${account.accessKeyId}`, `--secret-key=${account.secretAccessKey}`]
+    ...[`--access-key=${account.accessKeyId}`, `--secret-key=${account.secretAccessKey}`],
+    // Tests of policies create further users, through the gateway.
+    "--caps=users=*;user-policy=*"
   )
   await until("radosgw", daemon("radosgw", "-n", "client.admin"), 30_000, ready)
 }
