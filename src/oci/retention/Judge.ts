@@ -14,7 +14,14 @@ import {
 } from "../database/RegistryDatabase.ts"
 import { canonical, type RetentionRules, rulesFor } from "./RetentionRules.ts"
 import { forEachOf, type JudgedRepository, repositoriesAtATime } from "./Tags.ts"
-import { addKept, judgeAgainAfterMillis, type KeptCounts, type WeighOptions, weigh } from "./Weigh.ts"
+import {
+  addKept,
+  judgeAgainAfterMillis,
+  type KeptCounts,
+  type WeighOptions,
+  weigh,
+  withoutTags
+} from "./Weigh.ts"
 
 /** How much one sweep does. The next sweep continues. */
 export interface RetentionBounds {
@@ -152,7 +159,7 @@ const judgeEach = Effect.fnUntraced(function* (
   const withTags = new Set(found.map(({ repository }) => repository))
   for (const repository of names)
     if (!withTags.has(repository) && (isDone || (last !== null && repository < last)))
-      found.push({ repository, dueAt: 0, tags: 0, removable: 0, stricter: 0, confirmed: 0 })
+      found.push(withoutTags(repository))
   const reached = isDone || last !== null ? progress?.(isDone ? null : last) : undefined
   const isOurs = yield* retention.note(judging.against.now, key, found, reached)
   if (!isOurs)

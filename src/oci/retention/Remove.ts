@@ -8,57 +8,59 @@ import type { PhaseContext } from "../../sweep/Phase.ts"
 import { type Judgement, RegistryDatabase, type TagUse } from "../database/RegistryDatabase.ts"
 import type { Judging } from "./Judge.ts"
 import { forEachOf, type JudgedRepository } from "./Tags.ts"
-import { removedOf, weigh } from "./Weigh.ts"
+import { removedOf, weigh, withoutTags } from "./Weigh.ts"
 
-/** Repositories whose names are read at a time. */
-const namesAtATime = 1000
-
-type Removable = Pick<Judgement, "repository" | "removable">
+/** Repositories whose tags are read at a time. */
+const repositoriesAtATime = 100
 
 /** Removes them, and returns whether none is left that a bound kept. */
 export const remove = Effect.fnUntraced(function* (judging: Judging, breaker: Breaker.Breaker) {
   const { retention } = yield* RegistryDatabase
-  const { context } = judging
+  const { context, key } = judging
   const rest = { removals: judging.bounds.removed }
   const isComplete = yield* context.pages(
-    Effect.fnUntraced(function* (before: ReadonlyArray<Removable> | null) {
-      const queue: ReadonlyArray<Removable> =
-        before === null || before.length < 2
-          ? yield* retention.removable(judging.key, before?.[0]?.repository ?? "", namesAtATime)
-          : before.slice(1)
-      const [next] = queue
-      if (next === undefined || rest.removals === 0) return null
-      yield* removeFrom(judging, next, rest, breaker)
-      return queue
+    Effect.fnUntraced(function* (after: string | null) {
+      const page = yield* retention.removable(key, after ?? "", repositoriesAtATime)
+      if (page.length === 0 || rest.removals === 0) return null
+      yield* removeFrom(judging, page, rest, breaker)
+      return page.at(-1)?.repository ?? null
     })
   )
   if (rest.removals === 0) context.counts.stoppedBy("count")
   return isComplete && rest.removals > 0
 })
 
-/** Removes the tags of one repository. */
+/** Removes the tags of some repositories. What was removed is noted also where an error ends it. */
 const removeFrom = Effect.fnUntraced(function* (
   judging: Judging,
-  { removable, repository }: Removable,
+  page: ReadonlyArray<Pick<Judgement, "repository" | "removable">>,
   rest: { removals: number },
   breaker: Breaker.Breaker
 ) {
   const { retention } = yield* RegistryDatabase
   const { against, context, key, rules } = judging
-  const options = { ...against, mayContinue: Effect.succeed(true) }
-  let left: Judgement = { repository, dueAt: 0, tags: 0, removable: 0, stricter: 0, confirmed: 0 }
-  yield* forEachOf(rules, [repository], options, (one) =>
+  const left = new Map<string, Judgement>()
+  const passed = new Set<string>()
+  const most = new Map(page.map(({ removable, repository }) => [repository, removable]))
+  const note = Effect.suspend(() => retention.note(against.now, key, [...left.values()]))
+  const options = { ...against, mayContinue: context.mayContinue }
+  const isDone = yield* forEachOf(rules, [...most.keys()], options, (one) =>
     Effect.gen(function* () {
+      passed.add(one.repository)
+      if (rest.removals === 0 || (left.size > 0 && !(yield* context.mayContinue))) return
       const removed = indexesFirst(one)
       // A push since the judgement may have displaced more tags than the breaker has judged.
-      const isJudged = removed.length <= removable
+      const isJudged = removed.length <= (most.get(one.repository) ?? 0)
       if (!isJudged) context.counts.kept("changed", removed.length)
       const gone = isJudged ? yield* removePages(judging, one, removed.slice(0, rest.removals), breaker) : 0
       rest.removals -= gone
-      left = leftOf(judging, one, removed.length, gone)
+      left.set(one.repository, leftOf(judging, one, removed.length, gone))
     })
-  )
-  yield* retention.note(against.now, key, [left])
+  ).pipe(Effect.onError(() => Effect.ignore(note)))
+  // Clients have deleted the tags of the others.
+  for (const repository of isDone ? most.keys() : [])
+    if (!passed.has(repository)) left.set(repository, withoutTags(repository))
+  yield* note
 })
 
 /** A tag is removed only after those of the indexes that list its manifest, so their tags are in no later batch. */

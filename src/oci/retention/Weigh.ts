@@ -40,6 +40,16 @@ export const weigh = (one: JudgedRepository, options: WeighOptions): Judgement =
   }
 }
 
+/** Returns what is noted of a repository without tags, which forgets it. */
+export const withoutTags = (repository: string): Judgement => ({
+  repository,
+  dueAt: 0,
+  tags: 0,
+  removable: 0,
+  stricter: 0,
+  confirmed: 0
+})
+
 /** Returns when one of its tags may lose what keeps it, within {@link judgeAgainAfterMillis}. */
 const dueAt = ({ decisions, repository }: JudgedRepository, now: number): number => {
   const again = now + Math.ceil(judgeAgainAfterMillis * (0.5 + 0.5 * spreadOf(repository)))

@@ -64,7 +64,7 @@ export const manifestPlans = (server: Server): void => {
           manifests.expire(now, now - hour, 10),
           retention.pushes(now - 100_000),
           retention.tags(["r7", "r8"], { repository: "r7", name: "t5" }, 10),
-          retention.listed("r7", [digest(107)]),
+          retention.listed([{ repository: "r7", digest: digest(107) }]),
           retention.untag(now, "r8", yield* retention.tags(["r8"], null, 5)),
           retention.record(
             now,

@@ -1,5 +1,16 @@
 /** Sweeps a registry by retention rules in one process, as a service does: new rules, idle, after pushes. */
-import { Clock, Duration, Effect, Layer, ManagedRuntime, Option, Redacted, Result, Tracer } from "effect"
+import {
+  Clock,
+  Duration,
+  Effect,
+  type Exit,
+  Layer,
+  ManagedRuntime,
+  Option,
+  Redacted,
+  Result,
+  Tracer
+} from "effect"
 import { CollectorDatabase } from "../../../src/database/Database.ts"
 import * as Postgres from "../../../src/database/Postgres.ts"
 import { defaultNames } from "../../../src/domain/CatalogNames.ts"
@@ -49,11 +60,24 @@ export interface RetentionOutcome {
   readonly swept: ReadonlyArray<Swept>
 }
 
-/** Returns the time and the text of a statement. */
-const statementOf = ({ attributes, status }: Tracer.NativeSpan) => {
-  const text = attributes.get("db.query.text")
-  if (typeof text !== "string" || status._tag !== "Ended") return []
-  return { text, millis: Number(status.endTime - status.startTime) / 1e6 }
+/** Sees the statements of one sweep as they end, and keeps none of them. */
+class Timed extends Tracer.NativeSpan {
+  readonly #into: Sum
+  constructor(options: ConstructorParameters<typeof Tracer.NativeSpan>[0], into: Sum) {
+    super(options)
+    this.#into = into
+  }
+  override end(endTime: bigint, exit: Exit.Exit<unknown, unknown>): void {
+    super.end(endTime, exit)
+    const text = this.attributes.get("db.query.text")
+    if (typeof text !== "string" || this.name.startsWith("Database.")) return
+    const millis = Number(endTime - this.status.startTime) / 1e6
+    this.#into.databaseMillis += millis
+    this.#into.statements += 1
+    if (millis <= this.#into.slowestMillis) return
+    this.#into.slowestMillis = millis
+    this.#into.slowest = text
+  }
 }
 
 /** A store that has every object, so that the guard of the binding lets sweeps begin. */
@@ -66,7 +90,9 @@ const store = Layer.effect(
   }))
 ).pipe(Layer.provide(MemoryStorage.layer))
 
-const nothing = {
+type Sum = { -readonly [Name in keyof Omit<Swept, "name" | "sweeps" | "rssBytes">]: Swept[Name] }
+
+const nothing: Sum = {
   millis: 0,
   databaseMillis: 0,
   statements: 0,
@@ -90,44 +116,30 @@ await runVariant<RetentionTask, RetentionOutcome>(async ({ databaseUrl, push, ru
     Layer.provideMerge(store)
   )
   const runtime = ManagedRuntime.make(layer)
-  const once = (dryRun: boolean) =>
-    Effect.gen(function* () {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          if (!span.name.startsWith("Database.")) spans.push(span)
-          return span
-        }
-      })
-      const report = yield* Effect.flatMap(Sweep, (sweep) => sweep.once({ dryRun })).pipe(
-        Effect.provideService(Retention, Effect.succeed(parsed)),
-        Effect.provideService(Tracer.Tracer, tracer)
-      )
-      return { report, statements: spans.flatMap(statementOf) }
-    })
+  const once = (dryRun: boolean, sum: Sum) => {
+    const tracer = Tracer.make({ span: (options) => new Timed(options, sum) })
+    return Effect.flatMap(Sweep, (sweep) => sweep.once({ dryRun })).pipe(
+      Effect.provideService(Retention, Effect.succeed(parsed)),
+      Effect.provideService(Tracer.Tracer, tracer)
+    )
+  }
   const swept = async (
     name: string,
     sweeps: number,
     isLast: (eligible: number) => boolean,
     dryRun = false
   ): Promise<Swept> => {
-    const sum = { ...nothing }
+    const sum: Sum = { ...nothing }
     let done = 0
     for (let isDone = false; done < sweeps && !isDone; done++) {
-      const { report, statements } = await runtime.runPromise(once(dryRun))
+      const report = await runtime.runPromise(once(dryRun, sum))
       const phase = report.phases.retention
-      const refused = report.guards.filter(({ decision, guard }) => decision === "refused" && guard !== "breaker")
+      const refused = report.guards.filter(
+        ({ decision, guard }) => decision === "refused" && guard !== "breaker"
+      )
       ensure(refused.length === 0, `the sweep was refused: ${JSON.stringify(refused)}`)
       const took = (phase?.durationMillis ?? 0) + (report.phases.manifests?.durationMillis ?? 0)
       sum.millis = Math.max(sum.millis, took)
-      for (const { millis, text } of statements) {
-        sum.databaseMillis += millis
-        sum.statements += 1
-        if (millis <= sum.slowestMillis) continue
-        sum.slowestMillis = millis
-        sum.slowest = text
-      }
       sum.seen += phase?.seen ?? 0
       sum.eligible += phase?.eligible ?? 0
       isDone = isLast(phase?.eligible ?? 0)

@@ -36,6 +36,7 @@ export interface RetentionState {
 
 /** A manifest that an index of its repository lists. */
 export interface ListedManifest {
+  readonly repository: string
   readonly digest: Digest
   /** The index. */
   readonly index: Digest
@@ -94,10 +95,9 @@ export interface Retention extends Judgements {
    * recorded from `now` on.
    */
   readonly record: (now: number, pulls: ReadonlyArray<Pull>, options: RecordOptions) => Result<void>
-  /** Returns those of the manifests that indexes of the repository list, with each index, in byte order. */
+  /** Returns those of the manifests that indexes of their repository list, with each index, in byte order. */
   readonly listed: (
-    repository: string,
-    digests: ReadonlyArray<Digest>
+    manifests: ReadonlyArray<Pick<TagUse, "repository" | "digest">>
   ) => Result<ReadonlyArray<ListedManifest>>
   /**
    * Removes those of the repository's tags that are as they were read: with the same digest, push and pull. A tag stays if an

@@ -40,22 +40,22 @@ export const retention = (state: RegistryState): Retention => ({
     ),
   date: (now, latest, tags) => Effect.sync(() => date(state, now, latest, tags)),
   record: (now, pulls, options) => Effect.sync(() => record(state, now, pulls, options)),
-  listed: (repository, digests) =>
-    Effect.sync(() =>
-      [...state.manifests.values()]
-        .filter((row) => row.repository === repository)
-        .flatMap((row) =>
-          row.references.flatMap(
-            (one): ReadonlyArray<ListedManifest> =>
-              one.kind === "manifest" && digests.includes(one.digest)
-                ? [{ digest: one.digest, index: row.digest }]
-                : []
-          )
+  listed: (manifests) =>
+    Effect.sync(() => {
+      const wanted = new Set(manifests.map(({ digest, repository }) => manifestId(repository, digest)))
+      return [...state.manifests.values()]
+        .flatMap(({ digest: index, references, repository }) =>
+          references.flatMap(({ digest, kind }): ReadonlyArray<ListedManifest> => {
+            const isWanted = kind === "manifest" && wanted.has(manifestId(repository, digest))
+            return isWanted ? [{ repository, digest, index }] : []
+          })
         )
-        .sort((a, b) => (`${a.digest} ${a.index}` < `${b.digest} ${b.index}` ? -1 : 1))
-    ),
+        .sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1))
+    }),
   untag: (now, repository, tags) => Effect.sync(() => untag(state, now, repository, tags))
 })
+
+const orderOf = ({ digest, index, repository }: ListedManifest) => `${repository} ${digest} ${index}`
 
 const change = (state: RegistryState, to: Partial<RetentionState>): void => {
   Object.assign(state.retention, to)

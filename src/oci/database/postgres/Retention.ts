@@ -196,17 +196,22 @@ const record = Effect.fnUntraced(function* (
 const listed = (
   { id, raw, sql }: RegistrySql,
   type: DigestType,
-  repository: string,
-  digests: ReadonlyArray<Digest>
+  manifests: ReadonlyArray<Pick<TagUse, "repository" | "digest">>
 ) =>
   Effect.map(
-    sql<{ digest: string; index: string }>`
-      SELECT digest::text AS digest, manifest::text AS index FROM ${id.manifestReferences}
-      WHERE repository = ${repository} AND kind = 'manifest'
-        AND digest = ANY(${digests}::text[]::${raw(type.type)}[])
-      ORDER BY digest, manifest`,
+    sql<{ repository: string; digest: string; index: string }>`
+      SELECT f.repository, f.digest::text AS digest, f.manifest::text AS index FROM (
+        SELECT DISTINCT r, d::${raw(type.type)} AS d FROM unnest(
+          ${manifests.map(({ repository }) => repository)}::text[],
+          ${manifests.map(({ digest }) => digest)}::text[]) AS w (r, d)) w
+      JOIN ${id.manifestReferences} f ON f.repository = w.r AND f.digest = w.d AND f.kind = 'manifest'
+      ORDER BY f.repository, f.digest, f.manifest`,
     (rows): ReadonlyArray<ListedManifest> =>
-      rows.map(({ digest, index }) => ({ digest: digest as Digest, index: index as Digest }))
+      rows.map(({ digest, index, repository }) => ({
+        repository,
+        digest: digest as Digest,
+        index: index as Digest
+      }))
   )
 
 /** Locks tags before manifests, as Manifests.ts says. A tag whose manifest is busy stays until the next sweep. */

@@ -290,13 +290,23 @@ const removing = (promised: Promised): void => {
           manifestRow(2, null),
           manifestRow(3, null, [child(1), child(2)]),
           manifestRow(4, null, [child(1)]),
-          manifestRow(1, null, [], { repository: "other" })
+          manifestRow(1, null, [], { repository: "other" }),
+          manifestRow(4, null, [child(2)], { repository: "other" })
         ]
       })
-      const pair = (n: number, index: number) => ({ digest: digest(n), index: digest(index) })
-      assert.deepStrictEqual(yield* listed(app, [digest(1), digest(3)]), [pair(1, 3), pair(1, 4)])
-      assert.deepStrictEqual(yield* listed("other", [digest(1)]), [])
-      assert.deepStrictEqual(yield* listed(app, []), [])
+      const pair = (n: number, index: number, repository = app) => ({
+        repository,
+        digest: digest(n),
+        index: digest(index)
+      })
+      const one = (n: number, repository = app) => ({ repository, digest: digest(n) })
+      assert.deepStrictEqual(yield* listed([one(1), one(1), one(3)]), [pair(1, 3), pair(1, 4)])
+      assert.deepStrictEqual(yield* listed([one(1, "other")]), [])
+      assert.deepStrictEqual(yield* listed([one(2, "other"), one(1, "other"), one(2)]), [
+        pair(2, 3),
+        pair(2, 4, "other")
+      ])
+      assert.deepStrictEqual(yield* listed([]), [])
     })
   )
 }
