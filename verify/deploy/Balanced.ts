@@ -12,6 +12,7 @@ import * as Haproxy from "../../tools/servers/Haproxy.ts"
 import { type Daemon, freePorts, type Group } from "../../tools/servers/Processes.ts"
 import { cacheFolder } from "../../tools/servers/Servers.ts"
 import type { Docker } from "../acceptance/clients/Docker.ts"
+import { makeLayer } from "../acceptance/clients/Images.ts"
 import type { Check } from "../acceptance/clients/Report.ts"
 import { deployed } from "./Tools.ts"
 
@@ -82,12 +83,13 @@ const asking = async (url: string, meanwhile: () => Promise<void>): Promise<numb
   return statuses.length
 }
 
-/** The checks. `serve` starts a replica as a container of this name, and returns its address. */
+/** The checks. The container `first` serves already. `serve` starts another, and returns its address. */
 export const checks = (
   world: () => Scene,
+  first: { readonly name: string; readonly url: () => string },
   serve: (name: string) => Promise<string>
 ): ReadonlyArray<Check> => {
-  const names = ["balanced-1", "balanced-2"] as const
+  const second = "second"
   let url = ""
   let log: () => ReadonlyArray<string> = () => []
   const served = (name: string, lines = log()) =>
@@ -97,7 +99,7 @@ export const checks = (
       name: "HAProxy with the compose file's configuration balances two replicas",
       run: async () => {
         const [port = 0] = await freePorts(1)
-        const replicas = [await serve(names[0]), await serve(names[1])] as const
+        const replicas = [first.url(), await serve(second)] as const
         start(world(), "haproxy", configurationAt(port, replicas))
         log = () => readFileSync(join(world().folder, "haproxy.log"), "utf8").split("\n")
         url = `http://127.0.0.1:${port}`
@@ -107,9 +109,11 @@ export const checks = (
     {
       name: "docker pushes and pulls through it, and each replica answers a part",
       run: async () => {
-        const { docker } = world()
+        const { docker, folder } = world()
         const name = `127.0.0.1:${new URL(url).port}/balanced:1`
-        await docker("tag", "base:test", name)
+        const file = join(folder, "balanced.tar")
+        writeFileSync(file, makeLayer("balanced", 8 * 1024 * 1024).tar)
+        await docker("import", file, name)
         await docker("push", name)
         await docker("rmi", name)
         await docker("pull", name)
@@ -124,12 +128,12 @@ export const checks = (
         const manifest = `${url}/v2/balanced/manifests/1`
         const { docker } = world()
         const count = await asking(manifest, async () => {
-          await docker("stop", "--time=30", names[0])
+          await docker("stop", "--time=30", first.name)
           await sleep(500)
         })
         const seen = log().length
         await asking(manifest, async () => {
-          await docker("start", names[0])
+          await docker("start", first.name)
           await eventually("the replica", async () => served("registry-1", log().slice(seen)) > 2)
         })
         return `${count} requests meanwhile`
@@ -141,10 +145,10 @@ export const checks = (
         const manifest = `${url}/v2/balanced/manifests/1`
         const { docker } = world()
         const count = await asking(manifest, async () => {
-          await docker("kill", names[1])
+          await docker("kill", second)
           await sleep(500)
         })
-        await docker("rm", "--force", ...names)
+        await docker("rm", "--force", second)
         return `${count} requests meanwhile`
       }
     },

@@ -228,6 +228,7 @@ const work = (world: () => World): ReadonlyArray<Check> => {
         await send(`${registry}/v2/app/manifests/${digest}`, "GET", 200)
       }
     },
+    ...Balanced.checks(world, { name: "serve", url: () => registry }, (name) => serveAs(world(), name)),
     {
       name: "as process 1 it stops at SIGTERM, with exit code 0",
       run: async () => {
@@ -258,6 +259,6 @@ export const suite = (group: Group, folder: string): Suite => {
       const [docker, servers] = await Promise.all([start, Servers.up({ group, fsync: false }), base])
       started = { group, tools, docker, servers, folder }
     },
-    checks: [...contents(world), ...work(world), ...Balanced.checks(world, (name) => serveAs(world(), name))]
+    checks: [...contents(world), ...work(world)]
   }
 }

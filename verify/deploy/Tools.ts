@@ -24,7 +24,9 @@ export const compose = program({
 export const dockerCompose = program({
   name: "cmd",
   module: "github.com/docker/compose/v2/cmd",
-  version: "v2.40.3"
+  version: "v2.40.3",
+  // `go install` refuses a module that excludes versions of others.
+  requires: ["github.com/docker/compose/v2 v2.40.3"]
 })
 
 /** Fetches what is missing into the cache folder. */
