@@ -103,7 +103,10 @@ export const checks = (
         start(world(), "haproxy", configurationAt(port, replicas))
         log = () => readFileSync(join(world().folder, "haproxy.log"), "utf8").split("\n")
         url = `http://127.0.0.1:${port}`
-        await eventually("the balancer", async () => (await statusOf(`${url}/v2/`)) === 200)
+        await eventually("both replicas", async () => {
+          await statusOf(`${url}/v2/`)
+          return served("registry-1") > 0 && served("registry-2") > 0
+        })
       }
     },
     {
@@ -151,30 +154,29 @@ export const checks = (
         await docker("rm", "--force", second)
         return `${count} requests meanwhile`
       }
-    },
-    {
-      name: "replicas that are not ready are asked if there are no others, unless the backups are left out",
-      run: async () => {
-        const unready = createServer(({ url }, answer) => {
-          answer.writeHead(url === "/readyz" ? 503 : 200).end()
-        })
-        await new Promise<void>((resolve) => unready.listen(0, "127.0.0.1", resolve))
-        const replica = `http://127.0.0.1:${(unready.address() as AddressInfo).port}`
-        const [withBackups = 0, without = 0] = await freePorts(2)
-        const control = configurationAt(without, [replica, replica]).replace(/^ *server unready.*$/gm, "")
-        const daemons = [
-          start(world(), "unready", configurationAt(withBackups, [replica, replica])),
-          start(world(), "unready-control", control)
-        ]
-        await eventually(
-          "the control",
-          async () => (await statusOf(`http://127.0.0.1:${without}/v2/`)) === 503
-        )
-        assert.equal(await statusOf(`http://127.0.0.1:${withBackups}/v2/`), 200)
-        for (const daemon of daemons) await daemon.stop()
-        unready.closeAllConnections()
-        unready.close()
-      }
     }
   ]
 }
+
+/** The check of what the balancer does when no replica is ready. Its replica is no program of ours. */
+export const unready = (world: () => Scene): Check => ({
+  name: "replicas that are not ready are asked if there are no others, unless the backups are left out",
+  run: async () => {
+    const unready = createServer(({ url }, answer) => {
+      answer.writeHead(url === "/readyz" ? 503 : 200).end()
+    })
+    await new Promise<void>((resolve) => unready.listen(0, "127.0.0.1", resolve))
+    const replica = `http://127.0.0.1:${(unready.address() as AddressInfo).port}`
+    const [withBackups = 0, without = 0] = await freePorts(2)
+    const control = configurationAt(without, [replica, replica]).replace(/^ *server unready.*$/gm, "")
+    const daemons = [
+      start(world(), "unready", configurationAt(withBackups, [replica, replica])),
+      start(world(), "unready-control", control)
+    ]
+    await eventually("the control", async () => (await statusOf(`http://127.0.0.1:${without}/v2/`)) === 503)
+    assert.equal(await statusOf(`http://127.0.0.1:${withBackups}/v2/`), 200)
+    for (const daemon of daemons) await daemon.stop()
+    unready.closeAllConnections()
+    unready.close()
+  }
+})

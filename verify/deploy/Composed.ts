@@ -1,29 +1,28 @@
 /**
- * All of the compose file but Grafana, started by docker compose under a dockerd with a network of its own. docker pushes and
+ * All of the compose file but Grafana, started by docker-compose under a dockerd with a network of its own. docker pushes and
  * pulls through the balancer, the collector collects, Prometheus scrapes, and the page is looked at.
  */
 import assert from "node:assert/strict"
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { messageOf } from "../../tools/Program.ts"
-import { capture, type Group, type Output, run } from "../../tools/servers/Processes.ts"
+import { type Group, run } from "../../tools/servers/Processes.ts"
 import { cacheFolder } from "../../tools/servers/Servers.ts"
 import { type Docker, startDocker } from "../acceptance/clients/Docker.ts"
 import { type Check, Skipped, type Suite } from "../acceptance/clients/Report.ts"
 import { findTools, type Tools } from "../acceptance/clients/Tools.ts"
 import { writeBase } from "./Base.ts"
 import { importImage, made } from "./ComposeImages.ts"
+import { type Compose, compose } from "./DockerCompose.ts"
 import { buildImage } from "./Image.ts"
-import { deployed, dockerCompose } from "./Tools.ts"
+import { checked, compose as composeLibrary, deployed } from "./Tools.ts"
 
 interface World {
   readonly docker: Docker
-  readonly tools: Tools
+  readonly compose: Compose
   readonly folder: string
 }
-
-const file = deployed("compose", "compose.yaml")
 
 /** Services that are started. Grafana's program is in no package that tests can reach. */
 const services = [
@@ -46,23 +45,32 @@ const hasty = {
   REGISTRY_HOLD: "1 second"
 }
 
-const compose = async ({ docker, folder, tools }: World, ...args: ReadonlyArray<string>): Promise<Output> => {
-  const override = join(folder, "hasty.yaml")
-  const ours = ["registry-1", "registry-2", "collector"]
-  const environment = Object.fromEntries(ours.map((name) => [name, { environment: hasty }]))
-  writeFileSync(override, JSON.stringify({ services: environment }))
-  return capture(dockerCompose.binary(cacheFolder()), ["--file", file, "--file", override, ...args], {
-    env: { ...tools.env, DOCKER_HOST: docker.host }
-  })
-}
+const ours = ["registry-1", "registry-2", "collector"]
+
+const override = { services: Object.fromEntries(ours.map((name) => [name, { environment: hasty }])) }
 
 /** Runs a command of compose that must succeed, and returns its standard output. */
-const composed = async (world: World, ...args: ReadonlyArray<string>): Promise<string> => {
-  const { all, code, stdout } = await compose(world, ...args)
+const composed = async ({ compose }: World, ...args: ReadonlyArray<string>): Promise<string> => {
+  const { all, code, stdout } = await compose(...args)
   if (code === 0) return stdout
-  const { all: logs } = await compose(world, "logs", "--tail=15")
-  throw new Error(`docker compose ${args.join(" ")} ended with ${code}:\n${all}\n${logs}`)
+  const { all: logs } = await compose("logs", "--tail=15")
+  throw new Error(`docker-compose ${args.join(" ")} ended with ${code}:\n${all}\n${logs}`)
 }
+
+/** Returns a field of a service's container. */
+const inspected = async ({ compose, docker }: World, service: string, format: string): Promise<string> => {
+  const { stdout } = await compose("ps", "--quiet", service)
+  return (await docker("inspect", "--format", format, stdout.trim())).trim()
+}
+
+/** Waits until these services run, and are healthy where they have a check of health. */
+const healthy = (world: World, names: ReadonlyArray<string>): Promise<void> =>
+  eventually(120, async () => {
+    for (const name of names) {
+      const state = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}"
+      assert.equal(await inspected(world, name, state), "running healthy", name)
+    }
+  })
 
 /** Asks an address in the network of the daemon, where its published ports are. */
 const ask = ({ docker }: World, ...args: ReadonlyArray<string>): Promise<string> =>
@@ -134,12 +142,19 @@ const expressions = (): ReadonlyArray<string> => {
 
 const starting = (world: () => World): ReadonlyArray<Check> => [
   {
-    name: "docker compose reads the file",
+    name: "docker-compose reads the file",
     run: async () => void (await composed(world(), "config", "--quiet"))
   },
   {
-    name: "docker compose starts all but Grafana, and waits until it is healthy",
-    run: () => composed(world(), "up", "--wait", "--no-build", "--pull=never", ...services)
+    name: "docker-compose starts all but Grafana, and all become healthy",
+    run: async () => {
+      await composed(world(), "up", "--detach", "--no-build", ...services)
+      assert.equal(await inspected(world(), "migrate", "{{.State.ExitCode}}"), "0")
+      await healthy(
+        world(),
+        services.filter((name) => name !== "migrate")
+      )
+    }
   },
   {
     name: "docker pushes to localhost:5000, and pulls",
@@ -157,7 +172,7 @@ const starting = (world: () => World): ReadonlyArray<Check> => [
     run: async () => {
       const out = await composed(
         world(),
-        ...["exec", "--no-TTY", "collector", "/usr/local/bin/node", "/app/dist/main.js", "sweep", "--json"]
+        ...["exec", "-T", "collector", "/usr/local/bin/node", "/app/dist/main.js", "sweep", "--json"]
       )
       assert.match(out, /"outcome":\s*"complete"/)
       assert.equal(await statusOf(world(), `${registry}/v2/app/manifests/1`), "200")
@@ -170,7 +185,7 @@ const starting = (world: () => World): ReadonlyArray<Check> => [
         "fetch('http://127.0.0.1:9464/').then(async (a) => console.log(a.status, await a.text()))"
       const page = await composed(
         world(),
-        ...["exec", "--no-TTY", "collector", "/usr/local/bin/node", "--eval", script]
+        ...["exec", "-T", "collector", "/usr/local/bin/node", "--eval", script]
       )
       assert.match(page, /^200 <!doctype html>/i)
       assert.match(page, /<title>[^<]*artifact-gc/)
@@ -235,10 +250,13 @@ const ending = (world: () => World): ReadonlyArray<Check> => [
       const { docker } = world()
       const name = "localhost:5000/app:1"
       await docker("push", name)
-      const recreated = await asking(world(), () =>
-        composed(world(), "up", "--wait", "--no-build", "--no-deps", "--force-recreate", "registry-1")
-      )
-      await sleep(5000)
+      const recreated = await asking(world(), async () => {
+        const again = ["up", "--detach", "--no-build", "--no-deps", "--force-recreate"]
+        await composed(world(), ...again, "registry-1")
+        await healthy(world(), ["registry-1"])
+      })
+      // The balancer resolves names every two seconds, and asks for readiness as often.
+      await sleep(6000)
       const killed = await asking(world(), async () => {
         await composed(world(), "kill", "registry-2")
         await sleep(2000)
@@ -247,10 +265,10 @@ const ending = (world: () => World): ReadonlyArray<Check> => [
     }
   },
   {
-    name: "the collector stops at once with exit code 0, and docker compose removes everything",
+    name: "the collector stops with exit code 0, and docker-compose removes everything",
     run: async () => {
       await composed(world(), "stop", "collector")
-      assert.match(await composed(world(), "ps", "--all", "--format=json", "collector"), /"ExitCode":0/)
+      assert.equal(await inspected(world(), "collector", "{{.State.ExitCode}}"), "0")
       await composed(world(), "down", "--volumes")
       assert.equal(await world().docker("ps", "--all", "--quiet"), "")
       assert.equal(await world().docker("volume", "ls", "--quiet"), "")
@@ -258,45 +276,59 @@ const ending = (world: () => World): ReadonlyArray<Check> => [
   }
 ]
 
-/** The image names of the compose file by service. */
-const imageNames = async ({ docker, tools }: Pick<World, "docker" | "tools">) => {
-  const text = await run(dockerCompose.binary(cacheFolder()), ["--file", file, "config", "--format=json"], {
-    env: { ...tools.env, DOCKER_HOST: docker.host }
-  })
+/** Returns the image names of the compose file by service. */
+const imageNames = async (): Promise<(service: string) => string> => {
+  const args = ["-format", "json", "compose.yaml"]
+  const text = await checked(composeLibrary.binary(cacheFolder()), args, deployed("compose"))
   const config: { readonly services: Readonly<Record<string, { readonly image: string }>> } = JSON.parse(text)
-  return (service: string) => config.services[service]?.image ?? assert.fail(service)
+  return (service) => config.services[service]?.image ?? assert.fail(service)
 }
 
+/** Starts a dockerd, or says why its checks are skipped. */
+const started = (group: Group, tools: Tools, home: string, ownNetwork: boolean): Promise<Docker> =>
+  startDocker({ group, tools }, home, { runs: true, ownNetwork }).catch((error: unknown) => {
+    throw new Skipped(`dockerd does not start here: ${messageOf(error)}`)
+  })
+
+/** Builds the program's image under this name, and returns it as a tar. */
+const build = async (group: Group, tools: Tools, folder: string, name: string): Promise<string> => {
+  // The build needs npm's registry, and the network of the other daemon has no way out.
+  const docker = await started(group, tools, join(folder, "builder"), false)
+  await buildImage({ docker, tools, base: await writeBase(cacheFolder(), folder), name })
+  const saved = join(folder, "image.tar")
+  await docker("save", "--output", saved, name)
+  return saved
+}
+
+/** Starts the dockerd that composes, with all images. `built` returns the program's image as a tar. */
+export const start = async (
+  group: Group,
+  tools: Tools,
+  folder: string,
+  built: (name: string) => Promise<string>
+): Promise<World> => {
+  const docker = await started(group, tools, join(folder, "compose"), true)
+  const nameOf = await imageNames()
+  await docker("load", "--input", await built(nameOf("collector")))
+  for (const service of Object.keys(made) as ReadonlyArray<keyof typeof made>) {
+    await importImage(docker, folder, service, cacheFolder(), nameOf(service))
+  }
+  return { docker, compose: compose(cacheFolder(), docker.host, folder, override), folder }
+}
+
+/** The checks, in their order. */
+export const checks = (world: () => World): ReadonlyArray<Check> =>
+  [starting, watching, ending].flatMap((part) => part(world))
+
+/** The compose file, started. */
 export const suite = (group: Group, folder: string): Suite => {
-  let started: World | undefined
+  let world: World | undefined
   return {
     prepare: async () => {
       if (process.getuid?.() !== 0) throw new Skipped("dockerd needs root")
-      const cache = cacheFolder()
-      const tools = findTools(cache, folder)
-      const start = (home: string, ownNetwork: boolean) =>
-        startDocker({ group, tools }, join(folder, home), { runs: true, ownNetwork }).catch(
-          (error: unknown) => {
-            throw new Skipped(`dockerd does not start here: ${messageOf(error)}`)
-          }
-        )
-      // The build needs npm's registry, and the network of the other daemon has no way out.
-      const builder = await start("builder", false)
-      const base = await writeBase(cache, folder)
-      const docker = await start("compose", true)
-      const nameOf = await imageNames({ docker, tools })
-      const ours = nameOf("collector")
-      await buildImage({ docker: builder, tools, base, name: ours })
-      const saved = join(folder, "image.tar")
-      await builder("save", "--output", saved, ours)
-      await docker("load", "--input", saved)
-      for (const service of Object.keys(made) as ReadonlyArray<keyof typeof made>) {
-        await importImage(docker, folder, service, cache, nameOf(service))
-      }
-      started = { docker, tools, folder }
+      const tools = findTools(cacheFolder(), folder)
+      world = await start(group, tools, folder, (name) => build(group, tools, folder, name))
     },
-    checks: [starting, watching, ending].flatMap((checks) =>
-      checks(() => started ?? assert.fail("dockerd was not started"))
-    )
+    checks: checks(() => world ?? assert.fail("dockerd was not started"))
   }
 }

@@ -229,6 +229,7 @@ const work = (world: () => World): ReadonlyArray<Check> => {
       }
     },
     ...Balanced.checks(world, { name: "serve", url: () => registry }, (name) => serveAs(world(), name)),
+    Balanced.unready(world),
     {
       name: "as process 1 it stops at SIGTERM, with exit code 0",
       run: async () => {

@@ -20,15 +20,6 @@ export const compose = program({
   version: "v2.16.2"
 })
 
-/** Docker's own plug-in, which starts what a compose file says. Its program is called `cmd`, too. Only --compose builds it. */
-export const dockerCompose = program({
-  name: "cmd",
-  module: "github.com/docker/compose/v2/cmd",
-  version: "v2.40.3",
-  // `go install` refuses a module that excludes versions of others.
-  requires: ["github.com/docker/compose/v2 v2.40.3"]
-})
-
 /** Fetches what is missing into the cache folder. */
 export const install = async (cache: string): Promise<void> => {
   for (const tool of [helm, kubeconform, compose]) await tool.install(cache)

@@ -4,7 +4,7 @@
  *
  *   npm run test:deploy                 two minutes; the first run builds the tools
  *   npm run test:deploy -- --static     without docker
- *   npm run test:deploy -- --compose    starts the compose file instead; the first run builds docker compose and MinIO
+ *   npm run test:deploy -- --compose    starts the compose file instead; the first run builds MinIO
  *
  * Exit codes: 0 when every check that could be made passed, 1 when any did not, 2 for a wrong command line, 3 when this
  * machine lacks something, which the message names. Without root the image is skipped by name. ARTIFACT_GC_TEST_TALLY names
@@ -22,6 +22,7 @@ import { Report } from "../acceptance/clients/Report.ts"
 import * as Clients from "../acceptance/clients/Tools.ts"
 import * as Charts from "./Charts.ts"
 import * as Composed from "./Composed.ts"
+import * as DockerCompose from "./DockerCompose.ts"
 import * as Files from "./Files.ts"
 import * as Image from "./Image.ts"
 import * as Tools from "./Tools.ts"
@@ -38,7 +39,8 @@ const main = async (args: ReadonlyArray<string>): Promise<number> => {
   await Haproxy.install(cache)
   if (isComposed) {
     await minioProgram.install(cache)
-    await Tools.dockerCompose.install(cache)
+    await Tools.compose.install(cache)
+    await DockerCompose.install(cache)
   } else await Tools.install(cache)
   if (!isStatic) {
     await Servers.install()
