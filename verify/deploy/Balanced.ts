@@ -92,8 +92,9 @@ export const checks = (
   const second = "second"
   let url = ""
   let log: () => ReadonlyArray<string> = () => []
+  /** Returns how many requests a replica answered with success. */
   const served = (name: string, lines = log()) =>
-    lines.filter((line) => line.includes(` replicas/${name} `)).length
+    lines.filter((line) => new RegExp(` registry replicas/${name} \\S+ 2\\d\\d `).test(line)).length
   return [
     {
       name: "HAProxy with the compose file's configuration balances two replicas",
