@@ -30,7 +30,7 @@ import * as Unset from "./UnsetCommand.ts"
 /** The program with all its commands. */
 export const app = Command.make("artifact-gc").pipe(
   Command.withDescription(
-    "An OCI registry that cleans itself, and a garbage collector for artifact stores. It deletes blobs that nothing refers to, and uploads that were never finished. Settings are read from flags, then from the environment. Without DATABASE_URL and a store, it works on an embedded PostgreSQL and files. Secrets (DATABASE_URL, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN, REGISTRY_PASSWORD, REGISTRY_TOKEN) are read from the environment only."
+    "An OCI registry that cleans itself, and a garbage collector for artifact stores. It deletes blobs that nothing refers to, and uploads that were never finished. Settings are read from flags, then from the environment. Without DATABASE_URL and a store, it works on an embedded PostgreSQL and files. Secrets (DATABASE_URL, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN, REGISTRY_PASSWORD, REGISTRY_TOKEN) are no flags: the environment holds them, or the path of a file with each in DATABASE_URL_FILE and the like."
   ),
   Command.withSubcommands([
     {

@@ -3,6 +3,7 @@ import { ConfigProvider, Effect, Layer, Option } from "effect"
 import { Flag } from "effect/cli"
 import { type ConfigInvalid, type Configuration, load, type Read, read } from "../config/Config.ts"
 import { sections, settings } from "../config/settings.ts"
+import { variables } from "./Environment.ts"
 import { firstSentence, flagNameOf, formOf } from "./help/Forms.ts"
 import { ChosenLogFormat, logFormatIn } from "./LogFormat.ts"
 import * as Services from "./Services.ts"
@@ -55,18 +56,16 @@ export const configuration = (
 /** Reads the same, and returns the problems beside the settings that could be read. */
 export const examined = (given: Given): Effect.Effect<Read> => Effect.provide(read, providerOf(given, {}))
 
-const providerOf = (given: Given, otherwise: Readonly<Record<string, string>>) => {
+const providerOf = ({ settings }: Given, otherwise: Readonly<Record<string, string>>) => {
   const flags = Object.fromEntries(
-    Object.entries(given.settings).flatMap(([env, value]) =>
-      Option.isSome(value) ? [[env, value.value]] : []
-    )
+    Object.entries(settings).flatMap(([env, value]) => (Option.isSome(value) ? [[env, value.value]] : []))
   )
   // One source, so that the names of all variables can be read from it.
-  const variables = layered(otherwise, process.env, flags)
+  const given = layered(otherwise, variables(), flags)
   return Layer.unwrap(
     Effect.map(ChosenLogFormat, (format) => {
-      format.chosen = logFormatIn(variables)
-      return ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables))
+      format.chosen = logFormatIn(given)
+      return ConfigProvider.layer(ConfigProvider.fromEnvRecord(given))
     })
   )
 }

@@ -3,6 +3,7 @@ import { Clock, Duration, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { CollectorDatabase, type HistoryEntry } from "../database/Database.ts"
 import { printable } from "../domain/printable.ts"
+import { spelledOut } from "../domain/shortDuration.ts"
 import { endedOf } from "../status/Read.ts"
 import { configuration, placeFlags, withServices } from "./Configured.ts"
 import * as Print from "./Print.ts"
@@ -76,7 +77,7 @@ const pageMax = 500
 
 /** Returns the instant, or null if the text is none. */
 function sinceOf(text: string, now: number): number | null {
-  const ago = Duration.fromInput(text as Duration.Input)
+  const ago = Duration.fromInput(spelledOut(text) as Duration.Input)
   if (Option.isSome(ago)) return now - Duration.toMillis(ago.value)
   return /^\d{4}-\d\d-\d\d(T|$)/.test(text) && !Number.isNaN(Date.parse(text)) ? Date.parse(text) : null
 }

@@ -1,7 +1,8 @@
 /** What orders of operators have in common: who orders, why, and for how long. */
 import { hostname, userInfo } from "node:os"
-import { Duration, Effect, Option, Schema } from "effect"
+import { Duration, Effect, Option, Schema, SchemaTransformation } from "effect"
 import { Flag } from "effect/cli"
+import { spelledOut } from "../domain/shortDuration.ts"
 
 const longest = Duration.weeks(520)
 
@@ -25,7 +26,7 @@ export const reasonFlag = (about: string) =>
 /** A time with its unit, which a person gives. */
 export const GivenTime = Schema.String.check(
   Schema.makeFilter((text: string) =>
-    Option.isNone(Duration.fromInput(text as Duration.Input))
+    Option.isNone(Duration.fromInput(spelledOut(text) as Duration.Input))
       ? 'Expected a duration such as "90 seconds" or "2 hours"'
       : undefined
   )
@@ -37,7 +38,8 @@ export const GivenTime = Schema.String.check(
           ? "Expected between 1 second and 520 weeks"
           : undefined
       )
-    )
+    ),
+    SchemaTransformation.transform({ decode: spelledOut, encode: (text: string) => text })
   )
 )
 

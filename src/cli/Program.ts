@@ -4,6 +4,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { Command } from "effect/cli"
 import { app, presenter } from "./App.ts"
+import { takeSecrets, variables } from "./Environment.ts"
 import { codeOf } from "./ExitCode.ts"
 import * as Links from "./Links.ts"
 import { ChosenLogFormat, type LogFormat, logFormatIn } from "./LogFormat.ts"
@@ -25,13 +26,22 @@ const annotationsOf = (error: Error & { readonly _tag: unknown }) => {
   return { error: error._tag, ...(docs === null || error.message.includes(docs) ? {} : { docs }) }
 }
 
+/** These end a command before its work, or in a transaction that had no effect: a sweep has its failures in its report. */
+const answersOf = new Set(["DatabaseError", "StorageError"])
+
+/** Returns the message of an error, which also says that nothing was deleted. */
+const messageOf = (error: Error & { readonly _tag: unknown }): string =>
+  answersOf.has(String(error._tag)) && !/othing (more )?was deleted/.test(error.message)
+    ? `${error.message} This command deleted nothing.`
+    : error.message
+
 /** Logs the message of an expected error, and the whole cause of a defect. */
 const report = (cause: Cause.Cause<unknown>) => {
   const error = Cause.squash(cause)
   if (Cause.hasInterruptsOnly(cause) || !Runtime.getErrorReported(error)) return Effect.void
   const expected = error instanceof Error && "_tag" in error && codeOf(error) !== 1
   return expected
-    ? Effect.annotateLogs(Effect.logError(error.message), annotationsOf(error))
+    ? Effect.annotateLogs(Effect.logError(messageOf(error)), annotationsOf(error))
     : Effect.logFatal(
         "This is a defect of artifact-gc. Nothing that is referenced was deleted. Please report it.",
         cause
@@ -41,10 +51,10 @@ const report = (cause: Cause.Cause<unknown>) => {
 /** Loads what sends telemetry only where it is on. */
 const telemetry = Layer.unwrap(
   Effect.gen(function* () {
-    const isWanted = Object.keys(process.env).some((name) => name.startsWith("OTEL_EXPORTER_OTLP_"))
+    const isWanted = Object.keys(variables()).some((name) => name.startsWith("OTEL_EXPORTER_OTLP_"))
     if (!isWanted) return Layer.empty
     const Telemetry = yield* Effect.promise(() => import("../ops/Telemetry.ts"))
-    return Telemetry.layer(process.env, version)
+    return Telemetry.layer(variables(), version)
   })
 )
 
@@ -73,6 +83,7 @@ const quietSdk = (): void => {
 
 /** Runs the command that the process's arguments name, and ends the process with its exit code. */
 export const run = (): void => {
+  takeSecrets()
   quietSdk()
   NodeRuntime.runMain(program, {
     disableErrorReporting: true,

@@ -71,6 +71,9 @@ const problemOf = (
 
 /** Returns the setting that a name resembles most; null without one. `freely` also takes a longer or shorter name. */
 const nearestTo = (name: string, freely: boolean): string | null => {
+  // As for a secret. Without the refusal, a registry whose password file is named so would be open to every client.
+  const withoutFile = name.replace(/_FILE$/, "")
+  if (withoutFile !== name && known.has(withoutFile)) return withoutFile
   const ranked = byLikeness(
     name,
     [...known].filter((env) => env.split("_")[0] === name.split("_")[0])

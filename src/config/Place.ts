@@ -96,6 +96,10 @@ export const placeOf = (values: Values, problems: Array<string>): Place | null =
 const isUrl = (text: string, protocols: ReadonlyArray<string>): boolean =>
   URL.canParse(text) && protocols.includes(new URL(text).protocol)
 
+/** Checks whether the URL has a user or a password. */
+export const hasLogin = (text: string): boolean =>
+  URL.canParse(text) && (new URL(text).username !== "" || new URL(text).password !== "")
+
 /** Checks that the URL names a server: a host, or the directory of a socket. */
 export const namesDatabase = (text: string): boolean => {
   if (!isUrl(text, ["postgres:", "postgresql:"])) return false
@@ -117,6 +121,11 @@ const storeOf = (values: Values, problems: Array<string>): Store | null => {
   }
   if (values.s3Endpoint !== null && !isUrl(values.s3Endpoint, ["http:", "https:"])) {
     problems.push("S3_ENDPOINT: not an http or https URL; write https://host:port")
+  }
+  if (values.s3Endpoint !== null && hasLogin(values.s3Endpoint)) {
+    problems.push(
+      "S3_ENDPOINT: has a user or a password, which logs and clients would see; set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY instead"
+    )
   }
   if (values.filesDirectory !== null) return { _tag: "Files", directory: values.filesDirectory }
   if (values.s3Bucket === null) {

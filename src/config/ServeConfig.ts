@@ -3,6 +3,7 @@ import { hostname } from "node:os"
 import { Duration } from "effect"
 import { activityMillis } from "../oci/uploads/UploadContext.ts"
 import { type AccessConfiguration, accessOf, isOpen } from "./AccessConfig.ts"
+import { hasLogin } from "./Place.ts"
 import type { Values } from "./settings.ts"
 
 /** The files of a server's certificate, and the setting of each. */
@@ -117,6 +118,11 @@ const redirectOf = (values: Values, problems: Array<string>): RedirectConfigurat
   const { deleteDelay, serveRedirectAgents, serveRedirectEndpoint, serveRedirectLife: life } = values
   if (serveRedirectEndpoint !== null && !isHttpUrl(serveRedirectEndpoint)) {
     problems.push("SERVE_REDIRECT_ENDPOINT: not an http or https URL; write https://host:port")
+  }
+  if (serveRedirectEndpoint !== null && hasLogin(serveRedirectEndpoint)) {
+    problems.push(
+      "SERVE_REDIRECT_ENDPOINT: has a user or a password, which clients would see; leave them out"
+    )
   }
   if (values.serveRedirect === "off") return null
   if (values.s3Bucket === null) {

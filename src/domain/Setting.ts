@@ -4,7 +4,17 @@
  * Owns the forms that a value may have (text, whole number, duration, word). It knows no setting by name: the
  * sweep's settings are listed in src/sweep/settingsTable.ts, all others in src/config/.
  */
-import { Config, Duration, Option, type Redacted, Result, Schema, SchemaIssue } from "effect"
+import {
+  Config,
+  Duration,
+  Option,
+  type Redacted,
+  Result,
+  Schema,
+  SchemaIssue,
+  SchemaTransformation
+} from "effect"
+import { spelledOut } from "./shortDuration.ts"
 
 /**
  * A setting that is read as `Given` and used as `Used`. They differ where another setting decides in its
@@ -52,11 +62,14 @@ const judging =
       reasonOf
     )
 
+const inputOf = (value: unknown): Duration.Input =>
+  (typeof value === "string" ? spelledOut(value) : value) as Duration.Input
+
 /** Returns a check that also takes every form of a duration that effect reads. */
 const judgingDuration = (schema: Schema.ConstraintCodec<Duration.Duration, unknown>) => {
   const judge = judging(schema)
   return (value: unknown): Result.Result<Duration.Duration, string> =>
-    judge(Option.getOrElse(Duration.fromInput(value as Duration.Input), () => value))
+    judge(Option.getOrElse(Duration.fromInput(inputOf(value)), () => value))
 }
 
 /** Returns a check that also takes null. */
@@ -240,12 +253,14 @@ const durationForm = 'a duration such as "90 seconds" or "1 hour"'
 /** Ten years: longer than any use, and safe to add to any instant. */
 const longest = Duration.weeks(520)
 
+const fromShort = SchemaTransformation.transform({ decode: spelledOut, encode: (text: string) => text })
+
 /** A bare number has no unit, and a guess could shorten a wait. */
 const DurationWithUnit = Schema.String.check(
   Schema.makeFilter((value: string) =>
     /^\s*\d+(\.\d+)?\s*$/.test(value) ? `${value.trim()} of what? Write "${value.trim()} seconds"` : undefined
   )
-).pipe(Schema.decodeTo(Schema.DurationFromString))
+).pipe(Schema.decodeTo(Schema.DurationFromString, fromShort))
 
 const atLeast = (least: string) => {
   const bound = Duration.fromInputUnsafe(least as Duration.Input)

@@ -131,7 +131,7 @@ describe("the program", { timeout: 60_000 }, () => {
     })
     assert.match(
       logLines(err).at(-1)?.message ?? "",
-      /\(Unavailable\): connect ECONNREFUSED 127\.0\.0\.1:1\. Check DATABASE_URL/
+      /\(Unavailable\): connect ECONNREFUSED 127\.0\.0\.1:1\. Check DATABASE_URL.* This command deleted nothing\.$/
     )
     assert.deepInclude({ code, out }, { code: 5, out: "" })
     assert.notInclude(err, "SECRET")

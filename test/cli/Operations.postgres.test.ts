@@ -1,5 +1,8 @@
 /** The port for operators of `run` and `serve`, as processes. */
+import { readdirSync, readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
+import { platform } from "node:os"
+import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { buildSingleFile, logLines, type Program, type Run, start } from "../fixtures/cli/Program.ts"
 import { eventually } from "../fixtures/Until.ts"
@@ -27,6 +30,30 @@ const opened = async (process: Run): Promise<string> => {
 
 const textOf = async (url: string) => (await fetch(url)).text()
 
+const procFile = (pid: string | number, name: string): string => {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, "utf8")
+  } catch {
+    return ""
+  }
+}
+
+/** Returns the command lines of a process and of its children; none on systems without /proc. */
+const commandLines = (pid: number | undefined): ReadonlyArray<string> => {
+  if (pid === undefined || platform() !== "linux") return []
+  const children = readdirSync("/proc").filter(
+    (name) => procFile(name, "stat").split(") ")[1]?.split(" ")[1] === `${pid}`
+  )
+  assert.isNotEmpty(children, "PostgreSQL is a child")
+  return [pid, ...children].map((one) => procFile(one, "cmdline"))
+}
+
+/** Returns the diagnostic report of Node in a folder, or the part that is written. */
+const reportIn = (folder: string): string =>
+  readdirSync(folder)
+    .map((name) => readFileSync(join(folder, name), "utf8"))
+    .join("")
+
 /** Listens on a port, 0 for any. Returns null if another process does. */
 const occupy = (port: number) =>
   new Promise<Server | null>((resolve) => {
@@ -51,9 +78,18 @@ describe("the port for operators", { timeout: 90_000 }, () => {
     await stop(process)
   })
 
-  it.concurrent("of serve is beside the registry's own, and shows its requests and no secret", async () => {
+  it.concurrent("of serve is beside the registry's own, and shows its requests and no secret, even in a report of Node", async () => {
     const token = "planted-secret"
-    const process = run("serve", ["serve", "--serve-port", "0"], { OPS_PORT: "0", REGISTRY_TOKEN: token })
+    const reports = program.directory("reports")
+    const process = run("serve", ["serve", "--serve-port", "0"], {
+      OPS_PORT: "0",
+      REGISTRY_TOKEN: token,
+      REGISTRY_USERNAME: "ci",
+      REGISTRY_PASSWORD: `${token}-password`,
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1",
+      OTEL_EXPORTER_OTLP_HEADERS: `authorization=${token}`,
+      NODE_OPTIONS: `--report-on-signal --report-directory=${reports}`
+    })
     const url = await opened(process)
     await process.says(/Serving an OCI registry at .*\n/)
     const [, registry] =
@@ -68,8 +104,13 @@ describe("the port for operators", { timeout: 90_000 }, () => {
         await textOf(`${url}/metrics`)
       )
     )
-    assert.notInclude(await textOf(`${url}/metrics`), token)
+    const told = [await textOf(`${url}/metrics`), await textOf(`${url}/`), ...commandLines(process.child.pid)]
+    assert.isAbove(told.join("").length, 1000)
+    process.child.kill("SIGUSR2")
+    await eventually("the report is written", async () => reportIn(reports).includes("sharedObjects"))
+    told.push(reportIn(reports))
     await stop(process)
+    for (const text of [...told, process.out(), process.err()]) assert.notInclude(text, token)
   })
 
   it.concurrent("that was chosen and is in use ends the program with exit code 2, by name", async () => {

@@ -12,6 +12,8 @@ describe("a variable that is no setting", () => {
     GC_GARCE: "GC_GARCE: not a setting. Did you mean GC_GRACE?",
     gc_grace: "gc_grace: not a setting. Did you mean GC_GRACE?",
     GC_SOMETHING_ELSE: "GC_SOMETHING_ELSE: not a setting",
+    REGISTRY_HTPASSWD_FILE: "REGISTRY_HTPASSWD_FILE: not a setting. Did you mean REGISTRY_HTPASSWD?",
+    SERVE_TLS_KEY_FILE: "SERVE_TLS_KEY_FILE: not a setting. Did you mean SERVE_TLS_KEY?",
     S3_REGON: "S3_REGON: not a setting. Did you mean S3_REGION?",
     SERVE_PROT: "SERVE_PROT: not a setting. Did you mean SERVE_PORT?",
     REGISTRY_TOKENS: "REGISTRY_TOKENS: not a setting. Did you mean REGISTRY_TOKEN?",

@@ -46,6 +46,16 @@ describe("settings that must fit together", () => {
       [/^S3_ENDPOINT: not an http or https URL/]
     ],
     [
+      "refuse an endpoint with a login, which descriptions would show",
+      { ...own, S3_ENDPOINT: "https://key:secret@ceph.example" },
+      [/^S3_ENDPOINT: has a user or a password/]
+    ],
+    [
+      "refuse an address for clients with a login",
+      { ...own, SERVE_REDIRECT_ENDPOINT: "https://key@cdn.example" },
+      [/^SERVE_REDIRECT_ENDPOINT: has a user or a password/]
+    ],
+    [
       "refuse an unknown time zone",
       { GC_TIME_ZONE: "Europe/Atlantis" },
       [/^GC_TIME_ZONE: not an IANA time zone/]
@@ -206,6 +216,16 @@ describe("settings that must fit together", () => {
       const exact = { ...often, GC_PRESENCE: "2 seconds", GC_JITTER: "0 seconds" }
       assert.deepStrictEqual(yield* problems(exact), [])
       assert.strictEqual(yield* presence(exact), "2s")
+    })
+  )
+
+  it.effect("read a duration as commands print it", () =>
+    Effect.gen(function* () {
+      const { sweep } = yield* read({ GC_GRACE: "1h 30m", GC_QUARANTINE: "7d" })
+      assert.strictEqual(Duration.format(sweep.grace), "1h 30m")
+      assert.strictEqual(Duration.format(sweep.quarantine), "7d")
+      const [problem] = yield* problems({ GC_GRACE: "90" })
+      assert.include(problem, "90 of what?")
     })
   )
 

@@ -105,6 +105,18 @@ describe("The database in PostgreSQL", () => {
     })
   )
 
+  it.effect("says that the collector's own tables were never installed", () =>
+    Effect.gen(function* () {
+      const database = yield* on(yield* Databases.emptyDatabase(Databases.embedded))
+      const error = yield* Effect.flip(database.control.orders(1))
+      assert.deepInclude(error, { reason: "NotInstalled" })
+      assert.match(
+        error.message,
+        /are not in this database \(.*\); run artifact-gc migrate\. Nothing was deleted/
+      )
+    })
+  )
+
   it.effect("works on its own clock when a test's clock jumps", () =>
     Effect.gen(function* () {
       const { blobs: writers } = yield* Database

@@ -1,7 +1,7 @@
 /** Waits that a collector told in its own words, read back by `status`. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
-import { durationOf, waitsOf } from "../../src/status/Waits.ts"
+import { waitsOf } from "../../src/status/Waits.ts"
 import { defaultSettings } from "../../src/sweep/Settings.ts"
 
 const peer = (id: string, settings: Readonly<Record<string, string>>) => ({
@@ -12,20 +12,6 @@ const peer = (id: string, settings: Readonly<Record<string, string>>) => ({
 })
 
 describe("waits of the status", () => {
-  for (const input of [
-    "0 seconds",
-    "10 seconds",
-    "90 minutes",
-    "36 hours",
-    "1500 millis",
-    "1234567 micros"
-  ] as const) {
-    it(`are read as they were written: ${input}`, () => {
-      const given = Duration.fromInputUnsafe(input)
-      assert.deepStrictEqual(durationOf(Duration.format(given)), given)
-    })
-  }
-
   it("are those of the environment where no collector told any, or told what cannot be read", () => {
     assert.deepStrictEqual(waitsOf(defaultSettings, []), defaultSettings)
     const strange = [peer("a", { GC_GRACE: "soon", GC_QUARANTINE: "1 hour 2", GC_UPLOAD_GRACE: "" })]

@@ -190,14 +190,14 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       leavesTransaction(
         client,
         operation,
-        Effect.retry(translated(operation, effect), {
+        Effect.retry(translated(names, operation, effect), {
           while: (error) =>
             (error instanceof DatabaseError || error instanceof HostFailed) && error.isRetryable,
           schedule: policy
         })
       ).pipe(Effect.mapError(unwrapped), onProcessClock, spanOf(operation)),
     once: (operation, effect) =>
-      leavesTransaction(client, operation, translated(operation, effect)).pipe(
+      leavesTransaction(client, operation, translated(names, operation, effect)).pipe(
         onProcessClock,
         spanOf(operation)
       ),
@@ -205,7 +205,7 @@ export const make = Effect.fnUntraced(function* (names: CatalogNames, options: S
       Effect.flatMap(Effect.serviceOption(client.transactionService), (open) =>
         Option.isNone(open)
           ? db.verb(operation, effect)
-          : translated(operation, transaction(effect)).pipe(onProcessClock, spanOf(operation))
+          : translated(names, operation, transaction(effect)).pipe(onProcessClock, spanOf(operation))
       ),
     transaction,
     firing,
@@ -249,10 +249,23 @@ const noSecondConnection = (operation: string): DatabaseError =>
       "the verb leaves the transaction that the caller has open, and the connection pool had no second connection for it within 10 s"
   })
 
-const translated = <A, E>(operation: string, effect: Effect.Effect<A, E>) =>
+const translated = <A, E>(names: CatalogNames, operation: string, effect: Effect.Effect<A, E>) =>
   Effect.mapError(effect, (error) =>
-    SqlError.isSqlError(error) ? translate(operation, error) : (error as Exclude<E, SqlError.SqlError>)
+    SqlError.isSqlError(error)
+      ? knowingOwnTables(names, translate(operation, error))
+      : (error as Exclude<E, SqlError.SqlError>)
   )
+
+/** A table of the collector that is missing is not a mistake in CATALOG_* settings: nothing was installed yet. */
+const knowingOwnTables = ({ collectorSchema }: CatalogNames, error: DatabaseError): DatabaseError =>
+  error.sqlState === "42P01" && error.detail.startsWith(`relation "${collectorSchema}.`)
+    ? new DatabaseError({
+        operation: error.operation,
+        reason: "NotInstalled",
+        detail: `the collector's tables are not in this database (${error.detail}); run artifact-gc migrate`,
+        cause: error.cause
+      })
+    : error
 
 /**
  * Runs `effect` in a transaction in which rows are found by index, and ranges of indexes are merged or

@@ -65,7 +65,9 @@ const ofHost = (
   names: ReadonlySet<string> | null
 ): Problem | null => {
   if (source instanceof IncomingMessage && hostsIn(source.rawHeaders) > 1) return manyHosts
-  const name = hostName(headers.host ?? "")
+  // A probe of a proxy may be HTTP/1.0, which has no host. Node refuses later versions without one, and browsers send it.
+  if (headers.host === undefined) return null
+  const name = hostName(headers.host)
   return names === null || isIP(name) !== 0 || names.has(name) ? null : otherHost
 }
 
@@ -109,12 +111,19 @@ const ofOrigin = (
   if (isAllowedOrigin(headers, pages)) return null
   const site = headers["sec-fetch-site"]
   if (site === "cross-site" || site === "same-site") return otherSite
-  const origin = headers.origin
-  return origin === undefined || originHost(origin) === headers.host?.toLowerCase() ? null : otherSite
+  // The browser compared both itself. A proxy may have put another name into Host.
+  if (site === "same-origin") return null
+  const { host, origin } = headers
+  return origin === undefined || isOrigin(origin, host ?? "") ? null : otherSite
 }
 
-const originHost = (origin: string): string | null =>
-  URL.canParse(origin) ? new URL(origin).host.toLowerCase() : null
+/** Whether a page of the origin asks for its own host. A proxy may name the port that the scheme implies. */
+const isOrigin = (origin: string, host: string): boolean => {
+  if (!URL.canParse(origin)) return false
+  const own = new URL(origin)
+  const asked = `${own.protocol}//${host}`
+  return URL.canParse(asked) && new URL(asked).host === own.host
+}
 
 const otherSite = problem(
   403,

@@ -10,6 +10,8 @@ import { Clock, Data, Deferred, Duration, Effect, type Scope, Semaphore, Stream 
 import type { HttpServerRequest } from "effect/http"
 import type { MinimumRate } from "./MinimumRate.ts"
 import * as Places from "./Places.ts"
+import { recentRate } from "./RecentRate.ts"
+import { steadyMillis } from "./Steady.ts"
 
 /** The client disconnected, or broke the framing of its body. No byte of it was stored. */
 export class BodyTorn extends Data.TaggedError("BodyTorn")<{ readonly cause: unknown }> {
@@ -80,7 +82,7 @@ export interface Bodies {
   /** Returns how many bodies are being received, wait for a place, and were overtaken by others. */
   readonly load: () => Places.Load
   /** Returns for how long bodies have waited and none got a place, in milliseconds. */
-  readonly stuckMillis: (now: number) => number
+  readonly stuckMillis: () => number
   /**
    * Receives a blob's body of a client (`clientOf`) once a place is free. Until then the client waits, because its body is not
    * read. A body that waits for its client may lose its place to one that waits, and reads on with another place.
@@ -100,15 +102,20 @@ export interface Bodies {
     options: { readonly maxBytes: number; readonly tooLong: E }
   ) => Effect.Effect<Uint8Array, E | BodyFailure | BodySlow | BodiesFull, Scope.Scope>
   /**
-   * Runs a request that ends a push once a place is free: closing a session, storing a manifest. These have
-   * places of their own, because they are short and must not wait for the bodies of other clients.
+   * Runs the close of a session once a place is free. Closing has places of its own, because it is short and must not wait for
+   * the bodies of other clients.
    */
   readonly settle: <A, E, R>(settling: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /**
+   * Stores a manifest once a place is free. Manifests do not wait for sessions that close: one of a thousand chunks may take
+   * half a minute.
+   */
+  readonly settleManifest: Bodies["settle"]
 }
 
 /** Limits of bodies. */
 export interface BodiesOptions {
-  /** Places for bodies, and as many for requests that end a push. */
+  /** Places for bodies, as many for sessions that close, and as many for manifests. */
   readonly max: number
   /** Longest that a new upload waits. */
   readonly roomWithin: Duration.Duration
@@ -141,7 +148,8 @@ export const make = Effect.fnUntraced(function* ({
     overtakenBytesMax: max * overtakenBytesPerPlace,
     heldBytesMax
   })
-  const settling = Semaphore.makeUnsafe(max)
+  const closing = Semaphore.makeUnsafe(max)
+  const manifests = Semaphore.makeUnsafe(max)
   return {
     hold: holding(Duration.isFinite(after)),
     hasRoom: Effect.timeoutOrElse(Effect.as(places.hasRoom, true), {
@@ -160,33 +168,39 @@ export const make = Effect.fnUntraced(function* ({
           ),
         (transfer) => Effect.sync(transfer.end)
       ),
-    settle: (effect) => settling.withPermit(effect)
+    settle: (effect) => closing.withPermit(effect),
+    settleManifest: (effect) => manifests.withPermit(effect)
   }
 })
 
 /** Sixteen manifests of the longest kind, or ten thousand of ordinary ones. */
 const memoryMax = 64 * 1024 * 1024
 
-/** 4 MiB arrive within a minute at 70 kB/s. Ordinary manifests have a few kilobytes. */
-const heldWithin = Duration.minutes(1)
+/** 4 MiB arrive within this time at 56 kbit/s. Ordinary manifests have a few kilobytes. */
+const heldWithin = Duration.minutes(10)
 
 /** A body of an ordinary manifest arrives within this time over every line. */
 const shedAfterMillis = 1000
 
-/** Nearly every manifest is shorter. Such a body ends longer ones at once, and they do not end it so early. */
+/** Nearly every manifest is shorter. Such a body ends longer ones at once, and is ended only where there are no longer ones. */
 const ordinaryBytes = 64 * 1024
+
+/** What a chunk costs beside its bytes. */
+const chunkOverheadBytes = 128
 
 /** A body that is being read into memory. */
 interface Held {
   readonly begunAt: number
   bytes: number
+  memory: number
+  readonly bytesPerSecond: (now: number) => number
   /** Ends the body, and frees its memory at once. */
   readonly shed: () => void
 }
 
 /** Returns the verb that keeps bodies in memory, with a bound for all of them together. */
 const holding = (mayShed: boolean): Bodies["hold"] => {
-  let heldBytes = 0
+  let memory = 0
   const reading = new Set<Held>()
   const shedSlowest = (own: Held, chunkBytes: number, now: number): boolean => {
     const isOrdinary = own.bytes + chunkBytes <= ordinaryBytes
@@ -195,8 +209,11 @@ const holding = (mayShed: boolean): Bodies["hold"] => {
         held !== own && (now - held.begunAt >= shedAfterMillis || (isOrdinary && held.bytes > ordinaryBytes))
     )
     if (!mayShed || others.length === 0) return false
-    const rate = ({ bytes, begunAt }: Held) => bytes / Math.max(1, now - begunAt)
-    others.reduce((worst, held) => (rate(held) < rate(worst) ? held : worst)).shed()
+    const long = others.filter((held) => held.bytes > ordinaryBytes)
+    const among = long.length > 0 ? long : others
+    among
+      .reduce((worst, held) => (held.bytesPerSecond(now) < worst.bytesPerSecond(now) ? held : worst))
+      .shed()
     return true
   }
   return Effect.fnUntraced(function* <E>(
@@ -206,30 +223,38 @@ const holding = (mayShed: boolean): Bodies["hold"] => {
     const chunks: Array<Uint8Array> = []
     const ended = yield* Deferred.make<never, BodiesFull>()
     const clock = yield* Clock.Clock
+    const rate = recentRate()
     const free = () => {
-      heldBytes -= held.bytes
-      held.bytes = 0
+      memory -= held.memory
+      held.memory = 0
       chunks.length = 0
       reading.delete(held)
     }
     const held: Held = {
-      begunAt: clock.currentTimeMillisUnsafe(),
+      begunAt: steadyMillis(clock),
       bytes: 0,
+      memory: 0,
+      bytesPerSecond: rate.bytesPerSecond,
       shed: () => {
         free()
         Deferred.doneUnsafe(ended, Effect.fail(new BodiesFull()))
       }
     }
     reading.add(held)
+    rate.waits(held.begunAt)
     yield* Effect.addFinalizer(() => Effect.sync(free))
     const collecting = Stream.runForEach(body, (chunk): Effect.Effect<void, E | BodiesFull> => {
+      const now = steadyMillis(clock)
+      rate.moved(chunk.length, now)
+      rate.waits(now)
       if (held.bytes + chunk.length > maxBytes) return Effect.fail(tooLong)
-      while (heldBytes + chunk.length > memoryMax) {
-        if (!shedSlowest(held, chunk.length, clock.currentTimeMillisUnsafe()))
-          return Effect.fail(new BodiesFull())
+      const cost = chunk.length + chunkOverheadBytes
+      while (memory + cost > memoryMax) {
+        if (!shedSlowest(held, chunk.length, now)) return Effect.fail(new BodiesFull())
       }
       held.bytes += chunk.length
-      heldBytes += chunk.length
+      held.memory += cost
+      memory += cost
       chunks.push(chunk)
       return Effect.void
     })

@@ -2,6 +2,7 @@
  * How many connections are open, and which one ends when there are too many: so that idle ones, or one client's many, leave a
  * connection for others.
  */
+import { EventEmitter } from "node:events"
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import { shareOf } from "./ClientAddress.ts"
@@ -45,7 +46,7 @@ export const victimOf = <C extends Connection>(connections: Iterable<C>, next: C
   }, among[0] ?? next)
 }
 
-/** A request with its response, as the server emits them: the second event is that of a client that waits to send its body. */
+/** A request with its response, as Node emits them: the second event is that of a client that waits to send its body. */
 interface Request {
   readonly event: "request" | "checkContinue"
   readonly message: IncomingMessage
@@ -60,10 +61,47 @@ interface Open extends Connection {
 }
 
 /**
- * Bounds the connections of a server, and the requests under way on each. A connection's requests are served one after another,
- * as their responses are sent: a client that sends hundreds at once costs no more than its first ones.
+ * The server as those see it who serve its requests. They listen here instead of on Node's server, which would hand them each
+ * request as it arrives.
+ *
+ * It has no `upgrade`: without a listener Node serves such a request as any other. Java's client asks to upgrade to HTTP/2 with
+ * its first request, and a listener would end its connection, and refuse its body.
  */
-export const bound = (server: Server, { max }: ConnectionLimits): void => {
+export class InTurn extends EventEmitter {
+  readonly #server: Server
+
+  constructor(server: Server) {
+    super()
+    this.#server = server
+    server.on("error", (error) => this.emit("error", error))
+  }
+
+  get listening(): boolean {
+    return this.#server.listening
+  }
+
+  address(): ReturnType<Server["address"]> {
+    return this.#server.address()
+  }
+
+  listen(...values: Parameters<Server["listen"]>): this {
+    this.#server.listen(...values)
+    return this
+  }
+
+  close(...values: Parameters<Server["close"]>): this {
+    this.#server.close(...values)
+    return this
+  }
+}
+
+/**
+ * Bounds the connections of a server, and the requests under way on each. A connection's requests are served one after another,
+ * as their responses are sent: a client that sends hundreds at once costs no more than its first ones. Returns where to listen
+ * for them.
+ */
+export const bound = (server: Server, { max }: ConnectionLimits): InTurn => {
+  const inTurn = new InTurn(server)
   const open = new Map<string, Open>()
   let changes = 0
   server.on("connection", (socket) => {
@@ -80,8 +118,7 @@ export const bound = (server: Server, { max }: ConnectionLimits): void => {
     open.delete(victim.peer)
     victim.socket.destroy()
   })
-  const emit = server.emit.bind(server) as (event: string, ...values: ReadonlyArray<unknown>) => boolean
-  const serve = (connection: Open, { event, message, response }: Request) => {
+  const serve = (connection: Open, { event, message, response }: Request): void => {
     response.once("finish", () => {
       if (!message.complete) setImmediate(stopReading, message.socket)
     })
@@ -93,26 +130,23 @@ export const bound = (server: Server, { max }: ConnectionLimits): void => {
       const next = connection.waiting.shift()
       if (next !== undefined) serve(connection, next)
     })
-    return emit(event, message, response)
+    inTurn.emit(event, message, response)
   }
-  const begin = (request: Request): boolean => {
+  const begin = (request: Request): void => {
     const { socket } = request.message
     // Node parses on after a connection was destroyed.
-    if (socket.destroyed) return true
+    if (socket.destroyed) return
     const connection = open.get(peerOf(socket))
-    if (connection === undefined) return emit(request.event, request.message, request.response)
+    if (connection === undefined) return void inTurn.emit(request.event, request.message, request.response)
     connection.requests += 1
     connection.since = changes++
-    if (connection.requests === 1) return serve(connection, request)
-    if (connection.requests > pipelinedMax) socket.destroy()
+    if (connection.requests === 1) serve(connection, request)
+    else if (connection.requests > pipelinedMax) socket.destroy()
     else connection.waiting.push(request)
-    return true
   }
-  // A listener could not keep the others from a request.
-  server.emit = (event: string, ...values: ReadonlyArray<unknown>): boolean =>
-    event === "request" || event === "checkContinue"
-      ? begin({ event, message: values[0] as IncomingMessage, response: values[1] as ServerResponse })
-      : emit(event, ...values)
+  server.on("request", (message, response) => begin({ event: "request", message, response }))
+  server.on("checkContinue", (message, response) => begin({ event: "checkContinue", message, response }))
+  return inTurn
 }
 
 /**

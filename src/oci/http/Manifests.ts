@@ -60,7 +60,7 @@ export const put = (
       // A manifest gives its repository the blobs that it refers to.
       ownBlobs: !input.identity.allowEverywhere("pull")
     })
-    const { digest, subject } = yield* context.bodies.settle(storing)
+    const { digest, subject } = yield* context.bodies.settleManifest(storing)
     return emptyResponse(201, {
       ...manifestAt(name, digest),
       ...(subject === null ? {} : { "oci-subject": subject }),

@@ -8,16 +8,23 @@
  * A free place goes to the waiting client that holds the fewest. First come transfers that had no place yet; each fourth place
  * goes to one that was overtaken.
  *
- * All decisions are made synchronously at instants of the `Clock`.
+ * All decisions are made synchronously, at instants of the `Clock` that only move forward.
  */
 import { Clock, Data, Duration, Effect, Latch, type Scope } from "effect"
+import { type RecentRate, recentRate } from "./RecentRate.ts"
+import { steadyMillis } from "./Steady.ts"
 
 /** Limits of the places. */
 export interface PlacesOptions {
   /** The number of places. */
   readonly max: number
-  /** How long a place belongs to its transfer at least. Infinite: transfers are never overtaken. */
+  /**
+   * How long a transfer may let its place wait for its client, before it can be overtaken. Infinite: transfers are never
+   * overtaken.
+   */
   readonly overtakeAfter: Duration.Duration
+  /** How long a transfer that has turns keeps its place while others wait, however fast it is. Default: to its end. */
+  readonly turn?: Duration.Duration | undefined
   /** The most overtaken transfers. */
   readonly overtakenMax: number
   /** The most bytes that overtaken transfers hold together. */
@@ -47,6 +54,8 @@ export interface Transfer {
   readonly end: () => void
   /** Called when it loses its place: `isEnded` if it gets none again. */
   onLost: ((isEnded: boolean) => void) | null
+  /** Whether it can go on after it lost its place at any moment. Default false: only while its client is waited for. */
+  hasTurns: boolean
 }
 
 /** How places are used. */
@@ -65,7 +74,7 @@ export interface Places {
   /** Completes once fewer transfers wait than there are places. */
   readonly hasRoom: Effect.Effect<void>
   /** Returns for how long transfers have waited and none got a place, in milliseconds. */
-  readonly stuckMillis: (now: number) => number
+  readonly stuckMillis: () => number
 }
 
 /** A slower transfer than the store is worth overtaking: 8 Mbit/s. */
@@ -74,7 +83,7 @@ const fastBytesPerSecond = 1024 * 1024
 /** A transfer whose client was waited for that long is slow, however fast it was before. */
 const stallMillis = 1000
 
-/** A transfer is not ended for being slow before that, unless its client holds more than half of all places. */
+/** A transfer is not ended before its client was waited for that long, unless it holds more than half of all places. */
 const shedAfterMillis = 1000
 
 /** Each so many places one goes to a transfer that was overtaken. */
@@ -82,12 +91,12 @@ const overtakenTurn = 4
 
 interface Entry extends Transfer {
   readonly client: string
-  readonly begunAt: number
+  readonly rate: RecentRate
   state: "new" | "waiting" | "holding" | "overtaken" | "ended"
   wasGranted: boolean
   waitsSince: number
   grantedAt: number
-  clientWaitedSince: number | null
+  waitedBeforeGrant: number
   movedSinceGrant: number
   movedBytes: number
   resume: (() => void) | null
@@ -99,7 +108,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Places, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const someWait = yield* Latch.make(false)
-  const core = new Core(options, () => clock.currentTimeMillisUnsafe(), someWait)
+  const core = new Core(options, () => steadyMillis(clock), someWait)
   const period = Duration.isFinite(options.overtakeAfter)
     ? Duration.max(options.overtakeAfter, Duration.millis(10))
     : Duration.seconds(1)
@@ -134,24 +143,25 @@ class Core implements Places {
   begin = (client: string): Transfer => {
     const entry: Entry = {
       client,
-      begunAt: this.now(),
+      rate: recentRate(),
       state: "new",
       wasGranted: false,
       waitsSince: 0,
       grantedAt: 0,
-      clientWaitedSince: null,
+      waitedBeforeGrant: 0,
       movedSinceGrant: 0,
       movedBytes: 0,
       resume: null,
       onLost: null,
+      hasTurns: false,
       holds: () => entry.state === "holding",
       take: Effect.suspend(() => this.taking(entry)),
       waits: () => {
-        entry.clientWaitedSince ??= this.now()
+        entry.rate.waits(this.now())
         if (this.waiting.size > 0) this.dispatch()
       },
       moved: (bytes) => {
-        entry.clientWaitedSince = null
+        entry.rate.moved(bytes, this.now())
         entry.movedBytes += bytes
         entry.movedSinceGrant += bytes
       },
@@ -177,10 +187,10 @@ class Core implements Places {
     return Effect.sync(() => this.rooms.delete(enter))
   })
 
-  stuckMillis = (now: number): number => {
+  stuckMillis = (): number => {
     let since = Number.POSITIVE_INFINITY
     for (const entry of this.waiting) if (!entry.wasGranted) since = Math.min(since, entry.waitsSince)
-    return since === Number.POSITIVE_INFINITY ? 0 : now - Math.max(since, this.grantedAt)
+    return since === Number.POSITIVE_INFINITY ? 0 : this.now() - Math.max(since, this.grantedAt)
   }
 
   dispatch(): void {
@@ -203,8 +213,8 @@ class Core implements Places {
     if (entry.state === "holding") return Effect.void
     this.overtaken.delete(entry)
     entry.state = "waiting"
-    entry.clientWaitedSince = null
     entry.waitsSince = this.now()
+    entry.rate.rests(entry.waitsSince)
     this.waiting.add(entry)
     this.someWait.openUnsafe()
     this.dispatch()
@@ -249,6 +259,7 @@ class Core implements Places {
     entry.state = "holding"
     entry.wasGranted = true
     entry.grantedAt = now
+    entry.waitedBeforeGrant = entry.rate.waitedMillis(now)
     entry.movedSinceGrant = 0
     this.grants += 1
     this.grantedAt = now
@@ -270,9 +281,9 @@ class Core implements Places {
     entry.state = "ended"
   }
 
-  /** Takes a place from a transfer that waits for its client. Returns false if there is none. */
+  /** Takes a place from a transfer that waits for its client, or has had its turn. Returns false if there is none. */
   private makeRoom(next: Entry, now: number): boolean {
-    const slow = [...this.holding].filter((entry) => this.isSlow(entry, now))
+    const slow = [...this.holding].filter((entry) => this.isSlow(entry, now) || this.hadTurn(entry, now))
     if (slow.length === 0) return false
     const victim = slow.reduce((worst, entry) => {
       const more = this.share(entry) - this.share(worst)
@@ -287,13 +298,17 @@ class Core implements Places {
     return true
   }
 
-  private isSlow({ clientWaitedSince, grantedAt, movedSinceGrant }: Entry, now: number): boolean {
-    if (clientWaitedSince === null) return false
-    const heldMillis = now - grantedAt
-    if (heldMillis < Duration.toMillis(this.options.overtakeAfter)) return false
-    return (
-      now - clientWaitedSince >= stallMillis || (movedSinceGrant * 1000) / heldMillis < fastBytesPerSecond
-    )
+  /** The client's rate counts, not that of a slow store: only the time for which the client was waited for. */
+  private isSlow({ movedSinceGrant, rate, waitedBeforeGrant }: Entry, now: number): boolean {
+    const since = rate.waitsSince()
+    if (since === null) return false
+    const waited = rate.waitedMillis(now) - waitedBeforeGrant
+    if (waited < Duration.toMillis(this.options.overtakeAfter)) return false
+    return now - since >= stallMillis || (movedSinceGrant * 1000) / waited < fastBytesPerSecond
+  }
+
+  private hadTurn({ grantedAt, hasTurns }: Entry, now: number): boolean {
+    return hasTurns && now - grantedAt >= Duration.toMillis(this.options.turn ?? Duration.infinity)
   }
 
   private isFull(victim: Entry): boolean {
@@ -314,7 +329,7 @@ class Core implements Places {
       client !== next.client && 2 * (shares.get(client) ?? 0) > this.all.size
     const candidates = [...this.apart(), ...[...this.holding].filter((entry) => this.isSlow(entry, now))]
     const slow = candidates.filter(
-      (entry) => entry !== next && (now - entry.begunAt >= shedAfterMillis || isGreedy(entry))
+      (entry) => entry !== next && (entry.rate.waitedMillis(now) >= shedAfterMillis || isGreedy(entry))
     )
     if (slow.length === 0) return false
     const victim = slow.reduce((worst, entry) => (rateOf(entry, now) < rateOf(worst, now) ? entry : worst))
@@ -325,5 +340,4 @@ class Core implements Places {
   }
 }
 
-const rateOf = ({ begunAt, movedBytes }: Entry, now: number): number =>
-  movedBytes / Math.max(1, now - begunAt)
+const rateOf = ({ rate }: Entry, now: number): number => rate.bytesPerSecond(now)

@@ -6,10 +6,11 @@
  * clients keep no connection to the store, and their downloads continue.
  */
 import { Readable } from "node:stream"
-import { Clock, Data, type Duration, Effect, Exit, Scope } from "effect"
+import { Clock, Data, Duration, Effect, Exit, Scope } from "effect"
 import type { OpenBytes, Opening } from "../../storage/Readables.ts"
-import { type MinimumRate, paceOf } from "./MinimumRate.ts"
+import { type MinimumRate, type Pace, paceOf } from "./MinimumRate.ts"
 import * as Places from "./Places.ts"
+import { steadyMillis } from "./Steady.ts"
 
 /** As many responses as are sent wait, and did so for too long. */
 export class ReadersFull extends Data.TaggedError("ReadersFull") {
@@ -36,9 +37,15 @@ export interface Readers {
   readonly take: (client: string) => Effect.Effect<Places.Transfer, ReadersFull, Scope.Scope>
   readonly load: () => Places.Load
   /** Returns for how long responses have waited and none got a place, in milliseconds. */
-  readonly stuckMillis: (now: number) => number
+  readonly stuckMillis: () => number
   readonly minimumRate: MinimumRate
 }
+
+/**
+ * A fast download keeps its place for so long while others wait. Without turns, a hundred machines that pull one large image
+ * waited for the first ones to end, and were refused after half a minute.
+ */
+const turn = Duration.seconds(5)
 
 /** Overtaken responses hold a buffer of a stream and no connection to the store. Connections are bounded elsewhere. */
 const unbounded = { overtakenMax: Number.POSITIVE_INFINITY, overtakenBytesMax: Number.POSITIVE_INFINITY }
@@ -50,7 +57,13 @@ export const make = Effect.fnUntraced(function* ({
   overtakeAfter,
   roomWithin
 }: ReadersOptions): Effect.fn.Return<Readers, never, Scope.Scope> {
-  const places = yield* Places.make({ max, overtakeAfter, heldBytesMax: 0, ...unbounded })
+  const places = yield* Places.make({
+    max,
+    overtakeAfter,
+    heldBytesMax: 0,
+    ...unbounded,
+    turn: Duration.isFinite(overtakeAfter) ? turn : undefined
+  })
   return {
     take: Effect.fnUntraced(function* (client) {
       const transfer = yield* Effect.acquireRelease(
@@ -82,6 +95,8 @@ export interface Source<E> {
   readonly sizeBytes: number
   /** Opens the bytes from this offset on. Null: they cannot be opened again, and an overtaken response ends. */
   readonly reopen: ((from: number) => Opening<E>) | null
+  /** Called when an overtaken response begins to wait for its place, and when it has one. Its client is not to blame meanwhile. */
+  readonly onWait: (isWaiting: boolean) => void
 }
 
 /**
@@ -104,22 +119,23 @@ export const resumable = Effect.fnUntraced(function* <E>(
   let sent = 0
   let unread = 0
   let isOpening = false
+  let isHungry = false
   const close = () => {
     const closed = open
     open = null
     if (closed !== null) run(Scope.close(closed.scope, Exit.void))
   }
-  const attach = (bytes: OpenBytes<E>, scopeOfBytes: Scope.Closeable) => {
+  const attach = (bytes: OpenBytes<E>, scopeOfBytes: Scope.Closeable, { readable } = bytes) => {
     open = { bytes, scope: scopeOfBytes }
-    const { readable } = bytes
     const isOpen = () => open?.bytes === bytes
     readable.on("data", (chunk: Uint8Array) => {
       if (!isOpen()) return
       sent += chunk.length
       unread += chunk.length
-      if (out.push(chunk)) return
+      isHungry = out.push(chunk)
+      if (isHungry) return
       readable.pause()
-      pace.waits(clock.currentTimeMillisUnsafe())
+      pace.waits(steadyMillis(clock))
       transfer.waits()
     })
     readable.once("end", () => {
@@ -128,31 +144,34 @@ export const resumable = Effect.fnUntraced(function* <E>(
       transfer.end()
       out.push(null)
     })
-    readable.once("error", (cause) => {
-      if (isOpen()) out.destroy(cause)
-    })
-    readable.once("close", () => {
-      if (isOpen()) out.destroy(new Error("The store closed its bytes before their end"))
-    })
+    failing(readable, out, isOpen)
   }
   const reopening = Effect.gen(function* () {
+    source.onWait(true)
     yield* transfer.take
+    source.onWait(false)
     const again = yield* Scope.fork(scope)
     const bytes = yield* Scope.provide((source.reopen ?? impossible)(sent), again)
     isOpening = false
-    if (out.destroyed) return yield* Scope.close(again, Exit.void)
+    if (out.destroyed || !transfer.holds())
+      return yield* Effect.andThen(Scope.close(again, Exit.void), Effect.sync(reopen))
     attach(bytes, again)
     bytes.readable.resume()
   }).pipe(Effect.catch((error) => Effect.sync(() => out.destroy(error as Error))))
+  const reopen = (): void => {
+    if (isOpening || out.destroyed) return
+    if (sent >= source.sizeBytes) return void out.push(null)
+    isOpening = true
+    run(reopening)
+  }
   const out = new Readable({
     read() {
-      pace.moved(unread, clock.currentTimeMillisUnsafe())
+      isHungry = true
+      pace.moved(unread, steadyMillis(clock))
       transfer.moved(unread)
       unread = 0
       if (open !== null) return void open.bytes.readable.resume()
-      if (isOpening || sent >= source.sizeBytes) return
-      isOpening = true
-      run(reopening)
+      reopen()
     },
     destroy(error, done) {
       close()
@@ -163,21 +182,36 @@ export const resumable = Effect.fnUntraced(function* <E>(
   transfer.onLost = (isEnded) => {
     if (isEnded || source.reopen === null) return void out.destroy(new ReaderTooSlow())
     close()
+    // Node asked for bytes already, or never asks again, because it has all.
+    if (isHungry || sent >= source.sizeBytes) reopen()
   }
+  transfer.hasTurns = source.reopen !== null
   attach(first, firstScope)
   // A listener made it flow. It flows again once the response reads.
   first.readable.pause()
-  const watching = Effect.gen(function* () {
-    while (!out.closed) {
-      const left = pace.millisLeft(clock.currentTimeMillisUnsafe())
-      if (left <= 0) return void out.destroy(new ReaderTooSlow())
-      if (!Number.isFinite(left)) return
-      yield* Effect.sleep(Math.max(left, 10))
-    }
-  })
-  yield* Effect.forkScoped(watching)
+  yield* Effect.forkScoped(endingSlow(out, pace, clock))
   yield* Effect.addFinalizer(() => Effect.sync(() => out.destroy()))
   return out
+})
+
+/** Ends a response whose bytes fail, while they are open. */
+const failing = (bytes: Readable, out: Readable, isOpen: () => boolean): void => {
+  bytes.once("error", (cause) => {
+    if (isOpen()) out.destroy(cause)
+  })
+  bytes.once("close", () => {
+    if (isOpen()) out.destroy(new Error("The store closed its bytes before their end"))
+  })
+}
+
+/** Ends a response whose client reads more slowly than the least rate. */
+const endingSlow = Effect.fnUntraced(function* (out: Readable, pace: Pace, clock: Clock.Clock) {
+  while (!out.closed) {
+    const left = pace.millisLeft(steadyMillis(clock))
+    if (left <= 0) return void out.destroy(new ReaderTooSlow())
+    if (!Number.isFinite(left)) return
+    yield* Effect.sleep(Math.max(left, 10))
+  }
 })
 
 const impossible = (): never => {

@@ -32,6 +32,7 @@ import {
 import { crumbsIn, type FramingBudget } from "./Crumbs.ts"
 import { type MinimumRate, type Pace, paceOf } from "./MinimumRate.ts"
 import { type Transfer, TransferShed } from "./Places.ts"
+import { steadyMillis } from "./Steady.ts"
 
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
@@ -107,7 +108,7 @@ const moved = ({ pace, transfer }: Watch, bytes: number, now: number): void => {
 const timed = (pull: BodyPull, watch: Watch): BodyPull => {
   const reading: BodyPull = Effect.gen(function* () {
     const clock = yield* Clock.Clock
-    const begun = clock.currentTimeMillisUnsafe()
+    const begun = steadyMillis(clock)
     watch.pace.waits(begun)
     watch.transfer?.waits()
     const { failure, millis } = patience(watch, begun)
@@ -116,7 +117,7 @@ const timed = (pull: BodyPull, watch: Watch): BodyPull => {
       Effect.timeoutOrElse(pull, { duration: millis, orElse: () => Effect.fail(failure) }),
       shed
     )
-    moved(watch, lengthOf(chunks), clock.currentTimeMillisUnsafe())
+    moved(watch, lengthOf(chunks), steadyMillis(clock))
     return chunks
   })
   return Effect.suspend(() => withPlace(watch, reading))
@@ -173,10 +174,10 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
     const chunks = available(source)
     if (Arr.isArrayNonEmpty(chunks)) {
       const bytes = lengthOf(chunks)
-      const now = clock.currentTimeMillisUnsafe()
+      const now = steadyMillis(clock)
       moved(watch, bytes, now)
       const { isRefused, pauseMillis } = tollOf(bytes, now)
-      if (pauseMillis === 0) return Effect.succeed(chunks)
+      if (pauseMillis === 0 && !isRefused) return Effect.succeed(chunks)
       return Effect.andThen(
         pausing(pauseMillis),
         isRefused ? Effect.fail(new BodyInCrumbs()) : Effect.succeed(chunks)
@@ -199,11 +200,11 @@ const readOn = Effect.fnUntraced(function* (source: IncomingMessage, watch: Watc
   })
   const pull: BodyPull = Effect.suspend(() => withPlace(watch, reading))
   const waiting: BodyPull = Effect.callback((resume) => {
-    waitsSince = clock.currentTimeMillisUnsafe()
+    waitsSince = steadyMillis(clock)
     pace.waits(waitsSince)
     wake = () => {
       wake = () => {}
-      pace.rests(clock.currentTimeMillisUnsafe())
+      pace.rests(steadyMillis(clock))
       waitsSince = null
       resume(pull)
     }
@@ -244,8 +245,9 @@ const watching = Effect.fnUntraced(function* (
 ) {
   const { idleTimeout } = watch.limits
   const idleMillis = Duration.toMillis(idleTimeout)
+  const clock = yield* Clock.Clock
   while (!body.isOver()) {
-    const now = yield* Clock.currentTimeMillis
+    const now = steadyMillis(clock)
     const since = body.waitsSince()
     const idleLeft = since === null ? idleMillis : since + idleMillis - now
     const { failure, millis } = patience(watch, now)

@@ -81,7 +81,7 @@ export interface RoutesOptions extends AdmissionOptions, Access.AccessOptions {
    */
   readonly overtakeAfter?: Duration.Duration | undefined
   /** Receives a function that returns for how long no place was given while some waited, in milliseconds. For readiness. */
-  readonly watchPlaces?: ((stuckMillis: (now: number) => number) => void) | undefined
+  readonly watchPlaces?: ((stuckMillis: () => number) => void) | undefined
 }
 
 /** A GPRS line moves four times as much. */
@@ -117,9 +117,7 @@ export const layer = (
       const access = yield* Access.make(options, options.signingKey ?? Effect.succeed(ownKey))
       const isServed = admission(options, access.isOpen)
       const pages = new Set(options.origins)
-      options.watchPlaces?.((now) =>
-        Math.max(context.bodies.stuckMillis(now), context.readers.stuckMillis(now))
-      )
+      options.watchPlaces?.(() => Math.max(context.bodies.stuckMillis(), context.readers.stuckMillis()))
       // One route, because names contain slashes. The router adds `/v2` by itself.
       yield* router.add("*", "/v2/*", (request) =>
         respond(request, pages, Effect.andThen(isServed(request), serve(context, access, pages, request)))

@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type Server as NodeServer, type Ser
 import { createServer as createTlsServer, type ServerOptions as HttpsOptions } from "node:https"
 import type { SecureContextOptions } from "node:tls"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Clock, type Context, Duration, Effect, Layer, Schema } from "effect"
+import { type Context, Duration, Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServer, HttpServerError, HttpServerRequest } from "effect/http"
 import type { Repositories } from "../Repositories.ts"
 import type { Uploads } from "../Uploads.ts"
@@ -81,7 +81,7 @@ export const layer = (
 ): Layer.Layer<HttpServer.HttpServer, ListenRefused, Uploads | Repositories> =>
   Layer.unwrap(
     Effect.contextWith((services: Context.Context<Uploads | Repositories>) => {
-      let stuckMillis = (_: number) => 0
+      let stuckMillis = () => 0
       const watched = Routes.layer({
         ...options,
         watchPlaces: (read) => {
@@ -90,7 +90,7 @@ export const layer = (
       })
       const ready = Effect.andThen(
         options.ready,
-        notStuck((now) => stuckMillis(now))
+        notStuck(() => stuckMillis())
       )
       const routes = Layer.mergeAll(watched, Health.layer(ready), apiErrors)
       return Effect.succeed(serving(options, Layer.provide(routes, Layer.succeedContext(services))))
@@ -101,11 +101,9 @@ export const layer = (
 const stuckAfter = Duration.minutes(1)
 
 /** Fails while bodies or responses wait and no place was given for a minute. */
-export const notStuck = (
-  stuckMillis: (now: number) => number
-): Effect.Effect<void, { readonly message: string }> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    stuckMillis(now) < Duration.toMillis(stuckAfter)
+export const notStuck = (stuckMillis: () => number): Effect.Effect<void, { readonly message: string }> =>
+  Effect.suspend(() =>
+    stuckMillis() < Duration.toMillis(stuckAfter)
       ? Effect.void
       : Effect.fail({
           message:
@@ -131,9 +129,10 @@ export const serving = (
 ): Layer.Layer<HttpServer.HttpServer, ListenRefused> =>
   Layer.unwrap(
     Effect.sync(() => {
-      const { server, endConnections } = makeNodeServer(options.tls)
-      Connections.bound(server, { max: options.connectionsMax ?? 2000 })
-      const listening = listen(options, server)
+      const server = makeNodeServer(options.tls)
+      const inTurn = Connections.bound(server, { max: options.connectionsMax ?? 2000 })
+      const endConnections = lastOfEach(inTurn)
+      const listening = listen(options, inTurn)
       // Finalizers run in reverse: mark the last request of each connection, wait for requests, close the
       // rest.
       const cut = Layer.provideMerge(
@@ -145,8 +144,16 @@ export const serving = (
     })
   )
 
-const listen = ({ host, port, settings = "SERVE", shutdownDeadline }: ListenOptions, server: NodeServer) =>
-  NodeHttpServer.layerServer(() => server, { host, port, gracefulShutdownTimeout: shutdownDeadline }).pipe(
+const listen = (
+  { host, port, settings = "SERVE", shutdownDeadline }: ListenOptions,
+  server: Connections.InTurn
+) =>
+  // The adapter uses no more of a server than InTurn has.
+  NodeHttpServer.layerServer(() => server as unknown as NodeServer, {
+    host,
+    port,
+    gracefulShutdownTimeout: shutdownDeadline
+  }).pipe(
     Layer.catchTag("ServeError", ({ cause }) =>
       Layer.effect(
         HttpServer.HttpServer,
@@ -165,21 +172,27 @@ const codeOf = (cause: unknown): string =>
  * Makes a server without a limit for a whole request (Node's is five minutes): a body may take any time while
  * bytes arrive. The routes limit how long a body may stall.
  */
-const makeNodeServer = (tls: ServerTls | undefined) => {
-  // Balancers keep idle connections for a minute. They must close first, or a request meets a closed
-  // connection.
+const makeNodeServer = (tls: ServerTls | undefined): NodeServer => {
   const limits = {
     requestTimeout: 0,
     // Clients send their headers at once.
     headersTimeout: 20_000,
-    keepAliveTimeout: 65_000,
+    // Proxies must close an idle connection first, or a request meets a closed one and is lost. Most do so after a minute,
+    // those written in Go after 90 seconds, Caddy after two minutes. Networks forget a connection after four.
+    keepAliveTimeout: 150_000,
     // Node looks for late headers at this interval. Its default of 30 seconds would add to the limit.
     connectionsCheckingInterval: 5_000
   }
-  const server = tls === undefined ? createServer(limits) : makeTlsServer(limits, tls)
+  return tls === undefined ? createServer(limits) : makeTlsServer(limits, tls)
+}
+
+/**
+ * Returns a function that makes the current request of each connection its last one. After a server is closed, Node keeps serving
+ * kept-alive connections for as long as requests arrive.
+ */
+const lastOfEach = (server: Connections.InTurn) => {
   const underWay = new Set<ServerResponse>()
   let ending = false
-  // After a server is closed, Node keeps serving kept-alive connections for as long as requests arrive.
   const isLast = (response: ServerResponse) => {
     if (!response.headersSent) response.setHeader("Connection", "close")
   }
@@ -190,11 +203,10 @@ const makeNodeServer = (tls: ServerTls | undefined) => {
   }
   // Each request emits one of the two events: the second if its client waits for permission to send the body.
   server.on("request", begun).on("checkContinue", begun)
-  const endConnections = () => {
+  return () => {
     ending = true
     underWay.forEach(isLast)
   }
-  return { server, endConnections }
 }
 
 /** Returns the address of a server as a URL. */

@@ -40,7 +40,10 @@ export const streamedResponse = Effect.fnUntraced(function* (
   const opening = openingOf(bytes)
   if (!(source instanceof IncomingMessage) || opening === null)
     return yield* streamed(transfer, bytes, head, url, source)
-  return yield* piped(readers, transfer, opening, head, reopening(from), source, url)
+  // A client that reads slowly is not silent while the registry lets it wait.
+  const onWait = (isWaiting: boolean) => cutOffAfter(isWaiting ? Duration.zero : idleTimeout, source)
+  const bytesOf = { sizeBytes: head.sizeBytes, reopen: reopening(from), onWait }
+  return yield* piped(readers, transfer, opening, head, bytesOf, source, url)
 })
 
 const reopening = (from: ((offset: number) => BlobBytes) | null): Source<BlobFailure>["reopen"] =>
@@ -79,15 +82,14 @@ const piped = Effect.fnUntraced(function* (
   transfer: Transfer,
   opening: Opening<BlobFailure>,
   head: ResponseHead,
-  reopen: Source<BlobFailure>["reopen"],
+  source: Source<BlobFailure>,
   { socket }: IncomingMessage,
   url: string
 ) {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const first = yield* Scope.provide(opening, scope)
   const services = yield* Effect.context<never>()
-  const { sizeBytes } = head
-  const readable = yield* resumable(first, scope, transfer, { sizeBytes, reopen }, minimumRate)
+  const readable = yield* resumable(first, scope, transfer, source, minimumRate)
   // Registered before the pipe, which ends the connection after it. A client that left has ended it before.
   readable.once("error", (cause) => {
     if (!socket.destroyed)
@@ -118,7 +120,7 @@ const cutShort = (error: BlobFailure | ReaderTooSlow, url: string): Effect.Effec
       )
 
 /**
- * Makes Node close the connection if it is idle for that long. Closing it ends the request and releases the
+ * Makes Node close the connection if it is idle for that long, or never after 0. Closing it ends the request and releases the
  * store. Once the response has been sent, Node's limit for idle connections applies again. Other servers have
  * their own limits.
  */

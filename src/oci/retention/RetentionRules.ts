@@ -14,6 +14,7 @@
  */
 import { Context, Duration, Effect, Option, Result } from "effect"
 import { closestTo } from "../../domain/closest.ts"
+import { spelledOut } from "../../domain/shortDuration.ts"
 import { expressionOf, isPattern } from "../access/Rules.ts"
 
 /**
@@ -211,7 +212,8 @@ const numberIn = (json: unknown, path: string, problems: Array<string>): number 
 }
 
 const timeIn = (json: unknown, path: string, problems: Array<string>): Duration.Duration => {
-  const time = typeof json === "string" ? Duration.fromInput(json as Duration.Input) : Option.none()
+  const time =
+    typeof json === "string" ? Duration.fromInput(spelledOut(json) as Duration.Input) : Option.none()
   if (Option.isSome(time) && Duration.isFinite(time.value) && Duration.toMillis(time.value) >= 60_000)
     return time.value
   problems.push(`${path}: write a time of at least a minute with its unit, such as "30 days"`)

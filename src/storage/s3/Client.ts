@@ -42,19 +42,19 @@ export const connect = (options: S3Options, keys: Keys, maxConnections: number):
  * caller it would not wait for the store's permission to send a body.
  */
 const followAuthorities = (client: S3Client, ca: () => string): void => {
-  client.middlewareStack.add(
-    (next) => (args) => {
-      const handler = client.config.requestHandler as HttpHandler
-      const { httpsAgent } = handler.httpHandlerConfigs?.() ?? {}
-      if (httpsAgent instanceof Agent && httpsAgent.options.ca !== ca()) httpsAgent.options.ca = ca()
-      return next(args)
-    },
-    { name: "followAuthorities", step: "initialize" }
-  )
+  const handler = client.config.requestHandler as HttpHandler
+  const handle = handler.handle.bind(handler)
+  // Requests that do not pass the SDK's middleware end here, too.
+  handler.handle = (request, options) => {
+    const { httpsAgent } = handler.httpHandlerConfigs?.() ?? {}
+    if (httpsAgent instanceof Agent && httpsAgent.options.ca !== ca()) httpsAgent.options.ca = ca()
+    return handle(request, options)
+  }
 }
 
 /** What the SDK's types leave out of its handler. */
 interface HttpHandler {
+  handle: S3Client["config"]["requestHandler"]["handle"]
   readonly httpHandlerConfigs?: () => { readonly httpsAgent?: unknown }
 }
 

@@ -24,6 +24,7 @@ import {
   UploadPartCopyCommand
 } from "@aws-sdk/client-s3"
 import type { Calls, Dated, Listing } from "./Bucket.ts"
+import { answerWith, bodyOf, directGet } from "./DirectGet.ts"
 import { OtherAnswer } from "./Documents.ts"
 import { readListing } from "./ListingText.ts"
 
@@ -126,6 +127,7 @@ const addMd5 = (request: unknown): void => {
 }
 
 const objectCalls = (client: S3Client, Bucket: string): Pick<Calls, "put" | "copy" | "get" | "head"> => ({
+  ...getCalls(client, Bucket),
   put: (Key, Body, ContentLength, abortSignal, sha256) => {
     const command = new PutObjectCommand({ Bucket, Key, Body, ContentLength })
     if (sha256 !== undefined) {
@@ -143,15 +145,25 @@ const objectCalls = (client: S3Client, Bucket: string): Pick<Calls, "put" | "cop
     client.send(new CopyObjectCommand({ Bucket, Key, CopySource: copySource(Bucket, from) }), {
       abortSignal
     }),
-  get: async (Key, range, abortSignal) => {
-    const Range = range === undefined ? undefined : `bytes=${range.start}-${range.end ?? ""}`
-    const { Body, $metadata } = await client.send(new GetObjectCommand({ Bucket, Key, Range }), {
-      abortSignal
-    })
-    return { body: Body instanceof Readable ? Body : undefined, status: $metadata.httpStatusCode }
-  },
   head: (Key, abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal })
 })
+
+const getCalls = (client: S3Client, Bucket: string): Pick<Calls, "get"> => {
+  const direct = directGet(client)
+  return {
+    get: async (Key, range, abortSignal) => {
+      const Range = range === undefined ? undefined : `bytes=${range.start}-${range.end ?? ""}`
+      const outcome = await direct.send(Key, Range, abortSignal)
+      const body = outcome === null ? null : bodyOf(outcome, Range)
+      if (body !== null) return { body, status: Range === undefined ? 200 : 206 }
+      const command = new GetObjectCommand({ Bucket, Key, Range })
+      if (outcome === null) direct.learn(command, Key)
+      else answerWith(command, outcome)
+      const { Body, $metadata } = await client.send(command, { abortSignal })
+      return { body: Body instanceof Readable ? Body : undefined, status: $metadata.httpStatusCode }
+    }
+  }
+}
 
 /** The SDK hashes a body in memory for its signature, and signs a stream without its bytes unless their hash is given. */
 const giveHash = (request: unknown, sha256: string): void => {

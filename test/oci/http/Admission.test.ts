@@ -1,6 +1,6 @@
 /** Requests that are not served, with whatever credentials: other spellings, other hosts, other web sites. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Redacted, Stream } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { hostName } from "../../../src/oci/http/Admission.ts"
 import * as Bodies from "../../../src/oci/http/Bodies.ts"
@@ -266,13 +266,55 @@ describe("bodies that are kept in memory", () => {
     })
   )
 
-  it.effect("are given up after a minute, however steadily they drip", () =>
+  it.effect(
+    "and are ordinary are not ended over a slow line where longer ones can be, however fast those began",
+    () =>
+      Effect.gen(function* () {
+        const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero })
+        const held = (body: Stream.Stream<Uint8Array>) =>
+          Effect.forkChild(Effect.scoped(Effect.exit(hold(body, options))), { startImmediately: true })
+        const kilobyte = Stream.tick("100 millis").pipe(Stream.map(() => new Uint8Array(1000)))
+        const slow = yield* held(Stream.take(kilobyte, 30))
+        const greedy = yield* held(Stream.concat(mebibytes(35), Stream.never))
+        yield* TestClock.adjust("2 seconds")
+        yield* held(Stream.concat(mebibytes(35), Stream.never))
+        yield* TestClock.adjust("2 seconds")
+        assert.isTrue(Exit.isSuccess(yield* Fiber.join(slow)))
+        assert.include(String(yield* Fiber.join(greedy)), "BodiesFull")
+      })
+  )
+
+  it.effect("may take ten minutes, which is 4 MiB over the slowest line, and no longer", () =>
     Effect.gen(function* () {
       const { hold } = yield* Bodies.make({ max: 1, roomWithin: Duration.zero })
-      const drips = Stream.tick("1 second").pipe(Stream.map(() => new Uint8Array(1)))
+      const drips = Stream.tick("1 second").pipe(Stream.map(() => new Uint8Array(7200)))
+      const longest = yield* Effect.forkChild(Effect.scoped(hold(Stream.take(drips, 583), options)))
       const given = yield* Effect.forkChild(Effect.scoped(Effect.flip(hold(drips, options))))
-      for (let second = 0; second < 61; second++) yield* TestClock.adjust("1 second")
+      for (let second = 0; second < 601; second++) yield* TestClock.adjust("1 second")
+      assert.isAbove((yield* Fiber.join(longest)).length, 4 * 1024 * 1024)
       assert.deepInclude(yield* Fiber.join(given), { _tag: "BodySlow" })
     })
+  )
+})
+
+describe("a client behind a proxy", () => {
+  it.live("that probes without a host, in HTTP/1.0, is served where names are given", () =>
+    Effect.gen(function* () {
+      const response = yield* raw("GET /v2/ HTTP/1.0\n\n")
+      assert.strictEqual(statusOf(response), 200)
+    }).pipe(Effect.provide(named))
+  )
+
+  it.live.each([
+    ["localhost:443", "Origin: https://localhost"],
+    ["localhost:80", "Origin: http://localhost"],
+    ["localhost", "Origin: https://ui.example\nSec-Fetch-Site: same-origin"]
+  ])("that names the host in another way than the browser may write: %s", ([host, headers]) =>
+    Effect.gen(function* () {
+      const response = yield* raw(
+        `PUT /v2/ HTTP/1.1\nHost: ${host}\n${headers}\nContent-Length: 0\nConnection: close\n\n`
+      )
+      assert.strictEqual(statusOf(response), 405)
+    }).pipe(Effect.provide(named))
   )
 })

@@ -69,8 +69,9 @@ const plain = (handle: RequestListener, isBound = true) =>
   Effect.gen(function* () {
     const server = yield* Effect.acquireRelease(
       Effect.callback<PlainServer>((resume) => {
-        const listening = createPlain(handle)
-        if (isBound) bound(listening, { max: 10 })
+        const listening = createPlain()
+        const inTurn = isBound ? bound(listening, { max: 10 }) : listening
+        inTurn.on("request", handle)
         listening.listen(0, "127.0.0.1", () => resume(Effect.succeed(listening)))
       }),
       (listening) => Effect.sync(() => listening.close().closeAllConnections())
@@ -148,9 +149,9 @@ describe("a server with few connections that speaks TLS", () => {
       const { cert, key } = own.sign("server")
       const server = yield* Effect.acquireRelease(
         Effect.callback<Server>((resume) => {
+          const listening = createServer({ cert: text(cert), key: text(key) })
           // It never answers, so its connection stays busy.
-          const listening = createServer({ cert: text(cert), key: text(key) }, () => undefined)
-          bound(listening, { max: 1 })
+          bound(listening, { max: 1 }).on("request", () => undefined)
           listening.listen(0, "127.0.0.1", () => resume(Effect.succeed(listening)))
         }),
         (listening) => Effect.sync(() => listening.close().closeAllConnections())

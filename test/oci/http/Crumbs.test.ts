@@ -1,18 +1,19 @@
 /** Bodies in chunks of a few bytes: when they pause, and when they are refused. */
-import { createServer } from "node:http"
-import { type AddressInfo, connect, type Socket } from "node:net"
-import { NodeStream } from "@effect/platform-node"
+import type { Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Stream } from "effect"
-import type { HttpServerRequest } from "effect/http"
 import { crumbsIn, makeBudget, type Toll } from "../../../src/oci/http/Crumbs.ts"
-import { bodyOf } from "../../../src/oci/http/RequestBody.ts"
 
 const framingOf = (chunkBytes: number) => chunkBytes.toString(16).length + 4
 
-/** Lets a body of so many chunks arrive at once, `at` a time, and returns what is to be done with it each time. */
-const arriving = (chunkBytes: number, count: number, budget = makeBudget(), now = 0): ReadonlyArray<Toll> => {
-  const socket = { bytesRead: 1000 }
+/** Lets a body of so many chunks arrive at once, 500 at a time, and returns what is to be done with it each time. */
+const arriving = (
+  chunkBytes: number,
+  count: number,
+  budget = makeBudget(),
+  now = 0,
+  remoteAddress = "10.0.0.1"
+): ReadonlyArray<Toll> => {
+  const socket = { bytesRead: 1000, remoteAddress }
   const toll = crumbsIn({ socket: socket as Socket }, budget)
   return Array.from({ length: count / 500 }, () => {
     socket.bytesRead += 500 * (chunkBytes + framingOf(chunkBytes))
@@ -44,15 +45,29 @@ describe("a body", () => {
 })
 
 describe("all bodies in chunks of a byte", () => {
-  it("share a budget, and are refused early if others have spent it", () => {
+  const pausesOf = (tolls: ReadonlyArray<Toll> | undefined) =>
+    Math.max(...(tolls ?? []).map(({ pauseMillis }) => pauseMillis))
+
+  it("of a client share a budget, and each waits for the ones before", () => {
     const budget = makeBudget()
     const bodies = Array.from({ length: 50 }, () => arriving(1, 9000, budget))
-    assert.deepStrictEqual(
-      [bodies[0], bodies[49]].map((tolls) => refusedAt(tolls ?? [])),
-      [-1, 1]
-    )
+    assert.isBelow(pausesOf(bodies[0]), 1000)
+    assert.isAbove(pausesOf(bodies[20]), 10_000)
+    // Proxies give up after a minute.
+    assert.strictEqual(pausesOf(bodies[49]), 30_000)
+    assert.isFalse(bodies.flat().some(({ isRefused }) => isRefused))
     // The budget is of each second.
-    assert.strictEqual(refusedAt(arriving(1, 5000, budget, 60_000)), -1)
+    assert.isBelow(pausesOf(arriving(1, 5000, budget, 60_000)), 1000)
+  })
+
+  it("cannot spend the budget of another client, which has half of it", () => {
+    const budget = makeBudget()
+    for (let at = 0; at < 50; at++) arriving(1, 9000, budget)
+    const honest = arriving(16, 10_000, budget, 0, "10.0.0.2")
+    assert.isFalse(honest.some(({ isRefused }) => isRefused))
+    const alone = pausesOf(arriving(16, 10_000))
+    assert.isAbove(alone, 100)
+    assert.approximately(pausesOf(honest), 2 * alone, 1)
   })
 
   it("without a budget pause for no time (control)", () => {
@@ -60,73 +75,12 @@ describe("all bodies in chunks of a byte", () => {
   })
 })
 
-/** Sends a chunk, and after it the rest of a body at once. Returns the bytes that a server received, and the framing that it counted. */
-const received = (chunkBytes: number, count: number) =>
-  Effect.callback<{ readonly bytes: number; readonly framing: number }>((resume) => {
-    let framing = 0
-    const budget = makeBudget()
-    const spend = (bytes: number, now: number) => {
-      framing += bytes
-      return budget.spend(bytes, now)
-    }
-    const limits = {
-      idleTimeout: Duration.seconds(10),
-      minimumRate: { bytesPerSecond: 0, window: Duration.seconds(10) },
-      framing: { spend }
-    }
-    const chunk = `${chunkBytes.toString(16)}\r\n${"x".repeat(chunkBytes)}\r\n`
-    const server = createServer((source, response) => {
-      const stream = NodeStream.fromReadable({ evaluate: () => source, closeOnDone: false })
-      const request = { source, stream } as unknown as HttpServerRequest.HttpServerRequest
-      const reading = bodyOf(
-        request,
-        limits
-      )(null).pipe(
-        Stream.tap(() =>
-          Effect.sync(() => {
-            rest()
-            rest = () => {}
-          })
-        ),
-        Stream.runFold(
-          () => 0,
-          (sum, { length }) => sum + length
-        )
-      )
-      Effect.runCallback(reading, {
-        onExit: (exit) => {
-          response.end()
-          server.close()
-          resume(Effect.map(Effect.orDie(exit), (bytes) => ({ bytes, framing })))
-        }
-      })
-    })
-    let rest = () => {}
-    server.listen(0, "127.0.0.1", () => {
-      const client = connect((server.address() as AddressInfo).port, "127.0.0.1")
-      client.on("error", () => undefined)
-      client.write(
-        `PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}`
-      )
-      rest = () => client.write(`${chunk.repeat(count - 1)}0\r\n\r\n`)
-    })
+it("a body that sends a line now and then never waits, however long it lasts", () => {
+  const socket = { bytesRead: 0 }
+  const toll = crumbsIn({ socket: socket as Socket }, makeBudget())
+  const tolls = Array.from({ length: 20_000 }, (_, at) => {
+    socket.bytesRead += 15
+    return toll(10, at * 10)
   })
-
-describe("a body of which a server reads many chunks at once", () => {
-  it.live.each([
-    [240, 2000],
-    [32_768, 40]
-  ] as const)("in chunks of %s bytes has little framing", ([size, count]) =>
-    Effect.gen(function* () {
-      assert.deepStrictEqual(yield* received(size, count), { bytes: size * count, framing: 0 })
-    })
-  )
-
-  it.live("in chunks of a byte pays for its framing", () =>
-    Effect.gen(function* () {
-      const { bytes, framing } = yield* received(1, 9000)
-      assert.strictEqual(bytes, 9000)
-      assert.isAbove(framing, 9000)
-    })
-  )
+  assert.strictEqual(pauseOf(tolls), 0)
 })

@@ -1,6 +1,6 @@
 /** Places under a test clock: who gets one, who loses it, and what is bounded. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Fiber } from "effect"
+import { Duration, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import * as Places from "../../../src/oci/http/Places.ts"
 
@@ -60,13 +60,12 @@ describe("a transfer that finds all places taken", () => {
         const slow = yield* trickling(places, 2)
         if (isBusy) for (const { transfer } of slow) transfer.moved(1)
         const next = yield* ask(places)
-        const asked = yield* Clock.currentTimeMillis
         yield* TestClock.adjust("10 seconds")
         assert.isFalse(next.transfer.holds())
-        assert.strictEqual(places.stuckMillis(asked + 10_000), 10_000)
+        assert.strictEqual(places.stuckMillis(), 10_000)
         slow[0]?.transfer.end()
         assert.isTrue(next.transfer.holds())
-        assert.strictEqual(places.stuckMillis(10 ** 9), 0)
+        assert.strictEqual(places.stuckMillis(), 0)
       }
     })
   )
@@ -94,6 +93,44 @@ describe("a transfer that finds all places taken", () => {
       assert.isFalse(next.transfer.holds())
       yield* TestClock.adjust("200 millis")
       assert.isTrue(next.transfer.holds())
+    })
+  )
+
+  it.effect(
+    "does not overtake a fast client whose store is slow, although it is waited for now and then",
+    () =>
+      Effect.gen(function* () {
+        for (const [waitMillis, isOvertaken] of [
+          [1, false],
+          [500, true]
+        ] as const) {
+          const places = yield* Places.make({ ...options, max: 1 })
+          const first = yield* ask(places)
+          const next = yield* ask(places)
+          for (let piece = 0; piece < 50 && first.transfer.holds(); piece++) {
+            first.transfer.waits()
+            yield* TestClock.adjust(waitMillis)
+            first.transfer.moved(64 * 1024)
+            yield* TestClock.adjust(1000 - waitMillis)
+          }
+          assert.strictEqual(next.transfer.holds(), isOvertaken)
+        }
+      })
+  )
+
+  it.effect("waits for the turn of a fast one that has turns, and of no other", () =>
+    Effect.gen(function* () {
+      const places = yield* Places.make({ ...options, turn: Duration.seconds(5) })
+      const fast = [yield* ask(places), yield* ask(places)]
+      const [, turning] = fast
+      if (turning !== undefined) turning.transfer.hasTurns = true
+      const next = yield* ask(places)
+      yield* TestClock.adjust("4900 millis")
+      assert.isFalse(next.transfer.holds())
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual(holdings([next, ...fast]), [true, true, false])
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(holdings([next, ...fast]), [true, true, false])
     })
   )
 
@@ -152,6 +189,29 @@ describe("overtaken transfers", () => {
       const ended = yield* Effect.exit(slow[0]?.transfer.take ?? Effect.void)
       assert.include(String(ended), "TransferShed")
     })
+  )
+
+  it.effect(
+    "are ended for what they moved of late: one that began fast and drips is slower than a slow line",
+    () =>
+      Effect.gen(function* () {
+        const places = yield* Places.make({ ...options, max: 1, overtakenMax: 1 })
+        const dripping = yield* ask(places)
+        dripping.transfer.moved(4 * 1024 * 1024)
+        dripping.transfer.waits()
+        yield* TestClock.adjust("1 second")
+        const honest = yield* ask(places, "honest")
+        for (let second = 0; second < 30; second++) {
+          honest.transfer.waits()
+          yield* TestClock.adjust("1 second")
+          honest.transfer.moved(50_000)
+        }
+        honest.transfer.waits()
+        yield* TestClock.adjust("100 millis")
+        const fast = yield* ask(places)
+        assert.isTrue(fast.transfer.holds())
+        assert.deepStrictEqual([dripping.lost, honest.lost], [["overtaken", "ended"], ["overtaken"]])
+      })
   )
 
   it.effect("are bounded in memory", () =>

@@ -1,7 +1,7 @@
 /** What a registry is asked to do: whole blobs in one chunk or several, tiny chunks, small blobs. Works on any registry. */
 import { createHash } from "node:crypto"
 import { ensure } from "../harness/Question.ts"
-import { pieces } from "../upload/Body.ts"
+import { digestOf, pieces } from "../upload/Body.ts"
 import { ask, drain, expected, repeat } from "./Client.ts"
 
 const repository = "bench/bytes"
@@ -90,17 +90,22 @@ export const pushed = async (
   await closed(at(location, replicas, count), digest)
 }
 
-/** Sends tiny chunks and returns the closing request, so that it can be measured alone, and the digest. */
-export const tinyChunks = async (
-  base: string,
-  chunks: number,
-  seed: string
-): Promise<{ readonly digest: string; readonly close: () => Promise<void> }> => {
+/** Tiny chunks of one push: sending them, and the closing request, so that each can be measured alone. */
+export const tinyChunks = (base: string, chunks: number, seed: string) => {
   const bytes = Array.from({ length: chunks }, (_, index) => Buffer.alloc(10_000, `${seed} ${index}`))
-  let location = await begun(base)
-  for (const chunk of bytes) location = await patched(location, [chunk])
   const digest = sha256(bytes)
-  return { digest, close: () => closed(location, digest) }
+  let location: URL | null = null
+  return {
+    digest,
+    send: async () => {
+      location = await begun(base)
+      for (const chunk of bytes) location = await patched(location, [chunk])
+    },
+    close: async () => {
+      ensure(location !== null, "the chunks were not sent")
+      await closed(location, digest)
+    }
+  }
 }
 
 /** Small blobs, and what may be done with all of them, four at once. */
@@ -116,6 +121,45 @@ export const smallBlobs = (base: string, times: number, seed: string) => {
     pull: each(async (index) => expected(await ask(blobAt(base, digests[index] ?? ""), "GET"), 200, "GET")),
     head: each(async (index) => expected(await ask(blobAt(base, digests[index] ?? ""), "HEAD"), 200, "HEAD"))
   }
+}
+
+/** Small objects of the floor: the paths begin with that of `url`. */
+export const smallObjects = (url: URL, times: number) => {
+  const at = (index: number) => new URL(`${url.pathname}${index}`, url)
+  const each = (work: (index: number) => Promise<unknown>) => () => repeat(times, 4, work)
+  return {
+    put: each(async (index) =>
+      expected(
+        await ask(at(index), "PUT", { "content-length": "2000" }, [Buffer.alloc(2_000, index)]),
+        201,
+        "PUT"
+      )
+    ),
+    get: each(async (index) => expected(await ask(at(index), "GET"), 200, "GET"))
+  }
+}
+
+/** Uses what is measured later, so that no figure has the time in which Node compiles it. */
+export const warm = async (base: string): Promise<void> => {
+  const body = { start: 2 ** 45, sizeBytes: 16 * 1024 * 1024 }
+  const digest = digestOf(body.sizeBytes, body.start)
+  for (const count of [1, 4]) await pushed(base, digest, body, { count, named: count > 1 })
+  for (let times = 0; times < 8; times++) await whole(blobAt(base, digest), body.sizeBytes)
+  const small = smallBlobs(base, 40, "warm")
+  await small.push()
+  for (let times = 0; times < 5; times++) await small.pull()
+  await small.head()
+}
+
+/** The same for the floor. */
+export const warmObjects = async (url: URL): Promise<void> => {
+  const body = { start: 0, sizeBytes: 16 * 1024 * 1024 }
+  const large = new URL(`${url.pathname}large`, url)
+  await put(large, body)
+  for (let times = 0; times < 8; times++) await whole(large, body.sizeBytes)
+  const small = smallObjects(url, 40)
+  await small.put()
+  for (let times = 0; times < 5; times++) await small.get()
 }
 
 const sha256 = (pieces: ReadonlyArray<Buffer>): string => {
