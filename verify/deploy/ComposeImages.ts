@@ -60,6 +60,8 @@ const postgres = (cache: string): Made => {
       files: {
         [from(share)]: share,
         "/usr/lib/locale/C.utf8": "/usr/lib/locale/C.utf8",
+        // Debian's PostgreSQL reads the system's time zones.
+        "/usr/share/zoneinfo/UTC": "/usr/share/zoneinfo/UTC",
         ...Object.fromEntries(
           [
             "plpgsql.so",
