@@ -61,8 +61,8 @@ const statusOf = (url: string): Promise<number> =>
   )
 
 const eventually = async (what: string, isSo: () => Promise<boolean>): Promise<void> => {
-  for (let left = 200; !(await isSo()); left--) {
-    if (left === 0) throw new Error(`${what}: not within 20 s`)
+  for (let left = 600; !(await isSo()); left--) {
+    if (left === 0) throw new Error(`${what}: not within 60 s`)
     await sleep(100)
   }
 }
