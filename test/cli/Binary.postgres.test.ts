@@ -145,7 +145,7 @@ describe("the program on its embedded database", { timeout: 60_000 }, () => {
     const first = await finished(["migrate"])
     assert.match(
       first.out,
-      /^Applied 0001_catalogue, .*, 00\d\d_\w+ in schema artifact_gc\.\nApplied 0001_manifests, .*, 0005_retention in schema artifact_registry\.\n$/
+      /^Applied 0001_catalogue, .*, 00\d\d_\w+ in schema artifact_gc\.\nApplied 0001_manifests, .*, 0006_judgements in schema artifact_registry\.\n$/
     )
     assert.match(logLines(first.err)[0]?.message ?? "", /^Neither DATABASE_URL nor a store is configured/)
     assert.strictEqual(first.code, 0)

@@ -242,7 +242,7 @@ describe("the program on an external catalogue", { timeout: 60_000 }, () => {
     assert.deepInclude(without, { code: 4, out: "" })
     assert.deepStrictEqual(await finished(["migrate", "--registry"]), {
       code: 0,
-      out: "Applied 0001_manifests, 0002_loss_of_names, 0003_keys, 0004_saved_hashes, 0005_retention in schema artifact_registry.\n",
+      out: "Applied 0001_manifests, 0002_loss_of_names, 0003_keys, 0004_saved_hashes, 0005_retention, 0006_judgements in schema artifact_registry.\n",
       err: ""
     })
     const again = await finished(["migrate", "--registry", "--json"])

@@ -15,6 +15,7 @@ import { manifestPlans } from "./locks/ManifestPlans.ts"
 import { manifests } from "./locks/Manifests.ts"
 import { pins } from "./locks/Pins.ts"
 import { references } from "./locks/References.ts"
+import { retention } from "./locks/Retention.ts"
 import { scanPlans } from "./locks/ScanPlans.ts"
 import { sessionKeys } from "./locks/SessionKeys.ts"
 import { sessionPlans } from "./locks/SessionPlans.ts"
@@ -29,6 +30,7 @@ export const lockContract = (server: Server): void => {
     hostTransactions(server)
     manifests(server)
     crowd(server)
+    retention(server)
     manifestPlans(server)
     collectors(server)
     leftovers(server)

@@ -179,7 +179,8 @@ export const migrationContract = (server: Databases.Server): void => {
               ["loss_of_names", "registry"],
               ["keys", "registry"],
               ["saved_hashes", "registry"],
-              ["retention", "registry"]
+              ["retention", "registry"],
+              ["judgements", "registry"]
             ]
           )
           const withHashes = yield* schemaText("registry", "public", "artifact_gc")
@@ -205,7 +206,7 @@ export const migrationContract = (server: Databases.Server): void => {
           assert.lengthOf(yield* inspect(existingNames), 3)
           // As a program that knows one migration more would find them.
           yield* run(
-            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests, artifact_registry.keys, artifact_registry.retention"
+            "DROP TABLE artifact_registry.tags, artifact_registry.manifest_references, artifact_registry.manifests, artifact_registry.keys, artifact_registry.retention, artifact_registry.retention_repositories"
           )
           yield* run("DELETE FROM artifact_registry.registry_migrations")
           assert.lengthOf(yield* migrate(false, existingNames), RegistryPostgres.latestRegistryMigration)

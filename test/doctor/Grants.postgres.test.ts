@@ -1,15 +1,17 @@
 /** Migrate, sweeps and a registry under exactly the grants of deploy/grants. */
 import { readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Stream } from "effect"
+import { Duration, Effect, Layer, Result, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { BlobStore } from "../../src/blobs/BlobStore.ts"
 import * as Postgres from "../../src/database/Postgres.ts"
 import { onProcessClock } from "../../src/database/postgres/Sql.ts"
 import { defaultNames } from "../../src/domain/CatalogNames.ts"
 import * as RegistryPostgres from "../../src/oci/database/Postgres.ts"
+import { RegistryDatabase } from "../../src/oci/database/RegistryDatabase.ts"
 import { registryPhases } from "../../src/oci/RegistryPhases.ts"
 import { Repositories } from "../../src/oci/Repositories.ts"
+import { parse, Retention } from "../../src/oci/retention/RetentionRules.ts"
 import { Uploads } from "../../src/oci/Uploads.ts"
 import * as MemoryStorage from "../../src/storage/Memory.ts"
 import { Sweep } from "../../src/sweep/Sweep.ts"
@@ -69,6 +71,7 @@ const services = (place: Databases.Place) =>
       grace: Duration.zero,
       quarantine: Duration.zero,
       untaggedGrace: Duration.zero,
+      referrers: "with-subject",
       breakerPercent: 100
     }),
     Uploads.layer({}),
@@ -83,8 +86,13 @@ const services = (place: Databases.Place) =>
     )
   )
 
+const newest = Result.getOrThrow(
+  parse(JSON.stringify({ policies: [{ repositories: ["**"], keep: [{ newest: 1 }] }] }))
+)
+
 const sweep = Effect.gen(function* () {
-  const report = yield* (yield* Sweep).once()
+  const once = (yield* Sweep).once()
+  const report = yield* Effect.provideService(once, Retention, Effect.succeed(newest))
   assert.deepStrictEqual(
     report.guards.filter(({ decision }) => decision === "refused"),
     []
@@ -115,7 +123,17 @@ describe("deploy/grants", () => {
         }
         const image = imageOf(["layer"])
         yield* putManifest(repository, bytesOf(image), { reference: "v1", mediaType: ociImage, tags: ["v2"] })
-        yield* sweep
+        const { retention } = yield* RegistryDatabase
+        yield* retention.record(
+          Date.now(),
+          [{ repository, name: { _tag: "Tag", tag: "v1" }, at: Date.now() }],
+          { everyMillis: 1, isComplete: true }
+        )
+        // Tags of one instant are kept together.
+        yield* Effect.sleep("5 millis")
+        yield* putManifest(repository, bytesOf(image), { reference: "v1", mediaType: ociImage, tags: [] })
+        const { phases } = yield* sweep
+        assert.deepInclude(phases.retention?.kept, { rule: 1, untagged: 1 })
         yield* deleteManifest(repository, "v1")
         yield* deleteManifest(repository, digestOf(image))
         yield* sweep

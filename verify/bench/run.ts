@@ -22,6 +22,7 @@ import { question as operating } from "./Operating.ts"
 import { question as purge } from "./Purge.ts"
 import { question as registry } from "./Registry.ts"
 import { question as replicas } from "./Replicas.ts"
+import { question as retention } from "./Retention.ts"
 import { question as sweep } from "./Sweep.ts"
 import { question as upload } from "./Upload.ts"
 import { question as year } from "./Year.ts"
@@ -33,6 +34,7 @@ const questions: ReadonlyArray<Question> = [
   find,
   purge,
   idle,
+  retention,
   year,
   list,
   upload,

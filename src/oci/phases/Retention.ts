@@ -2,17 +2,21 @@
  * Removes tags that no retention rule keeps. It deletes no manifest and no byte: a manifest that loses its last tag is untagged,
  * and is deleted after GC_UNTAGGED_GRACE unless it is tagged again, or an index or a subject needs it.
  *
- * All tags are judged before the first is removed, so that the breaker sees the whole. Rules that are new, or keep less than
- * those by which tags were last removed, wait for a person even if they remove a single tag (docs/decisions/0044).
+ * All tags are judged before the first is removed, so that the breaker sees the whole. A sweep judges those of repositories in
+ * which something may have changed, and adds what earlier sweeps noted of the others. Rules that are new, or keep less than those
+ * by which tags were last removed, wait for a person even if they remove a single tag (docs/decisions/0044 and 0054).
  */
 import { Effect } from "effect"
-import { type BreakerState, CollectorDatabase } from "../../database/Database.ts"
+import { type BreakerState, CollectorDatabase, type Exposure } from "../../database/Database.ts"
 import * as Breaker from "../../sweep/Breaker.ts"
 import type { Phase, PhaseContext } from "../../sweep/Phase.ts"
-import { RegistryDatabase, type RetentionState } from "../database/RegistryDatabase.ts"
+import { type JudgedSums, RegistryDatabase, type RetentionState } from "../database/RegistryDatabase.ts"
+import { Bounds, type Judging, judgeChanged, keyOf } from "../retention/Judge.ts"
 import * as Plan from "../retention/Plan.ts"
-import { canonical, Retention, type RetentionRules } from "../retention/RetentionRules.ts"
-import { judgingNow } from "../retention/Tags.ts"
+import { remove } from "../retention/Remove.ts"
+import { canonical, Retention, type RetentionRules, rulesFor } from "../retention/RetentionRules.ts"
+import { judgingNow, repositoriesAtATime } from "../retention/Tags.ts"
+import { acceptedOf, noneKept } from "../retention/Weigh.ts"
 
 /** Counts tags, less those that were pushed since the rules last judged: a new build replaces an old one. */
 export const breaker: Breaker.Breaker = {
@@ -36,11 +40,18 @@ export const retention: Phase<CollectorDatabase | RegistryDatabase> = {
     const state = yield* (yield* RegistryDatabase).retention.state
     // Without the registry's tables there are no tags.
     if (state === null) return
-    yield* context.dryRun ? preview(context, rules, state) : remove(context, rules, state)
+    yield* context.dryRun ? preview(context, rules, state) : collect(context, rules, state)
   })
 }
 
-const remove = Effect.fnUntraced(function* (
+/** What the breaker judges. */
+interface Due {
+  /** Tags that no rule keeps and that the rules before kept, and all tags. */
+  readonly stricter: Exposure
+  readonly exposure: Exposure
+}
+
+const collect = Effect.fnUntraced(function* (
   context: PhaseContext,
   rules: RetentionRules,
   state: RetentionState
@@ -48,131 +59,144 @@ const remove = Effect.fnUntraced(function* (
   const { retention: verbs } = yield* RegistryDatabase
   const closed = yield* Breaker.requireClosed(breaker)
   const at = yield* judgingNow(context.settings)
-  const plan = yield* dated(context, rules, state, closed, at)
-  if (plan === null) return
-  countAll(context, plan)
-  yield* judge(context, rules, closed, plan, at.now)
-  yield* Breaker.noteLoss(breaker, plan.exposure)
-  const pages = plan.removals.flatMap(({ repository, tags }) =>
-    pagesOf(tags, context.settings.batchMax).map((page) => ({ repository, tags: page }))
-  )
-  const isComplete = yield* context.pages(
-    Effect.fnUntraced(function* (cursor: number | null) {
-      const page = pages[cursor ?? 0]
-      if (page === undefined) return null
-      // Another collector may have opened it since.
-      yield* Breaker.requireClosed(breaker)
-      yield* removePage(context, page, at.now)
-      return (cursor ?? 0) + 1
-    })
-  )
-  const planned = plan.removals.reduce((sum, { tags }) => sum + tags.length, 0)
-  if (planned < plan.count) context.counts.stoppedBy("count")
-  if (isComplete) yield* verbs.settle(at.now, canonical(rules))
+  const judging: Judging = {
+    context,
+    bounds: yield* Bounds,
+    rules,
+    key: keyOf(rules, state),
+    against: {
+      ...at,
+      accepted: acceptedOf(state),
+      confirmedAt: closed.confirmedAt,
+      pullsSince: state.pullsSince,
+      mayContinue: context.mayContinue
+    },
+    judged: 0,
+    found: 0,
+    isCurrent: true,
+    kept: noneKept()
+  }
+  const isWhole = yield* judgeChanged(judging)
+  for (const [reason, count] of Object.entries(judging.kept)) context.counts.kept(reason, count)
+  if (!isWhole) return
+  if (!(yield* removable(judging, state, closed))) return
+  const accepted = canonical(rules)
+  yield* verbs.settle(at.now, accepted, { before: judging.key, after: keyOf(rules, { ...state, accepted }) })
 })
 
-/** Makes the plan, and gives dates to tags without one: these count as pushed now, and from now on. */
-const dated = Effect.fnUntraced(function* (
-  context: PhaseContext,
-  rules: RetentionRules,
+/** Removes the tags that no rule keeps if the breaker lets them pass. Returns whether none is left that a bound kept. */
+const removable = Effect.fnUntraced(function* (
+  judging: Judging,
   state: RetentionState,
-  closed: BreakerState,
-  at: { readonly now: number; readonly latest: number }
+  closed: BreakerState
 ) {
   const { retention: verbs } = yield* RegistryDatabase
-  const plan = yield* planOf(context, rules, state, closed, at)
-  if (plan === null || plan.undated.length === 0) return plan
-  for (const page of pagesOf(plan.undated, context.settings.batchMax))
-    yield* verbs.date(at.now, at.latest, page)
-  // A program without dates records no pulls, so what was decided by the record is decided again.
-  const { pullsSince } = (yield* verbs.state) ?? state
-  return pullsSince === state.pullsSince
-    ? plan
-    : yield* planOf(context, rules, { ...state, pullsSince }, closed, at)
+  const { context, rules } = judging
+  const noted = yield* verbs.sums(judging.key)
+  if (noted === null || noted.removable === 0) return noted !== null
+  const due = yield* dueOf(judging, noted, state, closed)
+  yield* judge(context, rules, closed, due, judging.against.now)
+  // What is beyond the bound of a sweep is noted when it is removed.
+  yield* Breaker.noteLoss(breaker, { blobs: Math.min(due.exposure.blobs, judging.bounds.removed), bytes: 0 })
+  return yield* remove(judging, breaker)
 })
 
-const removePage = Effect.fnUntraced(function* (
-  { counts }: PhaseContext,
-  { repository, tags }: Plan.Removal,
-  now: number
+/** Returns what the breaker judges, by the sums of all judgements. */
+const dueOf = Effect.fnUntraced(function* (
+  { context, kept, rules }: Judging,
+  noted: JudgedSums,
+  state: RetentionState,
+  { confirmedAt }: BreakerState
 ) {
   const { retention: verbs } = yield* RegistryDatabase
-  const removed = new Set(yield* verbs.untag(now, repository, tags))
-  counts.eligible(removed.size, 0, [])
-  counts.kept("untagged", removed.size)
-  counts.kept("changed", tags.length - removed.size)
-  const gone = tags.filter(({ name }) => removed.has(name))
-  // The names and digests are in no table any more, so the log is where a person finds them.
-  if (gone.length > 0)
-    yield* Effect.annotateLogs(
-      Effect.logInfo(
-        `Retention rules removed ${gone.length} tags of ${repository}. Their manifests stay for GC_UNTAGGED_GRACE, and longer if something else needs them.`
-      ),
-      { tags: gone.map(({ digest, name }) => `${repository}:${name}@${digest}`) }
+  const counted = noted.removable - noted.confirmed
+  const since = Plan.pushedSince(state, confirmedAt)
+  const pushes = counted > 0 && Number.isFinite(since) ? yield* verbs.pushes(since) : []
+  const pushed = pushes.reduce(
+    (sum, one) => (rulesFor(rules, one.repository) === null ? sum : sum + one.pushed),
+    0
+  )
+  const isFew = counted <= (breaker.emptiedFrom ?? 0)
+  const hasKept = Object.values(kept).some((count) => count > 0)
+  const isReplaced = counted - pushed <= context.settings.breakerBlobs
+  // Clients may have deleted tags since they were judged, so the sum is exact only where it decides.
+  const tags = isFew || (hasKept && isReplaced) ? noted.tags : yield* countTags
+  const sums: JudgedSums = { ...noted, tags }
+  // Judgements that were noted before the rules were accepted compare them with others.
+  const stricter = state.accepted === canonical(rules) ? 0 : noted.stricter
+  return { stricter: stricterOf(sums.tags, stricter), exposure: Plan.exposureOf(sums, pushed) } satisfies Due
+})
+
+const countTags = Effect.gen(function* () {
+  const { retention } = yield* RegistryDatabase
+  let tags = 0
+  for (let after: string | null = ""; after !== null; ) {
+    const page: Effect.Success<ReturnType<typeof retention.count>> = yield* retention.count(
+      after,
+      repositoriesAtATime
     )
+    tags += page.tags
+    after = page.last
+  }
+  return tags
 })
 
-/** Lets the plan pass, or opens the breaker and fails with `BreakerOpen`. */
+/** Lets the tags pass, or opens the breaker and fails with `BreakerOpen`. */
 const judge = Effect.fnUntraced(function* (
   { settings }: PhaseContext,
   rules: RetentionRules,
   { confirmedAt }: BreakerState,
-  plan: Plan.Plan,
+  { exposure, stricter }: Due,
   now: number
 ) {
   const { retention: verbs } = yield* RegistryDatabase
-  if (plan.stricter > 0 && settings.breakerPercent < 100) {
+  if (stricter.blobs > 0 && settings.breakerPercent < 100) {
     const proposedAt = yield* verbs.propose(now, canonical(rules))
     if (confirmedAt === null || confirmedAt <= proposedAt)
-      return yield* Breaker.trip(breaker, { confirmedAt, exposure: stricterOf(plan), at: now })
+      return yield* Breaker.trip(breaker, { confirmedAt, exposure: stricter, at: now })
   }
-  yield* Breaker.judge(settings, { ...breaker, exposure: () => Effect.succeed(plan.exposure) })
+  yield* Breaker.judge(settings, { ...breaker, exposure: () => Effect.succeed(exposure) })
 })
 
-const stricterOf = ({ judged, stricter }: Plan.Plan) => ({
+const stricterOf = (tags: number, stricter: number): Exposure => ({
   ...Breaker.nothing,
   blobs: stricter,
-  totalBlobs: judged
+  totalBlobs: tags
 })
 
+/** A dry run notes nothing, so it judges all tags. */
 const preview = Effect.fnUntraced(function* (
   context: PhaseContext,
   rules: RetentionRules,
   state: RetentionState
 ) {
   const { breakers } = yield* CollectorDatabase
-  const { settings } = context
+  const { counts, mayContinue, settings } = context
   const known = yield* breakers.read(breaker.name)
   const at = yield* judgingNow(settings)
-  const plan = yield* planOf(context, rules, state, known, at)
+  const { pullsSince } = state
+  const plan = yield* Plan.make({
+    ...at,
+    rules,
+    state,
+    confirmedAt: known.confirmedAt,
+    pullsSince,
+    mayContinue
+  })
   if (plan === null) return
-  countAll(context, plan)
-  const names = plan.removals.flatMap(({ repository, tags }) =>
-    tags.map(({ name }) => `${repository}:${name}`)
-  )
-  context.counts.eligible(plan.count, 0, names)
+  const { kept, names, pushed, sums } = plan
+  counts.seen(sums.tags)
+  for (const [reason, count] of Object.entries(kept)) counts.kept(reason, count)
+  counts.eligible(sums.removable, 0, names)
   const { confirmedAt } = yield* Breaker.requireClosed(breaker)
   const isConfirmed =
     state.proposed === canonical(rules) && confirmedAt !== null && confirmedAt > (state.proposedAt ?? 0)
-  if (plan.stricter > 0 && settings.breakerPercent < 100 && !isConfirmed) {
-    const exposure = stricterOf(plan)
+  if (sums.stricter > 0 && settings.breakerPercent < 100 && !isConfirmed) {
+    const exposure = stricterOf(sums.tags, sums.stricter)
     return yield* Breaker.opened(breaker, { trippedAt: at.now, exposure }, { foreseen: true })
   }
-  yield* Breaker.foresee(settings, { ...breaker, exposure: () => Effect.succeed(plan.exposure) })
+  yield* Breaker.foresee(settings, {
+    ...breaker,
+    exposure: () => Effect.succeed(Plan.exposureOf(sums, pushed))
+  })
 })
-
-const countAll = ({ counts }: PhaseContext, plan: Plan.Plan): void => {
-  counts.seen(plan.judged)
-  for (const [reason, count] of Object.entries(plan.kept)) counts.kept(reason, count)
-}
-
-const planOf = (
-  { mayContinue }: PhaseContext,
-  rules: RetentionRules,
-  state: RetentionState,
-  { confirmedAt }: BreakerState,
-  at: { readonly now: number; readonly latest: number }
-) => Plan.make({ ...at, rules, state, confirmedAt, pullsSince: state.pullsSince, mayContinue })
-
-const pagesOf = <A>(all: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
-  Array.from({ length: Math.ceil(all.length / size) }, (_, n) => all.slice(n * size, (n + 1) * size))

@@ -22,6 +22,8 @@ export interface Decision {
   readonly keptBy: string | null
   /** Why, as reports count it. */
   readonly reason: "rule" | "unrecorded" | "attached" | "index" | "none"
+  /** The first instant at which no rule keeps the tag any more if nothing but time passes; infinite where time ends nothing. */
+  readonly until: number
 }
 
 /** What decisions depend on beside the rules and the tags. */
@@ -47,22 +49,37 @@ export const decide = (
   const judged = tags.filter(({ name }) => !isAttachedTag(name))
   const keepers = rules.map((rule) => ({ rule, keeps: keeperOf(rule, judged, at) }))
   return tags.map((tag): Decision => {
-    if (isAttachedTag(tag.name))
-      return { tag, keptBy: "its name: it belongs to another manifest", reason: "attached" }
-    const kept = keepers.flatMap(({ keeps, rule }) => {
-      const reason = keeps(tag)
-      return reason === null ? [] : [{ tag, keptBy: describe(rule) + wordsOf[reason], reason }]
-    })
-    return (
-      kept.find(({ reason }) => reason === "rule") ??
-      kept[0] ?? { tag, keptBy: null, reason: "none" as const }
-    )
+    if (isAttachedTag(tag.name)) return { tag, ...attached }
+    let kept: Kept | null = null
+    let by: KeepRule | null = null
+    let until = Number.NEGATIVE_INFINITY
+    for (const { keeps, rule } of keepers) {
+      const found = keeps(tag)
+      if (found === null) continue
+      until = Math.max(until, found.until)
+      if (kept !== null && (kept.reason === "rule" || found.reason !== "rule")) continue
+      kept = found
+      by = rule
+    }
+    return kept === null || by === null
+      ? { tag, keptBy: null, reason: "none", until: Number.POSITIVE_INFINITY }
+      : { tag, keptBy: describe(by) + wordsOf[kept.reason], reason: kept.reason, until }
   })
 }
 
+const attached = {
+  keptBy: "its name: it belongs to another manifest",
+  reason: "attached",
+  until: Number.POSITIVE_INFINITY
+} as const
+
 const wordsOf = { rule: "", unrecorded: " (pulls are not recorded for that long yet)" } as const
 
-type Keeper = (tag: DatedTag) => "rule" | "unrecorded" | null
+type Kept = Pick<Decision, "until"> & { readonly reason: "rule" | "unrecorded" }
+
+type Keeper = (tag: DatedTag) => Kept | null
+
+const always: Kept = { reason: "rule", until: Number.POSITIVE_INFINITY }
 
 /** Returns how one rule judges a tag. */
 const keeperOf = (
@@ -71,28 +88,31 @@ const keeperOf = (
   { now, pullsSince }: DecideAt
 ): Keeper => {
   const isMeant = ({ name }: DatedTag) => patterns === undefined || matchesTag(patterns, name)
-  const when = (keeps: (tag: DatedTag) => boolean): Keeper => {
-    return (tag) => (isMeant(tag) && keeps(tag) ? "rule" : null)
-  }
   if (newest !== undefined) {
     const times = all.filter(isMeant).map(({ pushedAt }) => pushedAt)
     const last = times.sort((a, b) => b - a)[newest - 1] ?? Number.NEGATIVE_INFINITY
-    return when(({ pushedAt }) => pushedAt >= last)
+    return (tag) => (tag.pushedAt >= last && isMeant(tag) ? always : null)
   }
   if (pushedWithin !== undefined) {
-    const since = now - Duration.toMillis(pushedWithin)
-    return when(({ pushedAt }) => pushedAt > since)
+    const within = Duration.toMillis(pushedWithin)
+    return (tag) => {
+      const until = tag.pushedAt + within
+      return until > now && isMeant(tag) ? { reason: "rule", until } : null
+    }
   }
   if (pulledWithin !== undefined) {
-    const since = now - Duration.toMillis(pulledWithin)
-    const isRecorded = pullsSince !== null && pullsSince + recordedWithinMillis <= since
+    const within = Duration.toMillis(pulledWithin)
+    const recordedAt =
+      pullsSince === null ? Number.POSITIVE_INFINITY : pullsSince + recordedWithinMillis + within
     return (tag) => {
       if (!isMeant(tag)) return null
       const usedAt = Math.max(tag.pushedAt, (tag.pulledAt ?? Number.NEGATIVE_INFINITY) + recordedWithinMillis)
-      return usedAt > since ? "rule" : isRecorded ? null : "unrecorded"
+      const until = Math.max(usedAt + within, recordedAt)
+      if (until <= now) return null
+      return { reason: usedAt + within > now ? "rule" : "unrecorded", until }
     }
   }
-  return when(() => true)
+  return (tag) => (isMeant(tag) ? always : null)
 }
 
 /**
@@ -103,22 +123,28 @@ export const keepListed = (
   decisions: ReadonlyArray<Decision>,
   listed: ReadonlyArray<ListedManifest>
 ): ReadonlyArray<Decision> => {
-  const nameOfKept = new Map<Digest, string>()
-  for (const { keptBy, tag } of decisions) if (keptBy !== null) nameOfKept.set(tag.digest, tag.name)
+  const listedBy = new Map<Digest, Array<Digest>>()
+  for (const { digest, index } of listed) {
+    const children = listedBy.get(index)
+    if (children === undefined) listedBy.set(index, [digest])
+    else children.push(digest)
+  }
   const keeperOf = new Map<Digest, string>()
-  // An index may list indexes, so the search is repeated until it finds no more.
-  for (let found = true; found; ) {
-    found = false
-    for (const { digest, index } of listed) {
-      const name = nameOfKept.get(index)
-      if (name === undefined || nameOfKept.has(digest)) continue
-      nameOfKept.set(digest, name)
+  const found: Array<readonly [index: Digest, name: string]> = []
+  for (const { keptBy, tag } of decisions)
+    if (keptBy !== null && listedBy.has(tag.digest)) found.push([tag.digest, tag.name])
+  // An index may list indexes, so what is found to be kept is looked up in turn.
+  for (let next = found.pop(); next !== undefined; next = found.pop()) {
+    const [index, name] = next
+    for (const digest of listedBy.get(index) ?? []) {
       keeperOf.set(digest, name)
-      found = true
+      found.push([digest, name])
     }
+    listedBy.delete(index)
   }
   return decisions.map((decision) => {
     const index = decision.keptBy === null ? keeperOf.get(decision.tag.digest) : undefined
+    // It stays for as long as the tag of the index, of which that decision says how long.
     return index === undefined ? decision : { ...decision, keptBy: `the index ${index}`, reason: "index" }
   })
 }

@@ -1,37 +1,24 @@
-/** Judges all tags and remembers those that would be removed, with the numbers by which a breaker judges them. */
-import { Effect, Result } from "effect"
+/** Judges all tags at once, as a dry run shows them. A sweep comes to the same result by what changed (Judge.ts). */
+import { Effect } from "effect"
 import type { Exposure } from "../../database/Database.ts"
-import type { RetentionState, TagUse } from "../database/RegistryDatabase.ts"
-import { type Decision, decide, goneAt } from "./Decide.ts"
-import { parse, type RetentionRules, rulesFor } from "./RetentionRules.ts"
-import { forEachRepository, type JudgedRepository, type JudgeOptions } from "./Tags.ts"
+import type { JudgedSums, RetentionState } from "../database/RegistryDatabase.ts"
+import type { RetentionRules } from "./RetentionRules.ts"
+import { forEachRepository, type JudgeOptions } from "./Tags.ts"
+import { acceptedOf, addKept, type KeptCounts, noneKept, removedOf, weigh } from "./Weigh.ts"
 
-/** Most tags that a sweep removes: what it remembers of them takes about 20 MB. The next sweep removes the rest. */
-const removalsMax = 50_000
-
-/** The tags of a repository that no rule keeps. */
-export interface Removal {
-  readonly repository: string
-  /** As they were read, so that only an unchanged tag is removed. */
-  readonly tags: ReadonlyArray<TagUse>
-}
+/** Names of tags that a plan remembers. */
+const namesMax = 20
 
 /** What a sweep would remove. */
 export interface Plan {
-  /** Tags that were judged. */
-  readonly judged: number
-  /** Tags that no rule keeps. */
-  readonly count: number
-  /** Those of them that the rules by which tags were last removed keep. */
-  readonly stricter: number
-  /** What the breaker judges. */
-  readonly exposure: Exposure
+  /** Tags that were judged, those that no rule keeps, and what the breaker makes of these. */
+  readonly sums: JudgedSums
+  /** Tags that were pushed since the rules last judged, or since a person last confirmed. */
+  readonly pushed: number
   /** How many tags are kept, by reason. */
-  readonly kept: Readonly<Record<Exclude<Decision["reason"], "none">, number>>
-  /** The tags to remove, at most {@link removalsMax}. */
-  readonly removals: ReadonlyArray<Removal>
-  /** Tags without a date. */
-  readonly undated: ReadonlyArray<TagUse>
+  readonly kept: Readonly<KeptCounts>
+  /** Some of the tags that no rule keeps, as `repository:tag`. */
+  readonly names: ReadonlyArray<string>
 }
 
 /** What a plan is made from. */
@@ -44,63 +31,40 @@ export interface PlanOptions extends JudgeOptions {
   readonly confirmedAt: number | null
 }
 
-/** Returns rules that were noted as text; null where there are none that this program can read. */
-export const acceptedOf = ({ accepted }: RetentionState): RetentionRules | null =>
-  accepted === null ? null : Result.getOrElse(parse(accepted), () => null)
-
 /** Makes the plan, or returns null if `mayContinue` ended it: a part of the tags cannot be judged by a breaker. */
 export const make = Effect.fnUntraced(function* (options: PlanOptions) {
   const { confirmedAt, rules, state } = options
-  const accepted = acceptedOf(state)
-  const since = Math.max(state.judgedAt ?? Number.POSITIVE_INFINITY, confirmedAt ?? Number.NEGATIVE_INFINITY)
-  const kept = { rule: 0, unrecorded: 0, attached: 0, index: 0 }
-  const removals: Array<Removal> = []
-  const undated: Array<TagUse> = []
-  const sum = { judged: 0, count: 0, remembered: 0, stricter: 0, counted: 0, pushed: 0 }
+  const against = { ...options, accepted: acceptedOf(state) }
+  const since = pushedSince(state, confirmedAt)
+  const kept = noneKept()
+  const names: Array<string> = []
+  const sums = { tags: 0, removable: 0, stricter: 0, confirmed: 0 }
+  let pushed = 0
   const isComplete = yield* forEachRepository(rules, options, (one) =>
     Effect.sync(() => {
-      const removed = one.decisions.flatMap(({ keptBy, tag }) => (keptBy === null ? [tag] : []))
-      for (const { reason } of one.decisions) if (reason !== "none") kept[reason] += 1
-      sum.judged += one.tags.length
-      sum.count += removed.length
-      sum.pushed += one.tags.filter(({ pushedAt }) => pushedAt > since).length
-      sum.counted += removed.length - confirmed(one, removed, options)
-      sum.stricter += stricter(one, removed, accepted, options)
-      undated.push(...one.undated.slice(0, removalsMax - undated.length))
-      const remembered = removed.slice(0, removalsMax - sum.remembered)
-      sum.remembered += remembered.length
-      if (remembered.length > 0) removals.push({ repository: one.repository, tags: remembered })
+      const weight = weigh(one, against)
+      addKept(kept, one)
+      sums.tags += weight.tags
+      sums.removable += weight.removable
+      sums.stricter += weight.stricter
+      sums.confirmed += weight.confirmed
+      pushed += one.tags.filter(({ pushedAt }) => pushedAt > since).length
+      for (const { name } of removedOf(one).slice(0, namesMax - names.length))
+        names.push(`${one.repository}:${name}`)
     })
   )
-  if (!isComplete) return null
-  const remaining = sum.judged - sum.count
-  // Where none would remain, no push has replaced what is removed.
-  const blobs = remaining === 0 ? sum.counted : Math.max(0, sum.counted - sum.pushed)
-  const exposure: Exposure = { blobs, bytes: 0, totalBlobs: remaining + blobs, totalBytes: 0 }
-  const { count, judged } = sum
-  return { judged, count, stricter: sum.stricter, exposure, kept, removals, undated } satisfies Plan as Plan
+  return isComplete ? ({ sums, pushed, kept, names } satisfies Plan as Plan) : null
 })
 
-/** Counts the tags that were to be removed when a person confirmed. */
-const confirmed = (
-  { rules, tags }: JudgedRepository,
-  removed: ReadonlyArray<TagUse>,
-  { confirmedAt, pullsSince }: PlanOptions
-): number => {
-  if (confirmedAt === null || removed.length === 0) return 0
-  const gone = goneAt(rules, tags, { now: confirmedAt, pullsSince })
-  return removed.filter(({ name }) => gone.has(name)).length
-}
+/** Returns since when pushes replace tags that are removed. */
+export const pushedSince = ({ judgedAt }: RetentionState, confirmedAt: number | null): number =>
+  Math.max(judgedAt ?? Number.POSITIVE_INFINITY, confirmedAt ?? Number.NEGATIVE_INFINITY)
 
-/** Counts the tags that other rules keep. */
-const stricter = (
-  { repository, tags }: JudgedRepository,
-  removed: ReadonlyArray<TagUse>,
-  accepted: RetentionRules | null,
-  at: PlanOptions
-): number => {
-  const rules = accepted === null ? null : rulesFor(accepted, repository)
-  if (rules === null) return removed.length
-  const byOthers = new Map(decide(rules, tags, at).map(({ keptBy, tag }) => [tag.name, keptBy]))
-  return removed.filter(({ name }) => byOthers.get(name) !== null).length
+/** Returns what the breaker judges: what is removed without a confirmation, less what pushes replaced. */
+export const exposureOf = ({ confirmed, removable, tags }: JudgedSums, pushed: number): Exposure => {
+  const counted = removable - confirmed
+  const remaining = Math.max(0, tags - removable)
+  // Where none would remain, no push has replaced what is removed.
+  const blobs = remaining === 0 ? counted : Math.max(0, counted - pushed)
+  return { blobs, bytes: 0, totalBlobs: remaining + blobs, totalBytes: 0 }
 }

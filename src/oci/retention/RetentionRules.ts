@@ -87,16 +87,31 @@ export const rulesFor = (
   repository: string
 ): ReadonlyArray<KeepRule> | null => {
   const matching = policies.filter(({ repositories }) =>
-    repositories.some((pattern) => expressionOf(pattern).test(repository))
+    expressionsOf(repositories, expressionOf).some((expression) => expression.test(repository))
   )
   return matching.length === 0 ? null : matching.flatMap(({ keep }) => keep)
 }
 
 /** Returns whether a tag has one of the patterns. */
 export const matchesTag = (patterns: ReadonlyArray<string>, tag: string): boolean =>
-  patterns.some((pattern) =>
-    new RegExp(`^${pattern.replaceAll(/[.]/g, "\\.").replaceAll("*", ".*")}$`).test(tag)
-  )
+  expressionsOf(patterns, tagExpressionOf).some((expression) => expression.test(tag))
+
+const tagExpressionOf = (pattern: string): RegExp =>
+  new RegExp(`^${pattern.replaceAll(/[.]/g, "\\.").replaceAll("*", ".*")}$`)
+
+/** Expressions of patterns: a sweep tries each of them for thousands of names. */
+const compiled = new WeakMap<ReadonlyArray<string>, ReadonlyArray<RegExp>>()
+
+const expressionsOf = (
+  patterns: ReadonlyArray<string>,
+  compile: (pattern: string) => RegExp
+): ReadonlyArray<RegExp> => {
+  const known = compiled.get(patterns)
+  if (known !== undefined) return known
+  const made = patterns.map(compile)
+  compiled.set(patterns, made)
+  return made
+}
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -1,17 +1,17 @@
-/** Reads and judges the tags of all repositories that the rules name, one repository after the other. */
+/** Reads and judges the tags of repositories, one repository after the other. */
 import { Clock, Duration, Effect } from "effect"
-import type { DatabaseError } from "../../domain/DatabaseError.ts"
+import type { Digest } from "../../domain/Digest.ts"
 import type { SweepSettings } from "../../sweep/Settings.ts"
-import { RegistryDatabase, type TagUse } from "../database/RegistryDatabase.ts"
+import { type ListedManifest, RegistryDatabase, type TagUse } from "../database/RegistryDatabase.ts"
 import { type DatedTag, type DecideAt, type Decision, decide, keepListed } from "./Decide.ts"
 import { type KeepRule, type RetentionRules, rulesFor } from "./RetentionRules.ts"
 
 /** How many names of repositories, and rows of tags, one statement reads. */
-const repositoriesAtATime = 1000
+export const repositoriesAtATime = 1000
 const tagsAtATime = 10_000
 
-/** Digests that one statement looks for in indexes. */
-const digestsAtATime = 1000
+/** Manifests that one statement looks for in indexes. */
+const manifestsAtATime = 1000
 
 /** The tags of a repository, judged. */
 export interface JudgedRepository {
@@ -22,6 +22,8 @@ export interface JudgedRepository {
   readonly tags: ReadonlyArray<DatedTag>
   /** What was decided about each. */
   readonly decisions: ReadonlyArray<Decision>
+  /** The indexes that list manifests of tags which no rule keeps by itself. */
+  readonly indexes: ReadonlySet<Digest>
   /** The tags without a date, and those with one ahead of the clocks. */
   readonly undated: ReadonlyArray<TagUse>
 }
@@ -57,75 +59,88 @@ export const forEachRepository = Effect.fnUntraced(function* <E, R>(
   for (;;) {
     const names: ReadonlyArray<string> =
       options.only === undefined ? yield* manifests.repositories(after, repositoriesAtATime) : [options.only]
-    const named = names.filter((name) => rulesFor(rules, name) !== null)
-    if (!(yield* tagsOf(named, options, (tags) => Effect.flatMap(judge(rules, tags, options), each))))
-      return false
+    if (!(yield* forEachOf(rules, names, options, each))) return false
     after = names.at(-1) ?? null
     if (names.length < repositoriesAtATime) return true
   }
 })
 
-/** Runs `each` for the tags of each of the repositories that has any. */
+/** Runs `each` for those of the repositories that the rules name and that have a tag, by name, as {@link forEachRepository}. */
+export const forEachOf = <E, R>(
+  rules: RetentionRules,
+  repositories: ReadonlyArray<string>,
+  options: JudgeOptions,
+  each: (judged: JudgedRepository) => Effect.Effect<void, E, R>
+) => {
+  const named = repositories.filter((name) => rulesFor(rules, name) !== null)
+  return tagsOf(named, options, (tags) =>
+    Effect.flatMap(judge(rules, tags, options), (judged) => Effect.forEach(judged, each, { discard: true }))
+  )
+}
+
+/** Runs `each` for the tags of repositories that have any, a page of repositories at a time. */
 const tagsOf = Effect.fnUntraced(function* <E, R>(
   repositories: ReadonlyArray<string>,
   { mayContinue }: JudgeOptions,
-  each: (tags: ReadonlyArray<TagUse>) => Effect.Effect<void, E, R>
+  each: (tags: ReadonlyArray<ReadonlyArray<TagUse>>) => Effect.Effect<void, E, R>
 ) {
   const { retention } = yield* RegistryDatabase
   let own: Array<TagUse> = []
+  let read: Array<ReadonlyArray<TagUse>> = []
   let after: TagUse | null = null
   for (let isLast = repositories.length === 0; !isLast; ) {
     if (!(yield* mayContinue)) return false
     const page: ReadonlyArray<TagUse> = yield* retention.tags(repositories, after, tagsAtATime)
     for (const tag of page) {
       if (own.length > 0 && own[0]?.repository !== tag.repository) {
-        yield* each(own)
+        read.push(own)
         own = []
       }
       own.push(tag)
     }
     after = page.at(-1) ?? null
     isLast = page.length < tagsAtATime
+    if (isLast && own.length > 0) read.push(own)
+    if (read.length > 0) yield* each(read)
+    read = []
   }
-  if (own.length > 0) yield* each(own)
   return true
 })
 
-/** Judges the tags of one repository. */
+/** Judges the tags of some repositories. */
 const judge = Effect.fnUntraced(function* (
   all: RetentionRules,
-  found: ReadonlyArray<TagUse>,
+  repositories: ReadonlyArray<ReadonlyArray<TagUse>>,
   { latest, now, pullsSince }: JudgeOptions
 ) {
-  const repository = found[0]?.repository ?? ""
-  const rules = rulesFor(all, repository) ?? []
   const isUndated = ({ pushedAt }: TagUse) => pushedAt === null || pushedAt > latest
-  const tags = found.map(
-    (tag): DatedTag => ({ ...tag, pushedAt: isUndated(tag) ? now : (tag.pushedAt ?? now) })
-  )
-  const decisions = decide(rules, tags, { now, pullsSince })
-  const judged: JudgedRepository = {
-    repository,
-    rules,
-    tags,
-    decisions: yield* keepingListed(repository, decisions),
-    undated: found.filter(isUndated)
-  }
-  return judged
+  const decided = repositories.map((found) => {
+    const repository = found[0]?.repository ?? ""
+    const rules = rulesFor(all, repository) ?? []
+    const tags = found.map(
+      (tag): DatedTag => ({ ...tag, pushedAt: isUndated(tag) ? now : (tag.pushedAt ?? now) })
+    )
+    const decisions = decide(rules, tags, { now, pullsSince })
+    return { repository, rules, tags, decisions, undated: found.filter(isUndated) }
+  })
+  const listed = yield* listedOf(decided.flatMap(({ decisions }) => decisions))
+  return decided.map((one): JudgedRepository => {
+    const own = listed.get(one.repository) ?? []
+    const decisions = keepListed(one.decisions, own)
+    return { ...one, decisions, indexes: new Set(own.map(({ index }) => index)) }
+  })
 })
 
-/** Keeps the tags of manifests that the indexes list which are kept. */
-const keepingListed: (
-  repository: string,
-  decisions: ReadonlyArray<Decision>
-) => Effect.Effect<ReadonlyArray<Decision>, DatabaseError, RegistryDatabase> = Effect.fnUntraced(
-  function* (repository, decisions) {
-    const { retention } = yield* RegistryDatabase
-    const digests = [...new Set(decisions.flatMap(({ keptBy, tag }) => (keptBy === null ? tag.digest : [])))]
-    const pages = Array.from({ length: Math.ceil(digests.length / digestsAtATime) }, (_, n) =>
-      digests.slice(n * digestsAtATime, (n + 1) * digestsAtATime)
-    )
-    const listed = yield* Effect.forEach(pages, (page) => retention.listed(repository, page))
-    return keepListed(decisions, listed.flat())
-  }
-)
+/** Returns the indexes that list manifests of tags which no rule keeps by itself, by repository. */
+const listedOf = Effect.fnUntraced(function* (decisions: ReadonlyArray<Decision>) {
+  const { retention } = yield* RegistryDatabase
+  const removed = decisions.flatMap(({ keptBy, tag }) => (keptBy === null ? [tag] : []))
+  const found = new Map<string, Array<ListedManifest>>()
+  for (let n = 0; n < removed.length; n += manifestsAtATime)
+    for (const one of yield* retention.listed(removed.slice(n, n + manifestsAtATime))) {
+      const own = found.get(one.repository)
+      if (own === undefined) found.set(one.repository, [one])
+      else own.push(one)
+    }
+  return found
+})

@@ -28,8 +28,9 @@ const many = Effect.fnUntraced(function* (a: Arena) {
      ${from}, generate_series(0, 1) b`
   )
   yield* fill(
-    `INSERT INTO artifact_registry.tags (repository, name, digest)
-     SELECT 'r' || n % 100, 't' || n, ${digestOf("n")} ${from} WHERE n % 500 <> 1`
+    `INSERT INTO artifact_registry.tags (repository, name, digest, pushed_at)
+     SELECT 'r' || n % 100, 't' || n, ${digestOf("n")}, to_timestamp($1 - n) ${from} WHERE n % 500 <> 1`,
+    [now / 1000]
   )
   yield* fill(
     "ANALYZE blobs, artifact_registry.manifests, artifact_registry.manifest_references, artifact_registry.tags"
@@ -42,7 +43,7 @@ export const manifestPlans = (server: Server): void => {
       Effect.gen(function* () {
         const a = yield* arena(server)
         yield* many(a)
-        const { manifests } = a.database
+        const { manifests, retention } = a.database
         const image = manifest(20_001, { repository: "r7", subject: digest(107) })
         const index = manifest(20_002, { repository: "r7" })
         const steps = [
@@ -60,7 +61,19 @@ export const manifestPlans = (server: Server): void => {
           manifests.blob("r7", digest(10_307)),
           manifests.delete(now, "r7", digest(407)),
           manifests.untagged(now - hour),
-          manifests.expire(now, now - hour, 10)
+          manifests.expire(now, now - hour, 10),
+          retention.pushes(now - 100_000),
+          retention.tags(["r7", "r8"], { repository: "r7", name: "t5" }, 10),
+          retention.listed([{ repository: "r7", digest: digest(107) }]),
+          retention.untag(now, "r8", yield* retention.tags(["r8"], null, 5)),
+          retention.record(
+            now,
+            [
+              { repository: "r7", name: { _tag: "Tag", tag: "t507" }, at: now },
+              { repository: "r7", name: { _tag: "Digest", digest: digest(507) }, at: now }
+            ],
+            { everyMillis: 1, isComplete: true }
+          )
         ]
         const plans = yield* plansOf(
           "artifact_registry",

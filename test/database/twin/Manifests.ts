@@ -121,7 +121,8 @@ export const runManifest = (
         manifests.tags(repository, c.flag ? tag : null, c.b),
         retention.state,
         retention.tags([app, repository], null, 100),
-        retention.listed(repository, [digest(c.a), digest(c.b)]),
+        retention.listed([c.a, c.b].map((n) => ({ repository, digest: digest(n) }))),
+        retention.pushes(at),
         manifests.repositories(c.flag ? app : null, c.b),
         manifests.referrers(repository, digest(c.a), c.flag ? "t" : null, c.at > 4 ? digest(c.b) : null, 3)
       ])

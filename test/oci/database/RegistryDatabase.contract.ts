@@ -11,6 +11,7 @@ import type * as AllDatabases from "../../fixtures/Database.ts"
 import type { Tables } from "../../fixtures/Tables.ts"
 import { finishing } from "./contract/Finishing.ts"
 import { idling } from "./contract/Idle.ts"
+import { judging } from "./contract/Judgements.ts"
 import { keys } from "./contract/Keys.ts"
 import { registry } from "./contract/Listings.ts"
 import { registering } from "./contract/Manifests.ts"
@@ -32,6 +33,7 @@ export const registryDatabaseContract = <E>(
     idling(promised)
     keys(promised)
     retaining(promised)
+    judging(promised)
     sizes(promised)
   })
 }

@@ -83,7 +83,11 @@ describe("rules", () => {
 })
 
 describe("an index that is kept", () => {
-  const listed = (child: string, index: string) => ({ digest: Digest.make(child), index: Digest.make(index) })
+  const listed = (child: string, index: string) => ({
+    repository: "app",
+    digest: Digest.make(child),
+    index: Digest.make(index)
+  })
 
   it("keeps the tags of what it lists, through further indexes, and no other", () => {
     const all = [

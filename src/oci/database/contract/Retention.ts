@@ -6,6 +6,7 @@
  */
 import type { Result } from "../../../database/contract/Result.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import type { Judgements } from "./Judgements.ts"
 import type { ManifestName } from "./Manifests.ts"
 
 /** A tag, and when it was used. */
@@ -35,6 +36,7 @@ export interface RetentionState {
 
 /** A manifest that an index of its repository lists. */
 export interface ListedManifest {
+  readonly repository: string
   readonly digest: Digest
   /** The index. */
   readonly index: Digest
@@ -55,14 +57,23 @@ export interface RecordOptions {
   readonly isComplete: boolean
 }
 
+/** The keys of judgements by rules before and after these are those by which tags were last removed. */
+export interface SettledKeys {
+  readonly before: string
+  readonly after: string
+}
+
 /** The verbs of retention. */
-export interface Retention {
+export interface Retention extends Judgements {
   /** Returns what is remembered; null if the registry's tables are missing. */
   readonly state: Result<RetentionState | null>
   /** Notes rules that wait for a person, and returns since when they do. Other rules replace those that waited before. */
   readonly propose: (now: number, rules: string) => Result<number>
-  /** Notes that all tags were judged by these rules, which therefore wait no longer. */
-  readonly settle: (now: number, rules: string) => Result<void>
+  /**
+   * Notes that all tags were judged by these rules, which therefore wait no longer. With `keys`, their judgements stay, under
+   * their key after it, and nothing is noted if the judgements are of other rules by now.
+   */
+  readonly settle: (now: number, rules: string, keys?: SettledKeys) => Result<void>
   /** Returns at most `limit` tags of the repositories after `after`, by repository and name in byte order. */
   readonly tags: (
     repositories: ReadonlyArray<string>,
@@ -84,14 +95,13 @@ export interface Retention {
    * recorded from `now` on.
    */
   readonly record: (now: number, pulls: ReadonlyArray<Pull>, options: RecordOptions) => Result<void>
-  /** Returns those of the manifests that indexes of the repository list, with each index, in byte order. */
+  /** Returns those of the manifests that indexes of their repository list, with each index, in byte order. */
   readonly listed: (
-    repository: string,
-    digests: ReadonlyArray<Digest>
+    manifests: ReadonlyArray<Pick<TagUse, "repository" | "digest">>
   ) => Result<ReadonlyArray<ListedManifest>>
   /**
-   * Removes those of the repository's tags that are as they were read: with the same digest, push and pull. Returns their
-   * names in byte order. A manifest that loses its last tag is untagged from `now` on, and does not count for the breaker of
+   * Removes those of the repository's tags that are as they were read: with the same digest, push and pull. A tag stays if an
+   * index lists its manifest that has a tag which is not removed here. Returns the names in byte order. A manifest that loses its last tag is untagged from `now` on, and does not count for the breaker of
    * manifests. Skips tags and manifests that another transaction holds.
    */
   readonly untag: (

@@ -1,6 +1,7 @@
 /** The registry's tables of the memory backend, beside the core's. Tests may read and write them. */
 import { emptyState as emptyCore, type State } from "../../../database/Memory.ts"
 import type { Digest } from "../../../domain/Digest.ts"
+import type { Judgement, JudgingProgress } from "../contract/Judgements.ts"
 import type { Manifest, ManifestReference, UntaggedBy } from "../contract/Manifests.ts"
 import type { RetentionState } from "../contract/Retention.ts"
 import type { UploadSession } from "../contract/UploadSessions.ts"
@@ -35,6 +36,20 @@ export interface TagRow {
   readonly pulledAt?: number
 }
 
+/** What the rules last made of a repository. */
+export interface JudgementRow extends Judgement {
+  readonly judgedAt: number
+}
+
+/** The judgements by rules. */
+export interface JudgingState {
+  /** Whose judgements they are; null without any. */
+  key: string | null
+  progress: JudgingProgress
+  /** By repository. */
+  readonly rows: Map<string, JudgementRow>
+}
+
 /** The core's tables and the registry's. */
 export interface RegistryState extends State {
   /** Upload sessions, by id. */
@@ -45,6 +60,8 @@ export interface RegistryState extends State {
   readonly tags: Map<string, TagRow>
   /** What retention rules remember. */
   readonly retention: { -readonly [Name in keyof RetentionState]: RetentionState[Name] }
+  /** What the rules last made of each repository. */
+  readonly judging: JudgingState
   /** Shared secrets, by name. */
   readonly keys: Map<string, Uint8Array>
 }
@@ -78,7 +95,8 @@ export const emptyState = (tables?: ReadonlyArray<string>): RegistryState => {
     }
   )
   const retention = { accepted: null, proposed: null, proposedAt: null, judgedAt: null, pullsSince: null }
-  return { ...core, manifests, retention, sessions: new Map(), tags: new Map(), keys: new Map() }
+  const judging = { key: null, progress: { listedTo: null, lookedAt: 0 }, rows: new Map() }
+  return { ...core, manifests, retention, judging, sessions: new Map(), tags: new Map(), keys: new Map() }
 }
 
 /** Returns the primary key of a manifest, or of a tag by its name. */

@@ -8,6 +8,7 @@ import type {
   RetentionState,
   TagUse
 } from "../contract/Retention.ts"
+import { judgements } from "./Judgements.ts"
 import { release } from "./ManifestRows.ts"
 import { manifestId, type RegistryState, type TagRow } from "./RegistryState.ts"
 
@@ -21,8 +22,13 @@ export const retention = (state: RegistryState): Retention => ({
       change(state, { proposed: rules, proposedAt: since })
       return since
     }),
-  settle: (now, rules) =>
-    Effect.sync(() => change(state, { accepted: rules, proposed: null, proposedAt: null, judgedAt: now })),
+  settle: (now, rules, keys) =>
+    Effect.sync(() => {
+      if (keys !== undefined && state.judging.key !== keys.before) return
+      if (keys !== undefined) state.judging.key = keys.after
+      change(state, { accepted: rules, proposed: null, proposedAt: null, judgedAt: now })
+    }),
+  ...judgements(state),
   tags: (repositories, after, limit) =>
     Effect.sync(() =>
       [...state.tags.values()]
@@ -34,22 +40,22 @@ export const retention = (state: RegistryState): Retention => ({
     ),
   date: (now, latest, tags) => Effect.sync(() => date(state, now, latest, tags)),
   record: (now, pulls, options) => Effect.sync(() => record(state, now, pulls, options)),
-  listed: (repository, digests) =>
-    Effect.sync(() =>
-      [...state.manifests.values()]
-        .filter((row) => row.repository === repository)
-        .flatMap((row) =>
-          row.references.flatMap(
-            (one): ReadonlyArray<ListedManifest> =>
-              one.kind === "manifest" && digests.includes(one.digest)
-                ? [{ digest: one.digest, index: row.digest }]
-                : []
-          )
+  listed: (manifests) =>
+    Effect.sync(() => {
+      const wanted = new Set(manifests.map(({ digest, repository }) => manifestId(repository, digest)))
+      return [...state.manifests.values()]
+        .flatMap(({ digest: index, references, repository }) =>
+          references.flatMap(({ digest, kind }): ReadonlyArray<ListedManifest> => {
+            const isWanted = kind === "manifest" && wanted.has(manifestId(repository, digest))
+            return isWanted ? [{ repository, digest, index }] : []
+          })
         )
-        .sort((a, b) => (`${a.digest} ${a.index}` < `${b.digest} ${b.index}` ? -1 : 1))
-    ),
+        .sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1))
+    }),
   untag: (now, repository, tags) => Effect.sync(() => untag(state, now, repository, tags))
 })
+
+const orderOf = ({ digest, index, repository }: ListedManifest) => `${repository} ${digest} ${index}`
 
 const change = (state: RegistryState, to: Partial<RetentionState>): void => {
   Object.assign(state.retention, to)
@@ -116,13 +122,31 @@ const untag = (
   repository: string,
   tags: ReadonlyArray<TagUse>
 ): ReadonlyArray<string> => {
-  const removed = tags.filter((tag) => {
+  const unchanged = tags.filter((tag) => {
     const row = state.tags.get(manifestId(repository, tag.name))
     if (row === undefined) return false
     const { digest, pulledAt, pushedAt } = useOf(row)
     return digest === tag.digest && pushedAt === tag.pushedAt && pulledAt === tag.pulledAt
   })
+  const removed = withoutListed(state, repository, unchanged)
   for (const { name } of removed) state.tags.delete(manifestId(repository, name))
   for (const { digest } of removed) release(state, now, repository, digest, "cascade")
   return removed.map(({ name }) => name).sort()
+}
+
+/** Leaves out the tags of manifests that an index lists which has another tag. */
+const withoutListed = (
+  state: RegistryState,
+  repository: string,
+  tags: ReadonlyArray<TagUse>
+): ReadonlyArray<TagUse> => {
+  const names = new Set(tags.map(({ name }) => name))
+  const kept = new Set(
+    [...state.tags.values()]
+      .filter((tag) => tag.repository === repository && !names.has(tag.name))
+      .flatMap(({ digest }) => state.manifests.get(manifestId(repository, digest))?.references ?? [])
+      .flatMap(({ digest, kind }) => (kind === "manifest" ? [digest] : []))
+  )
+  const left = tags.filter(({ digest }) => !kept.has(digest))
+  return left.length === tags.length ? left : withoutListed(state, repository, left)
 }

@@ -13,6 +13,8 @@ export interface RegistrySql extends Sql {
     readonly keys: Statement.Fragment
     /** What retention rules remember: one row at most. */
     readonly retention: Statement.Fragment
+    /** What the rules last made of each repository. */
+    readonly retentionRepositories: Statement.Fragment
   }
 }
 
@@ -29,7 +31,8 @@ export const registrySql = (db: Sql): RegistrySql => {
       manifestReferences: registry("manifest_references"),
       tags: registry("tags"),
       keys: registry("keys"),
-      retention: registry("retention")
+      retention: registry("retention"),
+      retentionRepositories: registry("retention_repositories")
     }
   }
 }

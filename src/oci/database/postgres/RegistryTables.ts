@@ -15,7 +15,7 @@ import type { CatalogNames } from "../../../domain/CatalogNames.ts"
 import { DatabaseError } from "../../../domain/DatabaseError.ts"
 
 /** The version this program works with. */
-export const latestRegistryMigration = 5
+export const latestRegistryMigration = 6
 
 /** Not `migrations`, so that the tables may be in any schema, the collector's included. */
 export const registryMigrations = "registry_migrations"
@@ -135,6 +135,33 @@ const addRetention = ({ sql, names }: Sql) => {
   )
 }
 
+/**
+ * Adds what retention rules made of each repository, and finds tags by their last push. The index makes each push to a tag that
+ * names the manifest already write its other indexes, too. A record of a pull changes no index.
+ */
+const addJudgements = ({ sql, names }: Sql) => {
+  const own = (table: string) => qualified(names.registrySchema, table)
+  return Effect.forEach(
+    [
+      `CREATE INDEX tags_pushed ON ${own("tags")} (pushed_at)`,
+      `CREATE TABLE ${own("retention_repositories")} (
+         repository text COLLATE "C" PRIMARY KEY,
+         judged_at timestamptz NOT NULL,
+         due_at timestamptz NOT NULL,
+         tags bigint NOT NULL,
+         removable bigint NOT NULL,
+         stricter bigint NOT NULL,
+         confirmed bigint NOT NULL)`,
+      `CREATE INDEX retention_repositories_due ON ${own("retention_repositories")} (due_at, repository)`,
+      `CREATE INDEX retention_repositories_removable ON ${own("retention_repositories")} (repository) WHERE removable > 0`,
+      `ALTER TABLE ${own("retention")} ADD COLUMN judging text, ADD COLUMN listed_to text COLLATE "C",
+         ADD COLUMN looked_at timestamptz`
+    ],
+    (statement) => sql.unsafe(statement),
+    { discard: true }
+  )
+}
+
 /** Returns whether the tables were ever created. Needs no privilege. */
 export const isInstalled = ({ sql, names }: Sql) =>
   Effect.map(
@@ -193,6 +220,7 @@ export const furtherMigrations = (names: CatalogNames, isWanted: boolean): Furth
     "0002_loss_of_names": addLossOfNames(db),
     "0003_keys": createKeys(db),
     "0004_saved_hashes": addSavedHashes(db),
-    "0005_retention": addRetention(db)
+    "0005_retention": addRetention(db),
+    "0006_judgements": addJudgements(db)
   })
 })

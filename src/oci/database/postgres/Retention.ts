@@ -13,8 +13,10 @@ import type {
   RecordOptions,
   Retention,
   RetentionState,
+  SettledKeys,
   TagUse
 } from "../contract/Retention.ts"
+import * as Judgements from "./Judgements.ts"
 import { release } from "./ManifestRows.ts"
 import type { RegistrySql } from "./RegistrySql.ts"
 import { isInstalled } from "./RegistryTables.ts"
@@ -30,6 +32,7 @@ export const make = (
     state: Effect.flatMap(isInstalled(db), (installed) => (installed ? state(db) : Effect.succeed(null))),
     propose: plain(propose),
     settle: plain(settle),
+    ...Judgements.make(db),
     tags: plain(tags),
     date: (...args) => db.transaction(date(db, ...args)),
     record: typed((_, type, ...args: Parameters<Retention["record"]>) =>
@@ -73,36 +76,62 @@ const propose = ({ id, sql }: RegistrySql, now: number, rules: string) =>
     ([row]) => (row === undefined ? now : millis(row.proposed_at))
   )
 
-const settle = ({ id, sql }: RegistrySql, now: number, rules: string) =>
-  Effect.asVoid(sql`
-    INSERT INTO ${id.retention} (id, accepted, judged_at) VALUES (1, ${rules}, ${instant(now)}::timestamptz)
+const settle = ({ id, raw, sql }: RegistrySql, now: number, rules: string, keys?: SettledKeys) => {
+  const renamed =
+    keys === undefined ? raw("") : sql`, judging = ${keys.after} WHERE r.judging = ${keys.before}`
+  return Effect.asVoid(sql`
+    INSERT INTO ${id.retention} AS r (id, accepted, judged_at) VALUES (1, ${rules}, ${instant(now)}::timestamptz)
     ON CONFLICT (id) DO UPDATE SET accepted = EXCLUDED.accepted, judged_at = EXCLUDED.judged_at,
-      proposed = NULL, proposed_at = NULL`)
+      proposed = NULL, proposed_at = NULL ${renamed}`)
+}
 
-const tags = (
+interface TagRow {
+  readonly repository: string
+  readonly name: string
+  readonly digest: string
+  readonly pushed_at: Date | null
+  readonly pulled_at: Date | null
+}
+
+/**
+ * Reads no more rows than it returns: one repository after the other, each by its index, until the page is full. Asked for an
+ * order over many repositories, the server would read and sort the tags of all of them for each page.
+ */
+const tags = Effect.fnUntraced(function* (
   { id, raw, sql }: RegistrySql,
   repositories: ReadonlyArray<string>,
   after: Pick<TagUse, "repository" | "name"> | null,
   limit: number
-) => {
-  const beyond =
-    after === null
-      ? raw("")
-      : sql`AND (repository, name) > (${after.repository}::text COLLATE "C", ${after.name}::text COLLATE "C")`
-  return Effect.map(
-    sql<{ repository: string; name: string; digest: string; pushed_at: Date | null; pulled_at: Date | null }>`
-      SELECT repository, name, digest::text AS digest, pushed_at, pulled_at FROM ${id.tags}
-      WHERE repository = ANY(${repositories}::text[]) ${beyond} ORDER BY repository, name LIMIT ${limit}`,
-    (rows): ReadonlyArray<TagUse> =>
-      rows.map((row) => ({
-        repository: row.repository,
-        name: row.name,
-        digest: row.digest as Digest,
-        pushedAt: millisOrNull(row.pushed_at),
-        pulledAt: millisOrNull(row.pulled_at)
-      }))
+) {
+  const names = [...new Set(repositories)]
+    .filter((name) => after === null || name >= after.repository)
+    .sort((a, b) => (a < b ? -1 : 1))
+  const beyond = names.map((name) => (name === after?.repository ? after.name : ""))
+  const page = (order: string) => sql<TagRow>`
+    SELECT n.repository, t.name, t.digest, t.pushed_at, t.pulled_at
+    FROM unnest(${names}::text[], ${beyond}::text[]) AS n (repository, beyond)
+    CROSS JOIN LATERAL (
+      SELECT name, digest::text AS digest, pushed_at, pulled_at FROM ${id.tags}
+      WHERE repository = n.repository AND name > n.beyond COLLATE "C" ORDER BY name LIMIT ${limit}) t
+    ${raw(order)} LIMIT ${limit}`
+  const found = yield* page("")
+  // The loop has the order of the names. The server promises none, so it is checked.
+  const isOrdered = found.every((row, n) => isAfter(row, found[n - 1]))
+  const rows = isOrdered ? found : yield* page('ORDER BY n.repository COLLATE "C", t.name')
+  return rows.map(
+    (row): TagUse => ({
+      repository: row.repository,
+      name: row.name,
+      digest: row.digest as Digest,
+      pushedAt: millisOrNull(row.pushed_at),
+      pulledAt: millisOrNull(row.pulled_at)
+    })
   )
-}
+})
+
+const isAfter = (row: TagRow, before: TagRow | undefined): boolean =>
+  before === undefined ||
+  (row.repository === before.repository ? row.name > before.name : row.repository > before.repository)
 
 const date = Effect.fnUntraced(function* (
   { id, sql }: RegistrySql,
@@ -167,17 +196,22 @@ const record = Effect.fnUntraced(function* (
 const listed = (
   { id, raw, sql }: RegistrySql,
   type: DigestType,
-  repository: string,
-  digests: ReadonlyArray<Digest>
+  manifests: ReadonlyArray<Pick<TagUse, "repository" | "digest">>
 ) =>
   Effect.map(
-    sql<{ digest: string; index: string }>`
-      SELECT digest::text AS digest, manifest::text AS index FROM ${id.manifestReferences}
-      WHERE repository = ${repository} AND kind = 'manifest'
-        AND digest = ANY(${digests}::text[]::${raw(type.type)}[])
-      ORDER BY digest, manifest`,
+    sql<{ repository: string; digest: string; index: string }>`
+      SELECT f.repository, f.digest::text AS digest, f.manifest::text AS index FROM (
+        SELECT DISTINCT r, d::${raw(type.type)} AS d FROM unnest(
+          ${manifests.map(({ repository }) => repository)}::text[],
+          ${manifests.map(({ digest }) => digest)}::text[]) AS w (r, d)) w
+      JOIN ${id.manifestReferences} f ON f.repository = w.r AND f.digest = w.d AND f.kind = 'manifest'
+      ORDER BY f.repository, f.digest, f.manifest`,
     (rows): ReadonlyArray<ListedManifest> =>
-      rows.map(({ digest, index }) => ({ digest: digest as Digest, index: index as Digest }))
+      rows.map(({ digest, index, repository }) => ({
+        repository,
+        digest: digest as Digest,
+        index: index as Digest
+      }))
   )
 
 /** Locks tags before manifests, as Manifests.ts says. A tag whose manifest is busy stays until the next sweep. */
@@ -206,7 +240,12 @@ const untag = Effect.fnUntraced(function* (
       AND m.digest = ANY(${unchanged.map(({ digest }) => digest)}::text[]::${raw(type.type)}[])
     ORDER BY m.digest FOR UPDATE SKIP LOCKED`
   const locked = new Set(free.map(({ digest }) => digest))
-  const removed = unchanged.filter(({ digest }) => locked.has(digest))
+  const removed = yield* withoutListed(
+    db,
+    type,
+    repository,
+    unchanged.filter(({ digest }) => locked.has(digest))
+  )
   if (removed.length === 0) return []
   const names = removed.map(({ name }) => name)
   yield* sql`DELETE FROM ${id.tags} WHERE repository = ${repository} AND name = ANY(${names}::text[])`
@@ -219,4 +258,36 @@ const untag = Effect.fnUntraced(function* (
     "cascade"
   )
   return names
+})
+
+interface NamedTag {
+  readonly name: string
+  readonly digest: string
+}
+
+/**
+ * Leaves out the tags of manifests that an index lists which has another tag. An index may have been pushed or tagged since the
+ * tags were judged. No more are while the manifests are locked.
+ */
+const withoutListed = Effect.fnUntraced(function* (
+  { id, raw, sql }: RegistrySql,
+  type: DigestType,
+  repository: string,
+  tags: ReadonlyArray<NamedTag>
+) {
+  const cast = raw(type.type)
+  let removed = tags
+  for (let isSettled = false; !isSettled && removed.length > 0; ) {
+    const listed: ReadonlyArray<{ digest: string }> = yield* sql<{ digest: string }>`
+      SELECT DISTINCT r.digest::text AS digest FROM ${id.manifestReferences} r
+      JOIN ${id.tags} t ON t.repository = r.repository AND t.digest = r.manifest
+      WHERE r.repository = ${repository} AND r.kind = 'manifest'
+        AND r.digest = ANY(${removed.map(({ digest }) => digest)}::text[]::${cast}[])
+        AND t.name <> ALL(${removed.map(({ name }) => name)}::text[])`
+    const kept = new Set(listed.map(({ digest }) => digest))
+    removed = removed.filter(({ digest }) => !kept.has(digest))
+    // A tag that stays may be that of an index.
+    isSettled = kept.size === 0
+  }
+  return removed
 })

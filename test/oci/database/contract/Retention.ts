@@ -240,6 +240,35 @@ const removing = (promised: Promised): void => {
     })
   )
 
+  promised(
+    "keeps a tag while an index that lists its manifest has a tag which stays, through further indexes",
+    () =>
+      Effect.gen(function* () {
+        const { tags, untag } = yield* retention
+        const { put } = yield* manifests
+        yield* write({
+          blobs: blobs(1, 2, 3, 4, 5),
+          manifests: [
+            manifestRow(1, null),
+            manifestRow(2, null, [child(1)]),
+            manifestRow(3, null, [child(2)]),
+            manifestRow(4, null, [child(1)]),
+            manifestRow(5, null),
+            manifestRow(4, null, [child(5)], { repository: "other" })
+          ],
+          tags: [...[1, 2, 3, 5].map((n) => tagRow(`t${n}`, n)), tagRow("other", 4, "other")]
+        })
+        const read = yield* tags([app], null, 9)
+        const chain = read.filter(({ name }) => name !== "t5")
+        yield* put(now, manifest(3), [child(2)], { tags: ["v1"] })
+        assert.deepStrictEqual(yield* untag(now, app, chain), ["t3"])
+        assert.deepStrictEqual(yield* untag(now, app, read), ["t5"])
+        yield* (yield* manifests).untag(now, app, "v1")
+        assert.deepStrictEqual(yield* untag(now, app, chain.slice(0, 1)), [])
+        assert.deepStrictEqual(yield* untag(now, app, chain), ["t1", "t2"])
+      })
+  )
+
   promised("does not count what it untags for the breaker of manifests", () =>
     Effect.gen(function* () {
       const { tags, untag } = yield* retention
@@ -261,13 +290,23 @@ const removing = (promised: Promised): void => {
           manifestRow(2, null),
           manifestRow(3, null, [child(1), child(2)]),
           manifestRow(4, null, [child(1)]),
-          manifestRow(1, null, [], { repository: "other" })
+          manifestRow(1, null, [], { repository: "other" }),
+          manifestRow(4, null, [child(2)], { repository: "other" })
         ]
       })
-      const pair = (n: number, index: number) => ({ digest: digest(n), index: digest(index) })
-      assert.deepStrictEqual(yield* listed(app, [digest(1), digest(3)]), [pair(1, 3), pair(1, 4)])
-      assert.deepStrictEqual(yield* listed("other", [digest(1)]), [])
-      assert.deepStrictEqual(yield* listed(app, []), [])
+      const pair = (n: number, index: number, repository = app) => ({
+        repository,
+        digest: digest(n),
+        index: digest(index)
+      })
+      const one = (n: number, repository = app) => ({ repository, digest: digest(n) })
+      assert.deepStrictEqual(yield* listed([one(1), one(1), one(3)]), [pair(1, 3), pair(1, 4)])
+      assert.deepStrictEqual(yield* listed([one(1, "other")]), [])
+      assert.deepStrictEqual(yield* listed([one(2, "other"), one(1, "other"), one(2)]), [
+        pair(2, 3),
+        pair(2, 4, "other")
+      ])
+      assert.deepStrictEqual(yield* listed([]), [])
     })
   )
 }
