@@ -35,7 +35,7 @@ Without --dry-run nothing is made. To publish, take the files of a dry run, and:
 
 /** What the image needs, as .dockerignore says. */
 const imageFiles = [
-  ...["package.json", "package-lock.json", "LICENSE", "tsconfig.json", "tsconfig.build.json", "src"],
+  ...["package.json", "package-lock.json", "LICENSE", "tsconfig.json", "tsconfig.build.json", "src", "man"],
   ...["deploy/docker", ".dockerignore"]
 ]
 

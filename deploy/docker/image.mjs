@@ -2,6 +2,7 @@
 //
 //   node image.mjs manifest      rewrites package.json: the program's packages, and the compiler for the build
 //   node image.mjs root FOLDER   fills FOLDER with the image: Node, its libraries, the program
+import { execFileSync } from "node:child_process"
 import { chmodSync, cpSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 
@@ -34,6 +35,13 @@ const unused = (path) =>
 /** The shared libraries that this process has loaded, as the dynamic linker names them. */
 const libraries = () => process.report.getReport().sharedObjects.filter((path) => path.startsWith("/"))
 
+/** Where the packages of a host's shells look for completions. The image has no shell: its users copy them. */
+const completions = {
+  bash: "/usr/share/bash-completion/completions/artifact-gc",
+  zsh: "/usr/share/zsh/vendor-completions/_artifact-gc",
+  fish: "/usr/share/fish/vendor_completions.d/artifact-gc.fish"
+}
+
 const root = (folder) => {
   const copy = (from, to) => {
     mkdirSync(dirname(join(folder, to)), { recursive: true })
@@ -53,6 +61,11 @@ const root = (folder) => {
       recursive: true,
       filter: (from) => !unused(join(process.cwd(), from))
     })
+  }
+  copy("man/artifact-gc.1", "/usr/share/man/man1/artifact-gc.1")
+  for (const [shell, to] of Object.entries(completions)) {
+    mkdirSync(dirname(join(folder, to)), { recursive: true })
+    writeFileSync(join(folder, to), execFileSync(process.execPath, ["dist/main.js", "--completions", shell]))
   }
 }
 

@@ -62,6 +62,20 @@ const labelsOf = (series: string): ReadonlyArray<string> => {
   return [...(row ?? "").matchAll(/(?:\| |<br>)`(\w+)`:/g)].map(([, label = ""]) => label)
 }
 
+describe("the unit tests of the alerts", () => {
+  it("show on the day on which all is well every metric that an alert asks for", () => {
+    const [, healthy = ""] = read("deploy/prometheus/alerts.test.yml").split(
+      "name: a day on which all is well"
+    )
+    const asked = new Set(alerts.match(/\b(artifact_gc|process)_\w+/g))
+    assert.isAbove(asked.size, 10)
+    assert.deepStrictEqual(
+      [...asked].filter((name) => !healthy.includes(`'${name}{`)),
+      []
+    )
+  })
+})
+
 describe("runbooks", () => {
   it("exist for each alert, and for nothing else", () => {
     const pages = readdirSync(new URL("../../docs/runbooks", import.meta.url))

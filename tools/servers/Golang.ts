@@ -98,18 +98,24 @@ const server = (
   }
 }
 
-export const minio: S3Server = server(
-  { name: "minio", module: "github.com/minio/minio", version: "v0.0.0-20260212201848-7aac2a2c5b7c" },
-  (folder, address, account) => ({
-    args: ["server", "--quiet", "--address", address, join(folder, "data")],
-    env: {
-      MINIO_ROOT_USER: account.accessKeyId,
-      MINIO_ROOT_PASSWORD: account.secretAccessKey,
-      MINIO_BROWSER: "off",
-      MINIO_UPDATE: "off"
-    }
-  })
-)
+const minioModule: GoModule = {
+  name: "minio",
+  module: "github.com/minio/minio",
+  version: "v0.0.0-20260212201848-7aac2a2c5b7c"
+}
+
+/** The program alone, which the compose file's test puts into an image. */
+export const minioProgram: GoProgram = program(minioModule)
+
+export const minio: S3Server = server(minioModule, (folder, address, account) => ({
+  args: ["server", "--quiet", "--address", address, join(folder, "data")],
+  env: {
+    MINIO_ROOT_USER: account.accessKeyId,
+    MINIO_ROOT_PASSWORD: account.secretAccessKey,
+    MINIO_BROWSER: "off",
+    MINIO_UPDATE: "off"
+  }
+}))
 
 export const versitygw: S3Server = server(
   { name: "versitygw", module: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" },

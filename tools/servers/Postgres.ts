@@ -11,18 +11,20 @@ const binaries = "usr/lib/postgresql/15/bin"
 const unpacked = (cache: string): string => packageFolder(cache, "postgresql-15")
 
 interface Installation {
+  /** The folder below which the files are. */
+  readonly root: string
   readonly bin: string
   readonly env: NodeJS.ProcessEnv
 }
 
 /** Returns where initdb and postgres are. Prefers the system's own installation. */
-const locate = (cache: string): Installation | undefined => {
+export const locate = (cache: string): Installation | undefined => {
   const installations = [
     { root: "/", env: process.env },
     { root: unpacked(cache), env: libraryEnv(unpacked(cache)) }
   ]
   const found = installations.find(({ root }) => existsSync(join(root, binaries, "postgres")))
-  return found && { bin: join(found.root, binaries), env: found.env }
+  return found && { ...found, bin: join(found.root, binaries) }
 }
 
 /** Fetches PostgreSQL into the cache folder. Does nothing if the system or the folder has it. */

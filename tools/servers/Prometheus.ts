@@ -7,9 +7,9 @@ import { packageFolder, unpack } from "./Packages.ts"
 
 const unpacked = (cache: string): string => packageFolder(cache, "prometheus")
 
-/** Returns the program's path. Prefers the system's own installation. */
-const locate = (cache: string): string | undefined =>
-  ["/", unpacked(cache)].map((root) => join(root, "usr/bin/promtool")).find((program) => existsSync(program))
+/** Returns a program's path. Prefers the system's own installation. */
+export const locate = (cache: string, name: "promtool" | "prometheus" = "promtool"): string | undefined =>
+  ["/", unpacked(cache)].map((root) => join(root, "usr/bin", name)).find((program) => existsSync(program))
 
 /** Fetches promtool into the cache folder. Does nothing if the system or the folder has it. */
 export const install = async (cache: string): Promise<void> => {

@@ -124,6 +124,57 @@ const contentChecks = (render: Render): ReadonlyArray<Check> => [
   }
 ]
 
+/** What the rendered objects reach, and which pods they mean. */
+const reachChecks = (render: Render): ReadonlyArray<Check> => [
+  {
+    name: "the NetworkPolicy lets metrics be scraped, and the database, the store and name servers be reached",
+    run: async () => {
+      const stores: ReadonlyArray<readonly [endpoint: string, ports: ReadonlyArray<string>]> = [
+        ["http://ceph.lan:7480", ["53", "53", "5432", "443", "7480"]],
+        ["http://ceph.lan", ["53", "53", "5432", "443", "80"]],
+        ["https://s3.lan", ["53", "53", "5432", "443"]],
+        ["", ["53", "53", "5432", "443"]]
+      ]
+      for (const [endpoint, ports] of stores) {
+        const documents = (await render([`s3.endpoint=${endpoint}`])).split(/^---$/m)
+        const policy = documents.find((text) => text.includes("kind: NetworkPolicy")) ?? ""
+        const [ingress = "", egress = ""] = policy.split(/^ +egress:$/m)
+        assert.match(ingress, /port: ops, protocol: TCP \}\]\n +from:\n +- namespaceSelector: \{\}/)
+        assert.match(ingress, /port: registry, protocol: TCP \}\]\n(?! +from:)/)
+        const reached = [...egress.matchAll(/port: (\d+)/g)].map(([, port]) => port)
+        assert.deepEqual(reached, ports, endpoint)
+      }
+    }
+  },
+  {
+    name: "the service, the budget and the autoscaler are those of the Deployment that serves",
+    run: async () => {
+      const documents = (await render(variants["every part"] ?? [])).split(/^---$/m)
+      const of = (kind: string) =>
+        documents.find((text) => text.includes(`kind: ${kind}\n`) && /component: serve/.test(text)) ?? ""
+      const selector =
+        /app\.kubernetes\.io\/name: artifact-gc\s+app\.kubernetes\.io\/instance: release\s+app\.kubernetes\.io\/component: serve\n/
+      const [, spec = ""] = of("Deployment").split(/^spec:$/m)
+      assert.match(/selector:[\s\S]*template:/.exec(spec)?.[0] ?? "", selector)
+      for (const label of ["name: artifact-gc", "instance: release", "component: serve"]) {
+        assert.ok(
+          (/template:[\s\S]*spec:/.exec(spec)?.[0] ?? "").includes(`app.kubernetes.io/${label}\n`),
+          label
+        )
+      }
+      for (const kind of ["Service", "PodDisruptionBudget"]) {
+        assert.match(/selector:[\s\S]*/.exec(of(kind))?.[0] ?? "", selector, kind)
+      }
+      const scaler = documents.find((text) => text.includes("kind: HorizontalPodAutoscaler")) ?? ""
+      const [, name = "?"] = /^ {2}name: (\S+)$/m.exec(of("Deployment")) ?? []
+      assert.match(scaler, new RegExp(`kind: Deployment\\s+name: ${name}\\n`))
+      // A target of utilization is a share of the request, and the autoscaler alone sets the number.
+      assert.match(spec, /requests:\n +cpu: /)
+      assert.doesNotMatch(spec, /^ {2}replicas:/m)
+    }
+  }
+]
+
 const checksOf = (cache: string, folder: string, location: () => string): ReadonlyArray<Check> => {
   const render = rendering(cache)
   const conforms = async (name: string, values: ReadonlyArray<string>, version: string) => {
@@ -188,6 +239,10 @@ export const suite = (cache: string, folder: string): Suite => {
     prepare: async () => {
       location = writeSchemas(join(folder, "schemas"))
     },
-    checks: [...checksOf(cache, folder, () => location), ...contentChecks(rendering(cache))]
+    checks: [
+      ...checksOf(cache, folder, () => location),
+      ...contentChecks(rendering(cache)),
+      ...reachChecks(rendering(cache))
+    ]
   }
 }

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict"
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { which } from "../../tools/servers/Processes.ts"
+import { root } from "../../tools/Repository.ts"
+import { haproxy } from "../../tools/servers/Haproxy.ts"
+import { capture, which } from "../../tools/servers/Processes.ts"
 import { promtool } from "../../tools/servers/Prometheus.ts"
 import { Skipped, type Suite } from "../acceptance/clients/Report.ts"
 import { checked, compose, deployed } from "./Tools.ts"
@@ -92,6 +94,17 @@ export const composed = (cache: string): Suite => {
         }
       },
       {
+        name: "HAProxy reads the balancer's configuration, and warns of nothing",
+        run: async () => {
+          const { env, path } = haproxy(cache)
+          const { all, code } = await capture(path, ["-c", "-dW", "-f", deployed("compose", "haproxy.cfg")], {
+            env
+          })
+          assert.equal(code, 0, all)
+          return all.trim()
+        }
+      },
+      {
         name: "every file that the compose file mounts exists",
         run: async () => {
           const mounts = Object.values((await read()).services).flatMap(({ volumes = [] }) => volumes)
@@ -129,6 +142,28 @@ export const units = (folder: string): Suite => {
               "",
               name
             )
+          }
+        }
+      },
+      {
+        name: "every page and file that a unit names as its documentation is in the package",
+        run: async () => {
+          for (const name of files) {
+            const [, named = ""] =
+              /^Documentation=(.*)$/m.exec(readFileSync(deployed("systemd", name), "utf8")) ?? []
+            assert.deepEqual(
+              named.split(" ").map((each) => each.replace(/:.*/, "")),
+              ["man", "file"],
+              name
+            )
+            for (const each of named.split(" ")) {
+              const page = /^man:([\w-]+)\((\d)\)$/.exec(each)
+              // npm puts a global package there, and its page of man where `man` looks.
+              const file = page
+                ? `man/${page[1]}.${page[2]}`
+                : each.replace(/^file:.*\/node_modules\/artifact-gc\//, "")
+              assert.ok(existsSync(join(root, file)), `${name}: ${each}`)
+            }
           }
         }
       },

@@ -1,6 +1,7 @@
 /** The image: docker builds it, and it serves, collects and stops without rights on a root that it cannot write to. */
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { messageOf } from "../../tools/Program.ts"
@@ -10,6 +11,7 @@ import * as Servers from "../../tools/servers/Servers.ts"
 import { type Docker, startDocker } from "../acceptance/clients/Docker.ts"
 import { type Check, Skipped, type Suite } from "../acceptance/clients/Report.ts"
 import { findTools, type Tools } from "../acceptance/clients/Tools.ts"
+import * as Balanced from "./Balanced.ts"
 import { writeBase } from "./Base.ts"
 
 /** Bytes that the image may have, unpacked, as `docker images` counts them. */
@@ -17,7 +19,9 @@ const sizeMax = 150_000_000
 
 const image = "artifact-gc:test"
 
-interface World {
+/** What the checks of the image have. */
+export interface World {
+  readonly group: Group
   readonly tools: Tools
   readonly docker: Docker
   readonly servers: Servers.Found
@@ -39,20 +43,19 @@ const environment = ({ databaseUrl, s3 }: Servers.Found): ReadonlyArray<string> 
 /** What the compose file and the chart take away from a container. */
 const confined = ["--network=host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 
-const build = async ({ docker, tools, folder }: World): Promise<void> => {
+/** Imports the base, and builds the image from it under this name. */
+export const buildImage = async ({
+  base,
+  docker,
+  name,
+  tools
+}: Pick<World, "docker" | "tools"> & { readonly base: string; readonly name: string }): Promise<void> => {
   const authority = process.env.NODE_EXTRA_CA_CERTS
-  await docker(
-    "import",
-    "--change",
-    "ENV PATH=/usr/local/bin:/usr/bin:/bin",
-    join(folder, "base.tar"),
-    "base:test"
-  )
-  const host = docker.host
+  await docker("import", "--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin", base, "base:test")
   await run(
     tools.docker,
     [
-      ...["--host", host, "build", "--network=host", "--build-arg", "BASE=base:test", "--tag", image],
+      ...["--host", docker.host, "build", "--network=host", "--build-arg", "BASE=base:test", "--tag", name],
       ...(authority === undefined ? [] : ["--secret", `id=ca,src=${authority}`]),
       ...["--file", join(root, "deploy/docker/Dockerfile"), root]
     ],
@@ -101,7 +104,10 @@ const inspect = async (docker: Docker, name: string, format: string): Promise<st
   (await docker("inspect", "--format", format, name)).trim()
 
 const contents = (world: () => World): ReadonlyArray<Check> => [
-  { name: "docker builds the image", run: () => build(world()) },
+  {
+    name: "docker builds the image",
+    run: () => buildImage({ ...world(), base: join(world().folder, "base.tar"), name: image })
+  },
   {
     name: `it has at most ${sizeMax / 1e6} MB, unpacked`,
     run: async () => {
@@ -129,6 +135,28 @@ const contents = (world: () => World): ReadonlyArray<Check> => [
     }
   },
   {
+    name: "it has the page of man, and completions as the program prints them",
+    run: async () => {
+      const { docker, folder } = world()
+      const container = (await docker("create", image)).trim()
+      const contentOf = async (path: string) => {
+        const to = join(folder, "copied")
+        await docker("cp", `${container}:${path}`, to)
+        return readFileSync(to, "utf8")
+      }
+      const page = await contentOf("/usr/share/man/man1/artifact-gc.1")
+      assert.equal(page, readFileSync(join(root, "man/artifact-gc.1"), "utf8"))
+      const bash = await contentOf("/usr/share/bash-completion/completions/artifact-gc")
+      assert.equal(bash, await docker("run", "--rm", "--network=none", image, "--completions", "bash"))
+      assert.match(await contentOf("/usr/share/zsh/vendor-completions/_artifact-gc"), /^#compdef artifact-gc/)
+      assert.match(
+        await contentOf("/usr/share/fish/vendor_completions.d/artifact-gc.fish"),
+        /^complete -c artifact-gc/m
+      )
+      await docker("rm", container)
+    }
+  },
+  {
     name: "it has no shell",
     run: () =>
       assert.rejects(
@@ -149,6 +177,17 @@ const contents = (world: () => World): ReadonlyArray<Check> => [
   }
 ]
 
+/** Starts a container of this name that serves, and returns the registry's address. */
+const serveAs = async ({ docker, servers }: World, name: string): Promise<string> => {
+  const [serve, ops] = await freePorts(2)
+  await docker(
+    ...["run", "--detach", `--name=${name}`, "--health-interval=1s", "--health-start-period=1s"],
+    ...[...confined, ...environment(servers)],
+    ...["--env", `SERVE_PORT=${serve}`, "--env", `OPS_PORT=${ops}`, image, "serve", "--no-collect"]
+  )
+  return `http://127.0.0.1:${serve}`
+}
+
 const work = (world: () => World): ReadonlyArray<Check> => {
   const once = (...command: ReadonlyArray<string>) => {
     const { docker, servers } = world()
@@ -164,21 +203,8 @@ const work = (world: () => World): ReadonlyArray<Check> => {
     {
       name: "a container serves, and docker finds it healthy",
       run: async () => {
-        const { docker, servers } = world()
-        const [serve, ops] = await freePorts(2)
-        registry = `http://127.0.0.1:${serve}`
-        await docker(
-          ...[
-            "run",
-            "--detach",
-            "--name=serve",
-            "--health-interval=1s",
-            "--health-start-period=1s",
-            ...confined
-          ],
-          ...environment(servers),
-          ...["--env", `SERVE_PORT=${serve}`, "--env", `OPS_PORT=${ops}`, image, "serve", "--no-collect"]
-        )
+        const { docker } = world()
+        registry = await serveAs(world(), "serve")
         const healthy = async () => (await inspect(docker, "serve", "{{.State.Health.Status}}")) === "healthy"
         for (let left = 60; !(await healthy()); left--) {
           if (left === 0) throw new Error(await docker("logs", "serve"))
@@ -202,6 +228,8 @@ const work = (world: () => World): ReadonlyArray<Check> => {
         await send(`${registry}/v2/app/manifests/${digest}`, "GET", 200)
       }
     },
+    ...Balanced.checks(world, { name: "serve", url: () => registry }, (name) => serveAs(world(), name)),
+    Balanced.unready(world),
     {
       name: "as process 1 it stops at SIGTERM, with exit code 0",
       run: async () => {
@@ -230,7 +258,7 @@ export const suite = (group: Group, folder: string): Suite => {
       )
       const base = writeBase(Servers.cacheFolder(), folder)
       const [docker, servers] = await Promise.all([start, Servers.up({ group, fsync: false }), base])
-      started = { tools, docker, servers, folder }
+      started = { group, tools, docker, servers, folder }
     },
     checks: [...contents(world), ...work(world)]
   }

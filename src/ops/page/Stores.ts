@@ -234,7 +234,7 @@ const slowNote = (slow: Slow<unknown>, { status }: PageFacts, what: string): Htm
   const now = Date.parse(status.at)
   switch (slow._tag) {
     case "Known":
-      return html`<p class="soft small">${what} at most every 15 minutes, last ${distance(slow.at, now)}.</p>`
+      return html`<p class="soft small">${what} seldom on a large catalogue, last ${distance(slow.at, now)}.</p>`
     case "Pending":
       return html`<p class="soft small">${what} in the background. Open the page again in a moment.</p>`
     case "Failed":

@@ -166,6 +166,31 @@ describe("what is computed seldom", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("is computed again after 10 seconds where it costs little", () =>
+    Effect.gen(function* () {
+      const runs = yield* Ref.make(0)
+      const compute = Effect.andThen(
+        Effect.sleep("40 millis"),
+        Ref.updateAndGet(runs, (count) => count + 1)
+      )
+      const value = yield* Seldom.make("It", compute, {
+        every: Duration.minutes(15),
+        patience: Duration.seconds(1)
+      })
+      const ask = Effect.gen(function* () {
+        yield* value
+        yield* TestClock.adjust("40 millis")
+        return yield* Ref.get(runs)
+      })
+      yield* Effect.forkChild(ask)
+      yield* TestClock.adjust("40 millis")
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(yield* ask, 1)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* ask, 2)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("says when a failure is tried again", () =>
     Effect.gen(function* () {
       const value = yield* Seldom.make("It", Effect.fail("no"), {

@@ -1,6 +1,6 @@
 /** docker: its daemon with folders, socket and containerd of its own, and its command line. */
 import assert from "node:assert/strict"
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { messageOf } from "../../../tools/Program.ts"
 import { until } from "../../../tools/servers/Processes.ts"
@@ -18,11 +18,15 @@ import { untar } from "./Tar.ts"
  * Wraps a command in a mount namespace of its own with an empty /run. The daemon makes folders there whatever
  * its settings are, and its mounts end with the namespace.
  */
-const inOwnMounts = (program: string, args: ReadonlyArray<string>): readonly [string, Array<string>] => [
+const inOwnMounts = (
+  program: string,
+  args: ReadonlyArray<string>,
+  ownNetwork: boolean
+): readonly [string, Array<string>] => [
   "unshare",
   [
-    ...["--mount", "--propagation", "private", "sh", "-c"],
-    'mount -t tmpfs tmpfs /run && exec "$@"',
+    ...["--mount", ...(ownNetwork ? ["--net"] : []), "--propagation", "private", "sh", "-c"],
+    `mount -t tmpfs tmpfs /run && ${ownNetwork ? "ip link set lo up && " : ""}exec "$@"`,
     ...["sh", program, ...args]
   ]
 ]
@@ -32,6 +36,38 @@ export interface Docker {
   (...command: ReadonlyArray<string>): Promise<string>
   /** The daemon's address. */
   readonly host: string
+  /** The daemon's process. */
+  readonly pid: number | undefined
+}
+
+/** How a dockerd is started. */
+export interface DockerOptions {
+  /** Whether it runs containers. Default: false. */
+  readonly runs?: boolean
+  /**
+   * Whether it has a network of its own, with bridges and published ports that this machine does not see, and no way out.
+   * Default: false.
+   */
+  readonly ownNetwork?: boolean
+}
+
+/** Puts `iptables` on PATH, which Debian makes a link of at installation. dockerd calls it for networks. */
+const withIptables = ({ env }: Context["tools"], home: string): NodeJS.ProcessEnv => {
+  const paths = (env.PATH ?? "").split(":")
+  const program = paths.map((path) => join(path, "xtables-legacy-multi")).find((path) => existsSync(path))
+  if (program === undefined) return env
+  const bin = join(home, "bin")
+  mkdirSync(bin)
+  symlinkSync(program, join(bin, "iptables"))
+  const [libraries] = (env.LD_LIBRARY_PATH ?? "")
+    .split(":")
+    .map((path) => join(path, "xtables"))
+    .filter((path) => existsSync(path))
+  return {
+    ...env,
+    PATH: `${bin}:${env.PATH}`,
+    ...(libraries === undefined ? {} : { XTABLES_LIBDIR: libraries })
+  }
 }
 
 /**
@@ -41,7 +77,7 @@ export interface Docker {
 export const startDocker = async (
   context: Pick<Context, "group" | "tools">,
   home: string,
-  { runs = false }: { readonly runs?: boolean } = {}
+  { ownNetwork = false, runs = false }: DockerOptions = {}
 ): Promise<Docker> => {
   const { group, tools } = context
   mkdirSync(home, { recursive: true })
@@ -50,20 +86,16 @@ export const startDocker = async (
   const config = join(home, "daemon.json")
   // Without this path, the key that the daemon makes would be /etc/docker/key.json.
   writeFileSync(config, JSON.stringify({ "deprecated-key-path": join(home, "key.json") }))
-  const [program, args] = inOwnMounts(tools.dockerd, [
+  const flags = [
     ...["--config-file", config, "--host", socket, "--pidfile", join(home, "pid")],
     ...containerd,
     ...["--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
-    ...[
-      "--storage-driver",
-      runs ? "overlay2" : "vfs",
-      "--bridge=none",
-      "--iptables=false",
-      "--ip6tables=false"
-    ]
-  ])
+    ...["--storage-driver", runs ? "overlay2" : "vfs", "--bridge=none", "--ip6tables=false"],
+    ...(ownNetwork ? [] : ["--iptables=false"])
+  ]
+  const [program, args] = inOwnMounts(tools.dockerd, flags, ownNetwork)
   const daemon = group.daemon(program, args, {
-    env: tools.env,
+    env: ownNetwork ? withIptables(tools, home) : tools.env,
     cwd: home,
     logFile: join(home, "log"),
     stopSignal: "SIGTERM"
@@ -71,7 +103,7 @@ export const startDocker = async (
   const docker = Object.assign(
     (...command: ReadonlyArray<string>) =>
       group.run(tools.docker, ["--host", socket, ...command], { env: tools.env }),
-    { host: socket }
+    { host: socket, pid: daemon.pid }
   )
   const isUp = () =>
     docker("version").then(

@@ -124,6 +124,19 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
+{{/* Ports to which the pods connect: those of the values, and that of the store. */}}
+{{- define "artifact-gc.egressPorts" -}}
+{{- $ports := list }}
+{{- range .Values.networkPolicy.egressPorts }}
+{{- $ports = append $ports (int .) }}
+{{- end }}
+{{- with .Values.s3.endpoint }}
+{{- $named := regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" }}
+{{- $ports = append $ports (int (default (ternary "443" "80" (hasPrefix "https:" .)) $named)) }}
+{{- end }}
+{{- uniq $ports | toJson }}
+{{- end }}
+
 {{/* The port for operators, and the probes that use it. */}}
 {{- define "artifact-gc.probes" -}}
 startupProbe:

@@ -13,7 +13,7 @@ import { make, qualified, quote, type Sql } from "../Sql.ts"
 import { catalogMissing } from "../schema/BlobsTable.ts"
 import type { DigestType } from "../schema/DigestType.ts"
 import { type ForeignKey, readReferences } from "../schema/ForeignKeys.ts"
-import { type Need, privilegeProblems, readPrivileges } from "../schema/Privileges.ts"
+import { type Access, type Need, privilegeProblems, readPrivileges } from "../schema/Privileges.ts"
 
 /** A foreign key to blobs, as far as triggers depend on it. */
 export type TriggerKey = Pick<ForeignKey, "schema" | "table" | "column" | "referenced_column" | "constraint">
@@ -182,6 +182,8 @@ const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: n
     yield* createFunction(db, trigger, searchPath)
   }
   const { inactive, stale } = difference(wanted, yield* readInstalled(db, set))
+  const [untouchable, ...more] = yield* triggerProblems(db, role, inactive)
+  if (untouchable !== undefined) return yield* new SchemaRefused({ problems: [untouchable, ...more] })
   for (const trigger of inactive) yield* createTrigger(db, trigger)
   for (const { schema, table, name } of stale) {
     yield* sql.unsafe(`DROP TRIGGER ${quote(name)} ON ${qualified(schema, table)}`)
@@ -192,6 +194,24 @@ const installing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet, now: n
   }
   yield* set.afterInstall(db, references, inactive.length, now)
   return { created: tablesOf(inactive), dropped: tablesOf(stale) } satisfies TriggerChange
+})
+
+/** Returns the problems of tables on which the role may create no trigger. */
+const triggerProblems = Effect.fnUntraced(function* (
+  { sql }: Sql,
+  role: string,
+  triggers: ReadonlyArray<WantedTrigger>
+) {
+  const rows = yield* sql<Access>`
+    SELECT DISTINCT n.nspname AS schema, c.relname AS table, true AS present,
+      has_schema_privilege(n.oid, 'USAGE') AS reachable,
+      CASE WHEN NOT has_table_privilege(c.oid, 'TRIGGER') THEN 'TRIGGER' END AS missing
+    FROM unnest(${triggers.map(({ schema }) => schema)}::text[], ${triggers.map(({ table }) => table)}::text[])
+      AS wanted (schema, name)
+    JOIN pg_namespace n ON n.nspname = wanted.schema
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name
+    ORDER BY 1, 2`
+  return privilegeProblems(role, rows)
 })
 
 const removing = Effect.fnUntraced(function* (db: Sql, set: TriggerSet) {
