@@ -8,6 +8,7 @@ import { CollectorDatabase } from "../database/Database.ts"
 import { RegistryDatabase } from "../oci/database/RegistryDatabase.ts"
 import type { RedirectOptions } from "../oci/http/Handler.ts"
 import * as Server from "../oci/http/Server.ts"
+import { optimiseWasm } from "../platform/wasm.ts"
 import { Storage } from "../storage/Storage.ts"
 import { bindOrRequire } from "../sweep/preflight/BindingGuard.ts"
 import { allFlags, configuration, withServices } from "./Configured.ts"
@@ -41,6 +42,7 @@ export const command = Command.make(
     ...allFlags
   },
   Effect.fnUntraced(function* ({ collect, trying, json, ...given }) {
+    yield* Effect.sync(optimiseWasm)
     const config = yield* configuration(given, trying ? Try.shortWaits : {})
     const problems = [
       ...(trying && config.place._tag === "External"
