@@ -11,10 +11,10 @@ import * as Databases from "../fixtures/Databases.ts"
 import { databaseWith } from "../fixtures/database/Host.ts"
 
 /** The collector's own client on a catalogue, with this many connections. */
-const client = Effect.fnUntraced(function* (maxConnections: number) {
+const client = Effect.fnUntraced(function* (maxConnections: number, lockTimeout = Duration.seconds(2)) {
   const place = yield* databaseWith({})
   const context = yield* Layer.build(
-    Databases.client(place, { maxConnections, statementTimeout: Duration.seconds(7) })
+    Databases.client(place, { maxConnections, lockTimeout, statementTimeout: Duration.seconds(7) })
   )
   yield* Effect.provideContext(Postgres.migrate(defaultNames, { createCatalog: "artifacts" }), context)
   const db = yield* Effect.provideContext(make(defaultNames), context)
@@ -134,7 +134,7 @@ describe("A single statement on the collector's tables", () => {
 
 describe("Single statements that wait for a lock", () => {
   /** Locks a row for which four statements wait, and returns what became of 50 others meanwhile. */
-  const others = (context: Context.Context<SqlClient.SqlClient>) =>
+  const others = (context: Context.Context<SqlClient.SqlClient>, within: Duration.Input) =>
     Effect.gen(function* () {
       const db = yield* Effect.provideContext(make(defaultNames), context)
       const insert = (key: string) =>
@@ -159,7 +159,7 @@ describe("Single statements that wait for a lock", () => {
       const keys = Array.from({ length: 50 }, (_, at) => `k${at}`)
       const done = yield* Effect.timeoutOption(
         Effect.forEach(keys, insert, { concurrency: "unbounded" }),
-        "1 second"
+        within
       )
       assert.isTrue(waiting.every((fiber) => fiber.pollUnsafe() === undefined))
       yield* Deferred.succeed(released, undefined)
@@ -170,19 +170,19 @@ describe("Single statements that wait for a lock", () => {
 
   it.live("make way for others, and wait on in a transaction", () =>
     Effect.gen(function* () {
-      const { context } = yield* client(10)
-      assert.isTrue(yield* others(context))
+      const { context } = yield* client(10, Duration.seconds(10))
+      assert.isTrue(yield* others(context, "5 seconds"))
     }).pipe(Effect.scoped)
   )
 
   it.live("keep the connections of others where they wait as long as a transaction (control)", () =>
     Effect.gen(function* () {
-      const { context } = yield* client(10)
+      const { context } = yield* client(10, Duration.seconds(10))
       const { writer } = Context.get(context, SessionSettings)
       if (writer === undefined) return assert.fail("no writer")
-      const patient = writer`SELECT set_config('lock_timeout', '2s', false), pg_sleep(0.1)`
+      const patient = writer`SELECT set_config('lock_timeout', '10s', false), pg_sleep(0.1)`
       yield* Effect.all([patient, patient, patient, patient], { concurrency: "unbounded" })
-      assert.isFalse(yield* others(context))
+      assert.isFalse(yield* others(context, "1 second"))
     }).pipe(Effect.scoped)
   )
 })
