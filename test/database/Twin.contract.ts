@@ -264,7 +264,11 @@ const run = (side: Side, c: Command): Effect.Effect<unknown, unknown> => {
         blobs.locate(digest(c.a)),
         journal.deadLetters(c.flag ? key(`upload-${c.a}`) : null, 2),
         database.audit.lookup(keys),
-        database.backlog(at)
+        Effect.map(Effect.all([database.backlog(at), side.tables.rows]), ([backlog, rows]) => ({
+          ...backlog,
+          // Compared with the queue of the same side: how often a statement queues a blob does not matter.
+          candidates: backlog.candidates - rows.candidates.length
+        }))
       ])
     default:
       if (isOneOf(manifestVerbs, c.verb)) return runManifest(database, { ...c, verb: c.verb })
