@@ -14,6 +14,7 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
   {
     name: "no-look-under-lock",
     lacks: "the second look for references under the row lock, before a purge",
+    from: 50,
     within: 300,
     world: paused,
     mutation: () => {
@@ -185,6 +186,7 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
   {
     name: "announced-again",
     lacks: "a new key after an intent whose outcome is unknown",
+    from: 120,
     within: 1500,
     mutation: () => ({
       backends: ({ database, storage }) => ({
@@ -230,6 +232,7 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
   {
     name: "pins-unseen",
     lacks: "the check for pins before a blob is condemned or purged",
+    from: 90,
     within: 500,
     mutation: () => ({
       rows: (rows, state) =>
@@ -242,6 +245,7 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
   {
     name: "pin-released-first",
     lacks: "the single transaction that writes a reference and releases its pin",
+    from: 380,
     within: 2000,
     world: paused,
     mutation: () => ({
@@ -288,6 +292,7 @@ export const collectorMutants: ReadonlyArray<Mutant> = [
   {
     name: "no-grace",
     lacks: "the grace period, and the reset of a sighting when a blob is used again",
+    from: 65,
     within: 500,
     mutation: () => ({ settings: { grace: Duration.zero, quarantine: Duration.zero } })
   }

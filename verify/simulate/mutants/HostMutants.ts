@@ -18,6 +18,7 @@ export const hostMutants: ReadonlyArray<Mutant> = [
   {
     name: "locks-unseen",
     lacks: "the lock that a purge takes on a row, so that it skips what a host's transaction refers to",
+    from: 240,
     within: 2000,
     world: hosted,
     mutation: () => ({

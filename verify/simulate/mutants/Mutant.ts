@@ -12,6 +12,8 @@ export interface Mutant {
   readonly lacks: string
   /** At least one of this many seeds, counted from 1, must fail. */
   readonly within: number
+  /** The seed at which the test begins, a little before the first that fails, where earlier ones take it long. Default 1. */
+  readonly from?: number
   /** Changes the worlds of its seeds, where only rare worlds show it. */
   readonly world?: NonNullable<Options["world"]>
   /** Returns the mutation of one world. Some mutations have state, so each world needs its own. */

@@ -62,6 +62,7 @@ export const registryMutants: ReadonlyArray<Mutant> = [
   {
     name: "lists-unseen",
     lacks: "the look for indexes when an untagged manifest is deleted",
+    from: 70,
     within: 2000,
     mutation: () => ({
       rows: (rows, state) =>
@@ -79,6 +80,7 @@ export const registryMutants: ReadonlyArray<Mutant> = [
   {
     name: "no-untagged-grace",
     lacks: "the grace period of untagged manifests",
+    from: 450,
     within: 2000,
     mutation: () => ({
       rows: (rows) =>

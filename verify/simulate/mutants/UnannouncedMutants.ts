@@ -55,6 +55,7 @@ export const unannouncedMutants: ReadonlyArray<Mutant> = [
   {
     name: "no-patience",
     lacks: "the patience before a tombstone ends",
+    from: 420,
     within: 2000,
     world: shared,
     mutation: () => ({
@@ -71,6 +72,7 @@ export const unannouncedMutants: ReadonlyArray<Mutant> = [
   {
     name: "lessees-uncounted",
     lacks: "the tombstones that last because a DELETE of their key had no definite answer",
+    from: 670,
     within: 3000,
     world: shared,
     mutation: () => ({
