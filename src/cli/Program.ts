@@ -31,7 +31,7 @@ const answersOf = new Set(["DatabaseError", "StorageError"])
 
 /** Returns the message of an error, which also says that nothing was deleted. */
 const messageOf = (error: Error & { readonly _tag: unknown }): string =>
-  answersOf.has(String(error._tag)) && !/othing (more )?was deleted/.test(error.message)
+  answersOf.has(String(error._tag)) && !/othing (more )?was deleted|deleted nothing/.test(error.message)
     ? `${error.message} This command deleted nothing.`
     : error.message
 

@@ -12,12 +12,12 @@ const nextStep: Record<DatabaseFailure, string> = {
     "The transaction gave way to others and changed nothing. A running collector tries again; run a command again.",
   TimedOut: "The transaction changed nothing. Raise DATABASE_STATEMENT_TIMEOUT, or find out why it is slow.",
   StillReferenced:
-    "Nothing was deleted. A reference was added during the purge of the blob. The next sweep checks it again.",
+    "The transaction deleted nothing. A reference was added during the purge of the blob. The next sweep checks it again.",
   SchemaChanged: "Nothing more was deleted. The next sweep reads the foreign keys again.",
-  NotInstalled: "Nothing was deleted. Start again after that.",
+  NotInstalled: "The transaction deleted nothing. Start again after that.",
   PoolTooSmall:
     "Nothing was done. Give the pool at least two connections, or call the verb outside the transaction.",
-  Misdirected: "Nothing was deleted. Correct DATABASE_URL.",
+  Misdirected: "The transaction deleted nothing. Correct DATABASE_URL.",
   Denied: "Grant the role the privileges that docs/operations.md lists.",
   Unknown:
     "The transaction had no effect. artifact-gc does not know this failure; the text is the server's own."

@@ -11,7 +11,7 @@ export interface SqlStateWords {
 const again = "The transaction changed nothing. A running collector tries again at its next sweep."
 const pooler =
   "A connection pooler stands between this program and PostgreSQL, and it gave a transaction another server or refused a parameter. The transaction changed nothing. docs/operations.md, “Connection poolers”, names the poolers that work and their settings."
-const address = "Nothing was deleted. Correct DATABASE_URL."
+const address = "The transaction deleted nothing. Correct DATABASE_URL."
 const missingName =
   "The transaction changed nothing. Run artifact-gc migrate, and compare the CATALOG_* settings with the catalogue. A trigger of yours that names it needs a path of its own: ALTER FUNCTION … SET search_path."
 const value =
@@ -38,7 +38,7 @@ export const sqlStates: Readonly<Record<string, SqlStateWords>> = {
   "23505": unknown(refusedRow),
   "23514": unknown(refusedRow),
   "25006": misdirected(
-    "The server accepts no writes: it is a standby, or default_transaction_read_only is on. Nothing was deleted. Point DATABASE_URL at the primary, or switch default_transaction_read_only off for this role."
+    "The server accepts no writes: it is a standby, or default_transaction_read_only is on. The transaction deleted nothing. Point DATABASE_URL at the primary, or switch default_transaction_read_only off for this role."
   ),
   "25P02": unknown(
     "An earlier statement of the transaction failed. The transaction changed nothing. Behind a connection pooler see docs/operations.md, “Connection poolers”."
@@ -79,14 +79,16 @@ export const sqlStates: Readonly<Record<string, SqlStateWords>> = {
   "57P02": unavailable(`The database crashed and is recovering. ${again}`),
   "57P03": unavailable(`The database is starting up or shutting down. ${again}`),
   "57P05": unavailable(`The server ended a connection that was idle. ${again}`),
-  "58030": unknown("The database cannot read or write its files. Nothing was deleted. See the server's log."),
+  "58030": unknown(
+    "The database cannot read or write its files. The transaction deleted nothing. See the server's log."
+  ),
   XX000: unknown(
     "PostgreSQL reports a fault of its own. The transaction changed nothing. See the server's log."
   ),
   XX001: unknown(
-    "A table of the database is damaged. Nothing was deleted. Stop the collectors and restore the table before they run again."
+    "A table of the database is damaged. The transaction deleted nothing. Stop the collectors and restore the table before they run again."
   ),
   XX002: unknown(
-    "An index of the database is damaged. Nothing was deleted. Stop the collectors and run REINDEX before they run again."
+    "An index of the database is damaged. The transaction deleted nothing. Stop the collectors and run REINDEX before they run again."
   )
 }

@@ -62,7 +62,7 @@ describe("The database in PostgreSQL", () => {
     Effect.gen(function* () {
       const error = yield* failure(yield* on(yield* Databases.embedded.place("no_such_database")))
       assert.include(error.message, 'database "no_such_database" does not exist (SQLSTATE 3D000)')
-      assert.include(error.message, "Nothing was deleted. Correct DATABASE_URL.")
+      assert.include(error.message, "The transaction deleted nothing. Correct DATABASE_URL.")
       assert.deepInclude(error, { reason: "Misdirected" })
       assert.isFalse(error.isRetryable)
     })
@@ -93,7 +93,7 @@ describe("The database in PostgreSQL", () => {
       const database = yield* on(place)
       const error = yield* Effect.flip(database.peers.register(1, 2, { id: "c", settings: {} }))
       assert.deepInclude(error, { reason: "Misdirected", sqlState: "25006" })
-      assert.include(error.message, "Nothing was deleted. Point DATABASE_URL at the primary")
+      assert.include(error.message, "The transaction deleted nothing. Point DATABASE_URL at the primary")
     })
   )
 
@@ -112,7 +112,7 @@ describe("The database in PostgreSQL", () => {
       assert.deepInclude(error, { reason: "NotInstalled" })
       assert.match(
         error.message,
-        /are not in this database \(.*\); run artifact-gc migrate\. Nothing was deleted/
+        /are not in this database \(.*\); run artifact-gc migrate\. The transaction deleted nothing/
       )
     })
   )

@@ -23,26 +23,26 @@ const table: ReadonlyArray<readonly [string, DatabaseFailure, boolean, ReadonlyA
   ["22021", "Unknown", false, ["value of the catalogue", "changed nothing", "Find the row"]],
   ["22P02", "Unknown", false, ["value of the catalogue", "changed nothing", "Find the row"]],
   ["23502", "Unknown", false, ["refused a row", "changed nothing", "Correct"]],
-  ["23503", "StillReferenced", false, ["Nothing was deleted", "next sweep"]],
+  ["23503", "StillReferenced", false, ["transaction deleted nothing", "next sweep"]],
   ["23505", "Unknown", false, ["refused a row", "changed nothing", "Correct"]],
   ["23514", "Unknown", false, ["refused a row", "changed nothing", "Correct"]],
   [
     "25006",
     "Misdirected",
     false,
-    ["no writes", "Nothing was deleted", "primary", "default_transaction_read_only"]
+    ["no writes", "transaction deleted nothing", "primary", "default_transaction_read_only"]
   ],
   ["25P02", "Unknown", false, ["earlier statement", "changed nothing", "Connection poolers"]],
   ["25P03", "Unavailable", true, ["idle_in_transaction_session_timeout", "changed nothing", "Check whether"]],
   ["26000", "Misdirected", false, ["pooler", "changed nothing", "Connection poolers"]],
-  ["28000", "Denied", false, ["does not accept this user", "Nothing was deleted", "pg_hba.conf"]],
+  ["28000", "Denied", false, ["does not accept this user", "transaction deleted nothing", "pg_hba.conf"]],
   [
     "28P01",
     "Denied",
     false,
-    ["password of DATABASE_URL is wrong", "Nothing was deleted", "Correct DATABASE_URL"]
+    ["password of DATABASE_URL is wrong", "transaction deleted nothing", "Correct DATABASE_URL"]
   ],
-  ["3D000", "Misdirected", false, ["does not exist", "Nothing was deleted", "Correct DATABASE_URL"]],
+  ["3D000", "Misdirected", false, ["does not exist", "transaction deleted nothing", "Correct DATABASE_URL"]],
   ["3F000", "Unknown", false, ["changed nothing", "artifact-gc migrate"]],
   ["40001", "Contended", true, ["gave way", "changed nothing", "tries again"]],
   ["40P01", "Contended", true, ["gave way", "changed nothing", "tries again"]],
@@ -60,10 +60,10 @@ const table: ReadonlyArray<readonly [string, DatabaseFailure, boolean, ReadonlyA
   ["57P02", "Unavailable", true, ["crashed", "changed nothing", "tries again"]],
   ["57P03", "Unavailable", true, ["starting up", "changed nothing", "tries again"]],
   ["57P05", "Unavailable", true, ["idle", "changed nothing", "tries again"]],
-  ["58030", "Unknown", false, ["read or write its files", "Nothing was deleted", "server's log"]],
+  ["58030", "Unknown", false, ["read or write its files", "transaction deleted nothing", "server's log"]],
   ["XX000", "Unknown", false, ["fault of its own", "changed nothing", "server's log"]],
-  ["XX001", "Unknown", false, ["damaged", "Nothing was deleted", "Stop the collectors"]],
-  ["XX002", "Unknown", false, ["damaged", "Nothing was deleted", "REINDEX"]]
+  ["XX001", "Unknown", false, ["damaged", "transaction deleted nothing", "Stop the collectors"]],
+  ["XX002", "Unknown", false, ["damaged", "transaction deleted nothing", "REINDEX"]]
 ]
 
 describe("What the database's error codes say", () => {
