@@ -20,7 +20,7 @@ export interface Time {
   readonly nextWakeAt: () => number | null
   /** Returns a clock that is `ahead` of the world's. `owner` identifies the process that sleeps on it. */
   readonly clock: (owner: object, ahead: () => number) => Clock.Clock
-  /** Removes the sleepers of `owner`, which never wake. */
+  /** Removes the sleepers of `owner`, which never wake. A fiber of it that was about to run sleeps for ever. */
   readonly forget: (owner: object) => void
 }
 
@@ -28,9 +28,11 @@ export interface Time {
 export const make = (): Time => {
   let now = beginning
   let sleepers: Array<Sleeper> = []
+  const forgotten = new WeakSet<object>()
 
   const sleep = (owner: object, duration: Duration.Duration) =>
     Effect.callback<void>((resume) => {
+      if (forgotten.has(owner)) return
       const sleeper = { dueAt: now + Duration.toMillis(duration), wake: () => resume(Effect.void), owner }
       sleepers.push(sleeper)
       return Effect.sync(() => {
@@ -67,6 +69,7 @@ export const make = (): Time => {
       }
     },
     forget: (owner) => {
+      forgotten.add(owner)
       if (sleepers.length > 0) sleepers = sleepers.filter((sleeper) => sleeper.owner !== owner)
     }
   }
