@@ -14,7 +14,7 @@ import { find, type Root, writeRoot } from "./Roots.ts"
 /** The account of PostgreSQL in its image. */
 const postgresUser = 999
 
-const nobody = 65534
+const unprivileged = 65534
 
 const accounts = "root:x:0:0:root:/:/none\npostgres:x:999:999::/:/none\nnobody:x:65534:65534::/:/none\n"
 
@@ -25,8 +25,8 @@ const postgresEntry = `#!/bin/sh
 set -e
 data=/var/lib/postgresql/data
 if [ ! -s $data/PG_VERSION ]; then
-  printf %s "$POSTGRES_PASSWORD" > /tmp/password
-  initdb --pgdata $data --username "$POSTGRES_USER" --pwfile /tmp/password --auth scram-sha-256 --encoding UTF8
+  printf %s "$POSTGRES_PASSWORD" |
+    initdb --pgdata $data --username "$POSTGRES_USER" --pwfile /dev/stdin --auth scram-sha-256 --encoding UTF8
   echo "host all all all scram-sha-256" >> $data/pg_hba.conf
   echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D $data postgres
 fi
@@ -111,10 +111,10 @@ const prometheus = (cache: string): Made => {
     root: {
       programs: { [program]: "/bin/prometheus" },
       texts: { "/etc/passwd": accounts },
-      folders: { "/prometheus": nobody }
+      folders: { "/prometheus": unprivileged }
     },
     changes: [
-      `USER ${nobody}`,
+      `USER ${unprivileged}`,
       'ENTRYPOINT ["/bin/prometheus"]',
       'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
     ]
